@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""The operator API of libkeopscl through ctypes: what the benchmarks need, nothing more."""
+import ctypes
+import glob
+import os
+
+MAX_AXES = 9
+F32, F64 = 1, 2
+ELEMENT_SIZE = {F32: 4, F64: 8}
+
+
+class Array(ctypes.Structure):
+    """kcl_array"""
+    _fields_ = [("data", ctypes.c_void_p), ("dtype", ctypes.c_int), ("ndim", ctypes.c_int),
+                ("shape", ctypes.c_int64 * MAX_AXES), ("stride", ctypes.c_int64 * MAX_AXES)]
+
+
+class ContextParams(ctypes.Structure):
+    """kcl_context_params"""
+    _fields_ = [("device", ctypes.c_char_p), ("threads", ctypes.c_int), ("cache_dir", ctypes.c_char_p),
+                ("reallocate", ctypes.c_void_p), ("allocator_user", ctypes.c_void_p), ("log", ctypes.c_void_p),
+                ("log_user", ctypes.c_void_p)]
+
+
+def array(address, dtype, *shape):
+    """A dense row-major array at an address."""
+    result = Array(data=address, dtype=dtype, ndim=len(shape))
+    stride = ELEMENT_SIZE[dtype]
+    for axis in reversed(range(len(shape))):
+        result.shape[axis] = shape[axis]
+        result.stride[axis] = stride
+        stride *= shape[axis]
+    return result
+
+
+def find_library():
+    """KEOPSCL_LIBRARY, else the newest build of this checkout, else the installed library."""
+    named = os.environ.get("KEOPSCL_LIBRARY")
+    if named:
+        return named
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+    built = glob.glob(os.path.join(root, "build*", "**", "libkeopscl.so"), recursive=True)
+    return max(built, key=os.path.getmtime) if built else "libkeopscl.so"
+
+
+class Library:
+    def __init__(self, path=None):
+        self.lib = ctypes.CDLL(path or find_library())
+        for name in ("kcl_context_error", "kcl_operator_error", "kcl_version"):
+            getattr(self.lib, name).restype = ctypes.c_char_p
+
+    def context(self, device=None):
+        return Context(self.lib, device)
+
+    def operator(self, formula, aliases):
+        handle = ctypes.c_void_p()
+        texts = (ctypes.c_char_p * len(aliases))(*[alias.encode() for alias in aliases])
+        status = self.lib.kcl_operator_create(ctypes.byref(handle), formula.encode(), len(aliases), texts, None)
+        return Operator(self.lib, handle, status)
+
+
+class Context:
+    def __init__(self, lib, device):
+        self.lib, self.handle = lib, ctypes.c_void_p()
+        params = ContextParams(device=device.encode() if device else None)
+        if lib.kcl_context_create(ctypes.byref(self.handle), ctypes.byref(params)) < 0:
+            raise RuntimeError(self.error())
+
+    def error(self):
+        return self.lib.kcl_context_error(self.handle).decode()
+
+    def close(self):
+        self.lib.kcl_context_destroy(ctypes.byref(self.handle))
+
+
+class Operator:
+    def __init__(self, lib, handle, status):
+        self.lib, self.handle = lib, handle
+        if status < 0:
+            raise RuntimeError(lib.kcl_operator_error(handle).decode())
+
+    def gradient(self, variable):
+        handle = ctypes.c_void_p()
+        status = self.lib.kcl_operator_grad(ctypes.byref(handle), self.handle, variable.encode())
+        return Operator(self.lib, handle, status)
+
+    def bind(self, context, outputs, arguments):
+        """A function that applies the operator to these arrays."""
+        outs = (ctypes.POINTER(Array) * len(outputs))(*[ctypes.pointer(a) for a in outputs])
+        args = (ctypes.POINTER(Array) * len(arguments))(*[ctypes.pointer(a) for a in arguments])
+
+        def apply():
+            if self.lib.kcl_operator_apply(self.handle, context.handle, outs, len(outputs), args, len(arguments)) < 0:
+                raise RuntimeError(context.error())
+        return apply

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cl/common.cl: loops, and moves between arrays in memory and lanes. Follows cl/math.cl, which defines real, lanes and
+ * KCL_LANES. Compiles on its own behind it.
+ *
+ * Names that generated text and skeletons share: `i`, the first element of the vector of lanes; `lane_count`, how many
+ * elements the lane axis has; `j`, the first streamed element of a step; `v`, the streamed element within the step;
+ * `k`, the component.
+ */
+
+#ifndef KCL_STREAM
+#define KCL_STREAM 16 /* streamed elements a step */
+#endif
+
+#if KCL_LANES == 1
+#define KCL_VLOAD(from) (from)[0]
+#define KCL_VSTORE(value, to) (to)[0] = (value)
+#else
+#define KCL_VLOAD(from) KCL_CAT_(vload, KCL_LANES)(0, from)
+#define KCL_VSTORE(value, to) KCL_CAT_(vstore, KCL_LANES)(value, 0, to)
+#endif
+
+#define FOR_STREAM _Pragma("unroll") for (int v = 0; v < KCL_STREAM; v++)
+#define FOR_INDEX(k, from, to) for (int k = (from); k < (to); k++)
+
+/* One lane an element, from `first` on; lanes beyond the last element repeat it. */
+inline lanes kcl_gather(__global const real *restrict from, long first, long count, long stride, long component)
+{
+    real lane[KCL_LANES];
+    for (int l = 0; l < KCL_LANES; l++)
+        lane[l] = from[min(first + l, count - 1) * stride + component];
+    return KCL_VLOAD(lane);
+}
+
+inline void kcl_scatter(__global real *restrict to, long first, long count, long stride, long offset, lanes value)
+{
+    real lane[KCL_LANES];
+    KCL_VSTORE(value, lane);
+    for (int l = 0; l < KCL_LANES; l++)
+        if (first + l < count)
+            to[(first + l) * stride + offset] = lane[l];
+}
+
+/* All components of a variable of the lane axis. */
+#define KCL_LOAD(to, from, stride, dim)                                                                                \
+    FOR_INDEX(k, 0, dim)                                                                                               \
+        (to)[k] = kcl_gather(from, i, lane_count, stride, k);
+
+#define KCL_STORE(to, k, value) kcl_scatter(to, i, lane_count, to##_s, (long)(k)*to##_k, (lanes)(value));
+
+/* The sum of the lanes that stand for elements, in a fixed order; the others hold repetitions. */
+inline real kcl_sum_lanes(lanes value, long first, long count)
+{
+    real lane[KCL_LANES], sum = 0;
+    KCL_VSTORE(value, lane);
+    for (int l = 0; l < KCL_LANES; l++)
+        sum += first + l < count ? lane[l] : 0;
+    return sum;
+}
+
+/* Lanes beyond the last element set to 0. */
+inline lanes kcl_mask_lanes(lanes value, long first, long count)
+{
+    real lane[KCL_LANES];
+    KCL_VSTORE(value, lane);
+    for (int l = 0; l < KCL_LANES; l++)
+        lane[l] = first + l < count ? lane[l] : 0;
+    return KCL_VLOAD(lane);
+}

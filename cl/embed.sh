@@ -1,0 +1,14 @@
+#!/bin/sh
+# Writes C arrays that hold the given .cl files: embed.sh OUTPUT FILE...
+# An array of byte values, because string literals of any length are not portable.
+output=$1
+shift
+{
+    echo '/* Generated from the files in cl/ by cl/embed.sh. */'
+    for file in "$@"; do
+        name=$(basename "$file" .cl)
+        echo "const unsigned char kt_cl_$name[] = {"
+        od -An -v -tu1 "$file" | sed 's/\([0-9][0-9]*\)/\1,/g'
+        echo '0};'
+    done
+} > "$output"

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cl/lanes.cl: the sweep of CPUs. One axis runs over the lanes of a vector, the other is streamed past them KCL_STREAM
+ * elements a step; a work-group has one work-item.
+ *
+ * The generated text in front defines, for sum_j exp(-g |x_i - y_j|^2) b_j (lanes over rows):
+ *
+ *     #define KCL_SHAPE KCL_ROWS                    which axes, how states are merged
+ *     #define KCL_STREAM 16                         columns a step
+ *     #define KCL_TILE 128                          columns a block of blocked summation
+ *     #define KCL_TERMS(X) X(SUM, 0, 1, 0)          reduction, number, dimension, dimensions before it
+ *     #define KCL_SWEEP_PARAMETERS __global const real *restrict a0, ...
+ *     #define KCL_SWEEP_LAUNCH const real p0 = ...; what is computed once a launch
+ *     #define KCL_SWEEP_LANE   lanes x0[3]; ...     once per vector of rows
+ *     #define KCL_SWEEP_BLOCK  ...                  once per vector of rows and KCL_STREAM columns
+ *     #define KCL_SWEEP_OUT    KCL_STORE(o0, 0, result0[0])   from results, once per vector of rows
+ */
+
+#define KCL_ROWS 1       /* lanes over rows; results are finished here */
+#define KCL_ROWS_SPLIT 2 /* lanes over rows, columns divided into parts */
+#define KCL_ROWS_BOTH 3  /* lanes over rows, both axes reduced: a part a work-item */
+#define KCL_COLUMNS 4    /* lanes over columns, a group of rows streamed, columns divided into parts */
+
+#define KCL_DECLARE(R, t, d, p) R##_STATE(t, d, p)
+#define KCL_INIT(R, t, d, p) R##_INIT(t, d, p)
+#define KCL_TILE_BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)
+#define KCL_TILE_END(R, t, d, p) R##_TILE_END(t, d, p)
+#define KCL_MASK(R, t, d, p) R##_MASK(t, d, p)
+#define KCL_RESULT(R, t, d, p) R##_RESULT(t, d, p)
+#define KCL_SAVE_LANES(R, t, d, p) R##_SAVE_LANES(t, d, p)
+#define KCL_SAVE_SUM(R, t, d, p) R##_SAVE_SUM(t, d, p)
+
+#if KCL_SHAPE != KCL_COLUMNS
+
+__kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
+#if KCL_SHAPE != KCL_ROWS
+                    , const long parts, const long part_length, __global real *restrict partial
+#endif
+)
+{
+    const long lane_count = rows, blocks = (rows + KCL_LANES - 1) / KCL_LANES;
+#if KCL_SHAPE == KCL_ROWS_SPLIT
+    const long part = get_global_id(1), first = part * part_length, last = min(cols, first + part_length);
+#else
+    const long first = 0, last = cols;
+#endif
+    KCL_TERMS(KCL_DECLARE)
+    KCL_SWEEP_LAUNCH
+#if KCL_SHAPE == KCL_ROWS_BOTH
+    KCL_TERMS(KCL_INIT)
+#endif
+    for (long block = get_global_id(0); block < blocks; block += get_global_size(0)) {
+        const long i = block * KCL_LANES;
+        KCL_SWEEP_LANE
+#if KCL_SHAPE != KCL_ROWS_BOTH
+        KCL_TERMS(KCL_INIT)
+#endif
+        for (long tile = first; tile < last; tile += KCL_TILE) {
+            const long end = min(last, tile + KCL_TILE);
+            long j = tile;
+            KCL_TERMS(KCL_TILE_BEGIN)
+            for (; j + KCL_STREAM <= end; j += KCL_STREAM) {
+                KCL_SWEEP_BLOCK
+            }
+#undef KCL_STREAM
+#define KCL_STREAM 1
+            for (; j < end; j++) {
+                KCL_SWEEP_BLOCK
+            }
+#if KCL_SHAPE == KCL_ROWS_BOTH
+            if (i + KCL_LANES > rows) {
+                KCL_TERMS(KCL_MASK)
+            }
+#endif
+            KCL_TERMS(KCL_TILE_END)
+        }
+#if KCL_SHAPE == KCL_ROWS
+        KCL_TERMS(KCL_RESULT)
+        KCL_SWEEP_OUT
+#elif KCL_SHAPE == KCL_ROWS_SPLIT
+        KCL_TERMS(KCL_SAVE_LANES)
+#endif
+    }
+#if KCL_SHAPE == KCL_ROWS_BOTH
+    const long part = get_global_id(0), row = 0, state = 0;
+#define rows 1
+    KCL_TERMS(KCL_SAVE_SUM)
+#undef rows
+#endif
+}
+
+#else
+
+__kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
+                    __global real *restrict partial)
+{
+    const long part = get_global_id(1), first = part * part_length, last = min(cols, first + part_length);
+    const long lane_count = cols, groups = (rows + KCL_STREAM - 1) / KCL_STREAM;
+    KCL_TERMS(KCL_DECLARE)
+    KCL_SWEEP_LAUNCH
+    for (long group = get_global_id(0); group < groups; group += get_global_size(0)) {
+        const long group_rows = min((long)KCL_STREAM, rows - group * KCL_STREAM), group_first = group * KCL_STREAM;
+        KCL_TERMS(KCL_INIT)
+        for (long tile = first; tile < last; tile += KCL_TILE * KCL_LANES) {
+            const long end = min(last, tile + KCL_TILE * KCL_LANES);
+            KCL_TERMS(KCL_TILE_BEGIN)
+            for (long i = tile; i < end; i += KCL_LANES) {
+                /* Lanes beyond the last column are a tile of their own, so that they can be taken out of it. */
+                if (i + KCL_LANES > cols) {
+                    KCL_TERMS(KCL_TILE_END)
+                    KCL_TERMS(KCL_TILE_BEGIN)
+                }
+                KCL_SWEEP_LANE
+                if (group_rows == KCL_STREAM) {
+                    const long j = group_first, base = 0;
+                    KCL_SWEEP_BLOCK
+                }
+#undef KCL_STREAM
+#define KCL_STREAM 1
+                else {
+                    for (long base = 0; base < group_rows; base++) {
+                        const long j = group_first + base;
+                        KCL_SWEEP_BLOCK
+                    }
+                }
+#undef KCL_STREAM
+#define KCL_STREAM KCL_STATES
+                if (i + KCL_LANES > cols) {
+                    KCL_TERMS(KCL_MASK)
+                }
+            }
+            KCL_TERMS(KCL_TILE_END)
+        }
+        for (long state = 0; state < group_rows; state++) {
+            const long row = group_first + state;
+            KCL_TERMS(KCL_SAVE_SUM)
+        }
+    }
+}
+
+#endif

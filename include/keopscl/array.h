@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keopscl/array.h: description of arrays.
+ */
+#ifndef KEOPSCL_ARRAY_H
+#define KEOPSCL_ARRAY_H
+
+#include <keopscl/status.h>
+
+KCL_BEGIN
+
+#define KCL_MAX_AXES 9
+
+/* Number type of stored elements. KCL_DTYPE_NONE (0) in a parameter structure means "whatever the arrays have". */
+typedef enum kcl_dtype {
+    KCL_DTYPE_NONE = 0,
+    KCL_F32 = 1, /* IEEE 754 binary32, float */
+    KCL_F64 = 2, /* IEEE 754 binary64, double */
+} kcl_dtype;
+
+/*
+ * A view of memory that the caller owns, in the manner of DLPack: nothing is copied or freed. Axes go from slowest to
+ * fastest. A NULL `data` is valid where the number of elements is 0.
+ *
+ * An array may also be built field by field: `stride` counts bytes and may be 0 (a broadcast axis) or negative.
+ */
+typedef struct kcl_array {
+    void *data;                   /* address of element (0, ..., 0) */
+    kcl_dtype dtype;              /* type of the elements */
+    int ndim;                     /* number of axes, 0 to KCL_MAX_AXES */
+    int64_t shape[KCL_MAX_AXES];  /* size of each axis, elements */
+    int64_t stride[KCL_MAX_AXES]; /* distance between neighbours along each axis, bytes */
+} kcl_array;
+
+/*
+ * Describes a dense row-major array of `ndim` axes. `data` is written only when the array is passed as an output.
+ * More than KCL_MAX_AXES axes, negative sizes, or a size in bytes beyond the address range give an array with
+ * ndim = -1, which every call refuses with KCL_ERROR_ARGUMENT.
+ */
+KCL_API kcl_array kcl_array_of(const void *data, kcl_dtype dtype, int ndim, const int64_t *shape);
+
+/* Type-checked forms of kcl_array_of. */
+static inline kcl_array kcl_array_f32(const float *data, int ndim, const int64_t *shape)
+{
+    return kcl_array_of(data, KCL_F32, ndim, shape);
+}
+
+static inline kcl_array kcl_array_f64(const double *data, int ndim, const int64_t *shape)
+{
+    return kcl_array_of(data, KCL_F64, ndim, shape);
+}
+
+KCL_END
+
+/*
+ * kcl_f32(x, M, D) and kcl_f64(x, M, D) describe an array inside a call: the value is a `const kcl_array *` that lives
+ * until the end of the enclosing block (C) or of the full expression (C++).
+ */
+#ifdef __cplusplus
+
+#include <initializer_list>
+
+namespace keopscl {
+struct array_view {
+    kcl_array array;
+    operator const kcl_array *() const { return &array; }
+};
+template <typename... Sizes> array_view f32(const float *data, Sizes... sizes)
+{
+    const int64_t shape[] = {static_cast<int64_t>(sizes)..., 0};
+    return {kcl_array_f32(data, static_cast<int>(sizeof...(sizes)), shape)};
+}
+template <typename... Sizes> array_view f64(const double *data, Sizes... sizes)
+{
+    const int64_t shape[] = {static_cast<int64_t>(sizes)..., 0};
+    return {kcl_array_f64(data, static_cast<int>(sizeof...(sizes)), shape)};
+}
+} // namespace keopscl
+
+#define kcl_f32(...) (static_cast<const kcl_array *>(::keopscl::f32(__VA_ARGS__)))
+#define kcl_f64(...) (static_cast<const kcl_array *>(::keopscl::f64(__VA_ARGS__)))
+
+#else
+
+#define KCL_SHAPE_COUNT_(...) ((int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))
+#define kcl_f32(data, ...)                                                                                             \
+    ((const kcl_array *)(kcl_array[1]){                                                                                \
+        kcl_array_f32(data, KCL_SHAPE_COUNT_(__VA_ARGS__), (const int64_t[]){__VA_ARGS__})})
+#define kcl_f64(data, ...)                                                                                             \
+    ((const kcl_array *)(kcl_array[1]){                                                                                \
+        kcl_array_f64(data, KCL_SHAPE_COUNT_(__VA_ARGS__), (const int64_t[]){__VA_ARGS__})})
+
+#endif
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keopscl/context.h: devices, contexts, errors, caches, diagnosis.
+ *
+ * Environment variables, read when a context is created (fields of kcl_context_params go before them):
+ *
+ *   KEOPSCL_DEVICE     which device: see kcl_context_params.device
+ *   KEOPSCL_THREADS    number of threads on CPU devices, 1 or more
+ *   KEOPSCL_LOG        1: device, plan, build and run times of every call on standard error
+ *   KEOPSCL_CACHE_DIR  folder of compiled kernels; default $XDG_CACHE_HOME/keopscl or ~/.cache/keopscl
+ *   KEOPSCL_CACHE      off: no kernels are kept on disk
+ *   KEOPSCL_DUMP_DIR   an existing folder: every generated kernel is written there
+ */
+#ifndef KEOPSCL_CONTEXT_H
+#define KEOPSCL_CONTEXT_H
+
+#include <keopscl/status.h>
+
+KCL_BEGIN
+
+/*
+ * An opened OpenCL device, or the built-in interpreter, with its compiled kernels.
+ * Thread safety: may be shared between contexts of different threads.
+ */
+typedef struct kcl_device kcl_device;
+
+/*
+ * Runs computations on one device, one after another, and keeps the last error.
+ * Thread safety: one thread at a time; make one context a thread, on a shared device.
+ */
+typedef struct kcl_context kcl_context;
+
+/*
+ * Memory for the library's own structures. `reallocate(user, NULL, n)` allocates, `reallocate(user, p, n)` resizes,
+ * `reallocate(user, p, 0)` frees and returns NULL; failure returns NULL and leaves `p` valid. Must be thread safe.
+ */
+typedef struct kcl_allocator {
+    void *(*reallocate)(void *user, void *pointer, size_t size);
+    void *user;
+} kcl_allocator;
+
+/* Receives a line of log, without the newline. */
+typedef void (*kcl_log_fn)(void *user, const char *line);
+
+/* Zero in any field means the default. */
+typedef struct kcl_context_params {
+    /*
+     * "gpu", "cpu": the best device of that kind; "host": the interpreter, which needs no OpenCL; "P:D": device D of
+     * platform P, counted from 0; anything else: part of a device's or platform's name, upper or lower case.
+     * NULL or "": KEOPSCL_DEVICE; where that is unset or empty too, the best device (GPUs before CPUs, then double
+     * precision, then compute units times clock), or the interpreter, with a log line, when there is none.
+     */
+    const char *device;
+    int threads;             /* threads on CPU devices; default KEOPSCL_THREADS, else all processors */
+    const char *cache_dir;   /* folder of compiled kernels; "" switches the disk cache off */
+    kcl_allocator allocator; /* default: malloc, realloc, free */
+    kcl_log_fn log;          /* receives log lines; with log set, logging is on */
+    void *log_user;          /* handed to `log` */
+} kcl_context_params;
+
+/*
+ * Opens a device and creates a context on it. `params` may be NULL.
+ *
+ * On failure *context is set all the same (unless memory is out: then it is NULL), to a context that only tells why:
+ * kcl_context_error(*context) is the sentence, every other call returns the same status, and it must be destroyed.
+ * Errors: KCL_ERROR_NO_DEVICE (the text lists what can be written), KCL_ERROR_ARGUMENT (a malformed environment
+ * variable), KCL_ERROR_OPENCL, KCL_ERROR_FORKED, KCL_ERROR_NO_MEMORY.
+ */
+KCL_API kcl_status kcl_context_create(kcl_context **context, const kcl_context_params *params);
+
+/*
+ * Creates a further context on the device of `other`, sharing its compiled kernels: for another thread. `other` must
+ * outlive the call only. Errors as above.
+ */
+KCL_API kcl_status kcl_context_create_shared(kcl_context **context, const kcl_context *other);
+
+/* Waits for running work, frees the context and sets *context to NULL. NULL and a pointer to NULL are accepted. */
+KCL_API void kcl_context_destroy(kcl_context **context);
+
+/*
+ * The sentence about the last failed call on this context, "" when none failed. Owned by the context, valid until its
+ * next call. A NULL context: a sentence that says so.
+ */
+KCL_API const char *kcl_context_error(const kcl_context *context);
+
+/* The status that belongs to kcl_context_error. */
+KCL_API kcl_status kcl_context_status(const kcl_context *context);
+
+/* Waits until all work given to the context is done. */
+KCL_API kcl_status kcl_context_finish(kcl_context *context);
+
+/* What a device is. Texts are cut to fit. */
+typedef struct kcl_device_info {
+    char id[16];          /* what KEOPSCL_DEVICE takes: "0:1" or "host" */
+    char name[128];       /* the driver's name for the device */
+    char platform[128];   /* the driver's name for the platform */
+    char version[128];    /* version of the driver */
+    char type[8];         /* "gpu", "cpu", "host", "other" */
+    int compute_units;    /* OpenCL compute units; threads for the interpreter */
+    int clock_mhz;        /* 0 where unknown */
+    uint64_t memory;      /* device memory, bytes */
+    uint64_t max_buffer;  /* largest single buffer, bytes */
+    int has_f64;          /* 1: computes in double precision */
+    double score;         /* the default device is the one with the highest */
+} kcl_device_info;
+
+/* Fills `info` with the context's device. */
+KCL_API kcl_status kcl_context_device_info(const kcl_context *context, kcl_device_info *info);
+
+/*
+ * Lists the devices, the interpreter last: fills at most `capacity` entries of `infos` and returns how many devices
+ * there are (which may be more), or a negative kcl_status. A machine without OpenCL has one, the interpreter.
+ */
+KCL_API int kcl_device_list(kcl_device_info *infos, int capacity);
+
+/* Counters since the context was created. Times in seconds. */
+typedef struct kcl_context_stats {
+    uint64_t evaluations;     /* calls that computed something */
+    uint64_t launches;        /* kernels started */
+    uint64_t programs_built;  /* kernels compiled by the driver */
+    uint64_t programs_loaded; /* kernels read from the disk cache */
+    uint64_t programs_reused; /* kernels found in memory */
+    double build_seconds;     /* spent in the driver's compiler */
+    double run_seconds;       /* spent in evaluations, builds not counted */
+} kcl_context_stats;
+
+KCL_API kcl_status kcl_context_get_stats(const kcl_context *context, kcl_context_stats *stats);
+
+/* The disk cache. */
+typedef struct kcl_cache_info {
+    char dir[1024];   /* the folder; "" where the cache is off */
+    uint64_t entries; /* number of kernels kept */
+    uint64_t bytes;   /* their size */
+} kcl_cache_info;
+
+/* Looks at the disk cache that the environment names. Errors: KCL_ERROR_IO. A folder that is not there is empty. */
+KCL_API kcl_status kcl_cache_stats(kcl_cache_info *info);
+
+/* Removes every entry of the disk cache that the environment names, and nothing else. `removed` may be NULL. */
+KCL_API kcl_status kcl_cache_clear(uint64_t *removed);
+
+/*
+ * Writes a report: what was looked for, where, what each found, and what is lost without it: the OpenCL loader, its
+ * platforms and devices, CLBlast, the disk cache. Meant to be read, and to be pasted into a question.
+ */
+KCL_API kcl_status kcl_doctor(kcl_write_fn write, void *user);
+
+KCL_END
+
+#endif

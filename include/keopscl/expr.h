@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keopscl/expr.h: lazy tensors.
+ *
+ * An expression is a formula F(x_i, y_j, p) in variables that are bound to arrays. Nothing is computed until it is
+ * evaluated. A variable has a role: an "i"-variable has one row per i, a "j"-variable one per j, a parameter is the same
+ * for all. An expression that lacks an axis has size 1 there, and is repeated along it where another operand has it.
+ *
+ * Vector components: operands of an elementwise operation have the same dimension D, or dimension 1, which is repeated.
+ *
+ * Errors: a builder that fails returns its scope's error expression, never NULL. Everything built on it carries that
+ * first error, and evaluation returns it and copies it to the context: a chain of calls needs one check. NULL operands,
+ * operands of two scopes and operands of a destroyed scope are such errors.
+ *
+ * Ownership: expressions and data handles belong to their scope and live until kcl_scope_reset or kcl_scope_destroy.
+ * Thread safety: a scope and its expressions belong to one thread at a time.
+ */
+#ifndef KEOPSCL_EXPR_H
+#define KEOPSCL_EXPR_H
+
+#include <keopscl/array.h>
+#include <keopscl/context.h>
+
+KCL_BEGIN
+
+/* Owns expressions and data handles. */
+typedef struct kcl_scope kcl_scope;
+
+/* A formula, or a reduction of one. Immutable. */
+typedef struct kcl_expr kcl_expr;
+
+/* An array with an identity: gradients are per handle. */
+typedef struct kcl_data kcl_data;
+
+/* Axes of K_ij, a set of bits. */
+typedef enum kcl_axes {
+    KCL_OVER_I = 1,    /* reduce over i: the result has one row per j */
+    KCL_OVER_J = 2,    /* reduce over j: the result has one row per i */
+    KCL_OVER_BOTH = 3, /* reduce over both: one row */
+} kcl_axes;
+
+/* ---- Scopes ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * Creates a scope for expressions that are evaluated on `context`, which must outlive it. NULL when memory is out or
+ * the context is NULL; every function below accepts a NULL scope and then returns an error expression.
+ */
+KCL_API kcl_scope *kcl_scope_create(kcl_context *context);
+
+/* Frees all expressions and handles of the scope and keeps it, and the compiled kernels of its context. */
+KCL_API void kcl_scope_reset(kcl_scope *scope);
+
+/* Frees the scope and sets *scope to NULL. NULL and a pointer to NULL are accepted. */
+KCL_API void kcl_scope_destroy(kcl_scope **scope);
+
+/* ---- Data and variables ------------------------------------------------------------------------------------------ */
+
+/*
+ * A handle to an array in host memory. The memory is borrowed and read when an evaluation runs: it must be valid then,
+ * and unchanged until the evaluation returns. The description is copied. NULL when memory is out; using a NULL handle,
+ * or one whose description was refused, gives an error expression.
+ */
+KCL_API kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array);
+
+/*
+ * Variables with a stated role, from an array of shape (M, D) for i, (N, D) for j, (D) for a parameter; (M) and (N)
+ * mean D = 1, and a parameter may have no axes at all (one number) or the shape (1, D). Each call makes a new handle.
+ */
+KCL_API kcl_expr *kcl_vi(kcl_scope *scope, const kcl_array *array);
+KCL_API kcl_expr *kcl_vj(kcl_scope *scope, const kcl_array *array);
+KCL_API kcl_expr *kcl_pm(kcl_scope *scope, const kcl_array *array);
+
+/* The same from a handle: one handle may be used in several roles, and has one gradient, the sum over its roles. */
+KCL_API kcl_expr *kcl_vi_data(kcl_scope *scope, kcl_data *data);
+KCL_API kcl_expr *kcl_vj_data(kcl_scope *scope, kcl_data *data);
+KCL_API kcl_expr *kcl_pm_data(kcl_scope *scope, kcl_data *data);
+
+/*
+ * A variable whose role is read off its shape: (M, 1, D) is an i-variable, (1, N, D) a j-variable, (1, 1, D) and (D) a
+ * parameter. An axis of size 1 is "not there": (1, 1, D) is a parameter even if you think of it as one point; state the
+ * role with kcl_vi or kcl_vj where an axis may have the size 1. (M, N, D) with both above 1 is an error, and so is
+ * (M, D), which does not tell its role.
+ */
+KCL_API kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array);
+
+/*
+ * A number that is a kernel argument: changing it compiles nothing. Every call makes a new parameter, in whose
+ * direction a gradient may be taken. It is rounded to the number type of the arrays.
+ */
+KCL_API kcl_expr *kcl_scalar(kcl_scope *scope, double value);
+
+/* A number that is part of the formula's text: changing it makes another kernel. NaN and infinities are refused. */
+KCL_API kcl_expr *kcl_constant(kcl_scope *scope, double value);
+
+/* The vector (0, ..., 0) of `dim` components, 1 or more. */
+KCL_API kcl_expr *kcl_zero(kcl_scope *scope, int dim);
+
+/*
+ * A formula in KeOps' language, "Exp(-g*SqDist(x,y))*b", whose names stand for the given expressions: names[k] for
+ * values[k]. A syntax error's text holds the formula and a caret. See docs/formulas.md.
+ */
+KCL_API kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char *const *names,
+                              kcl_expr *const *values);
+
+/* ---- Arithmetic, elementwise ------------------------------------------------------------------------------------- */
+
+KCL_API kcl_expr *kcl_add(kcl_expr *f, kcl_expr *g); /* f + g */
+KCL_API kcl_expr *kcl_sub(kcl_expr *f, kcl_expr *g); /* f - g */
+KCL_API kcl_expr *kcl_mul(kcl_expr *f, kcl_expr *g); /* f * g */
+KCL_API kcl_expr *kcl_div(kcl_expr *f, kcl_expr *g); /* f / g */
+KCL_API kcl_expr *kcl_neg(kcl_expr *f);              /* -f */
+KCL_API kcl_expr *kcl_inv(kcl_expr *f);              /* 1 / f */
+KCL_API kcl_expr *kcl_square(kcl_expr *f);           /* f^2 */
+
+/*
+ * f to a constant power, which is part of the formula. A whole exponent is a product: defined for negative f, and
+ * f^0 = 1 everywhere. 0.5 and -0.5 are kcl_sqrt and kcl_rsqrt. Any other exponent gives NaN for negative f.
+ */
+KCL_API kcl_expr *kcl_pow(kcl_expr *f, double exponent);
+
+/* f to the power g, both expressions: pow of the C library. NaN for negative f and broken g. */
+KCL_API kcl_expr *kcl_powf(kcl_expr *f, kcl_expr *g);
+
+/* ---- Functions, elementwise -------------------------------------------------------------------------------------- */
+
+KCL_API kcl_expr *kcl_exp(kcl_expr *f);   /* e^f */
+KCL_API kcl_expr *kcl_log(kcl_expr *f);   /* natural logarithm; NaN below 0, -infinity at 0 */
+KCL_API kcl_expr *kcl_sqrt(kcl_expr *f);  /* square root; its derivative at 0 is taken as 0 */
+KCL_API kcl_expr *kcl_rsqrt(kcl_expr *f); /* 1 / sqrt(f), and 0 at f = 0, as in KeOps; derivative 0 there */
+KCL_API kcl_expr *kcl_sin(kcl_expr *f);   /* sine, radians */
+KCL_API kcl_expr *kcl_cos(kcl_expr *f);   /* cosine, radians */
+KCL_API kcl_expr *kcl_abs(kcl_expr *f);   /* absolute value; derivative 0 at 0 */
+KCL_API kcl_expr *kcl_sign(kcl_expr *f);  /* -1, 0 or 1 */
+
+/* ---- The vector of components ------------------------------------------------------------------------------------ */
+
+KCL_API kcl_expr *kcl_sum_inner(kcl_expr *f);           /* sum of the components, dimension 1 (KeOps: Sum) */
+KCL_API kcl_expr *kcl_repeat(kcl_expr *f, int dim);     /* a number repeated `dim` times (KeOps: SumT) */
+KCL_API kcl_expr *kcl_dot(kcl_expr *f, kcl_expr *g);    /* scalar product (KeOps: f|g) */
+KCL_API kcl_expr *kcl_sqnorm2(kcl_expr *f);             /* squared Euclidean norm */
+KCL_API kcl_expr *kcl_norm2(kcl_expr *f);               /* Euclidean norm; derivative 0 at 0 */
+KCL_API kcl_expr *kcl_sqdist(kcl_expr *f, kcl_expr *g); /* |f - g|^2, from differences */
+KCL_API kcl_expr *kcl_elem(kcl_expr *f, int index);     /* component `index`, 0 to D-1 */
+KCL_API kcl_expr *kcl_extract(kcl_expr *f, int start, int length); /* components start to start+length-1 */
+KCL_API kcl_expr *kcl_concat(kcl_expr *f, kcl_expr *g);            /* the components of f, then those of g */
+
+/* ---- Roles ------------------------------------------------------------------------------------------------------- */
+
+/* The same values with the axes i and j exchanged: an i-expression used as a j-expression, and the reverse. */
+KCL_API kcl_expr *kcl_transpose(kcl_expr *f);
+
+/* ---- Reductions -------------------------------------------------------------------------------------------------- */
+
+/*
+ * Sum over the axes of K_ij: still lazy. The result lacks the reduced axes and may enter further formulas and be
+ * differentiated. Summing over an axis that f does not have returns f: the axis has size 1. The sum of no rows is 0.
+ * Summation is blocked: partial sums of a few hundred terms are added up, in an order that depends on sizes and device
+ * only.
+ */
+KCL_API kcl_expr *kcl_reduce_sum(kcl_expr *f, kcl_axes over);
+
+/* ---- Derivatives ------------------------------------------------------------------------------------------------- */
+
+/*
+ * Gradient of `f`, which must be one number (no axis, dimension 1), in the variable `v` (an expression made by kcl_vi,
+ * kcl_vj, kcl_pm, kcl_lazy or kcl_scalar): an expression of v's role and dimension, 0 where f does not depend on v.
+ * All roles of v's data handle count. Reverse mode, through reductions, to any order.
+ */
+KCL_API kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v);
+
+/*
+ * Vector-Jacobian product: the gradient of the sum over all components and rows of f * e. `e` has f's dimension or 1,
+ * and no axis that f lacks.
+ */
+KCL_API kcl_expr *kcl_vjp(kcl_expr *f, kcl_expr *v, kcl_expr *e);
+
+/* ---- Evaluation -------------------------------------------------------------------------------------------------- */
+
+/*
+ * Computes `count` expressions, in one go: reductions that can share a sweep do. outs[k] receives exprs[k]: shape (M, D)
+ * for an i-expression, (N, D) for a j-expression, (D) for one without axes; axes of size 1 may be added or left out
+ * anywhere. An expression that depends on both i and j must be reduced first.
+ *
+ * All arrays have one number type. Outputs must not overlap inputs or each other. On failure the contents of the
+ * outputs are not specified.
+ */
+KCL_API kcl_status kcl_eval(int count, kcl_expr *const *exprs, const kcl_array *const *outs);
+
+/* kcl_eval of one expression. */
+KCL_API kcl_status kcl_eval1(kcl_expr *expr, const kcl_array *out);
+
+/* kcl_reduce_sum and kcl_eval1 in one. */
+KCL_API kcl_status kcl_sum(kcl_expr *f, kcl_axes over, const kcl_array *out);
+
+/* ---- Looking at expressions -------------------------------------------------------------------------------------- */
+
+/* KCL_OK, or why this expression is the error expression. NULL: KCL_ERROR_ARGUMENT. */
+KCL_API kcl_status kcl_expr_status(const kcl_expr *expr);
+
+/* The sentence that belongs to kcl_expr_status, "" for KCL_OK. Owned by the scope. */
+KCL_API const char *kcl_expr_error(const kcl_expr *expr);
+
+/* Dimension D of the vector of components; 0 for an error expression. */
+KCL_API int kcl_expr_dim(const kcl_expr *expr);
+
+/* The axes that the expression has: a set of kcl_axes bits, 0 for a parameter expression or an error. */
+KCL_API int kcl_expr_axes(const kcl_expr *expr);
+
+/* Writes the expression as a formula, variables as Var(index,dim,role). */
+KCL_API kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user);
+
+KCL_END
+
+#endif

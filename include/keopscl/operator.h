@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keopscl/operator.h: a formula compiled once and applied to new arrays many times.
+ */
+#ifndef KEOPSCL_OPERATOR_H
+#define KEOPSCL_OPERATOR_H
+
+#include <keopscl/array.h>
+#include <keopscl/expr.h>
+
+KCL_BEGIN
+
+/*
+ * A list of reductions of formulas, with named or numbered arguments. Immutable; belongs to no context or scope.
+ * Thread safety: may be applied from several threads at once, each with its own context.
+ */
+typedef struct kcl_operator kcl_operator;
+
+/* Zero in any field means the default. */
+typedef struct kcl_operator_params {
+    const char *schedule;    /* "rows" or "columns": what the lanes of a CPU kernel run over; default: by sizes */
+    kcl_allocator allocator; /* default: malloc, realloc, free */
+} kcl_operator_params;
+
+/* The role of an argument. */
+typedef enum kcl_role {
+    KCL_ROLE_I = 0,         /* one row per i: (M, D) */
+    KCL_ROLE_J = 1,         /* one row per j: (N, D) */
+    KCL_ROLE_PARAMETER = 2, /* one vector: (D) */
+} kcl_role;
+
+/*
+ * Reads a text in KeOps' language: one or several reductions separated by ";",
+ *
+ *     "Sum_Reduction(Exp(-g*SqDist(x,y))*b, 0)"
+ *
+ * whose last number tells the rows of the result: 0, one per i (reduced over j); 1, one per j; 2, a single one.
+ * aliases[k] declares argument number k: "x = Vi(3)", "y = Vj(3)", "g = Pm(1)", or with a number of its own,
+ * "x = Vi(0,3)". Arguments that the formula names as Var(index,dim,role) need no alias. See docs/formulas.md.
+ *
+ * `params` may be NULL. On failure *op is set all the same (unless memory is out: then it is NULL), to an operator that
+ * only tells why: kcl_operator_error(*op); it must be destroyed. Errors: KCL_ERROR_SYNTAX (the text with a caret),
+ * KCL_ERROR_SHAPE, KCL_ERROR_ARGUMENT (aliases that clash or leave a gap), KCL_ERROR_DERIVATIVE, KCL_ERROR_NO_MEMORY.
+ */
+KCL_API kcl_status kcl_operator_create(kcl_operator **op, const char *formula, int alias_count,
+                                       const char *const *aliases, const kcl_operator_params *params);
+
+/*
+ * An operator from expressions: outputs are exprs[0..], arguments are vars[0..], which must hold every variable the
+ * expressions use (kcl_scalar's values and data handles that are not in vars are an error that names the variable).
+ * Outlives the scope.
+ */
+KCL_API kcl_status kcl_operator_from(kcl_operator **op, int count, kcl_expr *const *exprs, int var_count,
+                                     kcl_expr *const *vars, const kcl_operator_params *params);
+
+/*
+ * The vector-Jacobian product in argument `variable` (a name or a number as text): its arguments are those of `op`
+ * followed by one cotangent per output, of the output's rows and dimension; its output has the variable's. This is
+ * KeOps' Grad(Reduction, v, e), summed over i and j for a parameter.
+ */
+KCL_API kcl_status kcl_operator_grad(kcl_operator **grad, const kcl_operator *op, const char *variable);
+
+/* The operator with every sum of F replaced by the sum of |F|: the scale against which errors are measured. */
+KCL_API kcl_status kcl_operator_magnitude(kcl_operator **magnitude, const kcl_operator *op);
+
+/* Frees the operator and sets *op to NULL; no call may be running. NULL and a pointer to NULL are accepted. */
+KCL_API void kcl_operator_destroy(kcl_operator **op);
+
+/* Why the operator could not be made, "" if it could. Owned by the operator. NULL: a sentence that says so. */
+KCL_API const char *kcl_operator_error(const kcl_operator *op);
+
+/*
+ * Computes all outputs from arrays: outs[0..out_count), args[0..arg_count). Shapes: see kcl_role; axes of size 1 may be
+ * added or left out, and a missing vector axis means D = 1. All arrays have one number type. Lengths of arguments of
+ * one role must agree; a role that no argument has has length 1. The arrays are read and written before the call
+ * returns. Outputs must not overlap inputs or each other.
+ *
+ * Errors: the status, with kcl_context_error(context): KCL_ERROR_ARGUMENT (a missing or surplus argument),
+ * KCL_ERROR_SHAPE, KCL_ERROR_LENGTH (which argument, which axis, both sizes), KCL_ERROR_TYPE, and those of the device.
+ */
+KCL_API kcl_status kcl_operator_apply(const kcl_operator *op, kcl_context *context, const kcl_array *const *outs,
+                                      int out_count, const kcl_array *const *args, int arg_count);
+
+/* What an argument or output is. */
+typedef struct kcl_slot_info {
+    char name[64]; /* the alias; "" where it has none */
+    kcl_role role; /* rows: one per i, one per j, or a single one */
+    int dim;       /* components */
+} kcl_slot_info;
+
+KCL_API int kcl_operator_input_count(const kcl_operator *op);
+KCL_API int kcl_operator_output_count(const kcl_operator *op);
+KCL_API kcl_status kcl_operator_input(const kcl_operator *op, int index, kcl_slot_info *info);
+KCL_API kcl_status kcl_operator_output(const kcl_operator *op, int index, kcl_slot_info *info);
+
+/* Writes the operator as formulas, separated by "; ", with the names of its aliases. */
+KCL_API kcl_status kcl_operator_print(const kcl_operator *op, kcl_write_fn write, void *user);
+
+/*
+ * Writes the OpenCL program that the operator becomes for sizes m and n, body first. `profile`: "cpu" (16 lanes, no
+ * device needed) or NULL, the device of `context`; `context` may be NULL with a profile.
+ */
+KCL_API kcl_status kcl_operator_emit(const kcl_operator *op, kcl_context *context, const char *profile, kcl_dtype dtype,
+                                     int64_t m, int64_t n, kcl_write_fn write, void *user);
+
+/* Writes the choices of the plan for sizes m and n on the context's device, a "key: value" a line. */
+KCL_API kcl_status kcl_operator_describe(const kcl_operator *op, kcl_context *context, kcl_dtype dtype, int64_t m,
+                                         int64_t n, kcl_write_fn write, void *user);
+
+KCL_END
+
+#endif

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Installs what is missing (Debian, Ubuntu), then configures and builds.
+#
+#   scripts/setup.sh [BUILD_FOLDER [MESON_OPTION...]]      default: build
+#
+# Installing takes root, or sudo without a password; otherwise the packages to ask for are printed and nothing changes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=${1:-build}
+shift $(($# > 0))
+
+packages=()
+need() { packages+=("$@"); }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+meson_is_new_enough() {
+    have meson && [ "$(printf '%s\n' 1.0.0 "$(meson --version)" | sort -V | head -n 1)" = 1.0.0 ]
+}
+has_header() { # HEADER: without a compiler the header is asked for too, apt-get knows whether it is there
+    have gcc && printf '#include <%s>\n' "$1" | gcc -x c -E - >/dev/null 2>&1
+}
+has_pocl() {
+    local icd
+    for icd in "${OCL_ICD_VENDORS:-/etc/OpenCL/vendors}"/*pocl*; do [ ! -e "$icd" ] || return 0; done
+    return 1
+}
+
+have gcc || need gcc
+has_header stdlib.h || need libc6-dev
+have g++ || need g++
+meson_is_new_enough || need meson
+have ninja || need ninja-build
+have pkg-config || need pkg-config
+has_header CL/cl.h || need opencl-headers
+pkg-config --exists OpenCL 2>/dev/null || need ocl-icd-libopencl1 ocl-icd-opencl-dev
+has_pocl || need pocl-opencl-icd
+has_header check.h || need check
+has_header png.h || need libpng-dev
+
+if [ ${#packages[@]} -gt 0 ]; then
+    if ! have apt-get; then
+        echo "setup.sh: missing, by the names of Debian's packages: ${packages[*]}" >&2
+        echo "setup.sh: this system has no apt-get: install them with its own package manager, then run this again" >&2
+        exit 1
+    fi
+    sudo=()
+    if [ "$(id -u)" != 0 ]; then
+        sudo=(sudo -n)
+        if ! sudo -n true 2>/dev/null; then
+            echo "setup.sh: these packages are missing; ask for" >&2
+            echo "    apt-get install ${packages[*]}" >&2
+            exit 1
+        fi
+    fi
+    echo "setup.sh: installing ${packages[*]}"
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${packages[@]}" \
+        >/dev/null
+    if ! meson_is_new_enough; then
+        echo "setup.sh: meson $(meson --version) is too old, 1.0.0 is needed: pipx install meson" >&2
+        exit 1
+    fi
+fi
+
+# A build folder of another checkout, or one that this meson cannot read, is made anew.
+configured=0
+[ -f "$build/build.ninja" ] && grep -qsF "\"source\": \"$PWD\"" "$build/meson-info/meson-info.json" && configured=1
+if [ $configured = 1 ] && [ $# -gt 0 ]; then
+    meson setup --reconfigure "$build" "$@" >"$build/setup.log" 2>&1 || configured=0
+fi
+if [ $configured = 0 ]; then
+    [ ! -d "$build/meson-info" ] || rm -rf "$build"
+    meson setup "$build" "$@"
+fi
+ninja -C "$build"

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/* cli/cli.h: what the commands of the keopscl tool share. The tool uses the library's public headers only. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "data.h"
+#include "fault.h"
+
+#include <keopscl/keopscl.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* ---- Command lines ----------------------------------------------------------------------------------------------- */
+
+/* The options that a command takes, a set of bits. */
+typedef enum option_bit {
+    OPTION_ARG_VALUES = 1 << 0, /* --arg x=Vi:points.npy */
+    OPTION_ARG_SHAPES = 1 << 1, /* --arg x=Vi(3) */
+    OPTION_OUT = 1 << 2,
+    OPTION_DTYPE = 1 << 3,
+    OPTION_DEVICE = 1 << 4,
+    OPTION_JSON = 1 << 5,
+    OPTION_SIZES = 1 << 6, /* --m, --n */
+    OPTION_D = 1 << 7,
+    OPTION_SEED = 1 << 8,
+    OPTION_CASE = 1 << 9,
+} option_bit;
+
+/* One --arg. */
+typedef struct argument {
+    const char *text; /* as written */
+    char name[64];
+    kcl_role role;
+    const char *value; /* OPTION_ARG_VALUES: a file, "-", or numbers; the texts live as long as argv */
+} argument;
+
+/* A command line that was read. What was not given is NULL, KCL_DTYPE_NONE, or as said. */
+typedef struct options {
+    const char *positional[2];
+    argument *args;
+    int arg_count;
+    const char **outs;
+    int out_count;
+    const char *device, *case_name;
+    kcl_dtype dtype;
+    int64_t m, n, d; /* -1: not given */
+    uint64_t seed;   /* 1 */
+    bool json, help;
+} options;
+
+typedef struct command {
+    const char *name;
+    const char *positional[2]; /* what the words without an option are called; all of them are needed */
+    unsigned options;
+    int (*run)(const options *o, fault *f);
+    const char *help; /* fits 24 lines of 80 columns, and ends in an example that the tests run */
+} command;
+
+extern const command devices_command, run_command, emit_command, grad_command, check_command, bench_command,
+    doctor_command, cache_command;
+
+/* Reads argv[0..argc), the words behind the command's name. options_free() in any case. */
+int options_read(options *o, const command *c, int argc, char **argv, fault *f);
+void options_free(options *o);
+
+/* ---- Contexts and operators -------------------------------------------------------------------------------------- */
+
+/* `device` may be NULL: as KEOPSCL_DEVICE says. kcl_context_destroy() in any case. */
+int open_context(kcl_context **context, const char *device, fault *f);
+
+/* An operator with the arguments of `o`; dims[k] components where they come from files, dims is NULL where the texts
+ * hold them. Refuses arguments that the formula does not use. kcl_operator_destroy() in any case. */
+int make_operator(kcl_operator **op, const options *o, const int *dims, fault *f);
+
+/* The same from a formula and aliases as the library takes them. */
+int make_operator_of(kcl_operator **op, const char *formula, int alias_count, const char *const *aliases, fault *f);
+
+/* The reason of a failed call on the context. */
+int fail_context(const kcl_context *context, kcl_status status, fault *f);
+
+/* True where the formula names the argument, or number `index`, as in Var(index,3,0). */
+bool formula_uses(const char *formula, const char *name, int index);
+
+const char *dtype_name(kcl_dtype dtype); /* "f32", as --dtype takes it */
+const char *role_name(kcl_role role);    /* "Vi" */
+
+/* Describes a table as the library wants it for a slot: (rows, columns), or (columns) for a parameter. */
+kcl_array array_of_table(const table *t, kcl_role role);
+
+/* Makes a table for a slot of the operator, when m and n are the lengths of i and j. */
+int table_for_slot(table *t, const kcl_slot_info *slot, kcl_dtype dtype, int64_t m, int64_t n, fault *f);
+
+/* kcl_operator_apply on tables: counts and roles are the operator's. */
+int apply_operator(const kcl_operator *op, kcl_context *context, const table *outs, const table *args, int arg_count,
+                   fault *f);
+
+/* Frees `count` tables and their array; NULL is accepted. */
+void tables_free(table *tables, int count);
+
+/* ---- Output ------------------------------------------------------------------------------------------------------ */
+
+/* Text that is shown only once it is complete. `= {0}` is empty. */
+typedef struct buffer {
+    char *text;
+    size_t length, capacity;
+    bool failed; /* memory ran out */
+} buffer;
+
+void buffer_write(void *buffer_, const char *text, size_t length); /* a kcl_write_fn */
+int buffer_show(buffer *b, fault *f);                              /* to standard output; frees the text */
+void buffer_free(buffer *b);
+
+void write_stdout(void *unused, const char *text, size_t length); /* a kcl_write_fn */
+void print_json_string(const char *text); /* with its quotes; bytes that are not UTF-8 become U+FFFD */
+
+/* ---- Small things ------------------------------------------------------------------------------------------------ */
+
+double seconds_now(void); /* monotonic clock */
+
+/* splitmix64: the next number of a sequence, uniform in [0,1). */
+double random_next(uint64_t *state);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli/data.h: arrays of numbers in memory, in NumPy files and in text tables.
+ *
+ * Functions that return int return EXIT_DONE, or another exit code with the reason in `f`. `label` opens the reason:
+ * the argument and the file.
+ */
+#ifndef CLI_DATA_H
+#define CLI_DATA_H
+
+#include "fault.h"
+
+#include <keopscl/array.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Rows of numbers, row-major. `= {0}` is an empty one. */
+typedef struct table {
+    void *values;      /* rows * columns elements; NULL where there are none */
+    kcl_dtype dtype;   /* type of the elements in memory */
+    kcl_dtype natural; /* the type to compute in that suits the source: KCL_F64 for float64 files, else KCL_F32 */
+    int axes;          /* of the source: 0 is a single number, 1 has one column */
+    int64_t rows;
+    int64_t columns;
+} table;
+
+/* Makes an uninitialised table with two axes. */
+int table_create(table *t, kcl_dtype dtype, int64_t rows, int64_t columns, fault *f);
+void table_free(table *t);
+double table_get(const table *t, int64_t index);
+void table_set(table *t, int64_t index, double value);
+size_t dtype_size(kcl_dtype dtype);
+
+/* Changes the type of the elements. A finite number that float32 cannot hold is an error. */
+int table_convert(table *t, kcl_dtype dtype, const char *label, fault *f);
+
+/* Numbers separated by commas, "0.5" or "1,2,3", as one column. Returns 1, or 0 where `text` is no such list. */
+int table_parse(table *t, const char *text);
+
+/* Reads a whole file, or standard input for "-". The first byte tells NumPy files from text tables. */
+int table_load(table *t, const char *path, const char *label, fault *f);
+int table_read(table *t, FILE *file, const char *label, fault *f);
+
+/* Writes a NumPy file where `path` ends in ".npy", else a text table; "-" is standard output. */
+int table_save(const table *t, const char *path, fault *f);
+
+/* The two formats. The writers do not look for errors of the stream: ferror() tells. */
+int npy_read(table *t, FILE *file, const char *label, fault *f);
+void npy_write(const table *t, FILE *file);
+int text_read(table *t, FILE *file, const char *label, fault *f);
+void text_write(const table *t, FILE *file);
+
+/* Reads a number that fills all of `text`. False for anything else, and for a number beyond the range of double. */
+bool parse_number(const char *text, double *value);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* cli/run.c: keopscl run. */
+#include "cli.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] = "keopscl run FORMULA --arg NAME=ROLE:VALUE ... [options]\n"
+                           "\n"
+                           "Computes reductions of a formula. Several, of one sweep, are separated by ';'.\n"
+                           "\n"
+                           "  --arg x=Vi:FILE    one row per i;  y=Vj:FILE  one row per j\n"
+                           "  --arg g=Pm:0.5     a parameter: a number, 1,2,3 for a vector, or a file\n"
+                           "  --out FILE         for each result, in order: .npy, otherwise a text table;\n"
+                           "                     without it, tables on standard output\n"
+                           "  --dtype f32|f64    default: f64 if every file is float64, else f32\n"
+                           "  --device D         default: KEOPSCL_DEVICE, else the best device\n"
+                           "  --json             print device, sizes, seconds and shapes, and no table\n"
+                           "\n"
+                           "Files are NumPy .npy (float32, float64, int32, int64) or text tables, one row a\n"
+                           "point, '#' starts a comment. '-' is standard input or output.\n"
+                           "The last number of a reduction tells its rows: 0 per i, 1 per j, 2 a single one.\n"
+                           "\n"
+                           "Example:\n"
+                           "  printf '0 0\\n1 0\\n0 2\\n' > points.txt\n"
+                           "  keopscl run 'Sum_Reduction(Exp(-g*SqDist(x,y)),0)' \\\n"
+                           "      --arg x=Vi:points.txt --arg y=Vj:points.txt --arg g=Pm:0.5\n";
+
+static void make_label(char *label, size_t size, const argument *a)
+{
+    snprintf(label, size, "argument '%s', %s", a->name, strcmp(a->value, "-") == 0 ? "standard input" : a->value);
+}
+
+/* Reads one argument; *natural becomes KCL_F32 where its file asks for no more. */
+static int load_argument(table *t, const argument *a, kcl_dtype *natural, fault *f)
+{
+    char label[1024];
+    make_label(label, sizeof label, a);
+    if (a->role != KCL_ROLE_PARAMETER || !table_parse(t, a->value)) {
+        int code = table_load(t, a->value, label, f);
+        if (code)
+            return code;
+        if (*natural != KCL_F32)
+            *natural = t->natural;
+    }
+    if (a->role == KCL_ROLE_PARAMETER) {
+        if (t->rows > 1 && t->columns > 1)
+            return fail(f, EXIT_COMPUTATION, "%s: a parameter is one row of numbers, the file has %lld rows of %lld",
+                        label, (long long)t->rows, (long long)t->columns);
+        t->columns *= t->rows;
+        t->rows = 1;
+    }
+    if (t->columns < 1 || t->columns > INT_MAX)
+        return fail(f, EXIT_COMPUTATION, "%s: %lld components a row; at least 1 and at most %d are possible", label,
+                    (long long)t->columns, INT_MAX);
+    return EXIT_DONE;
+}
+
+/* Reads all arguments and gives them one type. *tables has o->arg_count elements, to be freed in any case. */
+static int load_arguments(table **tables, int **dims, kcl_dtype *dtype, const options *o, fault *f)
+{
+    kcl_dtype natural = KCL_DTYPE_NONE;
+    int code = EXIT_DONE;
+    *tables = calloc((size_t)o->arg_count + 1, sizeof **tables);
+    *dims = calloc((size_t)o->arg_count + 1, sizeof **dims);
+    if (!*tables || !*dims)
+        return fail_memory(f);
+    for (int k = 0; !code && k < o->arg_count; k++) {
+        code = load_argument(&(*tables)[k], &o->args[k], &natural, f);
+        (*dims)[k] = code ? 0 : (int)(*tables)[k].columns;
+    }
+    *dtype = o->dtype != KCL_DTYPE_NONE ? o->dtype : natural == KCL_F64 ? KCL_F64 : KCL_F32;
+    for (int k = 0; !code && k < o->arg_count; k++) {
+        char label[1024];
+        make_label(label, sizeof label, &o->args[k]);
+        code = table_convert(&(*tables)[k], *dtype, label, f);
+    }
+    return code;
+}
+
+/* The length of an axis: that of the first argument with its role, 1 without one. The library compares the others. */
+static int64_t axis_length(const options *o, const table *tables, kcl_role role)
+{
+    for (int k = 0; k < o->arg_count; k++)
+        if (o->args[k].role == role)
+            return tables[k].rows;
+    return 1;
+}
+
+static void print_json(const kcl_device_info *device, kcl_dtype dtype, int64_t m, int64_t n, double seconds,
+                       const table *outs, int count)
+{
+    printf("{\"device\":");
+    print_json_string(device->name);
+    printf(",\"m\":%lld,\"n\":%lld,\"dtype\":\"%s\",\"seconds\":%.9g,\"results\":[", (long long)m, (long long)n,
+           dtype_name(dtype), seconds);
+    for (int k = 0; k < count; k++) {
+        printf("%s{\"shape\":[", k ? "," : "");
+        if (outs[k].axes == 2)
+            printf("%lld,", (long long)outs[k].rows);
+        printf("%lld]}", (long long)outs[k].columns);
+    }
+    puts("]}");
+}
+
+static int save_results(const options *o, const table *outs, int count, fault *f)
+{
+    bool shown = false;
+    if (o->out_count == 0 && o->json)
+        return EXIT_DONE;
+    for (int k = 0; k < count; k++) {
+        const char *path = o->out_count ? o->outs[k] : "-";
+        bool standard = strcmp(path, "-") == 0;
+        if (standard && shown)
+            putchar('\n');
+        shown |= standard;
+        int code = table_save(&outs[k], path, f);
+        if (code)
+            return code;
+    }
+    return EXIT_DONE;
+}
+
+static int run(const options *o, fault *f)
+{
+    table *args = NULL, *outs = NULL;
+    int *dims = NULL, out_count = 0;
+    kcl_operator *op = NULL;
+    kcl_context *context = NULL;
+    kcl_device_info device;
+    kcl_dtype dtype;
+    for (int k = 0; k < o->out_count; k++)
+        if (o->json && strcmp(o->outs[k], "-") == 0)
+            return fail(f, EXIT_USAGE, "--json and --out - would both write to standard output");
+    int code = load_arguments(&args, &dims, &dtype, o, f);
+    if (!code)
+        code = make_operator(&op, o, dims, f);
+    if (code)
+        goto done;
+    out_count = kcl_operator_output_count(op);
+    if (o->out_count && o->out_count != out_count) {
+        code = fail(f, EXIT_USAGE, "the formula has %d result%s, but --out is given %d time%s", out_count,
+                    out_count == 1 ? "" : "s", o->out_count, o->out_count == 1 ? "" : "s");
+        goto done;
+    }
+    if (!(outs = calloc((size_t)out_count + 1, sizeof *outs))) {
+        code = fail_memory(f);
+        goto done;
+    }
+    int64_t m = axis_length(o, args, KCL_ROLE_I), n = axis_length(o, args, KCL_ROLE_J);
+    for (int k = 0; !code && k < out_count; k++) {
+        kcl_slot_info slot;
+        kcl_operator_output(op, k, &slot);
+        code = table_for_slot(&outs[k], &slot, dtype, m, n, f);
+    }
+    if (!code)
+        code = open_context(&context, o->device, f);
+    if (code)
+        goto done;
+    kcl_context_device_info(context, &device);
+    double start = seconds_now();
+    code = apply_operator(op, context, outs, args, o->arg_count, f);
+    double seconds = seconds_now() - start;
+    if (!code)
+        code = save_results(o, outs, out_count, f);
+    if (!code && o->json)
+        print_json(&device, dtype, m, n, seconds, outs, out_count);
+done:
+    tables_free(outs, out_count);
+    tables_free(args, o->arg_count);
+    free(dims);
+    kcl_operator_destroy(&op);
+    kcl_context_destroy(&context);
+    return code;
+}
+
+const command run_command = {
+    "run", {"FORMULA"}, OPTION_ARG_VALUES | OPTION_OUT | OPTION_DTYPE | OPTION_DEVICE | OPTION_JSON, run, help,
+};

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/* device/context.c: devices that are opened, contexts on them, their errors. */
+#include "internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Devices ----------------------------------------------------------------------------------------------------- */
+
+static void open_host(kcl_device *d, const kd_settings *settings)
+{
+    d->host = true;
+    d->threads = settings->threads ? settings->threads : kb_processors();
+    kd_host_info(&d->info, d->threads);
+    /* Figures of an ordinary CPU, for a layer above that plans without asking what for. */
+    d->caps = (kp_caps){.device_class = KP_CPU,
+                        .lanes_f32 = 8,
+                        .lanes_f64 = 4,
+                        .vector_registers = 16,
+                        .compute_units = kb_processors(),
+                        .max_work_group = 1,
+                        .local_memory = 32768,
+                        .private_memory = (size_t)1 << 20,
+                        .max_groups = 65535,
+                        .has_f64 = true};
+}
+
+static kd_sharing sharing_of(const kcl_device_info *info)
+{
+    if (strcmp(info->type, "cpu") != 0)
+        return KD_COPIED;
+    /* PoCL's drivers for the machine it runs on; it has others (remote, accelerators) that move data. */
+    static const char *const local_drivers[] = {"pthread", "basic", "cpu"};
+    for (size_t k = 0; k < KB_COUNT(local_drivers); k++)
+        if (strcmp(info->platform, "Portable Computing Language") == 0 &&
+            strncmp(info->name, local_drivers[k], strlen(local_drivers[k])) == 0)
+            return KD_IN_PLACE;
+    return KD_MAPPED;
+}
+
+/* Takes a part of a CPU where fewer threads than it has are wanted. A driver that cannot do it is used whole. */
+static void limit_threads(kcl_device *d, const kd_settings *settings, const kb_log *log)
+{
+    int units = d->info.compute_units;
+    d->threads = units;
+    if (!settings->threads || settings->threads >= units || strcmp(d->info.type, "cpu") != 0)
+        return;
+    const cl_device_partition_property part[] = {CL_DEVICE_PARTITION_BY_COUNTS, settings->threads,
+                                                 CL_DEVICE_PARTITION_BY_COUNTS_LIST_END, 0};
+    cl_device_id id = NULL;
+    cl_uint count = 0;
+    cl_int code = d->cl.clCreateSubDevices(d->id, part, 1, &id, &count);
+    if (code || !id) {
+        kb_log_line(log, "%s=%d has no effect: clCreateSubDevices failed: %s (%d); device %s uses %d threads",
+                    settings->threads_source, settings->threads, kd_cl_error_name(code), (int)code, d->info.id, units);
+        return;
+    }
+    d->id = id;
+    d->is_part = true;
+    d->threads = settings->threads;
+}
+
+static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_settings *settings, const kb_log *log,
+                              kb_error *err)
+{
+    d->id = c->id;
+    d->info = c->info;
+    memcpy(d->platform_version, c->platform_version, sizeof d->platform_version);
+    memcpy(d->device_version, c->device_version, sizeof d->device_version);
+    memcpy(d->cache_dir, settings->cache_dir, sizeof d->cache_dir);
+    d->sharing = sharing_of(&d->info);
+    if (pthread_mutex_init(&d->lock, NULL) != 0)
+        return kb_no_memory(err);
+    d->has_lock = true;
+    cl_int code = kd_fill_caps(&d->caps, &d->cl, d->id, &d->info);
+    if (code)
+        return kd_cl_fail(err, &d->info, "clGetDeviceInfo", code, NULL);
+    limit_threads(d, settings, log);
+    const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)c->platform, 0};
+    d->context = d->cl.clCreateContext(properties, 1, &d->id, NULL, NULL, &code);
+    if (!d->context)
+        return kd_cl_fail(err, &d->info, "clCreateContext", code,
+                          "; KEOPSCL_DEVICE chooses another device, KEOPSCL_DEVICE=host needs no driver");
+    return KCL_OK;
+}
+
+static kcl_status open_opencl(kcl_device *d, const kd_settings *settings, const kb_log *log, kb_error *err)
+{
+    kd_candidates list;
+    const kd_candidate *chosen;
+    kd_mark_use();
+    kcl_status status = kd_list(&list, &d->cl, &d->allocator, log, err);
+    if (status < 0)
+        return status;
+    status = kd_choose(&chosen, &list, settings, log, err);
+    if (status >= 0 && !chosen)
+        open_host(d, settings);
+    else if (status >= 0)
+        status = open_chosen(d, chosen, settings, log, err);
+    kd_list_finish(&list);
+    return status;
+}
+
+kcl_status kd_device_open(kcl_device **device, const kd_cl *cl, const kd_settings *settings,
+                          const kcl_allocator *allocator, const kb_log *log, kb_error *err)
+{
+    kcl_device *d = kb_calloc(allocator, 1, sizeof *d);
+    *device = NULL;
+    if (!d)
+        return kb_no_memory(err);
+    atomic_init(&d->references, 1);
+    d->allocator = *allocator;
+    memcpy(d->dump_dir, settings->dump_dir, sizeof d->dump_dir);
+    kcl_status status = KCL_OK;
+    if (kd_wants_host(settings)) {
+        open_host(d, settings);
+    } else if (kd_forked()) {
+        status = kb_fail(err, KCL_ERROR_FORKED,
+                         "this process was forked after OpenCL was used, and OpenCL drivers do not survive that: fork "
+                         "before the first context, or use KEOPSCL_DEVICE=host");
+    } else if (cl) {
+        d->cl = *cl;
+        status = open_opencl(d, settings, log, err);
+    } else if (kd_open_loader(&d->cl, NULL, err) >= 0) {
+        status = open_opencl(d, settings, log, err);
+    } else if (*settings->device) {
+        kb_error why = *err;
+        status = kb_fail(err, KCL_ERROR_NO_DEVICE, "%s=\"%s\" names no device: %.2000s; only host can be used here",
+                         settings->device_source, settings->device, why.text);
+    } else {
+        kb_log_line(log, "%s: the interpreter computes (KEOPSCL_DEVICE=host asks for it)", err->text);
+        kb_error_clear(err);
+        open_host(d, settings);
+    }
+    if (status < 0) {
+        kd_device_release(d);
+        return status;
+    }
+    kb_log_line(log, "device %s: %s \"%s\" of platform \"%s\", driver %s, %d of %d compute units", d->info.id,
+                d->info.type, d->info.name, d->info.platform, d->info.version, d->threads, d->info.compute_units);
+    *device = d;
+    return KCL_OK;
+}
+
+void kd_device_release(kcl_device *d)
+{
+    if (!d || atomic_fetch_sub(&d->references, 1) != 1)
+        return;
+    kd_programs_free(d);
+    if (!kd_forked()) {
+        if (d->context)
+            d->cl.clReleaseContext(d->context);
+        if (d->is_part)
+            d->cl.clReleaseDevice(d->id);
+        if (d->has_lock)
+            pthread_mutex_destroy(&d->lock);
+    }
+    kb_free(&d->allocator, d);
+}
+
+int kd_device_list_with(const kd_cl *cl, kcl_device_info *infos, int capacity)
+{
+    const kcl_allocator allocator = kb_allocator(NULL);
+    const kb_log log = {0};
+    kd_candidates list = {.allocator = allocator};
+    kb_error err;
+    kd_cl opened;
+    int count = 0;
+    if (capacity < 0 || (capacity > 0 && !infos))
+        return KCL_ERROR_ARGUMENT;
+    if (kd_forked())
+        return KCL_ERROR_FORKED;
+    if (!cl && kd_open_loader(&opened, NULL, &err) >= 0)
+        cl = &opened;
+    if (cl) {
+        kd_mark_use();
+        kcl_status status = kd_list(&list, cl, &allocator, &log, &err);
+        if (status < 0)
+            return status;
+    }
+    for (size_t k = 0; k < list.count; k++)
+        if (!*list.items[k].problem && count++ < capacity)
+            infos[count - 1] = list.items[k].info;
+    if (count++ < capacity)
+        kd_host_info(&infos[count - 1], kb_processors());
+    kd_list_finish(&list);
+    return count;
+}
+
+int kcl_device_list(kcl_device_info *infos, int capacity)
+{
+    return kd_device_list_with(NULL, infos, capacity);
+}
+
+/* ---- Contexts ---------------------------------------------------------------------------------------------------- */
+
+static kcl_status check(const kcl_context *context)
+{
+    if (!context)
+        return KCL_ERROR_ARGUMENT;
+    if (context->dead)
+        return context->error.status;
+    if (!context->device->host && kd_forked())
+        /* A context is never a constant object: its creators allocate it. */
+        return kb_fail((kb_error *)&context->error, KCL_ERROR_FORKED,
+                       "this process was forked after the context was made, and OpenCL drivers do not survive that: "
+                       "fork before the first context is made");
+    return KCL_OK;
+}
+
+kcl_status kd_enter(kcl_context *context)
+{
+    return check(context);
+}
+
+static kcl_context *new_context(const kcl_allocator *allocator)
+{
+    kcl_context *c = kb_calloc(allocator, 1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->allocator = *allocator;
+    /* An address is used again once its context is destroyed, the clock has moved on by then. */
+    c->serial = kb_hash_combine((uint64_t)(uintptr_t)c, (uint64_t)(kb_seconds() * 1e9));
+    return c;
+}
+
+static kcl_status open_queue(kcl_context *c)
+{
+    kcl_device *d = c->device;
+    cl_int code;
+    if (d->host)
+        return KCL_OK;
+    c->queue = d->cl.clCreateCommandQueue(d->context, d->id, 0, &code);
+    return c->queue ? KCL_OK : kd_cl_fail(&c->error, &d->info, "clCreateCommandQueue", code, NULL);
+}
+
+/* A context that failed keeps its error and nothing else. */
+static kcl_status settle(kcl_context **context, kcl_status status)
+{
+    kcl_context *c = *context;
+    if (status >= 0)
+        return status;
+    kd_device_release(c->device);
+    c->device = NULL;
+    c->dead = true;
+    if (status == KCL_ERROR_NO_MEMORY)
+        kcl_context_destroy(context);
+    return status;
+}
+
+kcl_status kd_context_create_with(const kd_cl *cl, kcl_context **context, const kcl_context_params *params)
+{
+    static const kcl_context_params defaults;
+    if (!context)
+        return KCL_ERROR_ARGUMENT;
+    if (!params)
+        params = &defaults;
+    const kcl_allocator allocator = kb_allocator(&params->allocator);
+    kcl_context *c = *context = new_context(&allocator);
+    if (!c)
+        return KCL_ERROR_NO_MEMORY;
+    kd_settings settings;
+    kcl_status status = kd_read_settings(&settings, &c->log, params, &c->error);
+    if (status >= 0)
+        status = kd_device_open(&c->device, cl, &settings, &allocator, &c->log, &c->error);
+    if (status >= 0)
+        status = open_queue(c);
+    return settle(context, status);
+}
+
+kcl_status kcl_context_create(kcl_context **context, const kcl_context_params *params)
+{
+    return kd_context_create_with(NULL, context, params);
+}
+
+kcl_status kcl_context_create_shared(kcl_context **context, const kcl_context *other)
+{
+    if (!context)
+        return KCL_ERROR_ARGUMENT;
+    const kcl_allocator allocator = kb_allocator(other ? &other->allocator : NULL);
+    kcl_context *c = *context = new_context(&allocator);
+    if (!c)
+        return KCL_ERROR_NO_MEMORY;
+    kcl_status status = check(other);
+    if (!other) {
+        status = kb_fail(&c->error, status, "kcl_context_create_shared: `other` is NULL");
+    } else if (status < 0) {
+        c->error = other->error;
+    } else {
+        c->log = other->log;
+        c->device = other->device;
+        atomic_fetch_add(&c->device->references, 1);
+        status = open_queue(c);
+    }
+    return settle(context, status);
+}
+
+void kcl_context_destroy(kcl_context **context)
+{
+    kcl_context *c = context ? *context : NULL;
+    if (!c)
+        return;
+    *context = NULL;
+    if (c->detach)
+        c->detach(c, c->attachment);
+    if (c->device && !c->device->host) {
+        bool forked = kd_forked();
+        if (!forked)
+            kd_finish(c);
+        kd_kernels_free(c);
+        kd_buffers_free(c);
+        if (c->queue && !forked)
+            c->device->cl.clReleaseCommandQueue(c->queue);
+    }
+    kd_device_release(c->device);
+    const kcl_allocator allocator = c->allocator;
+    kb_free(&allocator, c);
+}
+
+void *kd_attachment(const kcl_context *context)
+{
+    return context->attachment;
+}
+
+void kd_attach(kcl_context *context, void *object, void (*destroy)(kcl_context *context, void *object))
+{
+    context->attachment = object;
+    context->detach = destroy;
+}
+
+const char *kcl_context_error(const kcl_context *context)
+{
+    return context ? context->error.text : "there is no context: the pointer is NULL, or memory was exhausted";
+}
+
+kcl_status kcl_context_status(const kcl_context *context)
+{
+    return context ? context->error.status : KCL_ERROR_ARGUMENT;
+}
+
+kcl_status kcl_context_finish(kcl_context *context)
+{
+    kcl_status status = check(context);
+    return status < 0 || context->device->host ? status : kd_finish(context);
+}
+
+kcl_status kcl_context_device_info(const kcl_context *context, kcl_device_info *info)
+{
+    kcl_status status = check(context);
+    if (status >= 0 && !info)
+        return KCL_ERROR_ARGUMENT;
+    if (status >= 0)
+        *info = context->device->info;
+    return status;
+}
+
+kcl_status kcl_context_get_stats(const kcl_context *context, kcl_context_stats *stats)
+{
+    kcl_status status = check(context);
+    if (status >= 0 && !stats)
+        return KCL_ERROR_ARGUMENT;
+    if (status >= 0)
+        *stats = context->stats;
+    return status;
+}
+
+/* ---- What the layers above ask ----------------------------------------------------------------------------------- */
+
+kb_error *kd_error(kcl_context *context)
+{
+    return &context->error;
+}
+
+const kcl_allocator *kd_allocator(const kcl_context *context)
+{
+    return &context->allocator;
+}
+
+const kb_log *kd_log(const kcl_context *context)
+{
+    return &context->log;
+}
+
+const kp_caps *kd_caps(const kcl_context *context)
+{
+    return &context->device->caps;
+}
+
+bool kd_is_host(const kcl_context *context)
+{
+    return context->device->host;
+}
+
+int kd_threads(const kcl_context *context)
+{
+    return context->device->threads;
+}
+
+const char *kd_dump_dir(const kcl_context *context)
+{
+    return *context->device->dump_dir ? context->device->dump_dir : NULL;
+}
+
+uint64_t kd_serial(const kcl_context *context)
+{
+    return context->serial;
+}
+
+kcl_context_stats *kd_stats(kcl_context *context)
+{
+    return &context->stats;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/* device/doctor.c: what was looked for, where, what was found, what is lost without it. */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+#include "internal.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Writes whether a shared library can be loaded; if not, the linker's reason. */
+static bool put_library(kb_str *out, const char *name)
+{
+    void *library = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
+    const char *why = library ? NULL : dlerror();
+    kb_str_putf(out, "%s: %s%s\n", name, library ? "loads" : "does not load: ", library ? "" : why ? why : "");
+    if (library)
+        dlclose(library);
+    return library != NULL;
+}
+
+/* A .icd file holds the name of a driver's library in its first line. */
+static void put_icd_file(kb_str *out, const char *path)
+{
+    char line[1024] = "";
+    FILE *file = fopen(path, "r");
+    kb_str_putf(out, "  %s: ", path);
+    if (!file || !fgets(line, sizeof line, file)) {
+        kb_str_putf(out, "cannot be read: %s\n", file ? "it is empty" : strerror(errno));
+    } else {
+        line[strcspn(line, "\r\n")] = 0;
+        put_library(out, line);
+    }
+    if (file)
+        fclose(file);
+}
+
+static bool ends_in(const char *text, const char *end)
+{
+    size_t a = strlen(text), b = strlen(end);
+    return a >= b && strcmp(text + a - b, end) == 0;
+}
+
+static void put_drivers(kb_str *out)
+{
+    const char *given = getenv("OCL_ICD_VENDORS");
+    const char *where = given && *given ? given : "/etc/OpenCL/vendors";
+    int found = 0;
+    kb_str_putf(out, "OpenCL drivers, from %s%s\n", where, given && *given ? " (OCL_ICD_VENDORS)" : "");
+    DIR *folder = opendir(where);
+    if (!folder && ends_in(where, ".icd")) {
+        put_icd_file(out, where);
+        found++;
+    } else if (!folder && errno != ENOENT && errno != ENOTDIR) {
+        kb_str_putf(out, "  cannot be read: %s\n", strerror(errno));
+    }
+    for (struct dirent *e; folder && (e = readdir(folder));) {
+        char path[KD_PATH];
+        if (!ends_in(e->d_name, ".icd") || snprintf(path, sizeof path, "%s/%s", where, e->d_name) >= (int)sizeof path)
+            continue;
+        put_icd_file(out, path);
+        found++;
+    }
+    if (folder)
+        closedir(folder);
+    if (!found)
+        kb_str_put(out, "  none is registered there. Without one only the interpreter computes. For CPUs install PoCL "
+                        "(Debian, Ubuntu: pocl-opencl-icd), for GPUs the vendor's OpenCL driver.\n");
+}
+
+static void put_line(void *user, const char *line)
+{
+    kb_str_putf(user, "  %s\n", line);
+}
+
+static kcl_status put_devices(kb_str *out, const kd_cl *cl, kb_error *err)
+{
+    const kcl_allocator allocator = kb_allocator(NULL);
+    const kb_log log = {put_line, out};
+    kd_candidates list;
+    kd_mark_use();
+    kb_str_put(out, "Devices\n");
+    kcl_status status = kd_list(&list, cl, &allocator, &log, err);
+    if (status < 0) {
+        kb_str_putf(out, "  %s\n", err->text);
+        return status;
+    }
+    for (size_t k = 0; k < list.count; k++) {
+        const kd_candidate *c = &list.items[k];
+        if (!k || c->platform != c[-1].platform)
+            kb_str_putf(out, "  platform \"%s\", %s\n", c->info.platform, c->platform_version);
+        kb_str_putf(
+            out, "  %s  %s \"%s\", %s, driver %s, %d compute units, %d MHz, %" PRIu64 " MiB, double precision: %s",
+            c->info.id, c->info.type, c->info.name, c->device_version, c->info.version, c->info.compute_units,
+            c->info.clock_mhz, c->info.memory >> 20, c->info.has_f64 ? "yes" : "no, float64 arrays are refused");
+        kb_str_putf(out, "%s%s\n", *c->problem ? "; cannot be used: " : "", c->problem);
+    }
+    if (!list.count)
+        kb_str_putf(out, "  %u platforms, no device: only the interpreter computes\n", (unsigned)list.platforms);
+    kb_str_put(out, "  host  the interpreter: always there, needs no driver, far slower than a device\n");
+    const char *wish = getenv("KEOPSCL_DEVICE");
+    const kd_settings settings = {.device = wish ? wish : "", .device_source = "KEOPSCL_DEVICE"};
+    const kd_candidate *chosen;
+    if (kd_choose(&chosen, &list, &settings, &log, err) < 0)
+        kb_str_putf(out, "  %s\n", err->text);
+    else
+        kb_str_putf(out, "  chosen: %s\n", chosen ? chosen->info.id : "host");
+    kd_list_finish(&list);
+    return KCL_OK;
+}
+
+static void put_cache(kb_str *out)
+{
+    const kb_log log = {put_line, out};
+    kb_error err;
+    char dir[KD_PATH];
+    kcl_cache_info info;
+    kb_str_put(out, "Compiled kernels on disk\n");
+    if (kd_cache_folder(dir, NULL, &log, &err) < 0) {
+        kb_str_putf(out, "  %s\n", err.text);
+    } else if (!*dir) {
+        kb_str_put(out, "  off: every process compiles its kernels again, about a second each\n");
+    } else if (access(dir, F_OK) != 0 && errno == ENOENT) {
+        kb_str_putf(out, "  %s: not there yet, it is made when the first kernel is kept\n", dir);
+    } else if (access(dir, R_OK | W_OK | X_OK) != 0 || kcl_cache_stats(&info) < 0) {
+        kb_str_putf(out,
+                    "  %s: cannot be used: %s. Every process compiles its kernels again; KEOPSCL_CACHE_DIR chooses "
+                    "another folder\n",
+                    dir, strerror(errno));
+    } else {
+        kb_str_putf(out, "  %s, kernels: %" PRIu64 ", bytes: %" PRIu64 "\n", dir, info.entries, info.bytes);
+    }
+}
+
+static void put_environment(kb_str *out)
+{
+    static const char *const names[] = {"KEOPSCL_DEVICE",    "KEOPSCL_THREADS",  "KEOPSCL_LOG",    "KEOPSCL_CACHE_DIR",
+                                        "KEOPSCL_CACHE",     "KEOPSCL_DUMP_DIR", "XDG_CACHE_HOME", "OCL_ICD_VENDORS",
+                                        "OCL_ICD_FILENAMES", "POCL_DEVICES",     "POCL_CACHE_DIR", "LD_LIBRARY_PATH"};
+    kb_str_put(out, "Environment\n");
+    int set = 0;
+    for (size_t k = 0; k < KB_COUNT(names); k++) {
+        const char *value = getenv(names[k]);
+        if (value && ++set)
+            kb_str_putf(out, "  %s=%s\n", names[k], value);
+    }
+    if (!set)
+        kb_str_put(out, "  no variable that matters is set\n");
+}
+
+kcl_status kd_doctor_with(const kd_cl *cl, kcl_write_fn write, void *user)
+{
+    kb_str out;
+    kb_error err;
+    kd_cl opened;
+    const char *loader = "given";
+    kcl_status status = KCL_OK;
+    if (!write)
+        return KCL_ERROR_ARGUMENT;
+    kb_str_init(&out, NULL);
+    kb_str_putf(&out, "libkeopscl %s\n\nOpenCL loader\n", kcl_version());
+    bool forked = kd_forked();
+    if (forked) {
+        kb_str_put(&out, "  this process was forked after OpenCL was used: only host can be used in it\n");
+        status = KCL_ERROR_FORKED;
+    } else if (!cl && kd_open_loader(&opened, &loader, &err) >= 0) {
+        cl = &opened;
+    }
+    if (cl && !forked)
+        kb_str_putf(&out, "  %s: loads\n", loader);
+    else if (!forked)
+        kb_str_putf(&out, "  %s\n  Without it only the interpreter computes. Debian, Ubuntu: ocl-icd-libopencl1.\n",
+                    err.text);
+    kb_str_put(&out, "\n");
+    /* Devices come first to be asked: their drivers are then loaded as the loader wants them. */
+    kb_str devices;
+    kb_str_init(&devices, NULL);
+    if (cl && !forked)
+        status = put_devices(&devices, cl, &err);
+    put_drivers(&out);
+    kb_str_putf(&out, "\n%s%s", kb_str_text(&devices), devices.length ? "\n" : "");
+    kb_str_put(&out, "Dense algebra on GPUs (CLBlast)\n  ");
+    if (!put_library(&out, "libclblast.so.1"))
+        kb_str_put(&out, "  Without it everything but dense algebra on GPUs works. Debian, Ubuntu: libclblast1.\n");
+    kb_str_put(&out, "\n");
+    put_cache(&out);
+    kb_str_put(&out, "\n");
+    put_environment(&out);
+    if (out.failed || devices.failed)
+        status = KCL_ERROR_NO_MEMORY;
+    else
+        write(user, kb_str_text(&out), out.length);
+    kb_str_finish(&devices);
+    kb_str_finish(&out);
+    return status;
+}
+
+kcl_status kcl_doctor(kcl_write_fn write, void *user)
+{
+    return kd_doctor_with(NULL, write, user);
+}

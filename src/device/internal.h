@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* device/internal.h: what the files of this folder share. The only header with OpenCL types. */
+#ifndef KD_INTERNAL_H
+#define KD_INTERNAL_H
+
+#include "device.h"
+
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* ---- The table of OpenCL calls ----------------------------------------------------------------------------------- */
+
+typedef struct kd_cl {
+#define KD_CALL(result, name, parameters, arguments) result(CL_API_CALL *name) parameters;
+#include "cl_calls.def"
+} kd_cl;
+
+/*
+ * Opens the ICD loader and fills the table. It is never closed: drivers keep threads of their own. KCL_ERROR_NO_DEVICE
+ * where there is no loader; the text lists what was tried. *name is the library found; `name` may be NULL.
+ */
+kcl_status kd_open_loader(kd_cl *cl, const char **name, kb_error *err);
+
+void kd_mark_use(void); /* remembers the process that uses OpenCL first */
+bool kd_forked(void);   /* this process is a child of that one */
+
+/* "CL_OUT_OF_RESOURCES"; "unknown error" for other numbers. */
+const char *kd_cl_error_name(cl_int code);
+
+/* Reports "<call> failed: <name> (<code>) on device <device>"; `more` is appended, may be NULL. */
+kcl_status kd_cl_fail(kb_error *err, const kcl_device_info *device, const char *call, cl_int code, const char *more);
+
+/* Reads a text of a platform or device, cut to fit and trimmed of spaces. */
+cl_int kd_platform_text(const kd_cl *cl, cl_platform_id id, cl_platform_info what, char *text, size_t size);
+cl_int kd_device_text(const kd_cl *cl, cl_device_id id, cl_device_info what, char *text, size_t size);
+
+/* ---- Settings: parameters and environment ------------------------------------------------------------------------ */
+
+enum { KD_PATH = 1024 };
+
+typedef struct kd_settings {
+    const char *device;        /* what was asked for, "" for nothing */
+    const char *device_source; /* the name of the parameter or variable it came from */
+    int threads;               /* 0: all */
+    const char *threads_source;
+    char cache_dir[KD_PATH]; /* "" : no disk cache */
+    char dump_dir[KD_PATH];  /* "" : none */
+} kd_settings;
+
+/* Sets *log first, so that later failures can be logged. */
+kcl_status kd_read_settings(kd_settings *settings, kb_log *log, const kcl_context_params *params, kb_error *err);
+
+/* The folder of the disk cache by `given` (NULL: by the environment), "" where it is off; the log tells why. */
+kcl_status kd_cache_folder(char dir[KD_PATH], const char *given, const kb_log *log, kb_error *err);
+
+/* ---- Selection --------------------------------------------------------------------------------------------------- */
+
+/* A device as its platform lists it. */
+typedef struct kd_candidate {
+    cl_platform_id platform;
+    cl_device_id id;
+    kcl_device_info info;
+    char platform_version[256];
+    char device_version[256];
+    char problem[160]; /* why it cannot be used, "" if it can */
+} kd_candidate;
+
+typedef struct kd_candidates {
+    kcl_allocator allocator;
+    kd_candidate *items;
+    size_t count, capacity;
+    cl_uint platforms; /* how many there are, with those that failed */
+} kd_candidates;
+
+/* Lists all devices. No platform at all is no error; a platform that fails is left out, with a log line. */
+kcl_status kd_list(kd_candidates *list, const kd_cl *cl, const kcl_allocator *allocator, const kb_log *log,
+                   kb_error *err);
+void kd_list_finish(kd_candidates *list);
+
+/* *chosen is the candidate that the settings ask for; NULL is the interpreter. */
+kcl_status kd_choose(const kd_candidate **chosen, const kd_candidates *list, const kd_settings *settings,
+                     const kb_log *log, kb_error *err);
+bool kd_wants_host(const kd_settings *settings); /* "host": OpenCL is not to be touched */
+
+void kd_host_info(kcl_device_info *info, int threads);
+cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_device_info *info);
+
+/* ---- Devices, contexts ------------------------------------------------------------------------------------------- */
+
+/* How host memory reaches kernels. */
+typedef enum kd_sharing {
+    KD_IN_PLACE, /* kernels work on the host's memory itself (PoCL on CPUs): waiting is enough */
+    KD_MAPPED,   /* the driver uses the host's memory and makes results visible when it is mapped (other CPUs) */
+    KD_COPIED,   /* GPUs and the rest */
+} kd_sharing;
+
+typedef struct kd_program {
+    struct kd_program *next;
+    cl_program program;
+    char *source, *label;
+    uint64_t hash;
+    atomic_bool loaded;  /* from disk */
+    atomic_bool unsaved; /* built here and not yet on disk */
+} kd_program;
+
+struct kcl_device {
+    atomic_int references;
+    kcl_allocator allocator;
+    bool host;
+    int threads;
+    kcl_device_info info;
+    kp_caps caps;
+    char dump_dir[KD_PATH];
+    /* What follows is for OpenCL devices only. */
+    kd_cl cl;
+    cl_device_id id;
+    bool is_part; /* a sub-device of ours */
+    cl_context context;
+    kd_sharing sharing;
+    char platform_version[256];
+    char device_version[256];
+    pthread_mutex_t lock; /* guards what follows */
+    bool has_lock;
+    kd_program *programs;
+    char cache_dir[KD_PATH]; /* "" : off */
+};
+
+/* What a kernel was last given for an argument. */
+typedef struct kd_saved_arg {
+    uint64_t serial;         /* of a buffer; 0: not one, or not known */
+    size_t size;             /* of a value; 0: not one, or not known */
+    unsigned char value[32]; /* longer values are set every time */
+} kd_saved_arg;
+
+struct kd_kernel {
+    struct kd_kernel *next;
+    kd_program *program;
+    char *name;
+    cl_kernel kernel;
+    kd_saved_arg *saved;
+    size_t saved_count;
+    bool launched;
+};
+
+struct kd_buffer {
+    cl_mem mem;
+    uint64_t serial; /* never used twice in a context, unlike the address of a cl_mem */
+    size_t size;
+    const void *host; /* the host memory that it stands for in this batch; NULL: none */
+    bool is_output;   /* `host` receives its contents at the end of the batch */
+    bool idle;        /* waits for reuse */
+};
+
+struct kcl_context {
+    kcl_allocator allocator;
+    kcl_device *device;
+    kb_log log;
+    kb_error error;
+    bool dead; /* could not be made: only tells why */
+    uint64_t serial;
+    kcl_context_stats stats;
+    cl_command_queue queue;
+    kd_kernel *kernels;
+    kd_buffer **buffers;
+    size_t buffer_count, buffer_capacity;
+    uint64_t last_serial; /* of buffers */
+    kd_buffer *nothing;   /* stands for memory of size 0 */
+    kcl_status batch_status;
+    int batch_launches;
+    double batch_start;
+    bool save_pending; /* a program of this batch belongs on disk */
+    void *attachment;  /* of the layers above */
+    void (*detach)(kcl_context *context, void *attachment);
+};
+
+/* kcl_context_create and others with a given table; NULL: that of the ICD loader. */
+kcl_status kd_context_create_with(const kd_cl *cl, kcl_context **context, const kcl_context_params *params);
+int kd_device_list_with(const kd_cl *cl, kcl_device_info *infos, int capacity);
+kcl_status kd_doctor_with(const kd_cl *cl, kcl_write_fn write, void *user);
+
+/* Opens the device that the settings ask for; `cl` as above. */
+kcl_status kd_device_open(kcl_device **device, const kd_cl *cl, const kd_settings *settings,
+                          const kcl_allocator *allocator, const kb_log *log, kb_error *err);
+void kd_device_release(kcl_device *device);
+
+/* ---- Programs and the disk cache --------------------------------------------------------------------------------- */
+
+void kd_programs_free(kcl_device *device); /* with kd_forked(), host memory only */
+void kd_kernels_free(kcl_context *context);
+void kd_save_programs(kcl_context *context);             /* those whose first launch is done */
+void kd_drop_entry(kcl_context *context, kd_program *p); /* takes a program that failed off the disk */
+
+/* `key` names the entry exactly. False: there is none, or it was damaged and is removed. The caller frees *binary. */
+bool kd_disk_load(kcl_device *device, const kb_log *log, const kb_str *key, unsigned char **binary, size_t *size);
+void kd_disk_store(kcl_device *device, const kb_log *log, const kb_str *key, const unsigned char *binary, size_t size);
+void kd_disk_remove(kcl_device *device, const kb_str *key);
+
+/* ---- Buffers ----------------------------------------------------------------------------------------------------- */
+
+void kd_buffers_free(kcl_context *context); /* with kd_forked(), host memory only */
+
+#endif

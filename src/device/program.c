@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/* device/program.c: programs (memory cache, disk cache, driver's compiler) and kernels. */
+#include "internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BUILD_OPTIONS "-cl-std=CL1.2"
+
+/* ---- Sources written for reading (KEOPSCL_DUMP_DIR) -------------------------------------------------------------- */
+
+static kcl_status dump_source(kcl_context *c, const kd_program *p)
+{
+    char path[KD_PATH + 160], label[96];
+    size_t n = 0;
+    if (!*c->device->dump_dir)
+        return KCL_OK;
+    for (; p->label[n] && n + 1 < sizeof label; n++)
+        label[n] = strchr("/\\ \t\n:*?\"'<>|", p->label[n]) ? '_' : p->label[n];
+    label[n] = 0;
+    snprintf(path, sizeof path, "%s/%s-%016" PRIx64 ".cl", c->device->dump_dir, label, p->hash);
+    FILE *file = fopen(path, "w");
+    size_t length = strlen(p->source);
+    bool good = file && fwrite(p->source, 1, length, file) == length;
+    int code = errno;
+    if (file && fclose(file) != 0 && good) {
+        good = false;
+        code = errno;
+    }
+    return good ? KCL_OK
+                : kb_fail(&c->error, KCL_ERROR_IO, "%s cannot be written: %s (KEOPSCL_DUMP_DIR)", path, strerror(code));
+}
+
+/* ---- Programs ---------------------------------------------------------------------------------------------------- */
+
+/* Everything that a compiled program depends on, each part with its length, so that no two lists give one text. */
+static void make_key(kb_str *key, const kcl_device *d, const kd_program *p)
+{
+    const char *parts[] = {"keopscl program 1", BUILD_OPTIONS,    d->info.name,        d->device_version,
+                           d->info.version,     d->info.platform, d->platform_version, p->source};
+    kb_str_init(key, &d->allocator);
+    for (size_t k = 0; k < KB_COUNT(parts); k++)
+        kb_str_putf(key, "%zu:%s\n", strlen(parts[k]), parts[k]);
+}
+
+static kcl_status build_failed(kcl_context *c, const kd_program *p, cl_program program, const char *call, cl_int code)
+{
+    kcl_device *d = c->device;
+    size_t size = 0;
+    char *log = NULL;
+    enum { MOST = 2500 };
+    if (program && !d->cl.clGetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) && size > 1 &&
+        (log = kb_calloc(&c->allocator, size + 1, 1)) &&
+        d->cl.clGetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, size, log, NULL))
+        log[0] = 0;
+    kd_cl_fail(&c->error, &d->info, call, code, NULL);
+    if (c->error.status != KCL_ERROR_NO_MEMORY)
+        c->error.status = KCL_ERROR_BUILD;
+    kb_fail(&c->error, c->error.status, "%s, program %s (KEOPSCL_DUMP_DIR=folder keeps its text). %s%.*s",
+            c->error.text, p->label, log && *log ? "The driver says:\n" : "The driver gives no reason.", (int)MOST,
+            log ? log : "");
+    kb_free(&c->allocator, log);
+    return c->error.status;
+}
+
+static kcl_status build_from_source(kcl_context *c, kd_program *p)
+{
+    kcl_device *d = c->device;
+    cl_int code = 0;
+    const char *call = "clCreateProgramWithSource", *source = p->source;
+    double start = kb_seconds();
+    cl_program program = d->cl.clCreateProgramWithSource(d->context, 1, &source, NULL, &code);
+    if (program) {
+        call = "clBuildProgram";
+        code = d->cl.clBuildProgram(program, 1, &d->id, BUILD_OPTIONS, NULL, NULL);
+    }
+    if (!program || code) {
+        kcl_status status = build_failed(c, p, program, call, code);
+        if (program)
+            d->cl.clReleaseProgram(program);
+        return status;
+    }
+    double seconds = kb_seconds() - start;
+    c->stats.programs_built++;
+    c->stats.build_seconds += seconds;
+    kb_log_line(&c->log, "program %s: built in %.3f s", p->label, seconds);
+    p->program = program;
+    atomic_store(&p->loaded, false);
+    atomic_store(&p->unsaved, *d->cache_dir != 0);
+    return KCL_OK;
+}
+
+/* False: not on disk, or refused by the driver and removed. */
+static bool load_from_disk(kcl_context *c, kd_program *p)
+{
+    kcl_device *d = c->device;
+    kb_str key;
+    unsigned char *binary = NULL;
+    size_t size = 0;
+    double start = kb_seconds();
+    if (!*d->cache_dir)
+        return false;
+    make_key(&key, d, p);
+    if (key.failed || !kd_disk_load(d, &c->log, &key, &binary, &size)) {
+        kb_str_finish(&key);
+        return false;
+    }
+    cl_int code = 0, binary_code = 0;
+    const unsigned char *data = binary;
+    cl_program program = d->cl.clCreateProgramWithBinary(d->context, 1, &d->id, &size, &data, &binary_code, &code);
+    if (program && !code && !(code = binary_code))
+        code = d->cl.clBuildProgram(program, 1, &d->id, BUILD_OPTIONS, NULL, NULL);
+    if (program && code)
+        d->cl.clReleaseProgram(program);
+    if (!program || code) {
+        kb_log_line(&c->log, "program %s: the driver refuses the entry on disk: %s (%d); it is built again", p->label,
+                    kd_cl_error_name(code), (int)code);
+        kd_disk_remove(d, &key);
+        program = NULL;
+    } else {
+        double seconds = kb_seconds() - start;
+        c->stats.programs_loaded++;
+        c->stats.build_seconds += seconds;
+        kb_log_line(&c->log, "program %s: read from disk in %.4f s", p->label, seconds);
+        p->program = program;
+        atomic_store(&p->loaded, true);
+    }
+    kb_free(&d->allocator, binary);
+    kb_str_finish(&key);
+    return program != NULL;
+}
+
+static void free_program(kcl_device *d, kd_program *p)
+{
+    if (p->program && !kd_forked())
+        d->cl.clReleaseProgram(p->program);
+    kb_free(&d->allocator, p->source);
+    kb_free(&d->allocator, p->label);
+    kb_free(&d->allocator, p);
+}
+
+void kd_programs_free(kcl_device *device)
+{
+    while (device->programs) {
+        kd_program *next = device->programs->next;
+        free_program(device, device->programs);
+        device->programs = next;
+    }
+}
+
+/* With the device's lock held, building included: a second thread that wants the same program waits for it. */
+static kcl_status get_program(kcl_context *c, const char *source, uint64_t hash, const char *label, kd_program **found)
+{
+    kcl_device *d = c->device;
+    kd_program *p;
+    for (p = d->programs; p; p = p->next) {
+        if (p->hash == hash && strcmp(p->source, source) == 0) {
+            c->stats.programs_reused++;
+            *found = p;
+            return KCL_OK;
+        }
+    }
+    if (!(p = kb_calloc(&d->allocator, 1, sizeof *p)))
+        return kb_no_memory(&c->error);
+    p->hash = hash;
+    p->source = kb_strdup(&d->allocator, source);
+    p->label = kb_strdup(&d->allocator, label);
+    atomic_init(&p->loaded, false);
+    atomic_init(&p->unsaved, false);
+    kcl_status status = p->source && p->label ? dump_source(c, p) : kb_no_memory(&c->error);
+    if (status >= 0 && !load_from_disk(c, p))
+        status = build_from_source(c, p);
+    if (status < 0) {
+        free_program(d, p);
+        return status;
+    }
+    p->next = d->programs;
+    d->programs = p;
+    *found = p;
+    return KCL_OK;
+}
+
+void kd_drop_entry(kcl_context *c, kd_program *p)
+{
+    kb_str key;
+    pthread_mutex_lock(&c->device->lock);
+    make_key(&key, c->device, p);
+    if (!key.failed)
+        kd_disk_remove(c->device, &key);
+    kb_str_finish(&key);
+    atomic_store(&p->loaded, false);
+    pthread_mutex_unlock(&c->device->lock);
+}
+
+static void save_program(kcl_context *c, kd_program *p)
+{
+    kcl_device *d = c->device;
+    kb_str key;
+    size_t size = 0;
+    unsigned char *binary = NULL;
+    double start = kb_seconds();
+    cl_int code = d->cl.clGetProgramInfo(p->program, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL);
+    make_key(&key, d, p);
+    if (!code && size && !key.failed && (binary = kb_alloc(&d->allocator, size))) {
+        code = d->cl.clGetProgramInfo(p->program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL);
+        if (!code)
+            kd_disk_store(d, &c->log, &key, binary, size);
+    }
+    if (code)
+        kb_log_line(&c->log, "program %s is not kept on disk: clGetProgramInfo failed: %s (%d)", p->label,
+                    kd_cl_error_name(code), (int)code);
+    else
+        kb_log_line(&c->log, "program %s: saving took %.4f s", p->label, kb_seconds() - start);
+    kb_free(&d->allocator, binary);
+    kb_str_finish(&key);
+}
+
+void kd_save_programs(kcl_context *c)
+{
+    c->save_pending = false;
+    for (kd_kernel *k = c->kernels; k; k = k->next) {
+        if (!k->launched || !atomic_load(&k->program->unsaved))
+            continue;
+        pthread_mutex_lock(&c->device->lock);
+        if (atomic_exchange(&k->program->unsaved, false))
+            save_program(c, k->program);
+        pthread_mutex_unlock(&c->device->lock);
+    }
+}
+
+/* ---- Kernels ----------------------------------------------------------------------------------------------------- */
+
+/* Locks the device: with what was read from disk, a second try builds from source. */
+static kcl_status make_kernel(kcl_context *c, const char *source, uint64_t hash, const char *label, kd_kernel *k)
+{
+    kcl_device *d = c->device;
+    pthread_mutex_lock(&d->lock);
+    kcl_status status = get_program(c, source, hash, label, &k->program);
+    if (status >= 0) {
+        cl_int code = 0;
+        k->kernel = d->cl.clCreateKernel(k->program->program, k->name, &code);
+        if (!k->kernel && atomic_load(&k->program->loaded)) {
+            kb_log_line(&c->log, "program %s: the entry on disk gives no kernel: %s (%d); it is built again", label,
+                        kd_cl_error_name(code), (int)code);
+            cl_program rejected = k->program->program;
+            status = build_from_source(c, k->program);
+            if (status >= 0) {
+                d->cl.clReleaseProgram(rejected);
+                k->kernel = d->cl.clCreateKernel(k->program->program, k->name, &code);
+            }
+        }
+        if (status >= 0 && !k->kernel)
+            status = build_failed(c, k->program, k->program->program, "clCreateKernel", code);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return status;
+}
+
+kcl_status kd_kernel_get(kcl_context *c, const char *source, const char *name, const char *label, kd_kernel **kernel)
+{
+    *kernel = NULL;
+    if (c->device->host)
+        return kb_fail(&c->error, KCL_ERROR_UNSUPPORTED, "the interpreter runs no kernels");
+    const uint64_t hash = kb_hash(source, strlen(source), 0);
+    for (kd_kernel *k = c->kernels; k; k = k->next) {
+        if (k->program->hash == hash && strcmp(k->name, name) == 0 && strcmp(k->program->source, source) == 0) {
+            c->stats.programs_reused++;
+            *kernel = k;
+            return KCL_OK;
+        }
+    }
+    kd_kernel *k = kb_calloc(&c->allocator, 1, sizeof *k);
+    if (!k || !(k->name = kb_strdup(&c->allocator, name))) {
+        kb_free(&c->allocator, k);
+        return kb_no_memory(&c->error);
+    }
+    kcl_status status = make_kernel(c, source, hash, label ? label : name, k);
+    if (status < 0) {
+        kb_free(&c->allocator, k->name);
+        kb_free(&c->allocator, k);
+        return status;
+    }
+    k->next = c->kernels;
+    c->kernels = k;
+    *kernel = k;
+    return KCL_OK;
+}
+
+void kd_kernels_free(kcl_context *c)
+{
+    while (c->kernels) {
+        kd_kernel *k = c->kernels;
+        c->kernels = k->next;
+        if (!kd_forked())
+            c->device->cl.clReleaseKernel(k->kernel);
+        kb_free(&c->allocator, k->saved);
+        kb_free(&c->allocator, k->name);
+        kb_free(&c->allocator, k);
+    }
+}

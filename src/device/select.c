@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/* device/select.c: which devices there are, which of them is meant, what it can do. */
+#include "internal.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What clGetPlatformIDs of the ICD loader answers when no driver is installed (cl_khr_icd). */
+#define PLATFORM_NOT_FOUND (-1001)
+
+static int lower(char c)
+{
+    return tolower((unsigned char)c);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    for (; *a && lower(*a) == lower(*b); a++, b++) {
+    }
+    return lower(*a) == lower(*b);
+}
+
+static bool contains(const char *text, const char *part)
+{
+    for (; *text; text++) {
+        size_t n = 0;
+        while (part[n] && lower(text[n]) == lower(part[n]))
+            n++;
+        if (!part[n])
+            return true;
+    }
+    return false;
+}
+
+bool kd_wants_host(const kd_settings *settings)
+{
+    return same_text(settings->device, "host");
+}
+
+void kd_host_info(kcl_device_info *info, int threads)
+{
+    memset(info, 0, sizeof *info);
+    snprintf(info->id, sizeof info->id, "host");
+    snprintf(info->name, sizeof info->name, "interpreter");
+    snprintf(info->platform, sizeof info->platform, "keopscl");
+    snprintf(info->version, sizeof info->version, "%s", kcl_version());
+    snprintf(info->type, sizeof info->type, "host");
+    info->compute_units = threads;
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && page > 0)
+        info->memory = (uint64_t)pages * (uint64_t)page;
+    info->max_buffer = info->memory;
+    info->has_f64 = 1;
+}
+
+/*
+ * GPUs before CPUs before other devices, GPUs with memory of their own before those that share the host's, then double
+ * precision, then compute units times clock. The interpreter has 0.
+ */
+static double score(const kcl_device_info *info, bool own_memory)
+{
+    bool gpu = strcmp(info->type, "gpu") == 0, cpu = strcmp(info->type, "cpu") == 0;
+    double kind = gpu ? (own_memory ? 4 : 3) : cpu ? 2 : 1;
+    double speed = (double)info->compute_units * (double)KB_MAX(info->clock_mhz, 1);
+    return kind * 1e9 + (info->has_f64 ? 1e8 : 0) + KB_MIN(speed, 9.9e7);
+}
+
+/* Sets `problem` where the device cannot be used. */
+static void look_at(const kd_cl *cl, kd_candidate *c)
+{
+    cl_device_type type = 0;
+    cl_uint units = 0, clock = 0;
+    cl_ulong memory = 0, max_buffer = 0;
+    cl_bool available = CL_FALSE, compiler = CL_FALSE, unified = CL_TRUE;
+    cl_device_fp_config f64 = 0;
+    cl_int code = kd_device_text(cl, c->id, CL_DEVICE_NAME, c->info.name, sizeof c->info.name);
+    if (!code)
+        code = kd_device_text(cl, c->id, CL_DRIVER_VERSION, c->info.version, sizeof c->info.version);
+    if (!code)
+        code = kd_device_text(cl, c->id, CL_DEVICE_VERSION, c->device_version, sizeof c->device_version);
+#define GET(what, variable)                                                                                            \
+    if (!code)                                                                                                         \
+    code = cl->clGetDeviceInfo(c->id, what, sizeof variable, &variable, NULL)
+    GET(CL_DEVICE_TYPE, type);
+    GET(CL_DEVICE_MAX_COMPUTE_UNITS, units);
+    GET(CL_DEVICE_MAX_CLOCK_FREQUENCY, clock);
+    GET(CL_DEVICE_GLOBAL_MEM_SIZE, memory);
+    GET(CL_DEVICE_MAX_MEM_ALLOC_SIZE, max_buffer);
+    GET(CL_DEVICE_AVAILABLE, available);
+    GET(CL_DEVICE_COMPILER_AVAILABLE, compiler);
+#undef GET
+    /* Drivers without doubles, or of a version without the query, may refuse these two. */
+    if (cl->clGetDeviceInfo(c->id, CL_DEVICE_DOUBLE_FP_CONFIG, sizeof f64, &f64, NULL))
+        f64 = 0;
+    if (cl->clGetDeviceInfo(c->id, CL_DEVICE_HOST_UNIFIED_MEMORY, sizeof unified, &unified, NULL))
+        unified = CL_TRUE;
+    snprintf(c->info.type, sizeof c->info.type, "%s",
+             type & CL_DEVICE_TYPE_GPU   ? "gpu"
+             : type & CL_DEVICE_TYPE_CPU ? "cpu"
+                                         : "other");
+    c->info.compute_units = (int)KB_MIN(units, (cl_uint)INT_MAX);
+    c->info.clock_mhz = (int)KB_MIN(clock, (cl_uint)INT_MAX);
+    c->info.memory = memory;
+    c->info.max_buffer = max_buffer;
+    c->info.has_f64 = f64 != 0;
+    c->info.score = score(&c->info, !unified);
+
+    int major = 0, minor = 0;
+    if (code)
+        snprintf(c->problem, sizeof c->problem, "clGetDeviceInfo failed: %s (%d)", kd_cl_error_name(code), (int)code);
+    else if (sscanf(c->device_version, "OpenCL %d.%d", &major, &minor) != 2 || major < 1 || (major == 1 && minor < 2))
+        snprintf(c->problem, sizeof c->problem, "it offers \"%.60s\", OpenCL 1.2 is needed", c->device_version);
+    else if (!available)
+        snprintf(c->problem, sizeof c->problem, "its driver says it is not available");
+    else if (!compiler)
+        snprintf(c->problem, sizeof c->problem, "its driver has no compiler");
+}
+
+static kcl_status list_platform(kd_candidates *list, const kd_cl *cl, cl_uint number, cl_platform_id platform,
+                                const kb_log *log, kb_error *err)
+{
+    char name[128] = "", version[256] = "";
+    const char *call = "clGetPlatformInfo";
+    cl_uint count = 0;
+    cl_int code = kd_platform_text(cl, platform, CL_PLATFORM_NAME, name, sizeof name);
+    if (!code)
+        code = kd_platform_text(cl, platform, CL_PLATFORM_VERSION, version, sizeof version);
+    if (!code) {
+        call = "clGetDeviceIDs";
+        code = cl->clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, NULL, &count);
+        if (code == CL_DEVICE_NOT_FOUND || (!code && !count))
+            return KCL_OK;
+    }
+    cl_device_id *ids = code ? NULL : kb_calloc(&list->allocator, count, sizeof *ids);
+    if (!code && !ids)
+        return kb_no_memory(err);
+    if (!code)
+        code = cl->clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, count, ids, NULL);
+    if (code) {
+        kb_log_line(log, "platform %u \"%s\" is left out: %s failed: %s (%d)", (unsigned)number, name, call,
+                    kd_cl_error_name(code), (int)code);
+        kb_free(&list->allocator, ids);
+        return KCL_OK;
+    }
+    bool room =
+        kb_reserve(&list->allocator, (void **)&list->items, &list->capacity, list->count + count, sizeof *list->items);
+    for (cl_uint k = 0; room && k < count; k++) {
+        kd_candidate *c = &list->items[list->count++];
+        memset(c, 0, sizeof *c);
+        c->platform = platform;
+        c->id = ids[k];
+        snprintf(c->info.id, sizeof c->info.id, "%u:%u", (unsigned)number % 1000000, (unsigned)k % 1000000);
+        memcpy(c->info.platform, name, sizeof name);
+        memcpy(c->platform_version, version, sizeof version);
+        look_at(cl, c);
+    }
+    kb_free(&list->allocator, ids);
+    return room ? KCL_OK : kb_no_memory(err);
+}
+
+kcl_status kd_list(kd_candidates *list, const kd_cl *cl, const kcl_allocator *allocator, const kb_log *log,
+                   kb_error *err)
+{
+    *list = (kd_candidates){.allocator = *allocator};
+    cl_int code = cl->clGetPlatformIDs(0, NULL, &list->platforms);
+    if (code == PLATFORM_NOT_FOUND || (!code && !list->platforms)) {
+        list->platforms = 0;
+        return KCL_OK;
+    }
+    cl_platform_id *ids = code ? NULL : kb_calloc(allocator, list->platforms, sizeof *ids);
+    if (!code && !ids)
+        return kb_no_memory(err);
+    if (!code)
+        code = cl->clGetPlatformIDs(list->platforms, ids, NULL);
+    kcl_status status = code ? kd_cl_fail(err, NULL, "clGetPlatformIDs", code, NULL) : KCL_OK;
+    for (cl_uint k = 0; status >= 0 && k < list->platforms; k++)
+        status = list_platform(list, cl, k, ids[k], log, err);
+    kb_free(allocator, ids);
+    if (status < 0)
+        kd_list_finish(list);
+    return status;
+}
+
+void kd_list_finish(kd_candidates *list)
+{
+    kb_free(&list->allocator, list->items);
+    *list = (kd_candidates){.allocator = list->allocator};
+}
+
+static bool is_number_pair(const char *wish)
+{
+    size_t a = strspn(wish, "0123456789");
+    size_t b = wish[a] == ':' ? strspn(wish + a + 1, "0123456789") : 0;
+    return a && b && !wish[a + 1 + b];
+}
+
+/* "00:1" means "0:1". */
+static bool same_number_pair(const char *wish, const char *id)
+{
+    return strtoul(wish, NULL, 10) == strtoul(id, NULL, 10) &&
+           strtoul(strchr(wish, ':') + 1, NULL, 10) == strtoul(strchr(id, ':') + 1, NULL, 10);
+}
+
+static bool matches(const kd_candidate *c, const char *wish)
+{
+    if (!*wish)
+        return true;
+    if (same_text(wish, "gpu") || same_text(wish, "cpu"))
+        return same_text(wish, c->info.type);
+    if (is_number_pair(wish))
+        return same_number_pair(wish, c->info.id);
+    return contains(c->info.name, wish) || contains(c->info.platform, wish);
+}
+
+/* What can be written, for the sentence about a device that was not found. */
+static kcl_status no_match(const kd_candidates *list, const kd_settings *s, kb_error *err)
+{
+    kb_str text;
+    kb_str_init(&text, &list->allocator);
+    kb_str_putf(&text, "%s=\"%s\" names no device that can be used. It takes host (the interpreter)", s->device_source,
+                s->device);
+    if (list->count)
+        kb_str_put(&text, ", gpu, cpu, a number or a part of a name of these devices:");
+    else
+        kb_str_putf(&text, " only: there are %u OpenCL platforms here and no device", (unsigned)list->platforms);
+    for (size_t k = 0; k < list->count; k++) {
+        const kd_candidate *c = &list->items[k];
+        kb_str_putf(&text, "%s %s %s \"%s\" of platform \"%s\"%s%s%s", k ? "," : "", c->info.id, c->info.type,
+                    c->info.name, c->info.platform, *c->problem ? " (cannot be used: " : "", c->problem,
+                    *c->problem ? ")" : "");
+    }
+    kcl_status status = text.failed ? kb_no_memory(err) : kb_fail(err, KCL_ERROR_NO_DEVICE, "%s", kb_str_text(&text));
+    kb_str_finish(&text);
+    return status;
+}
+
+kcl_status kd_choose(const kd_candidate **chosen, const kd_candidates *list, const kd_settings *settings,
+                     const kb_log *log, kb_error *err)
+{
+    const kd_candidate *best = NULL;
+    int usable = 0;
+    *chosen = NULL;
+    if (kd_wants_host(settings))
+        return KCL_OK;
+    for (size_t k = 0; k < list->count; k++) {
+        const kd_candidate *c = &list->items[k];
+        if (!matches(c, settings->device))
+            continue;
+        if (*c->problem) {
+            kb_log_line(log, "device %s \"%s\" cannot be used: %s", c->info.id, c->info.name, c->problem);
+            continue;
+        }
+        usable++;
+        if (!best || c->info.score > best->info.score)
+            best = c;
+    }
+    if (!best && *settings->device)
+        return no_match(list, settings, err);
+    if (!best)
+        kb_log_line(log, "no OpenCL device was found: the interpreter computes (KEOPSCL_DEVICE=host asks for it)");
+    else if (usable > 1 && *settings->device)
+        kb_log_line(log, "%s=\"%s\" names %d devices, the best of them is used", settings->device_source,
+                    settings->device, usable);
+    *chosen = best;
+    return KCL_OK;
+}
+
+static int power_of_two_within(cl_uint n, int least, int most)
+{
+    int p = least;
+    while (p < most && (cl_uint)p * 2 <= n)
+        p *= 2;
+    return p;
+}
+
+cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_device_info *info)
+{
+    cl_uint f32 = 0, f64 = 0, preferred = 0;
+    size_t group = 0;
+    cl_ulong local = 0;
+    bool cpu = strcmp(info->type, "cpu") == 0;
+    memset(caps, 0, sizeof *caps);
+#define GET(what, variable)                                                                                            \
+    if (!code)                                                                                                         \
+    code = cl->clGetDeviceInfo(id, what, sizeof variable, &variable, NULL)
+    cl_int code = 0;
+    GET(CL_DEVICE_MAX_WORK_GROUP_SIZE, group);
+    GET(CL_DEVICE_LOCAL_MEM_SIZE, local);
+    if (cpu) {
+        /* A vectorising compiler may prefer 1 and tell the register's width as native; others tell only the former. */
+        GET(CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, f32);
+        GET(CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT, preferred);
+        f32 = KB_MAX(f32, preferred);
+        preferred = 0;
+        GET(CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE, f64);
+        GET(CL_DEVICE_PREFERRED_VECTOR_WIDTH_DOUBLE, preferred);
+        f64 = KB_MAX(f64, preferred);
+    }
+#undef GET
+    caps->device_class = cpu ? KP_CPU : KP_GPU;
+    caps->lanes_f32 = power_of_two_within(f32, 4, 16);
+    caps->lanes_f64 = power_of_two_within(f64, 2, 8);
+    caps->vector_registers = caps->lanes_f32 == 16 ? 32 : 16;
+    caps->compute_units = KB_MAX(info->compute_units, 1);
+    caps->max_work_group = (int)KB_MIN(group, (size_t)INT_MAX);
+    caps->local_memory = (size_t)local;
+    caps->private_memory = cpu ? (size_t)1 << 20 : (size_t)1 << 14;
+    /* PoCL generates a second form of a kernel beyond this grid, which the saved binary would lack. */
+    caps->max_groups = cpu ? 65535 : INT_MAX;
+    caps->has_f64 = info->has_f64;
+    return code;
+}

@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: MIT */
+/* formula/graph.c: the operator table, interning, constructors. */
+#include "graph.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- Tables ------------------------------------------------------------------------------------------------------ */
+
+static const kf_op_info op_table[KF_OP_COUNT] = {
+#define KF_MAP(id, name, arity, params, cost, value, kernel, da, db, low, high)                                        \
+    {name, KF_CLASS_MAP, arity, params, cost, kernel, low, high},
+#define KF_NODE(id, name, arity, params, class) {name, KF_CLASS_##class, arity, params, 0, NULL, 0, 0},
+#include "ops.def"
+};
+
+const kf_op_info *kf_info(kf_op op)
+{
+    return &op_table[op];
+}
+
+static const kf_reduction_info reduction_table[KF_REDUCTION_COUNT] = {
+#define KF_REDUCTION(id, name, params, dimension) {name, params},
+#include "reductions.def"
+};
+
+const kf_reduction_info *kf_reduction_get(kf_reduction reduction)
+{
+    return &reduction_table[reduction];
+}
+
+int64_t kf_reduction_dim(kf_reduction reduction, int64_t dim, int64_t param)
+{
+    (void)param;
+    switch (reduction) {
+#define KF_REDUCTION(id, name, params, dimension)                                                                      \
+    case KF_REDUCE_##id:                                                                                               \
+        return dimension;
+#include "reductions.def"
+    case KF_REDUCTION_COUNT:
+        break;
+    }
+    return 0;
+}
+
+double kf_powi(double base, int64_t exponent)
+{
+    uint64_t n = exponent < 0 ? 0 - (uint64_t)exponent : (uint64_t)exponent;
+    double power = 1;
+    for (double factor = base; n; n >>= 1, factor *= factor)
+        if (n & 1)
+            power *= factor;
+    return exponent < 0 ? 1 / power : power;
+}
+
+/* ---- The graph --------------------------------------------------------------------------------------------------- */
+
+kcl_status kf_graph_init(kf_graph *g, const kcl_allocator *allocator)
+{
+    memset(g, 0, sizeof *g);
+    kb_arena_init(&g->arena, allocator);
+    return KCL_OK;
+}
+
+void kf_graph_finish(kf_graph *g)
+{
+    const kcl_allocator allocator = g->arena.allocator;
+    kb_free(&allocator, g->nodes);
+    kb_free(&allocator, g->table);
+    kb_arena_finish(&g->arena);
+    kf_graph_init(g, &allocator);
+}
+
+const kcl_allocator *kf_allocator(const kf_graph *g)
+{
+    return &g->arena.allocator;
+}
+
+void kf_clear_error(kf_graph *g)
+{
+    kb_error_clear(&g->error);
+}
+
+/* Keeps the first error; returns NULL for constructors to return. */
+KB_PRINTF(3, 4) static const kf_node *refuse(kf_graph *g, kcl_status status, const char *format, ...)
+{
+    if (g->error.status == KCL_OK) {
+        va_list args;
+        va_start(args, format);
+        kb_failv(&g->error, status, format, args);
+        va_end(args);
+    }
+    return NULL;
+}
+
+static const kf_node *out_of_memory(kf_graph *g)
+{
+    return refuse(g, KCL_ERROR_NO_MEMORY, "host memory is exhausted");
+}
+
+static uint64_t structure_hash(const kf_node *f)
+{
+    uint64_t bits, h = kb_hash_combine(f->op, (uint64_t)f->dim);
+    memcpy(&bits, &f->value, sizeof bits);
+    h = kb_hash_combine(h, bits);
+    for (int k = 0; k < KF_MAX_PARAMS; k++)
+        h = kb_hash_combine(h, (uint64_t)f->param[k]);
+    for (int k = 0; k < f->arg_count; k++)
+        h = kb_hash_combine(h, f->arg[k]->hash);
+    return h;
+}
+
+static bool same_structure(const kf_node *f, const kf_node *g)
+{
+    return f->hash == g->hash && f->op == g->op && f->dim == g->dim && f->arg_count == g->arg_count &&
+           memcmp(&f->value, &g->value, sizeof f->value) == 0 && memcmp(f->param, g->param, sizeof f->param) == 0 &&
+           memcmp(f->arg, g->arg, sizeof f->arg) == 0;
+}
+
+static bool grow_table(kf_graph *g)
+{
+    size_t size = g->table_size ? g->table_size * 2 : 256;
+    uint32_t *table = kb_calloc(kf_allocator(g), size, sizeof *table);
+    if (!table)
+        return false;
+    for (size_t k = 0; k < g->count; k++) {
+        size_t slot = g->nodes[k]->hash & (size - 1);
+        while (table[slot])
+            slot = (slot + 1) & (size - 1);
+        table[slot] = (uint32_t)k + 1;
+    }
+    kb_free(kf_allocator(g), g->table);
+    g->table = table;
+    g->table_size = size;
+    return true;
+}
+
+/* Returns the node that equals *draft, made from it where there is none. */
+static const kf_node *intern(kf_graph *g, kf_node *draft)
+{
+    draft->hash = structure_hash(draft);
+    if ((g->count + 1) * 2 > g->table_size && !grow_table(g))
+        return out_of_memory(g);
+    size_t slot = draft->hash & (g->table_size - 1);
+    for (; g->table[slot]; slot = (slot + 1) & (g->table_size - 1))
+        if (same_structure(g->nodes[g->table[slot] - 1], draft))
+            return g->nodes[g->table[slot] - 1];
+    if (g->count >= KF_MAX_NODES)
+        return refuse(g, KCL_ERROR_SHAPE, "the formula has more than %d nodes", KF_MAX_NODES);
+    kf_node *f = kb_arena_alloc(&g->arena, sizeof *f);
+    if (!f || !kb_reserve(kf_allocator(g), (void **)&g->nodes, &g->capacity, g->count + 1, sizeof *g->nodes))
+        return out_of_memory(g);
+    *f = *draft;
+    f->id = (uint32_t)g->count;
+    f->rank = 1;
+    f->shape = &f->dim;
+    g->nodes[g->count++] = f;
+    g->table[slot] = f->id + 1;
+    return f;
+}
+
+/* ---- Leaves ------------------------------------------------------------------------------------------------------ */
+
+static bool dim_in_range(kf_graph *g, const char *what, int64_t dim)
+{
+    if (dim >= 1 && dim <= KF_MAX_DIM)
+        return true;
+    refuse(g, KCL_ERROR_SHAPE, "%s: dimension %lld is not between 1 and %d", what, (long long)dim, KF_MAX_DIM);
+    return false;
+}
+
+const kf_node *kf_var(kf_graph *g, int64_t index, int64_t dim, kf_role role)
+{
+    if (!dim_in_range(g, "Var", dim))
+        return NULL;
+    if (index < 0 || index > INT32_MAX)
+        return refuse(g, KCL_ERROR_SHAPE, "Var: index %lld is not between 0 and %d", (long long)index, INT32_MAX);
+    if ((int)role < KF_ROLE_I || role > KF_ROLE_ACC)
+        return refuse(g, KCL_ERROR_SHAPE, "Var: role %d is not 0 (i), 1 (j) or 2 (parameter)", (int)role);
+    kf_node draft = {.op = KF_VAR, .dim = (int32_t)dim, .param = {index, dim, role}};
+    draft.axes = role == KF_ROLE_I || role == KF_ROLE_ACC ? KF_AXIS_I : role == KF_ROLE_J ? KF_AXIS_J : 0;
+    return intern(g, &draft);
+}
+
+const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator)
+{
+    if (denominator == 0)
+        return refuse(g, KCL_ERROR_SHAPE, "RatCst: the denominator is 0");
+    if (numerator == 0)
+        return kf_zero(g, 1);
+    if (numerator == INT64_MIN || denominator == INT64_MIN)
+        return kf_num(g, (double)numerator / (double)denominator);
+    int64_t a = numerator < 0 ? -numerator : numerator, b = denominator < 0 ? -denominator : denominator;
+    while (b) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    if (denominator < 0)
+        a = -a;
+    kf_node draft = {.op = KF_CONST, .dim = 1, .param = {numerator / a, denominator / a}};
+    draft.value = (double)draft.param[0] / (double)draft.param[1];
+    return intern(g, &draft);
+}
+
+const kf_node *kf_num(kf_graph *g, double value)
+{
+    if (!isfinite(value))
+        return refuse(g, KCL_ERROR_SHAPE, "a constant must be a finite number");
+    if (value == floor(value) && fabs(value) < 0x1p53)
+        return kf_rat(g, (int64_t)value, 1);
+    kf_node draft = {.op = KF_CONST, .dim = 1, .value = value};
+    return intern(g, &draft);
+}
+
+const kf_node *kf_zero(kf_graph *g, int64_t dim)
+{
+    return kf_make(g, KF_ZERO, NULL, &dim);
+}
+
+/* ---- Operators --------------------------------------------------------------------------------------------------- */
+
+static const kf_node *bad_index(kf_graph *g, kf_op op, const char *what, int64_t index, int64_t count)
+{
+    return refuse(g, KCL_ERROR_SHAPE, "%s: %s %lld is not between 0 and %lld", kf_info(op)->name, what,
+                  (long long)index, (long long)count - 1);
+}
+
+/* Sets draft->dim; false after refusing. */
+static bool set_dim(kf_graph *g, kf_node *draft)
+{
+    const char *name = kf_info(draft->op)->name;
+    const kf_node *a = draft->arg[0], *b = draft->arg[1];
+    const int64_t *p = draft->param;
+    int64_t dim = 1;
+    switch ((kf_op)draft->op) {
+    case KF_ZERO:
+    case KF_SUMT:
+        dim = p[0];
+        if (draft->op == KF_SUMT && a->dim != 1)
+            return refuse(g, KCL_ERROR_SHAPE, "SumT: the operand has dimension %d, it must be 1", a->dim);
+        break;
+    case KF_SUM:
+        break;
+    case KF_ELEM:
+        if (p[0] < 0 || p[0] >= a->dim)
+            return bad_index(g, KF_ELEM, "index", p[0], a->dim);
+        break;
+    case KF_ELEMT:
+        dim = p[0];
+        if (a->dim != 1)
+            return refuse(g, KCL_ERROR_SHAPE, "ElemT: the operand has dimension %d, it must be 1", a->dim);
+        if (p[1] < 0 || p[1] >= dim)
+            return bad_index(g, KF_ELEMT, "index", p[1], dim);
+        break;
+    case KF_EXTRACT:
+        dim = p[1];
+        if (p[0] < 0 || dim < 1 || p[0] > a->dim - dim)
+            return refuse(g, KCL_ERROR_SHAPE,
+                          "Extract: components %lld to %lld of an operand of dimension %d: the start must be 0 or "
+                          "more, the length 1 or more, the end at most %d",
+                          (long long)p[0], (long long)(p[0] + dim - 1), a->dim, a->dim - 1);
+        break;
+    case KF_EXTRACTT:
+        dim = p[1];
+        if (p[0] < 0 || dim > KF_MAX_DIM || p[0] > dim - a->dim)
+            return refuse(g, KCL_ERROR_SHAPE, "ExtractT: %d components from %lld on do not fit into dimension %lld",
+                          a->dim, (long long)p[0], (long long)dim);
+        break;
+    case KF_CONCAT:
+        dim = (int64_t)a->dim + b->dim;
+        break;
+    case KF_LIKE:
+        dim = a->dim;
+        break;
+    default: /* elementwise */
+        dim = a->dim;
+        if (b) {
+            if (a->dim != b->dim && a->dim != 1 && b->dim != 1)
+                return refuse(g, KCL_ERROR_SHAPE,
+                              "%s: the operands have dimensions %d and %d; they must be equal, or one of them 1", name,
+                              a->dim, b->dim);
+            dim = KB_MAX(a->dim, b->dim);
+        }
+    }
+    if (!dim_in_range(g, name, dim))
+        return false;
+    draft->dim = (int32_t)dim;
+    return true;
+}
+
+const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const int64_t *params)
+{
+    const kf_op_info *info = kf_info(op);
+    kf_node draft = {.op = (uint8_t)op, .arg_count = (uint8_t)info->arity};
+    for (int k = 0; k < info->arity; k++) {
+        if (!args[k])
+            return refuse(g, KCL_ERROR_ARGUMENT, "%s: operand %d is missing", info->name, k + 1);
+        draft.arg[k] = args[k];
+        draft.axes |= args[k]->axes;
+    }
+    for (int k = 0; k < info->params; k++)
+        draft.param[k] = params[k];
+    return set_dim(g, &draft) ? intern(g, &draft) : NULL;
+}
+
+const kf_node *kf_unary(kf_graph *g, kf_op op, const kf_node *a)
+{
+    return kf_make(g, op, &a, NULL);
+}
+
+const kf_node *kf_binary(kf_graph *g, kf_op op, const kf_node *a, const kf_node *b)
+{
+    return kf_make(g, op, (const kf_node *[]){a, b}, NULL);
+}
+
+const kf_node *kf_power(kf_graph *g, const kf_node *f, double exponent)
+{
+    if (exponent == 1)
+        return f;
+    if (exponent == 2)
+        return kf_unary(g, KF_SQUARE, f);
+    if (exponent == 0.5)
+        return kf_unary(g, KF_SQRT, f);
+    if (exponent == -0.5)
+        return kf_unary(g, KF_RSQRT, f);
+    if (exponent == floor(exponent) && fabs(exponent) <= INT32_MAX)
+        return kf_make(g, KF_POW, &f, &(int64_t){(int64_t)exponent});
+    return kf_binary(g, KF_POWF, f, kf_num(g, exponent));
+}
+
+const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b)
+{
+    if (a && b && a->dim != b->dim && (a->dim == 1 || b->dim == 1)) {
+        const kf_node *scalar = a->dim == 1 ? a : b, *vector = a->dim == 1 ? b : a;
+        return kf_binary(g, KF_MULT, scalar, kf_unary(g, KF_SUM, vector));
+    }
+    return kf_unary(g, KF_SUM, kf_binary(g, KF_MULT, a, b));
+}
+
+/* A leaf below f that has the axis. */
+static const kf_node *leaf_with_axis(const kf_node *f, unsigned axis)
+{
+    while (f->op != KF_VAR && f->op != KF_REDUCE) {
+        const kf_node *next = NULL;
+        for (int k = 0; k < f->arg_count && !next; k++)
+            if (f->arg[k]->axes & axis)
+                next = f->arg[k];
+        f = next;
+    }
+    return f;
+}
+
+const kf_node *kf_like(kf_graph *g, const kf_node *f, const kf_node *axes_of)
+{
+    for (unsigned axis = KF_AXIS_I; axis <= KF_AXIS_J && f && axes_of; axis++)
+        if (axes_of->axes & ~f->axes & axis)
+            f = kf_binary(g, KF_LIKE, f, leaf_with_axis(axes_of, axis));
+    return axes_of ? f : NULL;
+}
+
+const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t param, const kf_node *f)
+{
+    if (!f)
+        return refuse(g, KCL_ERROR_ARGUMENT, "%s_Reduction: the formula is missing", kf_reduction_get(reduction)->name);
+    axes &= f->axes;
+    if (!axes)
+        return f;
+    kf_node draft = {.op = KF_REDUCE, .arg_count = 1, .param = {reduction, axes, param}, .arg = {f}};
+    draft.axes = (uint8_t)(f->axes & ~axes);
+    draft.dim = (int32_t)kf_reduction_dim(reduction, f->dim, param);
+    return intern(g, &draft);
+}
+
+/* ---- Names ------------------------------------------------------------------------------------------------------- */
+
+/* The vocabulary of composites in ops.def. */
+#define INT(x) kf_rat(g, x, 1)
+#define RAT(p, q) kf_rat(g, p, q)
+#define DOT(x, y) kf_dot(g, x, y)
+#define SUM(x) kf_unary(g, KF_SUM, x)
+#define SUB(x, y) kf_binary(g, KF_SUB, x, y)
+#define SQUARE(x) kf_unary(g, KF_SQUARE, x)
+#define SQRT(x) kf_unary(g, KF_SQRT, x)
+
+static const struct composite {
+    const char *name;
+    int arity, params;
+} composites[] = {
+#define KF_COMPOSITE(name, arity, params, expression) {name, arity, params},
+#include "ops.def"
+};
+
+static const kf_node *make_composite(kf_graph *g, int index, const kf_node *const *args, const int64_t *params)
+{
+    const kf_node *a = args[0], *b = args[1];
+    const int64_t n = params[0];
+    int k = 0;
+#define KF_COMPOSITE(name, arity, parameters, expression)                                                              \
+    if (k++ == index)                                                                                                  \
+        return expression;
+#include "ops.def"
+    (void)a, (void)b, (void)n;
+    return NULL;
+}
+
+#undef INT
+#undef RAT
+#undef DOT
+#undef SUM
+#undef SUB
+#undef SQUARE
+#undef SQRT
+
+/* Nodes that no text may name: variables and constants have syntax of their own, reductions their own grammar. */
+static bool has_public_name(int op)
+{
+    return op != KF_VAR && op != KF_REDUCE;
+}
+
+bool kf_find_name(const char *text, size_t length, kf_name *name)
+{
+    for (int k = 0; k < KF_OP_COUNT; k++) {
+        if (has_public_name(k) && strlen(op_table[k].name) == length && memcmp(op_table[k].name, text, length) == 0) {
+            *name = (kf_name){k, op_table[k].arity, op_table[k].params};
+            return true;
+        }
+    }
+    for (size_t k = 0; k < KB_COUNT(composites); k++) {
+        if (strlen(composites[k].name) == length && memcmp(composites[k].name, text, length) == 0) {
+            *name = (kf_name){-1 - (int)k, composites[k].arity, composites[k].params};
+            return true;
+        }
+    }
+    return false;
+}
+
+const kf_node *kf_make_name(kf_graph *g, const kf_name *name, const kf_node *const *args, const int64_t *params)
+{
+    if (name->op == KF_CONST)
+        return kf_rat(g, params[0], params[1]);
+    if (name->op >= 0)
+        return kf_make(g, (kf_op)name->op, args, params);
+    const kf_node *all_args[KF_MAX_ARGS] = {0};
+    int64_t all_params[KF_MAX_PARAMS] = {0};
+    for (int k = 0; k < name->arity; k++) {
+        all_args[k] = args[k];
+        if (!args[k])
+            return refuse(g, KCL_ERROR_ARGUMENT, "%s: operand %d is missing", composites[-1 - name->op].name, k + 1);
+    }
+    for (int k = 0; k < name->params; k++)
+        all_params[k] = params[k];
+    return make_composite(g, -1 - name->op, all_args, all_params);
+}
+
+void kf_each_name(void (*visit)(void *user, const char *text), void *user)
+{
+    for (int k = 0; k < KF_OP_COUNT; k++)
+        if (has_public_name(k))
+            visit(user, op_table[k].name);
+    for (size_t k = 0; k < KB_COUNT(composites); k++)
+        visit(user, composites[k].name);
+}
+
+/* ---- Copies ------------------------------------------------------------------------------------------------------ */
+
+int kf_copy_source(const kf_node *f, int64_t k, int64_t *component, int64_t *run, int *step)
+{
+    const int64_t *p = f->param;
+    int64_t start = 0, length = f->dim; /* where operand 0 stands in f */
+    *step = 1;
+    switch ((kf_op)f->op) {
+    case KF_SUMT:
+        *component = 0;
+        *run = f->dim - k;
+        *step = 0;
+        return 0;
+    case KF_ELEM:
+        *component = p[0];
+        *run = 1;
+        return 0;
+    case KF_EXTRACT:
+        *component = p[0] + k;
+        *run = f->dim - k;
+        return 0;
+    case KF_CONCAT:
+        length = f->arg[0]->dim;
+        if (k >= length) {
+            *component = k - length;
+            *run = f->dim - k;
+            return 1;
+        }
+        break;
+    case KF_ELEMT:
+        start = p[1];
+        length = 1;
+        break;
+    case KF_EXTRACTT:
+        start = p[0];
+        length = f->arg[0]->dim;
+        break;
+    default:
+        break;
+    }
+    if (k < start || k >= start + length) {
+        *component = 0;
+        *run = (k < start ? start : f->dim) - k;
+        return -1;
+    }
+    *component = k - start;
+    *run = start + length - k;
+    return 0;
+}
+
+/* ---- Order ------------------------------------------------------------------------------------------------------- */
+
+kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, const kf_node *const *roots,
+                         bool stop_at_reduce, kb_error *err)
+{
+    const kcl_allocator *a = kf_allocator(g);
+    size_t most = 0, depth = 0, capacity = 0, stack_capacity = 0;
+    struct frame {
+        const kf_node *node;
+        int next;
+    } *stack = NULL;
+    for (size_t k = 0; k < root_count; k++)
+        most = KB_MAX(most, (size_t)roots[k]->id + 1);
+    *order = (kf_order){.allocator = *a, .position_count = most};
+    order->position = kb_calloc(a, most, sizeof *order->position);
+    bool ok = order->position != NULL;
+    for (size_t r = 0; ok && r < root_count; r++) {
+        if (order->position[roots[r]->id])
+            continue;
+        ok = kb_reserve(a, (void **)&stack, &stack_capacity, 1, sizeof *stack);
+        if (ok)
+            stack[depth++] = (struct frame){roots[r], 0};
+        while (ok && depth) {
+            struct frame *top = &stack[depth - 1];
+            const kf_node *f = top->node;
+            /* A reduction that is no root is a leaf where asked for; its axes came from a sweep of its own. */
+            bool leaf = stop_at_reduce && f->op == KF_REDUCE && depth > 1;
+            if (!leaf && top->next < f->arg_count) {
+                const kf_node *arg = f->arg[top->next++];
+                if (!order->position[arg->id]) {
+                    ok = kb_reserve(a, (void **)&stack, &stack_capacity, depth + 1, sizeof *stack);
+                    if (ok)
+                        stack[depth++] = (struct frame){arg, 0};
+                }
+                continue;
+            }
+            depth--;
+            if (order->position[f->id])
+                continue;
+            ok = kb_reserve(a, (void **)&order->nodes, &capacity, order->count + 1, sizeof *order->nodes);
+            if (ok) {
+                order->nodes[order->count++] = f;
+                order->position[f->id] = (uint32_t)order->count;
+            }
+        }
+    }
+    kb_free(a, stack);
+    if (ok)
+        return KCL_OK;
+    kf_order_finish(order);
+    return kb_no_memory(err);
+}
+
+void kf_order_finish(kf_order *order)
+{
+    kb_free(&order->allocator, order->nodes);
+    kb_free(&order->allocator, order->position);
+    order->nodes = NULL;
+    order->position = NULL;
+    order->count = 0;
+}
+
+/* ---- Rebuilding -------------------------------------------------------------------------------------------------- */
+
+/* The node with other operands. Operands keep their dimensions. */
+static const kf_node *rebuild(kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    switch ((kf_op)f->op) {
+    case KF_VAR:
+        return kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]);
+    case KF_CONST:
+        return f->param[1] ? kf_rat(g, f->param[0], f->param[1]) : kf_num(g, f->value);
+    case KF_REDUCE:
+        return kf_reduce(g, (kf_reduction)f->param[0], (unsigned)f->param[1], f->param[2], args[0]);
+    default:
+        return kf_make(g, (kf_op)f->op, args, f->param);
+    }
+}
+
+typedef const kf_node *rebuild_fn(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args);
+
+/* Rebuilds, operands first, every node reachable from the roots. `from` holds the roots, `g` receives the results. */
+static kcl_status rebuild_all(kf_graph *g, const kf_graph *from, size_t root_count, const kf_node *const *roots,
+                              bool stop_at_reduce, rebuild_fn *make, void *user, const kf_node **out)
+{
+    kf_order order;
+    if (kf_order_init(&order, from, root_count, roots, stop_at_reduce, &g->error) < 0)
+        return g->error.status;
+    kcl_status status = KCL_OK;
+    const kf_node **made = kb_calloc(kf_allocator(g), order.count, sizeof *made);
+    if (!made)
+        status = kb_no_memory(&g->error);
+    for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
+        const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {0};
+        for (int c = 0; c < f->arg_count; c++)
+            args[c] = order.position[f->arg[c]->id] ? made[kf_at(&order, f->arg[c])] : f->arg[c];
+        made[k] = make(user, g, f, args);
+        if (!made[k])
+            status = g->error.status;
+    }
+    for (size_t k = 0; status == KCL_OK && k < root_count; k++)
+        out[k] = made[kf_at(&order, roots[k])];
+    kb_free(kf_allocator(g), made);
+    kf_order_finish(&order);
+    return status;
+}
+
+typedef struct substitution {
+    const kf_node *(*replace)(void *user, const kf_node *leaf);
+    void *user;
+} substitution;
+
+static const kf_node *substitute_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    const substitution *s = user;
+    const kf_node *replaced = f->op == KF_VAR || f->op == KF_REDUCE ? s->replace(s->user, f) : f;
+    if (replaced != f || f->op == KF_VAR)
+        return replaced;
+    return rebuild(g, f, args);
+}
+
+kcl_status kf_substitute(kf_graph *g, size_t root_count, const kf_node *const *roots, bool stop_at_reduce,
+                         const kf_node *(*replace)(void *user, const kf_node *leaf), void *user, const kf_node **out)
+{
+    return rebuild_all(g, g, root_count, roots, stop_at_reduce, substitute_node, &(substitution){replace, user}, out);
+}
+
+static const kf_node *import_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    (void)user;
+    return rebuild(g, f, args);
+}
+
+kcl_status kf_import(kf_graph *g, const kf_graph *from, size_t root_count, const kf_node *const *roots,
+                     const kf_node **out)
+{
+    return rebuild_all(g, from, root_count, roots, false, import_node, NULL, out);
+}
+
+static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    (void)user;
+    static const kf_role swapped[] = {KF_ROLE_J, KF_ROLE_I, KF_ROLE_P, KF_ROLE_ACC};
+    static const unsigned swapped_axes[] = {0, KF_AXIS_J, KF_AXIS_I, KF_AXIS_I | KF_AXIS_J};
+    if (f->op == KF_VAR)
+        return kf_var(g, f->param[0], f->param[1], swapped[f->param[2]]);
+    if (f->op == KF_REDUCE)
+        return kf_reduce(g, (kf_reduction)f->param[0], swapped_axes[f->param[1]], f->param[2], args[0]);
+    return rebuild(g, f, args);
+}
+
+const kf_node *kf_transpose(kf_graph *g, const kf_node *f)
+{
+    const kf_node *out = NULL;
+    if (!f || rebuild_all(g, g, 1, &f, false, transpose_node, NULL, &out) < 0)
+        return NULL;
+    return out;
+}

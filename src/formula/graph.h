@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * formula/graph.h: formulas as interned graphs.
+ *
+ * Nodes are immutable and live in their graph's arena; the same sub-formula is the same pointer. Constructors check
+ * shapes and intern, nothing else. A constructor that fails, or is given NULL, returns NULL; the graph keeps the first
+ * error, so a chain of constructors needs one check.
+ */
+#ifndef KF_GRAPH_H
+#define KF_GRAPH_H
+
+#include "base.h"
+
+typedef enum kf_op {
+#define KF_MAP(id, ...) KF_##id,
+#define KF_NODE(id, ...) KF_##id,
+#include "ops.def"
+    KF_OP_COUNT
+} kf_op;
+
+typedef enum kf_reduction {
+#define KF_REDUCTION(id, ...) KF_REDUCE_##id,
+#include "reductions.def"
+    KF_REDUCTION_COUNT
+} kf_reduction;
+
+typedef struct kf_reduction_info {
+    const char *name;
+    int params;
+} kf_reduction_info;
+
+const kf_reduction_info *kf_reduction_get(kf_reduction reduction);
+int64_t kf_reduction_dim(kf_reduction reduction, int64_t dim, int64_t param); /* of the result */
+
+typedef enum kf_class { KF_CLASS_MAP, KF_CLASS_LEAF, KF_CLASS_COPY, KF_CLASS_SUM, KF_CLASS_AXIS, KF_CLASS_REDUCE } kf_class;
+
+/* What values are: exact integers are row and column numbers, labels, gather indices. */
+typedef enum kf_kind { KF_REAL, KF_INT } kf_kind;
+
+/* Sets of axes. */
+enum { KF_AXIS_I = 1, KF_AXIS_J = 2 };
+
+/* Roles of a variable, numbered as in KeOps. KF_ACC is the result of reduction `index` of the same sweep. */
+typedef enum kf_role { KF_ROLE_I = 0, KF_ROLE_J = 1, KF_ROLE_P = 2, KF_ROLE_ACC = 3 } kf_role;
+
+enum { KF_MAX_ARGS = 3, KF_MAX_PARAMS = 3, KF_MAX_DIM = 1 << 24, KF_MAX_NODES = 1 << 26 };
+
+typedef struct kf_node kf_node;
+struct kf_node {
+    uint64_t hash;      /* of the structure: the same in every graph and process */
+    uint32_t id;        /* position in the graph; operands have smaller ones */
+    int32_t dim;        /* number of components, the product of `shape` */
+    uint8_t op;         /* kf_op */
+    uint8_t kind;       /* kf_kind */
+    uint8_t axes;       /* axes on which the value depends */
+    uint8_t arg_count;
+    int32_t rank;         /* length of `shape`; 1 for vectors */
+    const int32_t *shape; /* inner shape (D1, ..., Dk) */
+    int64_t param[KF_MAX_PARAMS];
+    double value; /* of a constant */
+    const kf_node *arg[KF_MAX_ARGS];
+};
+
+typedef struct kf_op_info {
+    const char *name;
+    kf_class op_class;
+    int arity;
+    int params;
+    int cost;           /* KF_CLASS_MAP: of one component */
+    const char *kernel; /* KF_CLASS_MAP: OpenCL C */
+    double low, high;   /* KF_CLASS_MAP: test domain */
+} kf_op_info;
+
+const kf_op_info *kf_info(kf_op op);
+
+typedef struct kf_graph {
+    kb_arena arena;
+    kb_error error;         /* the first failure */
+    const kf_node **nodes;  /* by id */
+    size_t count, capacity;
+    uint32_t *table; /* open addressing: id + 1, 0 is free */
+    size_t table_size;
+} kf_graph;
+
+kcl_status kf_graph_init(kf_graph *g, const kcl_allocator *allocator);
+void kf_graph_finish(kf_graph *g);
+const kcl_allocator *kf_allocator(const kf_graph *g);
+void kf_clear_error(kf_graph *g);
+
+/* ---- Constructors ------------------------------------------------------------------------------------------------ */
+
+/*
+ * Any operator of the table but VAR, CONST and REDUCE: `args` has the operator's arity, `params` its parameters (NULL
+ * where it has none). Errors: KCL_ERROR_SHAPE with the operator and both dimensions.
+ */
+const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const int64_t *params);
+
+const kf_node *kf_var(kf_graph *g, int64_t index, int64_t dim, kf_role role);
+const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator); /* reduced to lowest terms */
+const kf_node *kf_num(kf_graph *g, double value); /* whole numbers below 2^53 become kf_rat; NaN, infinity: an error */
+const kf_node *kf_zero(kf_graph *g, int64_t dim);
+const kf_node *kf_unary(kf_graph *g, kf_op op, const kf_node *a);
+const kf_node *kf_binary(kf_graph *g, kf_op op, const kf_node *a, const kf_node *b);
+/* `f ** exponent`: Square, Pow, Sqrt, Rsqrt or Powf by a constant, as the exponent asks. */
+const kf_node *kf_power(kf_graph *g, const kf_node *f, double exponent);
+const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b); /* f|g: Sum(f*g); one may have dimension 1 */
+const kf_node *kf_like(kf_graph *g, const kf_node *f, const kf_node *axes_of); /* f itself where that changes nothing */
+/* The axes i and j exchanged: variables change roles, reductions the axes they reduce. */
+const kf_node *kf_transpose(kf_graph *g, const kf_node *f);
+/* An axis that f lacks is not reduced; where none is left the result is that of one term. */
+const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t param, const kf_node *f);
+
+/* A name of the table, or a composite, by its name in formula strings. */
+typedef struct kf_name {
+    int op;        /* kf_op, or -1 - k for composite k */
+    int arity;     /* formulas that come first */
+    int params;    /* whole numbers that follow */
+} kf_name;
+
+bool kf_find_name(const char *text, size_t length, kf_name *name);
+const kf_node *kf_make_name(kf_graph *g, const kf_name *name, const kf_node *const *args, const int64_t *params);
+/* Calls visit for every name that formula strings may use, in the table's order. */
+void kf_each_name(void (*visit)(void *user, const char *text), void *user);
+
+double kf_powi(double base, int64_t exponent);
+
+/* ---- Looking at nodes -------------------------------------------------------------------------------------------- */
+
+static inline bool kf_is_zero(const kf_node *f)
+{
+    return f->op == KF_ZERO || (f->op == KF_CONST && f->value == 0);
+}
+
+/* The node that computes f's value: f without Like nodes around it. */
+static inline const kf_node *kf_value(const kf_node *f)
+{
+    while (f->op == KF_LIKE)
+        f = f->arg[0];
+    return f;
+}
+
+/*
+ * For a KF_CLASS_COPY node: where component k comes from. Returns the operand's number and sets *component, or -1 where
+ * the component is 0. *run is set to the number of components from k on for which the answer continues: each the
+ * operand's next component (or the same one again where *step is 0).
+ */
+int kf_copy_source(const kf_node *f, int64_t k, int64_t *component, int64_t *run, int *step);
+
+/*
+ * The nodes reachable from `roots`, operands before users, in an order that depends on the structure alone. Stops at
+ * REDUCE nodes where `stop_at_reduce` (they are listed, their operands are not followed, but roots always are).
+ */
+typedef struct kf_order {
+    kcl_allocator allocator;
+    const kf_node **nodes;
+    size_t count;
+    uint32_t *position; /* by id: position + 1, or 0 for nodes not reached */
+    size_t position_count;
+} kf_order;
+
+kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, const kf_node *const *roots,
+                         bool stop_at_reduce, kb_error *err);
+void kf_order_finish(kf_order *order);
+static inline size_t kf_at(const kf_order *order, const kf_node *f)
+{
+    return order->position[f->id] - 1u;
+}
+
+/* ---- Passes ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * The same graphs with leaves replaced: `replace(user, leaf)` is asked for every VAR and REDUCE node and returns the
+ * node to stand for it (itself where nothing changes). out[k] belongs to roots[k].
+ */
+kcl_status kf_substitute(kf_graph *g, size_t root_count, const kf_node *const *roots, bool stop_at_reduce,
+                         const kf_node *(*replace)(void *user, const kf_node *leaf), void *user, const kf_node **out);
+
+/* Copies formulas from one graph into another. */
+kcl_status kf_import(kf_graph *g, const kf_graph *from, size_t root_count, const kf_node *const *roots,
+                     const kf_node **out);
+
+/*
+ * simplify.c: the same values by fewer operations, on the same axes, by the rules of the table below; linear in the
+ * number of nodes. Goes through reductions.
+ */
+typedef struct kf_rule {
+    const char *name;
+    kf_op op;            /* of the nodes it applies to */
+    const char *example; /* a formula in x, y (3 components) and s, t (1) that it changes */
+    const char *note;    /* which NaN or infinity it loses, "" where it is exact or a rounding */
+    /* The simpler node; f itself where the rule does not apply; NULL on failure. Operands are simplified already. */
+    const kf_node *(*apply)(kf_graph *g, const kf_node *f);
+} kf_rule;
+
+extern const kf_rule kf_rules[];
+extern const size_t kf_rule_count;
+
+kcl_status kf_simplify(kf_graph *g, size_t root_count, const kf_node *const *roots, const kf_node **out);
+
+/*
+ * derive.c: vector-Jacobian products of a formula F, in one sweep: out[k] = (dF/dleaves[k])^T e, simplified. F's leaves
+ * are VAR and REDUCE nodes; no reduction is differentiated. `e` has F's dimension.
+ */
+kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_count, const kf_node *const *leaves,
+                  const kf_node **out);
+
+/*
+ * derive.c: the gradient of the sum of F * e through reductions: out[k] has the axes and dimension of variable
+ * vars[k], summed over the others. Every variable with the index of vars[k] counts, whatever its role.
+ */
+kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t var_count, const kf_node *const *vars,
+                       const kf_node **out);
+
+#endif

@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: MIT */
+/* formula/simplify.c: rewriting by named rules. */
+#include "graph.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- Building simplified nodes ----------------------------------------------------------------------------------- */
+
+static const kf_node *rewrite(kf_graph *g, const kf_node *f);
+
+static const kf_node *unary(kf_graph *g, kf_op op, const kf_node *a)
+{
+    return rewrite(g, kf_unary(g, op, a));
+}
+
+static const kf_node *binary(kf_graph *g, kf_op op, const kf_node *a, const kf_node *b)
+{
+    return rewrite(g, kf_binary(g, op, a, b));
+}
+
+static const kf_node *with_params(kf_graph *g, kf_op op, const kf_node *a, int64_t p0, int64_t p1)
+{
+    return rewrite(g, kf_make(g, op, &a, (const int64_t[]){p0, p1, 0}));
+}
+
+static const kf_node *minus(kf_graph *g, const kf_node *a)
+{
+    return unary(g, KF_MINUS, a);
+}
+
+/* f repeated to the dimension of the node that it replaces. */
+static const kf_node *widen(kf_graph *g, const kf_node *f, int64_t dim)
+{
+    return !f || f->dim == dim ? f : with_params(g, KF_SUMT, f, dim, 0);
+}
+
+static bool is_const(const kf_node *f)
+{
+    return f->op == KF_CONST || (f->op == KF_ZERO && f->dim == 1);
+}
+
+static bool is_one(const kf_node *f)
+{
+    return f->op == KF_CONST && f->value == 1;
+}
+
+/* A number times something longer than itself. */
+static bool is_scaled(const kf_node *f)
+{
+    return f->op == KF_MULT && f->arg[0]->dim == 1 && f->dim > 1;
+}
+
+/* ---- Constants --------------------------------------------------------------------------------------------------- */
+
+typedef struct rational {
+    int64_t p, q; /* q = 0: a decimal number */
+    double value;
+} rational;
+
+static rational constant(const kf_node *f)
+{
+    if (f->op == KF_ZERO)
+        return (rational){0, 1, 0};
+    return (rational){f->param[0], f->param[1], f->value};
+}
+
+static const kf_node *fold(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0], *b = f->arg[1];
+    if (!is_const(a) || (b && !is_const(b)))
+        return f;
+    rational x = constant(a), y = b ? constant(b) : (rational){1, 1, 1};
+    const int64_t small = INT64_C(1) << 31; /* products and their sums stay exact */
+    bool exact = x.q && y.q && llabs(x.p) < small && x.q < small && llabs(y.p) < small && y.q < small;
+    double value;
+    switch ((kf_op)f->op) {
+    case KF_ADD:
+        if (exact)
+            return kf_rat(g, x.p * y.q + y.p * x.q, x.q * y.q);
+        value = x.value + y.value;
+        break;
+    case KF_SUB:
+        if (exact)
+            return kf_rat(g, x.p * y.q - y.p * x.q, x.q * y.q);
+        value = x.value - y.value;
+        break;
+    case KF_MULT:
+        if (exact)
+            return kf_rat(g, x.p * y.p, x.q * y.q);
+        value = x.value * y.value;
+        break;
+    case KF_DIVIDE:
+        if (y.value == 0)
+            return f;
+        if (exact)
+            return kf_rat(g, x.p * y.q, x.q * y.p);
+        value = x.value / y.value;
+        break;
+    case KF_MINUS:
+        if (x.q && x.p > INT64_MIN)
+            return kf_rat(g, -x.p, x.q);
+        value = -x.value;
+        break;
+    case KF_INV:
+        if (x.value == 0)
+            return f;
+        if (exact)
+            return kf_rat(g, x.q, x.p);
+        value = 1 / x.value;
+        break;
+    case KF_SQUARE:
+        if (exact)
+            return kf_rat(g, x.p * x.p, x.q * x.q);
+        value = x.value * x.value;
+        break;
+    default:
+        return f;
+    }
+    return isfinite(value) ? kf_num(g, value) : f;
+}
+
+/* ---- Sums and differences ---------------------------------------------------------------------------------------- */
+
+static const kf_node *add_zero(kf_graph *g, const kf_node *f)
+{
+    if (kf_is_zero(f->arg[0]))
+        return widen(g, f->arg[1], f->dim);
+    return kf_is_zero(f->arg[1]) ? widen(g, f->arg[0], f->dim) : f;
+}
+
+/* n*u: its factor and u. */
+static const kf_node *split_factor(kf_graph *g, const kf_node *f, const kf_node **rest)
+{
+    if (f->op == KF_MULT && is_const(f->arg[0])) {
+        *rest = f->arg[1];
+        return f->arg[0];
+    }
+    *rest = f;
+    return kf_rat(g, 1, 1);
+}
+
+static const kf_node *add_like_terms(kf_graph *g, const kf_node *f)
+{
+    const kf_node *u, *v, *m = split_factor(g, f->arg[0], &u), *n = split_factor(g, f->arg[1], &v);
+    if (!m || !n)
+        return NULL;
+    return u == v ? binary(g, KF_MULT, binary(g, f->op == KF_ADD ? KF_ADD : KF_SUB, m, n), u) : f;
+}
+
+static const kf_node *add_minus(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0], *b = f->arg[1];
+    if (a->op == KF_MINUS && b->op == KF_MINUS)
+        return minus(g, binary(g, KF_ADD, a->arg[0], b->arg[0]));
+    if (b->op == KF_MINUS)
+        return binary(g, KF_SUB, a, b->arg[0]);
+    return a->op == KF_MINUS ? binary(g, KF_SUB, b, a->arg[0]) : f;
+}
+
+static const kf_node *repeated_operand(kf_graph *g, const kf_node *f)
+{
+    for (int k = 0; k < 2; k++) {
+        const kf_node *a = f->arg[k], *b = f->arg[1 - k];
+        if (a->op == KF_SUMT && b->dim == a->dim && b->op != KF_SUMT)
+            return k == 0 ? binary(g, (kf_op)f->op, a->arg[0], b) : binary(g, (kf_op)f->op, b, a->arg[0]);
+        if (a->op == KF_SUMT && b->op == KF_SUMT && k == 0)
+            return widen(g, binary(g, (kf_op)f->op, a->arg[0], b->arg[0]), f->dim);
+    }
+    return f;
+}
+
+static const kf_node *sub_zero(kf_graph *g, const kf_node *f)
+{
+    if (kf_is_zero(f->arg[1]))
+        return widen(g, f->arg[0], f->dim);
+    return kf_is_zero(f->arg[0]) ? minus(g, widen(g, f->arg[1], f->dim)) : f;
+}
+
+static const kf_node *sub_self(kf_graph *g, const kf_node *f)
+{
+    return f->arg[0] == f->arg[1] ? kf_zero(g, f->dim) : f;
+}
+
+static const kf_node *sub_minus(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0], *b = f->arg[1];
+    if (b->op == KF_MINUS)
+        return binary(g, KF_ADD, a, b->arg[0]);
+    return a->op == KF_MINUS ? minus(g, binary(g, KF_ADD, a->arg[0], b)) : f;
+}
+
+static const kf_node *minus_zero(kf_graph *g, const kf_node *f)
+{
+    (void)g;
+    return kf_is_zero(f->arg[0]) ? f->arg[0] : f;
+}
+
+static const kf_node *minus_minus(kf_graph *g, const kf_node *f)
+{
+    (void)g;
+    return f->arg[0]->op == KF_MINUS ? f->arg[0]->arg[0] : f;
+}
+
+static const kf_node *minus_difference(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0];
+    return a->op == KF_SUB ? binary(g, KF_SUB, a->arg[1], a->arg[0]) : f;
+}
+
+/* -(c*u): the sign goes into the constant. */
+static const kf_node *minus_scaled(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0];
+    if (a->op == KF_MULT && is_const(a->arg[0]))
+        return binary(g, KF_MULT, minus(g, a->arg[0]), a->arg[1]);
+    return f;
+}
+
+static const kf_node *minus_repeated(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0];
+    return a->op == KF_SUMT ? widen(g, minus(g, a->arg[0]), f->dim) : f;
+}
+
+/* ---- Products ---------------------------------------------------------------------------------------------------- */
+
+static const kf_node *mult_zero(kf_graph *g, const kf_node *f)
+{
+    return kf_is_zero(f->arg[0]) || kf_is_zero(f->arg[1]) ? kf_zero(g, f->dim) : f;
+}
+
+static const kf_node *mult_one(kf_graph *g, const kf_node *f)
+{
+    for (int k = 0; k < 2; k++) {
+        const kf_node *c = f->arg[k], *u = f->arg[1 - k];
+        if (c->op == KF_CONST && fabs(c->value) == 1)
+            return is_one(c) ? u : minus(g, u);
+    }
+    return f;
+}
+
+static const kf_node *mult_constant_first(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0], *b = f->arg[1];
+    return is_const(b) && !is_const(a) ? binary(g, KF_MULT, b, a) : f;
+}
+
+/* c*(d*u) and (c*u)*v: constants meet on the left. */
+static const kf_node *mult_constants(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0], *b = f->arg[1];
+    if (b->op == KF_MULT && is_const(b->arg[0])) {
+        if (is_const(a)) {
+            const kf_node *c = binary(g, KF_MULT, a, b->arg[0]);
+            return c && is_const(c) ? binary(g, KF_MULT, c, b->arg[1]) : f;
+        }
+        return binary(g, KF_MULT, b->arg[0], binary(g, KF_MULT, a, b->arg[1]));
+    }
+    if (a->op == KF_MULT && is_const(a->arg[0]) && !is_const(b))
+        return binary(g, KF_MULT, a->arg[0], binary(g, KF_MULT, a->arg[1], b));
+    return f;
+}
+
+static const kf_node *mult_minus(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0], *b = f->arg[1];
+    if (is_const(a) && b->op == KF_MINUS)
+        return binary(g, KF_MULT, minus(g, a), b->arg[0]);
+    if (a->op == KF_MINUS)
+        return minus(g, binary(g, KF_MULT, a->arg[0], b));
+    return b->op == KF_MINUS ? minus(g, binary(g, KF_MULT, a, b->arg[0])) : f;
+}
+
+/* Numbers are multiplied with each other before they meet a vector: s*(t*v), (s*v)*t. */
+static const kf_node *mult_scalars_first(kf_graph *g, const kf_node *f)
+{
+    if (f->dim == 1)
+        return f;
+    for (int k = 0; k < 2; k++) {
+        const kf_node *s = f->arg[k], *u = f->arg[1 - k];
+        if (s->dim == 1 && is_scaled(u) && !is_const(s))
+            return binary(g, KF_MULT, binary(g, KF_MULT, s, u->arg[0]), u->arg[1]);
+        if (s->dim == 1 && u->op == KF_MULT && u->dim > 1 && u->arg[1]->dim == 1 && !is_const(s))
+            return binary(g, KF_MULT, binary(g, KF_MULT, s, u->arg[1]), u->arg[0]);
+    }
+    return f->arg[1]->dim == 1 ? binary(g, KF_MULT, f->arg[1], f->arg[0]) : f;
+}
+
+static const kf_node *mult_self(kf_graph *g, const kf_node *f)
+{
+    return f->arg[0] == f->arg[1] ? unary(g, KF_SQUARE, f->arg[0]) : f;
+}
+
+static const kf_node *mult_inverse(kf_graph *g, const kf_node *f)
+{
+    for (int k = 1; k >= 0; k--) {
+        const kf_node *u = f->arg[1 - k], *v = f->arg[k];
+        if (v->op == KF_INV && u->op != KF_INV && !is_const(u))
+            return binary(g, KF_DIVIDE, u, v->arg[0]);
+    }
+    return f;
+}
+
+static const kf_node *divide_zero(kf_graph *g, const kf_node *f)
+{
+    return kf_is_zero(f->arg[0]) && !kf_is_zero(f->arg[1]) ? kf_zero(g, f->dim) : f;
+}
+
+static const kf_node *divide_constant(kf_graph *g, const kf_node *f)
+{
+    const kf_node *c = f->arg[1];
+    if (!is_const(c) || c->value == 0 || is_const(f->arg[0]))
+        return f;
+    const kf_node *inverse = unary(g, KF_INV, c);
+    return inverse && is_const(inverse) ? binary(g, KF_MULT, inverse, f->arg[0]) : f;
+}
+
+static const kf_node *divide_one(kf_graph *g, const kf_node *f)
+{
+    return is_one(f->arg[0]) ? unary(g, KF_INV, f->arg[1]) : f;
+}
+
+static const kf_node *divide_minus(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0], *b = f->arg[1];
+    if (a->op == KF_MINUS)
+        return minus(g, binary(g, KF_DIVIDE, a->arg[0], b));
+    return b->op == KF_MINUS ? minus(g, binary(g, KF_DIVIDE, a, b->arg[0])) : f;
+}
+
+static const kf_node *even_minus(kf_graph *g, const kf_node *f)
+{
+    return f->arg[0]->op == KF_MINUS ? unary(g, (kf_op)f->op, f->arg[0]->arg[0]) : f;
+}
+
+static const kf_node *square_zero(kf_graph *g, const kf_node *f)
+{
+    (void)g;
+    return kf_is_zero(f->arg[0]) ? f->arg[0] : f;
+}
+
+static const kf_node *pow_small(kf_graph *g, const kf_node *f)
+{
+    switch (f->param[0]) {
+    case 0:
+        return widen(g, kf_rat(g, 1, 1), f->dim);
+    case 1:
+        return f->arg[0];
+    case 2:
+        return unary(g, KF_SQUARE, f->arg[0]);
+    case -1:
+        return unary(g, KF_INV, f->arg[0]);
+    default:
+        return f;
+    }
+}
+
+/* ---- Sums over components ---------------------------------------------------------------------------------------- */
+
+static const kf_node *sum_of_one(kf_graph *g, const kf_node *f)
+{
+    (void)g;
+    return f->arg[0]->dim == 1 ? f->arg[0] : f;
+}
+
+static const kf_node *sum_of_zero(kf_graph *g, const kf_node *f)
+{
+    return kf_is_zero(f->arg[0]) ? kf_zero(g, 1) : f;
+}
+
+static const kf_node *sum_of_scaled(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0];
+    if (is_scaled(a))
+        return binary(g, KF_MULT, a->arg[0], unary(g, KF_SUM, a->arg[1]));
+    if (a->op == KF_DIVIDE && a->arg[1]->dim == 1 && a->dim > 1)
+        return binary(g, KF_DIVIDE, unary(g, KF_SUM, a->arg[0]), a->arg[1]);
+    return a->op == KF_MINUS ? minus(g, unary(g, KF_SUM, a->arg[0])) : f;
+}
+
+static const kf_node *sum_of_copy(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0];
+    switch ((kf_op)a->op) {
+    case KF_SUMT:
+        return binary(g, KF_MULT, kf_rat(g, a->dim, 1), a->arg[0]);
+    case KF_ELEMT:
+        return a->arg[0];
+    case KF_EXTRACTT:
+        return unary(g, KF_SUM, a->arg[0]);
+    case KF_CONCAT:
+        return binary(g, KF_ADD, unary(g, KF_SUM, a->arg[0]), unary(g, KF_SUM, a->arg[1]));
+    default:
+        return f;
+    }
+}
+
+/* ---- Copies ------------------------------------------------------------------------------------------------------ */
+
+static const kf_node *copy_all(kf_graph *g, const kf_node *f)
+{
+    (void)g;
+    bool in_place = f->op == KF_SUMT || f->op == KF_ELEM || f->param[0] == 0 || f->op == KF_ELEMT;
+    return in_place && f->arg[0]->dim == f->dim ? f->arg[0] : f;
+}
+
+static const kf_node *copy_zero(kf_graph *g, const kf_node *f)
+{
+    bool zero = kf_is_zero(f->arg[0]) && (!f->arg[1] || kf_is_zero(f->arg[1]));
+    return zero ? kf_zero(g, f->dim) : f;
+}
+
+static const kf_node *extract_one(kf_graph *g, const kf_node *f)
+{
+    return f->dim == 1 ? with_params(g, KF_ELEM, f->arg[0], f->param[0], 0) : f;
+}
+
+/* Elem or Extract of a copy: taken from the copy's operand, where it comes from one only. */
+static const kf_node *extract_of_copy(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0];
+    if (kf_info((kf_op)a->op)->op_class != KF_CLASS_COPY)
+        return f;
+    int64_t component, run;
+    int step, source = kf_copy_source(a, f->param[0], &component, &run, &step);
+    if (run < f->dim)
+        return f;
+    if (source < 0)
+        return kf_zero(g, f->dim);
+    if (step == 0)
+        return widen(g, a->arg[source], f->dim);
+    return f->dim == 1 ? with_params(g, KF_ELEM, a->arg[source], component, 0)
+                       : with_params(g, KF_EXTRACT, a->arg[source], component, f->dim);
+}
+
+/* ---- The table --------------------------------------------------------------------------------------------------- */
+
+const kf_rule kf_rules[] = {
+    {"fold", KF_ADD, "1/3+1", "", fold},
+    {"fold", KF_SUB, "1/3-1", "", fold},
+    {"fold", KF_MULT, "2*0.75", "", fold},
+    {"fold", KF_DIVIDE, "2/3", "", fold},
+    {"fold", KF_MINUS, "-2", "", fold},
+    {"fold", KF_INV, "Inv(3)", "", fold},
+    {"fold", KF_SQUARE, "Square(3)", "", fold},
+    {"add-zero", KF_ADD, "x+Zero(1)", "", add_zero},
+    {"add-repeated", KF_ADD, "SumT(s,3)+x", "", repeated_operand},
+    {"add-like-terms", KF_ADD, "2*x+x", "", add_like_terms},
+    {"add-minus", KF_ADD, "x+(-y)", "", add_minus},
+    {"sub-self", KF_SUB, "x-x", "infinity minus infinity, NaN minus NaN: 0 instead of NaN", sub_self},
+    {"sub-zero", KF_SUB, "Zero(1)-x", "", sub_zero},
+    {"sub-repeated", KF_SUB, "x-SumT(s,3)", "", repeated_operand},
+    {"sub-like-terms", KF_SUB, "3*x-x", "", add_like_terms},
+    {"sub-minus", KF_SUB, "x-(-y)", "", sub_minus},
+    {"minus-zero", KF_MINUS, "-Zero(3)", "", minus_zero},
+    {"minus-minus", KF_MINUS, "-(-x)", "", minus_minus},
+    {"minus-difference", KF_MINUS, "-(x-y)", "", minus_difference},
+    {"minus-scaled", KF_MINUS, "-(2*x)", "", minus_scaled},
+    {"minus-repeated", KF_MINUS, "-SumT(s,3)", "", minus_repeated},
+    {"mult-zero", KF_MULT, "Zero(1)*x", "0 times infinity or NaN: 0 instead of NaN", mult_zero},
+    {"mult-one", KF_MULT, "1*x", "", mult_one},
+    {"mult-repeated", KF_MULT, "SumT(s,3)*x", "", repeated_operand},
+    {"mult-constant-first", KF_MULT, "x*2", "", mult_constant_first},
+    {"mult-minus", KF_MULT, "(-x)*y", "", mult_minus},
+    {"mult-constants", KF_MULT, "2*(3*x)", "", mult_constants},
+    {"mult-self", KF_MULT, "x*x", "", mult_self},
+    {"mult-inverse", KF_MULT, "x*Inv(y)", "", mult_inverse},
+    {"mult-scalars-first", KF_MULT, "s*(t*x)", "", mult_scalars_first},
+    {"divide-zero", KF_DIVIDE, "Zero(1)/x", "0 by 0 or NaN: 0 instead of NaN", divide_zero},
+    {"divide-constant", KF_DIVIDE, "x/2", "", divide_constant},
+    {"divide-one", KF_DIVIDE, "1/x", "", divide_one},
+    {"divide-minus", KF_DIVIDE, "(-x)/y", "", divide_minus},
+    {"square-zero", KF_SQUARE, "Square(Zero(3))", "", square_zero},
+    {"square-minus", KF_SQUARE, "Square(-x)", "", even_minus},
+    {"abs-minus", KF_ABS, "Abs(-x)", "", even_minus},
+    {"pow-small", KF_POW, "Pow(x,1)", "", pow_small},
+    {"sum-of-one", KF_SUM, "Sum(s)", "", sum_of_one},
+    {"sum-of-zero", KF_SUM, "Sum(Zero(3))", "", sum_of_zero},
+    {"sum-of-scaled", KF_SUM, "Sum(s*x)", "", sum_of_scaled},
+    {"sum-of-copy", KF_SUM, "Sum(Concat(x,y))", "", sum_of_copy},
+    {"copy-all", KF_SUMT, "SumT(s,1)", "", copy_all},
+    {"copy-all", KF_ELEM, "Elem(s,0)", "", copy_all},
+    {"copy-all", KF_ELEMT, "ElemT(s,1,0)", "", copy_all},
+    {"copy-all", KF_EXTRACT, "Extract(x,0,3)", "", copy_all},
+    {"copy-all", KF_EXTRACTT, "ExtractT(x,0,3)", "", copy_all},
+    {"copy-zero", KF_SUMT, "SumT(Zero(1),3)", "", copy_zero},
+    {"copy-zero", KF_ELEM, "Elem(Zero(3),1)", "", copy_zero},
+    {"copy-zero", KF_ELEMT, "ElemT(Zero(1),3,1)", "", copy_zero},
+    {"copy-zero", KF_EXTRACT, "Extract(Zero(3),1,2)", "", copy_zero},
+    {"copy-zero", KF_EXTRACTT, "ExtractT(Zero(2),1,3)", "", copy_zero},
+    {"copy-zero", KF_CONCAT, "Concat(Zero(2),Zero(1))", "", copy_zero},
+    {"extract-one", KF_EXTRACT, "Extract(x,1,1)", "", extract_one},
+    {"elem-of-copy", KF_ELEM, "Elem(Concat(x,y),4)", "", extract_of_copy},
+    {"extract-of-copy", KF_EXTRACT, "Extract(Concat(x,y),3,2)", "", extract_of_copy},
+};
+
+const size_t kf_rule_count = KB_COUNT(kf_rules);
+
+/* Applies rules until none does. Every rule makes the formula smaller or moves constants, signs and numbers left. */
+static const kf_node *rewrite(kf_graph *g, const kf_node *f)
+{
+    for (size_t k = 0; f && k < kf_rule_count; k++) {
+        if (kf_rules[k].op != (kf_op)f->op)
+            continue;
+        const kf_node *simpler = kf_rules[k].apply(g, f);
+        /* Rules build their results through rewrite, so a changed node is simplified already. */
+        if (simpler != f)
+            return simpler ? rewrite(g, simpler) : NULL;
+    }
+    return f;
+}
+
+/* ---- The pass ---------------------------------------------------------------------------------------------------- */
+
+static const kf_node *simplify_node(kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    if (kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF)
+        return f;
+    if (f->op == KF_REDUCE) {
+        /* The number of terms stays, even where they no longer differ. */
+        const kf_node *terms = kf_like(g, args[0], f->arg[0]);
+        if (terms && f->param[0] == KF_REDUCE_SUM && kf_is_zero(kf_value(terms)))
+            return kf_like(g, kf_zero(g, f->dim), f);
+        return kf_reduce(g, (kf_reduction)f->param[0], (unsigned)f->param[1], f->param[2], terms);
+    }
+    if (f->op == KF_LIKE)
+        return kf_like(g, args[0], f->arg[1]);
+    return rewrite(g, kf_make(g, (kf_op)f->op, args, f->param));
+}
+
+kcl_status kf_simplify(kf_graph *g, size_t root_count, const kf_node *const *roots, const kf_node **out)
+{
+    kf_order order;
+    if (kf_order_init(&order, g, root_count, roots, false, &g->error) < 0)
+        return g->error.status;
+    const kf_node **made = kb_calloc(kf_allocator(g), order.count, sizeof *made);
+    kcl_status status = made ? KCL_OK : kb_no_memory(&g->error);
+    for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
+        const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {0};
+        for (int c = 0; c < f->arg_count; c++)
+            args[c] = made[kf_at(&order, f->arg[c])];
+        made[k] = simplify_node(g, f, args);
+        if (!made[k])
+            status = g->error.status;
+    }
+    for (size_t k = 0; status == KCL_OK && k < root_count; k++) {
+        out[k] = kf_like(g, made[kf_at(&order, roots[k])], roots[k]);
+        if (!out[k])
+            status = g->error.status;
+    }
+    kb_free(kf_allocator(g), made);
+    kf_order_finish(&order);
+    return status;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* formula/text.h: formulas as text, both ways. */
+#ifndef KF_TEXT_H
+#define KF_TEXT_H
+
+#include "graph.h"
+
+/* A name that stands for a formula inside a text: an alias's variable, or an expression. */
+typedef struct kf_binding {
+    const char *name;
+    const kf_node *value;
+} kf_binding;
+
+enum { KF_MAX_VARS = 1 << 16 }; /* variables in a text have smaller indices */
+
+/*
+ * Reads one formula of KeOps' language. `bindings` are the names it may use besides those of the table; reductions are
+ * refused. Where Grad(F, v) has no cotangent, a new variable is made, whose index is at least *next_index and above all
+ * indices of the text and the bindings. After success *next_index is above all indices, old and new.
+ *
+ * Errors, in err (the graph's error is cleared): what is wrong, what was expected, then the text and a caret line.
+ */
+kcl_status kf_parse_formula(kf_graph *g, const char *text, size_t binding_count, const kf_binding *bindings,
+                            int64_t *next_index, const kf_node **out, kb_error *err);
+
+/* One of the reductions of a text: "Sum_Reduction(F, tag)". */
+typedef struct kf_parsed_reduction {
+    const kf_node *node; /* REDUCE node; Grad of one; or a formula, where there was nothing to reduce */
+    int tag;             /* 0: a row per i; 1: a row per j; 2: one row */
+} kf_parsed_reduction;
+
+/* The axes that a reduction with this tag reduces. */
+static inline unsigned kf_axes_of_tag(int tag)
+{
+    return tag == 0 ? KF_AXIS_J : tag == 1 ? KF_AXIS_I : KF_AXIS_I | KF_AXIS_J;
+}
+
+enum { KF_MAX_RESULTS = 64 };
+
+/* Reads "R1; R2; ...", at most KF_MAX_RESULTS; otherwise as kf_parse_formula. */
+kcl_status kf_parse_reductions(kf_graph *g, const char *text, size_t binding_count, const kf_binding *bindings,
+                               int64_t *next_index, size_t *count, kf_parsed_reduction *out, kb_error *err);
+
+/* What an alias declares: "x = Vi(3)", "x = Vi(0, 3)", "x = Var(0, 3, 0)", or "Var(0, 3, 0)" without a name. */
+typedef struct kf_alias {
+    char name[64]; /* "" where it has none */
+    int64_t index; /* -1: the position in the list */
+    int64_t dim;
+    kf_role role;
+} kf_alias;
+
+kcl_status kf_parse_alias(const char *text, kf_alias *alias, kb_error *err);
+
+/*
+ * Writes a formula so that reading it gives the same node. `name(user, var)` gives a variable's name, or NULL: then it
+ * is written as Var(index,dim,role); `name` may be NULL. Long formulas with shared parts are written out in full; where
+ * they would take more than `limit` bytes (0: no limit), the text has `limit` bytes of which the last are "...".
+ *
+ * Nodes that no text can say are written all the same: a reduction inside a formula as Sum_Reduction(F,tag), the result
+ * of another reduction (KF_ROLE_ACC) as Var(index,dim,3).
+ */
+void kf_print(kb_str *out, const kf_node *f, const char *(*name)(void *user, const kf_node *var), void *user,
+              size_t limit);
+
+/* The same for a result of kf_parse_reductions, with its tag, also where there was nothing to reduce. */
+void kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(*name)(void *user, const kf_node *var),
+                        void *user, size_t limit);
+
+#endif

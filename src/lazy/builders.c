@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* lazy/builders.c: the functions that build expressions. */
+#include "scope.h"
+
+#include <math.h>
+
+static kcl_expr *apply(kf_op op, int count, kcl_expr *const *operands, const int64_t *params)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(count, operands, &error);
+    if (!scope)
+        return error;
+    const kf_node *nodes[KF_MAX_ARGS] = {0};
+    for (int k = 0; k < count; k++)
+        nodes[k] = operands[k]->node;
+    return kl_expr_of(scope, kf_make(&scope->graph, op, nodes, params));
+}
+
+static kcl_expr *unary(kf_op op, kcl_expr *f)
+{
+    return apply(op, 1, &f, NULL);
+}
+
+static kcl_expr *binary(kf_op op, kcl_expr *f, kcl_expr *g)
+{
+    return apply(op, 2, (kcl_expr *[]){f, g}, NULL);
+}
+
+kcl_expr *kcl_add(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_ADD, f, g);
+}
+
+kcl_expr *kcl_sub(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_SUB, f, g);
+}
+
+kcl_expr *kcl_mul(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_MULT, f, g);
+}
+
+kcl_expr *kcl_div(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_DIVIDE, f, g);
+}
+
+kcl_expr *kcl_powf(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_POWF, f, g);
+}
+
+kcl_expr *kcl_concat(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_CONCAT, f, g);
+}
+
+#define UNARY(name, op)                                                                                                \
+    kcl_expr *name(kcl_expr *f)                                                                                        \
+    {                                                                                                                  \
+        return unary(op, f);                                                                                           \
+    }
+
+UNARY(kcl_neg, KF_MINUS)
+UNARY(kcl_inv, KF_INV)
+UNARY(kcl_square, KF_SQUARE)
+UNARY(kcl_exp, KF_EXP)
+UNARY(kcl_log, KF_LOG)
+UNARY(kcl_sqrt, KF_SQRT)
+UNARY(kcl_rsqrt, KF_RSQRT)
+UNARY(kcl_sin, KF_SIN)
+UNARY(kcl_cos, KF_COS)
+UNARY(kcl_abs, KF_ABS)
+UNARY(kcl_sign, KF_SIGN)
+UNARY(kcl_sum_inner, KF_SUM)
+
+kcl_expr *kcl_pow(kcl_expr *f, double exponent)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(1, &f, &error);
+    return scope ? kl_expr_of(scope, kf_power(&scope->graph, f->node, exponent)) : error;
+}
+
+kcl_expr *kcl_repeat(kcl_expr *f, int dim)
+{
+    return apply(KF_SUMT, 1, &f, (int64_t[]){dim});
+}
+
+kcl_expr *kcl_dot(kcl_expr *f, kcl_expr *g)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){f, g}, &error);
+    return scope ? kl_expr_of(scope, kf_dot(&scope->graph, f->node, g->node)) : error;
+}
+
+kcl_expr *kcl_sqnorm2(kcl_expr *f)
+{
+    return kcl_sum_inner(kcl_square(f));
+}
+
+kcl_expr *kcl_norm2(kcl_expr *f)
+{
+    return kcl_sqrt(kcl_sqnorm2(f));
+}
+
+kcl_expr *kcl_sqdist(kcl_expr *f, kcl_expr *g)
+{
+    return kcl_sqnorm2(kcl_sub(f, g));
+}
+
+kcl_expr *kcl_elem(kcl_expr *f, int index)
+{
+    return apply(KF_ELEM, 1, &f, (int64_t[]){index});
+}
+
+kcl_expr *kcl_extract(kcl_expr *f, int start, int length)
+{
+    return apply(KF_EXTRACT, 1, &f, (int64_t[]){start, length});
+}
+
+kcl_expr *kcl_transpose(kcl_expr *f)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(1, &f, &error);
+    return scope ? kl_expr_of(scope, kf_transpose(&scope->graph, f->node)) : error;
+}
+
+kcl_expr *kcl_reduce_sum(kcl_expr *f, kcl_axes over)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(1, &f, &error);
+    if (!scope)
+        return error;
+    if (over != KCL_OVER_I && over != KCL_OVER_J && over != KCL_OVER_BOTH)
+        return kl_fail(scope, KCL_ERROR_ARGUMENT,
+                       "kcl_reduce_sum: the axes are %d; they must be KCL_OVER_I, KCL_OVER_J or KCL_OVER_BOTH", (int)over);
+    return kl_expr_of(scope, kf_reduce(&scope->graph, KF_REDUCE_SUM, (unsigned)over, 0, f->node));
+}
+
+static kcl_expr *gradient(const char *name, kcl_expr *f, kcl_expr *v, const kf_node *e, kcl_scope *scope)
+{
+    if (v->node->op != KF_VAR)
+        return kl_fail(scope, KCL_ERROR_ARGUMENT,
+                       "%s: the second argument is no variable: it must come from kcl_vi, kcl_vj, kcl_pm, kcl_lazy or "
+                       "kcl_scalar",
+                       name);
+    const kf_node *out = NULL;
+    if (e && kf_gradient(&scope->graph, f->node, e, 1, &v->node, &out) < 0)
+        out = NULL;
+    return kl_expr_of(scope, e ? out : NULL);
+}
+
+kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){f, v}, &error);
+    if (!scope)
+        return error;
+    if (f->node->axes || f->node->dim != 1)
+        return kl_fail(scope, KCL_ERROR_SHAPE,
+                       "kcl_grad: the expression is no single number (dimension %d%s%s): sum it first, or use kcl_vjp",
+                       f->node->dim, f->node->axes & KF_AXIS_I ? ", a value for each i" : "",
+                       f->node->axes & KF_AXIS_J ? ", a value for each j" : "");
+    return gradient("kcl_grad", f, v, kf_rat(&scope->graph, 1, 1), scope);
+}
+
+kcl_expr *kcl_vjp(kcl_expr *f, kcl_expr *v, kcl_expr *e)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(3, (kcl_expr *[]){f, v, e}, &error);
+    return scope ? gradient("kcl_vjp", f, v, e->node, scope) : error;
+}

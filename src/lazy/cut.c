@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lazy/cut.c: roots cut into sweeps.
+ *
+ * Every reduction is the term of a sweep; those that need nothing from each other and run over the same extents share
+ * one. A root is an output of the sweep that computes its reductions, if one does; else it is computed from temporaries
+ * by a sweep of its own, without columns. Sweeps reduce over j, or over both axes: a reduction over i has its axes
+ * exchanged first.
+ */
+#include "exec.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A reduction of the graph. */
+typedef struct item {
+    const kf_node *node; /* reduces over j, or over both */
+    int level;           /* 1 + that of the reductions that it needs */
+    int rows, cols;      /* extent classes */
+    uint32_t group;
+    uint32_t term;       /* within the group */
+    int32_t temp;        /* number of the temporary that keeps the result, or -1 */
+} item;
+
+typedef struct group {
+    int level, rows, cols;
+    unsigned reduced;
+    size_t term_count;
+} group;
+
+typedef struct cut {
+    kl_exec *exec;
+    kf_graph *g;
+    kb_error *err;
+    const kcl_allocator *a;
+    item *items;
+    size_t item_count, item_capacity;
+    int32_t *item_at; /* by node id: item + 1 */
+    size_t item_at_count, item_at_capacity;
+    group *groups;
+    size_t group_count, group_capacity;
+    size_t temp_capacity, step_capacity;
+
+    /* While a step is made: */
+    kl_step *step;
+    kr_var *vars;
+    size_t var_count, var_capacity, input_capacity;
+    uint32_t in_group;  /* reductions of this group are results; UINT32_MAX: none */
+    bool failed;
+} cut;
+
+static bool out_of_memory(cut *c)
+{
+    kb_no_memory(c->err);
+    c->failed = true;
+    return false;
+}
+
+static bool take_error(cut *c)
+{
+    *c->err = c->g->error;
+    c->failed = true;
+    return false;
+}
+
+static item *find_item(const cut *c, const kf_node *f)
+{
+    return f->id < c->item_at_count && c->item_at[f->id] ? &c->items[c->item_at[f->id] - 1] : NULL;
+}
+
+/* The reduction in the orientation of sweeps. */
+static const kf_node *canonical(kf_graph *g, const kf_node *reduce)
+{
+    return reduce->param[1] == KF_AXIS_I ? kf_transpose(g, reduce) : reduce;
+}
+
+/* The extent classes of a formula's rows and columns: of the leaves that have the axis. */
+static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, int *level)
+{
+    kf_order order;
+    *rows = *cols = *level = 0;
+    if (kf_order_init(&order, c->g, 1, &f, true, c->err) < 0) {
+        c->failed = true;
+        return false;
+    }
+    bool ok = true;
+    for (size_t k = 0; ok && k < order.count; k++) {
+        const kf_node *leaf = order.nodes[k];
+        int extent = 0;
+        if (leaf->op == KF_VAR) {
+            extent = c->exec->slots[leaf->param[0]].extent;
+        } else if (leaf->op == KF_REDUCE) {
+            const item *it = find_item(c, leaf);
+            ok = it != NULL;
+            if (!ok) {
+                kb_fail(c->err, KCL_ERROR_INTERNAL, "a reduction was met before it was planned");
+                c->failed = true;
+                break;
+            }
+            extent = leaf->axes ? it->rows : 0;
+            *level = KB_MAX(*level, it->level);
+        }
+        if (leaf->op != KF_VAR && leaf->op != KF_REDUCE)
+            continue;
+        int *slot = leaf->axes == KF_AXIS_I ? rows : leaf->axes == KF_AXIS_J ? cols : NULL;
+        if (slot && *slot && extent && *slot != extent) {
+            const char *axis = leaf->axes == KF_AXIS_I ? "i" : "j";
+            kb_fail(c->err, KCL_ERROR_LENGTH, "a formula has variables of different lengths along %s", axis);
+            c->failed = true;
+            ok = false;
+        }
+        if (slot && extent)
+            *slot = extent;
+    }
+    kf_order_finish(&order);
+    return ok;
+}
+
+static bool add_item(cut *c, const kf_node *reduce)
+{
+    const kf_node *node = canonical(c->g, reduce);
+    if (!node)
+        return take_error(c);
+    size_t most = KB_MAX(node->id, reduce->id) + 1u;
+    size_t before = c->item_at_count;
+    if (!kb_reserve(c->a, (void **)&c->item_at, &c->item_at_capacity, most, sizeof *c->item_at))
+        return out_of_memory(c);
+    if (most > before) {
+        memset(c->item_at + before, 0, (most - before) * sizeof *c->item_at);
+        c->item_at_count = most;
+    }
+    item *known = find_item(c, node);
+    if (known) {
+        c->item_at[reduce->id] = c->item_at[node->id];
+        return true;
+    }
+    item it = {.node = node, .temp = -1};
+    /* The formula's own leaves; the transposed formula's reductions are known by their canonical forms. */
+    const kf_node *formula = reduce->arg[0];
+    if (!extents_of(c, formula, &it.rows, &it.cols, &it.level))
+        return false;
+    if (node != reduce) {
+        int rows = it.rows;
+        it.rows = it.cols;
+        it.cols = rows;
+    }
+    it.level++;
+    unsigned reduced = (unsigned)node->param[1];
+    if (reduced == (KF_AXIS_I | KF_AXIS_J) && node->arg[0]->axes != reduced)
+        return kb_fail(c->err, KCL_ERROR_INTERNAL, "a reduction over an axis that is not there"), c->failed = true, false;
+    size_t at = 0;
+    while (at < c->group_count && !(c->groups[at].level == it.level && c->groups[at].rows == it.rows &&
+                                    c->groups[at].cols == it.cols && c->groups[at].reduced == reduced))
+        at++;
+    if (at == c->group_count) {
+        if (!kb_reserve(c->a, (void **)&c->groups, &c->group_capacity, at + 1, sizeof *c->groups))
+            return out_of_memory(c);
+        c->groups[c->group_count++] = (group){it.level, it.rows, it.cols, reduced, 0};
+    }
+    it.group = (uint32_t)at;
+    it.term = (uint32_t)c->groups[at].term_count++;
+    if (!kb_reserve(c->a, (void **)&c->items, &c->item_capacity, c->item_count + 1, sizeof *c->items))
+        return out_of_memory(c);
+    /* The result of reducing both axes is one row. */
+    c->items[c->item_count++] = it;
+    c->item_at[node->id] = c->item_at[reduce->id] = (int32_t)c->item_count;
+    return true;
+}
+
+static int result_rows(const item *it)
+{
+    return it->node->axes ? it->rows : 0;
+}
+
+static bool need_temp(cut *c, item *it)
+{
+    if (it->temp >= 0)
+        return true;
+    kl_exec *e = c->exec;
+    if (!kb_reserve(c->a, (void **)&e->temps, &c->temp_capacity, e->temp_count + 1, sizeof *e->temps))
+        return out_of_memory(c);
+    it->temp = (int32_t)e->temp_count;
+    e->temps[e->temp_count++] = (kl_temp){it->node->dim, result_rows(it)};
+    return true;
+}
+
+/* ---- Steps ------------------------------------------------------------------------------------------------------- */
+
+/* The sweep's variable for an input in a role. */
+static const kf_node *local_variable(cut *c, kl_input input, int32_t dim, kf_role role)
+{
+    kl_step *step = c->step;
+    for (size_t k = 0; k < c->var_count; k++)
+        if (step->inputs[k].is_temp == input.is_temp && step->inputs[k].index == input.index && c->vars[k].role == role)
+            return kf_var(c->g, (int64_t)k, dim, role);
+    if (!kb_reserve(c->a, (void **)&c->vars, &c->var_capacity, c->var_count + 1, sizeof *c->vars) ||
+        !kb_reserve(c->a, (void **)&step->inputs, &c->input_capacity, c->var_count + 1, sizeof *step->inputs)) {
+        out_of_memory(c);
+        return NULL;
+    }
+    c->vars[c->var_count] = (kr_var){role, dim};
+    step->inputs[c->var_count] = input;
+    return kf_var(c->g, (int64_t)c->var_count++, dim, role);
+}
+
+static const kf_node *localise(void *user, const kf_node *leaf)
+{
+    cut *c = user;
+    if (leaf->op == KF_VAR)
+        return local_variable(c, (kl_input){false, (uint32_t)leaf->param[0]}, leaf->dim, (kf_role)leaf->param[2]);
+    item *it = find_item(c, leaf);
+    if (it->group == c->in_group)
+        return kf_var(c->g, it->term, leaf->dim, KF_ROLE_ACC);
+    if (!need_temp(c, it))
+        return NULL;
+    kf_role role = leaf->axes == KF_AXIS_I ? KF_ROLE_I : leaf->axes == KF_AXIS_J ? KF_ROLE_J : KF_ROLE_P;
+    return local_variable(c, (kl_input){true, (uint32_t)it->temp}, leaf->dim, role);
+}
+
+static const kf_node *localised(cut *c, const kf_node *f, uint32_t in_group)
+{
+    const kf_node *out = NULL;
+    c->in_group = in_group;
+    if (f->op == KF_REDUCE) /* as a leaf, not as a root whose operands are followed */
+        out = localise(c, f);
+    else if (kf_substitute(c->g, 1, &f, true, localise, c, &out) < 0)
+        out = NULL;
+    if (!out && !c->failed)
+        take_error(c);
+    return out;
+}
+
+static kl_step *new_step(cut *c)
+{
+    kl_exec *e = c->exec;
+    if (!kb_reserve(c->a, (void **)&e->steps, &c->step_capacity, e->step_count + 1, sizeof *e->steps)) {
+        out_of_memory(c);
+        return NULL;
+    }
+    c->step = &e->steps[e->step_count++];
+    *c->step = (kl_step){.sweep = {.graph = c->g}};
+    c->vars = NULL;
+    c->var_count = c->var_capacity = c->input_capacity = 0;
+    return c->step;
+}
+
+static bool close_step(cut *c, size_t output_count, const kf_node **outputs, kl_output *to)
+{
+    c->step->sweep.vars = c->vars;
+    c->step->sweep.var_count = c->var_count;
+    c->step->sweep.outputs = outputs;
+    c->step->sweep.output_count = output_count;
+    c->step->outputs = to;
+    return !c->failed;
+}
+
+/* The group whose sweep can compute root `f` as an output; UINT32_MAX: none. */
+static uint32_t fused_group(cut *c, const kf_node *f)
+{
+    kf_order order;
+    uint32_t found = UINT32_MAX;
+    if (kf_order_init(&order, c->g, 1, &f, true, c->err) < 0) {
+        c->failed = true;
+        return UINT32_MAX;
+    }
+    bool same = true;
+    if (f->op == KF_REDUCE) {
+        found = find_item(c, f)->group;
+    } else {
+        for (size_t k = 0; k < order.count; k++) {
+            if (order.nodes[k]->op != KF_REDUCE)
+                continue;
+            uint32_t in = find_item(c, order.nodes[k])->group;
+            same = same && (found == UINT32_MAX || found == in);
+            found = in;
+        }
+    }
+    if (found != UINT32_MAX && same) {
+        const group *gr = &c->groups[found];
+        int rows, cols, level, result = gr->reduced & KF_AXIS_I ? 0 : gr->rows;
+        same = extents_of(c, f->op == KF_REDUCE ? f->arg[0] : f, &rows, &cols, &level);
+        if (f->op != KF_REDUCE)
+            same = same && (f->axes == 0 || rows == result);
+    }
+    kf_order_finish(&order);
+    return same ? found : UINT32_MAX;
+}
+
+static bool add_group_step(cut *c, uint32_t index, const uint32_t *fused, const kf_node *const *roots)
+{
+    const group *gr = &c->groups[index];
+    kl_exec *e = c->exec;
+    kl_step *step = new_step(c);
+    kr_term *terms = kb_calloc(c->a, gr->term_count + 1, sizeof *terms);
+    size_t most = gr->term_count + e->root_count + 1;
+    const kf_node **outputs = kb_calloc(c->a, most, sizeof *outputs);
+    kl_output *to = kb_calloc(c->a, most, sizeof *to);
+    if (!step || !terms || !outputs || !to) {
+        kb_free(c->a, terms);
+        kb_free(c->a, outputs);
+        kb_free(c->a, to);
+        return out_of_memory(c);
+    }
+    step->sweep.reduced = gr->reduced;
+    step->sweep.terms = terms;
+    step->sweep.term_count = gr->term_count;
+    step->row_extent = gr->rows;
+    step->col_extent = gr->cols;
+    size_t count = 0;
+    for (size_t k = 0; !c->failed && k < c->item_count; k++) {
+        const item *it = &c->items[k];
+        if (it->group != index)
+            continue;
+        const kf_node *formula = localised(c, it->node->arg[0], UINT32_MAX);
+        terms[it->term] = (kr_term){(kf_reduction)it->node->param[0], it->node->param[2], formula};
+        if (it->temp >= 0) {
+            outputs[count] = kf_var(c->g, it->term, it->node->dim, KF_ROLE_ACC);
+            to[count++] = (kl_output){true, (uint32_t)it->temp};
+        }
+    }
+    for (size_t r = 0; !c->failed && r < e->root_count; r++) {
+        if (fused[r] != index)
+            continue;
+        outputs[count] = localised(c, roots[r], index);
+        to[count++] = (kl_output){false, (uint32_t)r};
+    }
+    return close_step(c, count, outputs, to);
+}
+
+static bool add_map_step(cut *c, size_t root, const kf_node *f)
+{
+    kl_step *step = new_step(c);
+    const kf_node **outputs = kb_calloc(c->a, 1, sizeof *outputs);
+    kl_output *to = kb_calloc(c->a, 1, sizeof *to);
+    int cols, level;
+    if (!step || !outputs || !to) {
+        kb_free(c->a, outputs);
+        kb_free(c->a, to);
+        return out_of_memory(c);
+    }
+    int rows = 0;
+    if (extents_of(c, f, &rows, &cols, &level)) {
+        step->row_extent = rows;
+        outputs[0] = localised(c, f, UINT32_MAX);
+    }
+    to[0] = (kl_output){false, (uint32_t)root};
+    return close_step(c, 1, outputs, to);
+}
+
+/* Reductions that later levels or roots of their own read are kept in temporaries: known before any step is made. */
+static bool find_temps(cut *c, const uint32_t *fused, const kf_node *const *roots)
+{
+    for (size_t n = 0; n < c->item_count + c->exec->root_count; n++) {
+        bool is_item = n < c->item_count;
+        const kf_node *f = is_item ? c->items[n].node->arg[0] : roots[n - c->item_count];
+        if (!is_item && fused[n - c->item_count] != UINT32_MAX)
+            continue;
+        if (f->op == KF_REDUCE) {
+            if (!need_temp(c, find_item(c, f)))
+                return false;
+            continue;
+        }
+        kf_order order;
+        if (kf_order_init(&order, c->g, 1, &f, true, c->err) < 0)
+            return c->failed = true, false;
+        bool ok = true;
+        for (size_t k = 0; ok && k < order.count; k++)
+            if (order.nodes[k]->op == KF_REDUCE)
+                ok = need_temp(c, find_item(c, order.nodes[k]));
+        kf_order_finish(&order);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+static bool cut_roots(cut *c, const kf_node **roots)
+{
+    kl_exec *e = c->exec;
+    kf_order order;
+    for (size_t r = 0; r < e->root_count; r++) {
+        if (roots[r]->axes == (KF_AXIS_I | KF_AXIS_J)) {
+            kb_fail(c->err, KCL_ERROR_SHAPE,
+                    "result %zu depends on both i and j: reduce it over one of them before it is computed", r);
+            return false;
+        }
+        if (roots[r]->axes == KF_AXIS_J)
+            roots[r] = kf_transpose(c->g, roots[r]);
+        if (!roots[r])
+            return take_error(c);
+    }
+    if (kf_order_init(&order, c->g, e->root_count, roots, false, c->err) < 0)
+        return false;
+    for (size_t k = 0; !c->failed && k < order.count; k++)
+        if (order.nodes[k]->op == KF_REDUCE)
+            add_item(c, order.nodes[k]);
+    kf_order_finish(&order);
+    /* Transposed reductions hold transposed ones, which must be known too. */
+    for (size_t k = 0; !c->failed && k < c->item_count; k++) {
+        const kf_node *f = c->items[k].node->arg[0];
+        if (kf_order_init(&order, c->g, 1, &f, false, c->err) < 0)
+            return false;
+        for (size_t m = 0; !c->failed && m < order.count; m++)
+            if (order.nodes[m]->op == KF_REDUCE && !find_item(c, order.nodes[m]))
+                add_item(c, order.nodes[m]);
+        kf_order_finish(&order);
+    }
+    if (c->failed)
+        return false;
+    uint32_t *fused = kb_calloc(c->a, e->root_count + 1, sizeof *fused);
+    if (!fused)
+        return out_of_memory(c);
+    for (size_t r = 0; !c->failed && r < e->root_count; r++) {
+        fused[r] = fused_group(c, roots[r]);
+        int rows = 0, cols, level;
+        if (!c->failed && extents_of(c, roots[r]->op == KF_REDUCE ? roots[r]->arg[0] : roots[r], &rows, &cols, &level))
+            e->root[r] = (kl_temp){roots[r]->dim, roots[r]->axes ? rows : 0};
+    }
+    if (!c->failed)
+        find_temps(c, fused, roots);
+    int most = 0;
+    for (size_t k = 0; k < c->group_count; k++)
+        most = KB_MAX(most, c->groups[k].level);
+    for (int level = 1; !c->failed && level <= most; level++)
+        for (size_t k = 0; !c->failed && k < c->group_count; k++)
+            if (c->groups[k].level == level)
+                add_group_step(c, (uint32_t)k, fused, roots);
+    for (size_t r = 0; !c->failed && r < e->root_count; r++)
+        if (fused[r] == UINT32_MAX)
+            add_map_step(c, r, roots[r]);
+    kb_free(c->a, fused);
+    return !c->failed;
+}
+
+/* ---- Computations ------------------------------------------------------------------------------------------------ */
+
+kcl_status kl_exec_create(kl_exec **out, const kf_graph *from, size_t root_count, const kf_node *const *roots,
+                          size_t slot_count, const kl_slot *slots, const char *schedule, kb_error *err)
+{
+    const kcl_allocator *a = kf_allocator(from);
+    *out = NULL;
+    kl_exec *e = kb_calloc(a, 1, sizeof *e);
+    if (!e)
+        return kb_no_memory(err);
+    kf_graph_init(&e->graph, a);
+    if (schedule)
+        snprintf(e->schedule, sizeof e->schedule, "%s", schedule);
+    const kf_node **own = kb_calloc(a, root_count + 1, sizeof *own);
+    e->slots = kb_calloc(a, slot_count + 1, sizeof *e->slots);
+    e->root = kb_calloc(a, root_count + 1, sizeof *e->root);
+    e->slot_count = slot_count;
+    e->root_count = root_count;
+    kcl_status status = own && e->slots && e->root ? KCL_OK : kb_no_memory(err);
+    if (status == KCL_OK) {
+        memcpy(e->slots, slots, slot_count * sizeof *slots);
+        status = kf_import(&e->graph, from, root_count, roots, own);
+        if (status == KCL_OK)
+            status = kf_simplify(&e->graph, root_count, own, own);
+        if (status < 0)
+            *err = e->graph.error;
+    }
+    if (status == KCL_OK) {
+        e->key = kb_hash(e->schedule, strlen(e->schedule), root_count);
+        for (size_t r = 0; r < root_count; r++)
+            e->key = kb_hash_combine(e->key, own[r]->hash);
+        for (size_t k = 0; k < slot_count; k++)
+            e->key = kb_hash_combine(e->key, (uint64_t)slots[k].extent);
+        kb_error_clear(err);
+        cut c = {.exec = e, .g = &e->graph, .err = err, .a = a};
+        if (!cut_roots(&c, own))
+            status = err->status;
+        kb_free(a, c.items);
+        kb_free(a, c.item_at);
+        kb_free(a, c.groups);
+    }
+    kb_free(a, own);
+    if (status < 0)
+        kl_exec_destroy(&e);
+    *out = e;
+    return status;
+}
+
+void kl_exec_destroy(kl_exec **exec)
+{
+    if (!exec || !*exec)
+        return;
+    kl_exec *e = *exec;
+    const kcl_allocator a = *kf_allocator(&e->graph);
+    for (size_t k = 0; k < e->step_count; k++) {
+        kl_step *s = &e->steps[k];
+        kb_free(&a, (void *)s->sweep.vars);
+        kb_free(&a, (void *)s->sweep.terms);
+        kb_free(&a, (void *)s->sweep.outputs);
+        kb_free(&a, s->inputs);
+        kb_free(&a, s->outputs);
+    }
+    kb_free(&a, e->steps);
+    kb_free(&a, e->temps);
+    kb_free(&a, e->slots);
+    kb_free(&a, e->root);
+    kf_graph_finish(&e->graph);
+    kb_free(&a, e);
+    *exec = NULL;
+}

@@ -1,0 +1,652 @@
+/* SPDX-License-Identifier: MIT */
+/* lazy/exec.c: steps run on a device. */
+#include "exec.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Compiled steps, kept by the context ------------------------------------------------------------------------- */
+
+/* Device memory that grows and stays. */
+typedef struct room {
+    kd_buffer *buffer;
+    size_t size;
+} room;
+
+typedef struct compiled {
+    struct compiled *next;
+    uint64_t key;
+    kp_plan *plan;
+    kt_signature signature[KT_KERNELS];
+    kd_kernel *kernel[KT_KERNELS];
+    room partial;
+    room *prepared; /* by prepared variable */
+} compiled;
+
+/* Results that later steps read, by computation and number. */
+typedef struct temporary {
+    struct temporary *next;
+    uint64_t key;
+    room memory;
+} temporary;
+
+enum { BUCKETS = 256 };
+
+typedef struct cache {
+    compiled *steps[BUCKETS];
+    temporary *temps[BUCKETS];
+} cache;
+
+static void destroy_compiled(kcl_context *context, compiled *c)
+{
+    const kcl_allocator *a = kd_allocator(context);
+    for (size_t k = 0; c->prepared && k < c->plan->prepared_count; k++)
+        kd_buffer_release(context, &c->prepared[k].buffer);
+    kd_buffer_release(context, &c->partial.buffer);
+    for (int k = 0; k < KT_KERNELS; k++)
+        kb_free(a, c->signature[k].args);
+    kb_free(a, c->prepared);
+    kp_plan_destroy(&c->plan);
+    kb_free(a, c);
+}
+
+static void destroy_cache(kcl_context *context, void *object)
+{
+    cache *all = object;
+    for (int k = 0; k < BUCKETS; k++) {
+        while (all->steps[k]) {
+            compiled *next = all->steps[k]->next;
+            destroy_compiled(context, all->steps[k]);
+            all->steps[k] = next;
+        }
+        while (all->temps[k]) {
+            temporary *next = all->temps[k]->next;
+            kd_buffer_release(context, &all->temps[k]->memory.buffer);
+            kb_free(kd_allocator(context), all->temps[k]);
+            all->temps[k] = next;
+        }
+    }
+    kb_free(kd_allocator(context), all);
+}
+
+static cache *cache_of(kcl_context *context)
+{
+    cache *all = kd_attachment(context);
+    if (!all) {
+        all = kb_calloc(kd_allocator(context), 1, sizeof *all);
+        if (!all)
+            kb_no_memory(kd_error(context));
+        else
+            kd_attach(context, all, destroy_cache);
+    }
+    return all;
+}
+
+static kcl_status make_room(kcl_context *context, room *r, int64_t elements, kcl_dtype dtype)
+{
+    int64_t bytes;
+    if (kb_mul_overflows(KB_MAX(elements, 1), (int64_t)kb_dtype_size(dtype), &bytes))
+        return kb_fail(kd_error(context), KCL_ERROR_DEVICE_MEMORY, "intermediate results of %lld numbers are too many",
+                       (long long)elements);
+    if (r->buffer && r->size >= (size_t)bytes)
+        return KCL_OK;
+    kd_buffer_release(context, &r->buffer);
+    r->size = 0;
+    kcl_status status = kd_buffer_create(context, (size_t)bytes, &r->buffer);
+    if (status == KCL_OK)
+        r->size = (size_t)bytes;
+    return status;
+}
+
+/* ---- One evaluation ---------------------------------------------------------------------------------------------- */
+
+enum { SMALL = 32 };
+
+typedef struct run {
+    const kl_exec *exec;
+    kcl_context *context;
+    kcl_dtype dtype;
+    const kl_view *slots; /* packed where the device needs it */
+    const kl_view *outs;
+    room **temps;          /* device: by temporary */
+    double **host_temps;   /* host: by temporary */
+} run;
+
+static int64_t rows_of(const kl_exec *e, const kl_view *slots, int extent)
+{
+    for (size_t k = 0; extent && k < e->slot_count; k++)
+        if (e->slots[k].extent == extent)
+            return slots[k].rows;
+    return 1;
+}
+
+static size_t span_of(const kl_view *v)
+{
+    if (v->rows == 0)
+        return 0;
+    return (size_t)((v->rows - 1) * v->row_stride + (v->dim - 1) * v->step) + kb_dtype_size(v->dtype);
+}
+
+static bool is_dense(const kl_view *v)
+{
+    int64_t size = (int64_t)kb_dtype_size(v->dtype);
+    return (v->dim == 1 || v->step == size) && (v->rows <= 1 || v->row_stride == v->dim * size);
+}
+
+/* Whether kernels can reach the elements: whole elements apart, forwards. */
+static bool is_reachable(const kl_view *v, bool with_step)
+{
+    int64_t size = (int64_t)kb_dtype_size(v->dtype);
+    bool rows_ok = v->rows <= 1 || (v->row_stride >= 0 && v->row_stride % size == 0);
+    bool step_ok = v->dim == 1 || v->step == size || (with_step && v->step >= 0 && v->step % size == 0);
+    return rows_ok && step_ok && (uintptr_t)v->data % (size_t)size == 0;
+}
+
+/* Copies elements between a view and dense memory. */
+static void copy_view(const kl_view *v, char *dense, bool to_dense)
+{
+    size_t size = kb_dtype_size(v->dtype);
+    for (int64_t i = 0; i < v->rows; i++) {
+        for (int64_t k = 0; k < v->dim; k++, dense += size) {
+            char *element = (char *)(uintptr_t)v->data + i * v->row_stride + k * v->step;
+            memcpy(to_dense ? dense : element, to_dense ? element : dense, size);
+        }
+    }
+}
+
+static uint64_t step_key(const run *r, size_t step, kp_shape shape, const bool *dense)
+{
+    const kl_step *s = &r->exec->steps[step];
+    uint64_t key = kb_hash_combine(r->exec->key, step * 64 + (size_t)shape * 4 + r->dtype);
+    return kb_hash_combine(key, kb_hash(dense, s->sweep.var_count, 7));
+}
+
+static kcl_status compile(run *r, const kl_step *step, kp_shape shape, const bool *dense, compiled *c)
+{
+    kcl_context *context = r->context;
+    kb_error *err = kd_error(context);
+    kp_request request = {&step->sweep, r->dtype, kd_caps(context), shape, dense};
+    kt_program program;
+    if (kp_plan_create(&c->plan, &request, err) < 0 || kt_render(&program, c->plan, err) < 0)
+        return err->status;
+    kcl_status status = KCL_OK;
+    for (int k = 0; k < KT_KERNELS; k++) {
+        c->signature[k] = program.kernel[k];
+        program.kernel[k] = (kt_signature){0, NULL};
+        if (status == KCL_OK && c->signature[k].count)
+            status = kd_kernel_get(context, kb_str_text(&program.source), kt_kernel_names[k], "sweep", &c->kernel[k]);
+    }
+    kt_program_finish(&program);
+    if (status == KCL_OK) {
+        c->prepared = kb_calloc(kd_allocator(context), c->plan->prepared_count + 1, sizeof *c->prepared);
+        if (!c->prepared)
+            status = kb_no_memory(err);
+    }
+    return status;
+}
+
+static compiled *find_compiled(run *r, size_t index, kp_shape shape, const bool *dense)
+{
+    const kl_step *step = &r->exec->steps[index];
+    cache *all = cache_of(r->context);
+    if (!all)
+        return NULL;
+    uint64_t key = step_key(r, index, shape, dense);
+    compiled **bucket = &all->steps[key % BUCKETS];
+    for (compiled *c = *bucket; c; c = c->next)
+        if (c->key == key)
+            return c;
+    compiled *c = kb_calloc(kd_allocator(r->context), 1, sizeof *c);
+    if (!c) {
+        kb_no_memory(kd_error(r->context));
+        return NULL;
+    }
+    c->key = key;
+    if (compile(r, step, shape, dense, c) < 0) {
+        destroy_compiled(r->context, c);
+        return NULL;
+    }
+    c->next = *bucket;
+    *bucket = c;
+    return c;
+}
+
+typedef struct geometry {
+    int64_t rows, cols, streamed;
+    kp_launch launch;
+} geometry;
+
+static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_kernel_id id, const geometry *g,
+                                size_t items0, size_t items1)
+{
+    const kt_signature *signature = &c->signature[id];
+    kd_arg small_args[SMALL], *args = small_args;
+    int64_t small_values[SMALL], *values = small_values;
+    const kcl_allocator *a = kd_allocator(r->context);
+    if (signature->count > SMALL) {
+        args = kb_calloc(a, signature->count, sizeof *args);
+        values = kb_calloc(a, signature->count, sizeof *values);
+    }
+    kcl_status status = args && values ? KCL_OK : kb_no_memory(kd_error(r->context));
+    size_t first_prepared = c->plan->var_count - c->plan->prepared_count;
+    int64_t size = (int64_t)kb_dtype_size(r->dtype);
+    for (size_t k = 0; status == KCL_OK && k < signature->count; k++) {
+        kt_arg from = signature->args[k];
+        kd_arg *to = &args[k];
+        const kl_input *input = from.index < first_prepared && from.kind <= KT_ARG_VAR_STRIDE
+                                    ? &step->inputs[from.index] : NULL;
+        const kl_output *output = from.kind >= KT_ARG_OUTPUT && from.kind <= KT_ARG_OUTPUT_STEP
+                                      ? &step->outputs[from.index] : NULL;
+        const kl_view *out = output && !output->is_temp ? &r->outs[output->index] : NULL;
+        values[k] = 0;
+        *to = (kd_arg){.kind = KD_ARG_VALUE, .data = &values[k], .size = sizeof values[k]};
+        switch (from.kind) {
+        case KT_ARG_VAR:
+            if (!input)
+                *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = c->prepared[from.index - first_prepared].buffer};
+            else if (input->is_temp)
+                *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[input->index]->buffer};
+            else
+                *to = (kd_arg){.kind = KD_ARG_HOST_IN, .data = r->slots[input->index].data,
+                               .size = span_of(&r->slots[input->index])};
+            break;
+        case KT_ARG_VAR_STRIDE:
+            values[k] = r->slots[input->index].row_stride / size;
+            break;
+        case KT_ARG_OUTPUT:
+            if (out)
+                *to = (kd_arg){.kind = KD_ARG_HOST_OUT, .data = out->data, .size = span_of(out)};
+            else
+                *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[output->index]->buffer};
+            break;
+        case KT_ARG_OUTPUT_STRIDE:
+            values[k] = out ? out->row_stride / size : r->exec->temps[output->index].dim;
+            break;
+        case KT_ARG_OUTPUT_STEP:
+            values[k] = out ? out->step / size : 1;
+            break;
+        case KT_ARG_ROWS:
+            values[k] = g->rows;
+            break;
+        case KT_ARG_COLS:
+            values[k] = g->cols;
+            break;
+        case KT_ARG_STREAMED:
+            values[k] = g->streamed;
+            break;
+        case KT_ARG_PARTS:
+            values[k] = g->launch.parts;
+            break;
+        case KT_ARG_PART_LENGTH:
+            values[k] = g->launch.part_length;
+            break;
+        case KT_ARG_PARTIAL:
+            *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = c->partial.buffer};
+            break;
+        }
+    }
+    if (status == KCL_OK)
+        status = kd_launch(r->context, c->kernel[id], (int)signature->count, args, (size_t[]){items0, items1, 1},
+                           (size_t[]){1, 1, 1});
+    if (args != small_args)
+        kb_free(a, args);
+    if (values != small_values)
+        kb_free(a, values);
+    return status;
+}
+
+static kcl_status run_step(run *r, size_t index)
+{
+    const kl_step *step = &r->exec->steps[index];
+    kcl_context *context = r->context;
+    const kp_caps *caps = kd_caps(context);
+    kb_error *err = kd_error(context);
+    geometry g = {.rows = rows_of(r->exec, r->slots, step->row_extent),
+                  .cols = rows_of(r->exec, r->slots, step->col_extent)};
+    if (g.rows == 0 && !(step->sweep.reduced & KF_AXIS_I))
+        return KCL_OK;
+    bool small_dense[SMALL], *dense = small_dense;
+    const kcl_allocator *a = kd_allocator(context);
+    if (step->sweep.var_count > SMALL)
+        dense = kb_calloc(a, step->sweep.var_count, sizeof *dense);
+    if (!dense)
+        return kb_no_memory(err);
+    for (size_t k = 0; k < step->sweep.var_count; k++)
+        dense[k] = step->inputs[k].is_temp || is_dense(&r->slots[step->inputs[k].index]);
+    kp_shape shape;
+    kcl_status status = kp_shape_for(&step->sweep, caps, r->dtype, g.rows, g.cols, r->exec->schedule, &shape, err);
+    compiled *c = status == KCL_OK ? find_compiled(r, index, shape, dense) : NULL;
+    if (dense != small_dense)
+        kb_free(a, dense);
+    if (!c)
+        return err->status;
+    kp_launch_for(c->plan, caps, g.rows, g.cols, &g.launch);
+    g.streamed = c->plan->stream_axis == KF_AXIS_J ? g.cols : g.rows;
+    for (size_t k = 0; status == KCL_OK && k < c->plan->prepared_count; k++) {
+        int64_t elements, dim = c->plan->vars[c->plan->var_count - c->plan->prepared_count + k].dim;
+        if (kb_mul_overflows(dim, g.streamed, &elements))
+            elements = INT64_MAX;
+        status = make_room(context, &c->prepared[k], elements, r->dtype);
+    }
+    if (status == KCL_OK && c->plan->term_count && shape != KP_ROWS)
+        status = make_room(context, &c->partial, g.launch.partial_elements, r->dtype);
+    if (status == KCL_OK && g.launch.prepare_items && g.streamed)
+        status = launch_kernel(r, step, c, KT_PREPARE, &g, g.launch.prepare_items, 1);
+    if (status == KCL_OK && g.launch.sweep_items[0])
+        status = launch_kernel(r, step, c, KT_SWEEP, &g, g.launch.sweep_items[0], g.launch.sweep_items[1]);
+    if (status == KCL_OK && g.launch.finish_items)
+        /* Where both axes are reduced there is one row of results. */
+        status = launch_kernel(r, step, c, KT_FINISH,
+                               &(geometry){step->sweep.reduced & KF_AXIS_I ? 1 : g.rows, g.cols, g.streamed, g.launch},
+                               g.launch.finish_items, 1);
+    return status;
+}
+
+static kcl_status find_temps(run *r)
+{
+    const kl_exec *e = r->exec;
+    cache *all = cache_of(r->context);
+    if (!all)
+        return kd_error(r->context)->status;
+    for (size_t k = 0; k < e->temp_count; k++) {
+        uint64_t key = kb_hash_combine(e->key, (k + 1) * 4 + r->dtype);
+        temporary *t = all->temps[key % BUCKETS];
+        while (t && t->key != key)
+            t = t->next;
+        if (!t) {
+            t = kb_calloc(kd_allocator(r->context), 1, sizeof *t);
+            if (!t)
+                return kb_no_memory(kd_error(r->context));
+            t->key = key;
+            t->next = all->temps[key % BUCKETS];
+            all->temps[key % BUCKETS] = t;
+        }
+        int64_t elements;
+        if (kb_mul_overflows(e->temps[k].dim, rows_of(e, r->slots, e->temps[k].extent), &elements))
+            elements = INT64_MAX;
+        if (make_room(r->context, &t->memory, elements, r->dtype) < 0)
+            return kd_error(r->context)->status;
+        r->temps[k] = &t->memory;
+    }
+    return KCL_OK;
+}
+
+static kcl_status run_on_device(run *r)
+{
+    const kcl_allocator *a = kd_allocator(r->context);
+    kcl_status status = KCL_OK;
+    if (r->exec->temp_count) {
+        r->temps = kb_calloc(a, r->exec->temp_count, sizeof *r->temps);
+        status = r->temps ? find_temps(r) : kb_no_memory(kd_error(r->context));
+    }
+    for (size_t k = 0; status == KCL_OK && k < r->exec->step_count; k++)
+        status = run_step(r, k);
+    if (status < 0) {
+        /* Nothing may refer to the caller's memory afterwards; the first error is the one to report. */
+        kb_error first = *kd_error(r->context);
+        kd_finish(r->context);
+        *kd_error(r->context) = first;
+    } else {
+        status = kd_finish(r->context);
+    }
+    kb_free(a, r->temps);
+    return status;
+}
+
+/* ---- The interpreter --------------------------------------------------------------------------------------------- */
+
+static kcl_status run_host_step(run *r, const kl_step *step)
+{
+    const kcl_allocator *a = kd_allocator(r->context);
+    kb_error *err = kd_error(r->context);
+    int64_t rows = rows_of(r->exec, r->slots, step->row_extent), cols = rows_of(r->exec, r->slots, step->col_extent);
+    kf_source *sources = kb_calloc(a, step->sweep.var_count + 1, sizeof *sources);
+    kr_sink *sinks = kb_calloc(a, step->sweep.output_count + 1, sizeof *sinks);
+    kcl_status status = sources && sinks ? KCL_OK : kb_no_memory(err);
+    for (size_t k = 0; status == KCL_OK && k < step->sweep.var_count; k++) {
+        const kl_input *in = &step->inputs[k];
+        const kl_view *v = in->is_temp ? NULL : &r->slots[in->index];
+        int64_t size = sizeof(double);
+        sources[k] = v ? (kf_source){v->data, v->dtype, v->row_stride, v->step}
+                       : (kf_source){r->host_temps[in->index], KCL_F64, r->exec->temps[in->index].dim * size, size};
+    }
+    for (size_t k = 0; status == KCL_OK && k < step->sweep.output_count; k++) {
+        const kl_output *out = &step->outputs[k];
+        const kl_view *v = out->is_temp ? NULL : &r->outs[out->index];
+        int64_t size = sizeof(double);
+        sinks[k] = v ? (kr_sink){(void *)(uintptr_t)v->data, v->dtype, v->row_stride, v->step}
+                     : (kr_sink){r->host_temps[out->index], KCL_F64, r->exec->temps[out->index].dim * size, size};
+    }
+    if (status == KCL_OK)
+        status = kr_run_host(&step->sweep, rows, cols, sources, sinks, kd_threads(r->context), err);
+    kb_free(a, sources);
+    kb_free(a, sinks);
+    return status;
+}
+
+static kcl_status run_on_host(run *r)
+{
+    const kcl_allocator *a = kd_allocator(r->context);
+    const kl_exec *e = r->exec;
+    kcl_status status = KCL_OK;
+    r->host_temps = kb_calloc(a, e->temp_count + 1, sizeof *r->host_temps);
+    if (!r->host_temps)
+        return kb_no_memory(kd_error(r->context));
+    for (size_t k = 0; status == KCL_OK && k < e->temp_count; k++) {
+        r->host_temps[k] = kb_calloc(a, (size_t)e->temps[k].dim * sizeof(double),
+                                     (size_t)rows_of(e, r->slots, e->temps[k].extent));
+        if (!r->host_temps[k])
+            status = kb_no_memory(kd_error(r->context));
+    }
+    for (size_t k = 0; status == KCL_OK && k < e->step_count; k++)
+        status = run_host_step(r, &e->steps[k]);
+    for (size_t k = 0; k < e->temp_count; k++)
+        kb_free(a, r->host_temps[k]);
+    kb_free(a, r->host_temps);
+    return status;
+}
+
+/* ---- Evaluations ------------------------------------------------------------------------------------------------- */
+
+/* Dense copies of what kernels cannot reach where it is. */
+typedef struct staging {
+    kl_view *views;  /* the views to use; those that were staged point to `memory` */
+    char **memory;   /* by view, NULL where nothing was staged */
+    size_t count;
+} staging;
+
+static kcl_status stage(staging *s, const kcl_allocator *a, size_t count, const kl_view *views, bool copy, kb_error *err)
+{
+    *s = (staging){.count = count};
+    s->views = kb_calloc(a, count + 1, sizeof *s->views);
+    s->memory = kb_calloc(a, count + 1, sizeof *s->memory);
+    if (!s->views || !s->memory)
+        return kb_no_memory(err);
+    for (size_t k = 0; k < count; k++) {
+        s->views[k] = views[k];
+        if (is_reachable(&views[k], !copy))
+            continue;
+        kl_view *v = &s->views[k];
+        v->step = (int64_t)kb_dtype_size(v->dtype);
+        v->row_stride = v->dim * v->step;
+        s->memory[k] = kb_calloc(a, (size_t)v->row_stride, (size_t)v->rows);
+        if (!s->memory[k])
+            return kb_no_memory(err);
+        v->data = s->memory[k];
+        if (copy)
+            copy_view(&views[k], s->memory[k], true);
+    }
+    return KCL_OK;
+}
+
+static void unstage(staging *s, const kcl_allocator *a, const kl_view *results)
+{
+    for (size_t k = 0; s->memory && k < s->count; k++) {
+        if (s->memory[k] && results)
+            copy_view(&results[k], s->memory[k], false);
+        kb_free(a, s->memory[k]);
+    }
+    kb_free(a, s->memory);
+    kb_free(a, s->views);
+}
+
+static bool all_reachable(size_t count, const kl_view *views, bool with_step)
+{
+    for (size_t k = 0; k < count; k++)
+        if (!is_reachable(&views[k], with_step))
+            return false;
+    return true;
+}
+
+kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
+                       const kl_view *outs)
+{
+    const kcl_allocator *a = kd_allocator(context);
+    kcl_context_stats *stats = kd_stats(context);
+    double start = kb_seconds(), built = stats->build_seconds;
+    run r = {.exec = exec, .context = context, .dtype = dtype, .slots = slots, .outs = outs};
+    kcl_status status;
+    if (kd_is_host(context)) {
+        status = run_on_host(&r);
+    } else if (all_reachable(exec->slot_count, slots, false) && all_reachable(exec->root_count, outs, true)) {
+        status = run_on_device(&r);
+    } else {
+        staging in = {0}, out = {0};
+        status = stage(&in, a, exec->slot_count, slots, true, kd_error(context));
+        if (status == KCL_OK)
+            status = stage(&out, a, exec->root_count, outs, false, kd_error(context));
+        r.slots = in.views;
+        r.outs = out.views;
+        if (status == KCL_OK)
+            status = run_on_device(&r);
+        unstage(&in, a, NULL);
+        unstage(&out, a, status == KCL_OK ? outs : NULL);
+    }
+    double seconds = kb_seconds() - start;
+    stats->evaluations++;
+    stats->run_seconds += seconds - (stats->build_seconds - built);
+    kb_log_line(kd_log(context), "evaluation of %zu results in %zu sweeps: %.6f s, of which %.6f s building",
+                exec->root_count, exec->step_count, seconds, stats->build_seconds - built);
+    return status;
+}
+
+kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *outs, kb_error *err)
+{
+    for (size_t k = 0; k < e->slot_count; k++) {
+        size_t first = 0;
+        while (e->slots[first].extent != e->slots[k].extent)
+            first++;
+        if (e->slots[k].extent && slots[k].rows != slots[first].rows)
+            return kb_fail(err, KCL_ERROR_LENGTH, "%s has %lld rows, %s has %lld: they are on the same axis and must agree",
+                           e->slots[first].name, (long long)slots[first].rows, e->slots[k].name,
+                           (long long)slots[k].rows);
+    }
+    for (size_t k = 0; k < e->root_count; k++) {
+        int64_t rows = rows_of(e, slots, e->root[k].extent);
+        if (outs[k].rows != rows)
+            return kb_fail(err, KCL_ERROR_LENGTH, "output %zu has %lld rows, the result has %lld", k,
+                           (long long)outs[k].rows, (long long)rows);
+    }
+    return KCL_OK;
+}
+
+kcl_status kl_exec_emit(const kl_exec *e, const kp_caps *caps, kcl_dtype dtype, const int64_t *extents, bool describe,
+                        kb_str *out, kb_error *err)
+{
+    for (size_t k = 0; k < e->step_count; k++) {
+        const kl_step *step = &e->steps[k];
+        kp_plan *plan;
+        kt_program program;
+        kp_shape shape;
+        if (kp_shape_for(&step->sweep, caps, dtype, extents[step->row_extent], extents[step->col_extent], e->schedule,
+                         &shape, err) < 0 ||
+            kp_plan_create(&plan, &(kp_request){&step->sweep, dtype, caps, shape, NULL}, err) < 0)
+            return err->status;
+        if (e->step_count > 1)
+            kb_str_putf(out, describe ? "sweep: %zu of %zu\n" : "/* Sweep %zu of %zu. */\n", k + 1, e->step_count);
+        kcl_status status = KCL_OK;
+        if (describe) {
+            kp_launch launch;
+            kp_describe(plan, out);
+            kp_launch_for(plan, caps, extents[step->row_extent], extents[step->col_extent], &launch);
+            kb_str_putf(out, "work-items: %zu x %zu\nparts: %lld\n", launch.sweep_items[0], launch.sweep_items[1],
+                        (long long)launch.parts);
+        } else {
+            status = kt_render(&program, plan, err);
+            if (status == KCL_OK) {
+                kb_str_put(out, kb_str_text(&program.source));
+                kt_program_finish(&program);
+            }
+        }
+        kp_plan_destroy(&plan);
+        if (status < 0)
+            return status;
+    }
+    return out->failed ? kb_no_memory(err) : KCL_OK;
+}
+
+/* ---- Views ------------------------------------------------------------------------------------------------------- */
+
+static void put_shape(char *text, size_t size, const kcl_array *array)
+{
+    size_t n = (size_t)snprintf(text, size, "(");
+    for (int k = 0; k < array->ndim && n < size; k++)
+        n += (size_t)snprintf(text + n, size - n, "%s%lld", k ? ", " : "", (long long)array->shape[k]);
+    if (n < size)
+        snprintf(text + n, size - n, ")");
+}
+
+kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const char *what, kb_error *err)
+{
+    if (!array)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s is missing", what);
+    if (array->ndim < 0 || array->ndim > KCL_MAX_AXES)
+        return kb_fail(err, KCL_ERROR_ARGUMENT,
+                       "%s is no valid array: it needs 0 to %d axes, sizes of 0 or more, and a size in bytes that a "
+                       "64-bit number holds",
+                       what, KCL_MAX_AXES);
+    if (kb_dtype_size(array->dtype) == 0)
+        return kb_fail(err, KCL_ERROR_TYPE, "%s has no number type that is supported: float32 or float64", what);
+    int axes[KCL_MAX_AXES], count = 0;
+    int64_t elements = 1;
+    for (int k = 0; k < array->ndim; k++) {
+        if (array->shape[k] < 0 || kb_mul_overflows(elements, array->shape[k], &elements))
+            return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has axis %d of size %lld: it is not a size", what, k,
+                           (long long)array->shape[k]);
+        if (array->shape[k] != 1)
+            axes[count++] = k;
+    }
+    if (!array->data && elements)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has no data (NULL), but %lld elements", what, (long long)elements);
+    *view = (kl_view){array->data, array->dtype, 1, dim ? dim : 1, 0, (int64_t)kb_dtype_size(array->dtype)};
+    /* The vector is the last axis; where the dimension is open, an array of one axis is rows of numbers. */
+    bool vector = dim ? dim > 1 : role == KF_ROLE_P ? count > 0 : array->ndim >= 2 && array->shape[array->ndim - 1] != 1;
+    bool fits = true;
+    if (vector && count) {
+        int last = axes[count - 1];
+        fits = !dim || array->shape[last] == dim;
+        fits = fits && array->shape[last] >= 1 && array->shape[last] <= KF_MAX_DIM;
+        view->dim = (int32_t)KB_MIN(array->shape[last], KF_MAX_DIM);
+        view->step = array->stride[last];
+        count--;
+    } else if (vector) {
+        fits = false;
+    }
+    if (count) {
+        view->rows = array->shape[axes[0]];
+        view->row_stride = array->stride[axes[0]];
+    }
+    fits = fits && count <= (role == KF_ROLE_P ? 0 : 1);
+    if (fits)
+        return KCL_OK;
+    char shape[160];
+    put_shape(shape, sizeof shape, array);
+    if (dim)
+        return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s of dimension %d needs (%s%d)", what, shape,
+                       role == KF_ROLE_I   ? "an i-variable"
+                       : role == KF_ROLE_J ? "a j-variable"
+                                           : "a parameter",
+                       dim, role == KF_ROLE_I ? "M, " : role == KF_ROLE_J ? "N, " : "", dim);
+    return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s", what, shape,
+                   role == KF_ROLE_P ? "a parameter needs (D)" : "rows of vectors need (rows, D) or (rows)");
+}

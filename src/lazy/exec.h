@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lazy/exec.h: expressions cut into sweeps, and sweeps run on a device.
+ */
+#ifndef KL_EXEC_H
+#define KL_EXEC_H
+
+#include "device.h"
+#include "plan.h"
+#include "reduction.h"
+#include "render.h"
+
+/* An array seen as rows of vectors. */
+typedef struct kl_view {
+    const void *data;
+    kcl_dtype dtype;
+    int64_t rows;
+    int32_t dim;
+    int64_t row_stride, step; /* bytes */
+} kl_view;
+
+/*
+ * Sees `array` as rows of `dim` components, or of any number where dim is 0. Axes of size 1 do not count; role P has one
+ * row. `what` names the array in errors: "argument \"x\"".
+ */
+kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const char *what, kb_error *err);
+
+/* ---- Computations ------------------------------------------------------------------------------------------------ */
+
+/*
+ * A slot is an array that a computation reads. Variables of the graph have the slot's number as index. Slots whose rows
+ * have the same extent class have the same number of rows when the computation runs; class 0 is a single row.
+ */
+typedef struct kl_slot {
+    int32_t dim;
+    int extent; /* class */
+    char name[64];
+} kl_slot;
+
+/* Where a variable of a sweep comes from. */
+typedef struct kl_input {
+    bool is_temp;
+    uint32_t index; /* slot or temporary */
+} kl_input;
+
+/* Where an output of a sweep goes. */
+typedef struct kl_output {
+    bool is_temp;
+    uint32_t index; /* root or temporary */
+} kl_output;
+
+typedef struct kl_step {
+    kr_sweep sweep;
+    kl_input *inputs;   /* by variable of the sweep */
+    kl_output *outputs; /* by output of the sweep */
+    int row_extent, col_extent;
+} kl_step;
+
+typedef struct kl_temp {
+    int32_t dim;
+    int extent;
+} kl_temp;
+
+/* Roots compiled to steps. Immutable, shared between threads. */
+typedef struct kl_exec {
+    kf_graph graph;
+    uint64_t key; /* of the structure: equal computations have equal keys in every process */
+    size_t slot_count, root_count, step_count, temp_count;
+    kl_slot *slots;
+    kl_temp *root; /* dimension and extent class of each root */
+    kl_step *steps;
+    kl_temp *temps;
+    char schedule[16]; /* forced, or "" */
+} kl_exec;
+
+/*
+ * Compiles roots of `from`, whose variables are slots[0..slot_count). Roots that depend on both axes are refused.
+ * Errors in err.
+ */
+kcl_status kl_exec_create(kl_exec **exec, const kf_graph *from, size_t root_count, const kf_node *const *roots,
+                          size_t slot_count, const kl_slot *slots, const char *schedule, kb_error *err);
+void kl_exec_destroy(kl_exec **exec);
+
+/*
+ * Runs on views of the slots; outs[k] receives root k and has its rows and dimension already checked by
+ * kl_exec_check. `dtype` of everything.
+ */
+kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
+                       const kl_view *outs);
+
+/*
+ * Checks lengths: slots of one class agree (the error names both, the axis and both sizes), outputs have the rows of
+ * their roots. `out_name(k)` is "output k".
+ */
+kcl_status kl_exec_check(const kl_exec *exec, const kl_view *slots, const kl_view *outs, kb_error *err);
+
+/* Writes the programs of all steps for extents: extents[class] rows. */
+kcl_status kl_exec_emit(const kl_exec *exec, const kp_caps *caps, kcl_dtype dtype, const int64_t *extents, bool describe,
+                        kb_str *out, kb_error *err);
+
+#endif

@@ -1,0 +1,624 @@
+/* SPDX-License-Identifier: MIT */
+/* lazy/operator.c: formulas compiled once and applied to arrays. */
+#include "scope.h"
+#include "text.h"
+
+#include <keopscl/operator.h>
+
+#include <stdio.h>
+#include <string.h>
+
+enum { EXTENT_I = 1, EXTENT_J = 2 };
+
+typedef struct input {
+    char name[64]; /* "" where it has none */
+    int32_t dim;
+    kf_role role;
+} input;
+
+struct kcl_operator {
+    kcl_allocator allocator;
+    kb_error error;
+    kf_graph graph;
+    char schedule[16];
+    size_t input_count, input_capacity;
+    input *inputs;
+    size_t root_count;
+    const kf_node **roots;
+    int *tags; /* by root: rows 0 (i), 1 (j) or 2 (one) */
+    kl_exec *exec;
+};
+
+/* ---- Making ------------------------------------------------------------------------------------------------------ */
+
+static kcl_operator *new_operator(const kcl_operator_params *params)
+{
+    kcl_allocator a = kb_allocator(params ? &params->allocator : NULL);
+    kcl_operator *op = kb_calloc(&a, 1, sizeof *op);
+    if (!op)
+        return NULL;
+    op->allocator = a;
+    kf_graph_init(&op->graph, &a);
+    if (params && params->schedule)
+        snprintf(op->schedule, sizeof op->schedule, "%s", params->schedule);
+    return op;
+}
+
+static kcl_status check_schedule(kcl_operator *op, const kcl_operator_params *params)
+{
+    const char *s = params && params->schedule ? params->schedule : "";
+    if (*s && strcmp(s, "rows") != 0 && strcmp(s, "columns") != 0)
+        return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "schedule \"%s\" is not known: write \"rows\" or \"columns\"", s);
+    return KCL_OK;
+}
+
+static const char *role_name(kf_role role)
+{
+    return role == KF_ROLE_I ? "i" : role == KF_ROLE_J ? "j" : "parameter";
+}
+
+/* Declares argument `index`, which may be known already, then alike. */
+static kcl_status declare(kcl_operator *op, int64_t index, const char *name, int64_t dim, kf_role role)
+{
+    if (index >= 65536)
+        return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "argument number %lld: numbers go up to 65535", (long long)index);
+    size_t before = op->input_count;
+    if (!kb_reserve(&op->allocator, (void **)&op->inputs, &op->input_capacity, (size_t)index + 1, sizeof *op->inputs))
+        return kb_no_memory(&op->error);
+    for (size_t k = before; k <= (size_t)index; k++)
+        op->inputs[k] = (input){.dim = 0};
+    op->input_count = KB_MAX(before, (size_t)index + 1);
+    input *in = &op->inputs[index];
+    if (in->dim && (in->dim != dim || in->role != role))
+        return kb_fail(&op->error, KCL_ERROR_ARGUMENT,
+                       "argument number %lld is used with dimension %d and role %s, and with dimension %lld and role %s",
+                       (long long)index, in->dim, role_name(in->role), (long long)dim, role_name(role));
+    if (in->dim && *name && *in->name)
+        return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "argument number %lld has two names, \"%s\" and \"%s\"",
+                       (long long)index, in->name, name);
+    in->dim = (int32_t)dim;
+    in->role = role;
+    if (*name)
+        snprintf(in->name, sizeof in->name, "%s", name);
+    return KCL_OK;
+}
+
+static kcl_status declare_used(kcl_operator *op, size_t count, const kf_node *const *roots)
+{
+    kf_order order;
+    if (!count || kf_order_init(&order, &op->graph, count, roots, false, &op->error) < 0)
+        return op->error.status;
+    kcl_status status = KCL_OK;
+    for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
+        const int64_t *p = order.nodes[k]->param;
+        if (order.nodes[k]->op == KF_VAR)
+            status = declare(op, p[0], "", p[1], (kf_role)p[2]);
+    }
+    kf_order_finish(&order);
+    return status;
+}
+
+static void describe_input(const kcl_operator *op, size_t index, char *text, size_t size)
+{
+    if (*op->inputs[index].name)
+        snprintf(text, size, "argument \"%s\"", op->inputs[index].name);
+    else
+        snprintf(text, size, "argument %zu", index);
+}
+
+/* The last step of making an operator: roots are there, `inputs` are complete. */
+static kcl_status compile(kcl_operator *op)
+{
+    for (size_t k = 0; k < op->input_count; k++)
+        if (!op->inputs[k].dim)
+            return kb_fail(&op->error, KCL_ERROR_ARGUMENT,
+                           "no argument has the number %zu: numbers must follow each other from 0 on", k);
+    kl_slot *slots = kb_calloc(&op->allocator, op->input_count + 1, sizeof *slots);
+    if (!slots)
+        return kb_no_memory(&op->error);
+    for (size_t k = 0; k < op->input_count; k++) {
+        slots[k].dim = op->inputs[k].dim;
+        slots[k].extent = op->inputs[k].role == KF_ROLE_I   ? EXTENT_I
+                          : op->inputs[k].role == KF_ROLE_J ? EXTENT_J
+                                                            : 0;
+        describe_input(op, k, slots[k].name, sizeof slots[k].name);
+    }
+    kcl_status status = kl_exec_create(&op->exec, &op->graph, op->root_count, op->roots, op->input_count, slots,
+                                       op->schedule, &op->error);
+    kb_free(&op->allocator, slots);
+    return status;
+}
+
+static kcl_status add_roots(kcl_operator *op, size_t count)
+{
+    op->roots = kb_calloc(&op->allocator, count + 1, sizeof *op->roots);
+    op->tags = kb_calloc(&op->allocator, count + 1, sizeof *op->tags);
+    op->root_count = count;
+    return op->roots && op->tags ? KCL_OK : kb_no_memory(&op->error);
+}
+
+static int tag_of(const kf_node *root)
+{
+    return root->axes & KF_AXIS_I ? 0 : root->axes & KF_AXIS_J ? 1 : 2;
+}
+
+static kcl_status finish_operator(kcl_operator **out, kcl_operator *op, kcl_status status)
+{
+    *out = op;
+    if (status < 0 && op->error.status == KCL_OK)
+        op->error = op->graph.error;
+    return status < 0 ? op->error.status : KCL_OK;
+}
+
+static kcl_status read_aliases(kcl_operator *op, int count, const char *const *aliases, kf_binding *bindings)
+{
+    for (int k = 0; k < count; k++) {
+        kf_alias alias;
+        if (!aliases || !aliases[k])
+            return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "alias %d is NULL", k);
+        if (kf_parse_alias(aliases[k], &alias, &op->error) < 0)
+            return op->error.status;
+        int64_t index = alias.index < 0 ? k : alias.index;
+        if (declare(op, index, alias.name, alias.dim, alias.role) < 0)
+            return op->error.status;
+        for (int m = 0; m < k && *alias.name; m++)
+            if (bindings[m].name && strcmp(bindings[m].name, alias.name) == 0)
+                return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the name \"%s\" is declared twice", alias.name);
+        const kf_node *var = kf_var(&op->graph, index, alias.dim, alias.role);
+        if (!var)
+            return op->graph.error.status;
+        bindings[k] = (kf_binding){NULL, var};
+        if (*alias.name) {
+            bindings[k].name = kb_arena_strdup(&op->graph.arena, alias.name);
+            if (!bindings[k].name)
+                return kb_no_memory(&op->error);
+        }
+    }
+    return KCL_OK;
+}
+
+kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alias_count, const char *const *aliases,
+                               const kcl_operator_params *params)
+{
+    if (!out)
+        return KCL_ERROR_ARGUMENT;
+    kcl_operator *op = new_operator(params);
+    *out = op;
+    if (!op)
+        return KCL_ERROR_NO_MEMORY;
+    kcl_status status = check_schedule(op, params);
+    if (status == KCL_OK && (!formula || alias_count < 0))
+        status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the formula is NULL, or the number of aliases negative");
+    kf_binding *bindings = kb_calloc(&op->allocator, (size_t)KB_MAX(alias_count, 0) + 1, sizeof *bindings);
+    kf_parsed_reduction *parsed = kb_calloc(&op->allocator, KF_MAX_RESULTS, sizeof *parsed);
+    if (status == KCL_OK && (!bindings || !parsed))
+        status = kb_no_memory(&op->error);
+    if (status == KCL_OK)
+        status = read_aliases(op, alias_count, aliases, bindings);
+    if (status == KCL_OK) {
+        /* The parser wants names: entries without one are dropped. */
+        size_t named = 0, count = 0;
+        for (int k = 0; k < alias_count; k++)
+            if (bindings[k].name)
+                bindings[named++] = bindings[k];
+        int64_t next = (int64_t)op->input_count;
+        status = kf_parse_reductions(&op->graph, formula, named, bindings, &next, &count, parsed, &op->error);
+        if (status == KCL_OK)
+            status = add_roots(op, count);
+        for (size_t k = 0; status == KCL_OK && k < count; k++) {
+            op->roots[k] = parsed[k].node;
+            op->tags[k] = parsed[k].tag;
+        }
+        if (status == KCL_OK)
+            status = declare_used(op, count, op->roots);
+    }
+    /* A result indexed by i has a row for each i of the call, even where it is the same for all. */
+    for (size_t k = 0; status == KCL_OK && k < op->root_count; k++) {
+        for (size_t m = 0; status == KCL_OK && m < op->input_count; m++) {
+            const input *in = &op->inputs[m];
+            if ((int)in->role == op->tags[k] && op->tags[k] < 2 && in->dim)
+                op->roots[k] = kf_like(&op->graph, op->roots[k], kf_var(&op->graph, (int64_t)m, in->dim, in->role));
+            if (!op->roots[k])
+                status = op->graph.error.status;
+        }
+    }
+    kb_free(&op->allocator, bindings);
+    kb_free(&op->allocator, parsed);
+    if (status == KCL_OK)
+        status = compile(op);
+    return finish_operator(out, op, status);
+}
+
+typedef struct rename_context {
+    kcl_operator *op;
+    int count;
+    kcl_expr *const *vars;
+} rename_context;
+
+static const kf_node *rename_variable(void *user, const kf_node *leaf)
+{
+    rename_context *r = user;
+    if (leaf->op != KF_VAR)
+        return leaf;
+    for (int k = 0; k < r->count; k++)
+        if (r->vars[k]->node->param[0] == leaf->param[0])
+            return kf_var(&r->op->graph, k, leaf->dim, (kf_role)leaf->param[2]);
+    kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT,
+            "the expressions use the variable of array %lld, which is not in the list of variables", (long long)leaf->param[0]);
+    return NULL;
+}
+
+kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exprs, int var_count,
+                             kcl_expr *const *vars, const kcl_operator_params *params)
+{
+    if (!out)
+        return KCL_ERROR_ARGUMENT;
+    kcl_operator *op = new_operator(params);
+    *out = op;
+    if (!op)
+        return KCL_ERROR_NO_MEMORY;
+    kcl_status status = check_schedule(op, params);
+    if (status == KCL_OK && (count < 1 || !exprs || var_count < 0 || (var_count && !vars)))
+        status = kb_fail(&op->error, KCL_ERROR_ARGUMENT,
+                         "kcl_operator_from: needs one expression or more, and the list of their variables");
+    for (int k = 0; status == KCL_OK && k < count + var_count; k++) {
+        const kcl_expr *e = k < count ? exprs[k] : vars[k - count];
+        if (!e)
+            status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "kcl_operator_from: %s %d is NULL",
+                             k < count ? "expression" : "variable", k < count ? k : k - count);
+        else if (e->error)
+            status = (op->error = *e->error).status;
+        else if (e->scope != exprs[0]->scope)
+            status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "kcl_operator_from: the expressions are of different scopes");
+        else if (k >= count && e->node->op != KF_VAR)
+            status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "kcl_operator_from: entry %d of the variables is no variable",
+                             k - count);
+    }
+    if (status == KCL_OK)
+        status = add_roots(op, (size_t)count);
+    for (int k = 0; status == KCL_OK && k < count; k++)
+        op->roots[k] = exprs[k]->node;
+    if (status == KCL_OK)
+        status = kf_import(&op->graph, &exprs[0]->scope->graph, (size_t)count, op->roots, op->roots);
+    if (status == KCL_OK)
+        status = kf_substitute(&op->graph, (size_t)count, op->roots, false, rename_variable,
+                               &(rename_context){op, var_count, vars}, op->roots);
+    for (int k = 0; status == KCL_OK && k < var_count; k++)
+        status = declare(op, k, "", vars[k]->node->dim, (kf_role)vars[k]->node->param[2]);
+    if (status == KCL_OK)
+        status = declare_used(op, op->root_count, op->roots);
+    for (size_t k = 0; status == KCL_OK && k < op->root_count; k++)
+        op->tags[k] = tag_of(op->roots[k]);
+    if (status == KCL_OK)
+        status = compile(op);
+    return finish_operator(out, op, status);
+}
+
+/* An operator with the inputs of another, whose roots are to be made from `roots`. */
+static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from, const kf_node **roots)
+{
+    if (!out)
+        return KCL_ERROR_ARGUMENT;
+    kcl_operator *op = new_operator(
+        &(kcl_operator_params){.schedule = from ? from->schedule : NULL, .allocator = from ? from->allocator : (kcl_allocator){0}});
+    *out = op;
+    if (!op)
+        return KCL_ERROR_NO_MEMORY;
+    if (!from)
+        return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the operator is NULL");
+    if (from->error.status < 0) {
+        op->error = from->error;
+        return op->error.status;
+    }
+    for (size_t k = 0; k < from->input_count; k++)
+        if (declare(op, (int64_t)k, from->inputs[k].name, from->inputs[k].dim, from->inputs[k].role) < 0)
+            return op->error.status;
+    if (kf_import(&op->graph, &from->graph, from->root_count, from->roots, roots) < 0)
+        return (op->error = op->graph.error).status;
+    return KCL_OK;
+}
+
+/* The argument with this name or number; -1: none. */
+static int64_t find_input(const kcl_operator *op, const char *name)
+{
+    int64_t number = 0;
+    const char *p = name;
+    for (; *p >= '0' && *p <= '9' && number < 100000; p++)
+        number = number * 10 + (*p - '0');
+    if (p > name && !*p)
+        return number < (int64_t)op->input_count ? number : -1;
+    for (size_t k = 0; k < op->input_count; k++)
+        if (*name && strcmp(op->inputs[k].name, name) == 0)
+            return (int64_t)k;
+    return -1;
+}
+
+/* A name for the cotangent of output k that no argument has. */
+static void cotangent_name(const kcl_operator *op, size_t k, char name[64])
+{
+    snprintf(name, 64, k ? "e%zu" : "e", k);
+    for (int n = 1; find_input(op, name) >= 0; n++)
+        snprintf(name, 64, "e%zu_%d", k, n);
+}
+
+kcl_status kcl_operator_grad(kcl_operator **out, const kcl_operator *from, const char *variable)
+{
+    const kf_node **roots = NULL;
+    kcl_allocator a = kb_allocator(from ? &from->allocator : NULL);
+    size_t count = from ? from->root_count : 0;
+    roots = kb_calloc(&a, count + 1, sizeof *roots);
+    if (!roots) {
+        if (out)
+            *out = NULL;
+        return KCL_ERROR_NO_MEMORY;
+    }
+    kcl_status status = derived_operator(out, from, roots);
+    kcl_operator *op = out ? *out : NULL;
+    int64_t at = -1;
+    if (status == KCL_OK && (!variable || (at = find_input(op, variable)) < 0))
+        status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the operator has no argument \"%s\"",
+                         variable ? variable : "(NULL)");
+    const kf_node *sum = NULL;
+    for (size_t k = 0; status == KCL_OK && k < count; k++) {
+        char name[64];
+        cotangent_name(op, k, name);
+        kf_role role = from->tags[k] == 0 ? KF_ROLE_I : from->tags[k] == 1 ? KF_ROLE_J : KF_ROLE_P;
+        int64_t number = (int64_t)op->input_count;
+        status = declare(op, number, name, roots[k]->dim, role);
+        if (status < 0)
+            break;
+        kf_graph *g = &op->graph;
+        const kf_node *e = kf_var(g, number, roots[k]->dim, role), *part = NULL;
+        const kf_node *v = kf_var(g, at, op->inputs[at].dim, op->inputs[at].role);
+        /* Where the result is the same for all rows, its cotangents are added up. */
+        const kf_node *value = e ? kf_like(g, roots[k], e) : NULL;
+        if (!value || !v || kf_gradient(g, value, e, 1, &v, &part) < 0)
+            status = g->error.status;
+        else
+            sum = sum ? kf_binary(g, KF_ADD, sum, part) : part;
+    }
+    if (status == KCL_OK)
+        status = add_roots(op, 1);
+    if (status == KCL_OK) {
+        op->roots[0] = sum;
+        op->tags[0] = op->inputs[at].role == KF_ROLE_P ? 2 : (int)op->inputs[at].role;
+        status = kf_simplify(&op->graph, 1, op->roots, op->roots);
+    }
+    if (status == KCL_OK)
+        status = compile(op);
+    kb_free(&a, roots);
+    return op ? finish_operator(out, op, status) : status;
+}
+
+typedef struct magnitude_context {
+    kf_graph *g;
+} magnitude_context;
+
+static const kf_node *magnitude_of(void *user, const kf_node *leaf)
+{
+    kf_graph *g = ((magnitude_context *)user)->g;
+    if (leaf->op != KF_REDUCE)
+        return leaf;
+    return kf_reduce(g, (kf_reduction)leaf->param[0], (unsigned)leaf->param[1], leaf->param[2],
+                     kf_unary(g, KF_ABS, leaf->arg[0]));
+}
+
+kcl_status kcl_operator_magnitude(kcl_operator **out, const kcl_operator *from)
+{
+    kcl_allocator a = kb_allocator(from ? &from->allocator : NULL);
+    size_t count = from ? from->root_count : 0;
+    const kf_node **roots = kb_calloc(&a, count + 1, sizeof *roots);
+    if (!roots) {
+        if (out)
+            *out = NULL;
+        return KCL_ERROR_NO_MEMORY;
+    }
+    kcl_status status = derived_operator(out, from, roots);
+    kcl_operator *op = out ? *out : NULL;
+    if (status == KCL_OK)
+        status = add_roots(op, count);
+    if (status == KCL_OK) {
+        magnitude_context m = {&op->graph};
+        for (size_t k = 0; status == KCL_OK && k < count; k++) {
+            op->tags[k] = from->tags[k];
+            status = kf_substitute(&op->graph, 1, &roots[k], true, magnitude_of, &m, &op->roots[k]);
+        }
+    }
+    if (status == KCL_OK)
+        status = compile(op);
+    kb_free(&a, roots);
+    return op ? finish_operator(out, op, status) : status;
+}
+
+void kcl_operator_destroy(kcl_operator **op)
+{
+    if (!op || !*op)
+        return;
+    kcl_operator *o = *op;
+    const kcl_allocator a = o->allocator;
+    kl_exec_destroy(&o->exec);
+    kb_free(&a, o->inputs);
+    kb_free(&a, o->roots);
+    kb_free(&a, o->tags);
+    kf_graph_finish(&o->graph);
+    kb_free(&a, o);
+    *op = NULL;
+}
+
+/* ---- Applying ---------------------------------------------------------------------------------------------------- */
+
+enum { FEW = 16 };
+
+static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_array *const *outs, int out_count,
+                             const kcl_array *const *args, int arg_count, kl_view *slots, kl_view *out_views,
+                             kcl_dtype *dtype)
+{
+    char what[96];
+    if ((size_t)arg_count != op->input_count || (size_t)out_count != op->root_count || (arg_count && !args) || !outs) {
+        bool missing = (size_t)arg_count < op->input_count;
+        if ((size_t)arg_count != op->input_count && missing)
+            describe_input(op, (size_t)KB_MAX(arg_count, 0), what, sizeof what);
+        if ((size_t)arg_count != op->input_count)
+            return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu arguments, %d were given%s%s", op->input_count,
+                           arg_count, missing ? ": the first that is missing is " : ": the last are too many",
+                           missing ? what : "");
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu outputs, %d were given", op->root_count,
+                       outs ? out_count : 0);
+    }
+    *dtype = KCL_DTYPE_NONE;
+    for (int k = 0; k < arg_count + out_count; k++) {
+        bool is_arg = k < arg_count;
+        int at = is_arg ? k : k - arg_count;
+        kl_view *view = is_arg ? &slots[at] : &out_views[at];
+        kf_role role = is_arg ? op->inputs[at].role : op->tags[at] == 2 ? KF_ROLE_P : (kf_role)op->tags[at];
+        int32_t dim = is_arg ? op->inputs[at].dim : op->roots[at]->dim;
+        if (is_arg)
+            memcpy(what, op->exec->slots[at].name, sizeof op->exec->slots[at].name);
+        else
+            snprintf(what, sizeof what, "output %d", at);
+        if (kl_view_of(view, is_arg ? args[at] : outs[at], role, dim, what, err) < 0)
+            return err->status;
+        if (*dtype && view->dtype != *dtype)
+            return kb_fail(err, KCL_ERROR_TYPE, "%s is %s, the arrays before it are %s: all arrays need one type", what,
+                           kb_dtype_name(view->dtype), kb_dtype_name(*dtype));
+        *dtype = view->dtype;
+    }
+    return kl_exec_check(op->exec, slots, out_views, err);
+}
+
+kcl_status kcl_operator_apply(const kcl_operator *op, kcl_context *context, const kcl_array *const *outs, int out_count,
+                              const kcl_array *const *args, int arg_count)
+{
+    kcl_status status = kd_enter(context);
+    if (status < 0)
+        return status;
+    kb_error *err = kd_error(context);
+    if (!op)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_operator_apply: the operator is NULL");
+    if (op->error.status < 0) {
+        *err = op->error;
+        return err->status;
+    }
+    kl_view few[2 * FEW], *views = few;
+    if (op->input_count + op->root_count > 2 * FEW) {
+        views = kb_calloc(kd_allocator(context), op->input_count + op->root_count, sizeof *views);
+        if (!views)
+            return kb_no_memory(err);
+    }
+    kcl_dtype dtype;
+    status = see_arrays(op, err, outs, out_count, args, arg_count, views, views + op->input_count, &dtype);
+    if (status == KCL_OK)
+        status = kl_exec_run(op->exec, context, dtype, views, views + op->input_count);
+    if (views != few)
+        kb_free(kd_allocator(context), views);
+    return status;
+}
+
+/* ---- Looking at operators ---------------------------------------------------------------------------------------- */
+
+const char *kcl_operator_error(const kcl_operator *op)
+{
+    return op ? op->error.text : "the operator is NULL";
+}
+
+int kcl_operator_input_count(const kcl_operator *op)
+{
+    return op ? (int)op->input_count : 0;
+}
+
+int kcl_operator_output_count(const kcl_operator *op)
+{
+    return op ? (int)op->root_count : 0;
+}
+
+kcl_status kcl_operator_input(const kcl_operator *op, int index, kcl_slot_info *info)
+{
+    if (!op || !info || index < 0 || (size_t)index >= op->input_count)
+        return KCL_ERROR_ARGUMENT;
+    *info = (kcl_slot_info){.role = (kcl_role)op->inputs[index].role, .dim = op->inputs[index].dim};
+    memcpy(info->name, op->inputs[index].name, sizeof info->name);
+    return KCL_OK;
+}
+
+kcl_status kcl_operator_output(const kcl_operator *op, int index, kcl_slot_info *info)
+{
+    if (!op || !info || index < 0 || (size_t)index >= op->root_count)
+        return KCL_ERROR_ARGUMENT;
+    *info = (kcl_slot_info){.role = (kcl_role)op->tags[index], .dim = op->roots[index]->dim};
+    return KCL_OK;
+}
+
+static const char *input_name(void *user, const kf_node *var)
+{
+    const kcl_operator *op = user;
+    const input *in = (size_t)var->param[0] < op->input_count ? &op->inputs[var->param[0]] : NULL;
+    return in && *in->name && in->dim == var->dim && (int)in->role == var->param[2] ? in->name : NULL;
+}
+
+static kcl_status hand_over(kb_str *text, kcl_status status, kcl_write_fn write, void *user)
+{
+    if (status == KCL_OK && text->failed)
+        status = KCL_ERROR_NO_MEMORY;
+    if (status == KCL_OK)
+        write(user, kb_str_text(text), text->length);
+    kb_str_finish(text);
+    return status;
+}
+
+kcl_status kcl_operator_print(const kcl_operator *op, kcl_write_fn write, void *user)
+{
+    if (!op || !write)
+        return KCL_ERROR_ARGUMENT;
+    if (op->error.status < 0)
+        return op->error.status;
+    kb_str text;
+    kb_str_init(&text, &op->allocator);
+    for (size_t k = 0; k < op->root_count; k++) {
+        kb_str_put(&text, k ? "; " : "");
+        kf_print(&text, op->roots[k], input_name, (void *)(uintptr_t)op, 0);
+    }
+    return hand_over(&text, KCL_OK, write, user);
+}
+
+static kcl_status show(const kcl_operator *op, kcl_context *context, const char *profile, kcl_dtype dtype, int64_t m,
+                       int64_t n, bool describe, kcl_write_fn write, void *user)
+{
+    kb_error local = {0}, *err = context ? kd_error(context) : &local;
+    if (context && kd_enter(context) < 0)
+        return kcl_context_status(context);
+    if (!op || !write)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator or the function that receives the text is NULL");
+    if (op->error.status < 0) {
+        *err = op->error;
+        return err->status;
+    }
+    if (m < 0 || n < 0)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "sizes m = %lld and n = %lld: they must be 0 or more", (long long)m,
+                       (long long)n);
+    if (!kb_dtype_size(dtype))
+        return kb_fail(err, KCL_ERROR_TYPE, "the number type must be KCL_F32 or KCL_F64");
+    const kp_caps *caps = profile ? kp_caps_profile(profile) : context && !kd_is_host(context) ? kd_caps(context) : NULL;
+    if (!caps && profile)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "\"%s\" is no built-in device profile: write \"cpu\"", profile);
+    if (!caps)
+        return kb_fail(err, KCL_ERROR_UNSUPPORTED, "%s",
+                       context ? "the device \"host\" interprets formulas: it has no kernels and no plan"
+                               : "a profile or a context is needed");
+    kb_str text;
+    kb_str_init(&text, &op->allocator);
+    kcl_status status =
+        kl_exec_emit(op->exec, caps, dtype, (int64_t[]){1, m, n}, describe, &text, err);
+    return hand_over(&text, status, write, user);
+}
+
+kcl_status kcl_operator_emit(const kcl_operator *op, kcl_context *context, const char *profile, kcl_dtype dtype,
+                             int64_t m, int64_t n, kcl_write_fn write, void *user)
+{
+    return show(op, context, profile, dtype, m, n, false, write, user);
+}
+
+kcl_status kcl_operator_describe(const kcl_operator *op, kcl_context *context, kcl_dtype dtype, int64_t m, int64_t n,
+                                 kcl_write_fn write, void *user)
+{
+    return show(op, context, NULL, dtype, m, n, true, write, user);
+}

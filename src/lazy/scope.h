@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* lazy/scope.h: what scopes, expressions and operators share. */
+#ifndef KL_SCOPE_H
+#define KL_SCOPE_H
+
+#include "exec.h"
+
+#include <keopscl/expr.h>
+
+struct kcl_data {
+    kcl_scope *scope;
+    kcl_array array;
+    kb_error *error;  /* why the array was refused, or NULL */
+    int64_t index;    /* of variables bound to it */
+    double value;     /* of a kcl_scalar, whose array points to one of: */
+    float f32;
+    double f64;
+    bool is_scalar;
+};
+
+struct kcl_expr {
+    kcl_scope *scope;    /* NULL: the expression without a scope */
+    const kf_node *node; /* NULL: the error expression */
+    const kb_error *error;
+};
+
+struct kcl_scope {
+    kcl_context *context;
+    kf_graph graph;
+    kb_arena arena;
+    kcl_data **data; /* by index */
+    size_t data_count, data_capacity;
+    kcl_expr **exprs; /* by node id: one expression a node */
+    size_t expr_capacity;
+    kcl_expr out_of_memory; /* where not even an error expression can be made */
+    kb_error memory_error;
+};
+
+/* The expression of a node of the scope's graph; NULL stands for the graph's error. */
+kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node);
+
+/* An error expression. */
+kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...) KB_PRINTF(3, 4);
+
+/*
+ * The scope of operands that can be combined; NULL where one is an error or they do not belong together, *error is then
+ * the expression to return.
+ */
+kcl_scope *kl_common_scope(int count, kcl_expr *const *operands, kcl_expr **error);
+
+#endif

@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: MIT */
+/* plan/plan.c: schedule, hoisting and rewriting of a sweep. */
+#include "plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TILE = 128,          /* terms added up before they meet the total: rounding errors stay those of a short sum */
+    FEW_BLOCKS = 4,      /* row blocks a compute unit, below which columns are divided too */
+    PART_COLUMNS = 2048, /* columns of a part, at least: a part costs a state in memory */
+    MAX_PARTS = 1024,
+    MAX_DEPTH = 100000 /* operators on a path of a kernel: compilers do not take formulas of any size */
+};
+
+static const kp_caps cpu_profile = {
+    .device_class = KP_CPU,
+    .lanes_f32 = 16,
+    .lanes_f64 = 8,
+    .vector_registers = 32,
+    .compute_units = 8,
+    .max_work_group = 4096,
+    .local_memory = 256 << 10,
+    .private_memory = 1 << 20,
+    .max_groups = 65535,
+    .has_f64 = true,
+};
+
+const kp_caps *kp_caps_profile(const char *name)
+{
+    return strcmp(name, "cpu") == 0 ? &cpu_profile : NULL;
+}
+
+/* ---- Choice of the schedule -------------------------------------------------------------------------------------- */
+
+static int lanes_of(const kp_caps *caps, kcl_dtype dtype)
+{
+    return dtype == KCL_F32 ? caps->lanes_f32 : caps->lanes_f64;
+}
+
+const char *kp_shape_name(kp_shape shape)
+{
+    static const char *const names[] = {"map", "rows", "rows, columns split", "columns", "rows, both axes reduced"};
+    return names[shape];
+}
+
+static int64_t blocks_of(int64_t count, int64_t size)
+{
+    return count / size + (count % size != 0);
+}
+
+kcl_status kp_shape_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, int64_t rows, int64_t cols,
+                        const char *schedule, kp_shape *shape, kb_error *err)
+{
+    bool any = !schedule || !*schedule, columns = !any && strcmp(schedule, "columns") == 0;
+    if (!any && !columns && strcmp(schedule, "rows") != 0)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "schedule \"%s\" is not known: write \"rows\" or \"columns\"", schedule);
+    int64_t lanes = lanes_of(caps, dtype), enough = (int64_t)FEW_BLOCKS * caps->compute_units;
+    if (!sweep->reduced) {
+        *shape = KP_MAP;
+        return KCL_OK;
+    }
+    if (sweep->reduced & KF_AXIS_I) {
+        if (columns)
+            return kb_fail(err, KCL_ERROR_UNSUPPORTED,
+                           "schedule \"columns\" keeps a state for each row: it cannot reduce both axes");
+        *shape = KP_ROWS_BOTH;
+        return KCL_OK;
+    }
+    /* Lanes over columns waste nothing on a few rows, but every row's state is kept while columns pass. */
+    if (columns || (any && rows <= lanes && cols >= 4 * lanes))
+        *shape = KP_COLUMNS;
+    else if (blocks_of(rows, lanes) < enough && cols >= 2 * PART_COLUMNS)
+        *shape = KP_ROWS_SPLIT;
+    else
+        *shape = KP_ROWS;
+    return KCL_OK;
+}
+
+/* ---- Rewriting --------------------------------------------------------------------------------------------------- */
+
+unsigned kp_class(const kp_plan *plan, const kf_node *f)
+{
+    return (f->axes & plan->lane_axis ? KP_LANE : 0u) | (f->axes & plan->stream_axis ? KP_STREAM : 0u);
+}
+
+static const kf_node *mult(kf_graph *g, const kf_node *a, const kf_node *b)
+{
+    return kf_binary(g, KF_MULT, a, b);
+}
+
+/* c * f for a constant c, which is multiplied into the part of f that is computed least often. */
+static const kf_node *scaled(kf_graph *g, const kf_node *f, double c)
+{
+    double sign = 1;
+    while (f && f->op == KF_MINUS) {
+        sign = -sign;
+        f = f->arg[0];
+    }
+    if (!f)
+        return NULL;
+    if (f->op == KF_CONST)
+        return kf_num(g, sign * c * f->value);
+    if (f->op == KF_MULT && f->dim == 1) {
+        bool first = f->arg[0]->axes == 0 || (f->arg[1]->axes != 0 && f->arg[0]->axes < f->arg[1]->axes);
+        if (first ? f->arg[0]->axes != f->axes : f->arg[1]->axes != f->axes)
+            return first ? mult(g, scaled(g, f->arg[0], sign * c), f->arg[1])
+                         : mult(g, f->arg[0], scaled(g, f->arg[1], sign * c));
+        if (f->arg[0]->op == KF_CONST)
+            return mult(g, kf_num(g, sign * c * f->arg[0]->value), f->arg[1]);
+    }
+    if (f->op == KF_DIVIDE && f->arg[0]->axes != f->axes)
+        return kf_binary(g, KF_DIVIDE, scaled(g, f->arg[0], sign * c), f->arg[1]);
+    return mult(g, kf_num(g, sign * c), f);
+}
+
+/*
+ * Operators as the device has them: e^f as 2^(f log2 e), where the factor joins a bandwidth that is computed once; a
+ * division by something computed less often as a product with its inverse.
+ */
+static const kf_node *lower_node(kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    const double log2e = 0x1.71547652b82fep+0;
+    switch ((kf_op)f->op) {
+    case KF_EXP: {
+        const kf_node *a = args[0];
+        while (a->op == KF_MINUS)
+            a = a->arg[0];
+        /* A rounded argument costs accuracy of exp, unless the formula rounds the product of its factors anyway. */
+        bool product = (a->op == KF_MULT || a->op == KF_DIVIDE) && a->dim == 1;
+        return product ? kf_unary(g, KF_EXP2, scaled(g, args[0], log2e)) : kf_unary(g, KF_EXP, args[0]);
+    }
+    case KF_DIVIDE:
+        if (args[1]->axes != (args[0]->axes | args[1]->axes) || (args[1]->dim == 1 && f->dim > 1))
+            return mult(g, args[0], kf_unary(g, KF_INV, args[1]));
+        break;
+    case KF_MULT:
+        /* p*(q*u): what is computed once is multiplied once. */
+        for (int k = 0; k < 2; k++) {
+            const kf_node *p = args[k], *u = args[1 - k];
+            for (int c = 0; p->axes == 0 && p->dim == 1 && u->op == KF_MULT && u->axes && c < 2; c++)
+                if (u->arg[c]->axes == 0 && u->arg[c]->dim == 1)
+                    return mult(g, mult(g, p, u->arg[c]), u->arg[1 - c]);
+        }
+        break;
+    case KF_SUM:
+        if (args[0]->dim == 1)
+            return args[0];
+        break;
+    case KF_LIKE:
+        return kf_like(g, args[0], args[1]);
+    case KF_VAR:
+    case KF_CONST:
+    case KF_ZERO:
+        return f;
+    default:
+        break;
+    }
+    return kf_make(g, (kf_op)f->op, args, f->param);
+}
+
+static kcl_status lower(kf_graph *g, size_t count, const kf_node **roots)
+{
+    kf_order order;
+    if (kf_order_init(&order, g, count, roots, false, &g->error) < 0)
+        return g->error.status;
+    const kcl_allocator *a = kf_allocator(g);
+    const kf_node **made = kb_calloc(a, order.count, sizeof *made);
+    kcl_status status = made ? KCL_OK : kb_no_memory(&g->error);
+    for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
+        const kf_node *args[KF_MAX_ARGS] = {0};
+        for (int c = 0; c < order.nodes[k]->arg_count; c++)
+            args[c] = made[kf_at(&order, order.nodes[k]->arg[c])];
+        made[k] = lower_node(g, order.nodes[k], args);
+        if (!made[k])
+            status = g->error.status;
+    }
+    for (size_t k = 0; status == KCL_OK && k < count; k++)
+        roots[k] = made[kf_at(&order, roots[k])];
+    kb_free(a, made);
+    kf_order_finish(&order);
+    return status;
+}
+
+/*
+ * A sum's factors that are the same for all its terms leave the sum: F = factor * rest. Returns rest; *factor is NULL
+ * where nothing leaves.
+ */
+static const kf_node *split_factors(kf_graph *g, const kf_node *f, unsigned reduced, const kf_node **factor)
+{
+    *factor = NULL;
+    while (f) {
+        const kf_node *out = NULL, *rest = NULL;
+        if (f->op == KF_MINUS) {
+            out = kf_rat(g, -1, 1);
+            rest = f->arg[0];
+        } else if (f->op == KF_MULT && !(f->arg[0]->axes & reduced)) {
+            out = f->arg[0];
+            rest = f->arg[1];
+        } else if (f->op == KF_MULT && !(f->arg[1]->axes & reduced)) {
+            out = f->arg[1];
+            rest = f->arg[0];
+        } else if (f->op == KF_MULT && f->arg[0]->op == KF_MULT) {
+            /* (p*u)*v: p is one level down */
+            const kf_node *u = f->arg[0];
+            for (int k = 0; k < 2 && !out; k++) {
+                if (!(u->arg[k]->axes & reduced)) {
+                    out = u->arg[k];
+                    rest = mult(g, u->arg[1 - k], f->arg[1]);
+                }
+            }
+        }
+        /* The number of terms must not change, nor their dimension shrink while the factor's is larger. */
+        if (!out || !rest || !(rest->axes & reduced) || (f->axes & reduced) != (rest->axes & reduced))
+            return f;
+        *factor = *factor ? mult(g, *factor, out) : out;
+        f = rest;
+    }
+    return NULL;
+}
+
+typedef struct term_factors {
+    kf_graph *g;
+    const kf_node **factor; /* by term; NULL: 1 */
+    const kr_term *terms;
+} term_factors;
+
+static const kf_node *restore_factor(void *user, const kf_node *leaf)
+{
+    const term_factors *s = user;
+    if (leaf->op != KF_VAR || leaf->param[2] != KF_ROLE_ACC)
+        return leaf;
+    int64_t at = leaf->param[0];
+    const kf_node *acc = kf_var(s->g, at, s->terms[at].formula->dim, KF_ROLE_ACC);
+    return s->factor[at] ? mult(s->g, s->factor[at], acc) : acc;
+}
+
+static kcl_status pull_factors_out(kp_plan *plan)
+{
+    kf_graph *g = &plan->graph;
+    const kf_node **factor = kb_calloc(kf_allocator(g), plan->term_count + 1, sizeof *factor);
+    if (!factor)
+        return kb_no_memory(&g->error);
+    kcl_status status = KCL_OK;
+    for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++) {
+        if (plan->terms[k].reduction != KF_REDUCE_SUM)
+            continue;
+        plan->terms[k].formula = split_factors(g, plan->terms[k].formula, plan->reduced, &factor[k]);
+        if (!plan->terms[k].formula)
+            status = g->error.status;
+    }
+    term_factors s = {g, factor, plan->terms};
+    if (status == KCL_OK)
+        status = kf_substitute(g, plan->output_count, plan->outputs, false, restore_factor, &s, plan->outputs);
+    kb_free(kf_allocator(g), factor);
+    return status;
+}
+
+/* ---- Values that depend on the streamed axis only ---------------------------------------------------------------- */
+
+/* Whether f costs anything: copies and variables are read where they are. */
+static bool is_work(const kf_node *f)
+{
+    kf_class c = kf_info((kf_op)f->op)->op_class;
+    return c == KF_CLASS_MAP || c == KF_CLASS_SUM;
+}
+
+typedef struct replacement {
+    const kf_node *from, *to;
+} replacement;
+
+static kcl_status grow_vars(kp_plan *plan, size_t count)
+{
+    const kcl_allocator *a = kf_allocator(&plan->graph);
+    kr_var *vars = kb_calloc(a, count + 1, sizeof *vars);
+    bool *dense = kb_calloc(a, count + 1, sizeof *dense), *private = kb_calloc(a, count + 1, sizeof *private);
+    if (!vars || !dense || !private) {
+        kb_free(a, vars);
+        kb_free(a, dense);
+        kb_free(a, private);
+        return kb_no_memory(&plan->graph.error);
+    }
+    if (plan->var_count) {
+        memcpy(vars, plan->vars, plan->var_count * sizeof *vars);
+        memcpy(dense, plan->dense, plan->var_count * sizeof *dense);
+    }
+    kb_free(a, plan->vars);
+    kb_free(a, plan->dense);
+    kb_free(a, plan->private);
+    plan->vars = vars;
+    plan->dense = dense;
+    plan->private = private;
+    return KCL_OK;
+}
+
+static kcl_status prepare_streamed(kp_plan *plan)
+{
+    kf_graph *g = &plan->graph;
+    const kcl_allocator *a = kf_allocator(g);
+    const kf_node **roots = kb_calloc(a, plan->term_count + 1, sizeof *roots);
+    kf_order order = {0};
+    kcl_status status = roots ? KCL_OK : kb_no_memory(&g->error);
+    for (size_t k = 0; roots && k < plan->term_count; k++)
+        roots[k] = plan->terms[k].formula;
+    if (status == KCL_OK)
+        status = kf_order_init(&order, g, plan->term_count, roots, false, &g->error);
+    bool *work = kb_calloc(a, order.count + 1, sizeof *work), *used = kb_calloc(a, order.count + 1, sizeof *used);
+    const kf_node **made = kb_calloc(a, order.count + 1, sizeof *made);
+    if (status == KCL_OK && (!work || !used || !made))
+        status = kb_no_memory(&g->error);
+    size_t count = 0;
+    if (status == KCL_OK) {
+        for (size_t k = 0; k < order.count; k++) {
+            const kf_node *f = order.nodes[k];
+            work[k] = is_work(f);
+            for (int c = 0; c < f->arg_count && !(f->op == KF_LIKE && c == 1); c++)
+                work[k] |= work[kf_at(&order, f->arg[c])];
+        }
+        /* A value is prepared where something that is computed more often needs it. */
+        for (size_t k = 0; k < order.count; k++)
+            for (int c = 0; c < order.nodes[k]->arg_count; c++)
+                if (kp_class(plan, order.nodes[k]) != KP_STREAM && !(order.nodes[k]->op == KF_LIKE && c == 1))
+                    used[kf_at(&order, order.nodes[k]->arg[c])] = true;
+        for (size_t k = 0; k < plan->term_count; k++)
+            used[kf_at(&order, roots[k])] = true;
+        for (size_t k = 0; k < order.count; k++)
+            count += used[k] && work[k] && kp_class(plan, order.nodes[k]) == KP_STREAM;
+    }
+    if (status == KCL_OK && count) {
+        status = grow_vars(plan, plan->var_count + count);
+        plan->prepared = kb_calloc(a, count, sizeof *plan->prepared);
+        if (status == KCL_OK && !plan->prepared)
+            status = kb_no_memory(&g->error);
+        kf_role role = plan->stream_axis == KF_AXIS_J ? KF_ROLE_J : KF_ROLE_I;
+        for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
+            const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {0};
+            if (used[k] && work[k] && kp_class(plan, f) == KP_STREAM) {
+                size_t at = plan->var_count++;
+                plan->prepared[plan->prepared_count++] = f;
+                plan->vars[at] = (kr_var){role, f->dim};
+                plan->dense[at] = true;
+                made[k] = kf_var(g, (int64_t)at, f->dim, role);
+            } else if (kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF || kp_class(plan, f) == KP_STREAM) {
+                made[k] = f;
+            } else {
+                for (int c = 0; c < f->arg_count; c++)
+                    args[c] = made[kf_at(&order, f->arg[c])];
+                made[k] = kf_make(g, (kf_op)f->op, args, f->param);
+            }
+            if (!made[k])
+                status = g->error.status;
+        }
+        for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++)
+            plan->terms[k].formula = made[kf_at(&order, roots[k])];
+    }
+    kb_free(a, work);
+    kb_free(a, used);
+    kb_free(a, made);
+    kb_free(a, roots);
+    kf_order_finish(&order);
+    return status;
+}
+
+/* ---- Sizes of blocks --------------------------------------------------------------------------------------------- */
+
+/* Lane variables are kept in private memory, the shorter first, as far as it reaches. */
+static void place_lane_variables(kp_plan *plan, const kp_caps *caps)
+{
+    size_t room = caps->private_memory, vector = (size_t)plan->lanes * kb_dtype_size(plan->dtype);
+    for (;;) {
+        size_t best = plan->var_count;
+        for (size_t k = 0; k < plan->var_count; k++)
+            if (!plan->private[k] && plan->vars[k].role != KF_ROLE_P &&
+                (best == plan->var_count || plan->vars[k].dim < plan->vars[best].dim))
+                best = k;
+        if (best == plan->var_count || (size_t)plan->vars[best].dim * vector > room)
+            return;
+        room -= (size_t)plan->vars[best].dim * vector;
+        plan->private[best] = true;
+    }
+}
+
+/*
+ * Streamed elements a step: as many as registers hold partial results for. Every sum over components keeps a vector an
+ * element; more would spill.
+ */
+static void choose_step(kp_plan *plan, const kp_caps *caps)
+{
+    int64_t sums = 0, widest = 1;
+    for (size_t k = 0; k < plan->term_count; k++)
+        widest = KB_MAX(widest, plan->terms[k].formula->dim);
+    for (size_t k = 0; k < plan->graph.count; k++)
+        sums += plan->graph.nodes[k]->op == KF_SUM && kp_class(plan, plan->graph.nodes[k]) == (KP_LANE | KP_STREAM);
+    int64_t step = 16;
+    while (step > 1 && step * KB_MAX(sums, 1) + 6 > caps->vector_registers)
+        step /= 2;
+    plan->stream = (int)KB_MAX(step, sums > 4 ? 1 : 2);
+    plan->tile = TILE;
+}
+
+/* ---- Plans ------------------------------------------------------------------------------------------------------- */
+
+static kcl_status check_depth(kp_plan *plan, size_t count, const kf_node *const *roots)
+{
+    kf_order order;
+    kf_graph *g = &plan->graph;
+    if (kf_order_init(&order, g, count, roots, false, &g->error) < 0)
+        return g->error.status;
+    size_t size = order.count;
+    kf_order_finish(&order);
+    if (size > MAX_DEPTH)
+        return kb_fail(&g->error, KCL_ERROR_UNSUPPORTED,
+                       "the formula has %zu different operators; a kernel can have %d. Divide it into several reductions, "
+                       "or use the device \"host\"",
+                       size, MAX_DEPTH);
+    return KCL_OK;
+}
+
+static kcl_status fill(kp_plan *plan, const kp_request *request)
+{
+    const kr_sweep *sweep = request->sweep;
+    kf_graph *g = &plan->graph;
+    const kcl_allocator *a = kf_allocator(g);
+    size_t root_count = sweep->term_count + sweep->output_count;
+    const kf_node **roots = kb_calloc(a, root_count + 1, sizeof *roots);
+    plan->terms = kb_calloc(a, sweep->term_count + 1, sizeof *plan->terms);
+    plan->outputs = kb_calloc(a, sweep->output_count + 1, sizeof *plan->outputs);
+    kcl_status status = grow_vars(plan, sweep->var_count);
+    if (status == KCL_OK && (!roots || !plan->terms || !plan->outputs))
+        status = kb_no_memory(&g->error);
+    if (status == KCL_OK) {
+        for (size_t k = 0; k < sweep->var_count; k++) {
+            plan->vars[k] = sweep->vars[k];
+            plan->dense[k] = !request->dense || request->dense[k];
+        }
+        plan->var_count = sweep->var_count;
+        for (size_t k = 0; k < sweep->term_count; k++)
+            roots[k] = sweep->terms[k].formula;
+        for (size_t k = 0; k < sweep->output_count; k++)
+            roots[sweep->term_count + k] = sweep->outputs[k];
+        status = check_depth(plan, 0, NULL);
+    }
+    if (status == KCL_OK)
+        status = kf_import(g, sweep->graph, root_count, roots, roots);
+    if (status == KCL_OK)
+        status = check_depth(plan, root_count, roots);
+    if (status == KCL_OK)
+        status = kf_simplify(g, root_count, roots, roots);
+    if (status == KCL_OK)
+        status = lower(g, root_count, roots);
+    if (status == KCL_OK) {
+        for (size_t k = 0; k < sweep->term_count; k++) {
+            plan->terms[k] = sweep->terms[k];
+            plan->terms[k].formula = roots[k];
+        }
+        for (size_t k = 0; k < sweep->output_count; k++)
+            plan->outputs[k] = roots[sweep->term_count + k];
+        plan->term_count = sweep->term_count;
+        plan->output_count = sweep->output_count;
+        status = pull_factors_out(plan);
+    }
+    if (status == KCL_OK)
+        status = prepare_streamed(plan);
+    kb_free(a, roots);
+    return status;
+}
+
+kcl_status kp_plan_create(kp_plan **out, const kp_request *request, kb_error *err)
+{
+    const kp_caps *caps = request->caps;
+    const kcl_allocator *a = kf_allocator(request->sweep->graph);
+    *out = NULL;
+    if (request->dtype == KCL_F64 && !caps->has_f64)
+        return kb_fail(err, KCL_ERROR_UNSUPPORTED, "the device does not compute in double precision: use float32 arrays");
+    kp_plan *plan = kb_calloc(a, 1, sizeof *plan);
+    if (!plan)
+        return kb_no_memory(err);
+    kf_graph_init(&plan->graph, a);
+    plan->shape = request->shape;
+    plan->dtype = request->dtype;
+    plan->reduced = request->sweep->reduced;
+    plan->lanes = lanes_of(caps, request->dtype);
+    plan->lane_axis = plan->shape == KP_COLUMNS ? KF_AXIS_J : KF_AXIS_I;
+    plan->stream_axis = plan->shape == KP_MAP ? 0 : plan->shape == KP_COLUMNS ? KF_AXIS_I : KF_AXIS_J;
+    if (fill(plan, request) < 0) {
+        *err = plan->graph.error;
+        kp_plan_destroy(&plan);
+        return err->status;
+    }
+    place_lane_variables(plan, caps);
+    choose_step(plan, caps);
+    *out = plan;
+    return KCL_OK;
+}
+
+void kp_plan_destroy(kp_plan **plan)
+{
+    if (!plan || !*plan)
+        return;
+    kp_plan *p = *plan;
+    const kcl_allocator a = *kf_allocator(&p->graph);
+    kb_free(&a, p->vars);
+    kb_free(&a, p->dense);
+    kb_free(&a, p->private);
+    kb_free(&a, p->prepared);
+    kb_free(&a, p->terms);
+    kb_free(&a, p->outputs);
+    kf_graph_finish(&p->graph);
+    kb_free(&a, p);
+    *plan = NULL;
+}
+
+static size_t capped(int64_t blocks, const kp_caps *caps)
+{
+    return (size_t)KB_MAX(1, KB_MIN(blocks, caps->max_groups));
+}
+
+void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64_t cols, kp_launch *launch)
+{
+    int64_t row_blocks = blocks_of(rows, plan->lanes), col_blocks = blocks_of(cols, plan->lanes), state = 0, prepared = 0;
+    for (size_t k = 0; k < plan->term_count; k++)
+        state += kp_state_dim(&plan->terms[k]);
+    for (size_t k = plan->var_count - plan->prepared_count; k < plan->var_count; k++)
+        prepared += plan->vars[k].dim;
+    int64_t streamed = plan->stream_axis == KF_AXIS_J ? cols : rows;
+    *launch = (kp_launch){.parts = 1, .part_length = cols, .prepared_elements = prepared * streamed};
+    if (plan->prepared_count)
+        launch->prepare_items = capped(blocks_of(streamed, plan->lanes), caps);
+    int64_t wanted = KB_MIN(MAX_PARTS, KB_MAX(1, blocks_of(cols, PART_COLUMNS)));
+    switch (plan->shape) {
+    case KP_MAP:
+        launch->finish_items = capped(row_blocks, caps);
+        return;
+    case KP_ROWS:
+        launch->sweep_items[0] = capped(row_blocks, caps);
+        launch->sweep_items[1] = 1;
+        return;
+    case KP_ROWS_SPLIT:
+        launch->sweep_items[0] = capped(row_blocks, caps);
+        /* Parts are whole tiles, so that a split sum has the terms of an undivided one. */
+        launch->part_length = blocks_of(blocks_of(cols, wanted), plan->tile) * plan->tile;
+        break;
+    case KP_COLUMNS:
+        launch->sweep_items[0] = capped(blocks_of(rows, plan->stream), caps);
+        launch->part_length = blocks_of(blocks_of(col_blocks, wanted), 1) * plan->lanes;
+        break;
+    default:
+        launch->parts = KB_MAX(1, KB_MIN(MAX_PARTS, row_blocks));
+        launch->sweep_items[0] = (size_t)launch->parts;
+        launch->sweep_items[1] = 1;
+        launch->partial_elements = launch->parts * state;
+        launch->finish_items = 1;
+        return;
+    }
+    launch->parts = KB_MAX(1, blocks_of(cols, KB_MAX(1, launch->part_length)));
+    launch->sweep_items[1] = (size_t)launch->parts;
+    launch->partial_elements = launch->parts * rows * state;
+    launch->finish_items = capped(row_blocks, caps);
+}
+
+void kp_describe(const kp_plan *plan, kb_str *out)
+{
+    kb_str_putf(out, "schedule: lanes\nshape: %s\ntype: %s\nlanes: %d\n", kp_shape_name(plan->shape),
+                kb_dtype_name(plan->dtype), plan->lanes);
+    if (plan->stream_axis)
+        kb_str_putf(out, "streamed a step: %d\nsummation: blocked, blocks of %d\n", plan->stream, plan->tile);
+    for (size_t k = 0; k < plan->term_count; k++) {
+        kb_str_putf(out, "term %zu: ", k);
+        kb_str_putf(out, "%s of dimension %d\n", kf_reduction_get(plan->terms[k].reduction)->name,
+                    plan->terms[k].formula->dim);
+    }
+    kb_str_putf(out, "values computed once per streamed element: %zu\n", plan->prepared_count);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan/plan.h: what a sweep becomes on a device: rewritten formulas, what is computed how often, the schedule.
+ *
+ * A plan is a pure function of a sweep, a number type, capabilities and a size class. Rows are i, columns j.
+ */
+#ifndef KP_PLAN_H
+#define KP_PLAN_H
+
+#include "caps.h"
+#include "reduction.h"
+
+/*
+ * The *lanes* schedule of CPUs: one axis runs over the lanes of a vector, the other is streamed past them, a few
+ * elements a step. Work-groups have one work-item.
+ */
+typedef enum kp_shape {
+    KP_MAP,          /* no columns: outputs are computed from rows alone; lanes over rows */
+    KP_ROWS,         /* lanes over rows, columns streamed, one pass */
+    KP_ROWS_SPLIT,   /* the same for few rows: columns divided among work-items, states merged by a second kernel */
+    KP_COLUMNS,      /* very few rows: lanes over columns, rows streamed; states merged by a second kernel */
+    KP_ROWS_BOTH,    /* both axes reduced: lanes over rows, a state a work-item, merged by a second kernel */
+    KP_SHAPE_COUNT
+} kp_shape;
+
+/* How often a value is computed, as a set: {} once a launch, {LANE} once per lane, {STREAM}, or per pair. */
+enum { KP_LANE = 1, KP_STREAM = 2 };
+
+typedef struct kp_request {
+    const kr_sweep *sweep;
+    kcl_dtype dtype;
+    const kp_caps *caps;
+    kp_shape shape;
+    const bool *dense; /* by variable: its rows follow each other in memory without a gap; NULL: all do */
+} kp_request;
+
+typedef struct kp_plan {
+    kf_graph graph; /* of the rewritten formulas */
+    kp_shape shape;
+    kcl_dtype dtype;
+    unsigned reduced;
+    int lanes;  /* elements of a vector */
+    int stream; /* streamed elements a step */
+    int tile;   /* streamed elements whose sum is kept apart: the blocks of blocked summation; multiple of `stream` */
+    unsigned lane_axis, stream_axis; /* KF_AXIS_ bits; stream_axis 0 for KP_MAP */
+
+    /* The sweep's variables, then the prepared ones. */
+    size_t var_count, prepared_count;
+    kr_var *vars;
+    bool *dense;   /* see kp_request; prepared ones are */
+    bool *private; /* a lane variable whose components fit into private memory; others are read where they are */
+
+    /*
+     * prepared[k] is the value of variable number (var_count - prepared_count + k): it depends on the streamed axis
+     * only and is computed once a launch, into device memory.
+     */
+    const kf_node **prepared;
+
+    size_t term_count;
+    kr_term *terms;
+    size_t output_count;
+    const kf_node **outputs;
+} kp_plan;
+
+/* The shape for a size: few rows are split. `schedule`: NULL, or "rows", "columns" to force one. */
+kcl_status kp_shape_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, int64_t rows, int64_t cols,
+                        const char *schedule, kp_shape *shape, kb_error *err);
+const char *kp_shape_name(kp_shape shape);
+
+/* Errors: KCL_ERROR_UNSUPPORTED (double on a device without it, formulas nested too deep), KCL_ERROR_NO_MEMORY. */
+kcl_status kp_plan_create(kp_plan **plan, const kp_request *request, kb_error *err);
+void kp_plan_destroy(kp_plan **plan);
+
+/* {LANE, STREAM} class of a node. */
+unsigned kp_class(const kp_plan *plan, const kf_node *f);
+
+/* How the kernels of a plan are started. Sizes only; the number of parts depends on nothing else. */
+typedef struct kp_launch {
+    size_t prepare_items;    /* work-items of `prepare`; 0: there is no such kernel */
+    size_t sweep_items[2];   /* of `sweep`: lane blocks or row groups, parts; 0: there is no such kernel */
+    size_t finish_items;     /* of `finish`; 0: there is no such kernel */
+    int64_t parts;           /* states a row that `finish` merges */
+    int64_t part_length;     /* columns of a part */
+    int64_t prepared_elements; /* numbers in the memory of prepared values, all together */
+    int64_t partial_elements;  /* numbers in the memory of states */
+} kp_launch;
+
+void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64_t cols, kp_launch *launch);
+
+/* Numbers of state a row and term in the memory of states: the dimension of the term's formula. */
+static inline int64_t kp_state_dim(const kr_term *term)
+{
+    return term->formula->dim;
+}
+
+/* Writes the plan's choices, a "key: value" a line. */
+void kp_describe(const kp_plan *plan, kb_str *out);
+
+#endif

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reduce/host.c: sweeps on the host.
+ *
+ * Rows are cut into chunks, and columns into segments where the chunks are too few for many threads. How depends on
+ * sizes only, and states are merged in order: the number of threads changes no bit of a result.
+ */
+#include "reduction.h"
+
+#include <string.h>
+
+enum {
+    TASKS = 256,             /* pieces wanted, where sizes allow: enough for many threads */
+    CHUNK_ROWS = 16,         /* rows that share what depends on columns only */
+    CHUNK_DOUBLES = 1 << 15, /* states of a chunk, at most, where it has several rows */
+    SEGMENT = 8 * KF_BLOCK,  /* columns of a segment, at least */
+    MAP_ROWS = 256,          /* rows of a chunk where no columns are reduced */
+    MOST_CHUNKS = 1024,      /* where both axes are reduced: each has a state */
+    MOST_WORKERS = 256
+};
+
+typedef struct term {
+    const kr_reduction *reduction;
+    int64_t dim, param;
+    int64_t state, result; /* where they begin in those of a row */
+    int64_t component;     /* in `value` and `stride` */
+} term;
+
+/* What a thread needs of its own. */
+typedef struct worker {
+    kf_frame *terms, *outputs;
+    double *states;       /* of a chunk, where they are not kept for a merge */
+    double *results;      /* of a row */
+    const double **acc;   /* by term, in `results` */
+    const double **value; /* by component of all formulas */
+    int *stride;
+} worker;
+
+typedef struct job {
+    const kr_sweep *sweep;
+    const kr_sink *sinks;
+    int64_t rows, cols;
+    int64_t chunk_rows, chunks, segment_cols, segments;
+    int64_t chunk_states; /* rows with a state in a chunk */
+    int64_t state_size, result_size, component_count;
+    bool merges; /* states are kept in `states`, [chunk][segment][row], and merged */
+    double *states;
+    term *terms;
+    kf_interp *pairs, *outputs;
+    worker *workers;
+    int worker_count;
+    kb_arena arena;
+} job;
+
+static void *take(job *job, int64_t count, size_t size)
+{
+    if (count < 0 || (uint64_t)count > SIZE_MAX / 2 / size)
+        return NULL;
+    return kb_arena_alloc(&job->arena, (size_t)count * size);
+}
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static bool reduces_rows(const job *job)
+{
+    return job->sweep->reduced & KF_AXIS_I;
+}
+
+/* Sizes of pieces. */
+static void divide(job *job)
+{
+    if (job->sweep->reduced == 0)
+        job->chunk_rows = MAP_ROWS;
+    else if (reduces_rows(job))
+        job->chunk_rows = KB_MAX(CHUNK_ROWS, ceil_div(job->rows, MOST_CHUNKS));
+    else
+        job->chunk_rows = KB_MAX(1, KB_MIN(CHUNK_ROWS, CHUNK_DOUBLES / KB_MAX(job->state_size, 1)));
+    job->chunks = ceil_div(job->rows, job->chunk_rows);
+    int64_t wanted = job->chunks ? KB_MIN(TASKS / job->chunks, job->cols / SEGMENT) : 1;
+    job->segment_cols = ceil_div(ceil_div(job->cols, KB_MAX(wanted, 1)), KF_BLOCK) * KF_BLOCK;
+    job->segments = job->segment_cols ? ceil_div(job->cols, job->segment_cols) : 1;
+    job->chunk_states = reduces_rows(job) ? 1 : KB_MIN(job->chunk_rows, job->rows);
+    job->merges = reduces_rows(job) || job->segments > 1;
+}
+
+/* ---- Work on a piece --------------------------------------------------------------------------------------------- */
+
+static void init_state(const job *job, double *state)
+{
+    for (const term *t = job->terms; t < job->terms + job->sweep->term_count; t++)
+        t->reduction->init(state + t->state, t->dim, t->param);
+}
+
+static void merge_state(const job *job, double *state, const double *other)
+{
+    for (const term *t = job->terms; t < job->terms + job->sweep->term_count; t++)
+        t->reduction->merge(state + t->state, other + t->state, t->dim, t->param);
+}
+
+static void store(const kr_sink *sink, int64_t row, int64_t k, double value)
+{
+    char *to = (char *)sink->data + row * sink->row_stride + k * sink->step;
+    if (sink->dtype == KCL_F32) {
+        float rounded = (float)value;
+        memcpy(to, &rounded, sizeof rounded);
+    } else {
+        memcpy(to, &value, sizeof value);
+    }
+}
+
+/* Writes a row of every output. */
+static void finish_row(const job *job, worker *w, const double *state, int64_t row)
+{
+    for (const term *t = job->terms; t < job->terms + job->sweep->term_count; t++)
+        t->reduction->finish(state + t->state, t->dim, t->param, w->results + t->result);
+    kf_frame_row(w->outputs, row, w->acc);
+    for (size_t o = 0; o < job->sweep->output_count; o++) {
+        int stride;
+        for (int64_t k = 0; k < job->sweep->outputs[o]->dim; k++)
+            store(&job->sinks[o], row, k, *kf_frame_value(w->outputs, o, k, &stride));
+    }
+}
+
+/* Rows are the inner loop: what depends on columns only is then computed once for all of them. */
+static void step_pairs(const job *job, worker *w, double *states, int64_t row, int64_t rows, int64_t col, int64_t cols)
+{
+    int64_t state_step = reduces_rows(job) ? 0 : job->state_size;
+    int width = kf_frame_columns(w->terms);
+    for (int64_t j = col; j < col + cols; j += width) {
+        int count = (int)KB_MIN(width, col + cols - j);
+        for (int64_t i = 0; i < rows; i++) {
+            kf_frame_row(w->terms, row + i, NULL);
+            kf_frame_block(w->terms, j, count);
+            for (const term *t = job->terms; t < job->terms + job->sweep->term_count; t++) {
+                kr_block block = {w->value + t->component, w->stride + t->component, j, count};
+                t->reduction->step(states + i * state_step + t->state, t->dim, t->param, &block);
+            }
+        }
+    }
+}
+
+static void run_task(void *user, int64_t k, int worker_index)
+{
+    const job *job = user;
+    worker *w = &job->workers[worker_index];
+    int64_t row = k / job->segments * job->chunk_rows, rows = KB_MIN(job->chunk_rows, job->rows - row);
+    int64_t col = k % job->segments * job->segment_cols, cols = KB_MIN(job->segment_cols, job->cols - col);
+    double *states = job->merges ? job->states + k * job->chunk_states * job->state_size : w->states;
+    for (int64_t i = 0; i < KB_MIN(rows, job->chunk_states); i++)
+        init_state(job, states + i * job->state_size);
+    if (job->sweep->term_count)
+        step_pairs(job, w, states, row, rows, col, cols);
+    for (int64_t i = 0; !job->merges && i < rows; i++)
+        finish_row(job, w, states + i * job->state_size, row + i);
+}
+
+/* Where only columns are reduced: merges the segments of a chunk and finishes its rows. */
+static void merge_chunk(void *user, int64_t chunk, int worker_index)
+{
+    const job *job = user;
+    int64_t row = chunk * job->chunk_rows, rows = KB_MIN(job->chunk_rows, job->rows - row);
+    int64_t segment_step = job->chunk_states * job->state_size;
+    double *states = job->states + chunk * job->segments * segment_step;
+    for (int64_t i = 0; i < rows; i++) {
+        double *state = states + i * job->state_size;
+        for (int64_t s = 1; s < job->segments; s++)
+            merge_state(job, state, state + s * segment_step);
+        finish_row(job, &job->workers[worker_index], state, row + i);
+    }
+}
+
+static void run_tasks(job *job)
+{
+    int64_t tasks = job->chunks * job->segments;
+    kb_parallel_for(job->worker_count, tasks, run_task, job);
+    if (reduces_rows(job)) {
+        double *state = job->workers[0].states;
+        init_state(job, state);
+        for (int64_t k = 0; k < tasks; k++)
+            merge_state(job, state, job->states + k * job->state_size);
+        finish_row(job, &job->workers[0], state, 0);
+    } else if (job->merges) {
+        kb_parallel_for(job->worker_count, job->chunks, merge_chunk, job);
+    }
+}
+
+/* ---- Preparation ------------------------------------------------------------------------------------------------- */
+
+static kcl_status prepare(job *job, kb_error *err)
+{
+    const kr_sweep *sweep = job->sweep;
+    for (size_t o = 0; o < sweep->output_count; o++)
+        if (sweep->outputs[o]->axes & KF_AXIS_J)
+            return kb_fail(err, KCL_ERROR_INTERNAL, "output %zu of a sweep on the host has an unreduced axis j", o);
+    job->terms = take(job, (int64_t)sweep->term_count, sizeof *job->terms);
+    const kf_node **formulas = take(job, (int64_t)sweep->term_count, sizeof *formulas);
+    if (!job->terms || !formulas)
+        return kb_no_memory(err);
+    for (size_t k = 0; k < sweep->term_count; k++) {
+        const kr_term *from = &sweep->terms[k];
+        term *t = &job->terms[k];
+        *t = (term){kr_get(from->reduction), from->formula->dim, from->param,
+                    job->state_size,         job->result_size,   job->component_count};
+        job->state_size += t->reduction->state_size(t->dim, t->param);
+        job->result_size += kf_reduction_dim(from->reduction, t->dim, t->param);
+        job->component_count += t->dim;
+        formulas[k] = from->formula;
+    }
+    divide(job);
+    if (job->merges) {
+        int64_t count;
+        if (kb_mul_overflows(job->chunks * job->segments, job->chunk_states * job->state_size, &count))
+            return kb_no_memory(err);
+        job->states = take(job, count, sizeof *job->states);
+        if (!job->states)
+            return kb_no_memory(err);
+    }
+    kcl_status status = kf_interp_create(&job->pairs, sweep->graph, sweep->term_count, formulas, err);
+    if (status == KCL_OK)
+        status = kf_interp_create(&job->outputs, sweep->graph, sweep->output_count, sweep->outputs, err);
+    return status;
+}
+
+static kcl_status prepare_worker(job *job, worker *w, const kf_source *sources, kb_error *err)
+{
+    kcl_status status = kf_frame_create(&w->terms, job->pairs, err);
+    if (status == KCL_OK)
+        status = kf_frame_create(&w->outputs, job->outputs, err);
+    if (status != KCL_OK)
+        return status;
+    w->states = take(job, job->chunk_states * job->state_size, sizeof *w->states);
+    w->results = take(job, job->result_size, sizeof *w->results);
+    w->acc = take(job, (int64_t)job->sweep->term_count, sizeof *w->acc);
+    w->value = take(job, job->component_count, sizeof *w->value);
+    w->stride = take(job, job->component_count, sizeof *w->stride);
+    if (!w->states || !w->results || !w->acc || !w->value || !w->stride)
+        return kb_no_memory(err);
+    kf_frame_launch(w->terms, sources);
+    kf_frame_launch(w->outputs, sources);
+    for (size_t k = 0; k < job->sweep->term_count; k++) {
+        const term *t = &job->terms[k];
+        w->acc[k] = w->results + t->result;
+        for (int64_t c = 0; c < t->dim; c++)
+            w->value[t->component + c] = kf_frame_value(w->terms, k, c, &w->stride[t->component + c]);
+    }
+    return KCL_OK;
+}
+
+kcl_status kr_run_host(const kr_sweep *sweep, int64_t rows, int64_t cols, const kf_source *sources,
+                       const kr_sink *sinks, int threads, kb_error *err)
+{
+    job job = {.sweep = sweep, .sinks = sinks, .rows = rows, .cols = sweep->reduced ? cols : 0};
+    kb_arena_init(&job.arena, kf_allocator(sweep->graph));
+    kcl_status status = prepare(&job, err);
+    if (status == KCL_OK) {
+        int64_t most = KB_MIN(job.chunks * job.segments, MOST_WORKERS);
+        job.worker_count = (int)KB_MAX(KB_MIN(threads, most), 1);
+        job.workers = take(&job, job.worker_count, sizeof *job.workers);
+        if (!job.workers)
+            status = kb_no_memory(err);
+    }
+    for (int k = 0; status == KCL_OK && k < job.worker_count; k++)
+        status = prepare_worker(&job, &job.workers[k], sources, err);
+    if (status == KCL_OK)
+        run_tasks(&job);
+    for (int k = 0; job.workers && k < job.worker_count; k++) {
+        kf_frame_destroy(&job.workers[k].terms);
+        kf_frame_destroy(&job.workers[k].outputs);
+    }
+    kf_interp_destroy(&job.pairs);
+    kf_interp_destroy(&job.outputs);
+    kb_arena_finish(&job.arena);
+    return status;
+}

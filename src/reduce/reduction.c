@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* reduce/reduction.c: the table of reductions. */
+#include "reduction.h"
+
+/* ---- Sum: [sums, errors] ----------------------------------------------------------------------------------------- */
+
+static int64_t sum_state_size(int64_t dim, int64_t param)
+{
+    (void)param;
+    return 2 * dim;
+}
+
+static void sum_init(double *state, int64_t dim, int64_t param)
+{
+    (void)param;
+    for (int64_t k = 0; k < 2 * dim; k++)
+        state[k] = 0;
+}
+
+static void sum_step(double *state, int64_t dim, int64_t param, const kr_block *block)
+{
+    (void)param;
+    for (int64_t k = 0; k < dim; k++) {
+        const double *x = block->value[k];
+        double sum = state[k], error = state[dim + k];
+        for (int c = 0; c < block->count; c++, x += block->stride[k])
+            kf_sum_add(&sum, &error, *x);
+        state[k] = sum;
+        state[dim + k] = error;
+    }
+}
+
+static void sum_merge(double *state, const double *other, int64_t dim, int64_t param)
+{
+    (void)param;
+    for (int64_t k = 0; k < dim; k++) {
+        kf_sum_add(&state[k], &state[dim + k], other[k]);
+        state[dim + k] += other[dim + k];
+    }
+}
+
+static void sum_finish(const double *state, int64_t dim, int64_t param, double *result)
+{
+    (void)param;
+    for (int64_t k = 0; k < dim; k++)
+        result[k] = kf_sum_value(state[k], state[dim + k]);
+}
+
+/* ---- The table --------------------------------------------------------------------------------------------------- */
+
+static const kr_reduction reductions[KF_REDUCTION_COUNT] = {
+    [KF_REDUCE_SUM] = {"SUM", sum_state_size, sum_init, sum_step, sum_merge, sum_finish},
+};
+
+const kr_reduction *kr_get(kf_reduction id)
+{
+    return &reductions[id];
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reduce/reduction.h: the reductions as a table, and sweeps: what one pass over the matrix computes.
+ *
+ * A reduction has a state a row. It takes its terms in blocks of columns, because a step per pair could express neither
+ * a stale maximum nor a deferred index nor a threshold.
+ */
+#ifndef KR_REDUCTION_H
+#define KR_REDUCTION_H
+
+#include "graph.h"
+#include "interp.h"
+
+/* A block of terms, in double: term c (0..count-1), component k is value[k][c * stride[k]], of column column + c. */
+typedef struct kr_block {
+    const double *const *value;
+    const int *stride;
+    int64_t column;
+    int count;
+} kr_block;
+
+typedef struct kr_reduction {
+    const char *cl;   /* prefix of the macros in cl/reduce.cl: <cl>_STATE, <cl>_INIT, ... */
+    int64_t (*state_size)(int64_t dim, int64_t param); /* doubles of state a row, for a formula of `dim` components */
+    void (*init)(double *state, int64_t dim, int64_t param);
+    void (*step)(double *state, int64_t dim, int64_t param, const kr_block *block);
+    void (*merge)(double *state, const double *other, int64_t dim, int64_t param); /* `other`: of later columns */
+    void (*finish)(const double *state, int64_t dim, int64_t param, double *result);
+} kr_reduction;
+
+const kr_reduction *kr_get(kf_reduction id);
+
+/* ---- Sweeps ------------------------------------------------------------------------------------------------------ */
+
+/* A reduction of one formula in a sweep. */
+typedef struct kr_term {
+    kf_reduction reduction;
+    int64_t param;
+    const kf_node *formula; /* leaves: VAR nodes with roles I, J and P */
+} kr_term;
+
+typedef struct kr_var {
+    kf_role role; /* I, J or P; the variable's index is its position */
+    int32_t dim;
+} kr_var;
+
+/*
+ * One pass over pairs (row, column), or over rows only. Rows are i, columns are j: a reduction over i has had its axes
+ * exchanged before it gets here. Several reductions are computed together; outputs are formulas of their results
+ * (KF_ROLE_ACC variables, index = position of the term), row variables and parameters.
+ */
+typedef struct kr_sweep {
+    const kf_graph *graph;
+    unsigned reduced; /* 0: no columns, outputs come from rows alone; KF_AXIS_J; KF_AXIS_I | KF_AXIS_J: one row */
+    size_t var_count, term_count, output_count;
+    const kr_var *vars;
+    const kr_term *terms;
+    const kf_node *const *outputs; /* a row per i, or one row where both axes are reduced */
+} kr_sweep;
+
+/* Memory of an output: element (row, k) at data + row * row_stride + k * step, bytes. */
+typedef struct kr_sink {
+    void *data;
+    kcl_dtype dtype;
+    int64_t row_stride;
+    int64_t step;
+} kr_sink;
+
+/*
+ * Computes a sweep on the host in double with compensated sums: the `host` device, and the reference of tests.
+ * rows and cols may be 0. Results do not depend on `threads`.
+ */
+kcl_status kr_run_host(const kr_sweep *sweep, int64_t rows, int64_t cols, const kf_source *sources,
+                       const kr_sink *sinks, int threads, kb_error *err);
+
+#endif

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/* render/render.c: programs, from the kernels' sections and the skeletons of cl/. */
+#include "render.h"
+#include "body.h"
+#include "text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *const kt_kernel_names[KT_KERNELS] = {"prepare", "sweep", "finish"};
+
+extern const unsigned char kt_cl_math[], kt_cl_common[], kt_cl_reduce[], kt_cl_lanes[], kt_cl_map[];
+
+typedef struct kernel {
+    kt_kernel_id id;
+    unsigned lane_axis, stream_axis;
+    size_t target_count;
+    kt_target *targets; /* terms first, then outputs or prepared values */
+} kernel;
+
+static const char *const macro_prefix[KT_KERNELS] = {"KCL_PREPARE", "KCL_SWEEP", "KCL_FINISH"};
+
+/* ---- Macros ------------------------------------------------------------------------------------------------------ */
+
+/* Lines of text as the body of a macro: a backslash ends every line but the last. */
+static void put_macro(kb_str *out, const char *prefix, const char *name, const kb_str *text)
+{
+    kb_str_putf(out, "#define %s_%s", prefix, name);
+    for (const char *p = kb_str_text(text); *p;) {
+        const char *end = strchr(p, '\n');
+        kb_str_put(out, " \\\n");
+        kb_str_putn(out, p, (size_t)(end - p));
+        p = end + 1;
+    }
+    kb_str_put(out, "\n");
+}
+
+static const char *variable_name(void *user, const kf_node *var)
+{
+    static const char letters[] = {'x', 'y', 'a', 'r'};
+    snprintf(user, 32, "%c%lld", letters[var->param[2]], (long long)var->param[0]);
+    return user;
+}
+
+static void put_formula(kb_str *out, const kf_node *f)
+{
+    char name[32];
+    kf_print(out, f, variable_name, name, 400);
+}
+
+/* ---- What is computed where -------------------------------------------------------------------------------------- */
+
+/* Adds to `targets` the nodes of class `from` that cost something and that are needed by others (or as a target). */
+static size_t hoisted(const kt_body *body, unsigned from, size_t target_count, const kt_target *wanted, bool *work,
+                      bool *needed, kt_target *targets)
+{
+    const kf_order *order = &body->order;
+    size_t count = 0;
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        kf_class c = kf_info((kf_op)f->op)->op_class;
+        work[k] = c == KF_CLASS_MAP || c == KF_CLASS_SUM;
+        needed[k] = false;
+        for (int n = 0; n < (f->op == KF_LIKE ? 1 : f->arg_count); n++) {
+            size_t arg = kf_at(order, f->arg[n]);
+            work[k] |= work[arg];
+            needed[arg] |= kt_class(body, f) != from;
+        }
+    }
+    for (size_t k = 0; k < target_count; k++)
+        needed[kf_at(order, wanted[k].node)] = true;
+    for (size_t k = 0; k < order->count; k++)
+        if (work[k] && needed[k] && kt_class(body, order->nodes[k]) == from &&
+            body->stored[k].place == KT_NOWHERE)
+            targets[count++] = (kt_target){.kind = KT_KEEP, .node = order->nodes[k]};
+    return count;
+}
+
+/* ---- Kernels ----------------------------------------------------------------------------------------------------- */
+
+static bool add_arg(kt_program *program, kt_kernel_id id, size_t *capacity, kt_arg_kind kind, size_t index)
+{
+    kt_signature *s = &program->kernel[id];
+    if (!kb_reserve(&program->allocator, (void **)&s->args, capacity, s->count + 1, sizeof *s->args))
+        return false;
+    s->args[s->count++] = (kt_arg){kind, (uint32_t)index};
+    return true;
+}
+
+static kcl_status put_parameters(kt_program *program, const kp_plan *plan, const kernel *k, const kt_body *body,
+                                 kb_str *out)
+{
+    size_t capacity = 0;
+    bool ok = true;
+    kb_str text;
+    kb_str_init(&text, &program->allocator);
+    size_t first_prepared = plan->var_count - plan->prepared_count;
+    for (size_t v = 0; v < plan->var_count; v++) {
+        bool written = k->id == KT_PREPARE && v >= first_prepared;
+        if (!written && !body->reads[v])
+            continue;
+        kb_str_putf(&text, "    __global %sreal *restrict a%zu,\n", written ? "" : "const ", v);
+        ok = ok && add_arg(program, k->id, &capacity, KT_ARG_VAR, v);
+        if (!plan->dense[v] && plan->vars[v].role != KF_ROLE_P) {
+            kb_str_putf(&text, "    const long a%zu_s,\n", v);
+            ok = ok && add_arg(program, k->id, &capacity, KT_ARG_VAR_STRIDE, v);
+        }
+    }
+    for (size_t t = 0; t < k->target_count; t++) {
+        size_t index = k->targets[t].index;
+        if (k->targets[t].kind != KT_OUTPUT)
+            continue;
+        kb_str_putf(&text, "    __global real *restrict o%zu, const long o%zu_s, const long o%zu_k,\n", index, index,
+                    index);
+        ok = ok && add_arg(program, k->id, &capacity, KT_ARG_OUTPUT, index) &&
+             add_arg(program, k->id, &capacity, KT_ARG_OUTPUT_STRIDE, index) &&
+             add_arg(program, k->id, &capacity, KT_ARG_OUTPUT_STEP, index);
+    }
+    put_macro(out, macro_prefix[k->id], "PARAMETERS", &text);
+    ok = ok && !text.failed;
+    kb_str_finish(&text);
+    bool partial = plan->shape != KP_ROWS && plan->term_count > 0;
+    if (k->id == KT_PREPARE)
+        ok = ok && add_arg(program, k->id, &capacity, KT_ARG_STREAMED, 0);
+    else
+        ok = ok && add_arg(program, k->id, &capacity, KT_ARG_ROWS, 0);
+    if (k->id == KT_SWEEP)
+        ok = ok && add_arg(program, k->id, &capacity, KT_ARG_COLS, 0);
+    if (k->id != KT_PREPARE && partial) {
+        ok = ok && add_arg(program, k->id, &capacity, KT_ARG_PARTS, 0);
+        if (k->id == KT_SWEEP)
+            ok = ok && add_arg(program, k->id, &capacity, KT_ARG_PART_LENGTH, 0);
+        ok = ok && add_arg(program, k->id, &capacity, KT_ARG_PARTIAL, 0);
+    }
+    return ok ? KCL_OK : kb_no_memory(body->err);
+}
+
+static void put_loads(const kp_plan *plan, const kt_body *body, unsigned lane_axis, kb_str *out)
+{
+    for (size_t v = 0; v < plan->var_count; v++) {
+        const kr_var *var = &plan->vars[v];
+        unsigned axis = var->role == KF_ROLE_I ? KF_AXIS_I : var->role == KF_ROLE_J ? KF_AXIS_J : 0;
+        if (!body->reads[v] || axis != lane_axis || !plan->private[v])
+            continue;
+        char letter = var->role == KF_ROLE_I ? 'x' : 'y', stride[32];
+        if (plan->dense[v])
+            snprintf(stride, sizeof stride, "%d", var->dim);
+        else
+            snprintf(stride, sizeof stride, "a%zu_s", v);
+        kb_str_putf(out, "    lanes %c%zu[%d];\n    KCL_LOAD(%c%zu, a%zu, %s, %d)\n", letter, v, var->dim, letter, v, v,
+                    stride, var->dim);
+    }
+}
+
+static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const kernel *k, kb_error *err)
+{
+    const kcl_allocator *a = &program->allocator;
+    kb_str *out = &program->source;
+    kt_body body;
+    const kf_node **roots = kb_calloc(a, k->target_count + 1, sizeof *roots);
+    if (!roots)
+        return kb_no_memory(err);
+    size_t term_count = 0;
+    for (size_t t = 0; t < k->target_count; t++) {
+        roots[t] = k->targets[t].node;
+        term_count += k->targets[t].kind == KT_TERM;
+    }
+    kcl_status status = kt_body_init(&body, plan, k->lane_axis, k->stream_axis, k->target_count, roots, err);
+    kb_free(a, roots);
+    size_t most = body.order.count + 1;
+    bool *work = kb_calloc(a, most, sizeof *work), *needed = kb_calloc(a, most, sizeof *needed);
+    kt_target *kept = kb_calloc(a, most, sizeof *kept);
+    if (status == KCL_OK && (!work || !needed || !kept))
+        status = kb_no_memory(err);
+    kb_str launch, lane, block, end, loads;
+    kb_str *texts[] = {&launch, &lane, &block, &end, &loads};
+    for (size_t t = 0; t < KB_COUNT(texts); t++)
+        kb_str_init(texts[t], a);
+    if (status == KCL_OK) {
+        size_t count = hoisted(&body, 0, k->target_count, k->targets, work, needed, kept);
+        status = kt_section(&body, false, count, kept, &launch);
+    }
+    if (status == KCL_OK && term_count) {
+        size_t count = hoisted(&body, KP_LANE, term_count, k->targets, work, needed, kept);
+        status = kt_section(&body, false, count, kept, &lane);
+    }
+    if (status == KCL_OK && term_count)
+        status = kt_section(&body, true, term_count, k->targets, &block);
+    if (status == KCL_OK && k->target_count > term_count)
+        status = kt_section(&body, false, k->target_count - term_count, k->targets + term_count, &end);
+    if (status == KCL_OK) {
+        put_loads(plan, &body, k->lane_axis, &loads);
+        kb_str_put(&loads, kb_str_text(&lane));
+        status = put_parameters(program, plan, k, &body, out);
+        put_macro(out, macro_prefix[k->id], "LAUNCH", &launch);
+        put_macro(out, macro_prefix[k->id], "LANE", &loads);
+        if (term_count)
+            put_macro(out, macro_prefix[k->id], "BLOCK", &block);
+        if (k->target_count > term_count)
+            put_macro(out, macro_prefix[k->id], "OUT", &end);
+        kb_str_put(out, "\n");
+        for (size_t t = 0; t < KB_COUNT(texts); t++)
+            if (texts[t]->failed && status == KCL_OK)
+                status = kb_no_memory(err);
+    }
+    for (size_t t = 0; t < KB_COUNT(texts); t++)
+        kb_str_finish(texts[t]);
+    kb_free(a, work);
+    kb_free(a, needed);
+    kb_free(a, kept);
+    kt_body_finish(&body);
+    return status;
+}
+
+/* ---- Programs ---------------------------------------------------------------------------------------------------- */
+
+static void put_preface(kb_str *out, const kp_plan *plan)
+{
+    static const char *const shapes[] = {"KCL_MAP", "KCL_ROWS", "KCL_ROWS_SPLIT", "KCL_COLUMNS", "KCL_ROWS_BOTH"};
+    kb_str_put(out, "/*\n");
+    for (size_t k = 0; k < plan->prepared_count; k++) {
+        size_t v = plan->var_count - plan->prepared_count + k;
+        kb_str_putf(out, " * %c%zu = ", plan->vars[v].role == KF_ROLE_I ? 'x' : 'y', v);
+        put_formula(out, plan->prepared[k]);
+        kb_str_put(out, ", once a launch\n");
+    }
+    for (size_t k = 0; k < plan->term_count; k++) {
+        kb_str_putf(out, " * r%zu = %s over %s of ", k, kf_reduction_get(plan->terms[k].reduction)->name,
+                    plan->reduced == KF_AXIS_J ? "j" : "i and j");
+        put_formula(out, plan->terms[k].formula);
+        kb_str_put(out, "\n");
+    }
+    for (size_t k = 0; k < plan->output_count; k++) {
+        kb_str_putf(out, " * o%zu = ", k);
+        put_formula(out, plan->outputs[k]);
+        kb_str_put(out, "\n");
+    }
+    kb_str_putf(out, " */\n#define %s\n#define KCL_LANES %d\n",
+                plan->dtype == KCL_F32 ? "KCL_REAL_F32" : "KCL_REAL_F64", plan->lanes);
+    if (plan->stream_axis) {
+        kb_str_putf(out, "#define KCL_SHAPE %s\n#define KCL_STREAM %d\n#define KCL_TILE %d\n", shapes[plan->shape],
+                    plan->stream, plan->tile);
+        if (plan->shape == KP_COLUMNS)
+            kb_str_putf(out, "#define KCL_STATES %d\n", plan->stream);
+        kb_str_put(out, "#define KCL_TERMS(X)");
+        int64_t before = 0;
+        for (size_t k = 0; k < plan->term_count; k++) {
+            kb_str_putf(out, " X(%s, %zu, %d, %lld)", kr_get(plan->terms[k].reduction)->cl, k,
+                        plan->terms[k].formula->dim, (long long)before);
+            before += kp_state_dim(&plan->terms[k]);
+        }
+        kb_str_put(out, "\n");
+    }
+    kb_str_put(out, "\n");
+}
+
+kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
+{
+    const kcl_allocator *a = kf_allocator(&plan->graph);
+    *program = (kt_program){.allocator = *a};
+    kb_str *out = &program->source;
+    kb_str_init(out, a);
+    kt_target *targets = kb_calloc(a, plan->term_count + plan->output_count + plan->prepared_count + 1, sizeof *targets);
+    if (!targets)
+        return kb_no_memory(err);
+    put_preface(out, plan);
+    kcl_status status = KCL_OK;
+    if (plan->prepared_count) {
+        for (size_t k = 0; k < plan->prepared_count; k++)
+            targets[k] = (kt_target){
+                .kind = KT_PREPARED, .node = plan->prepared[k], .index = plan->var_count - plan->prepared_count + k};
+        status = put_kernel(program, plan, &(kernel){KT_PREPARE, plan->stream_axis, 0, plan->prepared_count, targets},
+                            err);
+    }
+    bool direct = plan->shape == KP_ROWS;
+    size_t count = 0;
+    for (size_t k = 0; k < plan->term_count; k++)
+        targets[count++] = (kt_target){.kind = KT_TERM, .node = plan->terms[k].formula, .index = k};
+    size_t term_count = count;
+    for (size_t k = 0; k < plan->output_count; k++)
+        targets[count++] = (kt_target){.kind = KT_OUTPUT, .node = plan->outputs[k], .index = k};
+    if (status == KCL_OK && term_count) {
+        kernel k = {KT_SWEEP, plan->lane_axis, plan->stream_axis, direct ? count : term_count, targets};
+        status = put_kernel(program, plan, &k, err);
+    }
+    if (status == KCL_OK && !direct) {
+        kernel k = {KT_FINISH, KF_AXIS_I, 0, count - term_count, targets + term_count};
+        status = put_kernel(program, plan, &k, err);
+    }
+    kb_free(a, targets);
+    program->body = out->length;
+    kb_str_put(out, (const char *)kt_cl_math);
+    kb_str_put(out, (const char *)kt_cl_common);
+    if (term_count) {
+        kb_str_put(out, (const char *)kt_cl_reduce);
+        kb_str_put(out, (const char *)kt_cl_lanes);
+    }
+    if (!direct || plan->prepared_count)
+        kb_str_put(out, (const char *)kt_cl_map);
+    if (status == KCL_OK && out->failed)
+        status = kb_no_memory(err);
+    if (status < 0)
+        kt_program_finish(program);
+    return status;
+}
+
+void kt_program_finish(kt_program *program)
+{
+    for (int k = 0; k < KT_KERNELS; k++) {
+        kb_free(&program->allocator, program->kernel[k].args);
+        program->kernel[k] = (kt_signature){0, NULL};
+    }
+    kb_str_finish(&program->source);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * render/render.h: a plan as OpenCL C. Pure functions: the same plan gives the same bytes.
+ *
+ * A program is generated text, the preface and body of each kernel as macros, in front of the skeletons of cl/, which
+ * own the loops. Names: a0 the memory of variable 0, x0 and y0 its values in lanes, p0 computed once a launch, r0 once
+ * per lane, s0 a number a pair, t0 a step on the way, o0 the memory of output 0.
+ */
+#ifndef KT_RENDER_H
+#define KT_RENDER_H
+
+#include "plan.h"
+
+typedef enum kt_arg_kind {
+    KT_ARG_VAR,           /* memory of variable `index`, prepared ones included */
+    KT_ARG_VAR_STRIDE,    /* distance of its rows, numbers (long) */
+    KT_ARG_OUTPUT,        /* memory of output `index` */
+    KT_ARG_OUTPUT_STRIDE, /* distance of its rows, numbers (long) */
+    KT_ARG_OUTPUT_STEP,   /* distance of its components, numbers (long) */
+    KT_ARG_ROWS,          /* long */
+    KT_ARG_COLS,          /* long */
+    KT_ARG_STREAMED,      /* long: elements of the streamed axis */
+    KT_ARG_PARTS,         /* long */
+    KT_ARG_PART_LENGTH,   /* long */
+    KT_ARG_PARTIAL,       /* memory of partial states */
+} kt_arg_kind;
+
+typedef struct kt_arg {
+    kt_arg_kind kind;
+    uint32_t index;
+} kt_arg;
+
+typedef enum kt_kernel_id { KT_PREPARE, KT_SWEEP, KT_FINISH, KT_KERNELS } kt_kernel_id;
+
+/* Arguments of a kernel, in order; none where the program has no such kernel. */
+typedef struct kt_signature {
+    size_t count;
+    kt_arg *args;
+} kt_signature;
+
+typedef struct kt_program {
+    kcl_allocator allocator;
+    kb_str source; /* the full program */
+    size_t body;   /* length of the generated text at its front */
+    kt_signature kernel[KT_KERNELS];
+} kt_program;
+
+extern const char *const kt_kernel_names[KT_KERNELS];
+
+kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err);
+void kt_program_finish(kt_program *program);
+
+#endif

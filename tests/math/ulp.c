@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Measures the functions of cl/math.cl on an OpenCL device, in units in the last place (ulps) of the true result, and
+ * fails above the bounds that docs/accuracy.md states.
+ *
+ *     ulp [--long] [--seed S] [--only FUNCTION] path/to/cl/math.cl
+ *
+ * Default: a seeded sample of every binade and of the ranges in use. --long: every float, and more doubles. Exit codes:
+ * 0 within the bounds, 1 above, 2 wrong usage or a failing device, 77 no OpenCL device.
+ */
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl.h>
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 1 << 18, LONG_DOUBLES = 1 << 24, SAMPLES = 1 << 19, SCALARS = 4096 };
+
+typedef enum domain {
+    ALL,      /* every number */
+    NONPOS,   /* x <= 0 and NaN */
+    POWER,    /* pairs */
+    PERIODIC, /* |x| <= 1e5: beyond, the driver's reduction of the argument is measured, not ours */
+} domain;
+
+typedef struct function {
+    const char *name;
+    const char *call; /* of x and y, lanes or real */
+    domain domain;
+    double (*f)(double, double);
+    long double (*g)(long double, long double);
+    double bound_f32, bound_f64; /* ulps */
+} function;
+
+#define REFERENCE(name, in_double, in_long_double)                                                                     \
+    static double name##_f(double x, double y)                                                                         \
+    {                                                                                                                  \
+        (void)y;                                                                                                       \
+        return in_double;                                                                                              \
+    }                                                                                                                  \
+    static long double name##_g(long double x, long double y)                                                          \
+    {                                                                                                                  \
+        (void)y;                                                                                                       \
+        return in_long_double;                                                                                         \
+    }
+
+REFERENCE(exp2, exp2(x), exp2l(x))
+REFERENCE(exp, exp(x), expl(x))
+REFERENCE(log2, log2(x), log2l(x))
+REFERENCE(log, log(x), logl(x))
+REFERENCE(sqrt, sqrt(x), sqrtl(x))
+REFERENCE(rsqrt, x == 0 ? 0 : 1 / sqrt(x), x == 0 ? 0 : 1 / sqrtl(x))
+REFERENCE(inv, 1 / x, 1 / x)
+REFERENCE(sin, sin(x), sinl(x))
+REFERENCE(cos, cos(x), cosl(x))
+REFERENCE(abs, fabs(x), fabsl(x))
+REFERENCE(square, x * x, x * x)
+REFERENCE(cube, x * x * x, x * x * x)
+REFERENCE(inverse_square, 1 / (x * x), 1 / (x * x))
+REFERENCE(powf, pow(x, y), powl(x, y))
+REFERENCE(sign, x > 0 ? 1 : x < 0 ? -1 : x, x > 0 ? 1 : x < 0 ? -1 : x)
+
+static const function functions[] = {
+    {"exp2", "kcl_exp2(x)", ALL, exp2_f, exp2_g, 1.9, 1.1},
+    {"exp2_nonpos", "kcl_exp2_nonpos(x)", NONPOS, exp2_f, exp2_g, 1.9, 1.1},
+    {"exp", "kcl_exp(x)", ALL, exp_f, exp_g, 1.1, 1.1},
+    {"log2", "kcl_log2(x)", ALL, log2_f, log2_g, 1.2, 1.2},
+    {"log", "kcl_log(x)", ALL, log_f, log_g, 1.0, 1.0},
+    {"sqrt", "kcl_sqrt(x)", ALL, sqrt_f, sqrt_g, 3.0, 0.5},
+    {"rsqrt", "kcl_rsqrt(x)", ALL, rsqrt_f, rsqrt_g, 1.6, 1.6},
+    {"inv", "kcl_inv(x)", ALL, inv_f, inv_g, 2.5, 0.5},
+    {"square", "kcl_square(x)", ALL, square_f, square_g, 0.5, 0.5},
+    {"powi_3", "kcl_powi(x, 3)", ALL, cube_f, cube_g, 1.5, 1.5},
+    {"powi_m2", "kcl_powi(x, -2)", ALL, inverse_square_f, inverse_square_g, 3.0, 2.0},
+    {"powf", "kcl_powf(x, y)", POWER, powf_f, powf_g, 2.2, 1.3},
+    {"sin", "kcl_sin(x)", PERIODIC, sin_f, sin_g, 4.0, 4.0},
+    {"cos", "kcl_cos(x)", PERIODIC, cos_f, cos_g, 4.0, 4.0},
+    {"abs", "kcl_abs(x)", ALL, abs_f, abs_g, 0.0, 0.0},
+    {"sign", "kcl_sign(x)", ALL, sign_f, sign_g, 0.0, 0.0},
+};
+
+enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
+
+typedef struct device {
+    cl_device_id id;
+    cl_context context;
+    cl_command_queue queue;
+    cl_mem x, y, out;
+} device;
+
+typedef struct worst {
+    double ulps;
+    double x, y, got, want;
+    uint64_t count;
+} worst;
+
+static void check(cl_int status, const char *what)
+{
+    if (status != CL_SUCCESS) {
+        fprintf(stderr, "ulp: %s failed (%d)\n", what, (int)status);
+        exit(2);
+    }
+}
+
+static uint64_t random_state;
+
+static uint64_t random_bits(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+static double random_unit(void)
+{
+    return (double)(random_bits() >> 11) * 0x1p-53;
+}
+
+static double number_of_bits(bool f64, uint64_t bits)
+{
+    if (f64) {
+        double value;
+        memcpy(&value, &bits, sizeof value);
+        return value;
+    }
+    uint32_t low = (uint32_t)bits;
+    float value;
+    memcpy(&value, &low, sizeof value);
+    return (double)value;
+}
+
+/* Arguments are produced one after another: number `index` of function `f`. Returns false at the end. */
+static bool argument(const function *f, bool f64, bool every, uint64_t index, double *x, double *y)
+{
+    const int exponent_bits = f64 ? 11 : 8, mantissa_bits = f64 ? 52 : 23;
+    const uint64_t mantissas = UINT64_C(1) << mantissa_bits, binades = UINT64_C(2) << exponent_bits;
+
+    *y = 1;
+    if (f->domain == POWER) {
+        static const double specials[] = {0.0, -0.0, 1, -1, 2, -2, 3, -3, 0.5, -0.5, 1.5, 0x1p25, -0x1p25, 16777215,
+                                          1e30, -1e30, 1e-40, -1e-40, INFINITY, -INFINITY, NAN};
+        const uint64_t count = sizeof specials / sizeof specials[0];
+        if (index < count * count) {
+            *x = specials[index / count];
+            *y = specials[index % count];
+        } else {
+            /* x of any size, or near 1 where log2(x) cancels; y so that the result covers the range of the type */
+            const double limit = f64 ? 1080 : 152, size = f64 ? 1022 : 126;
+            double log2x = (2 * random_unit() - 1) * (index % 3 == 0 ? size : index % 3 == 1 ? 2 : 0x1p-10);
+            *x = exp2(log2x);
+            *x = f64 ? *x : (double)(float)*x;
+            log2x = log2(*x);
+            *y = log2x == 0 ? 1 : (2 * random_unit() - 1) * limit / log2x;
+            *y = index % 4 == 3 ? (2 * random_unit() - 1) * 4 : *y;
+            *y = f64 ? *y : (double)(float)*y;
+        }
+        return index < (every ? LONG_DOUBLES : SAMPLES);
+    }
+    if (every && !f64) {
+        *x = number_of_bits(false, index);
+        if (index >> 32 != 0) {
+            return false;
+        }
+    } else {
+        /* The first and last numbers of each binade, then random ones of each, then random ones of the common range. */
+        static const uint64_t edges = 8, inner = 32;
+        const uint64_t per_binade = edges + inner;
+        if (index < binades * per_binade) {
+            const uint64_t k = index % per_binade;
+            const uint64_t mantissa = k < edges / 2 ? k
+                                      : k < edges   ? mantissas - 1 - (k - edges / 2)
+                                                    : random_bits() % mantissas;
+            *x = number_of_bits(f64, (index / per_binade) * mantissas + mantissa);
+        } else {
+            const double range = index % 2 ? 2 : f64 ? 1080 : 152;
+            *x = (2 * random_unit() - 1) * range;
+            *x = f64 ? *x : (double)(float)*x;
+        }
+        if (index >= binades * per_binade + (every ? LONG_DOUBLES : SAMPLES)) {
+            return false;
+        }
+    }
+    if (f->domain == NONPOS && *x > 0) {
+        *x = -*x;
+    }
+    if (f->domain == PERIODIC && fabs(*x) > 1e5) {
+        *x = f64 ? fmod(*x, 1e5) : (double)fmodf((float)*x, 1e5f);
+    }
+    return true;
+}
+
+/* Distance of `got` from the true result, in units of the last place that the type has there. */
+static double error_in_ulps(bool f64, double got, long double want)
+{
+    const int digits = f64 ? DBL_MANT_DIG : FLT_MANT_DIG;
+    const int min_exponent = f64 ? DBL_MIN_EXP - 1 : FLT_MIN_EXP - 1;
+    const int max_exponent = f64 ? DBL_MAX_EXP : FLT_MAX_EXP;
+    long double value = got;
+
+    if (isnan(got) || isnan(want)) {
+        return isnan(got) && isnan(want) ? 0 : INFINITY;
+    }
+    if (isinf(want)) {
+        return got == (double)want ? 0 : INFINITY;
+    }
+    if (want == 0) {
+        return got == 0 ? 0 : INFINITY;
+    }
+    const int exponent = ilogbl(want) < min_exponent ? min_exponent : ilogbl(want);
+    if (exponent >= max_exponent) { /* the true result is too large for the type */
+        return isinf(got) && (got > 0) == (want > 0) ? 0 : INFINITY;
+    }
+    if (isinf(got)) { /* the number after the largest */
+        value = copysignl(ldexpl(1, max_exponent), got);
+    }
+    return (double)(fabsl(value - want) / ldexpl(1, exponent - digits + 1));
+}
+
+static char *read_text(const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        fprintf(stderr, "ulp: cannot read %s\n", path);
+        exit(2);
+    }
+    char *text = malloc(1 << 20);
+    const size_t size = text ? fread(text, 1, (1 << 20) - 1, file) : 0;
+    fclose(file);
+    if (size == 0) {
+        fprintf(stderr, "ulp: %s is empty\n", path);
+        exit(2);
+    }
+    text[size] = '\0';
+    return text;
+}
+
+static cl_program build(const device *device, const char *math, bool f64, int lanes)
+{
+    char *source = malloc(strlen(math) + (1 << 16));
+    char *end = source;
+    end += sprintf(end, "#define KCL_REAL_%s\n#define KCL_LANES %d\n%s\n", f64 ? "F64" : "F32", lanes, math);
+    end += sprintf(end, lanes == 1 ? "#define LOAD(i, p) (p)[i]\n#define STORE(v, i, p) (p)[i] = (v)\n"
+                                   : "#define LOAD KCL_VECTOR_(vload)\n#define STORE KCL_VECTOR_(vstore)\n");
+    for (int i = 0; i < FUNCTIONS; i++) {
+        end += sprintf(end,
+                       "__kernel void lanes_%s(__global const real *xs, __global const real *ys, __global real *out)\n"
+                       "{\n    const size_t i = get_global_id(0);\n    const lanes x = LOAD(i, xs), y = LOAD(i, ys);\n"
+                       "    STORE(%s, i, out);\n}\n"
+                       "__kernel void real_%s(__global const real *xs, __global const real *ys, __global real *out)\n"
+                       "{\n    const size_t i = get_global_id(0);\n    const real x = xs[i], y = ys[i];\n"
+                       "    out[i] = %s;\n}\n",
+                       functions[i].name, functions[i].call, functions[i].name, functions[i].call);
+    }
+    cl_int status;
+    const char *text = source;
+    cl_program program = clCreateProgramWithSource(device->context, 1, &text, NULL, &status);
+    check(status, "clCreateProgramWithSource");
+    status = clBuildProgram(program, 1, &device->id, "-cl-std=CL1.2", NULL, NULL);
+    if (status != CL_SUCCESS) {
+        static char log[1 << 16];
+        clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, sizeof log - 1, log, NULL);
+        fprintf(stderr, "ulp: the device refused cl/math.cl:\n%s\n", log);
+        exit(2);
+    }
+    free(source);
+    return program;
+}
+
+static void run(const device *device, cl_program program, const char *form, const char *name, size_t bytes,
+                size_t items, const void *x, const void *y, void *out)
+{
+    char kernel_name[64];
+    cl_int status;
+    snprintf(kernel_name, sizeof kernel_name, "%s_%s", form, name);
+    cl_kernel kernel = clCreateKernel(program, kernel_name, &status);
+    check(status, kernel_name);
+    check(clEnqueueWriteBuffer(device->queue, device->x, CL_FALSE, 0, bytes, x, 0, NULL, NULL), "write");
+    check(clEnqueueWriteBuffer(device->queue, device->y, CL_FALSE, 0, bytes, y, 0, NULL, NULL), "write");
+    check(clSetKernelArg(kernel, 0, sizeof(cl_mem), &device->x), "clSetKernelArg");
+    check(clSetKernelArg(kernel, 1, sizeof(cl_mem), &device->y), "clSetKernelArg");
+    check(clSetKernelArg(kernel, 2, sizeof(cl_mem), &device->out), "clSetKernelArg");
+    check(clEnqueueNDRangeKernel(device->queue, kernel, 1, NULL, &items, NULL, 0, NULL, NULL), "launch");
+    check(clEnqueueReadBuffer(device->queue, device->out, CL_TRUE, 0, bytes, out, 0, NULL, NULL), "read");
+    clReleaseKernel(kernel);
+}
+
+/* Measures one function; counts results of the scalar form that differ from the vector's. */
+static worst measure(const device *device, cl_program program, const function *f, bool f64, int lanes, bool every,
+                     int *different)
+{
+    static double x[BATCH], y[BATCH], out[BATCH], scalar[SCALARS];
+    float *const xf = (float *)malloc(BATCH * sizeof(float)), *const yf = (float *)malloc(BATCH * sizeof(float));
+    float *const of = (float *)malloc(BATCH * sizeof(float));
+    const size_t size = f64 ? sizeof(double) : sizeof(float);
+    worst result = {-1, 0, 0, 0, 0, 0};
+    uint64_t index = 0;
+    bool more = true;
+
+    *different = 0;
+    while (more) {
+        int count = 0;
+        while (count < BATCH && (more = argument(f, f64, every, index, &x[count], &y[count]))) {
+            index++;
+            count++;
+        }
+        for (int i = count; i < BATCH; i++) {
+            x[i] = y[i] = 1;
+        }
+        for (int i = 0; i < BATCH && !f64; i++) {
+            xf[i] = (float)x[i];
+            yf[i] = (float)y[i];
+        }
+        const void *const xs = f64 ? (const void *)x : xf, *const ys = f64 ? (const void *)y : yf;
+        void *const os = f64 ? (void *)out : of;
+        run(device, program, "lanes", f->name, BATCH * size, BATCH / (size_t)lanes, xs, ys, os);
+        if (index <= BATCH) { /* the first batch has all special numbers */
+            run(device, program, "real", f->name, SCALARS * size, SCALARS, xs, ys, scalar);
+            for (int i = 0; i < SCALARS; i++) {
+                const double a = f64 ? out[i] : (double)of[i], b = f64 ? scalar[i] : (double)((float *)scalar)[i];
+                *different += memcmp(&a, &b, sizeof a) != 0 && !(isnan(a) && isnan(b));
+            }
+        }
+        for (int i = 0; i < count; i++) {
+            const double got = f64 ? out[i] : (double)of[i];
+            const long double want = f64 ? f->g(x[i], y[i]) : (long double)f->f(xf[i], yf[i]);
+            if (!f64 && result.ulps >= 0.5 && (float)want == of[i]) {
+                continue; /* rounded correctly; spares most of the work of --long */
+            }
+            const double ulps = error_in_ulps(f64, got, want);
+            if (ulps > result.ulps) {
+                result = (worst){ulps, f64 ? x[i] : (double)xf[i], f64 ? y[i] : (double)yf[i], got, (double)want, 0};
+            }
+        }
+        result.count += (uint64_t)count;
+        if (isinf(result.ulps)) {
+            break;
+        }
+    }
+    free(xf);
+    free(yf);
+    free(of);
+    return result;
+}
+
+static bool find_device(device *device)
+{
+    cl_platform_id platforms[16];
+    cl_uint count = 0;
+    const char *const wanted = getenv("KCL_TEST_PLATFORM"); /* part of a platform's name */
+
+    if (clGetPlatformIDs(16, platforms, &count) != CL_SUCCESS) {
+        return false;
+    }
+    for (cl_uint i = 0; i < count && i < 16; i++) {
+        char name[256] = "";
+        clGetPlatformInfo(platforms[i], CL_PLATFORM_NAME, sizeof name, name, NULL);
+        if ((wanted == NULL || strstr(name, wanted) != NULL) &&
+            clGetDeviceIDs(platforms[i], wanted ? CL_DEVICE_TYPE_ALL : CL_DEVICE_TYPE_CPU, 1, &device->id, NULL) ==
+                CL_SUCCESS) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    bool every = false;
+    uint64_t seed = 1;
+    const char *path = NULL, *only = NULL;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--long") == 0) {
+            every = true;
+        } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
+            seed = strtoull(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
+            only = argv[++i];
+        } else if (argv[i][0] != '-' && path == NULL) {
+            path = argv[i];
+        } else {
+            path = NULL;
+            break;
+        }
+    }
+    if (path == NULL) {
+        fprintf(stderr, "usage: ulp [--long] [--seed S] [--only FUNCTION] path/to/cl/math.cl\n");
+        return 2;
+    }
+
+    device device;
+    if (!find_device(&device)) {
+        printf("no OpenCL device: skipped\n");
+        return 77;
+    }
+    cl_int status;
+    char name[256] = "", extensions[8192] = "";
+    clGetDeviceInfo(device.id, CL_DEVICE_NAME, sizeof name, name, NULL);
+    clGetDeviceInfo(device.id, CL_DEVICE_EXTENSIONS, sizeof extensions, extensions, NULL);
+    device.context = clCreateContext(NULL, 1, &device.id, NULL, NULL, &status);
+    check(status, "clCreateContext");
+    device.queue = clCreateCommandQueue(device.context, device.id, 0, &status);
+    check(status, "clCreateCommandQueue");
+    device.x = clCreateBuffer(device.context, CL_MEM_READ_ONLY, BATCH * sizeof(double), NULL, &status);
+    check(status, "clCreateBuffer");
+    device.y = clCreateBuffer(device.context, CL_MEM_READ_ONLY, BATCH * sizeof(double), NULL, &status);
+    check(status, "clCreateBuffer");
+    device.out = clCreateBuffer(device.context, CL_MEM_READ_WRITE, BATCH * sizeof(double), NULL, &status);
+    check(status, "clCreateBuffer");
+    printf("device %s, seed %" PRIu64 "\n%-12s %-4s %5s %8s %8s  at\n", name, seed, "function", "type", "lanes", "ulps",
+           "bound");
+
+    /* The widest form uses special instructions where the device has them, a narrow one never does. */
+    static const int widths[2][3] = {{16, 4, 1}, {8, 2, 1}};
+    char *const math = read_text(path);
+    int failures = 0;
+    for (int f64 = 0; f64 <= (strstr(extensions, "cl_khr_fp64") != NULL); f64++) {
+        for (int w = 0; w < 3; w++) {
+            const int lanes = widths[f64][w];
+            cl_program program = build(&device, math, f64, lanes);
+            for (int i = 0; i < FUNCTIONS; i++) {
+                const function *const f = &functions[i];
+                if (only != NULL && strcmp(only, f->name) != 0) {
+                    continue;
+                }
+                random_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+                int different;
+                const worst worst = measure(&device, program, f, f64, lanes, every && w < 2, &different);
+                const double bound = f64 ? f->bound_f64 : f->bound_f32;
+                const bool fails = worst.ulps > bound || different > 0;
+                printf("%-12s %-4s %5d %8.3f %8.1f  x=%a y=%a got %a want %a%s\n", f->name, f64 ? "f64" : "f32", lanes,
+                       worst.ulps, bound, worst.x, worst.y, worst.got, worst.want, fails ? "  FAILS" : "");
+                fflush(stdout);
+                if (different > 0) {
+                    printf("    %d scalar results differ from those of lanes\n", different);
+                }
+                failures += fails;
+            }
+            clReleaseProgram(program);
+        }
+    }
+    free(math);
+    clReleaseMemObject(device.x);
+    clReleaseMemObject(device.y);
+    clReleaseMemObject(device.out);
+    clReleaseCommandQueue(device.queue);
+    clReleaseContext(device.context);
+    if (failures > 0) {
+        printf("%d failures; repeat with: ulp%s --seed %" PRIu64 " %s\n", failures, every ? " --long" : "", seed, path);
+    }
+    return failures > 0;
+}

@@ -1,0 +1,30 @@
+#!/bin/sh
+# What may include what, beyond the include folders that the build hands out. layers.sh SOURCE_ROOT. Prints TAP.
+cd "$1" || exit 1
+count=0
+check() { # NAME OFFENDING_LINES
+    count=$((count + 1))
+    if [ -z "$2" ]; then
+        echo "ok $count $1"
+    else
+        echo "not ok $count $1"
+        printf '%s\n' "$2" | sed 's/^/# /'
+    fi
+}
+
+check 'OpenCL headers are included in src/device and keopscl/opencl.h only' \
+    "$(grep -rnE --include='*.[ch]' '# *include *[<"]CL/' src include examples |
+        grep -vE '^(src/device/|include/keopscl/opencl\.h:)')"
+check 'public headers include public and standard headers only' \
+    "$(grep -nE '# *include' include/keopscl/*.h | grep -vE '<(keopscl/[a-z]+\.h|std(def|int)\.h|initializer_list)>' |
+        grep -v '^include/keopscl/opencl\.h:.*<CL/cl\.h>')"
+check 'the tool and the examples include public headers only' \
+    "$(grep -rnE --include='*.[ch]' '# *include *[<"](base|caps|device|graph|interp|reduction|render|text)\.h' \
+        src/cli examples)"
+check 'keopscl.h includes every public header but opencl.h' \
+    "$(for header in include/keopscl/*.h; do
+        name=${header##*/}
+        case $name in keopscl.h | opencl.h) continue ;; esac
+        grep -q "# *include <keopscl/$name>" include/keopscl/keopscl.h || echo "$name is missing"
+    done)"
+echo "1..$count"

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of reductions, and sweeps on the host, against plain sums in long double. */
+#include "failing.h"
+#include "reduction.h"
+
+#include <check.h>
+#include <math.h>
+#include <string.h>
+
+enum { BOTH = KF_AXIS_I | KF_AXIS_J, MOST_ROWS = 2100, MOST_COLS = 9000, D = 2 };
+
+/* Relative error of a term gauss() * y: exp's argument, up to 5.6, carries four roundings. */
+#define TERM_ERROR 3e-15L
+
+static kf_graph g;
+static kb_error err;
+static failing counter;
+static double *x, *y, p = 0.7;
+static kf_source sources[3];
+static const kr_var vars[] = {{KF_ROLE_I, D}, {KF_ROLE_J, D}, {KF_ROLE_P, 1}};
+static const kf_node *vx, *vy, *vp;
+
+static void setup(void)
+{
+    static uint64_t seed;
+    seed = 1;
+    counter.fail_at = 0;
+    kcl_allocator allocator = failing_allocator(&counter);
+    kf_graph_init(&g, &allocator);
+    x = malloc(MOST_ROWS * D * sizeof *x);
+    y = malloc(MOST_COLS * D * sizeof *y);
+    for (int n = 0; n < (MOST_ROWS + MOST_COLS) * D; n++) {
+        seed = kb_hash_combine(seed, 1);
+        *(n < MOST_ROWS * D ? &x[n] : &y[n - MOST_ROWS * D]) = (double)(seed >> 11) * 0x1p-52 - 1;
+    }
+    sources[0] = (kf_source){x, KCL_F64, D * sizeof *x, sizeof *x};
+    sources[1] = (kf_source){y, KCL_F64, D * sizeof *y, sizeof *y};
+    sources[2] = (kf_source){&p, KCL_F64, 0, sizeof p};
+    vx = kf_var(&g, 0, D, KF_ROLE_I);
+    vy = kf_var(&g, 1, D, KF_ROLE_J);
+    vp = kf_var(&g, 2, 1, KF_ROLE_P);
+}
+
+static void teardown(void)
+{
+    counter.fail_at = 0;
+    kf_graph_finish(&g);
+    free(x);
+    free(y);
+    ck_assert_int_eq(atomic_load(&counter.blocks), 0);
+}
+
+static const kf_node *acc(int64_t term, int64_t dim)
+{
+    return kf_var(&g, term, dim, KF_ROLE_ACC);
+}
+
+static kcl_status sweep(unsigned reduced, size_t term_count, const kr_term *terms, size_t output_count,
+                        const kf_node *const *outputs, int64_t rows, int64_t cols, const kr_sink *sinks, int threads)
+{
+    ck_assert_msg(g.error.status == KCL_OK, "%s", g.error.text);
+    kr_sweep s = {&g, reduced, KB_COUNT(vars), term_count, output_count, vars, terms, outputs};
+    kb_error_clear(&err);
+    return kr_run_host(&s, rows, cols, sources, sinks, threads, &err);
+}
+
+static kr_sink dense(double *data, int64_t dim)
+{
+    return (kr_sink){data, KCL_F64, dim * (int64_t)sizeof *data, sizeof *data};
+}
+
+/* exp(-p |x-y|^2) * y, D components: the formula of most tests. */
+static const kf_node *gauss(void)
+{
+    const kf_node *d = kf_unary(&g, KF_SUM, kf_unary(&g, KF_SQUARE, kf_binary(&g, KF_SUB, vx, vy)));
+    return kf_unary(&g, KF_EXP, kf_unary(&g, KF_MINUS, kf_binary(&g, KF_MULT, vp, d)));
+}
+
+static long double gauss_at(int64_t i, int64_t j)
+{
+    long double d = 0;
+    for (int k = 0; k < D; k++)
+        d += ((long double)x[i * D + k] - y[j * D + k]) * ((long double)x[i * D + k] - y[j * D + k]);
+    return expl(-p * d);
+}
+
+/* ---- The table --------------------------------------------------------------------------------------------------- */
+
+START_TEST(states_merged_at_any_cut_give_the_same_result)
+{
+    enum { DIM = 3, COUNT = 12 };
+    const kr_reduction *r = kr_get((kf_reduction)_i);
+    int64_t param = kf_reduction_get((kf_reduction)_i)->params ? 2 : 0, size = r->state_size(DIM, param);
+    int64_t dim = kf_reduction_dim((kf_reduction)_i, DIM, param);
+    double *whole = malloc((size_t)size * sizeof(double)), *part = malloc((size_t)size * sizeof(double));
+    double *want = malloc((size_t)dim * sizeof(double)), *got = malloc((size_t)dim * sizeof(double));
+    const double *value[DIM] = {y, y + COUNT, y + 2 * COUNT}, *rest[DIM];
+    const int stride[DIM] = {1, 1, 0};
+    ck_assert_ptr_nonnull(r->cl);
+    r->init(whole, DIM, param);
+    r->step(whole, DIM, param, &(kr_block){value, stride, 0, COUNT});
+    r->finish(whole, DIM, param, want);
+    for (int cut = 0; cut <= COUNT; cut++) {
+        for (int k = 0; k < DIM; k++)
+            rest[k] = value[k] + cut * stride[k];
+        r->init(whole, DIM, param);
+        r->init(part, DIM, param);
+        if (cut > 0)
+            r->step(whole, DIM, param, &(kr_block){value, stride, 0, cut});
+        if (cut < COUNT)
+            r->step(part, DIM, param, &(kr_block){rest, stride, cut, COUNT - cut});
+        r->merge(whole, part, DIM, param);
+        r->finish(whole, DIM, param, got);
+        for (int64_t k = 0; k < dim; k++)
+            ck_assert_msg(fabs(got[k] - want[k]) <= 1e-15, "cut at %d: %.17g, not %.17g", cut, got[k], want[k]);
+    }
+    free(whole);
+    free(part);
+    free(want);
+    free(got);
+}
+END_TEST
+
+START_TEST(sum_keeps_what_cancellation_would_lose)
+{
+    enum { COUNT = 1000000 };
+    const kr_reduction *r = kr_get(KF_REDUCE_SUM);
+    double *terms = malloc(COUNT * sizeof *terms), state[2], half[2], got, magnitude = 0, naive = 0;
+    int64_t want = 0; /* exact: whole numbers below 2^42 */
+    for (int k = 0; k < COUNT; k++) {
+        int64_t a = (int64_t)ldexp(fabs(y[k % (2 * COUNT / 3) % (MOST_COLS * D)]), 42) + k % 11;
+        if (k >= COUNT / 2)
+            a = -a;
+        terms[k] = (double)a;
+        want += a;
+        magnitude += fabs(terms[k]);
+        naive += terms[k];
+    }
+    ck_assert_msg(fabs(naive - (double)want) > 1e-16 * magnitude, "the terms are too easy");
+    for (int cut = COUNT; cut > 0; cut -= 333333) { /* in one piece, and in two */
+        int stride = 1;
+        const double *first = terms, *second = terms + cut;
+        r->init(state, 1, 0);
+        r->init(half, 1, 0);
+        r->step(state, 1, 0, &(kr_block){&first, &stride, 0, cut});
+        if (cut < COUNT)
+            r->step(half, 1, 0, &(kr_block){&second, &stride, cut, COUNT - cut});
+        r->merge(state, half, 1, 0);
+        r->finish(state, 1, 0, &got);
+        ck_assert_msg(got == (double)want, "%.17g, not %.17g", got, (double)want);
+    }
+    free(terms);
+}
+END_TEST
+
+START_TEST(sum_of_infinities_and_nan_is_that_of_ieee)
+{
+    static const double terms[][3] = {
+        {1, INFINITY, 2}, {INFINITY, -INFINITY, 1}, {1, NAN, 1}, {-INFINITY, 1, -INFINITY}};
+    static const double want[] = {INFINITY, NAN, NAN, -INFINITY};
+    const kr_reduction *r = kr_get(KF_REDUCE_SUM);
+    for (int k = 0; k < 4; k++) {
+        double state[2], other[2], got;
+        const double *value = terms[k], *last = terms[k] + 2;
+        r->init(state, 1, 0);
+        r->init(other, 1, 0);
+        r->step(state, 1, 0, &(kr_block){&value, (int[]){1}, 0, 2});
+        r->step(other, 1, 0, &(kr_block){&last, (int[]){1}, 2, 1});
+        r->merge(state, other, 1, 0);
+        r->finish(state, 1, 0, &got);
+        ck_assert_msg(got == want[k] || (isnan(got) && isnan(want[k])), "row %d: %g, not %g", k, got, want[k]);
+    }
+}
+END_TEST
+
+/* ---- Sweeps ------------------------------------------------------------------------------------------------------ */
+
+static const int sizes[] = {0, 1, 2, 15, 16, 17, 127, 128, 129, 257, 1031};
+
+START_TEST(sums_over_columns_agree_for_all_sizes)
+{
+    int rows = sizes[_i % (int)KB_COUNT(sizes)], cols = sizes[_i / (int)KB_COUNT(sizes)];
+    kr_term term = {KF_REDUCE_SUM, 0, kf_binary(&g, KF_MULT, gauss(), vy)};
+    const kf_node *out = acc(0, D);
+    double *got = malloc((MOST_ROWS * D + 1) * sizeof *got);
+    for (int k = 0; k <= rows * D; k++)
+        got[k] = 12345;
+    kr_sink sink = dense(got, D);
+    ck_assert_msg(sweep(KF_AXIS_J, 1, &term, 1, &out, rows, cols, &sink, 2) == KCL_OK, "%s", err.text);
+    for (int i = 0; i<rows; i += rows> 300 ? 37 : 1)
+        for (int k = 0; k < D; k++) {
+            long double want = 0, magnitude = 0;
+            for (int j = 0; j < cols; j++) {
+                want += gauss_at(i, j) * y[j * D + k];
+                magnitude += fabsl(gauss_at(i, j) * y[j * D + k]);
+            }
+            ck_assert_msg(fabsl(got[i * D + k] - want) <= TERM_ERROR * magnitude,
+                          "row %d of %d x %d: %.17g, not %.17Lg", i, rows, cols, got[i * D + k], want);
+        }
+    ck_assert(got[rows * D] == 12345);
+    free(got);
+}
+END_TEST
+
+START_TEST(sums_over_both_axes_agree_for_all_sizes)
+{
+    int rows = sizes[_i % (int)KB_COUNT(sizes)], cols = sizes[_i / (int)KB_COUNT(sizes)];
+    kr_term term = {KF_REDUCE_SUM, 0, gauss()};
+    const kf_node *out = kf_binary(&g, KF_ADD, acc(0, 1), kf_rat(&g, 1, 1));
+    double got[2] = {-1, -1};
+    long double want = 1;
+    kr_sink sink = dense(got, 1);
+    ck_assert_msg(sweep(BOTH, 1, &term, 1, &out, rows, cols, &sink, 2) == KCL_OK, "%s", err.text);
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < cols; j++)
+            want += gauss_at(i, j);
+    ck_assert_msg(fabsl(got[0] - want) <= TERM_ERROR * want, "%d x %d: %.17g, not %.17Lg", rows, cols, got[0], want);
+    ck_assert(got[1] == -1);
+}
+END_TEST
+
+START_TEST(a_sweep_without_reduction_computes_its_rows)
+{
+    const kf_node *out[] = {kf_binary(&g, KF_MULT, vx, vp), vp};
+    for (size_t n = 0; n < KB_COUNT(sizes); n++) {
+        int rows = sizes[n];
+        double *got = malloc((MOST_ROWS * D + 1) * sizeof *got), *other = malloc((MOST_ROWS + 1) * sizeof *other);
+        kr_sink sinks[] = {dense(got, D), dense(other, 1)};
+        got[rows * D] = other[rows] = 12345;
+        ck_assert_msg(sweep(0, 0, NULL, 2, out, rows, 77, sinks, 3) == KCL_OK, "%s", err.text);
+        for (int k = 0; k < rows * D; k++)
+            ck_assert(got[k] == x[k] * p && other[k / D] == p);
+        ck_assert(got[rows * D] == 12345 && other[rows] == 12345);
+        free(got);
+        free(other);
+    }
+}
+END_TEST
+
+START_TEST(outputs_are_formulas_of_several_results_rows_and_parameters)
+{
+    enum { ROWS = 37, COLS = 300 };
+    /* A kernel regression plus a shift, the number of columns, and a term of rows alone. */
+    kr_term terms[] = {{KF_REDUCE_SUM, 0, kf_binary(&g, KF_MULT, gauss(), vy)},
+                       {KF_REDUCE_SUM, 0, gauss()},
+                       {KF_REDUCE_SUM, 0, kf_rat(&g, 1, 1)},
+                       {KF_REDUCE_SUM, 0, kf_like(&g, vx, vy)}};
+    const kf_node *ratio = kf_binary(&g, KF_DIVIDE, acc(0, D), acc(1, 1));
+    const kf_node *out[] = {kf_binary(&g, KF_ADD, ratio, kf_binary(&g, KF_MULT, vp, vx)), acc(2, 1), acc(3, D),
+                            acc(1, 1)};
+    double mean[ROWS][D], count[ROWS], copies[ROWS][D], density[ROWS];
+    kr_sink sinks[] = {dense(&mean[0][0], D), dense(count, 1), dense(&copies[0][0], D), dense(density, 1)};
+    ck_assert_msg(sweep(KF_AXIS_J, 4, terms, 4, out, ROWS, COLS, sinks, 2) == KCL_OK, "%s", err.text);
+    for (int i = 0; i < ROWS; i++) {
+        long double weight = 0, sum[D] = {0};
+        for (int j = 0; j < COLS; j++) {
+            weight += gauss_at(i, j);
+            for (int k = 0; k < D; k++)
+                sum[k] += gauss_at(i, j) * y[j * D + k];
+        }
+        ck_assert(count[i] == COLS);
+        ck_assert(fabsl(density[i] - weight) <= TERM_ERROR * weight);
+        for (int k = 0; k < D; k++) {
+            ck_assert(fabsl(mean[i][k] - (sum[k] / weight + (long double)p * x[i * D + k])) <= 2 * TERM_ERROR);
+            ck_assert(fabs(copies[i][k] - COLS * x[i * D + k]) <= 1e-15 * COLS);
+        }
+    }
+}
+END_TEST
+
+START_TEST(results_do_not_depend_on_the_number_of_threads)
+{
+    static const struct {
+        unsigned reduced;
+        int rows, cols;
+    } cases[] = {{KF_AXIS_J, MOST_ROWS, 130}, {KF_AXIS_J, 3, MOST_COLS}, {KF_AXIS_J, 1, 8191}, {KF_AXIS_J, 50, 5000},
+                 {BOTH, MOST_ROWS, 130},      {BOTH, 2, MOST_COLS},      {BOTH, 333, 2100},    {0, MOST_ROWS, 0}};
+    static const int threads[] = {2, 3, 7, 1000, 0, -5};
+    int rows = cases[_i].rows;
+    kr_term terms[] = {{KF_REDUCE_SUM, 0, kf_binary(&g, KF_MULT, gauss(), vy)}, {KF_REDUCE_SUM, 0, gauss()}};
+    const kf_node *ratio = kf_binary(&g, KF_DIVIDE, acc(0, D), acc(1, 1));
+    const kf_node *out = cases[_i].reduced ? ratio : kf_unary(&g, KF_EXP, vx);
+    double *first = calloc(MOST_ROWS * D, sizeof *first), *other = calloc(MOST_ROWS * D, sizeof *other);
+    kr_sink sink = dense(first, D), other_sink = dense(other, D);
+    size_t count = cases[_i].reduced ? 2 : 0;
+    ck_assert_int_eq(sweep(cases[_i].reduced, count, terms, 1, &out, rows, cases[_i].cols, &sink, 1), KCL_OK);
+    ck_assert(first[0] != 0 && isfinite(first[0]));
+    for (size_t n = 0; n < KB_COUNT(threads); n++) {
+        memset(other, 0, MOST_ROWS * D * sizeof *other);
+        ck_assert_int_eq(sweep(cases[_i].reduced, count, terms, 1, &out, rows, cases[_i].cols, &other_sink, threads[n]),
+                         KCL_OK);
+        ck_assert_msg(memcmp(first, other, MOST_ROWS * D * sizeof *first) == 0, "%d threads", threads[n]);
+    }
+    free(first);
+    free(other);
+}
+END_TEST
+
+START_TEST(few_rows_with_many_columns_are_right_too)
+{
+    kr_term term = {KF_REDUCE_SUM, 0, gauss()};
+    const kf_node *out = acc(0, 1);
+    for (int cols = MOST_COLS - 2; cols <= MOST_COLS; cols++)
+        for (int rows = 1; rows <= 33; rows += 16) {
+            double got[33];
+            kr_sink sink = dense(got, 1);
+            ck_assert_int_eq(sweep(KF_AXIS_J, 1, &term, 1, &out, rows, cols, &sink, 2), KCL_OK);
+            for (int i = 0; i < rows; i += 8) {
+                long double want = 0;
+                for (int j = 0; j < cols; j++)
+                    want += gauss_at(i, j);
+                ck_assert_msg(fabsl(got[i] - want) <= TERM_ERROR * want, "row %d of %d x %d", i, rows, cols);
+            }
+        }
+}
+END_TEST
+
+START_TEST(long_vectors_are_summed)
+{
+    enum { DIM = 1000, ROWS = 19, COLS = 37 }; /* x and y hold enough numbers for overlapping rows */
+    const kf_node *a = kf_var(&g, 0, DIM, KF_ROLE_I), *b = kf_var(&g, 1, DIM, KF_ROLE_J);
+    kr_term term = {KF_REDUCE_SUM, 0, kf_binary(&g, KF_MULT, a, b)};
+    const kf_node *out = acc(0, DIM);
+    double *got = malloc(ROWS * DIM * sizeof *got);
+    kr_sink sink = dense(got, DIM);
+    ck_assert_int_eq(sweep(KF_AXIS_J, 1, &term, 1, &out, ROWS, COLS, &sink, 2), KCL_OK);
+    for (int i = 0; i < ROWS; i++)
+        for (int k = 0; k < DIM; k++) {
+            long double want = 0, magnitude = 0;
+            for (int j = 0; j < COLS; j++) {
+                want += (long double)x[i * D + k] * y[j * D + k];
+                magnitude += fabsl((long double)x[i * D + k] * y[j * D + k]);
+            }
+            ck_assert(fabsl(got[i * DIM + k] - want) <= 2e-16L * magnitude);
+        }
+    free(got);
+}
+END_TEST
+
+START_TEST(outputs_are_written_with_any_type_and_stride)
+{
+    enum { ROWS = 21, COLS = 9 };
+    static const int64_t row_strides[] = {16, 40, -24, 17, -33}, steps[] = {8, -8, 9};
+    kr_term term = {KF_REDUCE_SUM, 0, kf_binary(&g, KF_MULT, gauss(), vy)};
+    const kf_node *out = acc(0, D);
+    double want[ROWS * D];
+    kr_sink plain = dense(want, D);
+    ck_assert_int_eq(sweep(KF_AXIS_J, 1, &term, 1, &out, ROWS, COLS, &plain, 1), KCL_OK);
+    for (size_t r = 0; r < KB_COUNT(row_strides); r++)
+        for (size_t s = 0; s < KB_COUNT(steps); s++)
+            for (int type = 0; type < 2; type++) {
+                kcl_dtype dtype = type ? KCL_F32 : KCL_F64;
+                unsigned char memory[4096], touched[4096] = {0};
+                memset(memory, 0xa5, sizeof memory);
+                kr_sink sink = {memory + 2048, dtype, row_strides[r], steps[s]};
+                ck_assert_int_eq(sweep(KF_AXIS_J, 1, &term, 1, &out, ROWS, COLS, &sink, 2), KCL_OK);
+                for (int i = 0; i < ROWS; i++)
+                    for (int k = 0; k < D; k++) {
+                        int64_t offset = 2048 + i * sink.row_stride + k * sink.step;
+                        double f64;
+                        float f32;
+                        memcpy(&f64, memory + offset, sizeof f64);
+                        memcpy(&f32, memory + offset, sizeof f32);
+                        memset(touched + offset, 1, kb_dtype_size(dtype));
+                        if (llabs(sink.row_stride) >= 32 ||
+                            (sink.row_stride == 16 && llabs(sink.step) == 8)) /* no overlap */
+                            ck_assert(dtype == KCL_F64 ? f64 == want[i * D + k] : f32 == (float)want[i * D + k]);
+                    }
+                for (int n = 0; n < 4096; n++)
+                    ck_assert(touched[n] || memory[n] == 0xa5);
+            }
+}
+END_TEST
+
+START_TEST(inputs_may_be_float_reversed_and_repeated)
+{
+    enum { ROWS = 5, COLS = 140 };
+    float *x32 = malloc(ROWS * D * sizeof *x32);
+    for (int k = 0; k < ROWS * D; k++)
+        x[k] = x32[k] = (float)x[k];
+    kr_term term = {KF_REDUCE_SUM, 0, gauss()};
+    const kf_node *out = acc(0, 1);
+    double got[ROWS], repeated[ROWS];
+    kr_sink sink = dense(got, 1), other = dense(repeated, 1);
+    sources[0] = (kf_source){x32 + (ROWS - 1) * D, KCL_F32, -D * (int64_t)sizeof *x32, sizeof *x32};
+    ck_assert_int_eq(sweep(KF_AXIS_J, 1, &term, 1, &out, ROWS, COLS, &sink, 1), KCL_OK);
+    sources[0].row_stride = 0;
+    ck_assert_int_eq(sweep(KF_AXIS_J, 1, &term, 1, &out, ROWS, COLS, &other, 1), KCL_OK);
+    for (int i = 0; i < ROWS; i++) {
+        long double want = 0;
+        for (int j = 0; j < COLS; j++)
+            want += gauss_at(ROWS - 1 - i, j);
+        ck_assert(fabsl(got[i] - want) <= TERM_ERROR * want);
+        ck_assert(repeated[i] == got[0]);
+    }
+    free(x32);
+}
+END_TEST
+
+START_TEST(an_output_with_columns_is_refused)
+{
+    double got[2];
+    kr_sink sink = dense(got, D);
+    ck_assert_int_eq(sweep(0, 0, NULL, 1, &vy, 1, 1, &sink, 1), KCL_ERROR_INTERNAL);
+    ck_assert_ptr_nonnull(strstr(err.text, "output 0"));
+}
+END_TEST
+
+START_TEST(every_failing_allocation_is_reported_and_nothing_leaks)
+{
+    unsigned reduced = _i == 0 ? 0 : _i == 1 ? KF_AXIS_J : BOTH;
+    int rows = _i == 2 ? 20 : 3;
+    kr_term term = {KF_REDUCE_SUM, 0, gauss()};
+    const kf_node *out = reduced ? acc(0, 1) : vp;
+    double got[20];
+    kr_sink sink = dense(got, 1);
+    long long before = atomic_load(&counter.blocks);
+    kcl_status status = KCL_ERROR_NO_MEMORY;
+    for (int n = 1; status != KCL_OK; n++) {
+        ck_assert_int_lt(n, 200);
+        atomic_store(&counter.requests, 0);
+        counter.fail_at = n;
+        status = sweep(reduced, reduced ? 1 : 0, &term, 1, &out, rows, 2500, &sink, 2);
+        ck_assert(status == KCL_ERROR_NO_MEMORY || (status == KCL_OK && n > 12));
+        ck_assert_int_eq(atomic_load(&counter.blocks), before);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("reduce");
+    TCase *tests = tcase_create("reduce");
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_set_timeout(tests, 60);
+    tcase_add_loop_test(tests, states_merged_at_any_cut_give_the_same_result, 0, KF_REDUCTION_COUNT);
+    tcase_add_test(tests, sum_keeps_what_cancellation_would_lose);
+    tcase_add_test(tests, sum_of_infinities_and_nan_is_that_of_ieee);
+    tcase_add_loop_test(tests, sums_over_columns_agree_for_all_sizes, 0, (int)(KB_COUNT(sizes) * KB_COUNT(sizes)));
+    tcase_add_loop_test(tests, sums_over_both_axes_agree_for_all_sizes, 0, (int)(KB_COUNT(sizes) * KB_COUNT(sizes)));
+    tcase_add_test(tests, a_sweep_without_reduction_computes_its_rows);
+    tcase_add_test(tests, outputs_are_formulas_of_several_results_rows_and_parameters);
+    tcase_add_loop_test(tests, results_do_not_depend_on_the_number_of_threads, 0, 8);
+    tcase_add_test(tests, few_rows_with_many_columns_are_right_too);
+    tcase_add_test(tests, long_vectors_are_summed);
+    tcase_add_test(tests, outputs_are_written_with_any_type_and_stride);
+    tcase_add_test(tests, inputs_may_be_float_reversed_and_repeated);
+    tcase_add_test(tests, an_output_with_columns_is_refused);
+    tcase_add_loop_test(tests, every_failing_allocation_is_reported_and_nothing_leaks, 0, 3);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
