@@ -115,7 +115,8 @@ int main(int argc, char **argv)
 
     kcl_context *context;
     kcl_operator *op;
-    const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "b=Vj(1)", "g=Pm(1)"};
+    /* In the order of the formula, in which the kernel numbers its variables. */
+    const char *const aliases[] = {"g=Pm(1)", "x=Vi(3)", "y=Vj(3)", "b=Vj(1)"};
     const kcl_context_params params = {.device = getenv("KEOPSCL_DEVICE") ? NULL : "cpu"};
     check(kcl_context_create(&context, &params) == KCL_OK, "kcl_context_create", kcl_context_error(context));
     check(kcl_operator_create(&op, "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)", INPUTS, aliases, NULL) == KCL_OK,
@@ -148,9 +149,9 @@ int main(int argc, char **argv)
     check_cl(clBuildProgram(program, 1, &device, "-cl-std=CL1.2 -cl-kernel-arg-info", NULL, NULL), "clBuildProgram");
     cl_kernel kernel = clCreateKernel(program, "sweep", &status);
     check_cl(status, "clCreateKernel");
-    void *const inputs[INPUTS] = {x, y, b, g};
-    const size_t bytes[INPUTS] = {sizeof x, sizeof y, sizeof b, sizeof g};
-    const cl_long strides[INPUTS] = {DIM, DIM, 1, 1};
+    void *const inputs[INPUTS] = {g, x, y, b};
+    const size_t bytes[INPUTS] = {sizeof g, sizeof x, sizeof y, sizeof b};
+    const cl_long strides[INPUTS] = {1, DIM, DIM, 1};
     cl_uint arguments;
     check_cl(clGetKernelInfo(kernel, CL_KERNEL_NUM_ARGS, sizeof arguments, &arguments, NULL), "clGetKernelInfo");
     for (cl_uint i = 0; i < arguments; i++) {
@@ -164,8 +165,8 @@ int main(int argc, char **argv)
     for (int r = -100; r < repeats; r++) { /* negative: warm-up */
         const double start = microseconds();
         check(kcl_operator_apply(op, context, (const kcl_array *[]){kcl_f32(ours, POINTS, 1)}, 1,
-                                 (const kcl_array *[]){kcl_f32(x, POINTS, DIM), kcl_f32(y, POINTS, DIM),
-                                                       kcl_f32(b, POINTS, 1), kcl_f32(g, 1)},
+                                 (const kcl_array *[]){kcl_f32(g, 1), kcl_f32(x, POINTS, DIM), kcl_f32(y, POINTS, DIM),
+                                                       kcl_f32(b, POINTS, 1)},
                                  INPUTS) == KCL_OK,
               "kcl_operator_apply", kcl_context_error(context));
         const double middle = microseconds();

@@ -567,6 +567,20 @@ static kf_role role_of_tag(int tag)
     return tag == 0 ? KF_ROLE_I : tag == 1 ? KF_ROLE_J : KF_ROLE_P;
 }
 
+/*
+ * The sum over j has a term for each j of the call, even where F is the same for all: an axis that F lacks comes from
+ * the first name that has it.
+ */
+static const kf_node *on_declared_axes(parser *p, const kf_node *f, unsigned axes)
+{
+    for (size_t k = 0; f && k < p->binding_count; k++) {
+        const kf_node *var = p->bindings[k].value;
+        if (var->op == KF_VAR && var->axes & axes & ~f->axes)
+            f = kf_like(p->g, f, var);
+    }
+    return f;
+}
+
 static bool read_reduction(parser *p, const word *name, operand *out)
 {
     char text[64];
@@ -592,7 +606,8 @@ static bool read_reduction(parser *p, const word *name, operand *out)
         return fail(p, KCL_ERROR_SYNTAX, at, "tag %lld of a reduction is not 0 (a row per i), 1 (a row per j) or 2 "
                     "(a single row)", (long long)tag);
     out->tag = (int)tag;
-    out->node = kf_reduce(p->g, (kf_reduction)kind, kf_axes_of_tag(out->tag), param, f.node);
+    const kf_node *terms = on_declared_axes(p, f.node, kf_axes_of_tag(out->tag));
+    out->node = kf_reduce(p->g, (kf_reduction)kind, kf_axes_of_tag(out->tag), param, terms);
     return out->node ? close_call(p, &c) : refused(p, name->at);
 }
 

@@ -10,7 +10,7 @@ enum {
     FEW_BLOCKS = 4,      /* row blocks a compute unit, below which columns are divided too */
     PART_COLUMNS = 2048, /* columns of a part, at least: a part costs a state in memory */
     MAX_PARTS = 1024,
-    MAX_DEPTH = 100000 /* operators on a path of a kernel: compilers do not take formulas of any size */
+    MAX_NODES = 100000 /* operators of a kernel: compilers do not take formulas of any size */
 };
 
 static const kp_caps cpu_profile = {
@@ -363,19 +363,35 @@ static kcl_status prepare_streamed(kp_plan *plan)
 
 /* ---- Sizes of blocks --------------------------------------------------------------------------------------------- */
 
-/* Lane variables are kept in private memory, the shorter first, as far as it reaches. */
-static void place_lane_variables(kp_plan *plan, const kp_caps *caps)
+/*
+ * Bytes of the arrays that a work-item of the sweep cannot do without: three vectors a component of every state
+ * (cl/reduce.cl) and its result, and vectors that are computed once a launch or once per lane.
+ */
+static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const bool *kept)
 {
-    size_t room = caps->private_memory, vector = (size_t)plan->lanes * kb_dtype_size(plan->dtype);
+    int64_t bytes = 0, size = (int64_t)kb_dtype_size(plan->dtype), vector = size * plan->lanes;
+    int64_t states = plan->shape == KP_COLUMNS ? plan->stream : 1, arrays = 3 * states + (plan->shape == KP_ROWS);
+    for (size_t k = 0; k < plan->term_count; k++)
+        bytes += kp_state_dim(&plan->terms[k]) * vector * arrays;
+    for (size_t k = 0; k < order->count; k++)
+        if (kept[k])
+            bytes += order->nodes[k]->dim * (kp_class(plan, order->nodes[k]) & KP_LANE ? vector : size);
+    return bytes;
+}
+
+/* Lane variables are kept in private memory, the shorter first, as far as it reaches. */
+static void place_lane_variables(kp_plan *plan, int64_t room)
+{
+    int64_t vector = (int64_t)kb_dtype_size(plan->dtype) * plan->lanes;
     for (;;) {
         size_t best = plan->var_count;
         for (size_t k = 0; k < plan->var_count; k++)
             if (!plan->private[k] && plan->vars[k].role != KF_ROLE_P &&
                 (best == plan->var_count || plan->vars[k].dim < plan->vars[best].dim))
                 best = k;
-        if (best == plan->var_count || (size_t)plan->vars[best].dim * vector > room)
+        if (best == plan->var_count || plan->vars[best].dim * vector > room)
             return;
-        room -= (size_t)plan->vars[best].dim * vector;
+        room -= plan->vars[best].dim * vector;
         plan->private[best] = true;
     }
 }
@@ -384,23 +400,80 @@ static void place_lane_variables(kp_plan *plan, const kp_caps *caps)
  * Streamed elements a step: as many as registers hold partial results for. Every sum over components keeps a vector an
  * element; more would spill.
  */
-static void choose_step(kp_plan *plan, const kp_caps *caps)
+static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps *caps)
 {
-    int64_t sums = 0, widest = 1;
-    for (size_t k = 0; k < plan->term_count; k++)
-        widest = KB_MAX(widest, plan->terms[k].formula->dim);
-    for (size_t k = 0; k < plan->graph.count; k++)
-        sums += plan->graph.nodes[k]->op == KF_SUM && kp_class(plan, plan->graph.nodes[k]) == (KP_LANE | KP_STREAM);
+    int64_t sums = 0;
+    for (size_t k = 0; k < order->count; k++)
+        sums += order->nodes[k]->op == KF_SUM && kp_class(plan, order->nodes[k]) == (KP_LANE | KP_STREAM);
     int64_t step = 16;
     while (step > 1 && step * KB_MAX(sums, 1) + 6 > caps->vector_registers)
         step /= 2;
-    plan->stream = (int)KB_MAX(step, sums > 4 ? 1 : 2);
-    plan->tile = TILE;
+    return (int)KB_MAX(step, sums > 4 ? 1 : 2);
+}
+
+/* Vectors that one class of values computes for another: arrays, unless they are variables. */
+static void find_kept(const kp_plan *plan, const kf_order *order, bool *kept)
+{
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        for (int c = 0; c < f->arg_count; c++)
+            kept[kf_at(order, f->arg[c])] |= kp_class(plan, f->arg[c]) != kp_class(plan, f);
+    }
+    for (size_t k = 0; k < plan->term_count; k++)
+        kept[kf_at(order, plan->terms[k].formula)] = true;
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        kept[k] = kept[k] && f->dim > 1 && !(kp_class(plan, f) & KP_STREAM) &&
+                  kf_info((kf_op)f->op)->op_class != KF_CLASS_LEAF;
+    }
+}
+
+/* Sizes of blocks: fewer states, then narrower vectors, where the arrays of a work-item would not fit. */
+static kcl_status choose_sizes(kp_plan *plan, const kp_caps *caps)
+{
+    kf_graph *g = &plan->graph;
+    const kcl_allocator *a = kf_allocator(g);
+    size_t root_count = plan->term_count + plan->output_count;
+    const kf_node **roots = kb_calloc(a, root_count + 1, sizeof *roots);
+    if (!roots)
+        return kb_no_memory(&g->error);
+    for (size_t k = 0; k < root_count; k++)
+        roots[k] = k < plan->term_count ? plan->terms[k].formula : plan->outputs[k - plan->term_count];
+    kf_order order;
+    kcl_status status = kf_order_init(&order, g, root_count, roots, false, &g->error);
+    bool *kept = kb_calloc(a, order.count + 1, sizeof *kept);
+    if (status == KCL_OK && !kept)
+        status = kb_no_memory(&g->error);
+    if (status == KCL_OK) {
+        find_kept(plan, &order, kept);
+        plan->tile = TILE;
+        plan->lanes = lanes_of(caps, plan->dtype);
+        plan->stream = choose_step(plan, &order, caps);
+        int64_t bytes, room = (int64_t)KB_MIN(caps->private_memory, (size_t)INT64_MAX);
+        while ((bytes = needed_memory(plan, &order, kept)) > room) {
+            if (plan->shape == KP_COLUMNS && plan->stream > 1)
+                plan->stream /= 2;
+            else if (plan->lanes > 1)
+                plan->lanes /= 2;
+            else
+                break;
+        }
+        if (bytes > room)
+            status = kb_fail(&g->error, KCL_ERROR_UNSUPPORTED,
+                             "the formula's vectors take %lld bytes of a kernel's own memory, which has %lld: reduce "
+                             "parts of them one after the other (Extract), or use the device \"host\"",
+                             (long long)bytes, (long long)room);
+        place_lane_variables(plan, room - bytes);
+    }
+    kb_free(a, kept);
+    kb_free(a, roots);
+    kf_order_finish(&order);
+    return status;
 }
 
 /* ---- Plans ------------------------------------------------------------------------------------------------------- */
 
-static kcl_status check_depth(kp_plan *plan, size_t count, const kf_node *const *roots)
+static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *roots)
 {
     kf_order order;
     kf_graph *g = &plan->graph;
@@ -408,11 +481,11 @@ static kcl_status check_depth(kp_plan *plan, size_t count, const kf_node *const 
         return g->error.status;
     size_t size = order.count;
     kf_order_finish(&order);
-    if (size > MAX_DEPTH)
+    if (size > MAX_NODES)
         return kb_fail(&g->error, KCL_ERROR_UNSUPPORTED,
                        "the formula has %zu different operators; a kernel can have %d. Divide it into several reductions, "
                        "or use the device \"host\"",
-                       size, MAX_DEPTH);
+                       size, MAX_NODES);
     return KCL_OK;
 }
 
@@ -438,12 +511,11 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
             roots[k] = sweep->terms[k].formula;
         for (size_t k = 0; k < sweep->output_count; k++)
             roots[sweep->term_count + k] = sweep->outputs[k];
-        status = check_depth(plan, 0, NULL);
     }
     if (status == KCL_OK)
         status = kf_import(g, sweep->graph, root_count, roots, roots);
     if (status == KCL_OK)
-        status = check_depth(plan, root_count, roots);
+        status = check_size(plan, root_count, roots);
     if (status == KCL_OK)
         status = kf_simplify(g, root_count, roots, roots);
     if (status == KCL_OK)
@@ -479,16 +551,13 @@ kcl_status kp_plan_create(kp_plan **out, const kp_request *request, kb_error *er
     plan->shape = request->shape;
     plan->dtype = request->dtype;
     plan->reduced = request->sweep->reduced;
-    plan->lanes = lanes_of(caps, request->dtype);
     plan->lane_axis = plan->shape == KP_COLUMNS ? KF_AXIS_J : KF_AXIS_I;
     plan->stream_axis = plan->shape == KP_MAP ? 0 : plan->shape == KP_COLUMNS ? KF_AXIS_I : KF_AXIS_J;
-    if (fill(plan, request) < 0) {
+    if (fill(plan, request) < 0 || choose_sizes(plan, caps) < 0) {
         *err = plan->graph.error;
         kp_plan_destroy(&plan);
         return err->status;
     }
-    place_lane_variables(plan, caps);
-    choose_step(plan, caps);
     *out = plan;
     return KCL_OK;
 }

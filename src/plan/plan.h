@@ -39,7 +39,7 @@ typedef struct kp_plan {
     kp_shape shape;
     kcl_dtype dtype;
     unsigned reduced;
-    int lanes;  /* elements of a vector */
+    int lanes;  /* elements of a vector: the device's, fewer where private memory is short */
     int stream; /* streamed elements a step */
     int tile;   /* streamed elements whose sum is kept apart: the blocks of blocked summation; multiple of `stream` */
     unsigned lane_axis, stream_axis; /* KF_AXIS_ bits; stream_axis 0 for KP_MAP */
@@ -67,7 +67,10 @@ kcl_status kp_shape_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dt
                         const char *schedule, kp_shape *shape, kb_error *err);
 const char *kp_shape_name(kp_shape shape);
 
-/* Errors: KCL_ERROR_UNSUPPORTED (double on a device without it, formulas nested too deep), KCL_ERROR_NO_MEMORY. */
+/*
+ * Errors: KCL_ERROR_UNSUPPORTED (double on a device without it, formulas of too many operators, vectors too long for
+ * private memory), KCL_ERROR_NO_MEMORY.
+ */
 kcl_status kp_plan_create(kp_plan **plan, const kp_request *request, kb_error *err);
 void kp_plan_destroy(kp_plan **plan);
 

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dense.h: formulas evaluated by definition, for tests. Every node is an array over all i, j and components, in long
+ * double; a reduction is a loop over its axes. Shares with the library the table of operators and nothing else.
+ */
+#ifndef TEST_DENSE_H
+#define TEST_DENSE_H
+
+#include "interp.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tgmath.h>
+
+enum { DENSE_VARS = 64 };
+
+typedef struct dense {
+    kf_graph *g;
+    int64_t rows, cols; /* numbers of i and j */
+    double *data[DENSE_VARS];
+    int64_t dim[DENSE_VARS];
+    int var_count;
+    uint64_t seed;
+    /* Added to a component of one leaf everywhere, or of one row of a variable whatever its role. */
+    const kf_node *moved_leaf;
+    int64_t moved_index, moved_row, moved_component;
+    long double step;
+} dense;
+
+/* Values by node id, [i][j][component]; NULL where not computed. */
+typedef struct dense_values {
+    long double **of;
+    size_t count;
+} dense_values;
+
+static inline double dense_draw(dense *d, double low, double high)
+{
+    d->seed = kb_hash_combine(d->seed, 1);
+    return low + (high - low) * ((double)(d->seed >> 11) * 0x1p-53);
+}
+
+static inline int dense_below(dense *d, int64_t n)
+{
+    return (int)dense_draw(d, 0, (double)n);
+}
+
+static inline void dense_init(dense *d, kf_graph *g, int64_t rows, int64_t cols, uint64_t seed)
+{
+    *d = (dense){.g = g, .rows = rows, .cols = cols, .seed = seed, .moved_index = -1};
+    kf_graph_init(g, NULL);
+}
+
+static inline void dense_finish(dense *d)
+{
+    for (int k = 0; k < d->var_count; k++)
+        free(d->data[k]);
+    kf_graph_finish(d->g);
+}
+
+/* A new variable with values from low to high. */
+static inline const kf_node *dense_var(dense *d, kf_role role, int64_t dim, double low, double high)
+{
+    int index = d->var_count++;
+    ck_assert_int_lt(index, DENSE_VARS);
+    int64_t count = KB_MAX(d->rows, d->cols) * dim;
+    d->dim[index] = dim;
+    d->data[index] = malloc((size_t)count * sizeof(double));
+    for (int64_t k = 0; k < count; k++)
+        d->data[index][k] = dense_draw(d, low, high);
+    return kf_var(d->g, index, dim, role);
+}
+
+/* The table's expressions, by the type-generic functions. */
+static inline long double dense_map(kf_op op, long double a, long double b, int64_t n)
+{
+    (void)a, (void)b, (void)n;
+    switch (op) {
+#define kf_powi(a, n) pow(a, (long double)(n))
+#define KF_MAP(id, name, arity, parameters, cost, value, ...)                                                          \
+    case KF_##id:                                                                                                      \
+        return value;
+#include "ops.def"
+#undef kf_powi
+    default:
+        ck_abort_msg("%s is not elementwise", kf_info(op)->name);
+    }
+    return 0;
+}
+
+static inline int64_t dense_row(const dense *d, const kf_node *var, int64_t i, int64_t j)
+{
+    (void)d;
+    return var->param[2] == KF_ROLE_I ? i : var->param[2] == KF_ROLE_J ? j : 0;
+}
+
+static inline long double *dense_at(const dense *d, const dense_values *v, const kf_node *f, int64_t i, int64_t j)
+{
+    return v->of[f->id] + (i * d->cols + j) * f->dim;
+}
+
+static inline long double dense_moved(const dense *d, const kf_node *f, int64_t i, int64_t j, int64_t k)
+{
+    bool here = f == d->moved_leaf || (f->op == KF_VAR && f->param[0] == d->moved_index &&
+                                       dense_row(d, f, i, j) == d->moved_row);
+    return here && k == d->moved_component ? d->step : 0;
+}
+
+static inline long double dense_component(const dense *d, const dense_values *v, const kf_node *f, int64_t i,
+                                          int64_t j, int64_t k)
+{
+    const kf_node *a = f->arg[0], *b = f->arg[1];
+    const long double *x = a ? dense_at(d, v, a, i, j) : NULL, *y = b ? dense_at(d, v, b, i, j) : NULL;
+    const int64_t *p = f->param;
+    long double sum = 0;
+    switch ((kf_op)f->op) {
+    case KF_VAR:
+        return d->data[p[0]][dense_row(d, f, i, j) * f->dim + k];
+    case KF_CONST:
+        return f->param[1] ? (long double)f->param[0] / (long double)f->param[1] : f->value;
+    case KF_ZERO:
+        return 0;
+    case KF_SUM:
+        for (int64_t c = 0; c < a->dim; c++)
+            sum += x[c];
+        return sum;
+    case KF_SUMT:
+        return x[0];
+    case KF_ELEM:
+        return x[p[0]];
+    case KF_ELEMT:
+        return k == p[1] ? x[0] : 0;
+    case KF_EXTRACT:
+        return x[p[0] + k];
+    case KF_EXTRACTT:
+        return k >= p[0] && k < p[0] + a->dim ? x[k - p[0]] : 0;
+    case KF_CONCAT:
+        return k < a->dim ? x[k] : y[k - a->dim];
+    case KF_LIKE:
+        return x[k];
+    case KF_REDUCE:
+        ck_assert_int_eq(p[0], KF_REDUCE_SUM);
+        for (int64_t m = 0; m < (p[1] & KF_AXIS_I ? d->rows : 1); m++)
+            for (int64_t n = 0; n < (p[1] & KF_AXIS_J ? d->cols : 1); n++)
+                sum += dense_at(d, v, a, p[1] & KF_AXIS_I ? m : i, p[1] & KF_AXIS_J ? n : j)[k];
+        return sum;
+    default:
+        return dense_map((kf_op)f->op, x[a->dim == 1 ? 0 : k], b ? y[b->dim == 1 ? 0 : k] : 0, p[0]);
+    }
+}
+
+/* Computes f and what it needs, where not there yet. */
+static inline void dense_compute(const dense *d, dense_values *v, const kf_node *f)
+{
+    ck_assert_msg(f != NULL, "%s", d->g->error.text);
+    if (v->count < d->g->count) {
+        v->of = realloc(v->of, d->g->count * sizeof *v->of);
+        memset(v->of + v->count, 0, (d->g->count - v->count) * sizeof *v->of);
+        v->count = d->g->count;
+    }
+    bool *wanted = calloc(f->id + 1, sizeof *wanted);
+    wanted[f->id] = true;
+    for (uint32_t id = f->id + 1; id-- > 0;)
+        for (int c = 0; wanted[id] && !v->of[id] && c < d->g->nodes[id]->arg_count; c++)
+            wanted[d->g->nodes[id]->arg[c]->id] = true;
+    for (uint32_t id = 0; id <= f->id; id++) {
+        const kf_node *n = d->g->nodes[id];
+        if (!wanted[id] || v->of[id])
+            continue;
+        v->of[id] = malloc((size_t)(d->rows * d->cols * n->dim) * sizeof **v->of);
+        for (int64_t i = 0; i < d->rows; i++)
+            for (int64_t j = 0; j < d->cols; j++)
+                for (int64_t k = 0; k < n->dim; k++)
+                    dense_at(d, v, n, i, j)[k] = dense_component(d, v, n, i, j, k) + dense_moved(d, n, i, j, k);
+    }
+    free(wanted);
+}
+
+static inline void dense_values_finish(dense_values *v)
+{
+    for (size_t k = 0; k < v->count; k++)
+        free(v->of[k]);
+    free(v->of);
+    *v = (dense_values){0};
+}
+
+/* The values of one formula, [i][j][component], to be freed. */
+static inline long double *dense_eval(const dense *d, const kf_node *f)
+{
+    dense_values v = {0};
+    dense_compute(d, &v, f);
+    long double *out = v.of[f->id];
+    v.of[f->id] = NULL;
+    dense_values_finish(&v);
+    return out;
+}
+
+/* The same by the interpreter, for formulas without reductions. */
+static inline double *dense_interpret(const dense *d, const kf_node *f)
+{
+    kf_source sources[DENSE_VARS];
+    kb_error err = {0};
+    kf_interp *interp = NULL;
+    kf_frame *frame = NULL;
+    ck_assert_msg(f != NULL, "%s", d->g->error.text);
+    ck_assert_msg(kf_interp_create(&interp, d->g, 1, &f, &err) == KCL_OK, "%s", err.text);
+    ck_assert_msg(kf_frame_create(&frame, interp, &err) == KCL_OK, "%s", err.text);
+    for (int k = 0; k < d->var_count; k++)
+        sources[k] = (kf_source){d->data[k], KCL_F64, d->dim[k] * (int64_t)sizeof(double), sizeof(double)};
+    double *out = malloc((size_t)(d->rows * d->cols * f->dim) * sizeof *out);
+    ck_assert_int_le(d->cols, kf_frame_columns(frame));
+    kf_frame_launch(frame, sources);
+    for (int64_t i = 0; i < d->rows; i++) {
+        kf_frame_row(frame, i, NULL);
+        kf_frame_block(frame, 0, (int)d->cols);
+        for (int64_t j = 0; j < d->cols; j++)
+            for (int64_t k = 0; k < f->dim; k++) {
+                int stride;
+                const double *value = kf_frame_value(frame, 0, k, &stride);
+                out[(i * d->cols + j) * f->dim + k] = value[j * stride];
+            }
+    }
+    kf_frame_destroy(&frame);
+    kf_interp_destroy(&interp);
+    return out;
+}
+
+/* ---- Random formulas --------------------------------------------------------------------------------------------- */
+
+typedef struct garden {
+    dense *d;
+    dense_values values;
+    const kf_node **pool;
+    int count;
+    int most_dim;
+    bool reductions;
+} garden;
+
+static inline void garden_init(garden *w, dense *d, int capacity, bool reductions)
+{
+    *w = (garden){.d = d, .pool = malloc((size_t)capacity * sizeof(kf_node *)), .most_dim = 6,
+                  .reductions = reductions};
+}
+
+static inline void garden_finish(garden *w)
+{
+    dense_values_finish(&w->values);
+    free(w->pool);
+}
+
+/* The largest value, negated for the smallest; NaN where one is. */
+static inline long double garden_extreme(garden *w, const kf_node *f, long double sign)
+{
+    dense_compute(w->d, &w->values, f);
+    long double most = -INFINITY;
+    for (int64_t k = 0; k < w->d->rows * w->d->cols * f->dim; k++) {
+        long double x = sign * w->values.of[f->id][k];
+        if (x != x)
+            return x;
+        most = KB_MAX(most, x);
+    }
+    return most;
+}
+
+/* A formula of the pool, rather a late one, with values from low to high: itself, or something made from it. */
+static inline const kf_node *garden_operand(garden *w, double low, double high)
+{
+    kf_graph *g = w->d->g;
+    int back = dense_below(w->d, 10) < 6 ? KB_MIN(w->count, 3) : w->count;
+    const kf_node *f = w->pool[w->count - 1 - dense_below(w->d, back)];
+    if (-garden_extreme(w, f, -1) >= low && garden_extreme(w, f, 1) <= high)
+        return f;
+    f = kf_unary(g, KF_SIN, f);
+    return low <= -1 ? f : kf_binary(g, KF_ADD, kf_rat(g, 1, 1), kf_binary(g, KF_MULT, kf_rat(g, 1, 2), f));
+}
+
+static inline const kf_node *garden_number(garden *w, double low, double high)
+{
+    const kf_node *f = garden_operand(w, low, high);
+    return f->dim == 1 ? f : kf_make(w->d->g, KF_ELEM, &f, &(int64_t){dense_below(w->d, f->dim)});
+}
+
+/* A new node of a random operator of the whole table; NULL where nothing sensible came out. */
+static inline const kf_node *garden_node(garden *w)
+{
+    dense *d = w->d;
+    kf_graph *g = d->g;
+    kf_op op = (kf_op)dense_below(d, KF_OP_COUNT);
+    const kf_op_info *info = kf_info(op);
+    bool map = info->op_class == KF_CLASS_MAP;
+    double low = map ? info->low : -1e3, high = map ? info->high : 1e3;
+    const kf_node *a = NULL, *b = NULL;
+    int64_t p[KF_MAX_PARAMS] = {dense_below(d, 8) - 2, 0, 0};
+    if (info->arity > 0)
+        a = op == KF_SUMT || op == KF_ELEMT ? garden_number(w, low, high) : garden_operand(w, low, high);
+    if (info->arity > 1)
+        b = garden_operand(w, low, high);
+    switch (op) {
+    case KF_VAR:
+        return w->pool[dense_below(d, d->var_count)]; /* variables were planted first */
+    case KF_CONST:
+        p[0] = dense_below(d, 12);
+        return p[0] < 3   ? kf_rat(g, p[0] - 1, 1)
+               : p[0] < 8 ? kf_rat(g, dense_below(d, 9) - 4, 1 + dense_below(d, 4))
+                          : kf_num(g, dense_draw(d, -2, 2));
+    case KF_ZERO:
+        return kf_zero(g, 1 + dense_below(d, 3));
+    case KF_REDUCE:
+        return w->reductions ? kf_reduce(g, KF_REDUCE_SUM, 1u + (unsigned)dense_below(d, 3), 0, a) : NULL;
+    case KF_SUMT:
+        p[0] = 1 + dense_below(d, 4);
+        break;
+    case KF_ELEM:
+        p[0] = dense_below(d, a->dim);
+        break;
+    case KF_ELEMT:
+        p[0] = 1 + dense_below(d, 4);
+        p[1] = dense_below(d, p[0]);
+        break;
+    case KF_EXTRACT:
+        p[0] = dense_below(d, a->dim);
+        p[1] = 1 + dense_below(d, a->dim - p[0]);
+        break;
+    case KF_EXTRACTT:
+        p[0] = dense_below(d, 3);
+        p[1] = p[0] + a->dim + dense_below(d, 2);
+        break;
+    case KF_LIKE:
+        return kf_like(g, a, b);
+    default:
+        if (map && b && a->dim != b->dim && a->dim != 1 && b->dim != 1)
+            b = kf_make(g, KF_ELEM, &b, &(int64_t){dense_below(d, b->dim)});
+    }
+    return kf_make(g, op, (const kf_node *[]){a, b}, p);
+}
+
+/* Adds `steps` nodes to the pool; returns the last one, which most others went into. */
+static inline const kf_node *garden_grow(garden *w, int steps)
+{
+    for (int k = 0; k < steps; k++) {
+        const kf_node *f = garden_node(w);
+        ck_assert_msg(w->d->g->error.status == KCL_OK, "%s", w->d->g->error.text);
+        if (f && f->dim <= w->most_dim && garden_extreme(w, f, 1) < 1e3 && garden_extreme(w, f, -1) < 1e3)
+            w->pool[w->count++] = f;
+    }
+    return w->pool[w->count - 1];
+}
+
+/* Nodes reachable from f. */
+static inline size_t node_count(const kf_graph *g, const kf_node *f)
+{
+    kf_order order;
+    kb_error err = {0};
+    ck_assert_int_eq(kf_order_init(&order, g, 1, &f, false, &err), KCL_OK);
+    size_t count = order.count;
+    kf_order_finish(&order);
+    return count;
+}
+
+/* KEOPSCL_TEST_SEED repeats one case of a random test. */
+static inline uint64_t test_seed(uint64_t given)
+{
+    const char *text = getenv("KEOPSCL_TEST_SEED");
+    return text && *text ? strtoull(text, NULL, 0) : given;
+}
+
+#endif
