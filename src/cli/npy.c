@@ -276,7 +276,7 @@ static double element(const npy_header *h, const unsigned char *bytes)
 
 int npy_read(table *t, FILE *file, const char *label, fault *f)
 {
-    npy_header h;
+    npy_header h = {0};
     int code = read_header(&h, file, label, f);
     if (code)
         return code;

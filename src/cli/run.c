@@ -129,7 +129,7 @@ static int run(const options *o, fault *f)
     kcl_operator *op = NULL;
     kcl_context *context = NULL;
     kcl_device_info device;
-    kcl_dtype dtype;
+    kcl_dtype dtype = KCL_DTYPE_NONE;
     for (int k = 0; k < o->out_count; k++)
         if (o->json && strcmp(o->outs[k], "-") == 0)
             return fail(f, EXIT_USAGE, "--json and --out - would both write to standard output");

@@ -72,8 +72,8 @@ static void print_devices_json(const kcl_device_info *infos, int count, int best
 
 static int devices(const options *o, fault *f)
 {
-    kcl_device_info *infos;
-    int count, best = 0, code = read_devices(&infos, &count, f);
+    kcl_device_info *infos = NULL;
+    int count = 0, best = 0, code = read_devices(&infos, &count, f);
     for (int k = 1; !code && k < count; k++)
         if (infos[k].score > infos[best].score)
             best = k;

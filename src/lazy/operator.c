@@ -101,7 +101,7 @@ static kcl_status declare_used(kcl_operator *op, size_t count, const kf_node *co
 static void describe_input(const kcl_operator *op, size_t index, char *text, size_t size)
 {
     if (*op->inputs[index].name)
-        snprintf(text, size, "argument \"%s\"", op->inputs[index].name);
+        snprintf(text, size, "argument \"%.48s\"", op->inputs[index].name);
     else
         snprintf(text, size, "argument %zu", index);
 }
@@ -505,7 +505,7 @@ kcl_status kcl_operator_apply(const kcl_operator *op, kcl_context *context, cons
         if (!views)
             return kb_no_memory(err);
     }
-    kcl_dtype dtype;
+    kcl_dtype dtype = KCL_DTYPE_NONE;
     status = see_arrays(op, err, outs, out_count, args, arg_count, views, views + op->input_count, &dtype);
     if (status == KCL_OK)
         status = kl_exec_run(op->exec, context, dtype, views, views + op->input_count);

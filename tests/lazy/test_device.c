@@ -272,45 +272,388 @@ static void put_operator(char *text, size_t size, int op)
                  info->params ? ",3" : "", info->name, info->params ? ",-2" : "");
 }
 
-static void check_operators(int first, int last, const char *derive)
+/* Operators whose operands may be negative, those whose may not, and those that are not elementwise. */
+static int group_of(const kf_op_info *info)
+{
+    return info->op_class != KF_CLASS_MAP ? 2 : info->low >= 0;
+}
+
+static void check_operators(int group, const char *derive)
 {
     char text[8192] = "", one[160];
     const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)"};
-    subject s = {.scaled_by_rows = true};
-    bool positive = true;
-    for (int op = first; op < last; op++) {
-        put_operator(one, sizeof one, op);
-        snprintf(text + strlen(text), sizeof text - strlen(text), "%sSum_Reduction(%s,0)", op > first ? ";" : "", one);
+    subject s = {.scaled_by_rows = true, .low = group ? 0.3 : -2, .high = 2};
+    int count = 0;
+    for (int op = 0; op < KF_OP_COUNT; op++) {
         const kf_op_info *info = kf_info((kf_op)op);
-        positive = positive && !(info->op_class == KF_CLASS_MAP && info->low < 0);
+        if (group_of(info) != group)
+            continue;
+        ck_assert_msg(group < 2 || node_formula[op], "operator %s has no formula here", info->name);
+        put_operator(one, sizeof one, op);
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%sSum_Reduction(%s,0)", count++ ? ";" : "", one);
     }
-    s.low = positive ? 0.3 : -2;
-    s.high = 2;
+    ck_assert_int_gt(count, 5);
     subject_make(&s, text, 2, aliases, derive, "");
     for (int t = 0; t < 2; t++) {
         subject_check(&s, device, host, dtypes[t], 33, 257);
-        subject_check(&s, device, host, dtypes[t], 5, 1000);
+        if (long_tests())
+            subject_check(&s, device, host, dtypes[t], 5, 1000);
     }
     subject_free(&s);
 }
 
 START_TEST(test_every_operator)
 {
-    /* Elementwise operators of like domains follow each other in the table; each run of them is one sweep. */
-    for (int op = 0; op < KF_OP_COUNT;) {
-        const kf_op_info *info = kf_info((kf_op)op);
-        int last = op + 1;
-        while (last < KF_OP_COUNT && kf_info((kf_op)last)->op_class != KF_CLASS_REDUCE &&
-               (kf_info((kf_op)last)->op_class == KF_CLASS_MAP) == (info->op_class == KF_CLASS_MAP) &&
-               (kf_info((kf_op)last)->low < 0) == (info->low < 0))
-            last++;
-        if (info->op_class != KF_CLASS_MAP)
-            ck_assert_msg(node_formula[op], "operator %s has no formula here", info->name);
-        check_operators(op, last, "");
+    for (int group = 0; group < 3; group++) {
+        check_operators(group, "");
+        check_operators(group, "x");
         if (long_tests())
-            check_operators(op, last, "x");
-        op = last;
+            check_operators(group, "y");
     }
-    check_operators(KF_ADD, KF_ADD + 19, long_tests() ? "y" : "");
 }
 END_TEST
+
+/* ---- Derivatives ------------------------------------------------------------------------------------------------- */
+
+START_TEST(test_gradients_and_second_derivatives)
+{
+    /* g has one more cotangent name, "e", after the first derivative. */
+    static const char *const derive[] = {"x", "y", "b", "g", "xx", "xy", "xg", "ye"};
+    for (size_t k = 0; k < KB_COUNT(derive); k++) {
+        subject s = {.scaled_by_rows = strlen(derive[k]) > 1};
+        make_family(&s, &families[0], 3, (int)k % 3, derive[k], "");
+        for (int t = 0; t < 1 + (k % 3 == 0 || long_tests()); t++) {
+            subject_check(&s, device, host, dtypes[t], 129, 257);
+            subject_check(&s, device, host, dtypes[t], 211, 33);
+            subject_check(&s, device, host, dtypes[t], 1, 1);
+            subject_check(&s, device, host, dtypes[t], 0, 31);
+            subject_check(&s, device, host, dtypes[t], 31, 0);
+        }
+        subject_free(&s);
+    }
+}
+END_TEST
+
+START_TEST(test_several_sums_in_one_sweep)
+{
+    const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "b=Vj(2)", "g=Pm(1)"};
+    subject s = {0};
+    subject_make(&s, "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0);Sum_Reduction(Exp(-g*SqDist(x,y)),0);"
+                     "Sum_Reduction(Exp(-g*SqDist(x,y))*(x-y),0);Sum_Reduction(Exp(-g*SqDist(x,y))*b,1);"
+                     "Sum_Reduction(SqDist(x,y),2)", 4, aliases, "", "");
+    for (int a = 0; a < SIZES; a++)
+        subject_check(&s, device, host, KCL_F32, sizes[a], sizes[pick(SIZES)]);
+    subject_check(&s, device, host, KCL_F64, 257, 127);
+    subject_check(&s, device, host, KCL_F32, 40, 6000);
+    subject_free(&s);
+}
+END_TEST
+
+/* ---- The product of families, dimensions, axes, types and schedules ---------------------------------------------- */
+
+static void check_member(int family, int dim, int tag, int t, int schedule)
+{
+    static const char *const schedules[] = {"", "rows", "columns"};
+    static const int pairs[][2] = {{1, 1}, {2, 3}, {17, 129}, {33, 31}, {16, 5003}, {70, 6001}, {257, 16}, {0, 2}, {3, 0}};
+    if (tag == 2 && schedule == 2)
+        return;
+    subject s = {.scaled_by_rows = family == 9};
+    make_family(&s, &families[family], dim, tag, "", schedules[schedule]);
+    for (size_t k = 0; k < KB_COUNT(pairs); k++) {
+        int m = pairs[k][tag == 1], n = pairs[k][tag != 1];
+        /* Each schedule is another kernel: one that few rows ask for, and one that they do not. */
+        if ((long_tests() || k != (size_t)(4 + family % 2)) && (double)m * n * dim <= (long_tests() ? 2e7 : 4e6))
+            subject_check(&s, device, host, dtypes[t], m, n);
+    }
+    subject_free(&s);
+}
+
+static const int dims[] = {1, 2, 3, 16, 17, 100, 1000};
+
+START_TEST(test_sample_of_the_product)
+{
+    /* Every family and every dimension at least once. */
+    for (size_t k = 0; !long_tests() && k < KB_COUNT(families); k++)
+        check_member((int)k, dims[(k + test_seed()) % KB_COUNT(dims)], pick(3), pick(4) == 0, pick(3));
+    for (size_t f = 0; long_tests() && f < KB_COUNT(families); f++)
+        for (size_t d = 0; d < KB_COUNT(dims); d++)
+            for (int tag = 0; tag < 3; tag++)
+                for (int t = 0; t < 2; t++)
+                    for (int schedule = 0; schedule < 3; schedule++)
+                        check_member((int)f, dims[d], tag, t, schedule);
+}
+END_TEST
+
+/* ---- Layouts ----------------------------------------------------------------------------------------------------- */
+
+START_TEST(test_layouts_of_arrays)
+{
+    for (int in = 0; in < LAYOUT_COUNT; in++) {
+        int out = (in + pick(LAYOUT_COUNT)) % LAYOUT_COUNT;
+        subject s = {.in = (layout)in, .out = (layout)out};
+        make_family(&s, &families[2], 3, in % 2, "", "");
+        subject_check(&s, device, host, dtypes[in == 1], 37, 130);
+        subject_check(&s, device, host, dtypes[in == 1], 1, 29);
+        subject_check(&s, device, host, dtypes[in == 1], 0, 29);
+        for (int other = 0; other < LAYOUT_COUNT; other++) {
+            s.out = (layout)other;
+            subject_check(&s, device, host, dtypes[in == 1], 37, 130);
+        }
+        subject_free(&s);
+    }
+}
+END_TEST
+
+START_TEST(test_broadcast_axis_of_stride_zero)
+{
+    float one[3] = {0.5f, -1, 2}, y[20][3], out[6][2];
+    const kcl_array x = {one, KCL_F32, 2, {6, 3}, {0, sizeof(float)}};
+    for (int j = 0; j < 20; j++)
+        for (int k = 0; k < 3; k++)
+            y[j][k] = (float)uniform(-1, 1);
+    const kcl_array column = {out, KCL_F32, 1, {6}, {2 * sizeof(float)}};
+    kcl_scope *s = kcl_scope_create(device);
+    kcl_expr *f = kcl_sqdist(kcl_vi(s, &x), kcl_vj(s, kcl_f32(&y[0][0], 20, 3)));
+    ck_assert_msg(kcl_sum(f, KCL_OVER_J, &column) == KCL_OK, "%s", kcl_context_error(device));
+    double want = 0;
+    for (int j = 0; j < 20; j++)
+        for (int k = 0; k < 3; k++)
+            want += pow((double)one[k] - (double)y[j][k], 2);
+    for (int i = 0; i < 6; i++)
+        close_to((double)out[i][0], want, want, KCL_F32, "rows that are all the same");
+    kcl_scope_destroy(&s);
+}
+END_TEST
+
+/* ---- Accuracy and order ------------------------------------------------------------------------------------------ */
+
+START_TEST(test_coordinates_with_a_large_offset)
+{
+    for (int k = 0; k < 2; k++) {
+        subject s = {.offset = 1e6, .tolerance = 1e-6, .low = -1, .high = 1, .scaled_by_rows = k == 1};
+        const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "b=Vj(1)", "g=Pm(1)"};
+        subject_make(&s, "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)", 4, aliases, k ? "x" : "", "");
+        subject_check(&s, device, host, KCL_F32, 129, 1001);
+        subject_check(&s, device, host, KCL_F32, 5, 5003);
+        subject_free(&s);
+    }
+}
+END_TEST
+
+/* The bytes of an output, also where it has rows that are not numbers. */
+static bool same_bytes(const numbers *a, const numbers *b)
+{
+    return a->bytes == b->bytes && memcmp(a->memory, b->memory, a->bytes) == 0;
+}
+
+START_TEST(test_repeats_and_thread_counts_give_the_same_bits)
+{
+    static const int pairs[][2] = {{1000, 3001}, {9, 20001}, {120, 9001}};
+    const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "b=Vj(1)", "g=Pm(1)"};
+    setenv("KEOPSCL_THREADS", "1", 1);
+    kcl_context *single = open_cpu_or_skip();
+    unsetenv("KEOPSCL_THREADS");
+    ck_assert_ptr_nonnull(single);
+    for (int tag = 0; tag < 3; tag += 2) {
+        subject s = {0};
+        char text[80];
+        snprintf(text, sizeof text, "Sum_Reduction(Exp(-g*SqDist(x,y))*b,%d)", tag);
+        subject_make(&s, text, 4, aliases, "", "");
+        for (size_t k = 0; k < KB_COUNT(pairs); k++) {
+            numbers ins[MAX_INPUTS], first, again;
+            arguments_make(&s, KCL_F32, pairs[k][0], pairs[k][1], ins);
+            outputs_make(s.op, KCL_F32, pairs[k][0], pairs[k][1], DENSE, &first);
+            outputs_make(s.op, KCL_F32, pairs[k][0], pairs[k][1], DENSE, &again);
+            ck_assert_int_eq(apply(s.op, device, &first, ins, false), KCL_OK);
+            for (int round = 0; round < 5; round++) {
+                ck_assert_int_eq(apply(s.op, device, &again, ins, false), KCL_OK);
+                ck_assert_msg(same_bytes(&first, &again), "%s, M=%d, N=%d: run %d differs", text, pairs[k][0],
+                              pairs[k][1], round);
+            }
+            ck_assert_msg(apply(s.op, single, &again, ins, false) == KCL_OK, "%s", kcl_context_error(single));
+            ck_assert_msg(same_bytes(&first, &again), "%s, M=%d, N=%d: one thread gives other bits", text, pairs[k][0],
+                          pairs[k][1]);
+            outputs_free(s.op, &first);
+            outputs_free(s.op, &again);
+            arguments_free(&s, ins);
+        }
+        subject_free(&s);
+    }
+    kcl_context_destroy(&single);
+}
+END_TEST
+
+/* One special number in one place, and what comes out wherever it goes. */
+START_TEST(test_infinities_and_nan_propagate)
+{
+    static const double special[] = {NAN, INFINITY, -INFINITY, 0};
+    const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "b=Vj(1)", "g=Pm(1)"};
+    subject s = {0};
+    subject_make(&s, "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0);Sum_Reduction((x|y)*b,0);"
+                     "Sum_Reduction(Sqrt(Abs(x))+Log(Abs(y)),0);Sum_Reduction(b/(1+SqDist(x,y)),0);"
+                     "Sum_Reduction(Exp(x)*b,0);Sum_Reduction(Rsqrt(y)+Sign(x)+x**3+Inv(y),0)", 4, aliases, "", "");
+    for (size_t k = 0; k < KB_COUNT(special); k++) {
+        for (int where = 0; where < 4; where++) {
+            numbers ins[MAX_INPUTS], got[64], want[64];
+            arguments_make(&s, KCL_F32, 35, 140, ins);
+            outputs_make(s.op, KCL_F32, 35, 140, DENSE, got);
+            outputs_make(s.op, KCL_F64, 35, 140, DENSE, want);
+            numbers_set(&ins[where], where == 3 ? 0 : 17, where < 2 ? 1 : 0, special[k]);
+            ck_assert_msg(apply(s.op, device, got, ins, false) == KCL_OK, "%s", kcl_context_error(device));
+            ck_assert_msg(apply(s.op, host, want, ins, true) == KCL_OK, "%s", kcl_context_error(host));
+            for (int o = 0; o < kcl_operator_output_count(s.op); o++) {
+                for (int64_t i = 0; i < got[o].rows; i++) {
+                    for (int c = 0; c < got[o].dim; c++) {
+                        double a = numbers_get(&got[o], i, c), b = numbers_get(&want[o], i, c);
+                        bool same = isnan(b) ? isnan(a) : isinf(b) ? a == b : fabs(a - b) <= 1e-3 * (1 + fabs(b));
+                        ck_assert_msg(same, "%g in argument %d: output %d at (%lld, %d) is %g, by the interpreter %g",
+                                      special[k], where, o, (long long)i, c, a, b);
+                    }
+                }
+            }
+            outputs_free(s.op, got);
+            outputs_free(s.op, want);
+            arguments_free(&s, ins);
+        }
+    }
+    subject_free(&s);
+}
+END_TEST
+
+/* ---- Formulas of results ----------------------------------------------------------------------------------------- */
+
+enum { M = 131, N = 157, RESULTS = 8 };
+
+typedef struct chain {
+    numbers x, y, b, t, sigma;
+} chain;
+
+/* Sums, formulas of sums in both roles, sums of those, a number, and its gradients. */
+static void run_chain(kcl_context *c, chain *in, numbers *outs, bool exact)
+{
+    kcl_scope *s = kcl_scope_create(c);
+#define ARRAY(name) (exact ? &in->name.exact : &in->name.array)
+    kcl_data *points = kcl_data_create(s, ARRAY(x));
+    kcl_expr *x_i = kcl_vi_data(s, points), *x_j = kcl_vj_data(s, points);
+    kcl_expr *y_j = kcl_vj(s, ARRAY(y)), *b_j = kcl_vj(s, ARRAY(b)), *t_i = kcl_vi(s, ARRAY(t));
+    kcl_expr *sigma = kcl_pm(s, ARRAY(sigma));
+    kcl_expr *K = kcl_exp(kcl_neg(kcl_mul(sigma, kcl_sqdist(x_i, y_j))));
+    kcl_expr *mass = kcl_reduce_sum(K, KCL_OVER_J);
+    kcl_expr *mean = kcl_div(kcl_reduce_sum(kcl_mul(K, b_j), KCL_OVER_J), mass);
+    kcl_expr *u = kcl_add(x_i, mean);                            /* i-expression of a result */
+    kcl_expr *self = kcl_reduce_sum(kcl_mul(kcl_exp(kcl_neg(kcl_sqdist(u, x_j))), kcl_transpose(u)), KCL_OVER_J);
+    kcl_expr *column = kcl_reduce_sum(kcl_mul(K, u), KCL_OVER_I); /* one row per y_j */
+    kcl_expr *loss = kcl_reduce_sum(kcl_sqnorm2(kcl_sub(self, t_i)), KCL_OVER_I);
+    kcl_expr *exprs[RESULTS] = {u, self, column, loss, kcl_grad(loss, x_i), kcl_grad(loss, y_j), kcl_grad(loss, b_j),
+                                kcl_grad(loss, sigma)};
+    const int64_t rows[RESULTS] = {M, M, N, 1, M, N, N, 1};
+    const kcl_array *arrays[RESULTS];
+    for (int k = 0; k < RESULTS; k++) {
+        ck_assert_msg(kcl_expr_status(exprs[k]) == KCL_OK, "%s", kcl_expr_error(exprs[k]));
+        numbers_make(&outs[k], exact ? KCL_F64 : in->x.array.dtype, rows[k], kcl_expr_dim(exprs[k]), DENSE);
+        arrays[k] = &outs[k].array;
+    }
+    ck_assert_msg(kcl_eval(RESULTS, exprs, arrays) == KCL_OK, "%s", kcl_context_error(c));
+    kcl_scope_destroy(&s);
+#undef ARRAY
+}
+
+START_TEST(test_formulas_of_results)
+{
+    for (int t = 0; t < 2; t++) {
+        chain in;
+        numbers got[RESULTS], want[RESULTS];
+        numbers *const all[] = {&in.x, &in.y, &in.b, &in.t, &in.sigma};
+        const int64_t rows[] = {M, N, N, M, 1};
+        const int width[] = {3, 3, 3, 3, 1};
+        for (int k = 0; k < 5; k++) {
+            numbers_make(all[k], dtypes[t], rows[k], width[k], k == 1 ? ROWS_APART : DENSE);
+            numbers_fill(all[k], k == 4 ? 0.3 : -1, 1);
+        }
+        run_chain(device, &in, got, false);
+        run_chain(host, &in, want, true);
+        for (int k = 0; k < RESULTS; k++) {
+            double scale = 0;
+            for (int64_t i = 0; i < want[k].rows; i++)
+                for (int c = 0; c < want[k].dim; c++)
+                    scale = fmax(scale, fabs(numbers_get(&want[k], i, c)));
+            for (int64_t i = 0; i < want[k].rows; i++) {
+                for (int c = 0; c < want[k].dim; c++) {
+                    double a = numbers_get(&got[k], i, c), b = numbers_get(&want[k], i, c);
+                    ck_assert_msg(fabs(a - b) <= (t ? 1e-11 : 1e-5) * scale, "%s, result %d at (%lld, %d): %.9g, by the "
+                                  "interpreter %.9g", kb_dtype_name(dtypes[t]), k, (long long)i, c, a, b);
+                }
+            }
+            numbers_free(&got[k]);
+            numbers_free(&want[k]);
+        }
+        for (int k = 0; k < 5; k++)
+            numbers_free(all[k]);
+    }
+}
+END_TEST
+
+/* The same structure built again, with other numbers and sizes, compiles nothing. */
+START_TEST(test_same_structure_builds_nothing)
+{
+    kcl_context_stats first, last;
+    kcl_scope *s = kcl_scope_create(device);
+    float x[300], out[100];
+    for (int k = 0; k < 300; k++)
+        x[k] = (float)uniform(-1, 1);
+    for (int round = 0; round < 20; round++) {
+        int m = 40 + round;
+        kcl_expr *f = kcl_exp(kcl_mul(kcl_scalar(s, -0.1 * round), kcl_sqdist(kcl_vi(s, kcl_f32(x, m, 3)),
+                                                                              kcl_vj(s, kcl_f32(x, 100 - round, 3)))));
+        ck_assert_msg(kcl_sum(f, KCL_OVER_J, kcl_f32(out, m)) == KCL_OK, "%s", kcl_context_error(device));
+        if (round == 0) {
+            ck_assert_float_eq(out[3], 100.0f);
+            kcl_context_get_stats(device, &first);
+        }
+        kcl_scope_reset(s);
+    }
+    kcl_context_get_stats(device, &last);
+    ck_assert_uint_eq(first.programs_built + first.programs_loaded, last.programs_built + last.programs_loaded);
+    ck_assert_uint_eq(last.evaluations - first.evaluations, 19);
+    kcl_scope_destroy(&s);
+}
+END_TEST
+
+START_TEST(test_describe_and_emit_for_the_device)
+{
+    static collected text;
+    const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)"};
+    kcl_operator *op;
+    ck_assert_int_eq(kcl_operator_create(&op, "Sum_Reduction(Exp(-SqDist(x,y)),0)", 2, aliases, NULL), KCL_OK);
+    text.length = 0;
+    ck_assert_int_eq(kcl_operator_emit(op, device, NULL, KCL_F32, 1000, 1000, collect, &text), KCL_OK);
+    CONTAINS(text.text, "__kernel", "sweep");
+    text.length = 0;
+    ck_assert_int_eq(kcl_operator_describe(op, device, KCL_F64, 1000, 1000, collect, &text), KCL_OK);
+    CONTAINS(text.text, ": ", "\n", "parts: 1\n");
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    program = argv[0];
+    if (!getenv("KEOPSCL_CACHE_DIR"))
+        setenv("KEOPSCL_CACHE", "off", 1);
+    kcl_context *c = open_cpu_or_skip();
+    if (!c)
+        return 77;
+    kcl_context_destroy(&c);
+    const test_entry tests[] = {
+        {test_gaussian_sums_by_plain_loops, 0},    {test_every_size, 0},
+        {test_split_thresholds, 0},                {test_forced_schedules, 0},
+        {test_every_operator, 0},                  {test_gradients_and_second_derivatives, 0},
+        {test_several_sums_in_one_sweep, 0},       {test_sample_of_the_product, 0},
+        {test_layouts_of_arrays, 0},               {test_broadcast_axis_of_stride_zero, 0},
+        {test_coordinates_with_a_large_offset, 0}, {test_repeats_and_thread_counts_give_the_same_bits, 0},
+        {test_infinities_and_nan_propagate, 0},    {test_formulas_of_results, 0},
+        {test_same_structure_builds_nothing, 0},   {test_describe_and_emit_for_the_device, 0},
+    };
+    return run_entries("lazy tensors on a device", tests, KB_COUNT(tests), setup, teardown);
+}
