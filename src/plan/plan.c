@@ -10,6 +10,9 @@ enum {
     FEW_BLOCKS = 4,      /* row blocks a compute unit, below which columns are divided too */
     PART_COLUMNS = 2048, /* columns of a part, at least: a part costs a state in memory */
     MAX_PARTS = 1024,
+    CACHED_BYTES = 1 << 18,  /* of streamed variables that stay in a core's cache while all rows pass */
+    STATE_NUMBERS = 1 << 22, /* numbers in the memory of states, where fewer parts can keep it so small */
+    STEP_WORK = 2048,        /* additions that the unrolled text of a step may cost: compilers are slow */
     MAX_NODES = 100000 /* operators of a kernel: compilers do not take formulas of any size */
 };
 
@@ -49,13 +52,34 @@ static int64_t blocks_of(int64_t count, int64_t size)
     return count / size + (count % size != 0);
 }
 
+/* Bytes of the column variables of one column. */
+static int64_t column_bytes(size_t count, const kr_var *vars, kcl_dtype dtype)
+{
+    int64_t dim = 0;
+    for (size_t k = 0; k < count; k++)
+        dim += vars[k].role == KF_ROLE_J ? vars[k].dim : 0;
+    return dim * (int64_t)kb_dtype_size(dtype);
+}
+
+/*
+ * Parts of columns short enough to be read from a core's own cache again and again; 1 where all columns are, or where
+ * a column is so small that computing with it takes longer than fetching it. With D = 100 a sixth is gained.
+ */
+static int64_t cached_parts(int64_t bytes, int64_t cols)
+{
+    return bytes < 64 || cols < 4 * CACHED_BYTES / bytes ? 1 : blocks_of(cols, CACHED_BYTES / bytes + 1);
+}
+
 kcl_status kp_shape_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, int64_t rows, int64_t cols,
                         const char *schedule, kp_shape *shape, kb_error *err)
 {
     bool any = !schedule || !*schedule, columns = !any && strcmp(schedule, "columns") == 0;
     if (!any && !columns && strcmp(schedule, "rows") != 0)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "schedule \"%s\" is not known: write \"rows\" or \"columns\"", schedule);
-    int64_t lanes = lanes_of(caps, dtype), enough = (int64_t)FEW_BLOCKS * caps->compute_units;
+    int64_t lanes = lanes_of(caps, dtype), enough = (int64_t)FEW_BLOCKS * caps->compute_units, state = 0;
+    int64_t parts = cached_parts(column_bytes(sweep->var_count, sweep->vars, dtype), cols);
+    for (size_t k = 0; k < sweep->term_count; k++)
+        state += kp_state_dim(&sweep->terms[k]);
     if (!sweep->reduced) {
         *shape = KP_MAP;
         return KCL_OK;
@@ -71,6 +95,8 @@ kcl_status kp_shape_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dt
     if (columns || (any && rows <= lanes && cols >= 4 * lanes))
         *shape = KP_COLUMNS;
     else if (blocks_of(rows, lanes) < enough && cols >= 2 * PART_COLUMNS)
+        *shape = KP_ROWS_SPLIT;
+    else if (parts > 1 && parts <= MAX_PARTS && state <= STATE_NUMBERS / (parts * KB_MAX(1, rows)))
         *shape = KP_ROWS_SPLIT;
     else
         *shape = KP_ROWS;
@@ -398,17 +424,24 @@ static void place_lane_variables(kp_plan *plan, int64_t room)
 
 /*
  * Streamed elements a step: as many as registers hold partial results for. Every sum over components keeps a vector an
- * element; more would spill.
+ * element; more would spill. Fewer for long formulas, whose text is repeated for every element.
  */
 static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps *caps)
 {
-    int64_t sums = 0;
-    for (size_t k = 0; k < order->count; k++)
-        sums += order->nodes[k]->op == KF_SUM && kp_class(plan, order->nodes[k]) == (KP_LANE | KP_STREAM);
+    int64_t sums = 0, work = 0;
+    for (size_t k = 0; k < order->count; k++) {
+        if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
+            continue;
+        sums += order->nodes[k]->op == KF_SUM;
+        work += kf_info((kf_op)order->nodes[k]->op)->cost;
+    }
     int64_t step = 16;
     while (step > 1 && step * KB_MAX(sums, 1) + 6 > caps->vector_registers)
         step /= 2;
-    return (int)KB_MAX(step, sums > 4 ? 1 : 2);
+    step = KB_MAX(step, sums > 4 ? 1 : 2);
+    while (step > 1 && step * work > STEP_WORK)
+        step /= 2;
+    return (int)step;
 }
 
 /* Vectors that one class of values computes for another: arrays, unless they are variables. */
@@ -579,6 +612,13 @@ void kp_plan_destroy(kp_plan **plan)
     *plan = NULL;
 }
 
+/* a * b, at least 0 and at most INT64_MAX. */
+static int64_t product(int64_t a, int64_t b)
+{
+    int64_t result;
+    return kb_mul_overflows(a, b, &result) ? INT64_MAX : result;
+}
+
 static size_t capped(int64_t blocks, const kp_caps *caps)
 {
     return (size_t)KB_MAX(1, KB_MIN(blocks, caps->max_groups));
@@ -592,10 +632,15 @@ void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64
     for (size_t k = plan->var_count - plan->prepared_count; k < plan->var_count; k++)
         prepared += plan->vars[k].dim;
     int64_t streamed = plan->stream_axis == KF_AXIS_J ? cols : rows;
-    *launch = (kp_launch){.parts = 1, .part_length = cols, .prepared_elements = prepared * streamed};
+    *launch = (kp_launch){.parts = 1, .part_length = cols, .prepared_elements = product(prepared, streamed)};
     if (plan->prepared_count)
         launch->prepare_items = capped(blocks_of(streamed, plan->lanes), caps);
-    int64_t wanted = KB_MIN(MAX_PARTS, KB_MAX(1, blocks_of(cols, PART_COLUMNS)));
+    int64_t states = product(plan->shape == KP_ROWS_BOTH ? 1 : rows, state);
+    int64_t most = KB_MIN(MAX_PARTS, KB_MAX(1, STATE_NUMBERS / KB_MAX(1, states)));
+    int64_t wanted = blocks_of(cols, PART_COLUMNS);
+    if (plan->shape == KP_ROWS_SPLIT && row_blocks >= (int64_t)FEW_BLOCKS * caps->compute_units)
+        wanted = cached_parts(column_bytes(plan->var_count, plan->vars, plan->dtype), cols);
+    wanted = KB_MIN(most, KB_MAX(1, wanted));
     switch (plan->shape) {
     case KP_MAP:
         launch->finish_items = capped(row_blocks, caps);
@@ -611,19 +656,19 @@ void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64
         break;
     case KP_COLUMNS:
         launch->sweep_items[0] = capped(blocks_of(rows, plan->stream), caps);
-        launch->part_length = blocks_of(blocks_of(col_blocks, wanted), 1) * plan->lanes;
+        launch->part_length = blocks_of(col_blocks, wanted) * plan->lanes;
         break;
     default:
-        launch->parts = KB_MAX(1, KB_MIN(MAX_PARTS, row_blocks));
+        launch->parts = KB_MAX(1, KB_MIN(most, row_blocks));
         launch->sweep_items[0] = (size_t)launch->parts;
         launch->sweep_items[1] = 1;
-        launch->partial_elements = launch->parts * state;
+        launch->partial_elements = product(launch->parts, states);
         launch->finish_items = 1;
         return;
     }
     launch->parts = KB_MAX(1, blocks_of(cols, KB_MAX(1, launch->part_length)));
     launch->sweep_items[1] = (size_t)launch->parts;
-    launch->partial_elements = launch->parts * rows * state;
+    launch->partial_elements = product(launch->parts, states);
     launch->finish_items = capped(row_blocks, caps);
 }
 
