@@ -24,7 +24,7 @@
 #define FOR_INDEX(k, from, to) for (int k = (from); k < (to); k++)
 
 /* One lane an element, from `first` on; lanes beyond the last element repeat it. */
-inline lanes kcl_gather(__global const real *restrict from, long first, long count, long stride, long component)
+KCL_FN lanes kcl_gather(__global const real *restrict from, long first, long count, long stride, long component)
 {
     real lane[KCL_LANES];
     for (int l = 0; l < KCL_LANES; l++)
@@ -32,7 +32,7 @@ inline lanes kcl_gather(__global const real *restrict from, long first, long cou
     return KCL_VLOAD(lane);
 }
 
-inline void kcl_scatter(__global real *restrict to, long first, long count, long stride, long offset, lanes value)
+KCL_FN void kcl_scatter(__global real *restrict to, long first, long count, long stride, long offset, lanes value)
 {
     real lane[KCL_LANES];
     KCL_VSTORE(value, lane);
@@ -49,7 +49,7 @@ inline void kcl_scatter(__global real *restrict to, long first, long count, long
 #define KCL_STORE(to, k, value) kcl_scatter(to, i, lane_count, to##_s, (long)(k)*to##_k, (lanes)(value));
 
 /* The sum of the lanes that stand for elements, in a fixed order; the others hold repetitions. */
-inline real kcl_sum_lanes(lanes value, long first, long count)
+KCL_FN real kcl_sum_lanes(lanes value, long first, long count)
 {
     real lane[KCL_LANES], sum = 0;
     KCL_VSTORE(value, lane);
@@ -59,7 +59,7 @@ inline real kcl_sum_lanes(lanes value, long first, long count)
 }
 
 /* Lanes beyond the last element set to 0. */
-inline lanes kcl_mask_lanes(lanes value, long first, long count)
+KCL_FN lanes kcl_mask_lanes(lanes value, long first, long count)
 {
     real lane[KCL_LANES];
     KCL_VSTORE(value, lane);

@@ -59,9 +59,11 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
             const long end = min(last, tile + KCL_TILE);
             long j = tile;
             KCL_TERMS(KCL_TILE_BEGIN)
+#if KCL_STREAM > 1
             for (; j + KCL_STREAM <= end; j += KCL_STREAM) {
                 KCL_SWEEP_BLOCK
             }
+#endif
 #undef KCL_STREAM
 #define KCL_STREAM 1
             for (; j < end; j++) {
@@ -111,17 +113,19 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const
                     KCL_TERMS(KCL_TILE_BEGIN)
                 }
                 KCL_SWEEP_LANE
+                long base = 0;
+#if KCL_STREAM > 1
                 if (group_rows == KCL_STREAM) {
-                    const long j = group_first, base = 0;
+                    const long j = group_first;
                     KCL_SWEEP_BLOCK
+                    base = KCL_STREAM;
                 }
+#endif
 #undef KCL_STREAM
 #define KCL_STREAM 1
-                else {
-                    for (long base = 0; base < group_rows; base++) {
-                        const long j = group_first + base;
-                        KCL_SWEEP_BLOCK
-                    }
+                for (; base < group_rows; base++) {
+                    const long j = group_first + base;
+                    KCL_SWEEP_BLOCK
                 }
 #undef KCL_STREAM
 #define KCL_STREAM KCL_STATES

@@ -15,9 +15,9 @@
 #endif
 
 /* Result of an infinite or NaN total: `rest` is NaN then and has nothing to say. */
-inline lanes kcl_total(lanes total, lanes rest)
+KCL_FN lanes kcl_total(lanes total, lanes rest)
 {
-    return total + select(rest, (lanes)0, isnan(rest));
+    return total + (rest == rest ? rest : (lanes)0);
 }
 
 #define SUM_STATE(t, d, p) lanes acc##t[KCL_STATES * (d)], total##t[KCL_STATES * (d)], rest##t[KCL_STATES * (d)];

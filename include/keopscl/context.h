@@ -6,9 +6,9 @@
  *
  *   KEOPSCL_DEVICE     which device: see kcl_context_params.device
  *   KEOPSCL_THREADS    number of threads on CPU devices, 1 or more
- *   KEOPSCL_LOG        1: device, plan, build and run times of every call on standard error
+ *   KEOPSCL_LOG        1: device, plan, build and run times of every call on standard error; 0: none
  *   KEOPSCL_CACHE_DIR  folder of compiled kernels; default $XDG_CACHE_HOME/keopscl or ~/.cache/keopscl
- *   KEOPSCL_CACHE      off: no kernels are kept on disk
+ *   KEOPSCL_CACHE      off: no kernels are kept on disk; on: the default
  *   KEOPSCL_DUMP_DIR   an existing folder: every generated kernel is written there
  */
 #ifndef KEOPSCL_CONTEXT_H
@@ -47,8 +47,9 @@ typedef struct kcl_context_params {
     /*
      * "gpu", "cpu": the best device of that kind; "host": the interpreter, which needs no OpenCL; "P:D": device D of
      * platform P, counted from 0; anything else: part of a device's or platform's name, upper or lower case.
-     * NULL or "": KEOPSCL_DEVICE; where that is unset or empty too, the best device (GPUs before CPUs, then double
-     * precision, then compute units times clock), or the interpreter, with a log line, when there is none.
+     * NULL or "": KEOPSCL_DEVICE; where that is unset or empty too, the best device (GPUs with memory of their own,
+     * other GPUs, CPUs, others; then double precision, then compute units times clock), or the
+     * interpreter, with a log line, when there is none.
      */
     const char *device;
     int threads;             /* threads on CPU devices; default KEOPSCL_THREADS, else all processors */
@@ -64,7 +65,8 @@ typedef struct kcl_context_params {
  * On failure *context is set all the same (unless memory is out: then it is NULL), to a context that only tells why:
  * kcl_context_error(*context) is the sentence, every other call returns the same status, and it must be destroyed.
  * Errors: KCL_ERROR_NO_DEVICE (the text lists what can be written), KCL_ERROR_ARGUMENT (a malformed environment
- * variable), KCL_ERROR_OPENCL, KCL_ERROR_FORKED, KCL_ERROR_NO_MEMORY.
+ * variable, a KEOPSCL_DUMP_DIR that cannot be written to), KCL_ERROR_OPENCL, KCL_ERROR_DEVICE_MEMORY,
+ * KCL_ERROR_FORKED, KCL_ERROR_NO_MEMORY.
  */
 KCL_API kcl_status kcl_context_create(kcl_context **context, const kcl_context_params *params);
 

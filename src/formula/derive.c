@@ -142,88 +142,89 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
 /* ---- Through reductions ------------------------------------------------------------------------------------------ */
 
 /*
- * The graph falls into stages: the root formula, and the formula of every reduction below it. Within a stage a value
- * may have both axes; a leaf that lacks an axis of the stage is used once for every index of it, so its cotangent is
- * summed over that axis. Stages are taken from the root down, each after all its users.
+ * One sweep over the whole graph, users before operands. A cotangent is kept together with the axes on which it lives:
+ * those of the terms of a reduction, or of the root. A variable that lacks some of them is used once for every index
+ * of these axes, so its cotangent is summed over them at the end; that of a formula with a reduction in it is summed
+ * at once, because otherwise whatever it is made of would be visited for every formula that it goes into.
  */
 typedef struct gradient {
     kf_graph *g;
-    kf_order order;            /* all nodes, through reductions */
-    const kf_node **cotangent; /* of reductions, by position */
-    bool *wanted;              /* the node depends on a variable that is asked for */
+    kf_order order;                  /* all nodes, through reductions */
+    const kf_node *(*cotangent)[4];  /* by position and axes */
+    const kf_node *on[4];            /* a node that has these axes */
+    bool *wanted;                    /* the node depends on a variable that is asked for */
+    bool *reduces;                   /* the node depends on a reduction, or is one */
     size_t var_count;
     const kf_node *const *vars;
-    const kf_node **out;
+    const kf_node **out;    /* as they are used in the role of vars[k] */
+    const kf_node **turned; /* as they are used in the other role of rows, to be transposed */
 } gradient;
 
-/* The number of the wanted variable that has leaf's index, or -1. */
-static ptrdiff_t wanted_var(const gradient *s, const kf_node *leaf)
+static bool is_wanted(const gradient *s, const kf_node *leaf)
 {
     for (size_t k = 0; leaf->op == KF_VAR && k < s->var_count; k++)
         if (s->vars[k]->param[0] == leaf->param[0])
-            return (ptrdiff_t)k;
-    return -1;
+            return true;
+    return false;
 }
 
-static const kf_node *in_role_of(kf_graph *g, const kf_node *var, const kf_node *leaf, const kf_node *c)
+static bool has_one_shape(kf_graph *g, const kf_node *var, const kf_node *leaf)
 {
-    if (leaf->param[2] == var->param[2] || !c)
-        return c;
-    if (leaf->param[2] == KF_ROLE_P || var->param[2] == KF_ROLE_P) {
-        kb_fail(&g->error, KCL_ERROR_DERIVATIVE,
-                "an array is used both as a parameter and as rows of points: its gradient has no one shape");
-        return NULL;
-    }
-    return kf_transpose(g, c);
-}
-
-static bool add_leaf(gradient *s, const kf_node *stage, const kf_node *leaf, const kf_node *c)
-{
-    kf_graph *g = s->g;
-    unsigned surplus = stage->axes & ~leaf->axes;
-    if (kf_is_zero(kf_value(c)))
+    if (leaf->param[2] == var->param[2] || (leaf->param[2] != KF_ROLE_P && var->param[2] != KF_ROLE_P))
         return true;
-    c = kf_reduce(g, KF_REDUCE_SUM, surplus, 0, kf_like(g, c, stage));
-    if (leaf->op == KF_REDUCE) {
-        size_t at = kf_at(&s->order, leaf);
-        s->cotangent[at] = accumulate(g, s->cotangent[at], c);
-        return s->cotangent[at] != NULL;
+    kb_fail(&g->error, KCL_ERROR_DERIVATIVE,
+            "an array is used both as a parameter and as rows of points: its gradient has no one shape");
+    return false;
+}
+
+/* c, which lives on `axes`, summed over those that f lacks. */
+static const kf_node *sum_to(const gradient *s, const kf_node *f, unsigned axes, const kf_node *c)
+{
+    return kf_reduce(s->g, KF_REDUCE_SUM, axes & ~f->axes, 0, kf_like(s->g, c, s->on[axes]));
+}
+
+static bool add_cotangent(gradient *s, const kf_node *f, unsigned axes, const kf_node *c)
+{
+    size_t at = kf_at(&s->order, f);
+    if (!c || !s->wanted[at] || kf_is_zero(kf_value(c)))
+        return c != NULL;
+    if (s->reduces[at] && axes != f->axes) {
+        c = sum_to(s, f, axes, c);
+        axes = f->axes;
     }
-    for (size_t k = 0; k < s->var_count; k++) {
+    if (axes == f->axes && !s->on[axes])
+        s->on[axes] = f;
+    s->cotangent[at][axes] = accumulate(s->g, s->cotangent[at][axes], c);
+    return s->cotangent[at][axes] != NULL;
+}
+
+static bool add_result(gradient *s, const kf_node *leaf, unsigned axes, const kf_node *c)
+{
+    c = sum_to(s, leaf, axes, c);
+    for (size_t k = 0; c && k < s->var_count; k++) {
         if (s->vars[k]->param[0] != leaf->param[0])
             continue;
-        const kf_node *turned = in_role_of(g, s->vars[k], leaf, c);
-        s->out[k] = turned ? accumulate(g, s->out[k], turned) : NULL;
-        if (!s->out[k])
+        if (!has_one_shape(s->g, s->vars[k], leaf))
+            return false;
+        const kf_node **sum = leaf->param[2] == s->vars[k]->param[2] ? &s->out[k] : &s->turned[k];
+        *sum = accumulate(s->g, *sum, c);
+        if (!*sum)
             return false;
     }
-    return true;
+    return c != NULL;
 }
 
-/* Pulls cotangent e of `stage` back to the stage's leaves. */
-static bool pull_back_stage(gradient *s, const kf_node *stage, const kf_node *e)
+/* Hands a cotangent of f on to its operands. */
+static bool pull_back_through(gradient *s, const kf_node *f, unsigned axes, const kf_node *c)
 {
-    kf_graph *g = s->g;
-    const kcl_allocator *alloc = kf_allocator(g);
-    kf_order order;
-    if (kf_order_init(&order, g, 1, &stage, true, &g->error) < 0)
-        return false;
-    const kf_node **leaves = kb_calloc(alloc, order.count * 2, sizeof *leaves);
-    size_t count = 0;
-    bool ok = leaves != NULL;
-    if (!ok)
-        kb_no_memory(&g->error);
-    for (size_t k = 0; ok && k < order.count; k++) {
-        const kf_node *f = order.nodes[k];
-        if ((f->op == KF_VAR && wanted_var(s, f) >= 0) || (f->op == KF_REDUCE && s->wanted[kf_at(&s->order, f)]))
-            leaves[count++] = f;
-    }
-    const kf_node **c = leaves + order.count;
-    ok = ok && kf_vjp(g, stage, e, count, leaves, c) == KCL_OK;
-    for (size_t k = 0; ok && k < count; k++)
-        ok = add_leaf(s, stage, leaves[k], c[k]);
-    kb_free(alloc, leaves);
-    kf_order_finish(&order);
+    if (f->op == KF_VAR)
+        return add_result(s, f, axes, c);
+    if (f->op == KF_REDUCE) /* the sum: every term has the cotangent of the result */
+        return add_cotangent(s, f->arg[0], f->arg[0]->axes, c);
+    bool ok = true;
+    for (int k = 0; ok && k < f->arg_count; k++)
+        if (s->wanted[kf_at(&s->order, f->arg[k])])
+            ok = add_cotangent(s, f->arg[k], axes, pull_back(s->g, f, k, c));
     return ok;
 }
 
@@ -243,36 +244,40 @@ kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t v
     const kcl_allocator *alloc = kf_allocator(g);
     s.cotangent = kb_calloc(alloc, s.order.count, sizeof *s.cotangent);
     s.wanted = kb_calloc(alloc, s.order.count, sizeof *s.wanted);
-    bool ok = s.cotangent && s.wanted;
+    s.reduces = kb_calloc(alloc, s.order.count, sizeof *s.reduces);
+    s.turned = kb_calloc(alloc, var_count, sizeof *s.turned);
+    bool ok = s.cotangent && s.wanted && s.reduces && s.turned;
     if (!ok)
         kb_no_memory(&g->error);
     for (size_t k = 0; k < var_count; k++)
         out[k] = NULL;
     for (size_t k = 0; ok && k < s.order.count; k++) {
         const kf_node *f = s.order.nodes[k];
-        s.wanted[k] = wanted_var(&s, f) >= 0;
-        for (int c = 0; c < f->arg_count; c++)
+        s.wanted[k] = is_wanted(&s, f);
+        s.reduces[k] = f->op == KF_REDUCE;
+        for (int c = 0; c < f->arg_count; c++) {
             s.wanted[k] |= s.wanted[kf_at(&s.order, f->arg[c])];
+            s.reduces[k] |= s.reduces[kf_at(&s.order, f->arg[c])];
+        }
     }
-    if (ok && F->op == KF_REDUCE)
-        s.cotangent[kf_at(&s.order, F)] = repeated_to(g, e, F->dim);
-    else if (ok)
-        ok = pull_back_stage(&s, F, e);
-    for (size_t k = s.order.count; ok && k-- > 0;) {
-        const kf_node *f = s.order.nodes[k];
-        if (f->op != KF_REDUCE || !s.cotangent[k])
-            continue;
-        /* The sum: every term has the cotangent of the result. */
-        ok = pull_back_stage(&s, f->arg[0], s.cotangent[k]);
-    }
+    ok = ok && add_cotangent(&s, F, F->axes, repeated_to(g, e, F->dim));
+    for (size_t k = s.order.count; ok && k-- > 0;)
+        for (unsigned axes = 0; ok && axes < 4; axes++)
+            if (s.cotangent[k][axes])
+                ok = pull_back_through(&s, s.order.nodes[k], axes, s.cotangent[k][axes]);
     for (size_t k = 0; ok && k < var_count; k++) {
-        out[k] = kf_like(g, out[k] ? out[k] : kf_zero(g, vars[k]->dim), vars[k]);
+        const kf_node *sum = out[k] ? out[k] : kf_zero(g, vars[k]->dim);
+        if (sum && s.turned[k])
+            sum = accumulate(g, out[k], kf_transpose(g, s.turned[k]));
+        out[k] = kf_like(g, sum, vars[k]);
         ok = out[k] != NULL;
     }
     if (ok && var_count)
         ok = kf_simplify(g, var_count, out, out) == KCL_OK;
     kb_free(alloc, s.cotangent);
     kb_free(alloc, s.wanted);
+    kb_free(alloc, s.reduces);
+    kb_free(alloc, s.turned);
     kf_order_finish(&s.order);
     return ok ? KCL_OK : g->error.status;
 }

@@ -250,20 +250,20 @@ static bool set_dim(kf_graph *g, kf_node *draft)
         dim = p[0];
         if (a->dim != 1)
             return refuse(g, KCL_ERROR_SHAPE, "ElemT: the operand has dimension %d, it must be 1", a->dim);
-        if (p[1] < 0 || p[1] >= dim)
+        if (dim >= 1 && (p[1] < 0 || p[1] >= dim))
             return bad_index(g, KF_ELEMT, "index", p[1], dim);
         break;
     case KF_EXTRACT:
         dim = p[1];
-        if (p[0] < 0 || dim < 1 || p[0] > a->dim - dim)
+        if (p[0] < 0 || dim < 1 || dim > a->dim || p[0] > a->dim - dim)
             return refuse(g, KCL_ERROR_SHAPE,
-                          "Extract: components %lld to %lld of an operand of dimension %d: the start must be 0 or "
-                          "more, the length 1 or more, the end at most %d",
-                          (long long)p[0], (long long)(p[0] + dim - 1), a->dim, a->dim - 1);
+                          "Extract: %lld components from %lld on of an operand of dimension %d: the start must be 0 or "
+                          "more, the length 1 or more, their sum at most %d",
+                          (long long)dim, (long long)p[0], a->dim, a->dim);
         break;
     case KF_EXTRACTT:
         dim = p[1];
-        if (p[0] < 0 || dim > KF_MAX_DIM || p[0] > dim - a->dim)
+        if (p[0] < 0 || dim < a->dim || dim > KF_MAX_DIM || p[0] > dim - a->dim)
             return refuse(g, KCL_ERROR_SHAPE, "ExtractT: %d components from %lld on do not fit into dimension %lld",
                           a->dim, (long long)p[0], (long long)dim);
         break;
@@ -272,6 +272,12 @@ static bool set_dim(kf_graph *g, kf_node *draft)
         break;
     case KF_LIKE:
         dim = a->dim;
+        break;
+    case KF_POW:
+        dim = a->dim;
+        if (p[0] < -INT32_MAX || p[0] > INT32_MAX)
+            return refuse(g, KCL_ERROR_SHAPE, "Pow: exponent %lld is not between %d and %d", (long long)p[0],
+                          -INT32_MAX, INT32_MAX);
         break;
     default: /* elementwise */
         dim = a->dim;
@@ -517,6 +523,7 @@ int kf_copy_source(const kf_node *f, int64_t k, int64_t *component, int64_t *run
 kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, const kf_node *const *roots,
                          bool stop_at_reduce, kb_error *err)
 {
+    const uint32_t new_root = UINT32_MAX; /* position of a root not listed yet: another root may lead to it */
     const kcl_allocator *a = kf_allocator(g);
     size_t most = 0, depth = 0, capacity = 0, stack_capacity = 0;
     struct frame {
@@ -528,8 +535,10 @@ kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, 
     *order = (kf_order){.allocator = *a, .position_count = most};
     order->position = kb_calloc(a, most, sizeof *order->position);
     bool ok = order->position != NULL;
+    for (size_t r = 0; ok && r < root_count; r++)
+        order->position[roots[r]->id] = new_root;
     for (size_t r = 0; ok && r < root_count; r++) {
-        if (order->position[roots[r]->id])
+        if (order->position[roots[r]->id] != new_root)
             continue;
         ok = kb_reserve(a, (void **)&stack, &stack_capacity, 1, sizeof *stack);
         if (ok)
@@ -538,10 +547,10 @@ kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, 
             struct frame *top = &stack[depth - 1];
             const kf_node *f = top->node;
             /* A reduction that is no root is a leaf where asked for; its axes came from a sweep of its own. */
-            bool leaf = stop_at_reduce && f->op == KF_REDUCE && depth > 1;
+            bool leaf = stop_at_reduce && f->op == KF_REDUCE && order->position[f->id] != new_root;
             if (!leaf && top->next < f->arg_count) {
                 const kf_node *arg = f->arg[top->next++];
-                if (!order->position[arg->id]) {
+                if (!order->position[arg->id] || order->position[arg->id] == new_root) {
                     ok = kb_reserve(a, (void **)&stack, &stack_capacity, depth + 1, sizeof *stack);
                     if (ok)
                         stack[depth++] = (struct frame){arg, 0};
@@ -549,7 +558,7 @@ kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, 
                 continue;
             }
             depth--;
-            if (order->position[f->id])
+            if (order->position[f->id] && order->position[f->id] != new_root)
                 continue;
             ok = kb_reserve(a, (void **)&order->nodes, &capacity, order->count + 1, sizeof *order->nodes);
             if (ok) {

@@ -369,9 +369,34 @@ static const kf_node *sum_of_zero(kf_graph *g, const kf_node *f)
     return kf_is_zero(f->arg[0]) ? kf_zero(g, 1) : f;
 }
 
+/* Rules that go down chains of operands do so where the end is near: work and recursion stay bounded. */
+enum { NEAR = 64 };
+
+/* Whether a sum goes through `a`, to where it stays, within *steps. */
+static bool sum_ends_near(const kf_node *a, int *steps)
+{
+    if (--*steps < 0)
+        return false;
+    switch ((kf_op)a->op) {
+    case KF_MINUS:
+    case KF_EXTRACTT:
+        return sum_ends_near(a->arg[0], steps);
+    case KF_MULT:
+        return !is_scaled(a) || sum_ends_near(a->arg[1], steps);
+    case KF_DIVIDE:
+        return a->arg[1]->dim > 1 || a->dim == 1 || sum_ends_near(a->arg[0], steps);
+    case KF_CONCAT:
+        return sum_ends_near(a->arg[0], steps) && sum_ends_near(a->arg[1], steps);
+    default:
+        return true;
+    }
+}
+
 static const kf_node *sum_of_scaled(kf_graph *g, const kf_node *f)
 {
     const kf_node *a = f->arg[0];
+    if (!sum_ends_near(a, &(int){NEAR}))
+        return f;
     if (is_scaled(a))
         return binary(g, KF_MULT, a->arg[0], unary(g, KF_SUM, a->arg[1]));
     if (a->op == KF_DIVIDE && a->arg[1]->dim == 1 && a->dim > 1)
@@ -382,6 +407,8 @@ static const kf_node *sum_of_scaled(kf_graph *g, const kf_node *f)
 static const kf_node *sum_of_copy(kf_graph *g, const kf_node *f)
 {
     const kf_node *a = f->arg[0];
+    if (!sum_ends_near(a, &(int){NEAR}))
+        return f;
     switch ((kf_op)a->op) {
     case KF_SUMT:
         return binary(g, KF_MULT, kf_rat(g, a->dim, 1), a->arg[0]);
@@ -416,22 +443,28 @@ static const kf_node *extract_one(kf_graph *g, const kf_node *f)
     return f->dim == 1 ? with_params(g, KF_ELEM, f->arg[0], f->param[0], 0) : f;
 }
 
-/* Elem or Extract of a copy: taken from the copy's operand, where it comes from one only. */
+/* Elem or Extract of a copy: taken from the copy's operand, where it comes from one only; so on through copies. */
 static const kf_node *extract_of_copy(kf_graph *g, const kf_node *f)
 {
     const kf_node *a = f->arg[0];
-    if (kf_info((kf_op)a->op)->op_class != KF_CLASS_COPY)
+    int64_t start = f->param[0];
+    for (int steps = 0; kf_info((kf_op)a->op)->op_class == KF_CLASS_COPY; steps++) {
+        int64_t component, run;
+        int step, source = kf_copy_source(a, start, &component, &run, &step);
+        if (run < f->dim)
+            break;
+        if (steps == NEAR)
+            return f;
+        if (source < 0)
+            return kf_zero(g, f->dim);
+        if (step == 0)
+            return widen(g, a->arg[source], f->dim);
+        a = a->arg[source];
+        start = component;
+    }
+    if (a == f->arg[0])
         return f;
-    int64_t component, run;
-    int step, source = kf_copy_source(a, f->param[0], &component, &run, &step);
-    if (run < f->dim)
-        return f;
-    if (source < 0)
-        return kf_zero(g, f->dim);
-    if (step == 0)
-        return widen(g, a->arg[source], f->dim);
-    return f->dim == 1 ? with_params(g, KF_ELEM, a->arg[source], component, 0)
-                       : with_params(g, KF_EXTRACT, a->arg[source], component, f->dim);
+    return f->dim == 1 ? with_params(g, KF_ELEM, a, start, 0) : with_params(g, KF_EXTRACT, a, start, f->dim);
 }
 
 /* ---- The table --------------------------------------------------------------------------------------------------- */
@@ -441,7 +474,7 @@ const kf_rule kf_rules[] = {
     {"fold", KF_SUB, "1/3-1", "", fold},
     {"fold", KF_MULT, "2*0.75", "", fold},
     {"fold", KF_DIVIDE, "2/3", "", fold},
-    {"fold", KF_MINUS, "-2", "", fold},
+    {"fold", KF_MINUS, "Minus(2)", "", fold},
     {"fold", KF_INV, "Inv(3)", "", fold},
     {"fold", KF_SQUARE, "Square(3)", "", fold},
     {"add-zero", KF_ADD, "x+Zero(1)", "", add_zero},

@@ -74,18 +74,29 @@ static const kf_node *canonical(kf_graph *g, const kf_node *reduce)
     return reduce->param[1] == KF_AXIS_I ? kf_transpose(g, reduce) : reduce;
 }
 
+/* The array that tells how many rows a leaf has: the variable's, or one as long as the result of a reduction. */
+static const kl_slot *slot_behind(const cut *c, const kf_node *leaf, int extent)
+{
+    size_t k = leaf->op == KF_VAR ? (size_t)leaf->param[0] : 0;
+    while (c->exec->slots[k].extent != extent)
+        k++;
+    return &c->exec->slots[k];
+}
+
 /* The extent classes of a formula's rows and columns: of the leaves that have the axis. */
 static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, int *level)
 {
     kf_order order;
+    const kl_slot *met[2] = {NULL, NULL};
     *rows = *cols = *level = 0;
     if (kf_order_init(&order, c->g, 1, &f, true, c->err) < 0) {
         c->failed = true;
         return false;
     }
     bool ok = true;
-    for (size_t k = 0; ok && k < order.count; k++) {
-        const kf_node *leaf = order.nodes[k];
+    /* A formula that is a reduction is a leaf: its operands run over axes of their own. */
+    for (size_t k = 0; ok && k < (f->op == KF_REDUCE ? 1 : order.count); k++) {
+        const kf_node *leaf = f->op == KF_REDUCE ? f : order.nodes[k];
         int extent = 0;
         if (leaf->op == KF_VAR) {
             extent = c->exec->slots[leaf->param[0]].extent;
@@ -103,14 +114,23 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, int *leve
         if (leaf->op != KF_VAR && leaf->op != KF_REDUCE)
             continue;
         int *slot = leaf->axes == KF_AXIS_I ? rows : leaf->axes == KF_AXIS_J ? cols : NULL;
-        if (slot && *slot && extent && *slot != extent) {
+        if (!slot || !extent)
+            continue;
+        const kl_slot *from = slot_behind(c, leaf, extent), **first = &met[leaf->axes == KF_AXIS_J];
+        if (*slot && *slot != extent) {
             const char *axis = leaf->axes == KF_AXIS_I ? "i" : "j";
-            kb_fail(c->err, KCL_ERROR_LENGTH, "a formula has variables of different lengths along %s", axis);
+            if (from->rows < 0)
+                kb_fail(c->err, KCL_ERROR_LENGTH, "%s and %s are on different axes, but both on axis %s of a formula",
+                        (*first)->name, from->name, axis);
+            else
+                kb_fail(c->err, KCL_ERROR_LENGTH,
+                        "%s has %lld rows, %s has %lld: both are on axis %s of a formula and must agree", (*first)->name,
+                        (long long)(*first)->rows, from->name, (long long)from->rows, axis);
             c->failed = true;
             ok = false;
         }
-        if (slot && extent)
-            *slot = extent;
+        *slot = extent;
+        *first = from;
     }
     kf_order_finish(&order);
     return ok;
@@ -374,16 +394,21 @@ static bool find_temps(cut *c, const uint32_t *fused, const kf_node *const *root
     return true;
 }
 
+kcl_status kl_check_root(const kf_node *root, size_t number, kb_error *err)
+{
+    if (root->axes != (KF_AXIS_I | KF_AXIS_J))
+        return KCL_OK;
+    return kb_fail(err, KCL_ERROR_SHAPE,
+                   "result %zu depends on both i and j: reduce it over one of them before it is computed", number);
+}
+
 static bool cut_roots(cut *c, const kf_node **roots)
 {
     kl_exec *e = c->exec;
     kf_order order;
     for (size_t r = 0; r < e->root_count; r++) {
-        if (roots[r]->axes == (KF_AXIS_I | KF_AXIS_J)) {
-            kb_fail(c->err, KCL_ERROR_SHAPE,
-                    "result %zu depends on both i and j: reduce it over one of them before it is computed", r);
+        if (kl_check_root(roots[r], r, c->err) < 0)
             return false;
-        }
         if (roots[r]->axes == KF_AXIS_J)
             roots[r] = kf_transpose(c->g, roots[r]);
         if (!roots[r])

@@ -537,9 +537,9 @@ kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *
         while (e->slots[first].extent != e->slots[k].extent)
             first++;
         if (e->slots[k].extent && slots[k].rows != slots[first].rows)
-            return kb_fail(err, KCL_ERROR_LENGTH, "%s has %lld rows, %s has %lld: they are on the same axis and must agree",
+            return kb_fail(err, KCL_ERROR_LENGTH, "%s has %lld rows, %s has %lld: both are on axis %s and must agree",
                            e->slots[first].name, (long long)slots[first].rows, e->slots[k].name,
-                           (long long)slots[k].rows);
+                           (long long)slots[k].rows, e->slots[k].extent == KL_EXTENT_I ? "i" : "j");
     }
     for (size_t k = 0; k < e->root_count; k++) {
         int64_t rows = rows_of(e, slots, e->root[k].extent);

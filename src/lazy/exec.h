@@ -29,11 +29,15 @@ kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32
 
 /*
  * A slot is an array that a computation reads. Variables of the graph have the slot's number as index. Slots whose rows
- * have the same extent class have the same number of rows when the computation runs; class 0 is a single row.
+ * have the same extent class have the same number of rows when the computation runs; class 0 is a single row. Where the
+ * rows are not known before it runs, the classes are the axes.
  */
+enum { KL_EXTENT_I = 1, KL_EXTENT_J = 2 };
+
 typedef struct kl_slot {
     int32_t dim;
-    int extent; /* class */
+    int extent;   /* class */
+    int64_t rows; /* for messages about classes that clash; -1 where they are not known yet */
     char name[64];
 } kl_slot;
 
@@ -72,6 +76,9 @@ typedef struct kl_exec {
     kl_temp *temps;
     char schedule[16]; /* forced, or "" */
 } kl_exec;
+
+/* Refuses a root that depends on both axes. */
+kcl_status kl_check_root(const kf_node *root, size_t number, kb_error *err);
 
 /*
  * Compiles roots of `from`, whose variables are slots[0..slot_count). Roots that depend on both axes are refused.

@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EXTENT_I = 1, EXTENT_J = 2 };
-
 typedef struct input {
     char name[64]; /* "" where it has none */
     int32_t dim;
@@ -118,8 +116,9 @@ static kcl_status compile(kcl_operator *op)
         return kb_no_memory(&op->error);
     for (size_t k = 0; k < op->input_count; k++) {
         slots[k].dim = op->inputs[k].dim;
-        slots[k].extent = op->inputs[k].role == KF_ROLE_I   ? EXTENT_I
-                          : op->inputs[k].role == KF_ROLE_J ? EXTENT_J
+        slots[k].rows = -1;
+        slots[k].extent = op->inputs[k].role == KF_ROLE_I   ? KL_EXTENT_I
+                          : op->inputs[k].role == KF_ROLE_J ? KL_EXTENT_J
                                                             : 0;
         describe_input(op, k, slots[k].name, sizeof slots[k].name);
     }
@@ -462,6 +461,8 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
             return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu arguments, %d were given%s%s", op->input_count,
                            arg_count, missing ? ": the first that is missing is " : ": the last are too many",
                            missing ? what : "");
+        if (arg_count && !args)
+            return kb_fail(err, KCL_ERROR_ARGUMENT, "the list of arguments is NULL");
         return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu outputs, %d were given", op->root_count,
                        outs ? out_count : 0);
     }

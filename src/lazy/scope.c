@@ -49,6 +49,7 @@ void kcl_scope_reset(kcl_scope *scope)
     scope->data = NULL;
     scope->exprs = NULL;
     scope->data_count = scope->data_capacity = scope->expr_capacity = 0;
+    scope->data_lost = false;
 }
 
 void kcl_scope_destroy(kcl_scope **scope)
@@ -179,8 +180,10 @@ kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
         return NULL;
     kcl_data *data = kb_arena_alloc(&scope->arena, sizeof *data);
     if (!data || !kb_reserve(kd_allocator(scope->context), (void **)&scope->data, &scope->data_capacity,
-                             scope->data_count + 1, sizeof *scope->data))
+                             scope->data_count + 1, sizeof *scope->data)) {
+        scope->data_lost = true;
         return NULL;
+    }
     data->scope = scope;
     data->index = (int64_t)scope->data_count;
     kl_view view;
@@ -193,8 +196,10 @@ kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
         kl_view_of(&view, array, KF_ROLE_I, 0, what, &err);
     if (err.status < 0) {
         data->error = kb_arena_alloc(&scope->arena, sizeof *data->error);
-        if (!data->error)
+        if (!data->error) {
+            scope->data_lost = true;
             return NULL;
+        }
         *data->error = err;
     } else {
         data->array = *array;
@@ -207,6 +212,8 @@ static kcl_expr *variable(kcl_scope *scope, kcl_data *data, kf_role role)
 {
     if (!scope)
         return no_scope();
+    if (!data && scope->data_lost)
+        return &scope->out_of_memory;
     if (!data)
         return kl_fail(scope, KCL_ERROR_ARGUMENT, "a variable was made from no data (NULL)");
     if (data->scope != scope)
@@ -295,6 +302,8 @@ kcl_expr *kcl_scalar(kcl_scope *scope, double value)
 
 kcl_expr *kcl_constant(kcl_scope *scope, double value)
 {
+    if (scope && !isfinite(value))
+        return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_constant: %g is not a finite number; kcl_scalar takes any", value);
     return scope ? kl_expr_of(scope, kf_num(&scope->graph, value)) : no_scope();
 }
 
@@ -369,6 +378,12 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
         e->slot_at[index] = (int64_t)++e->slot_count;
     }
     size_t slot = (size_t)e->slot_at[index] - 1;
+    if (e->slots[slot].dim != leaf->dim) {
+        kb_fail(&e->scope->graph.error, KCL_ERROR_SHAPE,
+                "array %lld is used with dimension %d and with dimension %d: give it the shape (rows, D)",
+                (long long)index, e->slots[slot].dim, leaf->dim);
+        return NULL;
+    }
     e->roles[slot * 4 + (size_t)leaf->param[2]] = true;
     return kf_var(&e->scope->graph, (int64_t)slot, leaf->dim, (kf_role)leaf->param[2]);
 }
@@ -395,7 +410,9 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     char what[48];
     for (size_t k = 0; status == KCL_OK && k < count; k++) {
         snprintf(what, sizeof what, "output %zu", k);
-        status = kl_view_of(&out_views[k], outs[k], roots[k]->axes ? KF_ROLE_I : KF_ROLE_P, roots[k]->dim, what, err);
+        status = kl_check_root(roots[k], k, err);
+        if (status == KCL_OK)
+            status = kl_view_of(&out_views[k], outs[k], roots[k]->axes ? KF_ROLE_I : KF_ROLE_P, roots[k]->dim, what, err);
         if (status == KCL_OK && dtype && out_views[k].dtype != dtype)
             status = kb_fail(err, KCL_ERROR_TYPE, "output %zu is %s, others are %s: all arrays need one type", k,
                              kb_dtype_name(out_views[k].dtype), kb_dtype_name(dtype));
@@ -417,6 +434,7 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
                              kb_dtype_name(views[k].dtype), kb_dtype_name(dtype));
         if (!rows)
             continue;
+        e->slots[k].rows = views[k].rows;
         /* Arrays of the same length may share sweeps. */
         size_t first = 0;
         while (first < k && (e->slots[first].extent == 0 || views[first].rows != views[k].rows))

@@ -30,6 +30,7 @@ struct kcl_scope {
     kb_arena arena;
     kcl_data **data; /* by index */
     size_t data_count, data_capacity;
+    bool data_lost; /* memory was out when a handle was to be made: a NULL handle is that one */
     kcl_expr **exprs; /* by node id: one expression a node */
     size_t expr_capacity;
     kcl_expr out_of_memory; /* where not even an error expression can be made */

@@ -10,6 +10,7 @@ enum {
     FEW_BLOCKS = 4,      /* row blocks a compute unit, below which columns are divided too */
     PART_COLUMNS = 2048, /* columns of a part, at least: a part costs a state in memory */
     MAX_PARTS = 1024,
+    PRODUCTS = 8, /* factors of factors that are looked at, to take them out of a sum */
     CACHED_BYTES = 1 << 18,  /* of streamed variables that stay in a core's cache while all rows pass */
     STATE_NUMBERS = 1 << 22, /* numbers in the memory of states, where fewer parts can keep it so small */
     STEP_WORK = 2048,        /* additions that the unrolled text of a step may cost: compilers are slow */
@@ -50,6 +51,13 @@ const char *kp_shape_name(kp_shape shape)
 static int64_t blocks_of(int64_t count, int64_t size)
 {
     return count / size + (count % size != 0);
+}
+
+/* a * b, at least 0 and at most INT64_MAX. */
+static int64_t product(int64_t a, int64_t b)
+{
+    int64_t result;
+    return kb_mul_overflows(a, b, &result) ? INT64_MAX : result;
 }
 
 /* Bytes of the column variables of one column. */
@@ -96,7 +104,7 @@ kcl_status kp_shape_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dt
         *shape = KP_COLUMNS;
     else if (blocks_of(rows, lanes) < enough && cols >= 2 * PART_COLUMNS)
         *shape = KP_ROWS_SPLIT;
-    else if (parts > 1 && parts <= MAX_PARTS && state <= STATE_NUMBERS / (parts * KB_MAX(1, rows)))
+    else if (parts > 1 && parts <= MAX_PARTS && product(parts, product(state, rows)) <= STATE_NUMBERS)
         *shape = KP_ROWS_SPLIT;
     else
         *shape = KP_ROWS;
@@ -209,40 +217,34 @@ static kcl_status lower(kf_graph *g, size_t count, const kf_node **roots)
 }
 
 /*
- * A sum's factors that are the same for all its terms leave the sum: F = factor * rest. Returns rest; *factor is NULL
- * where nothing leaves.
+ * A sum's factors that are the same for all its terms leave the sum: F = factor * rest. Returns rest; *factor, NULL for
+ * 1, is multiplied by what leaves. Looks `depth` products deep.
  */
-static const kf_node *split_factors(kf_graph *g, const kf_node *f, unsigned reduced, const kf_node **factor)
+static const kf_node *split_factors(kf_graph *g, const kf_node *f, unsigned reduced, int depth, const kf_node **factor)
 {
-    *factor = NULL;
-    while (f) {
+    for (;;) {
         const kf_node *out = NULL, *rest = NULL;
-        if (f->op == KF_MINUS) {
+        if (f && f->op == KF_MINUS) {
             out = kf_rat(g, -1, 1);
             rest = f->arg[0];
-        } else if (f->op == KF_MULT && !(f->arg[0]->axes & reduced)) {
-            out = f->arg[0];
-            rest = f->arg[1];
-        } else if (f->op == KF_MULT && !(f->arg[1]->axes & reduced)) {
-            out = f->arg[1];
-            rest = f->arg[0];
-        } else if (f->op == KF_MULT && f->arg[0]->op == KF_MULT) {
-            /* (p*u)*v: p is one level down */
-            const kf_node *u = f->arg[0];
-            for (int k = 0; k < 2 && !out; k++) {
-                if (!(u->arg[k]->axes & reduced)) {
-                    out = u->arg[k];
-                    rest = mult(g, u->arg[1 - k], f->arg[1]);
-                }
+        }
+        for (int k = 0; f && f->op == KF_MULT && k < 2; k++) {
+            if (!(f->arg[k]->axes & reduced)) {
+                out = f->arg[k];
+                rest = f->arg[1 - k];
             }
         }
-        /* The number of terms must not change, nor their dimension shrink while the factor's is larger. */
-        if (!out || !rest || !(rest->axes & reduced) || (f->axes & reduced) != (rest->axes & reduced))
-            return f;
+        /* Something must be left to be summed. */
+        if (!out || !(rest->axes & reduced))
+            break;
         *factor = *factor ? mult(g, *factor, out) : out;
         f = rest;
     }
-    return NULL;
+    if (!f || f->op != KF_MULT || depth == 0)
+        return f;
+    const kf_node *a = split_factors(g, f->arg[0], reduced, depth - 1, factor);
+    const kf_node *b = split_factors(g, f->arg[1], reduced, depth - 1, factor);
+    return a == f->arg[0] && b == f->arg[1] ? f : mult(g, a, b);
 }
 
 typedef struct term_factors {
@@ -271,9 +273,8 @@ static kcl_status pull_factors_out(kp_plan *plan)
     for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++) {
         if (plan->terms[k].reduction != KF_REDUCE_SUM)
             continue;
-        plan->terms[k].formula = split_factors(g, plan->terms[k].formula, plan->reduced, &factor[k]);
-        if (!plan->terms[k].formula)
-            status = g->error.status;
+        plan->terms[k].formula = split_factors(g, plan->terms[k].formula, plan->reduced, PRODUCTS, &factor[k]);
+        status = g->error.status;
     }
     term_factors s = {g, factor, plan->terms};
     if (status == KCL_OK)
@@ -610,13 +611,6 @@ void kp_plan_destroy(kp_plan **plan)
     kf_graph_finish(&p->graph);
     kb_free(&a, p);
     *plan = NULL;
-}
-
-/* a * b, at least 0 and at most INT64_MAX. */
-static int64_t product(int64_t a, int64_t b)
-{
-    int64_t result;
-    return kb_mul_overflows(a, b, &result) ? INT64_MAX : result;
 }
 
 static size_t capped(int64_t blocks, const kp_caps *caps)

@@ -25,8 +25,10 @@ void kt_put_number(kb_str *out, kcl_dtype dtype, double value)
     char text[48];
     double shown = dtype == KCL_F32 ? (double)(float)value : value;
     const char *suffix = dtype == KCL_F32 ? "f" : "";
-    if (isinf(shown) && !isinf(value))
-        shown = value; /* beyond float: the compiler makes it infinite */
+    if (isinf(shown)) { /* beyond float */
+        kb_str_put(out, shown < 0 ? "-INFINITY" : "INFINITY");
+        return;
+    }
     if (shown == floor(shown) && fabs(shown) < 1e6) {
         snprintf(text, sizeof text, "%.0f", shown);
         kb_str_putf(out, "%s.0%s", text, suffix);
@@ -427,6 +429,22 @@ static void put_lines(section *s, const kb_str *text)
     }
 }
 
+static const char *variable_name(void *user, const kf_node *var)
+{
+    char *text = user;
+    static const char letters[] = {'x', 'y', 'a', 'r'};
+    snprintf(text, 32, "%c%lld", letters[var->param[2]], (long long)var->param[0]);
+    return text;
+}
+
+static void put_comment(kb_str *out, const kf_node *f)
+{
+    char name[32];
+    kb_str_put(out, " /* ");
+    kf_print(out, f, variable_name, name, 80);
+    kb_str_put(out, " */");
+}
+
 /* What becomes of a computed value. */
 typedef struct sink {
     enum { SINK_ADD, SINK_KEEP, SINK_TERM, SINK_OUTPUT, SINK_PREPARED } kind;
@@ -488,11 +506,14 @@ static void put_sink(section *s, kb_str *to, const sink *k, bool loop)
                     n->text);
         return;
     }
-    kb_str_putf(to, "%s%s = %s;\n", s->body->stored[at(s, k->keeper)].name,
-                k->keeper->dim > 1 ? "[k]"
-                : s->streamed      ? "[v]"
-                                   : "",
-                n->text);
+    const char *name = s->body->stored[at(s, k->keeper)].name;
+    if (k->keeper->dim == 1 && !s->streamed) {
+        kb_str_putf(to, "const %s %s = %s;", is_lanes(s, k->keeper) ? "lanes" : "real", name, n->text);
+        put_comment(to, k->keeper);
+        kb_str_put(to, "\n");
+        return;
+    }
+    kb_str_putf(to, "%s%s = %s;\n", name, k->keeper->dim > 1 ? "[k]" : "[v]", n->text);
 }
 
 /* Straight code for the sinks' components from k0 on; returns the component up to which it holds, -1 on failure. */
@@ -527,6 +548,10 @@ static int64_t put_code(section *s, size_t sink_count, sink *sinks, bool fixed, 
     ok = ok && write_instances(s, &once, &each);
     for (size_t k = 0; ok && k < sink_count; k++)
         put_sink(s, &each, &sinks[k], sinks[k].node->dim > 1);
+    if (ok && (once.failed || each.failed)) {
+        kb_no_memory(s->body->err);
+        ok = false;
+    }
     if (ok) {
         if (loop) {
             indent(s);
@@ -550,10 +575,6 @@ static int64_t put_code(section *s, size_t sink_count, sink *sinks, bool fixed, 
             indent(s);
             kb_str_put(s->out, "}\n");
         }
-        if (once.failed || each.failed) {
-            kb_no_memory(s->body->err);
-            ok = false;
-        }
     }
     forget_instances(s);
     kb_str_finish(&once);
@@ -571,28 +592,12 @@ static bool put_loop(section *s, size_t sink_count, sink *sinks, int64_t dim)
     return true;
 }
 
-static const char *variable_name(void *user, const kf_node *var)
-{
-    char *text = user;
-    static const char letters[] = {'x', 'y', 'a', 'r'};
-    snprintf(text, 32, "%c%lld", letters[var->param[2]], (long long)var->param[0]);
-    return text;
-}
-
-static void put_comment(kb_str *out, const kf_node *f)
-{
-    char name[32];
-    kb_str_put(out, " /* ");
-    kf_print(out, f, variable_name, name, 80);
-    kb_str_put(out, " */");
-}
-
 static kt_place place_of(const section *s, const kf_node *f)
 {
     return f->dim > 1 ? KT_VECTOR : s->streamed ? KT_STEP : KT_SCALAR;
 }
 
-/* Gives a node a place, and declares it. */
+/* Gives a node a place, and declares it; a number outside steps without `value` is declared where it is computed. */
 static void declare(section *s, const kf_node *f, const char *value)
 {
     kt_body *body = s->body;
@@ -605,6 +610,8 @@ static void declare(section *s, const kf_node *f, const char *value)
     else
         snprintf(stored->name, sizeof stored->name, "p%d", body->next_p++);
     stored->place = place_of(s, f);
+    if (!value && stored->place == KT_SCALAR)
+        return;
     indent(s);
     kb_str_putf(s->out, "%s %s", lanes ? "lanes" : "real", stored->name);
     if (stored->place == KT_STEP)

@@ -18,18 +18,30 @@ typedef struct kernel {
     kt_target *targets; /* terms first, then outputs or prepared values */
 } kernel;
 
+enum { MACRO_WIDTH = 117 }; /* of lines before their backslash; longer ones stick out */
+
 static const char *const macro_prefix[KT_KERNELS] = {"KCL_PREPARE", "KCL_SWEEP", "KCL_FINISH"};
 
 /* ---- Macros ------------------------------------------------------------------------------------------------------ */
 
-/* Lines of text as the body of a macro: a backslash ends every line but the last. */
+/*
+ * Lines of text as the body of a macro: a backslash ends every line but the last, in one column as far as that goes.
+ * Nothing where `text` has failed.
+ */
 static void put_macro(kb_str *out, const char *prefix, const char *name, const kb_str *text)
 {
+    int width = 0, length = (int)(strlen("#define _") + strlen(prefix) + strlen(name));
+    if (text->failed)
+        return;
+    for (const char *p = kb_str_text(text); *p; p = strchr(p, '\n') + 1)
+        width = KB_MAX(width, (int)KB_MIN(strcspn(p, "\n"), MACRO_WIDTH));
+    width = KB_MAX(width, length);
     kb_str_putf(out, "#define %s_%s", prefix, name);
     for (const char *p = kb_str_text(text); *p;) {
         const char *end = strchr(p, '\n');
-        kb_str_put(out, " \\\n");
+        kb_str_putf(out, "%*s \\\n", KB_MAX(0, width - length), "");
         kb_str_putn(out, p, (size_t)(end - p));
+        length = (int)KB_MIN(end - p, MACRO_WIDTH);
         p = end + 1;
     }
     kb_str_put(out, "\n");

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tgmath.h>
+#include <time.h>
 
 enum { DENSE_VARS = 64 };
 
@@ -267,7 +268,7 @@ static inline long double garden_extreme(garden *w, const kf_node *f, long doubl
 static inline const kf_node *garden_operand(garden *w, double low, double high)
 {
     kf_graph *g = w->d->g;
-    int back = dense_below(w->d, 10) < 6 ? KB_MIN(w->count, 3) : w->count;
+    int chance = dense_below(w->d, 10), back = KB_MIN(w->count, chance < 3 ? 1 : chance < 8 ? 4 : w->count);
     const kf_node *f = w->pool[w->count - 1 - dense_below(w->d, back)];
     if (-garden_extreme(w, f, -1) >= low && garden_extreme(w, f, 1) <= high)
         return f;
@@ -335,18 +336,6 @@ static inline const kf_node *garden_node(garden *w)
     return kf_make(g, op, (const kf_node *[]){a, b}, p);
 }
 
-/* Adds `steps` nodes to the pool; returns the last one, which most others went into. */
-static inline const kf_node *garden_grow(garden *w, int steps)
-{
-    for (int k = 0; k < steps; k++) {
-        const kf_node *f = garden_node(w);
-        ck_assert_msg(w->d->g->error.status == KCL_OK, "%s", w->d->g->error.text);
-        if (f && f->dim <= w->most_dim && garden_extreme(w, f, 1) < 1e3 && garden_extreme(w, f, -1) < 1e3)
-            w->pool[w->count++] = f;
-    }
-    return w->pool[w->count - 1];
-}
-
 /* Nodes reachable from f. */
 static inline size_t node_count(const kf_graph *g, const kf_node *f)
 {
@@ -356,6 +345,28 @@ static inline size_t node_count(const kf_graph *g, const kf_node *f)
     size_t count = order.count;
     kf_order_finish(&order);
     return count;
+}
+
+/* Adds `steps` nodes to the pool at most; returns the one with most nodes below it. */
+static inline const kf_node *garden_grow(garden *w, int steps)
+{
+    for (int k = 0; k < steps; k++) {
+        const kf_node *f = garden_node(w);
+        ck_assert_msg(w->d->g->error.status == KCL_OK, "%s", w->d->g->error.text);
+        if (f && f->dim <= w->most_dim && garden_extreme(w, f, 1) < 1e3 && garden_extreme(w, f, -1) < 1e3)
+            w->pool[w->count++] = f;
+    }
+    const kf_node *largest = w->pool[w->count - 1];
+    for (int k = w->count - 1; k >= 0; k--)
+        if (node_count(w->d->g, w->pool[k]) > node_count(w->d->g, largest))
+            largest = w->pool[k];
+    return largest;
+}
+
+/* Processor time: other processes do not count. */
+static inline double cpu_seconds(void)
+{
+    return (double)clock() / CLOCKS_PER_SEC;
 }
 
 /* KEOPSCL_TEST_SEED repeats one case of a random test. */

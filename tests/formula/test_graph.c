@@ -199,10 +199,10 @@ static const struct {
     {elem_low, {"Elem", "index -1", "0 and 2"}},
     {elemt_vector, {"ElemT", "dimension 2", "1"}},
     {elemt_high, {"ElemT", "index 4", "0 and 3"}},
-    {elemt_least, {"ElemT", "-9223372036854775808", ""}},
-    {extract_long, {"Extract", "1 to 3", "dimension 3"}},
+    {elemt_least, {"ElemT", "dimension -9223372036854775808", "16777216"}},
+    {extract_long, {"Extract", "3 components from 1", "dimension 3"}},
     {extract_empty, {"Extract", "length", "dimension 3"}},
-    {extract_low, {"Extract", "-1 to 0", "dimension 3"}},
+    {extract_low, {"Extract", "from -1", "dimension 3"}},
     {extract_far, {"Extract", "9223372036854775807", "dimension 3"}},
     {extract_least, {"Extract", "length", "dimension 3"}},
     {extractt_short, {"ExtractT", "3 components", "dimension 2"}},
@@ -317,7 +317,8 @@ END_TEST
 
 START_TEST(transposition_exchanges_axes_and_is_its_own_inverse)
 {
-    const kf_node *a = kf_binary(&g, KF_MULT, with(KF_EXTRACT, x, 0, 2), kf_binary(&g, KF_SUB, p, with(KF_EXTRACT, y, 1, 2)));
+    const kf_node *a =
+        kf_binary(&g, KF_MULT, with(KF_EXTRACT, x, 0, 2), kf_binary(&g, KF_SUB, p, with(KF_EXTRACT, y, 1, 2)));
     const kf_node *f = kf_binary(&g, KF_ADD, kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_J, 0, a), kf_num(&g, 0.7));
     const kf_node *t = kf_transpose(&g, f);
     ck_assert_uint_eq(t->axes, KF_AXIS_J);
@@ -603,7 +604,7 @@ static const kf_node *chain_link(int kind, const kf_node *f, int k)
     case 5:
         return kf_binary(&g, KF_MULT, f, kf_binary(&g, KF_MULT, kf_rat(&g, k % 7 + 1, 8), k % 2 ? s : x));
     case 6:
-        return kf_binary(&g, KF_MULT, f->dim == 1 ? x : kf_unary(&g, KF_SUM, f), s);
+        return f->dim == 1 ? kf_binary(&g, KF_MULT, x, f) : kf_unary(&g, KF_SUM, f);
     case 7:
         return kf_binary(&g, KF_CONCAT, f, s);
     default:

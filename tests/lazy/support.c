@@ -58,12 +58,11 @@ void seed_random(uint64_t seed)
     state = seed * 0x9e3779b97f4a7c15u + 0x632be59bd9b4e019u;
 }
 
-void start_random(const char *program)
+void announce_seed(const char *program)
 {
     printf("repeat with: KEOPSCL_TEST_SEED=%llu %s%s\n", (unsigned long long)test_seed(),
            long_tests() ? "KEOPSCL_LONG_TESTS=1 " : "", program);
     fflush(stdout);
-    seed_random(test_seed());
 }
 
 static uint64_t next_random(void)
@@ -89,7 +88,7 @@ int pick(int count)
 void contains(const char *text, const char *const *parts)
 {
     for (; *parts; parts++)
-        ck_assert_msg(strstr(text, *parts), "\"%s\" does not contain \"%s\"", text, *parts);
+        ck_assert_msg(strstr(text, *parts), "\"%.3000s\" does not contain \"%s\"", text, *parts);
 }
 
 void collect(void *user, const char *text, size_t length)

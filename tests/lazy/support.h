@@ -24,10 +24,9 @@ kcl_context *open_cpu_or_skip(void);
 
 bool long_tests(void); /* KEOPSCL_LONG_TESTS=1: the full product of what is otherwise sampled */
 
-/* Prints the seed that KEOPSCL_TEST_SEED names, 1 by default, and starts the random numbers with it. */
-void start_random(const char *program);
+uint64_t test_seed(void);                 /* KEOPSCL_TEST_SEED, or 1 */
+void announce_seed(const char *program); /* prints it, with the command that repeats the run */
 void seed_random(uint64_t seed);
-uint64_t test_seed(void);
 double uniform(double low, double high);
 int pick(int count); /* 0 to count - 1 */
 
@@ -75,7 +74,7 @@ void numbers_check_gaps(const numbers *n);
 
 /* ---- Device against interpreter ---------------------------------------------------------------------------------- */
 
-enum { MAX_INPUTS = 12 };
+enum { MAX_INPUTS = 64 };
 
 typedef struct subject {
     char text[512]; /* for messages */

@@ -1,0 +1,1076 @@
+/* SPDX-License-Identifier: MIT */
+/* Lazy tensors and operators by the interpreter: values against plain loops, and every error's sentence. */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static failing memory;
+static kcl_context *c;
+static kcl_scope *s;
+
+static void setup(void)
+{
+    memory = (failing){.fail_at = 0};
+    const kcl_context_params params = {.device = "host", .allocator = failing_allocator(&memory)};
+    ck_assert_int_eq(kcl_context_create(&c, &params), KCL_OK);
+    s = kcl_scope_create(c);
+    ck_assert_ptr_nonnull(s);
+    seed_random(1);
+}
+
+static void teardown(void)
+{
+    kcl_scope_destroy(&s);
+    ck_assert_ptr_null(s);
+    kcl_context_destroy(&c);
+    ck_assert_int_eq(memory.blocks, 0);
+}
+
+static void eval_ok(kcl_expr *e, const kcl_array *out)
+{
+    ck_assert_msg(kcl_eval1(e, out) == KCL_OK, "%s", kcl_context_error(c));
+}
+
+/* The expression is an error, its sentence holds the parts, and both reach the context through a chain of calls. */
+static void is_error(kcl_expr *e, kcl_status status, const char *const *parts)
+{
+    double out[64];
+    ck_assert_ptr_nonnull(e);
+    ck_assert_msg(kcl_expr_status(e) == status, "%s: %s", kcl_status_name(kcl_expr_status(e)), kcl_expr_error(e));
+    contains(kcl_expr_error(e), parts);
+    ck_assert_int_eq(kcl_expr_dim(e), 0);
+    ck_assert_int_eq(kcl_expr_axes(e), 0);
+    kcl_expr *chain = kcl_reduce_sum(kcl_add(kcl_exp(e), kcl_constant(s, 1)), KCL_OVER_J);
+    ck_assert_str_eq(kcl_expr_error(chain), kcl_expr_error(e));
+    ck_assert_int_eq(kcl_eval1(chain, kcl_f64(out, 64)), status);
+    ck_assert_str_eq(kcl_context_error(c), kcl_expr_error(e));
+    ck_assert_int_eq(kcl_context_status(c), status);
+}
+#define IS_ERROR(e, status, ...) is_error(e, status, (const char *const[]){__VA_ARGS__, NULL})
+
+/* A call failed: its status, and the parts of the context's sentence. */
+#define CALL_FAILS(call, status, ...)                                                                                  \
+    do {                                                                                                               \
+        ck_assert_int_eq(call, status);                                                                                \
+        ck_assert_int_eq(kcl_context_status(c), status);                                                               \
+        CONTAINS(kcl_context_error(c), __VA_ARGS__);                                                                   \
+    } while (0)
+
+/* ---- Values ------------------------------------------------------------------------------------------------------ */
+
+enum { M = 5, N = 4, D = 3 };
+
+static numbers x, y, b, p;
+static kcl_expr *x_i, *y_j, *b_j, *p_p;
+
+static void make_points(kcl_dtype dtype, layout how, double low, double high)
+{
+    numbers_make(&x, dtype, M, D, how);
+    numbers_make(&y, dtype, N, D, how);
+    numbers_make(&b, dtype, N, 1, how);
+    numbers_make(&p, dtype, 1, D, DENSE);
+    numbers_fill(&x, low, high);
+    numbers_fill(&y, low, high);
+    numbers_fill(&b, low, high);
+    numbers_fill(&p, low, high);
+    x_i = kcl_vi(s, &x.array);
+    y_j = kcl_vj(s, &y.array);
+    b_j = kcl_vj(s, &b.array);
+    p_p = kcl_pm(s, &p.array);
+}
+
+static void free_points(void)
+{
+    numbers_free(&x);
+    numbers_free(&y);
+    numbers_free(&b);
+    numbers_free(&p);
+}
+
+#define X(k) (*numbers_exact(&x, i, (k)))
+#define Y(k) (*numbers_exact(&y, j, (k)))
+#define B (*numbers_exact(&b, j, 0))
+#define P(k) (*numbers_exact(&p, 0, (k)))
+
+static double dot_of(int64_t i, int64_t j)
+{
+    return X(0) * Y(0) + X(1) * Y(1) + X(2) * Y(2);
+}
+
+static double distance_of(int64_t i, int64_t j)
+{
+    return pow(X(0) - Y(0), 2) + pow(X(1) - Y(1), 2) + pow(X(2) - Y(2), 2);
+}
+
+static void near(double got, double want, kcl_dtype dtype, const char *what)
+{
+    ck_assert_msg(fabs(got - want) <= (dtype == KCL_F32 ? 1e-6 : 1e-13) * (1 + fabs(want)), "%s, %s: %.17g, wanted %.17g",
+                  what, kb_dtype_name(dtype), got, want);
+}
+
+/* Sums `expr` over j, over i and over both, and compares with loops over `value`, a formula in i, j and component k. */
+#define CHECK_SUMS(dim, expr, value)                                                                                   \
+    do {                                                                                                               \
+        kcl_expr *e_ = (expr);                                                                                         \
+        numbers over_j, over_i, both;                                                                                  \
+        ck_assert_msg(kcl_expr_status(e_) == KCL_OK, "%s: %s", #expr, kcl_expr_error(e_));                             \
+        ck_assert_int_eq(kcl_expr_dim(e_), dim);                                                                       \
+        ck_assert_int_eq(kcl_expr_axes(e_), KCL_OVER_BOTH);                                                            \
+        numbers_make(&over_j, dtype, M, dim, how);                                                                     \
+        numbers_make(&over_i, dtype, N, dim, how);                                                                     \
+        numbers_make(&both, dtype, 1, dim, how);                                                                       \
+        ck_assert_msg(kcl_sum(e_, KCL_OVER_J, &over_j.array) == KCL_OK, "%s", kcl_context_error(c));                   \
+        ck_assert_msg(kcl_sum(e_, KCL_OVER_I, &over_i.array) == KCL_OK, "%s", kcl_context_error(c));                   \
+        ck_assert_msg(kcl_sum(e_, KCL_OVER_BOTH, &both.array) == KCL_OK, "%s", kcl_context_error(c));                  \
+        for (int k = 0; k < dim; k++) {                                                                                \
+            double rows[M] = {0}, cols[N] = {0}, all = 0;                                                              \
+            for (int64_t i = 0; i < M; i++) {                                                                          \
+                for (int64_t j = 0; j < N; j++) {                                                                      \
+                    double v_ = (value);                                                                               \
+                    rows[i] += v_;                                                                                     \
+                    cols[j] += v_;                                                                                     \
+                    all += v_;                                                                                         \
+                }                                                                                                      \
+            }                                                                                                          \
+            for (int64_t i = 0; i < M; i++)                                                                            \
+                near(numbers_get(&over_j, i, k), rows[i], dtype, #expr " over j");                                     \
+            for (int64_t j = 0; j < N; j++)                                                                            \
+                near(numbers_get(&over_i, j, k), cols[j], dtype, #expr " over i");                                     \
+            near(numbers_get(&both, 0, k), all, dtype, #expr " over both");                                            \
+        }                                                                                                              \
+        numbers_check_gaps(&over_j);                                                                                   \
+        numbers_check_gaps(&over_i);                                                                                   \
+        numbers_free(&over_j);                                                                                         \
+        numbers_free(&over_i);                                                                                         \
+        numbers_free(&both);                                                                                           \
+    } while (0)
+
+START_TEST(test_builders_by_plain_loops)
+{
+    const kcl_dtype dtype = _i % 2 ? KCL_F64 : KCL_F32;
+    const layout how = (layout)(_i / 2);
+    make_points(dtype, how, 0.3, 2);
+    CHECK_SUMS(3, kcl_add(x_i, y_j), X(k) + Y(k));
+    CHECK_SUMS(3, kcl_sub(x_i, y_j), X(k) - Y(k));
+    CHECK_SUMS(3, kcl_mul(x_i, y_j), X(k) * Y(k));
+    CHECK_SUMS(3, kcl_div(x_i, y_j), X(k) / Y(k));
+    CHECK_SUMS(3, kcl_powf(x_i, y_j), pow(X(k), Y(k)));
+    CHECK_SUMS(3, kcl_mul(b_j, x_i), B * X(k));
+    CHECK_SUMS(3, kcl_mul(kcl_add(x_i, y_j), p_p), (X(k) + Y(k)) * P(k));
+    CHECK_SUMS(3, kcl_neg(kcl_add(x_i, y_j)), -(X(k) + Y(k)));
+    CHECK_SUMS(3, kcl_inv(kcl_add(x_i, y_j)), 1 / (X(k) + Y(k)));
+    CHECK_SUMS(3, kcl_square(kcl_sub(x_i, y_j)), pow(X(k) - Y(k), 2));
+    CHECK_SUMS(3, kcl_exp(kcl_sub(x_i, y_j)), exp(X(k) - Y(k)));
+    CHECK_SUMS(3, kcl_log(kcl_add(x_i, y_j)), log(X(k) + Y(k)));
+    CHECK_SUMS(3, kcl_sqrt(kcl_add(x_i, y_j)), sqrt(X(k) + Y(k)));
+    CHECK_SUMS(3, kcl_rsqrt(kcl_add(x_i, y_j)), 1 / sqrt(X(k) + Y(k)));
+    CHECK_SUMS(3, kcl_sin(kcl_sub(x_i, y_j)), sin(X(k) - Y(k)));
+    CHECK_SUMS(3, kcl_cos(kcl_sub(x_i, y_j)), cos(X(k) - Y(k)));
+    CHECK_SUMS(3, kcl_abs(kcl_sub(x_i, y_j)), fabs(X(k) - Y(k)));
+    CHECK_SUMS(3, kcl_sign(kcl_sub(x_i, y_j)), (X(k) > Y(k)) - (X(k) < Y(k)));
+    CHECK_SUMS(3, kcl_pow(kcl_sub(x_i, y_j), 3), pow(X(k) - Y(k), 3));
+    CHECK_SUMS(3, kcl_pow(kcl_add(x_i, y_j), -2), pow(X(k) + Y(k), -2));
+    CHECK_SUMS(3, kcl_pow(kcl_add(x_i, y_j), 1.5), pow(X(k) + Y(k), 1.5));
+    CHECK_SUMS(3, kcl_pow(kcl_add(x_i, y_j), 0.5), sqrt(X(k) + Y(k)));
+    CHECK_SUMS(3, kcl_pow(kcl_add(x_i, y_j), -0.5), 1 / sqrt(X(k) + Y(k)));
+    CHECK_SUMS(1, kcl_sum_inner(kcl_mul(x_i, y_j)), dot_of(i, j));
+    CHECK_SUMS(1, kcl_dot(x_i, y_j), dot_of(i, j));
+    CHECK_SUMS(1, kcl_sqnorm2(kcl_sub(x_i, y_j)), distance_of(i, j));
+    CHECK_SUMS(1, kcl_norm2(kcl_sub(x_i, y_j)), sqrt(distance_of(i, j)));
+    CHECK_SUMS(1, kcl_sqdist(x_i, y_j), distance_of(i, j));
+    CHECK_SUMS(4, kcl_repeat(kcl_dot(x_i, y_j), 4), dot_of(i, j));
+    CHECK_SUMS(1, kcl_elem(kcl_mul(x_i, y_j), 2), X(2) * Y(2));
+    CHECK_SUMS(2, kcl_extract(kcl_mul(x_i, y_j), 1, 2), X(k + 1) * Y(k + 1));
+    CHECK_SUMS(6, kcl_concat(x_i, y_j), k < 3 ? X(k) : Y(k - 3));
+    CHECK_SUMS(3, kcl_mul(kcl_scalar(s, 0.75), kcl_add(x_i, y_j)), 0.75 * (X(k) + Y(k)));
+    CHECK_SUMS(3, kcl_mul(kcl_constant(s, 1.25), kcl_add(x_i, y_j)), 1.25 * (X(k) + Y(k)));
+    CHECK_SUMS(3, kcl_add(kcl_zero(s, 3), kcl_mul(x_i, y_j)), X(k) * Y(k));
+    const char *const names[] = {"x", "y", "beta", "p"};
+    CHECK_SUMS(3, kcl_formula(s, "Exp(-SqDist(x,y))*beta + p*(x|y)", 4, names, (kcl_expr *[]){x_i, y_j, b_j, p_p}),
+               exp(-distance_of(i, j)) * B + P(k) * dot_of(i, j));
+    free_points();
+}
+END_TEST
+
+/* ---- Roles and results ------------------------------------------------------------------------------------------- */
+
+START_TEST(test_variables_and_roles)
+{
+    double a[12] = {0};
+    const struct {
+        kcl_expr *e;
+        int dim, axes;
+    } all[] = {
+        {kcl_vi(s, kcl_f64(a, 4, 3)), 3, KCL_OVER_I},     {kcl_vj(s, kcl_f64(a, 4, 3)), 3, KCL_OVER_J},
+        {kcl_vi(s, kcl_f64(a, 4)), 1, KCL_OVER_I},        {kcl_vi(s, kcl_f64(a, 1, 3)), 3, KCL_OVER_I},
+        {kcl_vi(s, kcl_f64(a, 0, 3)), 3, KCL_OVER_I},     {kcl_pm(s, kcl_f64(a, 3)), 3, 0},
+        {kcl_pm(s, kcl_f64(a, 1, 3)), 3, 0},              {kcl_lazy(s, kcl_f64(a, 4, 1, 3)), 3, KCL_OVER_I},
+        {kcl_lazy(s, kcl_f64(a, 1, 4, 3)), 3, KCL_OVER_J}, {kcl_lazy(s, kcl_f64(a, 1, 1, 3)), 3, 0},
+        {kcl_lazy(s, kcl_f64(a, 3)), 3, 0},               {kcl_lazy(s, kcl_f64(a, 0, 1, 3)), 3, KCL_OVER_I},
+        {kcl_lazy(s, kcl_f64(a, 4, 1, 1)), 1, KCL_OVER_I}, {kcl_scalar(s, 2), 1, 0},
+        {kcl_constant(s, 2), 1, 0},                       {kcl_zero(s, 5), 5, 0},
+    };
+    for (size_t k = 0; k < KB_COUNT(all); k++) {
+        ck_assert_msg(kcl_expr_status(all[k].e) == KCL_OK, "%zu: %s", k, kcl_expr_error(all[k].e));
+        ck_assert_int_eq(kcl_expr_dim(all[k].e), all[k].dim);
+        ck_assert_int_eq(kcl_expr_axes(all[k].e), all[k].axes);
+        ck_assert_str_eq(kcl_expr_error(all[k].e), "");
+    }
+    double zero_axes = 7, out;
+    const kcl_array number = kcl_array_f64(&zero_axes, 0, NULL);
+    eval_ok(kcl_square(kcl_pm(s, &number)), kcl_f64(&out, 1));
+    ck_assert_double_eq(out, 49);
+    IS_ERROR(kcl_lazy(s, kcl_f64(a, 2, 2, 3)), KCL_ERROR_SHAPE, "kcl_lazy", "(2, 2, 3)", "axis i", "axis j");
+    IS_ERROR(kcl_lazy(s, kcl_f64(a, 4, 3)), KCL_ERROR_SHAPE, "kcl_lazy", "2 axes", "kcl_vi, kcl_vj");
+    IS_ERROR(kcl_pm(s, kcl_f64(a, 4, 3)), KCL_ERROR_SHAPE, "(4, 3)", "a parameter needs (D)");
+    IS_ERROR(kcl_vi(s, kcl_f64(a, 2, 2, 3)), KCL_ERROR_SHAPE, "(2, 2, 3)", "(rows, D)");
+}
+END_TEST
+
+START_TEST(test_one_handle_in_two_roles)
+{
+    double a[] = {1, 2, 4}, grad[3], sum[3];
+    kcl_data *d = kcl_data_create(s, kcl_f64(a, 3, 1));
+    kcl_expr *u = kcl_vi_data(s, d), *v = kcl_vj_data(s, d);
+    kcl_expr *L = kcl_reduce_sum(kcl_mul(kcl_square(u), v), KCL_OVER_BOTH);
+    /* d/da_k of (sum a_i^2) (sum a_j) = 2 a_k sum a + sum a^2; asked for by either role */
+    eval_ok(kcl_grad(L, u), kcl_f64(grad, 3, 1));
+    for (int k = 0; k < 3; k++)
+        ck_assert_double_eq_tol(grad[k], 2 * a[k] * 7 + 21, 1e-12);
+    ck_assert_int_eq(kcl_expr_axes(kcl_grad(L, v)), KCL_OVER_J);
+    eval_ok(kcl_grad(L, v), kcl_f64(grad, 3, 1));
+    for (int k = 0; k < 3; k++)
+        ck_assert_double_eq_tol(grad[k], 2 * a[k] * 7 + 21, 1e-12);
+    /* Equal arrays with handles of their own are different variables. */
+    kcl_expr *w = kcl_vj(s, kcl_f64(a, 3, 1));
+    eval_ok(kcl_grad(kcl_reduce_sum(kcl_mul(kcl_square(u), w), KCL_OVER_BOTH), u), kcl_f64(grad, 3, 1));
+    for (int k = 0; k < 3; k++)
+        ck_assert_double_eq_tol(grad[k], 2 * a[k] * 7, 1e-12);
+    /* Memory is read when an evaluation runs. */
+    kcl_expr *doubled = kcl_mul(kcl_constant(s, 2), u);
+    a[1] = 10;
+    eval_ok(doubled, kcl_f64(sum, 3));
+    ck_assert_double_eq(sum[1], 20);
+    /* (3) is three rows of an i-variable, and one vector of a parameter: not both in one formula. */
+    kcl_data *vector = kcl_data_create(s, kcl_f64(a, 3));
+    ck_assert_int_eq(kcl_expr_dim(kcl_pm_data(s, vector)), 3);
+    kcl_expr *mixed = kcl_mul(kcl_vi_data(s, vector), kcl_pm_data(s, vector));
+    double out[9];
+    CALL_FAILS(kcl_eval1(mixed, kcl_f64(out, 3, 3)), KCL_ERROR_SHAPE, "array 2", "dimension 1", "dimension 3");
+}
+END_TEST
+
+START_TEST(test_results_in_further_formulas)
+{
+    double out[M][D], row[D], number, col[N];
+    make_points(KCL_F64, DENSE, -1, 1);
+    kcl_expr *K = kcl_exp(kcl_neg(kcl_sqdist(x_i, y_j)));
+    kcl_expr *mass = kcl_reduce_sum(K, KCL_OVER_J), *moved = kcl_add(x_i, kcl_reduce_sum(kcl_mul(K, y_j), KCL_OVER_J));
+    ck_assert_int_eq(kcl_expr_axes(mass), KCL_OVER_I);
+    double m[M] = {0}, u[M][D];
+    for (int64_t i = 0; i < M; i++) {
+        for (int k = 0; k < D; k++)
+            u[i][k] = X(k);
+        for (int64_t j = 0; j < N; j++) {
+            double w = exp(-distance_of(i, j));
+            m[i] += w;
+            for (int k = 0; k < D; k++)
+                u[i][k] += w * Y(k);
+        }
+    }
+    eval_ok(moved, kcl_f64(&out[0][0], M, D));
+    for (int i = 0; i < M; i++)
+        for (int k = 0; k < D; k++)
+            near(out[i][k], u[i][k], KCL_F64, "x + sum");
+    /* A result as a j-expression: the sum over i2 of u_i * u_i2. */
+    eval_ok(kcl_reduce_sum(kcl_mul(moved, kcl_transpose(moved)), KCL_OVER_J), kcl_f64(&out[0][0], M, D));
+    for (int k = 0; k < D; k++) {
+        double total = 0;
+        for (int i = 0; i < M; i++)
+            total += u[i][k];
+        for (int i = 0; i < M; i++)
+            near(out[i][k], u[i][k] * total, KCL_F64, "transposed result");
+    }
+    /* Results of different lengths, and a number, in one call; the number inside a row formula. */
+    kcl_expr *all = kcl_reduce_sum(mass, KCL_OVER_I), *share = kcl_div(mass, all);
+    kcl_expr *columns = kcl_reduce_sum(kcl_mul(K, share), KCL_OVER_I);
+    double shares[M];
+    kcl_expr *exprs[] = {share, columns, all, kcl_reduce_sum(moved, KCL_OVER_I)};
+    const kcl_array *outs[] = {kcl_f64(shares, M), kcl_f64(col, N, 1), kcl_f64(&number, 1), kcl_f64(row, D)};
+    ck_assert_msg(kcl_eval(4, exprs, outs) == KCL_OK, "%s", kcl_context_error(c));
+    double total = 0;
+    for (int i = 0; i < M; i++)
+        total += m[i];
+    near(number, total, KCL_F64, "number");
+    for (int i = 0; i < M; i++)
+        near(shares[i], m[i] / total, KCL_F64, "share");
+    for (int64_t j = 0; j < N; j++) {
+        double want = 0;
+        for (int64_t i = 0; i < M; i++)
+            want += exp(-distance_of(i, j)) * m[i] / total;
+        near(col[j], want, KCL_F64, "column");
+    }
+    for (int k = 0; k < D; k++) {
+        double want = 0;
+        for (int i = 0; i < M; i++)
+            want += u[i][k];
+        near(row[k], want, KCL_F64, "sum of a result");
+    }
+    /* A j-expression comes out with a row per j; outputs may repeat an expression. */
+    double twice[2][N];
+    ck_assert_int_eq(kcl_eval(2, (kcl_expr *[]){kcl_mul(b_j, b_j), kcl_mul(b_j, b_j)},
+                              (const kcl_array *[]){kcl_f64(twice[0], N), kcl_f64(twice[1], 1, N, 1)}), KCL_OK);
+    for (int64_t j = 0; j < N; j++) {
+        near(twice[0][j], B * B, KCL_F64, "j-expression");
+        near(twice[1][j], B * B, KCL_F64, "j-expression twice");
+    }
+    /* Summing over an axis that is not there changes nothing. */
+    double same[M][D];
+    eval_ok(kcl_reduce_sum(x_i, KCL_OVER_J), kcl_f64(&same[0][0], M, D));
+    for (int64_t i = 0; i < M; i++)
+        ck_assert_double_eq(same[i][1], X(1));
+    free_points();
+}
+END_TEST
+
+START_TEST(test_empty_and_single_rows)
+{
+    double one[] = {1, 2, 3}, out[3] = {9, 9, 9}, none[1] = {9};
+    for (int m = 0; m < 2; m++) {
+        for (int n = 0; n < 2; n++) {
+            kcl_expr *f = kcl_mul(kcl_vi(s, kcl_f64(m ? one : NULL, m, 3)), kcl_vj(s, kcl_f64(n ? one : NULL, n, 3)));
+            eval_ok(kcl_reduce_sum(f, KCL_OVER_J), kcl_f64(m ? out : none, m, 3));
+            for (int k = 0; k < 3; k++)
+                ck_assert_double_eq(out[k], !m ? 9 : n ? one[k] * one[k] : 0);
+            eval_ok(kcl_reduce_sum(f, KCL_OVER_BOTH), kcl_f64(out, 3));
+            for (int k = 0; k < 3; k++)
+                ck_assert_double_eq(out[k], m && n ? one[k] * one[k] : 0);
+            for (int k = 0; k < 3; k++)
+                out[k] = 9;
+        }
+    }
+    ck_assert_double_eq(none[0], 9);
+}
+END_TEST
+
+/* ---- Derivatives ------------------------------------------------------------------------------------------------- */
+
+static kcl_expr *loss_of(kcl_expr *xi, kcl_expr *xj, kcl_expr *yj, kcl_expr *g)
+{
+    kcl_expr *K = kcl_exp(kcl_neg(kcl_mul(g, kcl_sqdist(xi, yj))));
+    kcl_expr *u = kcl_add(xi, kcl_reduce_sum(kcl_mul(K, yj), KCL_OVER_J));
+    kcl_expr *v = kcl_reduce_sum(kcl_inv(kcl_add(kcl_constant(s, 1), kcl_sqdist(u, xj))), KCL_OVER_J);
+    return kcl_reduce_sum(kcl_mul(kcl_square(v), kcl_elem(u, 1)), KCL_OVER_I);
+}
+
+static double loss_value(kcl_expr *loss)
+{
+    double value = 0;
+    eval_ok(loss, kcl_f64(&value, 1));
+    return value;
+}
+
+/* One array as i- and as j-variable through one handle, another, and a parameter, through two sums. */
+START_TEST(test_gradients_of_chains_by_finite_differences)
+{
+    make_points(KCL_F64, ROWS_APART, -1, 1);
+    double bandwidth = 0.7, grad[M * D], change = 1e-6;
+    kcl_data *points = kcl_data_create(s, &x.array), *width = kcl_data_create(s, kcl_f64(&bandwidth, 1));
+    kcl_expr *xi = kcl_vi_data(s, points), *g = kcl_pm_data(s, width);
+    kcl_expr *L = loss_of(xi, kcl_vj_data(s, points), y_j, g);
+    ck_assert_msg(kcl_expr_status(L) == KCL_OK, "%s", kcl_expr_error(L));
+    kcl_expr *const vars[] = {xi, y_j, g};
+    const numbers *const of[] = {&x, &y, NULL};
+    for (int v = 0; v < 3; v++) {
+        int64_t rows = of[v] ? of[v]->rows : 1;
+        int dim = of[v] ? D : 1;
+        kcl_expr *dL = kcl_grad(L, vars[v]);
+        ck_assert_int_eq(kcl_expr_dim(dL), dim);
+        eval_ok(dL, kcl_f64(grad, rows, dim));
+        for (int64_t i = 0; i < rows; i++) {
+            for (int k = 0; k < dim; k++) {
+                double *at = of[v] ? (double *)(void *)((char *)of[v]->array.data + i * of[v]->array.stride[0]) + k
+                                   : &bandwidth;
+                double value = *at, up, down;
+                *at = value + change;
+                up = loss_value(L);
+                *at = value - change;
+                down = loss_value(L);
+                *at = value;
+                ck_assert_double_eq_tol(grad[i * dim + k], (up - down) / (2 * change), 1e-6 * (1 + fabs(grad[i * dim + k])));
+            }
+        }
+    }
+    /* Second order: the gradient of |dL/dx|^2 in the bandwidth. */
+    kcl_expr *square = kcl_reduce_sum(kcl_sqnorm2(kcl_grad(L, xi)), KCL_OVER_I);
+    eval_ok(kcl_grad(square, g), kcl_f64(grad, 1));
+    bandwidth += change;
+    double up = loss_value(square);
+    bandwidth -= 2 * change;
+    ck_assert_double_eq_tol(grad[0], (up - loss_value(square)) / (2 * change), 1e-5 * (1 + fabs(grad[0])));
+    free_points();
+}
+END_TEST
+
+START_TEST(test_vjp_and_gradients_of_nothing)
+{
+    make_points(KCL_F64, DENSE, -1, 1);
+    double out[M * D], weight[M] = {1, 2, 3, 4, 5};
+    kcl_expr *e_i = kcl_vi(s, kcl_f64(weight, M));
+    kcl_expr *sum = kcl_reduce_sum(kcl_dot(x_i, y_j), KCL_OVER_J);
+    eval_ok(kcl_vjp(sum, x_i, e_i), kcl_f64(out, M, D));
+    for (int i = 0; i < M; i++) {
+        double want = 0;
+        for (int64_t j = 0; j < N; j++)
+            want += Y(2) * weight[i];
+        near(out[i * D + 2], want, KCL_F64, "vjp in x");
+    }
+    eval_ok(kcl_vjp(sum, y_j, e_i), kcl_f64(out, N, D));
+    for (int j = 0; j < N; j++) {
+        double want = 0;
+        for (int64_t i = 0; i < M; i++)
+            want += X(0) * weight[i];
+        near(out[j * D], want, KCL_F64, "vjp in y");
+    }
+    /* A variable that the expression does not hold: zeros of its shape. */
+    kcl_expr *L = kcl_reduce_sum(sum, KCL_OVER_I), *zero = kcl_grad(L, b_j);
+    ck_assert_int_eq(kcl_expr_dim(zero), 1);
+    ck_assert_int_eq(kcl_expr_axes(zero), KCL_OVER_J);
+    for (int k = 0; k < N; k++)
+        out[k] = 9;
+    eval_ok(zero, kcl_f64(out, N));
+    for (int k = 0; k < N; k++)
+        ck_assert_double_eq(out[k], 0);
+    kcl_expr *parameter = kcl_scalar(s, 3);
+    eval_ok(kcl_grad(kcl_mul(L, kcl_square(parameter)), parameter), kcl_f64(out, 1));
+    near(out[0], 6 * loss_value(L), KCL_F64, "gradient in a scalar");
+    IS_ERROR(kcl_grad(sum, x_i), KCL_ERROR_SHAPE, "kcl_grad", "dimension 1", "a value for each i", "kcl_vjp");
+    IS_ERROR(kcl_grad(p_p, p_p), KCL_ERROR_SHAPE, "kcl_grad", "dimension 3");
+    IS_ERROR(kcl_grad(L, kcl_exp(x_i)), KCL_ERROR_ARGUMENT, "kcl_grad", "no variable");
+    IS_ERROR(kcl_vjp(sum, x_i, x_i), KCL_ERROR_SHAPE, "3");
+    IS_ERROR(kcl_vjp(sum, x_i, b_j), KCL_ERROR_SHAPE, "axis");
+    free_points();
+}
+END_TEST
+
+START_TEST(test_scope_reset_in_a_loop)
+{
+    double a[] = {1, 2, 3}, out[3];
+    long long blocks = 0;
+    for (int round = 0; round < 200; round++) {
+        kcl_expr *u = kcl_vi(s, kcl_f64(a, 3));
+        for (int k = 0; k < 20; k++)
+            u = kcl_add(kcl_mul(u, kcl_constant(s, 0.5)), kcl_constant(s, round));
+        eval_ok(u, kcl_f64(out, 3));
+        ck_assert_double_eq_tol(out[2], 2 * round + (3 - 2 * round) * pow(0.5, 20), 1e-9);
+        kcl_scope_reset(s);
+        if (round == 1)
+            blocks = memory.blocks;
+        ck_assert(round < 1 || memory.blocks == blocks);
+    }
+}
+END_TEST
+
+START_TEST(test_print)
+{
+    static collected text;
+    double a[6] = {0};
+    text.length = 0;
+    kcl_expr *u = kcl_vi(s, kcl_f64(a, 2, 3)), *v = kcl_vj(s, kcl_f64(a, 2, 3));
+    kcl_expr *f = kcl_mul(kcl_exp(kcl_neg(kcl_sqdist(u, v))), kcl_constant(s, 3));
+    ck_assert_int_eq(kcl_expr_print(f, collect, &text), KCL_OK);
+    CONTAINS(text.text, "Exp(", "Var(0,3,0)", "Var(1,3,1)", "3");
+    ck_assert_int_eq(kcl_expr_print(NULL, collect, &text), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_expr_print(f, NULL, NULL), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_expr_print(kcl_exp(NULL), collect, &text), KCL_ERROR_ARGUMENT);
+}
+END_TEST
+
+/* ---- Errors of expressions --------------------------------------------------------------------------------------- */
+
+START_TEST(test_without_a_scope)
+{
+    double a[3] = {1, 2, 3};
+    kcl_expr *const all[] = {kcl_vi(NULL, kcl_f64(a, 3)), kcl_vj(NULL, kcl_f64(a, 3)), kcl_pm(NULL, kcl_f64(a, 3)),
+                             kcl_lazy(NULL, kcl_f64(a, 3)), kcl_scalar(NULL, 1), kcl_constant(NULL, 1), kcl_zero(NULL, 3),
+                             kcl_formula(NULL, "x", 0, NULL, NULL), kcl_vi_data(NULL, NULL), kcl_exp(NULL),
+                             kcl_add(NULL, NULL), kcl_reduce_sum(NULL, KCL_OVER_I), kcl_pow(NULL, 2), kcl_dot(NULL, NULL),
+                             kcl_transpose(NULL), kcl_grad(NULL, NULL), kcl_vjp(NULL, NULL, NULL)};
+    for (size_t k = 0; k < KB_COUNT(all); k++) {
+        ck_assert_ptr_nonnull(all[k]);
+        ck_assert_int_eq(kcl_expr_status(all[k]), KCL_ERROR_ARGUMENT);
+        CONTAINS(kcl_expr_error(all[k]), "without a scope", "kcl_scope_create");
+        ck_assert_int_eq(kcl_eval1(all[k], kcl_f64(a, 3)), KCL_ERROR_ARGUMENT);
+    }
+    ck_assert_int_eq(kcl_expr_status(NULL), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_expr_error(NULL), "NULL");
+    ck_assert_ptr_null(kcl_data_create(NULL, kcl_f64(a, 3)));
+    ck_assert_ptr_null(kcl_scope_create(NULL));
+    kcl_scope_reset(NULL);
+    kcl_scope_destroy(NULL);
+    kcl_scope *none = NULL;
+    kcl_scope_destroy(&none);
+    /* Built with an operand of a scope, the first error is kept, and evaluation can tell it. */
+    IS_ERROR(kcl_add(kcl_vi(s, kcl_f64(a, 3)), NULL), KCL_ERROR_ARGUMENT, "operand 2 of 2", "NULL");
+}
+END_TEST
+
+START_TEST(test_operands_that_do_not_belong_together)
+{
+    double a[6] = {1, 2, 3}, out[6];
+    kcl_scope *other = kcl_scope_create(c);
+    kcl_expr *u = kcl_vi(s, kcl_f64(a, 3)), *v = kcl_vj(other, kcl_f64(a, 3));
+    IS_ERROR(kcl_add(v, u), KCL_ERROR_ARGUMENT, "operand 1 of 2", "another scope");
+    CALL_FAILS(kcl_eval(2, (kcl_expr *[]){u, kcl_transpose(v)}, (const kcl_array *[]){kcl_f64(out, 3), kcl_f64(out, 3)}),
+               KCL_ERROR_ARGUMENT, "expression 1", "another scope");
+    IS_ERROR(kcl_vi_data(s, kcl_data_create(other, kcl_f64(a, 3))), KCL_ERROR_ARGUMENT, "another scope");
+    IS_ERROR(kcl_vi_data(s, NULL), KCL_ERROR_ARGUMENT, "NULL");
+    IS_ERROR(kcl_formula(s, "x", 1, (const char *[]){"x"}, &v), KCL_ERROR_ARGUMENT, "\"x\"", "another scope");
+    kcl_scope_destroy(&other);
+    kcl_expr *x3 = kcl_vi(s, kcl_f64(a, 2, 3)), *x2 = kcl_vj(s, kcl_f64(a, 3, 2));
+    IS_ERROR(kcl_add(x3, x2), KCL_ERROR_SHAPE, "Add", "3", "2");
+    IS_ERROR(kcl_sqdist(x3, x2), KCL_ERROR_SHAPE, "3", "2");
+    IS_ERROR(kcl_dot(x3, x2), KCL_ERROR_SHAPE, "3", "2");
+    IS_ERROR(kcl_elem(x3, 3), KCL_ERROR_SHAPE, "Elem", "3");
+    IS_ERROR(kcl_elem(x3, -1), KCL_ERROR_SHAPE, "Elem", "-1");
+    IS_ERROR(kcl_extract(x3, 2, 2), KCL_ERROR_SHAPE, "Extract", "2", "3");
+    IS_ERROR(kcl_repeat(x3, 4), KCL_ERROR_SHAPE, "SumT", "3");
+    IS_ERROR(kcl_zero(s, 0), KCL_ERROR_SHAPE, "0");
+    IS_ERROR(kcl_constant(s, NAN), KCL_ERROR_ARGUMENT, "nan");
+    IS_ERROR(kcl_constant(s, INFINITY), KCL_ERROR_ARGUMENT, "inf");
+    IS_ERROR(kcl_reduce_sum(x3, (kcl_axes)0), KCL_ERROR_ARGUMENT, "kcl_reduce_sum", "0", "KCL_OVER_BOTH");
+    IS_ERROR(kcl_reduce_sum(x3, (kcl_axes)4), KCL_ERROR_ARGUMENT, "kcl_reduce_sum", "4");
+    /* After errors the scope works. */
+    eval_ok(kcl_mul(u, u), kcl_f64(out, 3));
+    ck_assert_double_eq(out[2], 9);
+}
+END_TEST
+
+START_TEST(test_arrays_that_are_none)
+{
+    double a[6] = {0}, out[6];
+    IS_ERROR(kcl_vi(s, NULL), KCL_ERROR_ARGUMENT, "array 0", "NULL");
+    IS_ERROR(kcl_vi(s, kcl_f64(a, -2, 3)), KCL_ERROR_ARGUMENT, "array 1", "sizes of 0 or more");
+    IS_ERROR(kcl_vi(s, kcl_f64(a, INT64_MAX, 3)), KCL_ERROR_ARGUMENT, "array 2", "64-bit");
+    IS_ERROR(kcl_vi(s, kcl_f64(a, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)), KCL_ERROR_ARGUMENT, "array 3", "9 axes");
+    const kcl_array negative = {a, KCL_F64, 2, {-2, 3}, {24, 8}}, huge = {a, KCL_F64, 2, {INT64_MAX / 2, 3}, {24, 8}};
+    IS_ERROR(kcl_vi(s, &negative), KCL_ERROR_ARGUMENT, "array 4", "axis 0", "-2");
+    IS_ERROR(kcl_vi(s, &huge), KCL_ERROR_ARGUMENT, "array 5", "axis 1");
+    IS_ERROR(kcl_vi(s, kcl_f64(NULL, 2, 3)), KCL_ERROR_ARGUMENT, "array 6", "NULL", "6 elements");
+    const kcl_array odd = {a, (kcl_dtype)17, 1, {3}, {8}};
+    IS_ERROR(kcl_vi(s, &odd), KCL_ERROR_TYPE, "array 7", "float32 or float64");
+    kcl_expr *u = kcl_vi(s, kcl_f64(a, 2, 3));
+    CALL_FAILS(kcl_eval1(u, NULL), KCL_ERROR_ARGUMENT, "output 0", "missing");
+    CALL_FAILS(kcl_eval(1, &u, NULL), KCL_ERROR_ARGUMENT, "outputs");
+    CALL_FAILS(kcl_eval1(u, kcl_f64(NULL, 2, 3)), KCL_ERROR_ARGUMENT, "output 0", "NULL");
+    CALL_FAILS(kcl_eval1(u, kcl_f64(out, -2, 3)), KCL_ERROR_ARGUMENT, "output 0", "sizes of 0 or more");
+    CALL_FAILS(kcl_eval1(u, &odd), KCL_ERROR_TYPE, "output 0");
+    CALL_FAILS(kcl_eval(2, (kcl_expr *[]){u, NULL}, (const kcl_array *[]){kcl_f64(out, 2, 3), kcl_f64(out, 2)}),
+               KCL_ERROR_ARGUMENT, "expression 1", "NULL");
+    ck_assert_int_eq(kcl_eval(0, &u, (const kcl_array *[]){kcl_f64(out, 2, 3)}), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_eval(-1, &u, (const kcl_array *[]){kcl_f64(out, 2, 3)}), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_eval(1, NULL, NULL), KCL_ERROR_ARGUMENT);
+}
+END_TEST
+
+START_TEST(test_lengths_and_types_that_disagree)
+{
+    double a[15] = {0}, out[25];
+    float single[15] = {0}, narrow[5];
+    kcl_expr *u = kcl_vi(s, kcl_f64(a, 5, 3)), *v = kcl_vi(s, kcl_f64(a, 4, 3)), *w = kcl_vj(s, kcl_f64(a, 4, 3));
+    CALL_FAILS(kcl_eval1(kcl_add(u, v), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 0", "array 1", "5", "4",
+               "axis i");
+    CALL_FAILS(kcl_sum(kcl_mul(kcl_vj(s, kcl_f64(a, 5, 3)), kcl_mul(w, u)), KCL_OVER_J, kcl_f64(out, 5, 3)),
+               KCL_ERROR_LENGTH, "5", "4", "axis j");
+    CALL_FAILS(kcl_eval1(kcl_add(u, kcl_reduce_sum(kcl_mul(v, w), KCL_OVER_J)), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH,
+               "5", "4", "axis i");
+    CALL_FAILS(kcl_eval1(u, kcl_f64(out, 4, 3)), KCL_ERROR_LENGTH, "output 0", "4 rows", "has 5");
+    CALL_FAILS(kcl_eval1(u, kcl_f64(out, 5, 2)), KCL_ERROR_SHAPE, "output 0", "(5, 2)", "(M, 3)");
+    CALL_FAILS(kcl_eval1(w, kcl_f64(out, 4, 2)), KCL_ERROR_SHAPE, "output 0", "(4, 2)", "3");
+    CALL_FAILS(kcl_eval1(kcl_sqdist(u, w), kcl_f64(out, 5, 4)), KCL_ERROR_SHAPE, "both i and j", "reduce");
+    CALL_FAILS(kcl_eval1(u, kcl_f32(single, 5, 3)), KCL_ERROR_TYPE, "array 0", "float64", "float32", "output 0");
+    kcl_expr *f = kcl_vi(s, kcl_f32(single, 5));
+    CALL_FAILS(kcl_eval1(kcl_mul(u, f), kcl_f64(out, 5, 3)), KCL_ERROR_TYPE, "float32", "float64");
+    CALL_FAILS(kcl_eval(2, (kcl_expr *[]){u, f}, (const kcl_array *[]){kcl_f64(out, 5, 3), kcl_f32(narrow, 5)}),
+               KCL_ERROR_TYPE, "output 1", "float32", "float64");
+    eval_ok(kcl_square(u), kcl_f64(out, 5, 3));
+}
+END_TEST
+
+START_TEST(test_formula_texts)
+{
+    double a[6] = {1, 2, 3, 4, 5, 6}, out[2];
+    kcl_expr *u = kcl_vi(s, kcl_f64(a, 2, 3)), *bad = kcl_elem(u, 9);
+    const char *const names[] = {"x", "y"};
+    kcl_expr *values[] = {u, u};
+    IS_ERROR(kcl_formula(s, "Exp(x", 1, names, values), KCL_ERROR_SYNTAX, "Exp(x", "^", "\n");
+    IS_ERROR(kcl_formula(s, "x + z", 1, names, values), KCL_ERROR_SYNTAX, "z", "x + z", "^");
+    IS_ERROR(kcl_formula(s, "x + Nonsense(x)", 1, names, values), KCL_ERROR_SYNTAX, "Nonsense", "^");
+    IS_ERROR(kcl_formula(s, "Elem(x,7)", 1, names, values), KCL_ERROR_SHAPE, "Elem", "7", "0 and 2", "^");
+    IS_ERROR(kcl_formula(s, NULL, 1, names, values), KCL_ERROR_ARGUMENT, "kcl_formula");
+    IS_ERROR(kcl_formula(s, "x", 1, NULL, values), KCL_ERROR_ARGUMENT, "kcl_formula");
+    IS_ERROR(kcl_formula(s, "x", -1, names, values), KCL_ERROR_ARGUMENT, "kcl_formula");
+    IS_ERROR(kcl_formula(s, "x", 1, (const char *[]){NULL}, values), KCL_ERROR_ARGUMENT, "0 is NULL");
+    IS_ERROR(kcl_formula(s, "x", 1, names, &bad), KCL_ERROR_SHAPE, "Elem", "9");
+    CALL_FAILS(kcl_eval1(kcl_formula(s, "x*Var(77,1,2)", 1, names, values), kcl_f64(a, 2, 3)), KCL_ERROR_ARGUMENT,
+               "Var(77,1,2)", "no data");
+    eval_ok(kcl_formula(s, "SqNorm2(x)", 1, names, values), kcl_f64(out, 2));
+    ck_assert_double_eq(out[1], 16 + 25 + 36);
+}
+END_TEST
+
+START_TEST(test_deep_nesting)
+{
+    double a[] = {1, 2}, out[2];
+    enum { DEEP = 100000 };
+    kcl_expr *u = kcl_vi(s, kcl_f64(a, 2)), *f = u;
+    for (int k = 0; k < DEEP; k++)
+        f = kcl_sin(f);
+    eval_ok(f, kcl_f64(out, 2));
+    double want = 2;
+    for (int k = 0; k < DEEP; k++)
+        want = sin(want);
+    ck_assert_double_eq_tol(out[1], want, 1e-12);
+    kcl_expr *g = kcl_grad(kcl_reduce_sum(f, KCL_OVER_I), u);
+    ck_assert_msg(kcl_expr_status(g) == KCL_OK, "%s", kcl_expr_error(g));
+    char *text = malloc(200001);
+    memset(text, '(', 100000);
+    memset(text + 100000, ')', 100000);
+    text[200000] = 0;
+    kcl_expr *nested = kcl_formula(s, text, 0, NULL, NULL);
+    ck_assert_int_eq(kcl_expr_status(nested), KCL_ERROR_SYNTAX);
+    CONTAINS(kcl_expr_error(nested), "500", "^");
+    free(text);
+}
+END_TEST
+
+/* Every public function on a context that could not be made. */
+START_TEST(test_context_that_could_not_be_made)
+{
+    kcl_context *broken;
+    double a[3] = {1, 2, 3};
+    ck_assert_int_eq(kcl_context_create(&broken, &(kcl_context_params){.device = "no such device"}), KCL_ERROR_NO_DEVICE);
+    kcl_scope *scope = kcl_scope_create(broken);
+    ck_assert_ptr_nonnull(scope);
+    kcl_expr *f = kcl_square(kcl_vi(scope, kcl_f64(a, 3)));
+    ck_assert_int_eq(kcl_eval1(f, kcl_f64(a, 3)), KCL_ERROR_NO_DEVICE);
+    CONTAINS(kcl_context_error(broken), "no such device");
+    kcl_operator *op;
+    const char *const aliases[] = {"x=Vi(1)"};
+    ck_assert_int_eq(kcl_operator_create(&op, "Sum_Reduction(x,1)", 1, aliases, NULL), KCL_OK);
+    const kcl_array *in = kcl_f64(a, 3), *out = kcl_f64(a, 1);
+    ck_assert_int_eq(kcl_operator_apply(op, broken, &out, 1, &in, 1), KCL_ERROR_NO_DEVICE);
+    ck_assert_int_eq(kcl_operator_apply(op, NULL, &out, 1, &in, 1), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_operator_emit(op, broken, NULL, KCL_F32, 5, 5, collect, NULL), KCL_ERROR_NO_DEVICE);
+    ck_assert_int_eq(kcl_operator_describe(op, NULL, KCL_F32, 5, 5, collect, NULL), KCL_ERROR_UNSUPPORTED);
+    kcl_operator_destroy(&op);
+    kcl_scope_destroy(&scope);
+    kcl_context_destroy(&broken);
+}
+END_TEST
+
+/* ---- Operators --------------------------------------------------------------------------------------------------- */
+
+static const char *const gauss_aliases[] = {"x = Vi(3)", "y = Vj(3)", "b = Vj(1)", "g = Pm(1)"};
+static const char gauss[] = "Sum_Reduction(Exp(-g*SqDist(x,y))*b, 0)";
+
+static kcl_operator *make(const char *formula, int count, const char *const *aliases)
+{
+    kcl_operator *op;
+    const kcl_operator_params params = {.allocator = failing_allocator(&memory)};
+    ck_assert_msg(kcl_operator_create(&op, formula, count, aliases, &params) == KCL_OK, "%s", kcl_operator_error(op));
+    ck_assert_str_eq(kcl_operator_error(op), "");
+    return op;
+}
+
+static void check_slot(const kcl_slot_info *info, const char *name, kcl_role role, int dim)
+{
+    ck_assert_str_eq(info->name, name);
+    ck_assert_int_eq(info->role, role);
+    ck_assert_int_eq(info->dim, dim);
+}
+
+START_TEST(test_operator_applied_and_looked_at)
+{
+    static collected text;
+    kcl_slot_info info;
+    kcl_operator *op = make(gauss, 4, gauss_aliases), *grad, *magnitude;
+    ck_assert_int_eq(kcl_operator_input_count(op), 4);
+    ck_assert_int_eq(kcl_operator_output_count(op), 1);
+    ck_assert_int_eq(kcl_operator_input(op, 1, &info), KCL_OK);
+    check_slot(&info, "y", KCL_ROLE_J, 3);
+    ck_assert_int_eq(kcl_operator_input(op, 3, &info), KCL_OK);
+    check_slot(&info, "g", KCL_ROLE_PARAMETER, 1);
+    ck_assert_int_eq(kcl_operator_output(op, 0, &info), KCL_OK);
+    check_slot(&info, "", KCL_ROLE_I, 1);
+    ck_assert_int_eq(kcl_operator_input(op, 4, &info), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_operator_input(op, -1, &info), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_operator_output(op, 1, &info), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_operator_output(op, 0, NULL), KCL_ERROR_ARGUMENT);
+    text.length = 0;
+    ck_assert_int_eq(kcl_operator_print(op, collect, &text), KCL_OK);
+    kcl_operator *again = make(text.text, 4, gauss_aliases); /* what is printed can be read */
+    make_points(KCL_F64, DENSE, -1, 1);
+    double g = 0.6, out[M], same[M], scale[M], dx[M * D], e[M] = {1, -2, 3, -4, 5};
+    const kcl_array *args[] = {&x.array, &y.array, &b.array, kcl_f64(&g, 1), kcl_f64(e, M)};
+    const kcl_array *outs[] = {kcl_f64(out, M)};
+    ck_assert_msg(kcl_operator_apply(op, c, outs, 1, args, 4) == KCL_OK, "%s", kcl_context_error(c));
+    ck_assert_msg(kcl_operator_apply(again, c, (const kcl_array *[]){kcl_f64(same, M, 1)}, 1, args, 4) == KCL_OK, "%s",
+                  kcl_context_error(c));
+    ck_assert_int_eq(kcl_operator_magnitude(&magnitude, op), KCL_OK);
+    ck_assert_int_eq(kcl_operator_apply(magnitude, c, (const kcl_array *[]){kcl_f64(scale, M)}, 1, args, 4), KCL_OK);
+    ck_assert_int_eq(kcl_operator_grad(&grad, op, "x"), KCL_OK);
+    ck_assert_int_eq(kcl_operator_input_count(grad), 5);
+    ck_assert_int_eq(kcl_operator_input(grad, 4, &info), KCL_OK);
+    check_slot(&info, "e", KCL_ROLE_I, 1);
+    ck_assert_int_eq(kcl_operator_output(grad, 0, &info), KCL_OK);
+    check_slot(&info, "", KCL_ROLE_I, 3);
+    ck_assert_msg(kcl_operator_apply(grad, c, (const kcl_array *[]){kcl_f64(dx, M, D)}, 1, args, 5) == KCL_OK, "%s",
+                  kcl_context_error(c));
+    for (int64_t i = 0; i < M; i++) {
+        double want = 0, size = 0, slope = 0;
+        for (int64_t j = 0; j < N; j++) {
+            double w = exp(-g * distance_of(i, j)) * B;
+            want += w;
+            size += fabs(w);
+            slope += -2 * g * (X(1) - Y(1)) * w * e[i];
+        }
+        near(out[i], want, KCL_F64, "operator");
+        near(same[i], want, KCL_F64, "printed operator");
+        near(scale[i], size, KCL_F64, "magnitude");
+        near(dx[i * D + 1], slope, KCL_F64, "gradient");
+    }
+    free_points();
+    kcl_operator_destroy(&op);
+    kcl_operator_destroy(&again);
+    kcl_operator_destroy(&grad);
+    kcl_operator_destroy(&magnitude);
+    ck_assert_ptr_null(op);
+    kcl_operator_destroy(&op);
+    kcl_operator_destroy(NULL);
+}
+END_TEST
+
+/* The gradient in a parameter, by number and by name, of several outputs, against finite differences. */
+START_TEST(test_operator_gradient_of_several_outputs)
+{
+    kcl_operator *op = make("Sum_Reduction(Exp(-g*SqDist(x,y))*b,0);Sum_Reduction(g*(x|y),1);Sum_Reduction(g*b*b,2)", 4,
+                            gauss_aliases);
+    make_points(KCL_F64, DENSE, -1, 1);
+    double g = 0.6, a[M], o[N], t, dg, e0[M], e1[N], e2 = 0.5, change = 1e-6, value[2];
+    for (int k = 0; k < M; k++)
+        e0[k] = uniform(-1, 1);
+    for (int k = 0; k < N; k++)
+        e1[k] = uniform(-1, 1);
+    const kcl_array *args[] = {&x.array, &y.array, &b.array, kcl_f64(&g, 1), kcl_f64(e0, M), kcl_f64(e1, N),
+                               kcl_f64(&e2, 1)};
+    const char *const spelled[] = {"g", "3"};
+    for (int way = 0; way < 2; way++) {
+        kcl_operator *grad;
+        ck_assert_int_eq(kcl_operator_grad(&grad, op, spelled[way]), KCL_OK);
+        ck_assert_int_eq(kcl_operator_input_count(grad), 7);
+        ck_assert_msg(kcl_operator_apply(grad, c, (const kcl_array *[]){kcl_f64(&dg, 1)}, 1, args, 7) == KCL_OK, "%s",
+                      kcl_context_error(c));
+        for (int side = 0; side < 2; side++) {
+            double kept = g;
+            g += side ? -change : change;
+            ck_assert_int_eq(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(a, M), kcl_f64(o, N), kcl_f64(&t, 1)},
+                                                3, args, 4), KCL_OK);
+            g = kept;
+            value[side] = e2 * t;
+            for (int k = 0; k < M; k++)
+                value[side] += e0[k] * a[k];
+            for (int k = 0; k < N; k++)
+                value[side] += e1[k] * o[k];
+        }
+        ck_assert_double_eq_tol(dg, (value[0] - value[1]) / (2 * change), 1e-7);
+        kcl_operator_destroy(&grad);
+    }
+    kcl_operator *bad;
+    ck_assert_int_eq(kcl_operator_grad(&bad, op, "q"), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_operator_error(bad), "\"q\"");
+    kcl_operator *worse;
+    ck_assert_int_eq(kcl_operator_grad(&worse, bad, "x"), KCL_ERROR_ARGUMENT);
+    ck_assert_str_eq(kcl_operator_error(worse), kcl_operator_error(bad));
+    kcl_operator_destroy(&worse);
+    ck_assert_int_eq(kcl_operator_magnitude(&worse, bad), KCL_ERROR_ARGUMENT);
+    kcl_operator_destroy(&worse);
+    ck_assert_int_eq(kcl_operator_magnitude(&worse, NULL), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_operator_error(worse), "NULL");
+    kcl_operator_destroy(&worse);
+    kcl_operator_destroy(&bad);
+    ck_assert_int_eq(kcl_operator_grad(&bad, op, "7"), KCL_ERROR_ARGUMENT);
+    kcl_operator_destroy(&bad);
+    free_points();
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+START_TEST(test_operator_from_expressions)
+{
+    make_points(KCL_F64, DENSE, -1, 1);
+    kcl_expr *K = kcl_exp(kcl_neg(kcl_sqdist(x_i, y_j))), *mass = kcl_reduce_sum(K, KCL_OVER_J);
+    kcl_expr *exprs[] = {kcl_div(kcl_reduce_sum(kcl_mul(K, b_j), KCL_OVER_J), mass), kcl_reduce_sum(K, KCL_OVER_I)};
+    kcl_operator *op, *bad;
+    kcl_slot_info info;
+    ck_assert_msg(kcl_operator_from(&op, 2, exprs, 3, (kcl_expr *[]){b_j, x_i, y_j}, NULL) == KCL_OK, "%s",
+                  kcl_operator_error(op));
+    ck_assert_int_eq(kcl_operator_from(&bad, 2, exprs, 2, (kcl_expr *[]){b_j, x_i}, NULL), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_operator_error(bad), "array 1");
+    kcl_operator_destroy(&bad);
+    ck_assert_int_eq(kcl_operator_from(&bad, 1, exprs, 1, &mass, NULL), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_operator_error(bad), "entry 0", "no variable");
+    kcl_operator_destroy(&bad);
+    ck_assert_int_eq(kcl_operator_from(&bad, 0, exprs, 0, NULL, NULL), KCL_ERROR_ARGUMENT);
+    kcl_operator_destroy(&bad);
+    ck_assert_int_eq(kcl_operator_from(&bad, 1, &K, 2, (kcl_expr *[]){x_i, y_j}, NULL), KCL_ERROR_SHAPE);
+    CONTAINS(kcl_operator_error(bad), "both i and j");
+    kcl_operator_destroy(&bad);
+    kcl_expr *wrong = kcl_elem(x_i, 5);
+    ck_assert_int_eq(kcl_operator_from(&bad, 1, &wrong, 0, NULL, NULL), KCL_ERROR_SHAPE);
+    ck_assert_str_eq(kcl_operator_error(bad), kcl_expr_error(wrong));
+    kcl_operator_destroy(&bad);
+    kcl_scope_reset(s); /* the operator outlives its expressions */
+    ck_assert_int_eq(kcl_operator_input(op, 0, &info), KCL_OK);
+    check_slot(&info, "", KCL_ROLE_J, 1);
+    double mean[M], col[N];
+    ck_assert_msg(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(mean, M), kcl_f64(col, N)}, 2,
+                                     (const kcl_array *[]){&b.array, &x.array, &y.array}, 3) == KCL_OK,
+                  "%s", kcl_context_error(c));
+    for (int64_t i = 0; i < M; i++) {
+        double top = 0, bottom = 0;
+        for (int64_t j = 0; j < N; j++) {
+            top += exp(-distance_of(i, j)) * B;
+            bottom += exp(-distance_of(i, j));
+        }
+        near(mean[i], top / bottom, KCL_F64, "mean");
+    }
+    for (int64_t j = 0; j < N; j++) {
+        double want = 0;
+        for (int64_t i = 0; i < M; i++)
+            want += exp(-distance_of(i, j));
+        near(col[j], want, KCL_F64, "over i");
+    }
+    kcl_operator_destroy(&op);
+    free_points();
+}
+END_TEST
+
+START_TEST(test_emit_and_describe)
+{
+    static collected text;
+    kcl_operator *op = make(gauss, 4, gauss_aliases);
+    text.length = 0;
+    ck_assert_int_eq(kcl_operator_emit(op, NULL, "cpu", KCL_F32, 1000, 1000, collect, &text), KCL_OK);
+    CONTAINS(text.text, "SqDist", "#define KCL_REAL_F32", "#define KCL_LANES 16", "__kernel");
+    CALL_FAILS(kcl_operator_emit(op, c, NULL, KCL_F32, 10, 10, collect, &text), KCL_ERROR_UNSUPPORTED, "\"host\"");
+    CALL_FAILS(kcl_operator_describe(op, c, KCL_F32, 10, 10, collect, &text), KCL_ERROR_UNSUPPORTED, "\"host\"");
+    CALL_FAILS(kcl_operator_emit(op, c, "toaster", KCL_F32, 10, 10, collect, &text), KCL_ERROR_ARGUMENT, "\"toaster\"",
+               "\"cpu\"");
+    CALL_FAILS(kcl_operator_emit(op, c, "cpu", KCL_DTYPE_NONE, 10, 10, collect, &text), KCL_ERROR_TYPE, "KCL_F32");
+    CALL_FAILS(kcl_operator_emit(op, c, "cpu", KCL_F32, -10, 10, collect, &text), KCL_ERROR_ARGUMENT, "m = -10", "n = 10");
+    CALL_FAILS(kcl_operator_emit(NULL, c, "cpu", KCL_F32, 10, 10, collect, &text), KCL_ERROR_ARGUMENT, "NULL");
+    CALL_FAILS(kcl_operator_emit(op, c, "cpu", KCL_F32, 10, 10, NULL, NULL), KCL_ERROR_ARGUMENT, "NULL");
+    ck_assert_int_eq(kcl_operator_print(op, NULL, NULL), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_operator_print(NULL, collect, &text), KCL_ERROR_ARGUMENT);
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+static void create_fails(const char *formula, int count, const char *const *aliases, const kcl_operator_params *params,
+                         kcl_status status, const char *const *parts)
+{
+    kcl_operator *op;
+    kcl_status got = kcl_operator_create(&op, formula, count, aliases, params);
+    ck_assert_msg(got == status, "%s: %s", kcl_status_name(got), kcl_operator_error(op));
+    ck_assert_ptr_nonnull(op);
+    contains(kcl_operator_error(op), parts);
+    /* It tells the same to whoever uses it. */
+    double out;
+    const kcl_array *outs[] = {kcl_f64(&out, 1)};
+    ck_assert_int_eq(kcl_operator_apply(op, c, outs, 1, outs, 0), status);
+    ck_assert_str_eq(kcl_context_error(c), kcl_operator_error(op));
+    ck_assert_int_eq(kcl_operator_print(op, collect, NULL), status);
+    kcl_operator_destroy(&op);
+}
+#define CREATE_FAILS(formula, count, aliases, params, status, ...)                                                     \
+    create_fails(formula, count, aliases, params, status, (const char *const[]){__VA_ARGS__, NULL})
+#define ALIASES(...) ((const char *const[]){__VA_ARGS__})
+
+START_TEST(test_operators_that_cannot_be_made)
+{
+    CREATE_FAILS("Sum_Reduction(Exp(x,0)", 1, ALIASES("x=Vi(3)"), NULL, KCL_ERROR_SYNTAX, "Sum_Reduction(Exp(x,0)", "\n",
+                 "^");
+    CREATE_FAILS("Sum_Reduction(x+why,0)", 1, ALIASES("x=Vi(3)"), NULL, KCL_ERROR_SYNTAX, "why", "^");
+    CREATE_FAILS("Sum_Reduction(x+y,0)", 2, ALIASES("x=Vi(3)", "y=Vj(2)"), NULL, KCL_ERROR_SHAPE, "3", "2");
+    CREATE_FAILS("Sum_Reduction(x+y,0)", 2, ALIASES("x=Vi(0,3)", "y=Vi(0,2)"), NULL, KCL_ERROR_ARGUMENT, "number 0",
+                 "dimension 3", "dimension 2");
+    CREATE_FAILS("Sum_Reduction(x+y,0)", 2, ALIASES("x=Vi(0,3)", "y=Vj(0,3)"), NULL, KCL_ERROR_ARGUMENT, "number 0",
+                 "role i", "role j");
+    CREATE_FAILS("Sum_Reduction(x+y,0)", 2, ALIASES("x=Vi(0,3)", "y=Vi(0,3)"), NULL, KCL_ERROR_ARGUMENT, "two names",
+                 "\"x\"", "\"y\"");
+    CREATE_FAILS("Sum_Reduction(x,0)", 2, ALIASES("x=Vi(3)", "x=Vj(3)"), NULL, KCL_ERROR_ARGUMENT, "\"x\"", "twice");
+    CREATE_FAILS("Sum_Reduction(x,0)", 1, ALIASES("x=Vi(2,3)"), NULL, KCL_ERROR_ARGUMENT, "number 0");
+    CREATE_FAILS("Sum_Reduction(x+Var(0,2,0),0)", 1, ALIASES("x=Vi(1)"), NULL, KCL_ERROR_SHAPE, "Vi(0,1)", "Vi(0,2)",
+                 "^");
+    CREATE_FAILS("Sum_Reduction(x,0)", 1, ALIASES("x=Vi(70000,3)"), NULL, KCL_ERROR_SHAPE, "65535");
+    CREATE_FAILS("Sum_Reduction(x,0)", 1, ALIASES("x=Foo(3)"), NULL, KCL_ERROR_SYNTAX, "x=Foo(3)", "^");
+    CREATE_FAILS("Sum_Reduction(x,0)", 1, ALIASES(NULL), NULL, KCL_ERROR_ARGUMENT, "alias 0 is NULL");
+    CREATE_FAILS("Sum_Reduction(x,0)", 2, NULL, NULL, KCL_ERROR_ARGUMENT, "alias 0 is NULL");
+    CREATE_FAILS("Sum_Reduction(x,0)", -1, NULL, NULL, KCL_ERROR_ARGUMENT, "negative");
+    CREATE_FAILS(NULL, 0, NULL, NULL, KCL_ERROR_ARGUMENT, "NULL");
+    CREATE_FAILS("", 0, NULL, NULL, KCL_ERROR_SYNTAX, "empty");
+    CREATE_FAILS("Sum_Reduction(x,0)", 1, ALIASES("x=Vi(3)"), &(kcl_operator_params){.schedule = "diagonal"},
+                 KCL_ERROR_ARGUMENT, "\"diagonal\"", "\"rows\"", "\"columns\"");
+    ck_assert_int_eq(kcl_operator_create(NULL, gauss, 4, gauss_aliases, NULL), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_operator_grad(NULL, NULL, "x"), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_operator_input_count(NULL), 0);
+    ck_assert_int_eq(kcl_operator_output_count(NULL), 0);
+    CONTAINS(kcl_operator_error(NULL), "NULL");
+}
+END_TEST
+
+START_TEST(test_arguments_that_do_not_fit)
+{
+    kcl_operator *op = make(gauss, 4, gauss_aliases);
+    double a[15] = {0}, out[5];
+    float single[5];
+    const kcl_array *xs = kcl_f64(a, 5, 3), *ys = kcl_f64(a, 4, 3), *bs = kcl_f64(a, 4), *g = kcl_f64(a, 1);
+    const kcl_array *good[] = {xs, ys, bs, g, g}, *outs[] = {kcl_f64(out, 5), kcl_f64(out, 5)};
+#define APPLY(out_array, ...)                                                                                          \
+    kcl_operator_apply(op, c, (const kcl_array *[]){out_array}, 1, (const kcl_array *[]){__VA_ARGS__}, 4)
+    ck_assert_int_eq(kcl_operator_apply(op, c, outs, 1, good, 4), KCL_OK);
+    CALL_FAILS(kcl_operator_apply(op, c, outs, 1, good, 3), KCL_ERROR_ARGUMENT, "4 arguments", "3 were given",
+               "argument \"g\"");
+    CALL_FAILS(kcl_operator_apply(op, c, outs, 1, good, 5), KCL_ERROR_ARGUMENT, "4 arguments", "5 were given", "too many");
+    CALL_FAILS(kcl_operator_apply(op, c, outs, 1, good, -1), KCL_ERROR_ARGUMENT, "4 arguments");
+    CALL_FAILS(kcl_operator_apply(op, c, outs, 2, good, 4), KCL_ERROR_ARGUMENT, "1 outputs", "2 were given");
+    CALL_FAILS(kcl_operator_apply(op, c, NULL, 1, good, 4), KCL_ERROR_ARGUMENT, "1 outputs", "0 were given");
+    CALL_FAILS(kcl_operator_apply(op, c, outs, 1, NULL, 4), KCL_ERROR_ARGUMENT, "arguments is NULL");
+    CALL_FAILS(kcl_operator_apply(NULL, c, outs, 1, good, 4), KCL_ERROR_ARGUMENT, "operator is NULL");
+    CALL_FAILS(APPLY(outs[0], xs, NULL, bs, g), KCL_ERROR_ARGUMENT, "argument \"y\"", "missing");
+    CALL_FAILS(APPLY(NULL, xs, ys, bs, g), KCL_ERROR_ARGUMENT, "output 0", "missing");
+    CALL_FAILS(APPLY(outs[0], xs, kcl_f64(a, 4, 2), bs, g), KCL_ERROR_SHAPE, "argument \"y\"", "(4, 2)", "j-variable",
+               "dimension 3", "(N, 3)");
+    CALL_FAILS(APPLY(outs[0], xs, ys, bs, kcl_f64(a, 2)), KCL_ERROR_SHAPE, "argument \"g\"", "(2)", "parameter");
+    CALL_FAILS(APPLY(outs[0], xs, ys, kcl_f64(a, 3), g), KCL_ERROR_LENGTH, "argument \"y\"", "argument \"b\"", "4 rows",
+               "has 3", "axis j");
+    CALL_FAILS(APPLY(kcl_f64(out, 4), xs, ys, bs, g), KCL_ERROR_LENGTH, "output 0", "4 rows", "has 5");
+    CALL_FAILS(APPLY(outs[0], xs, ys, kcl_f32(single, 4), g), KCL_ERROR_TYPE, "argument \"b\"", "float32", "float64");
+    CALL_FAILS(APPLY(kcl_f32(single, 5), xs, ys, bs, g), KCL_ERROR_TYPE, "output 0", "float32", "float64");
+    CALL_FAILS(APPLY(outs[0], kcl_f64(a, -5, 3), ys, bs, g), KCL_ERROR_ARGUMENT, "argument \"x\"", "sizes of 0 or more");
+    CALL_FAILS(APPLY(outs[0], kcl_f64(a, INT64_MAX / 4, 3), ys, bs, g), KCL_ERROR_ARGUMENT, "argument \"x\"", "64-bit");
+    CALL_FAILS(APPLY(outs[0], kcl_f64(NULL, 5, 3), ys, bs, g), KCL_ERROR_ARGUMENT, "argument \"x\"", "NULL");
+    ck_assert_int_eq(kcl_operator_apply(op, c, outs, 1, good, 4), KCL_OK);
+    /* A result of one row per i has the length of the call, even where the formula has no i. */
+    kcl_operator *flat = make("Sum_Reduction(g*g,0)", 2, ALIASES("x=Vi(3)", "g=Pm(1)"));
+    a[0] = 3;
+    ck_assert_msg(kcl_operator_apply(flat, c, outs, 1, (const kcl_array *[]){xs, g}, 2) == KCL_OK, "%s",
+                  kcl_context_error(c));
+    for (int k = 0; k < 5; k++)
+        ck_assert_double_eq(out[k], 9);
+    kcl_operator_destroy(&flat);
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+/* ---- Long runs --------------------------------------------------------------------------------------------------- */
+
+/* Counts bytes in use: each block carries its size in front. */
+typedef struct meter {
+    long long bytes, blocks;
+} meter;
+
+static void *metered(void *user, void *pointer, size_t size)
+{
+    enum { HEAD = 32 };
+    meter *m = user;
+    char *block = pointer ? (char *)pointer - HEAD : NULL;
+    size_t old = 0;
+    if (block)
+        memcpy(&old, block, sizeof old);
+    if (!size) {
+        m->bytes -= (long long)old;
+        m->blocks -= block != NULL;
+        free(block);
+        return NULL;
+    }
+    char *p = realloc(block, size + HEAD);
+    if (!p)
+        return NULL;
+    m->bytes += (long long)size - (long long)old;
+    m->blocks += block == NULL;
+    memcpy(p, &size, sizeof size);
+    return p + HEAD;
+}
+
+START_TEST(test_ten_thousand_calls_with_changing_sizes)
+{
+    meter m = {0, 0};
+    kcl_context *own;
+    const kcl_allocator allocator = {metered, &m};
+    ck_assert_int_eq(kcl_context_create(&own, &(kcl_context_params){.device = "host", .threads = 1, .allocator = allocator}),
+                     KCL_OK);
+    kcl_scope *scope = kcl_scope_create(own);
+    kcl_operator *op;
+    ck_assert_int_eq(kcl_operator_create(&op, gauss, 4, gauss_aliases, &(kcl_operator_params){.allocator = allocator}),
+                     KCL_OK);
+    static double a[60], out[20];
+    double g = 1;
+    meter after = {0, 0};
+    for (int call = 0; call < 10000; call++) {
+        int rows = call * 7 % 20, cols = call * 3 % 19;
+        g = 1 + call;
+        const kcl_array *args[] = {kcl_f64(a, rows, 3), kcl_f64(a, cols, 3), kcl_f64(a, cols), kcl_f64(&g, 1)};
+        const kcl_array *outs[] = {kcl_f64(out, rows)};
+        ck_assert_msg(kcl_operator_apply(op, own, outs, 1, args, 4) == KCL_OK, "%s", kcl_context_error(own));
+        kcl_expr *f = kcl_mul(kcl_scalar(scope, g), kcl_sqdist(kcl_vi(scope, args[0]), kcl_vj(scope, args[1])));
+        ck_assert_msg(kcl_sum(f, KCL_OVER_J, outs[0]) == KCL_OK, "%s", kcl_context_error(own));
+        kcl_scope_reset(scope);
+        if (call == 100)
+            after = m;
+        ck_assert_msg(call < 100 || (m.bytes <= after.bytes && m.blocks <= after.blocks),
+                      "%lld bytes in %lld blocks after call 100, %lld in %lld after call %d", after.bytes, after.blocks,
+                      m.bytes, m.blocks, call);
+    }
+    kcl_operator_destroy(&op);
+    kcl_scope_destroy(&scope);
+    kcl_context_destroy(&own);
+    ck_assert_int_eq(m.bytes, 0);
+}
+END_TEST
+
+int main(void)
+{
+    const test_entry tests[] = {
+        {test_builders_by_plain_loops, 2 * LAYOUT_COUNT},
+        {test_variables_and_roles, 0},
+        {test_one_handle_in_two_roles, 0},
+        {test_results_in_further_formulas, 0},
+        {test_empty_and_single_rows, 0},
+        {test_gradients_of_chains_by_finite_differences, 0},
+        {test_vjp_and_gradients_of_nothing, 0},
+        {test_scope_reset_in_a_loop, 0},
+        {test_print, 0},
+        {test_without_a_scope, 0},
+        {test_operands_that_do_not_belong_together, 0},
+        {test_arrays_that_are_none, 0},
+        {test_lengths_and_types_that_disagree, 0},
+        {test_formula_texts, 0},
+        {test_deep_nesting, 0},
+        {test_context_that_could_not_be_made, 0},
+        {test_operator_applied_and_looked_at, 0},
+        {test_operator_gradient_of_several_outputs, 0},
+        {test_operator_from_expressions, 0},
+        {test_emit_and_describe, 0},
+        {test_operators_that_cannot_be_made, 0},
+        {test_arguments_that_do_not_fit, 0},
+        {test_ten_thousand_calls_with_changing_sizes, 0},
+    };
+    return run_entries("lazy tensors", tests, KB_COUNT(tests), setup, teardown);
+}

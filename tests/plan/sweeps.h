@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* tests/plan/sweeps.h: sweeps from text, capabilities by hand, random formulas: for tests of plans and renderers. */
+#ifndef TEST_SWEEPS_H
+#define TEST_SWEEPS_H
+
+#include "graph.h"
+#include "plan.h"
+#include "text.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST = 8, BOTH_AXES = KF_AXIS_I | KF_AXIS_J };
+
+typedef struct sweep_of {
+    kf_graph g;
+    kr_sweep sweep;
+    kr_var vars[MOST];
+    kr_term terms[MOST];
+    const kf_node *outputs[MOST];
+    kf_binding names[3 * MOST];
+    size_t name_count;
+    char name[3 * MOST][4];
+} sweep_of;
+
+static inline void add_name(sweep_of *s, const char *name, size_t length, const kf_node *value)
+{
+    snprintf(s->name[s->name_count], sizeof s->name[0], "%.*s", (int)length, name);
+    s->names[s->name_count] = (kf_binding){s->name[s->name_count], value};
+    s->name_count++;
+}
+
+/* "x:i3 y:j3 g:p1": variables 0, 1, ... */
+static inline void add_variables(sweep_of *s, const char *text)
+{
+    while (*text) {
+        const char *colon = strchr(text, ':');
+        kf_role role = colon[1] == 'i' ? KF_ROLE_I : colon[1] == 'j' ? KF_ROLE_J : KF_ROLE_P;
+        char *end;
+        int32_t dim = (int32_t)strtol(colon + 2, &end, 10);
+        size_t at = s->sweep.var_count++;
+        s->vars[at] = (kr_var){role, dim};
+        add_name(s, text, (size_t)(colon - text), kf_var(&s->g, (int64_t)at, dim, role));
+        text = *end == ' ' ? end + 1 : end;
+    }
+}
+
+/* Formulas separated by ";". */
+static inline size_t read_formulas(sweep_of *s, const char *text, const kf_node **out)
+{
+    size_t count = 0;
+    while (*text) {
+        size_t length = strcspn(text, ";");
+        char one[2048];
+        snprintf(one, sizeof one, "%.*s", (int)length, text);
+        int64_t next = MOST;
+        kb_error err;
+        kb_error_clear(&err);
+        ck_assert_msg(kf_parse_formula(&s->g, one, s->name_count, s->names, &next, &out[count], &err) == KCL_OK, "%s",
+                      err.text);
+        count++;
+        text += length + (text[length] == ';');
+    }
+    return count;
+}
+
+/* Sums of `terms`, whose results the outputs call r0, r1, ...; s->g is a graph, which may hold other nodes. */
+static inline void sweep_fill(sweep_of *s, unsigned reduced, const char *variables, const char *terms,
+                              const char *outputs)
+{
+    const kf_node *formulas[MOST];
+    add_variables(s, variables);
+    s->sweep.term_count = read_formulas(s, terms, formulas);
+    for (size_t k = 0; k < s->sweep.term_count; k++) {
+        char name[8];
+        s->terms[k] = (kr_term){KF_REDUCE_SUM, 0, formulas[k]};
+        add_name(s, name, (size_t)snprintf(name, sizeof name, "r%d", (int)k),
+                 kf_var(&s->g, (int64_t)k, formulas[k]->dim, KF_ROLE_ACC));
+    }
+    s->sweep.output_count = read_formulas(s, outputs, s->outputs);
+    s->sweep.graph = &s->g;
+    s->sweep.reduced = reduced;
+    s->sweep.vars = s->vars;
+    s->sweep.terms = s->terms;
+    s->sweep.outputs = s->outputs;
+}
+
+static inline void sweep_init(sweep_of *s, const kcl_allocator *a, unsigned reduced, const char *variables,
+                              const char *terms, const char *outputs)
+{
+    memset(s, 0, sizeof *s);
+    ck_assert_int_eq(kf_graph_init(&s->g, a), KCL_OK);
+    sweep_fill(s, reduced, variables, terms, outputs);
+}
+
+static inline void sweep_finish(sweep_of *s)
+{
+    kf_graph_finish(&s->g);
+}
+
+/* A CPU as one would order it. */
+static inline kp_caps cpu_caps(int lanes, int registers)
+{
+    return (kp_caps){.device_class = KP_CPU, .lanes_f32 = lanes, .lanes_f64 = lanes / 2, .vector_registers = registers,
+                     .compute_units = 8, .max_work_group = 4096, .local_memory = 256 << 10,
+                     .private_memory = 1 << 20, .max_groups = 65535, .has_f64 = true};
+}
+
+static inline kp_plan *plan_of(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, kp_shape shape)
+{
+    kp_plan *plan;
+    kb_error err;
+    kb_error_clear(&err);
+    ck_assert_msg(kp_plan_create(&plan, &(kp_request){sweep, dtype, caps, shape, NULL}, &err) == KCL_OK, "%s",
+                  err.text);
+    return plan;
+}
+
+/* ---- Random formulas --------------------------------------------------------------------------------------------- */
+
+static inline unsigned draw(uint64_t *seed, unsigned below)
+{
+    *seed = kb_hash_combine(*seed, 0x9e37);
+    return (unsigned)((*seed >> 20) % below);
+}
+
+#define RANDOM_VARIABLES "x:i3 y:j3 u:i1 b:j1 g:p1 p:p3"
+
+/* A formula of both axes in RANDOM_VARIABLES, bounded; without Concat and ExtractT where not `copies`. */
+static inline const kf_node *random_formula(sweep_of *s, uint64_t *seed, bool copies)
+{
+    enum { SIZE = 40, LARGEST = 8 };
+    static const kf_op maps[] = {KF_SIN, KF_COS, KF_ABS, KF_MINUS, KF_SQUARE};
+    static const kf_op infix[] = {KF_ADD, KF_SUB, KF_MULT, KF_MULT};
+    kf_graph *g = &s->g;
+    const kf_node *pool[SIZE + 16], *last = NULL;
+    unsigned count = 0, steps = 6 + draw(seed, SIZE - 6);
+    for (unsigned k = 0; k < 6; k++)
+        pool[count++] = s->names[k].value;
+    pool[count++] = kf_rat(g, 3, 7);
+    pool[count++] = kf_num(g, -0.3);
+    for (unsigned n = 0; n < steps || !last; n++) {
+        const kf_node *a = pool[draw(seed, count)], *b = pool[draw(seed, count)], *f = a;
+        bool fits = a->dim == b->dim || a->dim == 1 || b->dim == 1;
+        switch (draw(seed, 11)) {
+        case 0:
+        case 1:
+        case 2:
+            f = fits ? kf_binary(g, infix[draw(seed, KB_COUNT(infix))], a, b) : a;
+            break;
+        case 3:
+            f = kf_unary(g, maps[draw(seed, KB_COUNT(maps))], a);
+            break;
+        case 4: /* exp, of products too */
+            f = kf_unary(g, KF_EXP, kf_unary(g, KF_MINUS, fits ? kf_binary(g, KF_MULT, kf_unary(g, KF_SQUARE, a),
+                                                                           kf_unary(g, KF_ABS, b)) : a));
+            break;
+        case 5:
+            f = kf_unary(g, KF_SUM, a);
+            break;
+        case 6:
+            f = kf_make(g, KF_ELEM, &a, (int64_t[]){draw(seed, (unsigned)a->dim)});
+            break;
+        case 7:
+            if (fits)
+                f = kf_binary(g, KF_DIVIDE, a, kf_binary(g, KF_ADD, kf_rat(g, 1, 1), kf_unary(g, KF_SQUARE, b)));
+            break;
+        case 8:
+            if (copies && a->dim + b->dim <= LARGEST)
+                f = kf_binary(g, KF_CONCAT, a, b);
+            break;
+        case 9:
+            if (copies && a->dim < LARGEST)
+                f = kf_make(g, KF_EXTRACTT, &a, (int64_t[]){draw(seed, 2), a->dim + 1});
+            break;
+        default:
+            f = kf_unary(g, KF_SQRT, kf_binary(g, KF_ADD, kf_rat(g, 1, 2), kf_unary(g, KF_SQUARE, a)));
+            break;
+        }
+        /* Bounded, so that rounding errors stay small. */
+        f = f == a ? a : kf_unary(g, KF_SIN, f);
+        ck_assert_msg(f != NULL, "%s", g->error.text);
+        if (count < KB_COUNT(pool))
+            pool[count++] = f;
+        else
+            pool[8 + draw(seed, count - 8)] = f;
+        if (f->axes == BOTH_AXES)
+            last = f;
+    }
+    return last;
+}
+
+#endif

@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: MIT */
+/* Plans: schedules, launches and rewriting, with capabilities made by hand. */
+#include "failing.h"
+#include "sweeps.h"
+
+#include <math.h>
+
+static kb_error err;
+
+static const char gauss_variables[] = "x:i3 y:j3 b:j1 g:p1";
+static const char gauss_term[] = "Exp(-g*SqDist(x,y))*b";
+
+static sweep_of s;
+static kp_caps caps;
+
+static void setup(void)
+{
+    sweep_init(&s, NULL, KF_AXIS_J, gauss_variables, gauss_term, "r0");
+    caps = cpu_caps(16, 32);
+    kb_error_clear(&err);
+}
+
+static void teardown(void)
+{
+    sweep_finish(&s);
+}
+
+/* The sweep of other formulas in place of the Gaussian sum. */
+static void use(unsigned reduced, const char *variables, const char *terms, const char *outputs)
+{
+    sweep_finish(&s);
+    sweep_init(&s, NULL, reduced, variables, terms, outputs);
+}
+
+static kp_shape shape_of(int64_t rows, int64_t cols, const char *schedule)
+{
+    kp_shape shape;
+    ck_assert_msg(kp_shape_for(&s.sweep, &caps, KCL_F32, rows, cols, schedule, &shape, &err) == KCL_OK, "%s", err.text);
+    return shape;
+}
+
+static char *text_of(const kf_node *f)
+{
+    static char text[2048];
+    kb_str out;
+    kb_str_init(&out, NULL);
+    kf_print(&out, f, NULL, NULL, sizeof text - 1);
+    snprintf(text, sizeof text, "%s", kb_str_text(&out));
+    kb_str_finish(&out);
+    return text;
+}
+
+/* ---- Schedules --------------------------------------------------------------------------------------------------- */
+
+START_TEST(the_shape_follows_from_sizes)
+{
+    ck_assert_int_eq(shape_of(100000, 100000, NULL), KP_ROWS);
+    ck_assert_int_eq(shape_of(100000, 1, ""), KP_ROWS);
+    ck_assert_int_eq(shape_of(100, 100000, NULL), KP_ROWS_SPLIT);
+    ck_assert_int_eq(shape_of(100, 1000, NULL), KP_ROWS);
+    ck_assert_int_eq(shape_of(16, 100000, NULL), KP_COLUMNS);
+    ck_assert_int_eq(shape_of(16, 63, NULL), KP_ROWS);
+    ck_assert_int_eq(shape_of(17, 100000, NULL), KP_ROWS_SPLIT);
+    caps.lanes_f32 = 8;
+    ck_assert_int_eq(shape_of(16, 100000, NULL), KP_ROWS_SPLIT);
+    ck_assert_int_eq(shape_of(8, 100000, NULL), KP_COLUMNS);
+    caps.compute_units = 1; /* 4 blocks of 8 rows are enough for one core */
+    ck_assert_int_eq(shape_of(32, 100000, NULL), KP_ROWS);
+    caps.compute_units = 64;
+    ck_assert_int_eq(shape_of(2040, 100000, NULL), KP_ROWS_SPLIT);
+    ck_assert_int_eq(shape_of(2048, 100000, NULL), KP_ROWS);
+    /* Long columns come in parts that a cache holds, where the states of all parts are few. */
+    use(KF_AXIS_J, "x:i100 y:j100 b:j1 g:p1", gauss_term, "r0");
+    ck_assert_int_eq(shape_of(10000, 100000, NULL), KP_ROWS_SPLIT);
+    ck_assert_int_eq(shape_of(10000, 2000, NULL), KP_ROWS);
+    ck_assert_int_eq(shape_of(1000000, 100000, NULL), KP_ROWS);
+    ck_assert_int_eq(shape_of(INT64_MAX / 2, 100000, NULL), KP_ROWS);
+    use(0, "x:i3", "", "Square(x)");
+    ck_assert_int_eq(shape_of(5, 0, NULL), KP_MAP);
+    use(BOTH_AXES, gauss_variables, gauss_term, "r0");
+    ck_assert_int_eq(shape_of(5, 100000, NULL), KP_ROWS_BOTH);
+}
+END_TEST
+
+START_TEST(a_schedule_can_be_forced)
+{
+    ck_assert_int_eq(shape_of(100000, 100000, "columns"), KP_COLUMNS);
+    ck_assert_int_eq(shape_of(1, 100, "rows"), KP_ROWS);
+    ck_assert_int_eq(shape_of(1, 100000, "rows"), KP_ROWS_SPLIT);
+    kp_shape shape;
+    ck_assert_int_eq(kp_shape_for(&s.sweep, &caps, KCL_F32, 9, 9, "wide", &shape, &err), KCL_ERROR_ARGUMENT);
+    ck_assert_str_eq(err.text, "schedule \"wide\" is not known: write \"rows\" or \"columns\"");
+    use(BOTH_AXES, gauss_variables, gauss_term, "r0");
+    ck_assert_int_eq(shape_of(9, 9, "rows"), KP_ROWS_BOTH);
+    ck_assert_int_eq(kp_shape_for(&s.sweep, &caps, KCL_F32, 9, 9, "columns", &shape, &err), KCL_ERROR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(err.text, "cannot reduce both axes"));
+}
+END_TEST
+
+START_TEST(double_is_refused_where_the_device_has_none)
+{
+    kp_plan *plan = (kp_plan *)&s;
+    caps.has_f64 = false;
+    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F64, &caps, KP_ROWS, NULL}, &err),
+                     KCL_ERROR_UNSUPPORTED);
+    ck_assert_ptr_null(plan);
+    ck_assert_ptr_nonnull(strstr(err.text, "use float32 arrays"));
+    plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+    kp_plan_destroy(&plan);
+    ck_assert_ptr_null(plan);
+    kp_plan_destroy(&plan);
+    kp_plan_destroy(NULL);
+}
+END_TEST
+
+START_TEST(steps_fit_the_registers)
+{
+    static const int registers[] = {32, 16};
+    for (size_t n = 0; n < KB_COUNT(registers); n++) {
+        caps = cpu_caps(registers[n] / 2, registers[n]);
+        kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+        ck_assert_int_eq(plan->lanes, registers[n] / 2);
+        ck_assert_int_eq(plan->stream, registers[n] / 2);
+        ck_assert_int_eq(plan->tile % plan->stream, 0);
+        kp_plan_destroy(&plan);
+        plan = plan_of(&s.sweep, &caps, KCL_F64, KP_ROWS);
+        ck_assert_int_eq(plan->lanes, registers[n] / 4);
+        kp_plan_destroy(&plan);
+    }
+    /* A long formula is not written out sixteen times. */
+    char text[4000] = "Exp(-g*SqDist(x,y))";
+    for (int k = 1; k < 60; k++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "+Sin(b*(%d*SqDist(x,y)+%d))", k, k);
+    char part[2048];
+    snprintf(part, sizeof part, "%.*s", (int)sizeof part - 1, text);
+    caps = cpu_caps(16, 32);
+    use(KF_AXIS_J, gauss_variables, part, "r0");
+    kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+    ck_assert_int_eq(plan->stream, 1);
+    kp_plan_destroy(&plan);
+}
+END_TEST
+
+/* Bytes of the arrays of cl/reduce.cl for a sum of `dim` components. */
+static size_t state_bytes(const kp_plan *plan, int dim)
+{
+    size_t states = plan->shape == KP_COLUMNS ? (size_t)plan->stream : 1;
+    return (size_t)dim * (size_t)plan->lanes * kb_dtype_size(plan->dtype) * (3 * states + (plan->shape == KP_ROWS));
+}
+
+START_TEST(long_vectors_fit_private_memory_or_are_refused)
+{
+    static const int dims[] = {1, 100, 1000, 3000, 20000, 60000};
+    static const kcl_dtype types[] = {KCL_F32, KCL_F64};
+    for (size_t n = 0; n < KB_COUNT(dims); n++) {
+        char variables[64], terms[64];
+        snprintf(variables, sizeof variables, "x:i3 y:j3 b:j%d g:p1", dims[n]);
+        snprintf(terms, sizeof terms, "%s", gauss_term);
+        for (int shape = KP_ROWS; shape < KP_SHAPE_COUNT; shape++) {
+            use(shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J, variables, terms, "r0");
+            for (size_t t = 0; t < KB_COUNT(types); t++) {
+                kp_plan *plan;
+                kcl_status status = kp_plan_create(
+                    &plan, &(kp_request){&s.sweep, types[t], &caps, (kp_shape)shape, NULL}, &err);
+                if (dims[n] <= 20000)
+                    ck_assert_msg(status == KCL_OK, "dimension %d, shape %d: %s", dims[n], shape, err.text);
+                if (dims[n] <= 1000)
+                    ck_assert_int_eq(plan->lanes, types[t] == KCL_F32 ? 16 : 8);
+                if (status == KCL_OK) {
+                    ck_assert_uint_le(state_bytes(plan, dims[n]), caps.private_memory);
+                } else {
+                    ck_assert_int_eq(status, KCL_ERROR_UNSUPPORTED);
+                    ck_assert_uint_gt((size_t)dims[n] * kb_dtype_size(types[t]) * 3, caps.private_memory / 2);
+                    ck_assert_ptr_nonnull(strstr(err.text, "1048576"));
+                }
+                kp_plan_destroy(&plan);
+            }
+        }
+    }
+    /* Row vectors stay in memory where they do not fit beside it; short ones are kept first. */
+    use(KF_AXIS_J, "x:i100000 u:i3 y:j100000 v:j3", "Exp(-SqDist(x,y)-SqDist(u,v))", "r0");
+    kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+    ck_assert(!plan->private[0] && plan->private[1]);
+    kp_plan_destroy(&plan);
+    caps.private_memory = 400; /* a state of 256 bytes, no room for 3 vectors of 64 */
+    plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+    ck_assert(!plan->private[0] && !plan->private[1] && plan->lanes == 16);
+    kp_plan_destroy(&plan);
+    /* Vectors computed once per row count too. */
+    caps = cpu_caps(16, 32);
+    use(KF_AXIS_J, "x:i300000 y:j300000", "SqDist(Sin(x),y)", "r0");
+    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, KP_ROWS, NULL}, &err),
+                     KCL_ERROR_UNSUPPORTED);
+}
+END_TEST
+
+/* ---- Launches ---------------------------------------------------------------------------------------------------- */
+
+/* How often each row of a part of columns is met by the loops of cl/lanes.cl; true if once, with all columns once. */
+static void walk(const kp_plan *plan, const kp_launch *l, int64_t rows, int64_t cols)
+{
+    bool columns = plan->shape == KP_COLUMNS;
+    int64_t size = columns ? plan->stream : plan->lanes, blocks = (rows + size - 1) / size, met = 0;
+    int64_t items = (int64_t)l->sweep_items[0];
+    ck_assert_int_ge(items, 1);
+    /* Work-item w takes blocks w, w + items, ...: rows of one block. */
+    for (int64_t w = 0; w < items && w < blocks; w++) {
+        int64_t own = (blocks - 1 - w) / items + 1, last = w + (own - 1) * items;
+        met += own * size - (last == blocks - 1 ? blocks * size - rows : 0);
+    }
+    ck_assert_int_eq(met, rows);
+    int64_t parts = plan->shape == KP_ROWS || plan->shape == KP_ROWS_BOTH ? 1 : (int64_t)l->sweep_items[1];
+    int64_t length = parts == 1 && !columns && plan->shape != KP_ROWS_SPLIT ? cols : l->part_length, next = 0;
+    for (int64_t p = 0; p < parts; p++) {
+        int64_t first = p * length, last = KB_MIN(cols, first + length);
+        ck_assert_int_eq(first, KB_MIN(next, first));
+        ck_assert_msg(first == next, "part %lld begins at %lld, the one before ends at %lld", (long long)p,
+                      (long long)first, (long long)next);
+        ck_assert_msg(last > first || cols == 0, "part %lld of %lld columns is empty", (long long)p, (long long)cols);
+        /* Lanes over columns: only the very last vector may be incomplete. */
+        ck_assert(!columns || first % plan->lanes == 0);
+        /* Rows: tiles are those of an undivided sum. */
+        ck_assert(plan->shape != KP_ROWS_SPLIT || first % plan->tile == 0);
+        next = KB_MAX(next, last);
+    }
+    ck_assert_int_eq(next, cols);
+}
+
+static void check_launch(const kp_plan *plan, const kp_caps *c, int64_t rows, int64_t cols)
+{
+    kp_launch l;
+    kp_launch_for(plan, c, rows, cols, &l);
+    walk(plan, &l, rows, cols);
+    ck_assert_int_le((int64_t)l.sweep_items[0], c->max_groups);
+    ck_assert_int_le((int64_t)l.sweep_items[1], c->max_groups);
+    ck_assert_int_le((int64_t)l.finish_items, c->max_groups);
+    ck_assert_int_le((int64_t)l.prepare_items, c->max_groups);
+    bool partial = plan->shape != KP_ROWS;
+    ck_assert_int_eq(l.finish_items > 0, partial);
+    ck_assert_int_eq(l.prepare_items > 0, plan->prepared_count > 0);
+    int64_t streamed = plan->shape == KP_COLUMNS ? rows : cols;
+    ck_assert_int_eq(l.prepared_elements, (int64_t)plan->prepared_count * streamed);
+    /* Every work-item's states have their place: a part and a row, or a work-item. */
+    int64_t parts = plan->shape == KP_ROWS_BOTH ? (int64_t)l.sweep_items[0] : (int64_t)l.sweep_items[1];
+    if (partial)
+        ck_assert_int_eq(l.parts, parts);
+    ck_assert_int_eq(l.partial_elements, partial ? l.parts * (plan->shape == KP_ROWS_BOTH ? 1 : rows) : 0);
+}
+
+START_TEST(launches_meet_every_row_and_column_once)
+{
+    static const int64_t sizes[] = {0, 1, 2, 7, 16, 17, 127, 128, 129, 2048, 4097, 65537, 1048573, 16777259, 100000007};
+    static const int units[] = {1, 8, 64};
+    for (int lanes = 4; lanes <= 16; lanes *= 2) {
+        for (size_t u = 0; u < KB_COUNT(units); u++) {
+            caps = cpu_caps(lanes, lanes == 16 ? 32 : 16);
+            caps.compute_units = units[u];
+            for (int shape = KP_ROWS; shape < KP_SHAPE_COUNT; shape++) {
+                use(shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J, gauss_variables, "Exp(-SqDist(x,y))*Sin(b)", "r0");
+                kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, (kp_shape)shape);
+                for (size_t m = 0; m < KB_COUNT(sizes); m++)
+                    for (size_t n = 0; n < KB_COUNT(sizes); n++)
+                        check_launch(plan, &caps, sizes[m], sizes[n]);
+                uint64_t seed = (uint64_t)lanes + u;
+                for (int k = 0; k < 200; k++)
+                    check_launch(plan, &caps, draw(&seed, 1u << draw(&seed, 31)), draw(&seed, 1u << draw(&seed, 31)));
+                kp_plan_destroy(&plan);
+            }
+        }
+    }
+}
+END_TEST
+
+START_TEST(work_without_pairs_is_launched_once_a_row)
+{
+    use(0, "x:i3", "", "Square(x)");
+    kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_MAP);
+    kp_launch l;
+    kp_launch_for(plan, &caps, 33, 1, &l);
+    ck_assert_uint_eq(l.finish_items, 3);
+    ck_assert_uint_eq(l.sweep_items[0], 0);
+    ck_assert_uint_eq(l.prepare_items, 0);
+    kp_launch_for(plan, &caps, (int64_t)1 << 40, 1, &l);
+    ck_assert_uint_eq(l.finish_items, 65535);
+    kp_plan_destroy(&plan);
+}
+END_TEST
+
+START_TEST(memory_of_states_stays_small_where_fewer_parts_allow_it)
+{
+    use(KF_AXIS_J, "x:i3 y:j3 b:j1000", "Exp(-SqDist(x,y))*b", "r0");
+    kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS_SPLIT);
+    kp_launch l;
+    kp_launch_for(plan, &caps, 500, 10000000, &l);
+    ck_assert_int_le(l.partial_elements, 1 << 23);
+    ck_assert_int_gt(l.parts, 1);
+    /* Sizes beyond memory do not overflow. */
+    kp_launch_for(plan, &caps, INT64_MAX / 2, 10000000, &l);
+    ck_assert_int_eq(l.partial_elements, INT64_MAX);
+    kp_plan_destroy(&plan);
+}
+END_TEST
+
+/* ---- Rewriting --------------------------------------------------------------------------------------------------- */
+
+START_TEST(factors_leave_the_sum)
+{
+    use(KF_AXIS_J, "x:i3 y:j3 u:i1 g:p1", "u*(-Exp(-SqDist(x,y))*g)", "r0");
+    kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+    ck_assert_uint_eq(plan->terms[0].formula->axes, BOTH_AXES);
+    const kf_node *f = plan->terms[0].formula;
+    ck_assert_msg(f->op == KF_EXP || f->op == KF_EXP2, "%s", text_of(f));
+    kp_plan_destroy(&plan);
+    /* From deep inside a product. */
+    use(KF_AXIS_J, "x:i3 y:j3 u:i1 b:j1", "((u*b)*Exp(-SqDist(x,y)))*(-(x-y))", "r0");
+    plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+    ck_assert_msg(!strstr(text_of(plan->terms[0].formula), "Var(2,1,0)"), "%s", text_of(plan->terms[0].formula));
+    ck_assert_msg(strstr(text_of(plan->outputs[0]), "Var(2,1,0)") != NULL, "%s", text_of(plan->outputs[0]));
+    kp_plan_destroy(&plan);
+    /* Vectors too: the sum has one component then. */
+    use(KF_AXIS_J, "x:i3 y:j3", "Exp(-SqDist(x,y))*x", "r0");
+    plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+    ck_assert_int_eq(plan->terms[0].formula->dim, 1);
+    ck_assert_int_eq(plan->outputs[0]->dim, 3);
+    kp_plan_destroy(&plan);
+    /* What is left must still be summed over the same axes. */
+    use(BOTH_AXES, "u:i1 b:j1", "u*b", "r0");
+    plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS_BOTH);
+    ck_assert_uint_eq(plan->terms[0].formula->axes, BOTH_AXES);
+    kp_plan_destroy(&plan);
+}
+END_TEST
+
+START_TEST(the_factor_of_exp2_joins_the_parameter)
+{
+    kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+    const kf_node *f = plan->terms[0].formula; /* Exp2((c*g)*d)*b */
+    ck_assert_int_eq(f->op, KF_MULT);
+    const kf_node *e = f->arg[0]->op == KF_EXP2 ? f->arg[0] : f->arg[1];
+    ck_assert_msg(e->op == KF_EXP2 && e->arg[0]->op == KF_MULT, "%s", text_of(f));
+    const kf_node *p = e->arg[0]->arg[0]->axes ? e->arg[0]->arg[1] : e->arg[0]->arg[0];
+    ck_assert_msg(p->axes == 0 && p->op == KF_MULT, "%s", text_of(f));
+    kp_plan_destroy(&plan);
+    /* Where nothing rounds the argument already, Exp stays. */
+    use(KF_AXIS_J, "x:i1 y:j1", "Exp(x-y)", "r0");
+    plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+    ck_assert_int_eq(plan->terms[0].formula->op, KF_EXP);
+    kp_plan_destroy(&plan);
+}
+END_TEST
+
+START_TEST(what_depends_on_columns_alone_is_prepared)
+{
+    use(KF_AXIS_J, "x:i3 y:j3 b:j1 g:p1", "Exp(-SqDist(x,Sin(y)*g))*b", "r0");
+    kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+    ck_assert_uint_eq(plan->prepared_count, 1); /* b is read where it is */
+    ck_assert_uint_eq(plan->prepared[0]->axes, KF_AXIS_J);
+    ck_assert_int_eq(plan->vars[4].role, KF_ROLE_J);
+    ck_assert_int_eq(plan->vars[4].dim, 3);
+    kp_plan_destroy(&plan);
+    /* Lanes over columns: rows are what is streamed. */
+    use(KF_AXIS_J, "x:i3 y:j3", "Exp(-SqDist(Sin(x),Cos(y)))", "r0");
+    plan = plan_of(&s.sweep, &caps, KCL_F32, KP_COLUMNS);
+    ck_assert_uint_eq(plan->prepared_count, 1);
+    ck_assert_uint_eq(plan->prepared[0]->axes, KF_AXIS_I);
+    ck_assert_int_eq(plan->vars[2].role, KF_ROLE_I);
+    kp_plan_destroy(&plan);
+}
+END_TEST
+
+/* ---- Rewriting changes no value ---------------------------------------------------------------------------------- */
+
+enum { ROWS = 5, COLS = 9, WIDEST = 8 };
+
+static double *numbers(uint64_t *seed, size_t count)
+{
+    double *x = malloc((count + 1) * sizeof *x);
+    for (size_t k = 0; k < count; k++)
+        x[k] = ((double)draw(seed, 2000001) - 1000000) * 1e-6;
+    return x;
+}
+
+static kf_source source_of(const double *x, int dim, kf_role role)
+{
+    return (kf_source){x, KCL_F64, role == KF_ROLE_P ? 0 : dim * (int64_t)sizeof *x, sizeof *x};
+}
+
+static void run_sweep(const kr_sweep *sweep, int64_t rows, int64_t cols, const kf_source *sources, double **out)
+{
+    kr_sink sinks[64];
+    for (size_t k = 0; k < sweep->output_count; k++) {
+        out[k] = calloc(KB_MAX(ROWS, COLS) * 64, sizeof **out);
+        ck_assert_int_le(sweep->outputs[k]->dim, 64);
+        sinks[k] = (kr_sink){out[k], KCL_F64, sweep->outputs[k]->dim * (int64_t)sizeof **out, sizeof **out};
+    }
+    ck_assert_msg(kr_run_host(sweep, rows, cols, sources, sinks, 1, &err) == KCL_OK, "%s", err.text);
+}
+
+/* Runs the plan's rewritten sweep: the prepared values first. */
+static void run_plan(kp_plan *plan, const kf_source *given, double *out)
+{
+    kf_source sources[256];
+    double *prepared[256] = {0}, *outs[MOST] = {0};
+    kr_var turned[256];
+    const kf_node *formulas[256];
+    size_t first = plan->var_count - plan->prepared_count;
+    bool columns = plan->stream_axis == KF_AXIS_J;
+    memcpy(sources, given, first * sizeof *sources);
+    ck_assert_uint_le(plan->var_count, 256);
+    for (size_t k = 0; k < plan->var_count; k++) {
+        turned[k] = plan->vars[k];
+        if (columns && turned[k].role != KF_ROLE_P)
+            turned[k].role = turned[k].role == KF_ROLE_I ? KF_ROLE_J : KF_ROLE_I;
+    }
+    for (size_t k = 0; k < plan->prepared_count; k++)
+        formulas[k] = columns ? kf_transpose(&plan->graph, plan->prepared[k]) : plan->prepared[k];
+    kr_sweep map = {&plan->graph, 0, first, 0, plan->prepared_count, turned, NULL, formulas};
+    if (plan->prepared_count)
+        run_sweep(&map, columns ? COLS : ROWS, 1, sources, prepared);
+    for (size_t k = 0; k < plan->prepared_count; k++)
+        sources[first + k] = source_of(prepared[k], plan->vars[first + k].dim, plan->vars[first + k].role);
+    kr_sweep all = {&plan->graph, plan->reduced, plan->var_count, plan->term_count, plan->output_count, plan->vars,
+                    plan->terms, plan->outputs};
+    run_sweep(&all, ROWS, COLS, sources, outs);
+    memcpy(out, outs[0], ROWS * WIDEST * sizeof *out);
+    for (size_t k = 0; k < plan->prepared_count; k++)
+        free(prepared[k]);
+    free(outs[0]);
+}
+
+START_TEST(rewriting_changes_no_result)
+{
+    static const kp_shape shapes[] = {KP_ROWS, KP_COLUMNS, KP_ROWS_BOTH};
+    for (uint64_t first = 1; first <= 300; first++) {
+        uint64_t seed = first;
+        kp_shape shape = shapes[first % 3];
+        unsigned reduced = shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J;
+        use(reduced, RANDOM_VARIABLES, "", "");
+        s.terms[0] = (kr_term){KF_REDUCE_SUM, 0, random_formula(&s, &seed, true)};
+        /* Factors that can leave the sum, and a ratio behind it. */
+        if (first % 2)
+            s.terms[0].formula = kf_binary(&s.g, KF_MULT, s.names[2].value,
+                                           kf_binary(&s.g, KF_MULT, s.terms[0].formula, s.names[4].value));
+        const kf_node *acc = kf_var(&s.g, 0, s.terms[0].formula->dim, KF_ROLE_ACC);
+        s.outputs[0] = first % 5 ? acc : kf_binary(&s.g, KF_DIVIDE, acc, kf_binary(&s.g, KF_ADD, kf_rat(&s.g, 2, 1),
+                                                   kf_unary(&s.g, KF_SQUARE, acc)));
+        s.sweep.term_count = s.sweep.output_count = 1;
+        ck_assert_msg(s.g.error.status == KCL_OK, "seed %llu: %s", (unsigned long long)first, s.g.error.text);
+        double *data[6], *want[1], got[ROWS * WIDEST];
+        kf_source sources[6];
+        for (int v = 0; v < 6; v++) {
+            data[v] = numbers(&seed, (size_t)KB_MAX(ROWS, COLS) * 3);
+            sources[v] = source_of(data[v], s.vars[v].dim, s.vars[v].role);
+        }
+        run_sweep(&s.sweep, ROWS, COLS, sources, want);
+        kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F64, shape);
+        run_plan(plan, sources, got);
+        for (int k = 0; k < ROWS * s.outputs[0]->dim; k++)
+            ck_assert_msg(fabs(got[k] - want[0][k]) <= 1e-11 * (COLS * ROWS + fabs(want[0][k])),
+                          "seed %llu, number %d: %.17g, not %.17g, of %s", (unsigned long long)first, k, got[k],
+                          want[0][k], text_of(s.terms[0].formula));
+        kp_plan_destroy(&plan);
+        free(want[0]);
+        for (int v = 0; v < 6; v++)
+            free(data[v]);
+    }
+}
+END_TEST
+
+START_TEST(dead_formulas_change_no_plan)
+{
+    kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+    uint64_t seed = 3;
+    sweep_of other;
+    sweep_init(&other, NULL, KF_AXIS_J, RANDOM_VARIABLES, "", "");
+    for (int k = 0; k < 10; k++)
+        random_formula(&other, &seed, true);
+    const kf_node *formulas[MOST];
+    add_variables(&other, "c:j1"); /* a Gaussian sum behind a graph full of others */
+    other.vars[2] = (kr_var){KF_ROLE_J, 1};
+    other.vars[3] = (kr_var){KF_ROLE_P, 1};
+    other.name_count = 2;
+    add_name(&other, "b", 1, kf_var(&other.g, 2, 1, KF_ROLE_J));
+    add_name(&other, "g", 1, kf_var(&other.g, 3, 1, KF_ROLE_P));
+    read_formulas(&other, gauss_term, formulas);
+    other.terms[0] = (kr_term){KF_REDUCE_SUM, 0, formulas[0]};
+    other.outputs[0] = kf_var(&other.g, 0, 1, KF_ROLE_ACC);
+    other.sweep.var_count = 4;
+    other.sweep.term_count = other.sweep.output_count = 1;
+    kp_plan *again = plan_of(&other.sweep, &caps, KCL_F32, KP_ROWS);
+    ck_assert_int_eq(again->stream, plan->stream);
+    ck_assert_uint_eq(again->terms[0].formula->hash, plan->terms[0].formula->hash);
+    kp_plan_destroy(&plan);
+    kp_plan_destroy(&again);
+    sweep_finish(&other);
+}
+END_TEST
+
+/* ---- Failures ---------------------------------------------------------------------------------------------------- */
+
+START_TEST(formulas_of_too_many_operators_are_refused)
+{
+    const kf_node *f = s.terms[0].formula;
+    for (int k = 0; k < 60000; k++)
+        f = kf_unary(&s.g, k % 2 ? KF_SIN : KF_COS, f);
+    s.terms[0].formula = f;
+    kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+    kp_plan_destroy(&plan);
+    for (int k = 0; k < 60000; k++)
+        f = kf_unary(&s.g, k % 2 ? KF_SIN : KF_COS, f);
+    s.terms[0].formula = f;
+    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, KP_ROWS, NULL}, &err),
+                     KCL_ERROR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(err.text, "different operators"));
+}
+END_TEST
+
+START_TEST(every_allocation_may_fail)
+{
+    failing counter = {0};
+    kcl_allocator allocator = failing_allocator(&counter);
+    sweep_of own;
+    sweep_init(&own, &allocator, KF_AXIS_J, "x:i3 y:j3 b:j1 g:p1",
+               "g*Exp(-g*SqDist(Sin(x),Cos(y)))*x*b;Log(b)/x", "r0/r1");
+    long long blocks = atomic_load(&counter.blocks);
+    kcl_status status = KCL_ERROR_NO_MEMORY;
+    int n = 1;
+    for (; status < 0; n++) {
+        kp_plan *plan = (kp_plan *)&own;
+        kb_error_clear(&err);
+        counter.fail_at = atomic_load(&counter.requests) + n;
+        status = kp_plan_create(&plan, &(kp_request){&own.sweep, KCL_F32, &caps, KP_ROWS, NULL}, &err);
+        counter.fail_at = 0;
+        if (status < 0) {
+            ck_assert_msg(status == KCL_ERROR_NO_MEMORY && err.status == status, "request %d: %s", n, err.text);
+            ck_assert_ptr_null(plan);
+        }
+        kp_plan_destroy(&plan);
+        ck_assert_msg(atomic_load(&counter.blocks) == blocks, "request %d leaks", n);
+        ck_assert_int_lt(n, 10000);
+    }
+    ck_assert_int_gt(n, 20);
+    sweep_finish(&own);
+    ck_assert_int_eq(atomic_load(&counter.blocks), 0);
+}
+END_TEST
+
+START_TEST(a_plan_describes_itself)
+{
+    kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+    kb_str out;
+    kb_str_init(&out, NULL);
+    kp_describe(plan, &out);
+    ck_assert_ptr_nonnull(strstr(kb_str_text(&out), "shape: rows\ntype: float32\nlanes: 16\n"));
+    ck_assert_ptr_nonnull(strstr(kb_str_text(&out), "term 0: Sum of dimension 1\n"));
+    kb_str_finish(&out);
+    kp_plan_destroy(&plan);
+    ck_assert_ptr_nonnull(kp_caps_profile("cpu"));
+    ck_assert_ptr_null(kp_caps_profile("abacus"));
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {
+        the_shape_follows_from_sizes, a_schedule_can_be_forced, double_is_refused_where_the_device_has_none,
+        steps_fit_the_registers, long_vectors_fit_private_memory_or_are_refused,
+        launches_meet_every_row_and_column_once, work_without_pairs_is_launched_once_a_row,
+        memory_of_states_stays_small_where_fewer_parts_allow_it, factors_leave_the_sum,
+        the_factor_of_exp2_joins_the_parameter, what_depends_on_columns_alone_is_prepared,
+        rewriting_changes_no_result, dead_formulas_change_no_plan, formulas_of_too_many_operators_are_refused,
+        every_allocation_may_fail, a_plan_describes_itself,
+    };
+    Suite *suite = suite_create("plan");
+    TCase *tc = tcase_create("plan");
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    for (size_t k = 0; k < KB_COUNT(tests); k++)
+        tcase_add_test(tc, tests[k]);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}

@@ -1,0 +1,30 @@
+/*
+ * r0 = Sum over j of Exp2(-1.4426950408889634*a3*(x0-y1)**2)*y2
+ * o0 = r0
+ */
+#define KCL_REAL_F32
+#define KCL_LANES 16
+#define KCL_SHAPE KCL_ROWS
+#define KCL_STREAM 16
+#define KCL_TILE 128
+#define KCL_TERMS(X) X(SUM, 0, 1, 0)
+
+#define KCL_SWEEP_PARAMETERS                                      \
+    __global const real *restrict a0,                             \
+    __global const real *restrict a1,                             \
+    __global const real *restrict a2,                             \
+    __global const real *restrict a3,                             \
+    __global real *restrict o0, const long o0_s, const long o0_k,
+#define KCL_SWEEP_LAUNCH                                                  \
+    const real p0 = -0x1.715476p+0f * a3[0]; /* -1.4426950408889634*a3 */
+#define KCL_SWEEP_LANE     \
+    lanes x0[1];           \
+    KCL_LOAD(x0, a0, 1, 1)
+#define KCL_SWEEP_BLOCK                                                  \
+    FOR_STREAM {                                                         \
+        const lanes t0 = x0[0] - a1[j + v];                              \
+        SUM_STEP_PRODUCT(0, 0, kcl_exp2(p0 * kcl_square(t0)), a2[j + v]) \
+    }
+#define KCL_SWEEP_OUT            \
+    KCL_STORE(o0, 0, result0[0])
+

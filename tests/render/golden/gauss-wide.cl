@@ -1,0 +1,45 @@
+/*
+ * r0 = Sum over j of Exp2(-1.4426950408889634*a3*SqDist(x0,y1))*y2
+ * o0 = r0
+ */
+#define KCL_REAL_F32
+#define KCL_LANES 16
+#define KCL_SHAPE KCL_ROWS
+#define KCL_STREAM 16
+#define KCL_TILE 128
+#define KCL_TERMS(X) X(SUM, 0, 64, 0)
+
+#define KCL_SWEEP_PARAMETERS                                      \
+    __global const real *restrict a0,                             \
+    __global const real *restrict a1,                             \
+    __global const real *restrict a2,                             \
+    __global const real *restrict a3,                             \
+    __global real *restrict o0, const long o0_s, const long o0_k,
+#define KCL_SWEEP_LAUNCH                                                  \
+    const real p0 = -0x1.715476p+0f * a3[0]; /* -1.4426950408889634*a3 */
+#define KCL_SWEEP_LANE     \
+    lanes x0[3];           \
+    KCL_LOAD(x0, a0, 3, 3)
+#define KCL_SWEEP_BLOCK                                                    \
+    lanes s0[KCL_STREAM]; /* SqDist(x0,y1) */                              \
+    FOR_STREAM { s0[v] = 0; }                                              \
+    FOR_INDEX(k, 0, 3) {                                                   \
+        FOR_STREAM {                                                       \
+            const lanes t0 = x0[k] - a1[(j + v) * 3 + k];                  \
+            s0[v] = fma(t0, t0, s0[v]);                                    \
+        }                                                                  \
+    }                                                                      \
+    lanes s1[KCL_STREAM]; /* Exp2(-1.4426950408889634*a3*SqDist(x0,y1)) */ \
+    FOR_STREAM {                                                           \
+        s1[v] = kcl_exp2(p0 * s0[v]);                                      \
+    }                                                                      \
+    FOR_INDEX(k, 0, 64) {                                                  \
+        FOR_STREAM {                                                       \
+            SUM_STEP_PRODUCT(0, k, s1[v], a2[(j + v) * 64 + k])            \
+        }                                                                  \
+    }
+#define KCL_SWEEP_OUT                \
+    FOR_INDEX(k, 0, 64) {            \
+        KCL_STORE(o0, k, result0[k]) \
+    }
+

@@ -1,0 +1,49 @@
+/*
+ * r0 = Sum over j of Exp2(-1.4426950408889634*a3*SqDist(y1,x0))*y4
+ * o0 = r0
+ */
+#define KCL_REAL_F32
+#define KCL_LANES 16
+#define KCL_SHAPE KCL_ROWS_SPLIT
+#define KCL_STREAM 16
+#define KCL_TILE 128
+#define KCL_TERMS(X) X(SUM, 0, 2, 0)
+
+#define KCL_SWEEP_PARAMETERS          \
+    __global const real *restrict a0, \
+    __global const real *restrict a1, \
+    __global const real *restrict a3, \
+    __global const real *restrict a4,
+#define KCL_SWEEP_LAUNCH                                                  \
+    const real p0 = -0x1.715476p+0f * a3[0]; /* -1.4426950408889634*a3 */
+#define KCL_SWEEP_LANE     \
+    lanes x0[3];           \
+    KCL_LOAD(x0, a0, 3, 3)
+#define KCL_SWEEP_BLOCK                                                    \
+    lanes s0[KCL_STREAM]; /* SqDist(y1,x0) */                              \
+    FOR_STREAM { s0[v] = 0; }                                              \
+    FOR_INDEX(k, 0, 3) {                                                   \
+        FOR_STREAM {                                                       \
+            const lanes t0 = a1[(j + v) * 3 + k] - x0[k];                  \
+            s0[v] = fma(t0, t0, s0[v]);                                    \
+        }                                                                  \
+    }                                                                      \
+    lanes s1[KCL_STREAM]; /* Exp2(-1.4426950408889634*a3*SqDist(y1,x0)) */ \
+    FOR_STREAM {                                                           \
+        s1[v] = kcl_exp2(p0 * s0[v]);                                      \
+    }                                                                      \
+    FOR_INDEX(k, 0, 2) {                                                   \
+        FOR_STREAM {                                                       \
+            SUM_STEP_PRODUCT(0, k, s1[v], a4[(j + v) * 2 + k])             \
+        }                                                                  \
+    }
+
+#define KCL_FINISH_PARAMETERS                                     \
+    __global real *restrict o0, const long o0_s, const long o0_k,
+#define KCL_FINISH_LAUNCH
+#define KCL_FINISH_LANE
+#define KCL_FINISH_OUT               \
+    FOR_INDEX(k, 0, 2) {             \
+        KCL_STORE(o0, k, result0[k]) \
+    }
+

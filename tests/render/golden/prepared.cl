@@ -1,0 +1,54 @@
+/*
+ * y3 = Sin(y1), once a launch
+ * y4 = Sqrt(y2), once a launch
+ * r0 = Sum over j of Exp(-SqDist(x0,y3))*y4
+ * o0 = r0
+ */
+#define KCL_REAL_F32
+#define KCL_LANES 16
+#define KCL_SHAPE KCL_ROWS
+#define KCL_STREAM 16
+#define KCL_TILE 128
+#define KCL_TERMS(X) X(SUM, 0, 1, 0)
+
+#define KCL_PREPARE_PARAMETERS        \
+    __global const real *restrict a1, \
+    __global const real *restrict a2, \
+    __global real *restrict a3,       \
+    __global real *restrict a4,
+#define KCL_PREPARE_LAUNCH
+#define KCL_PREPARE_LANE   \
+    lanes y1[3];           \
+    KCL_LOAD(y1, a1, 3, 3) \
+    lanes y2[1];           \
+    KCL_LOAD(y2, a2, 1, 1)
+#define KCL_PREPARE_OUT                                                \
+    kcl_scatter(a4, i, lane_count, 1, 0, (lanes)(kcl_sqrt(y2[0])));    \
+    FOR_INDEX(k, 0, 3) {                                               \
+        kcl_scatter(a3, i, lane_count, 3, k, (lanes)(kcl_sin(y1[k]))); \
+    }
+
+#define KCL_SWEEP_PARAMETERS                                      \
+    __global const real *restrict a0,                             \
+    __global const real *restrict a3,                             \
+    __global const real *restrict a4,                             \
+    __global real *restrict o0, const long o0_s, const long o0_k,
+#define KCL_SWEEP_LAUNCH
+#define KCL_SWEEP_LANE     \
+    lanes x0[3];           \
+    KCL_LOAD(x0, a0, 3, 3)
+#define KCL_SWEEP_BLOCK                                    \
+    lanes s0[KCL_STREAM]; /* SqDist(x0,y3) */              \
+    FOR_STREAM { s0[v] = 0; }                              \
+    FOR_INDEX(k, 0, 3) {                                   \
+        FOR_STREAM {                                       \
+            const lanes t0 = x0[k] - a3[(j + v) * 3 + k];  \
+            s0[v] = fma(t0, t0, s0[v]);                    \
+        }                                                  \
+    }                                                      \
+    FOR_STREAM {                                           \
+        SUM_STEP_PRODUCT(0, 0, kcl_exp(-s0[v]), a4[j + v]) \
+    }
+#define KCL_SWEEP_OUT            \
+    KCL_STORE(o0, 0, result0[0])
+

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* tests/render/programs.h: the programs whose text is kept in golden/, by name. */
+#ifndef TEST_PROGRAMS_H
+#define TEST_PROGRAMS_H
+
+#include "render.h"
+#include "sweeps.h"
+
+typedef struct program_case {
+    const char *name, *variables, *terms, *outputs; /* see sweeps.h */
+    kp_shape shape;
+    kcl_dtype dtype;
+    int lanes;               /* of float32; 0: 16 */
+    const char *strided;     /* names of variables whose rows have gaps; NULL: none */
+    size_t private_memory;   /* 0: that of cpu_caps */
+} program_case;
+
+#define GAUSS "Exp(-g*SqDist(x,y))"
+
+static const program_case program_cases[] = {
+    {"gauss-1", "x:i1 y:j1 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"gauss-3", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"gauss-100", "x:i100 y:j100 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"gauss-f64", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F64, 0, NULL, 0},
+    {"gauss-8-lanes", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 8, NULL, 0},
+    {"gauss-4-lanes-f64", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F64, 4, NULL, 0},
+    {"gauss-4-lanes", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS_SPLIT, KCL_F32, 4, NULL, 0},
+    {"gauss-split", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0},
+    {"gauss-columns", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0},
+    {"gauss-both", "x:i3 y:j3 u:i1 b:j1 g:p1", GAUSS "*u*b", "r0", KP_ROWS_BOTH, KCL_F32, 0, NULL, 0},
+    {"gauss-strided", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, "xyb", 0},
+    {"gauss-strided-columns", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, "xb", 0},
+    {"gauss-little-memory", "x:i100 u:i1 y:j100 b:j1 g:p1", GAUSS "*(b+u)", "r0", KP_ROWS, KCL_F32, 0, "x", 1000},
+    {"gauss-wide", "x:i3 y:j3 b:j64 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"gauss-wide-columns", "x:i3 y:j3 b:j64 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0},
+    {"gauss-wide-1000", "x:i3 y:j3 b:j1000 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0},
+    {"gradient-x", "x:i3 y:j3 b:j1 g:p1 e:i1", "Grad(" GAUSS "*b,x,e)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"gradient-y", "y:i3 x:j3 b:i1 g:p1 e:j1", "Grad(" GAUSS "*b,y,e)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"gradient-b", "y:i3 x:j3 b:i2 g:p1 e:j2", "Grad(" GAUSS "*b,b,e)", "r0", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0},
+    {"gradient-g", "x:i3 y:j3 b:j1 g:p1 e:i1", "Grad(" GAUSS "*b,g,e)", "r0", KP_ROWS_BOTH, KCL_F32, 0, NULL, 0},
+    {"two-sums", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;" GAUSS, "r0/r1", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"two-sums-columns", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;" GAUSS, "r0/r1;r1", KP_COLUMNS, KCL_F64, 0, NULL, 0},
+    {"prepared", "x:i3 y:j3 b:j1", "Exp(-SqDist(x,Sin(y)))*Sqrt(b)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"hoisted", "x:i3 y:j3 u:i1 b:j1 g:p1", "Exp(-Sqrt(g)*SqDist(Cos(x),y))*(Log(u)*b+Norm2(x))",
+     "u*r0", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"parameters", "x:i3 y:j3 p:p3 g:p1", "Exp(-Sum(p*Square(x-y)))*(p+Norm2(p)*y)",
+     "r0+g*p", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"segments", "x:i3 y:j3 b:j1",
+     "Concat(Elem(x,0)*b,Concat(Extract(x-y,1,2),ExtractT(Elem(y,2)*x,1,5)))*Elem(x-y,1)",
+     "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"norms", "x:i3 y:j3", "Norm2(Norm2(x-y)*x+y)*Norm2(x*y)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"functions", "x:i2 y:j2 u:i1",
+     "Powf(Abs(x)+1,y)*Pow(x-y,3)+Sin(x*y)*Cos(x-y)*Log(1+Square(x-y))+Sign(y-u)/Sqrt(x*x+1)",
+     "Rsqrt(r0)", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"constants", "x:i1 y:j1", "(x+0.1)*(y-3)+RatCst(-3,7)*Exp(x-1e-3*y)-0.375*Sin(12345678*(x-y))",
+     "r0+1e300", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"constant", "x:i1", "", "2.5;Zero(2)", KP_MAP, KCL_F32, 0, NULL, 0},
+    {"map", "x:i3 u:i1 g:p1", "", "Norm2(x)*g+u;Sin(x)*Sqrt(g)", KP_MAP, KCL_F32, 0, "u", 0},
+};
+
+enum { PROGRAMS = KB_COUNT(program_cases) };
+
+/* Fills s, whose graph exists already, and plans it. */
+static inline kp_plan *plan_case(sweep_of *s, const program_case *c)
+{
+    unsigned reduced = c->shape == KP_MAP ? 0 : c->shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J;
+    kp_caps caps = cpu_caps(c->lanes ? c->lanes : 16, c->lanes ? 16 : 32);
+    bool dense[MOST];
+    kp_plan *plan;
+    kb_error err;
+    sweep_fill(s, reduced, c->variables, c->terms, c->outputs);
+    for (size_t k = 0; k < s->sweep.var_count; k++)
+        dense[k] = !c->strided || !strchr(c->strided, s->name[k][0]);
+    if (c->private_memory)
+        caps.private_memory = c->private_memory;
+    kb_error_clear(&err);
+    ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s->sweep, c->dtype, &caps, c->shape, dense}, &err) == KCL_OK,
+                  "%s: %s", c->name, err.text);
+    return plan;
+}
+
+static inline void render_plan(kt_program *program, const kp_plan *plan)
+{
+    kb_error err;
+    kb_error_clear(&err);
+    ck_assert_msg(kt_render(program, plan, &err) == KCL_OK, "%s", err.text);
+}
+
+/* The program of a case, from a graph of its own. */
+static inline void render_case(kt_program *program, const program_case *c)
+{
+    sweep_of s = {0};
+    kf_graph_init(&s.g, NULL);
+    kp_plan *plan = plan_case(&s, c);
+    render_plan(program, plan);
+    kp_plan_destroy(&plan);
+    sweep_finish(&s);
+}
+
+#endif
