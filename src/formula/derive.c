@@ -2,6 +2,8 @@
 /* formula/derive.c: reverse-mode derivatives, as formulas. */
 #include "graph.h"
 
+#include <string.h>
+
 /* ---- One rule per operator --------------------------------------------------------------------------------------- */
 
 #define INT(x) kf_rat(g, x, 1)
@@ -147,18 +149,65 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
  * of these axes, so its cotangent is summed over them at the end; that of a formula with a reduction in it is summed
  * at once, because otherwise whatever it is made of would be visited for every formula that it goes into.
  */
+typedef struct domain {
+    uint32_t axis[2]; /* by axis: 1 + position of the variable that stands for its rows; 0: not there */
+} domain;
+
+typedef struct cotangent {
+    struct cotangent *next; /* of the same node, on another domain */
+    domain on;
+    const kf_node *value;
+} cotangent;
+
 typedef struct gradient {
     kf_graph *g;
-    kf_order order;                  /* all nodes, through reductions */
-    const kf_node *(*cotangent)[4];  /* by position and axes */
-    const kf_node *on[4];            /* a node that has these axes */
-    bool *wanted;                    /* the node depends on a variable that is asked for */
-    bool *reduces;                   /* the node depends on a reduction, or is one */
+    kb_arena arena;          /* of cotangents */
+    kf_order order;          /* all nodes, through reductions */
+    cotangent **cotangents;  /* by position */
+    uint32_t *same_rows[2];  /* by axis and position: a node that has the same rows, up to the first such variable */
+    bool *wanted;            /* the node depends on a variable that is asked for */
+    bool *reduces;           /* the node depends on a reduction, or is one */
     size_t var_count;
     const kf_node *const *vars;
     const kf_node **out;    /* as they are used in the role of vars[k] */
     const kf_node **turned; /* as they are used in the other role of rows, to be transposed */
 } gradient;
+
+static uint32_t find_rows(const gradient *s, int axis, uint32_t at)
+{
+    uint32_t *to = s->same_rows[axis];
+    while (to[at] != at) {
+        to[at] = to[to[at]];
+        at = to[at];
+    }
+    return at;
+}
+
+/* Operands of one node have the same rows; the node that comes first, a variable, stands for all. */
+static void join_rows(gradient *s)
+{
+    for (uint32_t k = 0; k < s->order.count; k++) {
+        const kf_node *f = s->order.nodes[k];
+        s->same_rows[0][k] = s->same_rows[1][k] = k;
+        for (int c = 0; c < f->arg_count; c++) {
+            for (int axis = 0; axis < 2; axis++) {
+                if (!(f->axes & f->arg[c]->axes & (1u << axis)))
+                    continue;
+                uint32_t a = find_rows(s, axis, k), b = find_rows(s, axis, (uint32_t)kf_at(&s->order, f->arg[c]));
+                s->same_rows[axis][KB_MAX(a, b)] = KB_MIN(a, b);
+            }
+        }
+    }
+}
+
+static domain domain_of(const gradient *s, const kf_node *f)
+{
+    domain d = {{0, 0}};
+    for (int axis = 0; axis < 2; axis++)
+        if (f->axes & (1u << axis))
+            d.axis[axis] = 1 + find_rows(s, axis, (uint32_t)kf_at(&s->order, f));
+    return d;
+}
 
 static bool is_wanted(const gradient *s, const kf_node *leaf)
 {
@@ -177,30 +226,46 @@ static bool has_one_shape(kf_graph *g, const kf_node *var, const kf_node *leaf)
     return false;
 }
 
-/* c, which lives on `axes`, summed over those that f lacks. */
-static const kf_node *sum_to(const gradient *s, const kf_node *f, unsigned axes, const kf_node *c)
+/* c, which lives on `on`, summed over the axes that f lacks. */
+static const kf_node *sum_to(const gradient *s, const kf_node *f, domain on, const kf_node *c)
 {
-    return kf_reduce(s->g, KF_REDUCE_SUM, axes & ~f->axes, 0, kf_like(s->g, c, s->on[axes]));
+    unsigned surplus = 0;
+    for (int axis = 0; c && axis < 2; axis++) {
+        if (!on.axis[axis] || f->axes & (1u << axis))
+            continue;
+        surplus |= 1u << axis;
+        c = kf_like(s->g, c, s->order.nodes[on.axis[axis] - 1]);
+    }
+    return c ? kf_reduce(s->g, KF_REDUCE_SUM, surplus, 0, c) : NULL;
 }
 
-static bool add_cotangent(gradient *s, const kf_node *f, unsigned axes, const kf_node *c)
+static bool add_cotangent(gradient *s, const kf_node *f, domain on, const kf_node *c)
 {
     size_t at = kf_at(&s->order, f);
     if (!c || !s->wanted[at] || kf_is_zero(kf_value(c)))
         return c != NULL;
-    if (s->reduces[at] && axes != f->axes) {
-        c = sum_to(s, f, axes, c);
-        axes = f->axes;
+    if (s->reduces[at]) {
+        c = sum_to(s, f, on, c);
+        on = domain_of(s, f);
     }
-    if (axes == f->axes && !s->on[axes])
-        s->on[axes] = f;
-    s->cotangent[at][axes] = accumulate(s->g, s->cotangent[at][axes], c);
-    return s->cotangent[at][axes] != NULL;
+    cotangent *known = s->cotangents[at];
+    while (known && memcmp(&known->on, &on, sizeof on) != 0)
+        known = known->next;
+    if (!known) {
+        known = kb_arena_alloc(&s->arena, sizeof *known);
+        if (!known)
+            return kb_no_memory(&s->g->error), false;
+        known->next = s->cotangents[at];
+        known->on = on;
+        s->cotangents[at] = known;
+    }
+    known->value = accumulate(s->g, known->value, c);
+    return known->value != NULL;
 }
 
-static bool add_result(gradient *s, const kf_node *leaf, unsigned axes, const kf_node *c)
+static bool add_result(gradient *s, const kf_node *leaf, domain on, const kf_node *c)
 {
-    c = sum_to(s, leaf, axes, c);
+    c = sum_to(s, leaf, on, c);
     for (size_t k = 0; c && k < s->var_count; k++) {
         if (s->vars[k]->param[0] != leaf->param[0])
             continue;
@@ -215,16 +280,16 @@ static bool add_result(gradient *s, const kf_node *leaf, unsigned axes, const kf
 }
 
 /* Hands a cotangent of f on to its operands. */
-static bool pull_back_through(gradient *s, const kf_node *f, unsigned axes, const kf_node *c)
+static bool pull_back_through(gradient *s, const kf_node *f, domain on, const kf_node *c)
 {
     if (f->op == KF_VAR)
-        return add_result(s, f, axes, c);
+        return add_result(s, f, on, c);
     if (f->op == KF_REDUCE) /* the sum: every term has the cotangent of the result */
-        return add_cotangent(s, f->arg[0], f->arg[0]->axes, c);
+        return add_cotangent(s, f->arg[0], domain_of(s, f->arg[0]), c);
     bool ok = true;
     for (int k = 0; ok && k < f->arg_count; k++)
         if (s->wanted[kf_at(&s->order, f->arg[k])])
-            ok = add_cotangent(s, f->arg[k], axes, pull_back(s->g, f, k, c));
+            ok = add_cotangent(s, f->arg[k], on, pull_back(s->g, f, k, c));
     return ok;
 }
 
@@ -242,11 +307,14 @@ kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t v
     if (kf_order_init(&s.order, g, 1, &F, false, &g->error) < 0)
         return g->error.status;
     const kcl_allocator *alloc = kf_allocator(g);
-    s.cotangent = kb_calloc(alloc, s.order.count, sizeof *s.cotangent);
+    kb_arena_init(&s.arena, alloc);
+    s.cotangents = kb_calloc(alloc, s.order.count, sizeof *s.cotangents);
+    s.same_rows[0] = kb_calloc(alloc, s.order.count, sizeof *s.same_rows[0]);
+    s.same_rows[1] = kb_calloc(alloc, s.order.count, sizeof *s.same_rows[1]);
     s.wanted = kb_calloc(alloc, s.order.count, sizeof *s.wanted);
     s.reduces = kb_calloc(alloc, s.order.count, sizeof *s.reduces);
     s.turned = kb_calloc(alloc, var_count, sizeof *s.turned);
-    bool ok = s.cotangent && s.wanted && s.reduces && s.turned;
+    bool ok = s.cotangents && s.same_rows[0] && s.same_rows[1] && s.wanted && s.reduces && s.turned;
     if (!ok)
         kb_no_memory(&g->error);
     for (size_t k = 0; k < var_count; k++)
@@ -260,11 +328,12 @@ kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t v
             s.reduces[k] |= s.reduces[kf_at(&s.order, f->arg[c])];
         }
     }
-    ok = ok && add_cotangent(&s, F, F->axes, repeated_to(g, e, F->dim));
+    if (ok)
+        join_rows(&s);
+    ok = ok && add_cotangent(&s, F, domain_of(&s, F), repeated_to(g, e, F->dim));
     for (size_t k = s.order.count; ok && k-- > 0;)
-        for (unsigned axes = 0; ok && axes < 4; axes++)
-            if (s.cotangent[k][axes])
-                ok = pull_back_through(&s, s.order.nodes[k], axes, s.cotangent[k][axes]);
+        for (const cotangent *c = s.cotangents[k]; ok && c; c = c->next)
+            ok = pull_back_through(&s, s.order.nodes[k], c->on, c->value);
     for (size_t k = 0; ok && k < var_count; k++) {
         const kf_node *sum = out[k] ? out[k] : kf_zero(g, vars[k]->dim);
         if (sum && s.turned[k])
@@ -274,7 +343,10 @@ kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t v
     }
     if (ok && var_count)
         ok = kf_simplify(g, var_count, out, out) == KCL_OK;
-    kb_free(alloc, s.cotangent);
+    kb_free(alloc, s.cotangents);
+    kb_free(alloc, s.same_rows[0]);
+    kb_free(alloc, s.same_rows[1]);
+    kb_arena_finish(&s.arena);
     kb_free(alloc, s.wanted);
     kb_free(alloc, s.reduces);
     kb_free(alloc, s.turned);

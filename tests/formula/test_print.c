@@ -269,11 +269,15 @@ END_TEST
 
 /* ---- Reductions -------------------------------------------------------------------------------------------------- */
 
-static const char *const reductions[] = {
-    "Sum_Reduction(Exp(-p*SqDist(x,y))*b,0)", "Sum_Reduction(x*y,1)", "Sum_Reduction(x|y,2)", "Sum_Reduction(x,1)",
-    "Sum_Reduction(x,2)", /* reduces i only, which is a row per j too, but has a single row */
-    "Sum_Reduction(x,0)", /* nothing to reduce */
-    "Sum_Reduction(p,2)",
+/* Text, and how it is written where that differs: an axis that F lacks comes from the first name that has it. */
+static const char *const reductions[][2] = {
+    {"Sum_Reduction(Exp(-p*SqDist(x,y))*b,0)", NULL},
+    {"Sum_Reduction(x*y,1)", NULL},
+    {"Sum_Reduction(x|y,2)", NULL},
+    {"Sum_Reduction(x,1)", NULL},
+    {"Sum_Reduction(x,2)", "Sum_Reduction(Like(x,y),2)"},
+    {"Sum_Reduction(x,0)", "Sum_Reduction(Like(x,y),0)"},
+    {"Sum_Reduction(p,2)", "Sum_Reduction(Like(Like(p,x),y),2)"},
 };
 
 START_TEST(reductions_read_back)
@@ -281,10 +285,11 @@ START_TEST(reductions_read_back)
     kf_parsed_reduction r[KF_MAX_RESULTS], again[KF_MAX_RESULTS];
     size_t count = 0;
     int64_t next_index = 4;
-    ck_assert_int_eq(kf_parse_reductions(&g, reductions[_i], 4, bindings, &next_index, &count, r, &err), KCL_OK);
+    const char *given = reductions[_i][0], *written = reductions[_i][1] ? reductions[_i][1] : given;
+    ck_assert_int_eq(kf_parse_reductions(&g, given, 4, bindings, &next_index, &count, r, &err), KCL_OK);
     kf_print_reduction(&text, &r[0], name_of, NULL, 0);
-    ck_assert_str_eq(kb_str_text(&text), reductions[_i]);
-    ck_assert_int_eq(kf_parse_reductions(&g, reductions[_i], 4, bindings, &next_index, &count, again, &err), KCL_OK);
+    ck_assert_str_eq(kb_str_text(&text), written);
+    ck_assert_int_eq(kf_parse_reductions(&g, written, 4, bindings, &next_index, &count, again, &err), KCL_OK);
     ck_assert_ptr_eq(again[0].node, r[0].node);
     ck_assert_int_eq(again[0].tag, r[0].tag);
 }

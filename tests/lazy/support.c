@@ -268,7 +268,7 @@ static void compare(const subject *s, kcl_dtype dtype, int64_t m, int64_t n, int
     for (int64_t i = 0; i < want->rows; i++) {
         for (int k = 0; k < want->dim; k++) {
             double a = numbers_get(got, i, k), b = numbers_get(want, i, k), by = numbers_get(scale, i, k);
-            bool same = isnan(b) ? isnan(a)
+            bool same = isnan(b)   ? isnan(a)
                         : isinf(b) ? a == b
                                    : fabs(a - b) <= tolerance * KB_MAX(by, most) + smallest * (double)(m + n + 1);
             ck_assert_msg(same,

@@ -24,7 +24,7 @@ kcl_context *open_cpu_or_skip(void);
 
 bool long_tests(void); /* KEOPSCL_LONG_TESTS=1: the full product of what is otherwise sampled */
 
-uint64_t test_seed(void);                 /* KEOPSCL_TEST_SEED, or 1 */
+uint64_t test_seed(void);                /* KEOPSCL_TEST_SEED, or 1 */
 void announce_seed(const char *program); /* prints it, with the command that repeats the run */
 void seed_random(uint64_t seed);
 double uniform(double low, double high);
@@ -79,10 +79,10 @@ enum { MAX_INPUTS = 64 };
 typedef struct subject {
     char text[512]; /* for messages */
     kcl_operator *op, *magnitude;
-    double low, high;     /* range of the arguments */
-    double offset;        /* added to arguments that are no parameters and have more than one component */
-    bool scaled_by_rows;  /* errors against the largest magnitude of an output, where the formula itself cancels */
-    double tolerance;     /* 0: 1e-5 in float32, 1e-12 in float64 */
+    double low, high;    /* range of the arguments */
+    double offset;       /* added to arguments that are no parameters and have more than one component */
+    bool scaled_by_rows; /* errors against the largest magnitude of an output, where the formula itself cancels */
+    double tolerance;    /* 0: 1e-5 in float32, 1e-12 in float64 */
     layout in, out;
 } subject;
 

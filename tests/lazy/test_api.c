@@ -109,8 +109,8 @@ static double distance_of(int64_t i, int64_t j)
 
 static void near(double got, double want, kcl_dtype dtype, const char *what)
 {
-    ck_assert_msg(fabs(got - want) <= (dtype == KCL_F32 ? 1e-6 : 1e-13) * (1 + fabs(want)), "%s, %s: %.17g, wanted %.17g",
-                  what, kb_dtype_name(dtype), got, want);
+    ck_assert_msg(fabs(got - want) <= (dtype == KCL_F32 ? 1e-6 : 1e-13) * (1 + fabs(want)),
+                  "%s, %s: %.17g, wanted %.17g", what, kb_dtype_name(dtype), got, want);
 }
 
 /* Sums `expr` over j, over i and over both, and compares with loops over `value`, a formula in i, j and component k. */
@@ -206,14 +206,22 @@ START_TEST(test_variables_and_roles)
         kcl_expr *e;
         int dim, axes;
     } all[] = {
-        {kcl_vi(s, kcl_f64(a, 4, 3)), 3, KCL_OVER_I},     {kcl_vj(s, kcl_f64(a, 4, 3)), 3, KCL_OVER_J},
-        {kcl_vi(s, kcl_f64(a, 4)), 1, KCL_OVER_I},        {kcl_vi(s, kcl_f64(a, 1, 3)), 3, KCL_OVER_I},
-        {kcl_vi(s, kcl_f64(a, 0, 3)), 3, KCL_OVER_I},     {kcl_pm(s, kcl_f64(a, 3)), 3, 0},
-        {kcl_pm(s, kcl_f64(a, 1, 3)), 3, 0},              {kcl_lazy(s, kcl_f64(a, 4, 1, 3)), 3, KCL_OVER_I},
-        {kcl_lazy(s, kcl_f64(a, 1, 4, 3)), 3, KCL_OVER_J}, {kcl_lazy(s, kcl_f64(a, 1, 1, 3)), 3, 0},
-        {kcl_lazy(s, kcl_f64(a, 3)), 3, 0},               {kcl_lazy(s, kcl_f64(a, 0, 1, 3)), 3, KCL_OVER_I},
-        {kcl_lazy(s, kcl_f64(a, 4, 1, 1)), 1, KCL_OVER_I}, {kcl_scalar(s, 2), 1, 0},
-        {kcl_constant(s, 2), 1, 0},                       {kcl_zero(s, 5), 5, 0},
+        {kcl_vi(s, kcl_f64(a, 4, 3)), 3, KCL_OVER_I},
+        {kcl_vj(s, kcl_f64(a, 4, 3)), 3, KCL_OVER_J},
+        {kcl_vi(s, kcl_f64(a, 4)), 1, KCL_OVER_I},
+        {kcl_vi(s, kcl_f64(a, 1, 3)), 3, KCL_OVER_I},
+        {kcl_vi(s, kcl_f64(a, 0, 3)), 3, KCL_OVER_I},
+        {kcl_pm(s, kcl_f64(a, 3)), 3, 0},
+        {kcl_pm(s, kcl_f64(a, 1, 3)), 3, 0},
+        {kcl_lazy(s, kcl_f64(a, 4, 1, 3)), 3, KCL_OVER_I},
+        {kcl_lazy(s, kcl_f64(a, 1, 4, 3)), 3, KCL_OVER_J},
+        {kcl_lazy(s, kcl_f64(a, 1, 1, 3)), 3, 0},
+        {kcl_lazy(s, kcl_f64(a, 3)), 3, 0},
+        {kcl_lazy(s, kcl_f64(a, 0, 1, 3)), 3, KCL_OVER_I},
+        {kcl_lazy(s, kcl_f64(a, 4, 1, 1)), 1, KCL_OVER_I},
+        {kcl_scalar(s, 2), 1, 0},
+        {kcl_constant(s, 2), 1, 0},
+        {kcl_zero(s, 5), 5, 0},
     };
     for (size_t k = 0; k < KB_COUNT(all); k++) {
         ck_assert_msg(kcl_expr_status(all[k].e) == KCL_OK, "%zu: %s", k, kcl_expr_error(all[k].e));
@@ -221,7 +229,7 @@ START_TEST(test_variables_and_roles)
         ck_assert_int_eq(kcl_expr_axes(all[k].e), all[k].axes);
         ck_assert_str_eq(kcl_expr_error(all[k].e), "");
     }
-    double zero_axes = 7, out;
+    double zero_axes = 7, out = 0;
     const kcl_array number = kcl_array_f64(&zero_axes, 0, NULL);
     eval_ok(kcl_square(kcl_pm(s, &number)), kcl_f64(&out, 1));
     ck_assert_double_eq(out, 49);
@@ -324,7 +332,8 @@ START_TEST(test_results_in_further_formulas)
     /* A j-expression comes out with a row per j; outputs may repeat an expression. */
     double twice[2][N];
     ck_assert_int_eq(kcl_eval(2, (kcl_expr *[]){kcl_mul(b_j, b_j), kcl_mul(b_j, b_j)},
-                              (const kcl_array *[]){kcl_f64(twice[0], N), kcl_f64(twice[1], 1, N, 1)}), KCL_OK);
+                              (const kcl_array *[]){kcl_f64(twice[0], N), kcl_f64(twice[1], 1, N, 1)}),
+                     KCL_OK);
     for (int64_t j = 0; j < N; j++) {
         near(twice[0][j], B * B, KCL_F64, "j-expression");
         near(twice[1][j], B * B, KCL_F64, "j-expression twice");
@@ -394,15 +403,16 @@ START_TEST(test_gradients_of_chains_by_finite_differences)
         eval_ok(dL, kcl_f64(grad, rows, dim));
         for (int64_t i = 0; i < rows; i++) {
             for (int k = 0; k < dim; k++) {
-                double *at = of[v] ? (double *)(void *)((char *)of[v]->array.data + i * of[v]->array.stride[0]) + k
-                                   : &bandwidth;
+                double *at =
+                    of[v] ? (double *)(void *)((char *)of[v]->array.data + i * of[v]->array.stride[0]) + k : &bandwidth;
                 double value = *at, up, down;
                 *at = value + change;
                 up = loss_value(L);
                 *at = value - change;
                 down = loss_value(L);
                 *at = value;
-                ck_assert_double_eq_tol(grad[i * dim + k], (up - down) / (2 * change), 1e-6 * (1 + fabs(grad[i * dim + k])));
+                ck_assert_double_eq_tol(grad[i * dim + k], (up - down) / (2 * change),
+                                        1e-6 * (1 + fabs(grad[i * dim + k])));
             }
         }
     }
@@ -496,11 +506,23 @@ END_TEST
 START_TEST(test_without_a_scope)
 {
     double a[3] = {1, 2, 3};
-    kcl_expr *const all[] = {kcl_vi(NULL, kcl_f64(a, 3)), kcl_vj(NULL, kcl_f64(a, 3)), kcl_pm(NULL, kcl_f64(a, 3)),
-                             kcl_lazy(NULL, kcl_f64(a, 3)), kcl_scalar(NULL, 1), kcl_constant(NULL, 1), kcl_zero(NULL, 3),
-                             kcl_formula(NULL, "x", 0, NULL, NULL), kcl_vi_data(NULL, NULL), kcl_exp(NULL),
-                             kcl_add(NULL, NULL), kcl_reduce_sum(NULL, KCL_OVER_I), kcl_pow(NULL, 2), kcl_dot(NULL, NULL),
-                             kcl_transpose(NULL), kcl_grad(NULL, NULL), kcl_vjp(NULL, NULL, NULL)};
+    kcl_expr *const all[] = {kcl_vi(NULL, kcl_f64(a, 3)),
+                             kcl_vj(NULL, kcl_f64(a, 3)),
+                             kcl_pm(NULL, kcl_f64(a, 3)),
+                             kcl_lazy(NULL, kcl_f64(a, 3)),
+                             kcl_scalar(NULL, 1),
+                             kcl_constant(NULL, 1),
+                             kcl_zero(NULL, 3),
+                             kcl_formula(NULL, "x", 0, NULL, NULL),
+                             kcl_vi_data(NULL, NULL),
+                             kcl_exp(NULL),
+                             kcl_add(NULL, NULL),
+                             kcl_reduce_sum(NULL, KCL_OVER_I),
+                             kcl_pow(NULL, 2),
+                             kcl_dot(NULL, NULL),
+                             kcl_transpose(NULL),
+                             kcl_grad(NULL, NULL),
+                             kcl_vjp(NULL, NULL, NULL)};
     for (size_t k = 0; k < KB_COUNT(all); k++) {
         ck_assert_ptr_nonnull(all[k]);
         ck_assert_int_eq(kcl_expr_status(all[k]), KCL_ERROR_ARGUMENT);
@@ -526,8 +548,9 @@ START_TEST(test_operands_that_do_not_belong_together)
     kcl_scope *other = kcl_scope_create(c);
     kcl_expr *u = kcl_vi(s, kcl_f64(a, 3)), *v = kcl_vj(other, kcl_f64(a, 3));
     IS_ERROR(kcl_add(v, u), KCL_ERROR_ARGUMENT, "operand 1 of 2", "another scope");
-    CALL_FAILS(kcl_eval(2, (kcl_expr *[]){u, kcl_transpose(v)}, (const kcl_array *[]){kcl_f64(out, 3), kcl_f64(out, 3)}),
-               KCL_ERROR_ARGUMENT, "expression 1", "another scope");
+    CALL_FAILS(
+        kcl_eval(2, (kcl_expr *[]){u, kcl_transpose(v)}, (const kcl_array *[]){kcl_f64(out, 3), kcl_f64(out, 3)}),
+        KCL_ERROR_ARGUMENT, "expression 1", "another scope");
     IS_ERROR(kcl_vi_data(s, kcl_data_create(other, kcl_f64(a, 3))), KCL_ERROR_ARGUMENT, "another scope");
     IS_ERROR(kcl_vi_data(s, NULL), KCL_ERROR_ARGUMENT, "NULL");
     IS_ERROR(kcl_formula(s, "x", 1, (const char *[]){"x"}, &v), KCL_ERROR_ARGUMENT, "\"x\"", "another scope");
@@ -654,7 +677,8 @@ START_TEST(test_context_that_could_not_be_made)
 {
     kcl_context *broken;
     double a[3] = {1, 2, 3};
-    ck_assert_int_eq(kcl_context_create(&broken, &(kcl_context_params){.device = "no such device"}), KCL_ERROR_NO_DEVICE);
+    ck_assert_int_eq(kcl_context_create(&broken, &(kcl_context_params){.device = "no such device"}),
+                     KCL_ERROR_NO_DEVICE);
     kcl_scope *scope = kcl_scope_create(broken);
     ck_assert_ptr_nonnull(scope);
     kcl_expr *f = kcl_square(kcl_vi(scope, kcl_f64(a, 3)));
@@ -767,8 +791,8 @@ START_TEST(test_operator_gradient_of_several_outputs)
         e0[k] = uniform(-1, 1);
     for (int k = 0; k < N; k++)
         e1[k] = uniform(-1, 1);
-    const kcl_array *args[] = {&x.array, &y.array, &b.array, kcl_f64(&g, 1), kcl_f64(e0, M), kcl_f64(e1, N),
-                               kcl_f64(&e2, 1)};
+    const kcl_array *args[] = {&x.array,       &y.array,       &b.array,       kcl_f64(&g, 1),
+                               kcl_f64(e0, M), kcl_f64(e1, N), kcl_f64(&e2, 1)};
     const char *const spelled[] = {"g", "3"};
     for (int way = 0; way < 2; way++) {
         kcl_operator *grad;
@@ -779,8 +803,10 @@ START_TEST(test_operator_gradient_of_several_outputs)
         for (int side = 0; side < 2; side++) {
             double kept = g;
             g += side ? -change : change;
-            ck_assert_int_eq(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(a, M), kcl_f64(o, N), kcl_f64(&t, 1)},
-                                                3, args, 4), KCL_OK);
+            ck_assert_int_eq(kcl_operator_apply(op, c,
+                                                (const kcl_array *[]){kcl_f64(a, M), kcl_f64(o, N), kcl_f64(&t, 1)}, 3,
+                                                args, 4),
+                             KCL_OK);
             g = kept;
             value[side] = e2 * t;
             for (int k = 0; k < M; k++)
@@ -873,7 +899,8 @@ START_TEST(test_emit_and_describe)
     CALL_FAILS(kcl_operator_emit(op, c, "toaster", KCL_F32, 10, 10, collect, &text), KCL_ERROR_ARGUMENT, "\"toaster\"",
                "\"cpu\"");
     CALL_FAILS(kcl_operator_emit(op, c, "cpu", KCL_DTYPE_NONE, 10, 10, collect, &text), KCL_ERROR_TYPE, "KCL_F32");
-    CALL_FAILS(kcl_operator_emit(op, c, "cpu", KCL_F32, -10, 10, collect, &text), KCL_ERROR_ARGUMENT, "m = -10", "n = 10");
+    CALL_FAILS(kcl_operator_emit(op, c, "cpu", KCL_F32, -10, 10, collect, &text), KCL_ERROR_ARGUMENT, "m = -10",
+               "n = 10");
     CALL_FAILS(kcl_operator_emit(NULL, c, "cpu", KCL_F32, 10, 10, collect, &text), KCL_ERROR_ARGUMENT, "NULL");
     CALL_FAILS(kcl_operator_emit(op, c, "cpu", KCL_F32, 10, 10, NULL, NULL), KCL_ERROR_ARGUMENT, "NULL");
     ck_assert_int_eq(kcl_operator_print(op, NULL, NULL), KCL_ERROR_ARGUMENT);
@@ -904,8 +931,8 @@ static void create_fails(const char *formula, int count, const char *const *alia
 
 START_TEST(test_operators_that_cannot_be_made)
 {
-    CREATE_FAILS("Sum_Reduction(Exp(x,0)", 1, ALIASES("x=Vi(3)"), NULL, KCL_ERROR_SYNTAX, "Sum_Reduction(Exp(x,0)", "\n",
-                 "^");
+    CREATE_FAILS("Sum_Reduction(Exp(x,0)", 1, ALIASES("x=Vi(3)"), NULL, KCL_ERROR_SYNTAX, "Sum_Reduction(Exp(x,0)",
+                 "\n", "^");
     CREATE_FAILS("Sum_Reduction(x+why,0)", 1, ALIASES("x=Vi(3)"), NULL, KCL_ERROR_SYNTAX, "why", "^");
     CREATE_FAILS("Sum_Reduction(x+y,0)", 2, ALIASES("x=Vi(3)", "y=Vj(2)"), NULL, KCL_ERROR_SHAPE, "3", "2");
     CREATE_FAILS("Sum_Reduction(x+y,0)", 2, ALIASES("x=Vi(0,3)", "y=Vi(0,2)"), NULL, KCL_ERROR_ARGUMENT, "number 0",
@@ -947,7 +974,8 @@ START_TEST(test_arguments_that_do_not_fit)
     ck_assert_int_eq(kcl_operator_apply(op, c, outs, 1, good, 4), KCL_OK);
     CALL_FAILS(kcl_operator_apply(op, c, outs, 1, good, 3), KCL_ERROR_ARGUMENT, "4 arguments", "3 were given",
                "argument \"g\"");
-    CALL_FAILS(kcl_operator_apply(op, c, outs, 1, good, 5), KCL_ERROR_ARGUMENT, "4 arguments", "5 were given", "too many");
+    CALL_FAILS(kcl_operator_apply(op, c, outs, 1, good, 5), KCL_ERROR_ARGUMENT, "4 arguments", "5 were given",
+               "too many");
     CALL_FAILS(kcl_operator_apply(op, c, outs, 1, good, -1), KCL_ERROR_ARGUMENT, "4 arguments");
     CALL_FAILS(kcl_operator_apply(op, c, outs, 2, good, 4), KCL_ERROR_ARGUMENT, "1 outputs", "2 were given");
     CALL_FAILS(kcl_operator_apply(op, c, NULL, 1, good, 4), KCL_ERROR_ARGUMENT, "1 outputs", "0 were given");
@@ -963,7 +991,8 @@ START_TEST(test_arguments_that_do_not_fit)
     CALL_FAILS(APPLY(kcl_f64(out, 4), xs, ys, bs, g), KCL_ERROR_LENGTH, "output 0", "4 rows", "has 5");
     CALL_FAILS(APPLY(outs[0], xs, ys, kcl_f32(single, 4), g), KCL_ERROR_TYPE, "argument \"b\"", "float32", "float64");
     CALL_FAILS(APPLY(kcl_f32(single, 5), xs, ys, bs, g), KCL_ERROR_TYPE, "output 0", "float32", "float64");
-    CALL_FAILS(APPLY(outs[0], kcl_f64(a, -5, 3), ys, bs, g), KCL_ERROR_ARGUMENT, "argument \"x\"", "sizes of 0 or more");
+    CALL_FAILS(APPLY(outs[0], kcl_f64(a, -5, 3), ys, bs, g), KCL_ERROR_ARGUMENT, "argument \"x\"",
+               "sizes of 0 or more");
     CALL_FAILS(APPLY(outs[0], kcl_f64(a, INT64_MAX / 4, 3), ys, bs, g), KCL_ERROR_ARGUMENT, "argument \"x\"", "64-bit");
     CALL_FAILS(APPLY(outs[0], kcl_f64(NULL, 5, 3), ys, bs, g), KCL_ERROR_ARGUMENT, "argument \"x\"", "NULL");
     ck_assert_int_eq(kcl_operator_apply(op, c, outs, 1, good, 4), KCL_OK);
@@ -1014,8 +1043,9 @@ START_TEST(test_ten_thousand_calls_with_changing_sizes)
     meter m = {0, 0};
     kcl_context *own;
     const kcl_allocator allocator = {metered, &m};
-    ck_assert_int_eq(kcl_context_create(&own, &(kcl_context_params){.device = "host", .threads = 1, .allocator = allocator}),
-                     KCL_OK);
+    ck_assert_int_eq(
+        kcl_context_create(&own, &(kcl_context_params){.device = "host", .threads = 1, .allocator = allocator}),
+        KCL_OK);
     kcl_scope *scope = kcl_scope_create(own);
     kcl_operator *op;
     ck_assert_int_eq(kcl_operator_create(&op, gauss, 4, gauss_aliases, &(kcl_operator_params){.allocator = allocator}),

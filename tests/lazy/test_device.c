@@ -7,8 +7,8 @@
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
-#include "support.h"
 #include "graph.h"
+#include "support.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -48,8 +48,9 @@ static double gauss(const numbers *x, int64_t i, const numbers *y, int64_t j, do
 static void close_to(double got, double want, double scale, kcl_dtype dtype, const char *what)
 {
     double tolerance = dtype == KCL_F32 ? 1e-5 : 1e-12;
-    ck_assert_msg(fabs(got - want) <= tolerance * scale + 1e-37, "%s, %s: %.9g, by plain loops %.9g, sum of |terms| %.3g",
-                  what, kb_dtype_name(dtype), got, want, scale);
+    ck_assert_msg(fabs(got - want) <= tolerance * scale + 1e-37,
+                  "%s, %s: %.9g, by plain loops %.9g, sum of |terms| %.3g", what, kb_dtype_name(dtype), got, want,
+                  scale);
 }
 
 /* Nothing of the library has a part in what is expected here. */
@@ -331,9 +332,11 @@ START_TEST(test_several_sums_in_one_sweep)
 {
     const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "b=Vj(2)", "g=Pm(1)"};
     subject s = {0};
-    subject_make(&s, "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0);Sum_Reduction(Exp(-g*SqDist(x,y)),0);"
-                     "Sum_Reduction(Exp(-g*SqDist(x,y))*(x-y),0);Sum_Reduction(Exp(-g*SqDist(x,y))*b,1);"
-                     "Sum_Reduction(SqDist(x,y),2)", 4, aliases, "", "");
+    subject_make(&s,
+                 "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0);Sum_Reduction(Exp(-g*SqDist(x,y)),0);"
+                 "Sum_Reduction(Exp(-g*SqDist(x,y))*(x-y),0);Sum_Reduction(Exp(-g*SqDist(x,y))*b,1);"
+                 "Sum_Reduction(SqDist(x,y),2)",
+                 4, aliases, "", "");
     for (int a = 0; a < SIZES; a++)
         subject_check(&s, device, host, KCL_F32, sizes[a], sizes[pick(SIZES)]);
     subject_check(&s, device, host, KCL_F64, 257, 127);
@@ -347,7 +350,8 @@ END_TEST
 static void check_member(int family, int dim, int tag, int t, int schedule)
 {
     static const char *const schedules[] = {"", "rows", "columns"};
-    static const int pairs[][2] = {{1, 1}, {2, 3}, {17, 129}, {33, 31}, {16, 5003}, {70, 6001}, {257, 16}, {0, 2}, {3, 0}};
+    static const int pairs[][2] = {{1, 1},     {2, 3},    {17, 129}, {33, 31}, {16, 5003},
+                                   {70, 6001}, {257, 16}, {0, 2},    {3, 0}};
     if (tag == 2 && schedule == 2)
         return;
     subject s = {.scaled_by_rows = family == 9};
@@ -482,9 +486,11 @@ START_TEST(test_infinities_and_nan_propagate)
     static const double special[] = {NAN, INFINITY, -INFINITY, 0};
     const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "b=Vj(1)", "g=Pm(1)"};
     subject s = {0};
-    subject_make(&s, "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0);Sum_Reduction((x|y)*b,0);"
-                     "Sum_Reduction(Sqrt(Abs(x))+Log(Abs(y)),0);Sum_Reduction(b/(1+SqDist(x,y)),0);"
-                     "Sum_Reduction(Exp(x)*b**2,0);Sum_Reduction(Rsqrt(y)+Sign(x)+x**3+Inv(y),0)", 4, aliases, "", "");
+    subject_make(&s,
+                 "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0);Sum_Reduction((x|y)*b,0);"
+                 "Sum_Reduction(Sqrt(Abs(x))+Log(Abs(y)),0);Sum_Reduction(b/(1+SqDist(x,y)),0);"
+                 "Sum_Reduction(Exp(x)*b**2,0);Sum_Reduction(Rsqrt(y)+Sign(x)+x**3+Inv(y),0)",
+                 4, aliases, "", "");
     for (size_t k = 0; k < KB_COUNT(special); k++) {
         for (int where = 0; where < 4; where++) {
             numbers ins[MAX_INPUTS], got[64], want[64];
@@ -533,12 +539,12 @@ static void run_chain(kcl_context *c, chain *in, numbers *outs, bool exact)
     kcl_expr *K = kcl_exp(kcl_neg(kcl_mul(sigma, kcl_sqdist(x_i, y_j))));
     kcl_expr *mass = kcl_reduce_sum(K, KCL_OVER_J);
     kcl_expr *mean = kcl_div(kcl_reduce_sum(kcl_mul(K, b_j), KCL_OVER_J), mass);
-    kcl_expr *u = kcl_add(x_i, mean);                            /* i-expression of a result */
+    kcl_expr *u = kcl_add(x_i, mean); /* i-expression of a result */
     kcl_expr *self = kcl_reduce_sum(kcl_mul(kcl_exp(kcl_neg(kcl_sqdist(u, x_j))), kcl_transpose(u)), KCL_OVER_J);
     kcl_expr *column = kcl_reduce_sum(kcl_mul(K, u), KCL_OVER_I); /* one row per y_j */
     kcl_expr *loss = kcl_reduce_sum(kcl_sqnorm2(kcl_sub(self, t_i)), KCL_OVER_I);
-    kcl_expr *exprs[RESULTS] = {u, self, column, loss, kcl_grad(loss, x_i), kcl_grad(loss, y_j), kcl_grad(loss, b_j),
-                                kcl_grad(loss, sigma)};
+    kcl_expr *exprs[RESULTS] = {
+        u, self, column, loss, kcl_grad(loss, x_i), kcl_grad(loss, y_j), kcl_grad(loss, b_j), kcl_grad(loss, sigma)};
     const int64_t rows[RESULTS] = {M, M, N, 1, M, N, N, 1};
     const kcl_array *arrays[RESULTS];
     for (int k = 0; k < RESULTS; k++) {
@@ -573,8 +579,10 @@ START_TEST(test_formulas_of_results)
             for (int64_t i = 0; i < want[k].rows; i++) {
                 for (int c = 0; c < want[k].dim; c++) {
                     double a = numbers_get(&got[k], i, c), b = numbers_get(&want[k], i, c);
-                    ck_assert_msg(fabs(a - b) <= (t ? 1e-11 : 1e-5) * scale, "%s, result %d at (%lld, %d): %.9g, by the "
-                                  "interpreter %.9g", kb_dtype_name(dtypes[t]), k, (long long)i, c, a, b);
+                    ck_assert_msg(fabs(a - b) <= (t ? 1e-11 : 1e-5) * scale,
+                                  "%s, result %d at (%lld, %d): %.9g, by the "
+                                  "interpreter %.9g",
+                                  kb_dtype_name(dtypes[t]), k, (long long)i, c, a, b);
                 }
             }
             numbers_free(&got[k]);
@@ -596,8 +604,8 @@ START_TEST(test_same_structure_builds_nothing)
         x[k] = (float)uniform(-1, 1);
     for (int round = 0; round < 20; round++) {
         int m = 40 + round;
-        kcl_expr *f = kcl_exp(kcl_mul(kcl_scalar(s, -0.1 * round), kcl_sqdist(kcl_vi(s, kcl_f32(x, m, 3)),
-                                                                              kcl_vj(s, kcl_f32(x, 100 - round, 3)))));
+        kcl_expr *f = kcl_exp(kcl_mul(kcl_scalar(s, -0.1 * round),
+                                      kcl_sqdist(kcl_vi(s, kcl_f32(x, m, 3)), kcl_vj(s, kcl_f32(x, 100 - round, 3)))));
         ck_assert_msg(kcl_sum(f, KCL_OVER_J, kcl_f32(out, m)) == KCL_OK, "%s", kcl_context_error(device));
         if (round == 0) {
             ck_assert_float_eq(out[3], 100.0f);
@@ -640,14 +648,22 @@ int main(int argc, char **argv)
         return 1;
     announce_seed(argv[0]);
     const test_entry tests[] = {
-        {test_gaussian_sums_by_plain_loops, 0},    {test_every_size, 0},
-        {test_split_thresholds, 0},                {test_forced_schedules, 0},
-        {test_every_operator, 0},                  {test_gradients_and_second_derivatives, 0},
-        {test_several_sums_in_one_sweep, 0},       {test_sample_of_the_product, 0},
-        {test_layouts_of_arrays, 0},               {test_broadcast_axis_of_stride_zero, 0},
-        {test_coordinates_with_a_large_offset, 0}, {test_repeats_and_thread_counts_give_the_same_bits, 0},
-        {test_infinities_and_nan_propagate, 0},    {test_formulas_of_results, 0},
-        {test_same_structure_builds_nothing, 0},   {test_describe_and_emit_for_the_device, 0},
+        {test_gaussian_sums_by_plain_loops, 0},
+        {test_every_size, 0},
+        {test_split_thresholds, 0},
+        {test_forced_schedules, 0},
+        {test_every_operator, 0},
+        {test_gradients_and_second_derivatives, 0},
+        {test_several_sums_in_one_sweep, 0},
+        {test_sample_of_the_product, 0},
+        {test_layouts_of_arrays, 0},
+        {test_broadcast_axis_of_stride_zero, 0},
+        {test_coordinates_with_a_large_offset, 0},
+        {test_repeats_and_thread_counts_give_the_same_bits, 0},
+        {test_infinities_and_nan_propagate, 0},
+        {test_formulas_of_results, 0},
+        {test_same_structure_builds_nothing, 0},
+        {test_describe_and_emit_for_the_device, 0},
     };
     int failed = run_entries("lazy tensors on a device", tests, KB_COUNT(tests), setup, teardown);
     kcl_context_stats stats;

@@ -259,7 +259,8 @@ START_TEST(test_each_call_of_a_device_fails)
         failures += status < 0;
         ck_assert(failed || status == KCL_OK);
         if (status < 0)
-            ck_assert_msg(strstr(kcl_context_error(t.context), "cl") && strstr(kcl_context_error(t.context), "OUT_OF_RES"),
+            ck_assert_msg(strstr(kcl_context_error(t.context), "cl") &&
+                              strstr(kcl_context_error(t.context), "OUT_OF_RES"),
                           "call %d: %s", n, kcl_context_error(t.context));
         fake.fail_at = 0;
         run_again(&t);
@@ -273,8 +274,9 @@ END_TEST
 /* Calls that an evaluation cannot do without: the error names the one that failed. */
 START_TEST(test_the_failing_call_is_named)
 {
-    static const char *const names[] = {"clCreateProgramWithSource", "clBuildProgram", "clCreateKernel", "clSetKernelArg",
-                                        "clCreateBuffer", "clEnqueueNDRangeKernel", "clFinish"};
+    static const char *const names[] = {
+        "clCreateProgramWithSource", "clBuildProgram", "clCreateKernel", "clSetKernelArg", "clCreateBuffer",
+        "clEnqueueNDRangeKernel",    "clFinish"};
     const kd_cl table = fake_table();
     fill();
     for (size_t k = 0; k < KB_COUNT(names); k++) {
