@@ -82,7 +82,7 @@ def shell(page, keopscl):
         for language, number, text in blocks(page):
             if language != "console":
                 continue
-            for command, expected in re.findall(r"^\$ (.*(?:\\\n.*)*)\n((?:(?!\$ ).*\n)*)", text, re.M):
+            for command, expected in re.findall(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", text, re.M):
                 run = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
                 ok = run.returncode == 0 and same(expected, run.stdout)
                 results.append(("%s (line %d)" % (command.split("\n")[0], number), "" if ok else
