@@ -73,6 +73,9 @@ static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_set
     if (pthread_mutex_init(&d->lock, NULL) != 0)
         return kb_no_memory(err);
     d->has_lock = true;
+    if (pthread_mutex_init(&d->turn, NULL) != 0)
+        return kb_no_memory(err);
+    d->has_turn = true;
     cl_int code = kd_fill_caps(&d->caps, &d->cl, d->id, &d->info);
     if (code)
         return kd_cl_fail(err, &d->info, "clGetDeviceInfo", code, NULL);
@@ -155,6 +158,8 @@ void kd_device_release(kcl_device *d)
             d->cl.clReleaseDevice(d->id);
         if (d->has_lock)
             pthread_mutex_destroy(&d->lock);
+        if (d->has_turn)
+            pthread_mutex_destroy(&d->turn);
     }
     kb_free(&d->allocator, d);
 }

@@ -124,6 +124,8 @@ struct kcl_device {
     char device_version[256];
     pthread_mutex_t lock; /* guards what follows */
     bool has_lock;
+    pthread_mutex_t turn; /* held by a context during a batch, where the driver cannot run batches side by side */
+    bool has_turn;
     kd_program *programs;
     char cache_dir[KD_PATH]; /* "" : off */
 };
@@ -169,6 +171,7 @@ struct kcl_context {
     uint64_t last_serial; /* of buffers */
     kd_buffer *nothing;   /* stands for memory of size 0 */
     kcl_status batch_status;
+    bool holds_turn; /* of the device */
     int batch_launches;
     double batch_start;
     bool save_pending; /* a program of this batch belongs on disk */

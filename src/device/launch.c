@@ -271,11 +271,32 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
     return KCL_OK;
 }
 
+/*
+ * Concurrent queues on one device trip an assertion of PoCL 5 (pocl_release_dlhandle_cache), which ends the process.
+ * Batches of a PoCL device take turns: each uses all processors anyway.
+ */
+static void take_turn(kcl_context *c)
+{
+    if (c->device->sharing != KD_IN_PLACE || c->holds_turn)
+        return;
+    pthread_mutex_lock(&c->device->turn);
+    c->holds_turn = true;
+}
+
+static void end_turn(kcl_context *c)
+{
+    if (!c->holds_turn)
+        return;
+    c->holds_turn = false;
+    pthread_mutex_unlock(&c->device->turn);
+}
+
 kcl_status kd_launch(kcl_context *c, kd_kernel *k, int arg_count, const kd_arg *args, const size_t global[3],
                      const size_t local[3])
 {
     if (c->log.write && !c->batch_launches++)
         c->batch_start = kb_seconds();
+    take_turn(c);
     kcl_status status = start(c, k, arg_count, args, global, local);
     if (status < 0 && c->batch_status >= 0)
         c->batch_status = status;
@@ -351,5 +372,6 @@ kcl_status kd_finish(kcl_context *c)
     end_batch(c);
     if (c->save_pending && status >= 0)
         kd_save_programs(c);
+    end_turn(c);
     return status;
 }
