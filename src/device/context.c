@@ -311,8 +311,10 @@ void kcl_context_destroy(kcl_context **context)
         c->detach(c, c->attachment);
     if (c->device && !c->device->host) {
         bool forked = kd_forked();
-        if (!forked)
+        if (!forked) {
             kd_finish(c);
+            kd_settle_queue(c);
+        }
         kd_kernels_free(c);
         kd_buffers_free(c);
         if (c->queue && !forked)

@@ -172,6 +172,7 @@ struct kcl_context {
     kd_buffer *nothing;   /* stands for memory of size 0 */
     kcl_status batch_status;
     bool holds_turn; /* of the device */
+    cl_event last;   /* of the kernel launched last, where its end must be seen: see kd_settle_queue */
     int batch_launches;
     double batch_start;
     bool save_pending; /* a program of this batch belongs on disk */
@@ -188,6 +189,12 @@ kcl_status kd_doctor_with(const kd_cl *cl, kcl_write_fn write, void *user);
 kcl_status kd_device_open(kcl_device **device, const kd_cl *cl, const kd_settings *settings,
                           const kcl_allocator *allocator, const kb_log *log, kb_error *err);
 void kd_device_release(kcl_device *device);
+
+/*
+ * Waits until the driver has let go of the kernel launched last, before the queue is released. PoCL's threads still use
+ * the queue after clFinish has returned, while they release the event of the command that they ran.
+ */
+void kd_settle_queue(kcl_context *context);
 
 /* ---- Programs and the disk cache --------------------------------------------------------------------------------- */
 

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* device/launch.c: buffers, launches, waiting. */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L /* nanosleep */
+#endif
 #include "internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- Buffers ----------------------------------------------------------------------------------------------------- */
 
@@ -255,7 +259,14 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
         status = set_arg(c, k, a, &args[a]);
     if (status < 0 || !global[0] || !global[1] || !global[2])
         return status;
-    cl_int code = d->cl.clEnqueueNDRangeKernel(c->queue, k->kernel, 3, NULL, global, local, 0, NULL, NULL);
+    cl_event event = NULL;
+    cl_int code = d->cl.clEnqueueNDRangeKernel(c->queue, k->kernel, 3, NULL, global, local, 0, NULL,
+                                               d->sharing == KD_IN_PLACE ? &event : NULL);
+    if (event) {
+        if (c->last)
+            d->cl.clReleaseEvent(c->last);
+        c->last = event;
+    }
     if (code) {
         char what[256];
         snprintf(what, sizeof what, ", kernel %.60s, %zu x %zu x %zu work-items in groups of %zu x %zu x %zu", k->name,
@@ -269,6 +280,24 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
     c->save_pending |= atomic_load_explicit(&k->program->unsaved, memory_order_relaxed);
     c->stats.launches++;
     return KCL_OK;
+}
+
+void kd_settle_queue(kcl_context *c)
+{
+    const struct timespec pause = {0, 50 * 1000};
+    const kd_cl *cl = &c->device->cl;
+    if (!c->last)
+        return;
+    /* Bounded: a driver may count references of its own. */
+    for (int k = 0; k < 2000; k++) {
+        cl_uint references = 1;
+        if (cl->clGetEventInfo(c->last, CL_EVENT_REFERENCE_COUNT, sizeof references, &references, NULL) ||
+            references <= 1)
+            break;
+        nanosleep(&pause, NULL);
+    }
+    cl->clReleaseEvent(c->last);
+    c->last = NULL;
 }
 
 /*

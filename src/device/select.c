@@ -308,7 +308,7 @@ cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_d
     caps->compute_units = KB_MAX(info->compute_units, 1);
     caps->max_work_group = (int)KB_MIN(group, (size_t)INT_MAX);
     caps->local_memory = (size_t)local;
-    caps->private_memory = cpu ? (size_t)1 << 20 : (size_t)1 << 14;
+    caps->private_memory = cpu ? (size_t)1 << 20 : (size_t)1 << 17;
     /* PoCL generates a second form of a kernel beyond this grid, which the saved binary would lack. */
     caps->max_groups = cpu ? 65535 : INT_MAX;
     caps->has_f64 = info->has_f64;

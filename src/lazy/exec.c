@@ -455,7 +455,8 @@ typedef struct staging {
     size_t count;
 } staging;
 
-static kcl_status stage(staging *s, const kcl_allocator *a, size_t count, const kl_view *views, bool copy, kb_error *err)
+static kcl_status stage(staging *s, const kcl_allocator *a, size_t count, const kl_view *views, bool copy, bool gaps,
+                        kb_error *err)
 {
     *s = (staging){.count = count};
     s->views = kb_calloc(a, count + 1, sizeof *s->views);
@@ -464,7 +465,7 @@ static kcl_status stage(staging *s, const kcl_allocator *a, size_t count, const 
         return kb_no_memory(err);
     for (size_t k = 0; k < count; k++) {
         s->views[k] = views[k];
-        if (is_reachable(&views[k], !copy))
+        if (is_reachable(&views[k], !copy) && (gaps || is_dense(&views[k])))
             continue;
         kl_view *v = &s->views[k];
         v->step = (int64_t)kb_dtype_size(v->dtype);
@@ -490,10 +491,16 @@ static void unstage(staging *s, const kcl_allocator *a, const kl_view *results)
     kb_free(a, s->views);
 }
 
-static bool all_reachable(size_t count, const kl_view *views, bool with_step)
+/* GPUs get whole copies back: what lies between the elements of an output would be overwritten. */
+static bool keeps_gaps(const kcl_context *context)
+{
+    return kd_caps(context)->device_class == KP_CPU;
+}
+
+static bool all_reachable(size_t count, const kl_view *views, bool is_output, bool gaps)
 {
     for (size_t k = 0; k < count; k++)
-        if (!is_reachable(&views[k], with_step))
+        if (!is_reachable(&views[k], is_output) || !(gaps || is_dense(&views[k])))
             return false;
     return true;
 }
@@ -508,13 +515,14 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
     kcl_status status;
     if (kd_is_host(context)) {
         status = run_on_host(&r);
-    } else if (all_reachable(exec->slot_count, slots, false) && all_reachable(exec->root_count, outs, true)) {
+    } else if (all_reachable(exec->slot_count, slots, false, true) &&
+               all_reachable(exec->root_count, outs, true, keeps_gaps(context))) {
         status = run_on_device(&r);
     } else {
         staging in = {0}, out = {0};
-        status = stage(&in, a, exec->slot_count, slots, true, kd_error(context));
+        status = stage(&in, a, exec->slot_count, slots, true, true, kd_error(context));
         if (status == KCL_OK)
-            status = stage(&out, a, exec->root_count, outs, false, kd_error(context));
+            status = stage(&out, a, exec->root_count, outs, false, keeps_gaps(context), kd_error(context));
         r.slots = in.views;
         r.outs = out.views;
         if (status == KCL_OK)

@@ -33,7 +33,7 @@ static const fake_platform platforms[] = {
 
 /* ---- Objects: kept after their release, so that using one is noticed -------------------------------------------- */
 
-enum { CONTEXT = 1, QUEUE, PROGRAM, KERNEL, BUFFER, SUB_DEVICE };
+enum { CONTEXT = 1, QUEUE, PROGRAM, KERNEL, BUFFER, SUB_DEVICE, EVENT };
 
 typedef struct object {
     struct object *next;
@@ -236,6 +236,7 @@ RELEASE(clReleaseCommandQueue, cl_command_queue, QUEUE)
 RELEASE(clReleaseProgram, cl_program, PROGRAM)
 RELEASE(clReleaseKernel, cl_kernel, KERNEL)
 RELEASE(clReleaseMemObject, cl_mem, BUFFER)
+RELEASE(clReleaseEvent, cl_event, EVENT)
 
 static cl_context fake_clCreateContext(const cl_context_properties *properties, cl_uint count, const cl_device_id *ids,
                                        void(CL_CALLBACK *notify)(const char *, const void *, size_t, void *),
@@ -377,14 +378,25 @@ static cl_mem fake_clCreateBuffer(cl_context c, cl_mem_flags flags, size_t size,
     return (cl_mem)o;
 }
 
+static cl_int fake_clGetEventInfo(cl_event event, cl_event_info what, size_t size, void *value, size_t *size_back)
+{
+    use(event, EVENT);
+    (void)what, (void)size, (void)size_back;
+    FAILS;
+    *(cl_uint *)value = 1;
+    return CL_SUCCESS;
+}
+
 static cl_int fake_clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel kernel, cl_uint dim, const size_t *offset,
                                           const size_t *global, const size_t *local, cl_uint n, const cl_event *list,
                                           cl_event *event)
 {
     use(q, QUEUE);
     object *k = use(kernel, KERNEL);
-    (void)dim, (void)offset, (void)global, (void)local, (void)n, (void)list, (void)event;
+    (void)dim, (void)offset, (void)global, (void)local, (void)n, (void)list;
     FAILS;
+    if (event)
+        *event = (cl_event)new_object(EVENT);
     fake.launches++;
     k->program->launched = true;
     for (int a = 0; a < 8; a++)
