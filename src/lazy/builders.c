@@ -134,7 +134,8 @@ kcl_expr *kcl_reduce_sum(kcl_expr *f, kcl_axes over)
         return error;
     if (over != KCL_OVER_I && over != KCL_OVER_J && over != KCL_OVER_BOTH)
         return kl_fail(scope, KCL_ERROR_ARGUMENT,
-                       "kcl_reduce_sum: the axes are %d; they must be KCL_OVER_I, KCL_OVER_J or KCL_OVER_BOTH", (int)over);
+                       "kcl_reduce_sum: the axes are %d; they must be KCL_OVER_I, KCL_OVER_J or KCL_OVER_BOTH",
+                       (int)over);
     return kl_expr_of(scope, kf_reduce(&scope->graph, KF_REDUCE_SUM, (unsigned)over, 0, f->node));
 }
 

@@ -18,8 +18,8 @@ typedef struct item {
     int level;           /* 1 + that of the reductions that it needs */
     int rows, cols;      /* extent classes */
     uint32_t group;
-    uint32_t term;       /* within the group */
-    int32_t temp;        /* number of the temporary that keeps the result, or -1 */
+    uint32_t term; /* within the group */
+    int32_t temp;  /* number of the temporary that keeps the result, or -1 */
 } item;
 
 typedef struct group {
@@ -45,7 +45,7 @@ typedef struct cut {
     kl_step *step;
     kr_var *vars;
     size_t var_count, var_capacity, input_capacity;
-    uint32_t in_group;  /* reductions of this group are results; UINT32_MAX: none */
+    uint32_t in_group; /* reductions of this group are results; UINT32_MAX: none */
     bool failed;
 } cut;
 
@@ -124,8 +124,8 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, int *leve
                         (*first)->name, from->name, axis);
             else
                 kb_fail(c->err, KCL_ERROR_LENGTH,
-                        "%s has %lld rows, %s has %lld: both are on axis %s of a formula and must agree", (*first)->name,
-                        (long long)(*first)->rows, from->name, (long long)from->rows, axis);
+                        "%s has %lld rows, %s has %lld: both are on axis %s of a formula and must agree",
+                        (*first)->name, (long long)(*first)->rows, from->name, (long long)from->rows, axis);
             c->failed = true;
             ok = false;
         }
@@ -167,7 +167,8 @@ static bool add_item(cut *c, const kf_node *reduce)
     it.level++;
     unsigned reduced = (unsigned)node->param[1];
     if (reduced == (KF_AXIS_I | KF_AXIS_J) && node->arg[0]->axes != reduced)
-        return kb_fail(c->err, KCL_ERROR_INTERNAL, "a reduction over an axis that is not there"), c->failed = true, false;
+        return kb_fail(c->err, KCL_ERROR_INTERNAL, "a reduction over an axis that is not there"), c->failed = true,
+                                                                                                  false;
     size_t at = 0;
     while (at < c->group_count && !(c->groups[at].level == it.level && c->groups[at].rows == it.rows &&
                                     c->groups[at].cols == it.cols && c->groups[at].reduced == reduced))

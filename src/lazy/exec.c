@@ -108,8 +108,8 @@ typedef struct run {
     kcl_dtype dtype;
     const kl_view *slots; /* packed where the device needs it */
     const kl_view *outs;
-    room **temps;          /* device: by temporary */
-    double **host_temps;   /* host: by temporary */
+    room **temps;        /* device: by temporary */
+    double **host_temps; /* host: by temporary */
 } run;
 
 static int64_t rows_of(const kl_exec *e, const kl_view *slots, int extent)
@@ -233,10 +233,10 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
     for (size_t k = 0; status == KCL_OK && k < signature->count; k++) {
         kt_arg from = signature->args[k];
         kd_arg *to = &args[k];
-        const kl_input *input = from.index < first_prepared && from.kind <= KT_ARG_VAR_STRIDE
-                                    ? &step->inputs[from.index] : NULL;
-        const kl_output *output = from.kind >= KT_ARG_OUTPUT && from.kind <= KT_ARG_OUTPUT_STEP
-                                      ? &step->outputs[from.index] : NULL;
+        const kl_input *input =
+            from.index < first_prepared && from.kind <= KT_ARG_VAR_STRIDE ? &step->inputs[from.index] : NULL;
+        const kl_output *output =
+            from.kind >= KT_ARG_OUTPUT && from.kind <= KT_ARG_OUTPUT_STEP ? &step->outputs[from.index] : NULL;
         const kl_view *out = output && !output->is_temp ? &r->outs[output->index] : NULL;
         values[k] = 0;
         *to = (kd_arg){.kind = KD_ARG_VALUE, .data = &values[k], .size = sizeof values[k]};
@@ -247,7 +247,8 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
             else if (input->is_temp)
                 *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[input->index]->buffer};
             else
-                *to = (kd_arg){.kind = KD_ARG_HOST_IN, .data = r->slots[input->index].data,
+                *to = (kd_arg){.kind = KD_ARG_HOST_IN,
+                               .data = r->slots[input->index].data,
                                .size = span_of(&r->slots[input->index])};
             break;
         case KT_ARG_VAR_STRIDE:
@@ -433,8 +434,8 @@ static kcl_status run_on_host(run *r)
     if (!r->host_temps)
         return kb_no_memory(kd_error(r->context));
     for (size_t k = 0; status == KCL_OK && k < e->temp_count; k++) {
-        r->host_temps[k] = kb_calloc(a, (size_t)e->temps[k].dim * sizeof(double),
-                                     (size_t)rows_of(e, r->slots, e->temps[k].extent));
+        r->host_temps[k] =
+            kb_calloc(a, (size_t)e->temps[k].dim * sizeof(double), (size_t)rows_of(e, r->slots, e->temps[k].extent));
         if (!r->host_temps[k])
             status = kb_no_memory(kd_error(r->context));
     }
@@ -450,8 +451,8 @@ static kcl_status run_on_host(run *r)
 
 /* Dense copies of what kernels cannot reach where it is. */
 typedef struct staging {
-    kl_view *views;  /* the views to use; those that were staged point to `memory` */
-    char **memory;   /* by view, NULL where nothing was staged */
+    kl_view *views; /* the views to use; those that were staged point to `memory` */
+    char **memory;  /* by view, NULL where nothing was staged */
     size_t count;
 } staging;
 
@@ -628,7 +629,9 @@ kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32
         return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has no data (NULL), but %lld elements", what, (long long)elements);
     *view = (kl_view){array->data, array->dtype, 1, dim ? dim : 1, 0, (int64_t)kb_dtype_size(array->dtype)};
     /* The vector is the last axis; where the dimension is open, an array of one axis is rows of numbers. */
-    bool vector = dim ? dim > 1 : role == KF_ROLE_P ? count > 0 : array->ndim >= 2 && array->shape[array->ndim - 1] != 1;
+    bool vector = dim                 ? dim > 1
+                  : role == KF_ROLE_P ? count > 0
+                                      : array->ndim >= 2 && array->shape[array->ndim - 1] != 1;
     bool fits = true;
     if (vector && count) {
         int last = axes[count - 1];
@@ -654,7 +657,11 @@ kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32
                        role == KF_ROLE_I   ? "an i-variable"
                        : role == KF_ROLE_J ? "a j-variable"
                                            : "a parameter",
-                       dim, role == KF_ROLE_I ? "M, " : role == KF_ROLE_J ? "N, " : "", dim);
+                       dim,
+                       role == KF_ROLE_I   ? "M, "
+                       : role == KF_ROLE_J ? "N, "
+                                           : "",
+                       dim);
     return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s", what, shape,
                    role == KF_ROLE_P ? "a parameter needs (D)" : "rows of vectors need (rows, D) or (rows)");
 }

@@ -23,7 +23,8 @@ typedef struct kl_view {
  * Sees `array` as rows of `dim` components, or of any number where dim is 0. Axes of size 1 do not count; role P has one
  * row. `what` names the array in errors: "argument \"x\"".
  */
-kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const char *what, kb_error *err);
+kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const char *what,
+                      kb_error *err);
 
 /* ---- Computations ------------------------------------------------------------------------------------------------ */
 
@@ -102,7 +103,7 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
 kcl_status kl_exec_check(const kl_exec *exec, const kl_view *slots, const kl_view *outs, kb_error *err);
 
 /* Writes the programs of all steps for extents: extents[class] rows. */
-kcl_status kl_exec_emit(const kl_exec *exec, const kp_caps *caps, kcl_dtype dtype, const int64_t *extents, bool describe,
-                        kb_str *out, kb_error *err);
+kcl_status kl_exec_emit(const kl_exec *exec, const kp_caps *caps, kcl_dtype dtype, const int64_t *extents,
+                        bool describe, kb_str *out, kb_error *err);
 
 #endif

@@ -46,7 +46,8 @@ static kcl_status check_schedule(kcl_operator *op, const kcl_operator_params *pa
 {
     const char *s = params && params->schedule ? params->schedule : "";
     if (*s && strcmp(s, "rows") != 0 && strcmp(s, "columns") != 0)
-        return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "schedule \"%s\" is not known: write \"rows\" or \"columns\"", s);
+        return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "schedule \"%s\" is not known: write \"rows\" or \"columns\"",
+                       s);
     return KCL_OK;
 }
 
@@ -59,7 +60,8 @@ static const char *role_name(kf_role role)
 static kcl_status declare(kcl_operator *op, int64_t index, const char *name, int64_t dim, kf_role role)
 {
     if (index >= 65536)
-        return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "argument number %lld: numbers go up to 65535", (long long)index);
+        return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "argument number %lld: numbers go up to 65535",
+                       (long long)index);
     size_t before = op->input_count;
     if (!kb_reserve(&op->allocator, (void **)&op->inputs, &op->input_capacity, (size_t)index + 1, sizeof *op->inputs))
         return kb_no_memory(&op->error);
@@ -68,9 +70,10 @@ static kcl_status declare(kcl_operator *op, int64_t index, const char *name, int
     op->input_count = KB_MAX(before, (size_t)index + 1);
     input *in = &op->inputs[index];
     if (in->dim && (in->dim != dim || in->role != role))
-        return kb_fail(&op->error, KCL_ERROR_ARGUMENT,
-                       "argument number %lld is used with dimension %d and role %s, and with dimension %lld and role %s",
-                       (long long)index, in->dim, role_name(in->role), (long long)dim, role_name(role));
+        return kb_fail(
+            &op->error, KCL_ERROR_ARGUMENT,
+            "argument number %lld is used with dimension %d and role %s, and with dimension %lld and role %s",
+            (long long)index, in->dim, role_name(in->role), (long long)dim, role_name(role));
     if (in->dim && *name && *in->name)
         return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "argument number %lld has two names, \"%s\" and \"%s\"",
                        (long long)index, in->name, name);
@@ -243,7 +246,8 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
         if (r->vars[k]->node->param[0] == leaf->param[0])
             return kf_var(&r->op->graph, k, leaf->dim, (kf_role)leaf->param[2]);
     kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT,
-            "the expressions use the variable of array %lld, which is not in the list of variables", (long long)leaf->param[0]);
+            "the expressions use the variable of array %lld, which is not in the list of variables",
+            (long long)leaf->param[0]);
     return NULL;
 }
 
@@ -268,10 +272,11 @@ kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exp
         else if (e->error)
             status = (op->error = *e->error).status;
         else if (e->scope != exprs[0]->scope)
-            status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "kcl_operator_from: the expressions are of different scopes");
+            status =
+                kb_fail(&op->error, KCL_ERROR_ARGUMENT, "kcl_operator_from: the expressions are of different scopes");
         else if (k >= count && e->node->op != KF_VAR)
-            status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "kcl_operator_from: entry %d of the variables is no variable",
-                             k - count);
+            status = kb_fail(&op->error, KCL_ERROR_ARGUMENT,
+                             "kcl_operator_from: entry %d of the variables is no variable", k - count);
     }
     if (status == KCL_OK)
         status = add_roots(op, (size_t)count);
@@ -298,8 +303,8 @@ static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from,
 {
     if (!out)
         return KCL_ERROR_ARGUMENT;
-    kcl_operator *op = new_operator(
-        &(kcl_operator_params){.schedule = from ? from->schedule : NULL, .allocator = from ? from->allocator : (kcl_allocator){0}});
+    kcl_operator *op = new_operator(&(kcl_operator_params){.schedule = from ? from->schedule : NULL,
+                                                           .allocator = from ? from->allocator : (kcl_allocator){0}});
     *out = op;
     if (!op)
         return KCL_ERROR_NO_MEMORY;
@@ -458,8 +463,9 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
         if ((size_t)arg_count != op->input_count && missing)
             describe_input(op, (size_t)KB_MAX(arg_count, 0), what, sizeof what);
         if ((size_t)arg_count != op->input_count)
-            return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu arguments, %d were given%s%s", op->input_count,
-                           arg_count, missing ? ": the first that is missing is " : ": the last are too many",
+            return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu arguments, %d were given%s%s",
+                           op->input_count, arg_count,
+                           missing ? ": the first that is missing is " : ": the last are too many",
                            missing ? what : "");
         if (arg_count && !args)
             return kb_fail(err, KCL_ERROR_ARGUMENT, "the list of arguments is NULL");
@@ -598,7 +604,9 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
                        (long long)n);
     if (!kb_dtype_size(dtype))
         return kb_fail(err, KCL_ERROR_TYPE, "the number type must be KCL_F32 or KCL_F64");
-    const kp_caps *caps = profile ? kp_caps_profile(profile) : context && !kd_is_host(context) ? kd_caps(context) : NULL;
+    const kp_caps *caps = profile                           ? kp_caps_profile(profile)
+                          : context && !kd_is_host(context) ? kd_caps(context)
+                                                            : NULL;
     if (!caps && profile)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "\"%s\" is no built-in device profile: write \"cpu\"", profile);
     if (!caps)
@@ -607,8 +615,7 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
                                : "a profile or a context is needed");
     kb_str text;
     kb_str_init(&text, &op->allocator);
-    kcl_status status =
-        kl_exec_emit(op->exec, caps, dtype, (int64_t[]){1, m, n}, describe, &text, err);
+    kcl_status status = kl_exec_emit(op->exec, caps, dtype, (int64_t[]){1, m, n}, describe, &text, err);
     return hand_over(&text, status, write, user);
 }
 

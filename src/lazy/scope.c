@@ -303,7 +303,8 @@ kcl_expr *kcl_scalar(kcl_scope *scope, double value)
 kcl_expr *kcl_constant(kcl_scope *scope, double value)
 {
     if (scope && !isfinite(value))
-        return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_constant: %g is not a finite number; kcl_scalar takes any", value);
+        return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_constant: %g is not a finite number; kcl_scalar takes any",
+                       value);
     return scope ? kl_expr_of(scope, kf_num(&scope->graph, value)) : no_scope();
 }
 
@@ -312,8 +313,7 @@ kcl_expr *kcl_zero(kcl_scope *scope, int dim)
     return scope ? kl_expr_of(scope, kf_zero(&scope->graph, dim)) : no_scope();
 }
 
-kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char *const *names,
-                      kcl_expr *const *values)
+kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char *const *names, kcl_expr *const *values)
 {
     if (!scope)
         return no_scope();
@@ -353,9 +353,9 @@ typedef struct evaluation {
     kcl_scope *scope;
     int64_t *slot_at; /* by data index: slot + 1 */
     kl_slot *slots;
-    kcl_data **data;  /* by slot */
+    kcl_data **data; /* by slot */
     size_t slot_count;
-    bool *roles;      /* by slot and role */
+    bool *roles; /* by slot and role */
     bool failed;
 } evaluation;
 
@@ -368,8 +368,8 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
     int64_t index = leaf->param[0];
     if (index >= (int64_t)e->scope->data_count) {
         kb_fail(&e->scope->graph.error, KCL_ERROR_ARGUMENT,
-                "the formula has the variable Var(%lld,%d,%lld), which is bound to no data", (long long)index, leaf->dim,
-                (long long)leaf->param[2]);
+                "the formula has the variable Var(%lld,%d,%lld), which is bound to no data", (long long)index,
+                leaf->dim, (long long)leaf->param[2]);
         return NULL;
     }
     if (!e->slot_at[index]) {
@@ -412,7 +412,8 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         snprintf(what, sizeof what, "output %zu", k);
         status = kl_check_root(roots[k], k, err);
         if (status == KCL_OK)
-            status = kl_view_of(&out_views[k], outs[k], roots[k]->axes ? KF_ROLE_I : KF_ROLE_P, roots[k]->dim, what, err);
+            status =
+                kl_view_of(&out_views[k], outs[k], roots[k]->axes ? KF_ROLE_I : KF_ROLE_P, roots[k]->dim, what, err);
         if (status == KCL_OK && dtype && out_views[k].dtype != dtype)
             status = kb_fail(err, KCL_ERROR_TYPE, "output %zu is %s, others are %s: all arrays need one type", k,
                              kb_dtype_name(out_views[k].dtype), kb_dtype_name(dtype));
@@ -428,10 +429,11 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
             continue;
         }
         bool rows = roles[KF_ROLE_I] || roles[KF_ROLE_J];
-        status = kl_view_of(&views[k], &data->array, rows ? KF_ROLE_I : KF_ROLE_P, e->slots[k].dim, e->slots[k].name, err);
+        status =
+            kl_view_of(&views[k], &data->array, rows ? KF_ROLE_I : KF_ROLE_P, e->slots[k].dim, e->slots[k].name, err);
         if (status == KCL_OK && views[k].dtype != dtype)
-            status = kb_fail(err, KCL_ERROR_TYPE, "%s is %s, output 0 is %s: all arrays need one type", e->slots[k].name,
-                             kb_dtype_name(views[k].dtype), kb_dtype_name(dtype));
+            status = kb_fail(err, KCL_ERROR_TYPE, "%s is %s, output 0 is %s: all arrays need one type",
+                             e->slots[k].name, kb_dtype_name(views[k].dtype), kb_dtype_name(dtype));
         if (!rows)
             continue;
         e->slots[k].rows = views[k].rows;
@@ -473,8 +475,8 @@ kcl_status kcl_eval(int count, kcl_expr *const *exprs, const kcl_array *const *o
             return err->status;
         }
         if (exprs[k]->scope != scope)
-            return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_eval: expression %d belongs to another scope than expression 0",
-                           k);
+            return kb_fail(err, KCL_ERROR_ARGUMENT,
+                           "kcl_eval: expression %d belongs to another scope than expression 0", k);
     }
     const kcl_allocator *a = kd_allocator(context);
     size_t most = scope->data_count + 1;

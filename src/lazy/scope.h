@@ -10,9 +10,9 @@
 struct kcl_data {
     kcl_scope *scope;
     kcl_array array;
-    kb_error *error;  /* why the array was refused, or NULL */
-    int64_t index;    /* of variables bound to it */
-    double value;     /* of a kcl_scalar, whose array points to one of: */
+    kb_error *error; /* why the array was refused, or NULL */
+    int64_t index;   /* of variables bound to it */
+    double value;    /* of a kcl_scalar, whose array points to one of: */
     float f32;
     double f64;
     bool is_scalar;
@@ -30,7 +30,7 @@ struct kcl_scope {
     kb_arena arena;
     kcl_data **data; /* by index */
     size_t data_count, data_capacity;
-    bool data_lost; /* memory was out when a handle was to be made: a NULL handle is that one */
+    bool data_lost;   /* memory was out when a handle was to be made: a NULL handle is that one */
     kcl_expr **exprs; /* by node id: one expression a node */
     size_t expr_capacity;
     kcl_expr out_of_memory; /* where not even an error expression can be made */

@@ -10,11 +10,11 @@ enum {
     FEW_BLOCKS = 4,      /* row blocks a compute unit, below which columns are divided too */
     PART_COLUMNS = 2048, /* columns of a part, at least: a part costs a state in memory */
     MAX_PARTS = 1024,
-    PRODUCTS = 8, /* factors of factors that are looked at, to take them out of a sum */
+    PRODUCTS = 8,            /* factors of factors that are looked at, to take them out of a sum */
     CACHED_BYTES = 1 << 18,  /* of streamed variables that stay in a core's cache while all rows pass */
     STATE_NUMBERS = 1 << 22, /* numbers in the memory of states, where fewer parts can keep it so small */
     STEP_WORK = 2048,        /* additions that the unrolled text of a step may cost: compilers are slow */
-    MAX_NODES = 100000 /* operators of a kernel: compilers do not take formulas of any size */
+    MAX_NODES = 100000       /* operators of a kernel: compilers do not take formulas of any size */
 };
 
 static const kp_caps cpu_profile = {
@@ -83,7 +83,8 @@ kcl_status kp_shape_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dt
 {
     bool any = !schedule || !*schedule, columns = !any && strcmp(schedule, "columns") == 0;
     if (!any && !columns && strcmp(schedule, "rows") != 0)
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "schedule \"%s\" is not known: write \"rows\" or \"columns\"", schedule);
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "schedule \"%s\" is not known: write \"rows\" or \"columns\"",
+                       schedule);
     int64_t lanes = lanes_of(caps, dtype), enough = (int64_t)FEW_BLOCKS * caps->compute_units, state = 0;
     int64_t parts = cached_parts(column_bytes(sweep->var_count, sweep->vars, dtype), cols);
     for (size_t k = 0; k < sweep->term_count; k++)
@@ -516,10 +517,11 @@ static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *
     size_t size = order.count;
     kf_order_finish(&order);
     if (size > MAX_NODES)
-        return kb_fail(&g->error, KCL_ERROR_UNSUPPORTED,
-                       "the formula has %zu different operators; a kernel can have %d. Divide it into several reductions, "
-                       "or use the device \"host\"",
-                       size, MAX_NODES);
+        return kb_fail(
+            &g->error, KCL_ERROR_UNSUPPORTED,
+            "the formula has %zu different operators; a kernel can have %d. Divide it into several reductions, "
+            "or use the device \"host\"",
+            size, MAX_NODES);
     return KCL_OK;
 }
 
@@ -577,7 +579,8 @@ kcl_status kp_plan_create(kp_plan **out, const kp_request *request, kb_error *er
     const kcl_allocator *a = kf_allocator(request->sweep->graph);
     *out = NULL;
     if (request->dtype == KCL_F64 && !caps->has_f64)
-        return kb_fail(err, KCL_ERROR_UNSUPPORTED, "the device does not compute in double precision: use float32 arrays");
+        return kb_fail(err, KCL_ERROR_UNSUPPORTED,
+                       "the device does not compute in double precision: use float32 arrays");
     kp_plan *plan = kb_calloc(a, 1, sizeof *plan);
     if (!plan)
         return kb_no_memory(err);
@@ -620,7 +623,8 @@ static size_t capped(int64_t blocks, const kp_caps *caps)
 
 void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64_t cols, kp_launch *launch)
 {
-    int64_t row_blocks = blocks_of(rows, plan->lanes), col_blocks = blocks_of(cols, plan->lanes), state = 0, prepared = 0;
+    int64_t row_blocks = blocks_of(rows, plan->lanes), col_blocks = blocks_of(cols, plan->lanes), state = 0,
+            prepared = 0;
     for (size_t k = 0; k < plan->term_count; k++)
         state += kp_state_dim(&plan->terms[k]);
     for (size_t k = plan->var_count - plan->prepared_count; k < plan->var_count; k++)

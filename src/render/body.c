@@ -76,8 +76,8 @@ unsigned kt_class(const kt_body *body, const kf_node *f)
 
 typedef struct instance {
     const kf_node *node;
-    bool fixed;        /* component `offset`, else component k + offset */
-    bool named;        /* `text` is a name or an access */
+    bool fixed;         /* component `offset`, else component k + offset */
+    bool named;         /* `text` is a name or an access */
     uint8_t precedence; /* of text: 0 primary, 1 sign, 2 product, 3 sum */
     int uses;
     int64_t offset;
@@ -94,8 +94,8 @@ typedef struct section {
 
     /* By position in body->order. */
     bool *live;
-    bool *keep;    /* a number that a later loop or stage reads */
-    bool *access;  /* reading it costs nothing: a variable, a kept value, or a copy of one */
+    bool *keep;   /* a number that a later loop or stage reads */
+    bool *access; /* reading it costs nothing: a variable, a kept value, or a copy of one */
     int32_t *stage, *need;
     int32_t *first; /* first instance, or -1 */
 

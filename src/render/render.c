@@ -82,8 +82,7 @@ static size_t hoisted(const kt_body *body, unsigned from, size_t target_count, c
     for (size_t k = 0; k < target_count; k++)
         needed[kf_at(order, wanted[k].node)] = true;
     for (size_t k = 0; k < order->count; k++)
-        if (work[k] && needed[k] && kt_class(body, order->nodes[k]) == from &&
-            body->stored[k].place == KT_NOWHERE)
+        if (work[k] && needed[k] && kt_class(body, order->nodes[k]) == from && body->stored[k].place == KT_NOWHERE)
             targets[count++] = (kt_target){.kind = KT_KEEP, .node = order->nodes[k]};
     return count;
 }
@@ -272,7 +271,8 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
     *program = (kt_program){.allocator = *a};
     kb_str *out = &program->source;
     kb_str_init(out, a);
-    kt_target *targets = kb_calloc(a, plan->term_count + plan->output_count + plan->prepared_count + 1, sizeof *targets);
+    kt_target *targets =
+        kb_calloc(a, plan->term_count + plan->output_count + plan->prepared_count + 1, sizeof *targets);
     if (!targets)
         return kb_no_memory(err);
     put_preface(out, plan);
@@ -281,8 +281,8 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
         for (size_t k = 0; k < plan->prepared_count; k++)
             targets[k] = (kt_target){
                 .kind = KT_PREPARED, .node = plan->prepared[k], .index = plan->var_count - plan->prepared_count + k};
-        status = put_kernel(program, plan, &(kernel){KT_PREPARE, plan->stream_axis, 0, plan->prepared_count, targets},
-                            err);
+        status =
+            put_kernel(program, plan, &(kernel){KT_PREPARE, plan->stream_axis, 0, plan->prepared_count, targets}, err);
     }
     bool direct = plan->shape == KP_ROWS;
     size_t count = 0;
