@@ -16,6 +16,7 @@ typedef enum kcl_dtype {
     KCL_DTYPE_NONE = 0,
     KCL_F32 = 1, /* IEEE 754 binary32, float */
     KCL_F64 = 2, /* IEEE 754 binary64, double */
+    KCL_I64 = 3, /* int64_t: results that are indices, nothing else */
 } kcl_dtype;
 
 /*

@@ -11,11 +11,15 @@
 #include "graph.h"
 #include "interp.h"
 
-/* A block of terms, in double: term c (0..count-1), component k is value[k][c * stride[k]], of column column + c. */
+/*
+ * A block of terms, in double: term c (0..count-1), component k is value[k][c * stride[k]]; its number among the terms
+ * of the row is first + c. Where both axes are reduced, the number of pair (i, j) is i times the columns + j, and blocks
+ * do not come in that order.
+ */
 typedef struct kr_block {
     const double *const *value;
     const int *stride;
-    int64_t column;
+    int64_t first;
     int count;
 } kr_block;
 
