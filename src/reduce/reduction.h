@@ -51,7 +51,8 @@ typedef struct kr_var {
 /*
  * One pass over pairs (row, column), or over rows only. Rows are i, columns are j: a reduction over i has had its axes
  * exchanged before it gets here. Several reductions are computed together; outputs are formulas of their results
- * (KF_ROLE_ACC variables, index = position of the term), row variables and parameters.
+ * (KF_ROLE_ACC variables, index = position of the term), row variables and parameters. An output of kind KF_INT is the
+ * result of a term itself, and an array of int64; any other is an array of real numbers.
  */
 typedef struct kr_sweep {
     const kf_graph *graph;
