@@ -403,8 +403,11 @@ static const kf_node *magnitude_of(void *user, const kf_node *leaf)
     kf_graph *g = ((magnitude_context *)user)->g;
     if (leaf->op != KF_REDUCE)
         return leaf;
-    return kf_reduce(g, (kf_reduction)leaf->param[0], (unsigned)leaf->param[1], leaf->param[2],
-                     kf_unary(g, KF_ABS, leaf->arg[0]));
+    if (leaf->param[0] == KF_REDUCE_LOGSUMEXP)
+        return kf_binary(g, KF_ADD, kf_rat(g, 1, 1), kf_unary(g, KF_ABS, leaf));
+    bool sum = leaf->param[0] == KF_REDUCE_SUM;
+    return kf_reduce(g, KF_REDUCE_SUM, (unsigned)leaf->param[1], 0,
+                     sum ? kf_unary(g, KF_ABS, leaf->arg[0]) : leaf->arg[0]);
 }
 
 kcl_status kcl_operator_magnitude(kcl_operator **out, const kcl_operator *from)
@@ -556,6 +559,7 @@ kcl_status kcl_operator_output(const kcl_operator *op, int index, kcl_slot_info 
     if (!op || !info || index < 0 || (size_t)index >= op->root_count)
         return KCL_ERROR_ARGUMENT;
     *info = (kcl_slot_info){.role = (kcl_role)op->tags[index], .dim = op->roots[index]->dim};
+    info->dtype = op->roots[index]->kind == KF_INT ? KCL_I64 : KCL_DTYPE_NONE;
     return KCL_OK;
 }
 
