@@ -206,12 +206,8 @@ KCL_FN lanes kcl_logsumexp(lanes m, lanes s)
         kcl_two_sum(&number##t[2 * n + 1], &rest##t[n], sum);                                                          \
     }
 
-#define LOGSUMEXP_MASK(t, d, p)                                                                                        \
-    FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
-    {                                                                                                                  \
-        acc##t[n] = kcl_mask_lanes(acc##t[n], (lanes)(KCL_R(0.0)), i, lane_count);                                     \
-        shift##t[n] = kcl_mask_lanes(shift##t[n], base##t[n], i, lane_count);                                          \
-    }
+/* An m that such lanes have raised is that of a term which counts in a lane of its own. */
+#define LOGSUMEXP_MASK SUM_MASK
 
 #define LOGSUMEXP_BLOCK_BEGIN KCL_NOTHING
 #define LOGSUMEXP_BLOCK_END KCL_NOTHING
@@ -249,7 +245,7 @@ KCL_FN lanes kcl_logsumexp(lanes m, lanes s)
 #define LOGSUMEXP_RETRY_AGAIN(t, d, p)                                                                                 \
     {                                                                                                                  \
         const lanes most = (lanes)(KCL_REAL_MAX), m = top##t[0] > most ? most : top##t[0];                             \
-        shift##t[0] = failed##t[0] & (-m < shift##t[0]) ? -m : shift##t[0];                                            \
+        shift##t[0] = (failed##t[0] & (-m < shift##t[0])) ? -m : shift##t[0];                                          \
         acc##t[0] = 0;                                                                                                 \
     }
 

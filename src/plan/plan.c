@@ -13,9 +13,12 @@ enum {
     PRODUCTS = 8,            /* factors of factors that are looked at, to take them out of a sum */
     CACHED_BYTES = 1 << 18,  /* of streamed variables that stay in a core's cache while all rows pass */
     STATE_NUMBERS = 1 << 22, /* numbers in the memory of states, where fewer parts can keep it so small */
+    LONGEST_PART = 1 << 30,  /* columns that a number of the width of a float counts, and a vector more */
     STEP_WORK = 2048,        /* additions that the unrolled text of a step may cost: compilers are slow */
     MAX_NODES = 100000       /* operators of a kernel: compilers do not take formulas of any size */
 };
+
+static const double log2e = 0x1.71547652b82fep+0;
 
 static const kp_caps cpu_profile = {
     .device_class = KP_CPU,
@@ -33,6 +36,24 @@ static const kp_caps cpu_profile = {
 const kp_caps *kp_caps_profile(const char *name)
 {
     return strcmp(name, "cpu") == 0 ? &cpu_profile : NULL;
+}
+
+/* ---- States ------------------------------------------------------------------------------------------------------ */
+
+/* What cl/reduce.cl keeps of a reduction, for each component. */
+static const struct {
+    int numbers; /* of a closed state: R_NUMBERS */
+    int arrays;  /* vectors of a running state and its numbers, for each of KCL_STATES */
+    int extra;   /* vectors beside them: of blocks and rescans, results */
+} states[KF_REDUCTION_COUNT] = {
+    [KF_REDUCE_SUM] = {1, 3, 1},
+    [KF_REDUCE_LOGSUMEXP] = {2, 6, 3},
+    [KF_REDUCE_ARGMIN] = {3, 5, 7},
+};
+
+int64_t kp_state_dim(const kr_term *term)
+{
+    return (int64_t)states[term->reduction].numbers * term->formula->dim;
 }
 
 /* ---- Choice of the schedule -------------------------------------------------------------------------------------- */
@@ -93,7 +114,16 @@ kcl_status kp_shape_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dt
         *shape = KP_MAP;
         return KCL_OK;
     }
+    /* Columns are counted in numbers of a lane's width, from the first of a part on. */
+    bool counted = false;
+    for (size_t k = 0; k < sweep->term_count; k++)
+        counted = counted || (sweep->terms[k].reduction == KF_REDUCE_ARGMIN && dtype == KCL_F32 && cols > LONGEST_PART);
     if (sweep->reduced & KF_AXIS_I) {
+        if (counted)
+            return kb_fail(err, KCL_ERROR_UNSUPPORTED,
+                           "%s over both axes takes at most %d columns in float32, here are %lld: reduce one axis after "
+                           "the other, or use float64 arrays",
+                           kf_reduction_get(KF_REDUCE_ARGMIN)->name, LONGEST_PART, (long long)cols);
         if (columns)
             return kb_fail(err, KCL_ERROR_UNSUPPORTED,
                            "schedule \"columns\" keeps a state for each row: it cannot reduce both axes");
@@ -103,7 +133,7 @@ kcl_status kp_shape_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dt
     /* Lanes over columns waste nothing on a few rows, but every row's state is kept while columns pass. */
     if (columns || (any && rows <= lanes && cols >= 4 * lanes))
         *shape = KP_COLUMNS;
-    else if (blocks_of(rows, lanes) < enough && cols >= 2 * PART_COLUMNS)
+    else if (counted || (blocks_of(rows, lanes) < enough && cols >= 2 * PART_COLUMNS))
         *shape = KP_ROWS_SPLIT;
     else if (parts > 1 && parts <= MAX_PARTS && product(parts, product(state, rows)) <= STATE_NUMBERS)
         *shape = KP_ROWS_SPLIT;
@@ -155,7 +185,6 @@ static const kf_node *scaled(kf_graph *g, const kf_node *f, double c)
  */
 static const kf_node *lower_node(kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
-    const double log2e = 0x1.71547652b82fep+0;
     switch ((kf_op)f->op) {
     case KF_EXP: {
         const kf_node *a = args[0];
@@ -260,11 +289,13 @@ static const kf_node *restore_factor(void *user, const kf_node *leaf)
     if (leaf->op != KF_VAR || leaf->param[2] != KF_ROLE_ACC)
         return leaf;
     int64_t at = leaf->param[0];
+    if (s->terms[at].reduction != KF_REDUCE_SUM)
+        return leaf;
     const kf_node *acc = kf_var(s->g, at, s->terms[at].formula->dim, KF_ROLE_ACC);
     return s->factor[at] ? mult(s->g, s->factor[at], acc) : acc;
 }
 
-static kcl_status pull_factors_out(kp_plan *plan)
+static kcl_status rewrite_terms(kp_plan *plan)
 {
     kf_graph *g = &plan->graph;
     const kf_node **factor = kb_calloc(kf_allocator(g), plan->term_count + 1, sizeof *factor);
@@ -272,9 +303,12 @@ static kcl_status pull_factors_out(kp_plan *plan)
         return kb_no_memory(&g->error);
     kcl_status status = KCL_OK;
     for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++) {
-        if (plan->terms[k].reduction != KF_REDUCE_SUM)
-            continue;
-        plan->terms[k].formula = split_factors(g, plan->terms[k].formula, plan->reduced, PRODUCTS, &factor[k]);
+        /* A state of LogSumExp is one of powers of 2 (cl/reduce.cl). */
+        if (plan->terms[k].reduction == KF_REDUCE_LOGSUMEXP)
+            plan->terms[k].formula = scaled(g, plan->terms[k].formula, log2e);
+        else if (plan->terms[k].reduction == KF_REDUCE_SUM)
+            plan->terms[k].formula =
+                split_factors(g, plan->terms[k].formula, plan->reduced, PRODUCTS, &factor[k]);
         status = g->error.status;
     }
     term_factors s = {g, factor, plan->terms};
@@ -392,15 +426,18 @@ static kcl_status prepare_streamed(kp_plan *plan)
 /* ---- Sizes of blocks --------------------------------------------------------------------------------------------- */
 
 /*
- * Bytes of the arrays that a work-item of the sweep cannot do without: three vectors a component of every state
- * (cl/reduce.cl) and its result, and vectors that are computed once a launch or once per lane.
+ * Bytes of the arrays that a work-item of the sweep cannot do without: states and results, and vectors that are computed
+ * once a launch or once per lane.
  */
 static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const bool *kept)
 {
     int64_t bytes = 0, size = (int64_t)kb_dtype_size(plan->dtype), vector = size * plan->lanes;
-    int64_t states = plan->shape == KP_COLUMNS ? plan->stream : 1, arrays = 3 * states + (plan->shape == KP_ROWS);
-    for (size_t k = 0; k < plan->term_count; k++)
-        bytes += kp_state_dim(&plan->terms[k]) * vector * arrays;
+    int64_t rows = plan->shape == KP_COLUMNS ? plan->stream : 1;
+    for (size_t k = 0; k < plan->term_count; k++) {
+        const kr_term *term = &plan->terms[k];
+        int64_t arrays = states[term->reduction].arrays * rows + states[term->reduction].extra;
+        bytes += term->formula->dim * vector * arrays;
+    }
     for (size_t k = 0; k < order->count; k++)
         if (kept[k])
             bytes += order->nodes[k]->dim * (kp_class(plan, order->nodes[k]) & KP_LANE ? vector : size);
@@ -565,7 +602,7 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
             plan->outputs[k] = roots[sweep->term_count + k];
         plan->term_count = sweep->term_count;
         plan->output_count = sweep->output_count;
-        status = pull_factors_out(plan);
+        status = rewrite_terms(plan);
     }
     if (status == KCL_OK)
         status = prepare_streamed(plan);
@@ -638,7 +675,7 @@ void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64
     int64_t wanted = blocks_of(cols, PART_COLUMNS);
     if (plan->shape == KP_ROWS_SPLIT && row_blocks >= (int64_t)FEW_BLOCKS * caps->compute_units)
         wanted = cached_parts(column_bytes(plan->var_count, plan->vars, plan->dtype), cols);
-    wanted = KB_MIN(most, KB_MAX(1, wanted));
+    wanted = KB_MAX(KB_MIN(most, KB_MAX(1, wanted)), blocks_of(cols, LONGEST_PART));
     switch (plan->shape) {
     case KP_MAP:
         launch->finish_items = capped(row_blocks, caps);

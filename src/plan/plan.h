@@ -90,11 +90,8 @@ typedef struct kp_launch {
 
 void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64_t cols, kp_launch *launch);
 
-/* Numbers of state a row and term in the memory of states: the dimension of the term's formula. */
-static inline int64_t kp_state_dim(const kr_term *term)
-{
-    return term->formula->dim;
-}
+/* Numbers of state a row and term in the memory of states: those of cl/reduce.cl for each component. */
+int64_t kp_state_dim(const kr_term *term);
 
 /* Writes the plan's choices, a "key: value" a line. */
 void kp_describe(const kp_plan *plan, kb_str *out);
