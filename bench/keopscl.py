@@ -5,14 +5,15 @@ import glob
 import os
 
 MAX_AXES = 9
-F32, F64 = 1, 2
-ELEMENT_SIZE = {F32: 4, F64: 8}
+F32, F64, I64 = 1, 2, 3
+ELEMENT_SIZE = {F32: 4, F64: 8, I64: 8}
 
 
 class Array(ctypes.Structure):
     """kcl_array"""
     _fields_ = [("data", ctypes.c_void_p), ("dtype", ctypes.c_int), ("ndim", ctypes.c_int),
-                ("shape", ctypes.c_int64 * MAX_AXES), ("stride", ctypes.c_int64 * MAX_AXES)]
+                ("shape", ctypes.c_int64 * MAX_AXES), ("stride", ctypes.c_int64 * MAX_AXES),
+                ("memory", ctypes.c_void_p), ("offset", ctypes.c_int64)]
 
 
 class ContextParams(ctypes.Structure):
@@ -20,6 +21,14 @@ class ContextParams(ctypes.Structure):
     _fields_ = [("device", ctypes.c_char_p), ("threads", ctypes.c_int), ("cache_dir", ctypes.c_char_p),
                 ("reallocate", ctypes.c_void_p), ("allocator_user", ctypes.c_void_p), ("log", ctypes.c_void_p),
                 ("log_user", ctypes.c_void_p)]
+
+
+class OperatorParams(ctypes.Structure):
+    """kcl_operator_params"""
+    _fields_ = [("schedule", ctypes.c_char_p), ("reallocate", ctypes.c_void_p), ("allocator_user", ctypes.c_void_p)]
+
+
+WRITE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t)  # kcl_write_fn
 
 
 def array(address, dtype, *shape):
@@ -52,10 +61,12 @@ class Library:
     def context(self, device=None):
         return Context(self.lib, device)
 
-    def operator(self, formula, aliases):
+    def operator(self, formula, aliases, schedule=None):
         handle = ctypes.c_void_p()
         texts = (ctypes.c_char_p * len(aliases))(*[alias.encode() for alias in aliases])
-        status = self.lib.kcl_operator_create(ctypes.byref(handle), formula.encode(), len(aliases), texts, None)
+        params = OperatorParams(schedule=schedule.encode() if schedule else None)
+        status = self.lib.kcl_operator_create(ctypes.byref(handle), formula.encode(), len(aliases), texts,
+                                              ctypes.byref(params))
         return Operator(self.lib, handle, status)
 
 
@@ -68,6 +79,32 @@ class Context:
 
     def error(self):
         return self.lib.kcl_context_error(self.handle).decode()
+
+    def check(self, status):
+        if status < 0:
+            raise RuntimeError(self.error())
+
+    def finish(self):
+        self.check(self.lib.kcl_context_finish(self.handle))
+
+    def create(self, dtype, *shape):
+        """An array in the device's memory, as upload()."""
+        result = Array()
+        self.check(self.lib.kcl_array_create(self.handle, dtype, len(shape), (ctypes.c_int64 * MAX_AXES)(*shape),
+                                             ctypes.byref(result)))
+        return result
+
+    def upload(self, host):
+        """A copy of a host array in the device's memory; free() gives it back."""
+        result = Array()
+        self.check(self.lib.kcl_array_upload(self.handle, ctypes.byref(host), ctypes.byref(result)))
+        return result
+
+    def download(self, device, host):
+        self.check(self.lib.kcl_array_download(self.handle, ctypes.byref(device), ctypes.byref(host)))
+
+    def free(self, device):
+        self.lib.kcl_array_free(ctypes.byref(device))
 
     def close(self):
         self.lib.kcl_context_destroy(ctypes.byref(self.handle))
@@ -90,6 +127,17 @@ class Operator:
         args = (ctypes.POINTER(Array) * len(arguments))(*[ctypes.pointer(a) for a in arguments])
 
         def apply():
-            if self.lib.kcl_operator_apply(self.handle, context.handle, outs, len(outputs), args, len(arguments)) < 0:
-                raise RuntimeError(context.error())
+            context.check(
+                self.lib.kcl_operator_apply(self.handle, context.handle, outs, len(outputs), args, len(arguments)))
         return apply
+
+    def describe(self, context, dtype, m, n):
+        """The lines of kcl_operator_describe."""
+        pieces = []
+        write = WRITE(lambda user, text, length: pieces.append(text[:length]))
+        context.check(self.lib.kcl_operator_describe(self.handle, context.handle, dtype, ctypes.c_int64(m),
+                                                     ctypes.c_int64(n), write, None))
+        return b"".join(pieces).decode().splitlines()
+
+    def close(self):
+        self.lib.kcl_operator_destroy(ctypes.byref(self.handle))
