@@ -24,7 +24,8 @@ class Data:
         self.kind, self.d, self.dtype, self.m, self.n = kind, d, dtype, m, n
         self.reduction, self.formula, names = KINDS[kind]
         arrays = {"x": random.random((m, d), dtype=real), "y": random.random((n, d), dtype=real),
-                  "b": random.random((n, 1), dtype=real) - real(0.3), "g": np.array([2 if d <= 3 else 6 / d], dtype=real)}
+                  "b": random.random((n, 1), dtype=real) - real(0.3),
+                  "g": np.array([2 if d <= 3 else 6 / d], dtype=real)}
         self.e = random.random((m, 1), dtype=real) - real(0.3)
         self.inputs = {name: arrays[name] for name in names}
         declarations = {"x": f"x=Vi({d})", "y": f"y=Vj({d})", "b": "b=Vj(1)", "g": "g=Pm(1)"}
@@ -35,8 +36,8 @@ class Data:
     def arguments(self):
         return list(self.inputs.values()) + ([self.e] if self.kind == "grad" else [])
 
-    def operator(self, library, schedule=None):
-        operator = library.operator(f"{self.reduction}_Reduction({self.formula},0)", self.aliases, schedule)
+    def operator(self, library, schedule=None, form=None):
+        operator = library.operator(f"{self.reduction}_Reduction({self.formula},0)", self.aliases, schedule, form)
         return operator.gradient("x") if self.kind == "grad" else operator
 
     def genred(self, Genred):

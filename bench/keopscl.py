@@ -23,9 +23,17 @@ class ContextParams(ctypes.Structure):
                 ("log_user", ctypes.c_void_p)]
 
 
+class DeviceInfo(ctypes.Structure):
+    """kcl_device_info"""
+    _fields_ = [("id", ctypes.c_char * 16), ("name", ctypes.c_char * 128), ("platform", ctypes.c_char * 128),
+                ("version", ctypes.c_char * 128), ("type", ctypes.c_char * 8), ("compute_units", ctypes.c_int),
+                ("clock_mhz", ctypes.c_int), ("memory", ctypes.c_uint64), ("max_buffer", ctypes.c_uint64),
+                ("has_f64", ctypes.c_int), ("score", ctypes.c_double)]
+
+
 class OperatorParams(ctypes.Structure):
     """kcl_operator_params"""
-    _fields_ = [("schedule", ctypes.c_char_p), ("reallocate", ctypes.c_void_p), ("allocator_user", ctypes.c_void_p)]
+    _fields_ = [("schedule", ctypes.c_char_p), ("form", ctypes.c_char_p), ("reallocate", ctypes.c_void_p), ("allocator_user", ctypes.c_void_p)]
 
 
 WRITE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t)  # kcl_write_fn
@@ -61,10 +69,10 @@ class Library:
     def context(self, device=None):
         return Context(self.lib, device)
 
-    def operator(self, formula, aliases, schedule=None):
+    def operator(self, formula, aliases, schedule=None, form=None):
         handle = ctypes.c_void_p()
         texts = (ctypes.c_char_p * len(aliases))(*[alias.encode() for alias in aliases])
-        params = OperatorParams(schedule=schedule.encode() if schedule else None)
+        params = OperatorParams(schedule=schedule.encode() if schedule else None, form=form.encode() if form else None)
         status = self.lib.kcl_operator_create(ctypes.byref(handle), formula.encode(), len(aliases), texts,
                                               ctypes.byref(params))
         return Operator(self.lib, handle, status)
@@ -83,6 +91,11 @@ class Context:
     def check(self, status):
         if status < 0:
             raise RuntimeError(self.error())
+
+    def device_info(self):
+        info = DeviceInfo()
+        self.check(self.lib.kcl_context_device_info(self.handle, ctypes.byref(info)))
+        return info
 
     def finish(self):
         self.check(self.lib.kcl_context_finish(self.handle))

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up, builds, and does the library's main job on real data: where the world's airports are (a kernel density) and
-# how high they lie (a kernel regression), both in one sweep over all pairs; and handwritten digits, read by their nearest
-# neighbours. KEOPSCL_DEVICE chooses the device.
+# how high they lie (a kernel regression), both in one sweep over all pairs; and which digits were written by hand, by
+# their nearest neighbours. KEOPSCL_DEVICE chooses the device.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh build

@@ -70,7 +70,7 @@ static images read_images(const char *path)
     return d;
 }
 
-/* ---- Report ------------------------------------------------------------------------------------------------------- */
+/* ---- Report ------------------------------------------------------------------------------------------------------ */
 
 /*
  * How many indices are not the first nearest reference by a plain loop. Grey values are small whole numbers, so the
@@ -156,7 +156,7 @@ static bool draw(const char *name, const images *d, const int64_t *nearest, int 
     return written;
 }
 
-/* ---- Main --------------------------------------------------------------------------------------------------------- */
+/* ---- Main -------------------------------------------------------------------------------------------------------- */
 
 typedef struct search {
     kcl_expr *nearest;    /* lazy: ArgMin over j of |x_i - y_j|^2 */
