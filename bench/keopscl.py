@@ -33,7 +33,8 @@ class DeviceInfo(ctypes.Structure):
 
 class OperatorParams(ctypes.Structure):
     """kcl_operator_params"""
-    _fields_ = [("schedule", ctypes.c_char_p), ("form", ctypes.c_char_p), ("reallocate", ctypes.c_void_p), ("allocator_user", ctypes.c_void_p)]
+    _fields_ = [("schedule", ctypes.c_char_p), ("form", ctypes.c_char_p), ("reallocate", ctypes.c_void_p),
+                ("allocator_user", ctypes.c_void_p)]
 
 
 WRITE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t)  # kcl_write_fn
