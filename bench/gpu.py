@@ -51,7 +51,7 @@ class Ours:
         self.dtype = keopscl.F32 if data.dtype == "f32" else keopscl.F64
         self.operator = data.operator(library, schedule, form)
         self.inputs = [context.upload(cases.describe(array)) for array in data.arguments()]
-        self.out = context.create(keopscl.I64 if data.kind == "argmin" else self.dtype, *data.out_shape)
+        self.out = context.empty(keopscl.I64 if data.kind == "argmin" else self.dtype, *data.out_shape)
         self.run = self.operator.bind(context, [self.out], self.inputs)
         self.wait = context.finish
 
@@ -64,8 +64,7 @@ class Ours:
         return self.operator.describe(self.context, self.dtype, self.data.m, self.data.n)
 
     def close(self):
-        for array in self.inputs + [self.out]:
-            self.context.free(array)
+        self.context.free(self.out, *self.inputs)
         self.operator.close()
 
 

@@ -41,7 +41,7 @@ WRITE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char), c
 
 
 def array(address, dtype, *shape):
-    """A dense row-major array at an address."""
+    """A dense row-major array of the host at an address."""
     result = Array(data=address, dtype=dtype, ndim=len(shape))
     stride = ELEMENT_SIZE[dtype]
     for axis in reversed(range(len(shape))):
@@ -89,36 +89,39 @@ class Context:
     def error(self):
         return self.lib.kcl_context_error(self.handle).decode()
 
-    def check(self, status):
-        if status < 0:
-            raise RuntimeError(self.error())
-
     def device_info(self):
         info = DeviceInfo()
         self.check(self.lib.kcl_context_device_info(self.handle, ctypes.byref(info)))
         return info
 
+    def check(self, status):
+        if status < 0:
+            raise RuntimeError(self.error())
+
+    def upload(self, source):
+        """A device array with the elements of a host array; give it back with free."""
+        result = Array()
+        self.check(self.lib.kcl_array_upload(self.handle, ctypes.byref(source), ctypes.byref(result)))
+        return result
+
+    def empty(self, dtype, *shape):
+        """A device array whose contents are not specified."""
+        result = Array()
+        sizes = (ctypes.c_int64 * max(len(shape), 1))(*shape)
+        self.check(self.lib.kcl_array_create(self.handle, dtype, len(shape), sizes, ctypes.byref(result)))
+        return result
+
+    def download(self, source, target):
+        """Copies a device array to a host array, after all work given before."""
+        self.check(self.lib.kcl_array_download(self.handle, ctypes.byref(source), ctypes.byref(target)))
+
+    def free(self, *arrays):
+        for each in arrays:
+            self.lib.kcl_array_free(ctypes.byref(each))
+
     def finish(self):
+        """Waits for calls whose outputs are all device arrays."""
         self.check(self.lib.kcl_context_finish(self.handle))
-
-    def create(self, dtype, *shape):
-        """An array in the device's memory, as upload()."""
-        result = Array()
-        self.check(self.lib.kcl_array_create(self.handle, dtype, len(shape), (ctypes.c_int64 * MAX_AXES)(*shape),
-                                             ctypes.byref(result)))
-        return result
-
-    def upload(self, host):
-        """A copy of a host array in the device's memory; free() gives it back."""
-        result = Array()
-        self.check(self.lib.kcl_array_upload(self.handle, ctypes.byref(host), ctypes.byref(result)))
-        return result
-
-    def download(self, device, host):
-        self.check(self.lib.kcl_array_download(self.handle, ctypes.byref(device), ctypes.byref(host)))
-
-    def free(self, device):
-        self.lib.kcl_array_free(ctypes.byref(device))
 
     def close(self):
         self.lib.kcl_context_destroy(ctypes.byref(self.handle))
