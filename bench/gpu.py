@@ -61,7 +61,10 @@ class Ours:
         return host
 
     def plan(self):
-        return self.operator.describe(self.context, self.dtype, self.data.m, self.data.n)
+        try:
+            return self.operator.describe(self.context, self.dtype, self.data.m, self.data.n)
+        except RuntimeError as problem:  # the interpreter has none
+            return [str(problem)]
 
     def close(self):
         self.context.free(self.out, *self.inputs)
@@ -178,12 +181,12 @@ def judge(record, full_size):
 
 
 def plan_summary(lines):
-    """What the table shows of kcl_operator_describe: values without a unit of their own keep their key."""
+    """What the table shows of kcl_operator_describe."""
     shown = []
     for key, _, value in (line.partition(": ") for line in lines):
-        if key in ("schedule", "shape"):
+        if key in ("schedule", "shape", "contraction"):
             shown.append(value)
-        elif any(word in key for word in ("register", "spill", "distances")):
+        elif key in ("lanes", "work-group", "registers", "spilled bytes", "squared distances expanded"):
             shown.append(f"{key} {value}")
     return ", ".join(shown)
 
