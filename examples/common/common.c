@@ -78,8 +78,8 @@ void print_device(const kcl_context *context)
 void print_timing(timing t, double pairs, const char *pair)
 {
     printf("first call  %.3g s, the kernel built or loaded\n", t.first);
-    printf("best call   %.3g s of %d: %.2f Gpair/s (1 Gpair = 1e9 pairs of %s; a call has %.4g)\n", t.best, t.calls,
-           pairs / t.best * 1e-9, pair, pairs * 1e-9);
+    printf("best call   %.3g s of %d: %.2f Gpair/s (1 Gpair = 1e9 pairs of %s; %.0f a call)\n", t.best, t.calls,
+           pairs / t.best * 1e-9, pair, pairs);
 }
 
 static bool write_pixels(FILE *file, int width, int height, const unsigned char *rgb)
