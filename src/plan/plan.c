@@ -371,8 +371,9 @@ static const kf_node *restore_factor(void *user, const kf_node *leaf)
     if (leaf->op != KF_VAR || leaf->param[2] != KF_ROLE_ACC)
         return leaf;
     int64_t at = leaf->param[0];
-    const kf_node *acc = kf_var(s->g, at, s->terms[at].formula->dim, KF_ROLE_ACC);
-    return s->factor[at] ? mult(s->g, s->factor[at], acc) : acc;
+    if (!s->factor[at])
+        return leaf;
+    return mult(s->g, s->factor[at], kf_acc(s->g, at, s->terms[at].formula->dim, KF_REAL));
 }
 
 static kcl_status pull_factors_out(kp_plan *plan)
