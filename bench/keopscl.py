@@ -86,13 +86,13 @@ class Context:
         if lib.kcl_context_create(ctypes.byref(self.handle), ctypes.byref(params)) < 0:
             raise RuntimeError(self.error())
 
-    def error(self):
-        return self.lib.kcl_context_error(self.handle).decode()
-
     def device_info(self):
         info = DeviceInfo()
         self.check(self.lib.kcl_context_device_info(self.handle, ctypes.byref(info)))
         return info
+
+    def error(self):
+        return self.lib.kcl_context_error(self.handle).decode()
 
     def check(self, status):
         if status < 0:
