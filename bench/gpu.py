@@ -184,9 +184,9 @@ def plan_summary(lines):
     """What the table shows of kcl_operator_describe."""
     shown = []
     for key, _, value in (line.partition(": ") for line in lines):
-        if key in ("schedule", "shape", "contraction"):
+        if key in ("schedule", "shape", "contraction", "form"):
             shown.append(value)
-        elif key in ("lanes", "work-group", "registers", "spilled bytes", "squared distances expanded"):
+        elif key in ("lanes", "work-group", "registers", "spilled bytes"):
             shown.append(f"{key} {value}")
     return ", ".join(shown)
 
