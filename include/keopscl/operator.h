@@ -16,9 +16,17 @@ KCL_BEGIN
  */
 typedef struct kcl_operator kcl_operator;
 
-/* Zero in any field means the default. */
+/*
+ * Zero in any field means the default.
+ *
+ * Long squared distances are computed from differences or, about twice as fast, from norms and dot products ("expanded"),
+ * whose error grows with the distance of the points from their centre. "auto" looks at the data of each call and expands
+ * where errors stay within 4 times those of differences (docs/accuracy.md). "expanded" expands whatever the data are:
+ * for experiments, results may be wrong. Formulas that "auto" never expands are not expanded by it either.
+ */
 typedef struct kcl_operator_params {
     const char *schedule;    /* "rows" or "columns": what the lanes of a CPU kernel run over; default: by sizes */
+    const char *form;        /* of squared distances |x - y|^2: "auto" (the default), "differences", "expanded"; below */
     kcl_allocator allocator; /* default: malloc, realloc, free */
 } kcl_operator_params;
 

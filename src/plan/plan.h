@@ -8,6 +8,7 @@
 #define KP_PLAN_H
 
 #include "caps.h"
+#include "expand.h"
 #include "reduction.h"
 
 /*
@@ -32,6 +33,7 @@ typedef struct kp_request {
     const kp_caps *caps;
     kp_shape shape;
     const bool *dense; /* by variable: its rows follow each other in memory without a gap; NULL: all do */
+    bool expand;       /* expand squared distances (expand.h): the launch must supply their centres */
 } kp_request;
 
 typedef struct kp_plan {
@@ -44,8 +46,8 @@ typedef struct kp_plan {
     int tile;   /* streamed elements whose sum is kept apart: the blocks of blocked summation; multiple of `stream` */
     unsigned lane_axis, stream_axis; /* KF_AXIS_ bits; stream_axis 0 for KP_MAP */
 
-    /* The sweep's variables, then the prepared ones. */
-    size_t var_count, prepared_count;
+    /* The sweep's variables, then the centres of expanded distances (parameters), then the prepared ones. */
+    size_t var_count, centre_count, prepared_count;
     kr_var *vars;
     bool *dense;   /* see kp_request; prepared ones are */
     bool *private; /* a lane variable whose components fit into private memory; others are read where they are */

@@ -101,7 +101,7 @@ START_TEST(double_is_refused_where_the_device_has_none)
 {
     kp_plan *plan = (kp_plan *)&s;
     caps.has_f64 = false;
-    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F64, &caps, KP_ROWS, NULL}, &err),
+    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F64, &caps, KP_ROWS, NULL, false}, &err),
                      KCL_ERROR_UNSUPPORTED);
     ck_assert_ptr_null(plan);
     ck_assert_ptr_nonnull(strstr(err.text, "use float32 arrays"));
@@ -161,7 +161,7 @@ START_TEST(long_vectors_fit_private_memory_or_are_refused)
             for (size_t t = 0; t < KB_COUNT(types); t++) {
                 kp_plan *plan;
                 kcl_status status = kp_plan_create(
-                    &plan, &(kp_request){&s.sweep, types[t], &caps, (kp_shape)shape, NULL}, &err);
+                    &plan, &(kp_request){&s.sweep, types[t], &caps, (kp_shape)shape, NULL, false}, &err);
                 if (dims[n] <= 20000)
                     ck_assert_msg(status == KCL_OK, "dimension %d, shape %d: %s", dims[n], shape, err.text);
                 if (dims[n] <= 1000)
@@ -189,7 +189,7 @@ START_TEST(long_vectors_fit_private_memory_or_are_refused)
     /* Vectors computed once per row count too. */
     caps = cpu_caps(16, 32);
     use(KF_AXIS_J, "x:i300000 y:j300000", "SqDist(Sin(x),y)", "r0");
-    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, KP_ROWS, NULL}, &err),
+    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, KP_ROWS, NULL, false}, &err),
                      KCL_ERROR_UNSUPPORTED);
 }
 END_TEST
@@ -509,7 +509,7 @@ START_TEST(formulas_of_too_many_operators_are_refused)
     for (int k = 0; k < 60000; k++)
         f = kf_unary(&s.g, k % 2 ? KF_SIN : KF_COS, f);
     s.terms[0].formula = f;
-    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, KP_ROWS, NULL}, &err),
+    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, KP_ROWS, NULL, false}, &err),
                      KCL_ERROR_UNSUPPORTED);
     ck_assert_ptr_nonnull(strstr(err.text, "different operators"));
 }
@@ -529,7 +529,7 @@ START_TEST(every_allocation_may_fail)
         kp_plan *plan = (kp_plan *)&own;
         kb_error_clear(&err);
         counter.fail_at = atomic_load(&counter.requests) + n;
-        status = kp_plan_create(&plan, &(kp_request){&own.sweep, KCL_F32, &caps, KP_ROWS, NULL}, &err);
+        status = kp_plan_create(&plan, &(kp_request){&own.sweep, KCL_F32, &caps, KP_ROWS, NULL, false}, &err);
         counter.fail_at = 0;
         if (status < 0) {
             ck_assert_msg(status == KCL_ERROR_NO_MEMORY && err.status == status, "request %d: %s", n, err.text);
