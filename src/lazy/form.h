@@ -46,6 +46,6 @@ kcl_status kl_choose_form(kl_choice *choice, const kl_question *question, kl_see
  * `size` = max |a - c|^2 + max |b - c|^2, and the limit up to which the expanded form is used.
  */
 double kl_form_bound(double slope, int32_t dim, double size);
-#define KL_FORM_LIMIT 12.0
+#define KL_FORM_LIMIT 10.0
 
 #endif
