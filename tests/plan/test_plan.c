@@ -540,6 +540,27 @@ START_TEST(every_allocation_may_fail)
         ck_assert_int_lt(n, 10000);
     }
     ck_assert_int_gt(n, 20);
+    /* The search for distances and the form in which they are expanded. */
+    status = KCL_ERROR_NO_MEMORY;
+    for (n = 1; status < 0; n++) {
+        sweep_of far;
+        kp_plan *plan = NULL;
+        kp_expansion *expansion = NULL;
+        kb_error_clear(&err);
+        sweep_init(&far, &allocator, KF_AXIS_J, "x:i9 y:j9 b:j1 g:p1", "Exp(-g*SqDist(g*x,y))*b", "r0");
+        counter.fail_at = atomic_load(&counter.requests) + n;
+        status = kp_expansion_create(&expansion, &far.sweep, &err);
+        ck_assert((status == KCL_OK) == (expansion != NULL));
+        if (status == KCL_OK)
+            status = kp_plan_create(&plan, &(kp_request){&far.sweep, KCL_F32, &caps, KP_ROWS, NULL, true}, &err);
+        counter.fail_at = 0;
+        ck_assert_msg(status == KCL_OK || (status == KCL_ERROR_NO_MEMORY && err.status == status), "%s", err.text);
+        kp_plan_destroy(&plan);
+        kp_expansion_destroy(&expansion);
+        sweep_finish(&far);
+        ck_assert_msg(atomic_load(&counter.blocks) == blocks, "request %d leaks", n);
+    }
+    ck_assert_int_gt(n, 20);
     sweep_finish(&own);
     ck_assert_int_eq(atomic_load(&counter.blocks), 0);
 }
