@@ -487,13 +487,13 @@ static void put_sink(section *s, kb_str *to, const sink *k, bool loop)
             snprintf(place, sizeof place, "(base + v) * %d + %s", dim, component);
         const char *name = kr_get(term->reduction)->cl;
         if (is_product(s, k->root)) {
-            kb_str_putf(to, "%s_STEP_PRODUCT(%zu, %s, ", name, k->index, place);
+            kb_str_putf(to, "KCL_STEP_PRODUCT(%s, %zu, %s, ", name, k->index, place);
             put_operand(s, to, n->child[0], 3, false);
             kb_str_put(to, ", ");
             put_operand(s, to, n->node->op == KF_SQUARE ? n->child[0] : n->child[1], 3, false);
             kb_str_put(to, ")\n");
         } else {
-            kb_str_putf(to, "%s_STEP(%zu, %s, %s)\n", name, k->index, place, n->text);
+            kb_str_putf(to, "KCL_STEP(%s, %zu, %s, %s)\n", name, k->index, place, n->text);
         }
         return;
     }
