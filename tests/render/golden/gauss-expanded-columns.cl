@@ -56,17 +56,17 @@
     FOR_INDEX(k, 0, 100) {                                     \
         r2[k] = y1[k] - a4[k];                                 \
     }
-#define KCL_SWEEP_BLOCK                                                         \
-    lanes s0[KCL_STREAM]; /* x5|y1-a4 */                                        \
-    FOR_STREAM { s0[v] = 0; }                                                   \
-    FOR_INDEX(k, 0, 100) {                                                      \
-        FOR_STREAM {                                                            \
-            s0[v] = fma((lanes)(a5[(j + v) * 100 + k]), r2[k], s0[v]);          \
-        }                                                                       \
-    }                                                                           \
-    FOR_STREAM {                                                                \
-        const lanes t1 = a6[j + v] + r1 - s0[v];                                \
-        SUM_STEP_PRODUCT(0, base + v, kcl_exp2(p0 * (t1 + kcl_abs(t1))), y2[0]) \
+#define KCL_SWEEP_BLOCK                                                              \
+    lanes s0[KCL_STREAM]; /* x5|y1-a4 */                                             \
+    FOR_STREAM { s0[v] = 0; }                                                        \
+    FOR_INDEX(k, 0, 100) {                                                           \
+        FOR_STREAM {                                                                 \
+            s0[v] = fma((lanes)(a5[(j + v) * 100 + k]), r2[k], s0[v]);               \
+        }                                                                            \
+    }                                                                                \
+    FOR_STREAM {                                                                     \
+        const lanes t1 = a6[j + v] + r1 - s0[v];                                     \
+        KCL_STEP_PRODUCT(SUM, 0, base + v, kcl_exp2(p0 * (t1 + kcl_abs(t1))), y2[0]) \
     }
 
 #define KCL_FINISH_PARAMETERS                                     \

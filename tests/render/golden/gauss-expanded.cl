@@ -54,17 +54,17 @@
     FOR_INDEX(k, 0, 100) {                                      \
         r2[k] = x0[k] - a4[k];                                  \
     }
-#define KCL_SWEEP_BLOCK                                                      \
-    lanes s0[KCL_STREAM]; /* x0-a4|y5 */                                     \
-    FOR_STREAM { s0[v] = 0; }                                                \
-    FOR_INDEX(k, 0, 100) {                                                   \
-        FOR_STREAM {                                                         \
-            s0[v] = fma(r2[k], (lanes)(a5[(j + v) * 100 + k]), s0[v]);       \
-        }                                                                    \
-    }                                                                        \
-    FOR_STREAM {                                                             \
-        const lanes t1 = r1 + a6[j + v] - s0[v];                             \
-        SUM_STEP_PRODUCT(0, 0, kcl_exp2(p0 * (t1 + kcl_abs(t1))), a2[j + v]) \
+#define KCL_SWEEP_BLOCK                                                           \
+    lanes s0[KCL_STREAM]; /* x0-a4|y5 */                                          \
+    FOR_STREAM { s0[v] = 0; }                                                     \
+    FOR_INDEX(k, 0, 100) {                                                        \
+        FOR_STREAM {                                                              \
+            s0[v] = fma(r2[k], (lanes)(a5[(j + v) * 100 + k]), s0[v]);            \
+        }                                                                         \
+    }                                                                             \
+    FOR_STREAM {                                                                  \
+        const lanes t1 = r1 + a6[j + v] - s0[v];                                  \
+        KCL_STEP_PRODUCT(SUM, 0, 0, kcl_exp2(p0 * (t1 + kcl_abs(t1))), a2[j + v]) \
     }
 #define KCL_SWEEP_OUT            \
     KCL_STORE(o0, 0, result0[0])
