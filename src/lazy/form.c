@@ -8,9 +8,9 @@
 #include <string.h>
 
 enum {
-    SAMPLE = 256,    /* rows that the centre is taken from: any centre is right, one in the middle gives the best bound */
-    FEW = 64,        /* rows or columns, below which preparing the others costs more than it saves */
-    CHUNKS = 64,     /* that threads share */
+    SAMPLE = 256, /* rows that the centre is taken from: any centre is right, one in the middle gives the best bound */
+    FEW = 64,     /* rows or columns, below which preparing the others costs more than it saves */
+    CHUNKS = 64,  /* that threads share */
     CHUNK_ROWS = 512 /* of a chunk at least */
 };
 
@@ -86,7 +86,8 @@ static void measure_chunk(void *user, int64_t chunk, int worker)
                                  m->centre, v->dim);
         else
             for (int32_t k = 0; k < v->dim; k++)
-                s += (element(v, i, k) * m->factor[k] - m->centre[k]) * (element(v, i, k) * m->factor[k] - m->centre[k]);
+                s +=
+                    (element(v, i, k) * m->factor[k] - m->centre[k]) * (element(v, i, k) * m->factor[k] - m->centre[k]);
         most = s <= most ? most : isnan(s) ? INFINITY : s;
     }
     m->most[chunk] = most;
@@ -126,6 +127,42 @@ static kcl_status look(const kl_question *q, const kl_view *rows, const double *
     }
     *centre = c;
     *size = largest_square(rows, row_factor, c, q->threads) + largest_square(cols, col_factor, c, q->threads);
+    return KCL_OK;
+}
+
+/*
+ * For the sum over columns of the distance itself: the largest ratio of |a_i - c|^2 + mean |b - c|^2 to the mean distance
+ * of a row, |a_i - m|^2 + mean |b - m|^2 with m the mean of b.
+ */
+static kcl_status mean_ratio(const kl_view *rows, const double *row_factor, const kl_view *cols,
+                             const double *col_factor, const double *centre, kb_arena *arena, double *ratio,
+                             kb_error *err)
+{
+    int32_t dim = rows->dim;
+    double *mean = kb_arena_alloc(arena, (size_t)dim * sizeof *mean), about_centre = 0, about_mean = 0;
+    if (!mean)
+        return kb_no_memory(err);
+    for (int64_t j = 0; j < cols->rows; j++) {
+        for (int32_t k = 0; k < dim; k++) {
+            double t = element(cols, j, k) * col_factor[k] - centre[k];
+            mean[k] += t / (double)cols->rows;
+            about_centre += t * t / (double)cols->rows;
+        }
+    }
+    about_mean = about_centre;
+    for (int32_t k = 0; k < dim; k++)
+        about_mean -= mean[k] * mean[k];
+    *ratio = 0;
+    for (int64_t i = 0; i < rows->rows; i++) {
+        double to_centre = about_centre, to_mean = about_mean;
+        for (int32_t k = 0; k < dim; k++) {
+            double t = element(rows, i, k) * row_factor[k] - centre[k];
+            to_centre += t * t;
+            to_mean += (t - mean[k]) * (t - mean[k]);
+        }
+        double here = to_mean > 0 ? to_centre / to_mean : INFINITY;
+        *ratio = here <= *ratio ? *ratio : here;
+    }
     return KCL_OK;
 }
 
@@ -185,45 +222,74 @@ static const double *wide_factor(const kf_node *node, const double *value, int32
     return wide;
 }
 
-/* sizes[k] and choice->centre[k] of distance k. `factors` are rows' and columns' in turn. */
-static kcl_status see_distance(kl_choice *choice, const kl_question *q, size_t k, double *const *factors,
-                               kl_seen *seen, double *size, kb_arena *arena, kb_error *err)
+/* What is known of a distance. */
+typedef struct sight {
+    const kl_view *row, *col;
+    const double *row_factor, *col_factor, *centre;
+    double size;
+} sight;
+
+static kcl_status see_distance(const kl_question *q, const kp_distance *d, double *const *factors, kl_seen *seen,
+                               sight *s, kb_arena *arena, kb_error *err)
 {
-    const kp_distance *d = &q->expansion->distance[k];
-    const kl_view *row = q->views[d->row_from.var], *col = q->views[d->col_from.var];
-    const double *centre = NULL;
     bool plain = !d->row_from.factor && !d->col_from.factor;
+    *s = (sight){.row = q->views[d->row_from.var],
+                 .col = q->views[d->col_from.var],
+                 .row_factor = wide_factor(d->row_from.factor, factors[0], d->dim, arena),
+                 .col_factor = wide_factor(d->col_from.factor, factors[1], d->dim, arena)};
+    if (!s->row_factor || !s->col_factor)
+        return kb_no_memory(err);
     for (size_t n = 0; plain && n < seen->count; n++) {
-        if (seen->pair[n].row == row && seen->pair[n].col == col) {
-            centre = seen->pair[n].centre;
-            *size = seen->pair[n].size;
+        if (seen->pair[n].row == s->row && seen->pair[n].col == s->col) {
+            s->centre = seen->pair[n].centre;
+            s->size = seen->pair[n].size;
+            return KCL_OK;
         }
     }
-    if (!centre) {
-        const double *row_factor = wide_factor(d->row_from.factor, factors[0], d->dim, arena);
-        const double *col_factor = wide_factor(d->col_from.factor, factors[1], d->dim, arena);
-        if (!row_factor || !col_factor)
-            return kb_no_memory(err);
-        if (look(q, row, row_factor, col, col_factor, arena, &centre, size, err) < 0)
-            return err->status;
-        if (plain && seen->count < KB_COUNT(seen->pair)) {
-            seen->pair[seen->count].row = row;
-            seen->pair[seen->count].col = col;
-            seen->pair[seen->count].centre = centre;
-            seen->pair[seen->count++].size = *size;
-        }
+    kcl_status status = look(q, s->row, s->row_factor, s->col, s->col_factor, arena, &s->centre, &s->size, err);
+    if (status == KCL_OK && plain && seen->count < KB_COUNT(seen->pair)) {
+        seen->pair[seen->count].row = s->row;
+        seen->pair[seen->count].col = s->col;
+        seen->pair[seen->count].centre = s->centre;
+        seen->pair[seen->count++].size = s->size;
     }
-    choice->size[k] = (size_t)d->dim * kb_dtype_size(q->dtype);
-    choice->centre[k] = centre;
-    if (q->dtype == KCL_F32) {
-        float *single = kb_arena_alloc(arena, choice->size[k]);
-        if (!single)
-            return kb_no_memory(err);
-        for (int32_t c = 0; c < d->dim; c++)
-            single[c] = (float)centre[c];
-        choice->centre[k] = single;
+    return status;
+}
+
+/* The largest bound over the terms; each adds up those of its distances. */
+static kcl_status bound_of(const kl_question *q, const sight *sights, double *const *slopes, double *bound,
+                           kb_arena *arena, kb_error *err)
+{
+    const kp_expansion *e = q->expansion;
+    *bound = 0;
+    for (size_t t = 0; t < q->sweep->term_count; t++) {
+        double sum = 0, ratio = 0;
+        for (size_t k = 0; k < e->slope_count; k++) {
+            const sight *s = &sights[e->slopes[k].distance];
+            int32_t dim = e->distance[e->slopes[k].distance].dim;
+            if (e->slopes[k].term != t)
+                continue;
+            if (!e->slopes[k].is_multiple)
+                sum += kl_form_bound(*slopes[k], dim, s->size);
+            else if (mean_ratio(s->row, s->row_factor, s->col, s->col_factor, s->centre, arena, &ratio, err) == KCL_OK)
+                sum += kl_form_bound(1, dim, ratio);
+            else
+                return err->status;
+        }
+        *bound = sum <= *bound ? *bound : sum;
     }
     return KCL_OK;
+}
+
+/* The centre in the number type of the launch. */
+static const void *typed(const kl_question *q, const double *centre, int32_t dim, kb_arena *arena)
+{
+    if (q->dtype == KCL_F64)
+        return centre;
+    float *single = kb_arena_alloc(arena, (size_t)dim * sizeof *single);
+    for (int32_t k = 0; single && k < dim; k++)
+        single[k] = (float)centre[k];
+    return single;
 }
 
 static kcl_status differences(kl_choice *choice, const char *why)
@@ -252,7 +318,8 @@ kcl_status kl_choose_form(kl_choice *choice, const kl_question *q, kl_seen *seen
     const kf_node **nodes = kb_arena_alloc(arena, (2 * e->count + e->slope_count) * sizeof *nodes);
     double **value = kb_arena_alloc(arena, (2 * e->count + e->slope_count) * sizeof *value);
     double **factors[KP_MAX_DISTANCES][2] = {{NULL}}, *none = NULL;
-    double size[KP_MAX_DISTANCES] = {0}, bound = 0, largest = q->dtype == KCL_F32 ? FLT_MAX : DBL_MAX;
+    sight sights[KP_MAX_DISTANCES];
+    double bound, largest = q->dtype == KCL_F32 ? FLT_MAX : DBL_MAX;
     size_t count = 0;
     if (!nodes || !value)
         return kb_no_memory(err);
@@ -277,21 +344,19 @@ kcl_status kl_choose_form(kl_choice *choice, const kl_question *q, kl_seen *seen
         return err->status;
     for (size_t k = 0; k < e->count; k++) {
         double *const pair[] = {*factors[k][0], *factors[k][1]};
-        if (see_distance(choice, q, k, pair, seen, &size[k], arena, err) < 0)
+        if (see_distance(q, &e->distance[k], pair, seen, &sights[k], arena, err) < 0)
             return err->status;
+        choice->centre[k] = typed(q, sights[k].centre, e->distance[k].dim, arena);
+        choice->size[k] = (size_t)e->distance[k].dim * kb_dtype_size(q->dtype);
+        if (!choice->centre[k])
+            return kb_no_memory(err);
     }
-    for (size_t t = 0; t < q->sweep->term_count; t++) {
-        double sum = 0;
-        for (size_t k = 0; k < e->slope_count; k++)
-            if (e->slopes[k].term == t)
-                sum += kl_form_bound(*value[k], e->distance[e->slopes[k].distance].dim,
-                                     size[e->slopes[k].distance]);
-        bound = sum <= bound ? bound : sum;
-    }
+    if (bound_of(q, sights, value, &bound, arena, err) < 0)
+        return err->status;
     /* Norms must not overflow where distances do not. NaN is no bound. */
     bool holds = bound <= KL_FORM_LIMIT;
     for (size_t k = 0; k < e->count; k++)
-        holds = holds && size[k] < largest / 4;
+        holds = holds && sights[k].size < largest / 4;
     snprintf(why, sizeof why, "bound %.3g %s %g%s", bound, bound <= KL_FORM_LIMIT ? "<=" : ">", KL_FORM_LIMIT,
              forced ? ", asked for" : "");
     if (!holds && !forced)

@@ -11,10 +11,10 @@
 
 typedef struct kl_choice {
     bool is_expanded;
-    char why[96];                       /* "differences (bound 3.1e+04 > 12)"; "" where there is nothing to choose */
-    size_t count;                       /* of distances; is_expanded: */
+    char why[96];                         /* "differences (bound 3.1e+04 > 12)"; "" where there is nothing to choose */
+    size_t count;                         /* of distances; is_expanded: */
     const void *centre[KP_MAX_DISTANCES]; /* in the number type of the launch */
-    size_t size[KP_MAX_DISTANCES];      /* bytes */
+    size_t size[KP_MAX_DISTANCES];        /* bytes */
 } kl_choice;
 
 typedef struct kl_question {

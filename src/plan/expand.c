@@ -5,8 +5,8 @@
 #include <string.h>
 
 enum {
-    SHORTEST = 8,       /* components of a distance that is looked at: shorter ones are never expanded */
-    PAYS_ON_CPU = 32,   /* preparing columns and reading them costs what a short distance gains */
+    SHORTEST = 8,     /* components of a distance that is looked at: shorter ones are never expanded */
+    PAYS_ON_CPU = 32, /* preparing columns and reading them costs what a short distance gains */
     PAYS_ON_GPU = 16
 };
 
@@ -182,12 +182,21 @@ static follows follow(kf_graph *g, const kf_node *f, follows a, follows b)
     return a.how == RELATIVE || b.how == RELATIVE ? unknown : follow_linear(g, f, a, b);
 }
 
-/* Whether an error in S leaves an error in the reduction of the term that its slope tells. */
-static bool is_told(const kr_term *term, follows root)
+/* Whether f is the distance times parameters. */
+static bool is_multiple(kf_graph *g, const kf_node *f, const kf_node *distance)
 {
-    if (root.how == NONE)
+    const kf_node *factor = NULL;
+    return without_factors(g, f, true, &factor) == distance;
+}
+
+/* Whether an error in S leaves an error in the reduction of the term that its slope tells. */
+static bool is_told(kf_graph *g, const kr_term *term, const kf_node *root, follows how, const kf_node *distance)
+{
+    if (how.how == NONE)
         return true;
-    return term->reduction == KF_REDUCE_SUM && root.how == RELATIVE;
+    if (term->reduction == KF_REDUCE_SUM)
+        return how.how == RELATIVE || (how.how == LINEAR && is_multiple(g, root, distance));
+    return how.how == LINEAR && strcmp(kf_reduction_get(term->reduction)->name, "LogSumExp") == 0;
 }
 
 /* ---- Search ------------------------------------------------------------------------------------------------------ */
@@ -218,12 +227,15 @@ int kp_find_distances(kf_graph *g, size_t term_count, const kr_term *terms, cons
         }
         bool told = true;
         for (size_t t = 0; t < term_count; t++)
-            told = told && is_told(&terms[t], at[kf_at(&order, roots[t])]);
+            told = told && is_told(g, &terms[t], roots[t], at[kf_at(&order, roots[t])], d.node);
         if (!told)
             continue;
-        for (size_t t = 0; slopes && t < term_count; t++)
-            if (at[kf_at(&order, roots[t])].how != NONE)
-                slopes[found++] = (kp_slope){t, (size_t)count, at[kf_at(&order, roots[t])].slope};
+        for (size_t t = 0; slopes && t < term_count; t++) {
+            follows how = at[kf_at(&order, roots[t])];
+            bool multiple = how.how == LINEAR && terms[t].reduction == KF_REDUCE_SUM;
+            if (how.how != NONE)
+                slopes[found++] = (kp_slope){t, (size_t)count, how.slope, multiple};
+        }
         distances[count++] = d;
     }
     kb_free(kf_allocator(g), at);
@@ -266,8 +278,8 @@ kcl_status kp_expansion_create(kp_expansion **out, const kr_sweep *sweep, kb_err
     if (status == KCL_OK)
         status = kf_simplify(g, sweep->term_count, roots, roots);
     if (status == KCL_OK) {
-        int count = kp_find_distances(g, sweep->term_count, sweep->terms, roots, e->distance, &e->slope_count,
-                                      e->slopes);
+        int count =
+            kp_find_distances(g, sweep->term_count, sweep->terms, roots, e->distance, &e->slope_count, e->slopes);
         e->count = (size_t)KB_MAX(count, 0);
         status = g->error.status;
     }
@@ -331,12 +343,13 @@ kcl_status kp_expand(kf_graph *g, size_t root_count, const kf_node **roots, size
             args[c] = made[kf_at(&order, f->arg[c])];
             is_changed |= args[c] != f->arg[c];
         }
-        made[k] = !is_changed ? f : f->op == KF_LIKE ? kf_like(g, args[0], args[1])
-                                                     : kf_make(g, (kf_op)f->op, args, f->param);
+        made[k] = !is_changed        ? f
+                  : f->op == KF_LIKE ? kf_like(g, args[0], args[1])
+                                     : kf_make(g, (kf_op)f->op, args, f->param);
         for (size_t n = 0; n < count; n++)
             if (distances[n].node == f)
-                made[k] = expanded(g, &distances[n],
-                                   kf_var(g, (int64_t)(first_centre + n), distances[n].dim, KF_ROLE_P));
+                made[k] =
+                    expanded(g, &distances[n], kf_var(g, (int64_t)(first_centre + n), distances[n].dim, KF_ROLE_P));
     }
     for (size_t k = 0; g->error.status == KCL_OK && k < root_count; k++)
         roots[k] = made[kf_at(&order, roots[k])];

@@ -25,19 +25,20 @@ typedef struct kp_operand {
 /* Sum(Square(w (a - b))), or with a and b exchanged: a depends on i only, b on j only, w on parameters only. */
 typedef struct kp_distance {
     const kf_node *node;
-    const kf_node *row, *col;     /* a and b */
+    const kf_node *row, *col;      /* a and b */
     kp_operand row_from, col_from; /* the same, taken apart */
-    const kf_node *weight;        /* w^2; NULL: 1 */
+    const kf_node *weight;         /* w^2; NULL: 1 */
     int32_t dim;
 } kp_distance;
 
 /*
- * How a term follows a change d of |a - b|^2: by |slope d| times the term, where `is_relative` (sums of exponentials),
- * else by |slope d| itself (the formula of a LogSumExp, whose result then follows likewise).
+ * How a term follows a change d of |a - b|^2. A sum of exponentials: by |value d| times the term; a LogSumExp: by
+ * |value d|; `is_multiple`: the term is a parameter times the distance itself, and a sum.
  */
 typedef struct kp_slope {
     size_t term, distance;
     const kf_node *value; /* of parameters */
+    bool is_multiple;
 } kp_slope;
 
 /* The distances of a sweep that can be expanded. */

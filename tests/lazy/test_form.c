@@ -145,8 +145,8 @@ static double error_of(const float *c)
 
 enum { CUBE, SAME_POINTS, CLUSTERS, FAR_CLUSTERS, FEW_COLUMNS, OFFSET, ONE_SIDED, LONG, KINDS };
 
-static const char *const kind_names[] = {"cube", "same points", "clusters", "far clusters", "few columns", "offset 1e6",
-                                         "one-sided", "long"};
+static const char *const kind_names[] = {"cube",        "same points", "clusters",  "far clusters",
+                                         "few columns", "offset 1e6",  "one-sided", "long"};
 
 static void make(int kind, int dim)
 {
@@ -342,6 +342,49 @@ START_TEST(what_the_host_does_not_see_is_not_expanded)
 }
 END_TEST
 
+START_TEST(sums_of_distances_are_bounded_by_their_mean)
+{
+    int dim = dims[_i];
+    char variables[64];
+    snprintf(variables, sizeof variables, "x:i%d y:j%d b:j1 g:p1", dim, dim);
+    use(variables, "-g*SqDist(x,y)");
+    make_large(CUBE, dim);
+    kl_choice choice = choose(KL_FORM_AUTO);
+    ck_assert_msg(choice.is_expanded, "%s", choice.why);
+    double worst[2] = {0};
+    for (int form = 0; form < 2; form++) {
+        for (int i = 0; i < p.rows; i++) {
+            double got = 0, want = 0;
+            for (int j = 0; j < p.cols; j++) {
+                got += (double)distance(p.x + i * dim, p.y + j * dim, form ? choice.centre[0] : NULL, dim);
+                want += true_distance(p.x + i * dim, p.y + j * dim, dim);
+            }
+            worst[form] = fmax(worst[form], fabs(got - want) / want);
+        }
+    }
+    ck_assert_double_le(worst[1], 4 * worst[0] + 4 * FLT_EPSILON);
+    /* The bound is the largest ratio of norms to distances, whatever the units. */
+    double want = 0;
+    for (int i = 0; i < p.rows; i++) {
+        double norms = 0, distances = 0;
+        float centre[MOST_DIM];
+        memcpy(centre, choice.centre[0], (size_t)dim * sizeof(float));
+        for (int j = 0; j < p.cols; j++) {
+            norms += true_distance(p.x + i * dim, centre, dim) + true_distance(p.y + j * dim, centre, dim);
+            distances += true_distance(p.x + i * dim, p.y + j * dim, dim);
+        }
+        want = fmax(want, norms / distances);
+    }
+    want = kl_form_bound(1, dim, want);
+    ck_assert_double_eq_tol(strtod(strstr(choice.why, "bound ") + 6, NULL), want, 0.006 * want);
+    /* All columns in one place, and a row there. */
+    for (int j = 0; j < p.cols; j++)
+        memcpy(p.y + j * dim, p.y, (size_t)dim * sizeof(float));
+    memcpy(p.x + 5 * dim, p.y, (size_t)dim * sizeof(float));
+    ck_assert(!choose(KL_FORM_AUTO).is_expanded);
+}
+END_TEST
+
 /* Bounds of the same distances in other formulas follow from the slope. */
 START_TEST(slopes_and_factors_enter_the_bound)
 {
@@ -384,6 +427,7 @@ int main(void)
         {uniform_points_are_expanded, (int)KB_COUNT(dims)},
         {bad_data_are_not_expanded, 0},
         {what_the_host_does_not_see_is_not_expanded, 0},
+        {sums_of_distances_are_bounded_by_their_mean, (int)KB_COUNT(dims)},
         {slopes_and_factors_enter_the_bound, 0},
     };
     seed_random(test_seed());

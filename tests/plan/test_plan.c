@@ -579,12 +579,14 @@ START_TEST(distances_whose_error_is_told_are_expanded)
         {"x:i32 y:j32 b:j1 g:p1 e:i1", "Grad(Exp(-g*SqDist(x,y))*b,x,e)", 1},
         {"x:i32 y:j32 b:j1 g:p1 u:i8 v:j8", "Exp(-g*SqDist(x,y))*Exp(-SqDist(u,v))", 2},
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b;Exp(-SqDist(x,y))", 1},
+        {"x:i32 y:j32 b:j1 g:p1", "SqDist(x,y)*g/3", 1},
         /* The slope is no number, or the formula does not follow relatively to its size. */
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-b*SqDist(x,y))", 0},
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-g*Norm2(x-y))", 0},
         {"x:i32 y:j32 b:j1 g:p1", "SqDist(x,y)*Exp(-g*SqDist(x,y))", 0},
         {"x:i32 y:j32 b:j1 g:p1", "Sin(SqDist(x,y))", 0},
         {"x:i32 y:j32 b:j1 g:p1", "SqDist(x,y)*b", 0},
+        {"x:i32 y:j32 b:j1 g:p1", "SqDist(x,y)-g", 0},
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b;Sqrt(SqDist(x,y))", 0},
         /* Other shapes of distance. */
         {"x:i7 y:j7 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b", 0},
