@@ -47,11 +47,9 @@ static const char *const form_names[] = {"auto", "differences", "expanded"}; /* 
 
 static kcl_status check_schedule(kcl_operator *op, const kcl_operator_params *params)
 {
-    const char *s = params && params->schedule ? params->schedule : "";
-    if (*s && strcmp(s, "rows") != 0 && strcmp(s, "columns") != 0)
-        return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "schedule \"%s\" is not known: write \"rows\" or \"columns\"",
-                       s);
-    s = params && params->form && *params->form ? params->form : form_names[KL_FORM_AUTO];
+    if (kp_check_schedule_name(params ? params->schedule : NULL, &op->error) < 0)
+        return op->error.status;
+    const char *s = params && params->form && *params->form ? params->form : form_names[KL_FORM_AUTO];
     for (size_t k = 0; k < KB_COUNT(form_names); k++) {
         if (strcmp(s, form_names[k]) == 0) {
             op->form = (kl_form)k;
@@ -622,7 +620,7 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
                           : context && !kd_is_host(context) ? kd_caps(context)
                                                             : NULL;
     if (!caps && profile)
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "\"%s\" is no built-in device profile: write \"cpu\"", profile);
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "\"%s\" is no built-in device profile: write \"cpu\" or \"gpu\"", profile);
     if (!caps)
         return kb_fail(err, KCL_ERROR_UNSUPPORTED, "%s",
                        context ? "the device \"host\" interprets formulas: it has no kernels and no plan"

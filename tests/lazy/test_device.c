@@ -631,7 +631,7 @@ START_TEST(test_forms_against_the_interpreter)
         const char *formula, *derive, *schedule;
         int dim;
     } cases[] = {
-        {"Sum_Reduction(Exp(-0.05*g*SqDist(x,y))*b,0)", "", "rows", 64},
+        {"Sum_Reduction(Exp(-0.05*g*SqDist(x,y))*b,0)", "", "lanes", 64},
         {"Sum_Reduction(Exp(-0.05*g*SqDist(x,y))*b,1)", "", "", 33},
         {"Sum_Reduction(Exp(-0.05*g*SqDist(x,y))*b,0)", "", "columns", 33},
         {"Sum_Reduction(Exp(-0.05*SqNorm2(g*(x-y))),2)", "", "", 40},
