@@ -8,9 +8,8 @@
 #include <string.h>
 
 enum {
-    SAMPLE = 256, /* rows that the centre is taken from: any centre is right, one in the middle gives the best bound */
-    FEW = 64,     /* rows or columns, below which preparing the others costs more than it saves */
-    CHUNKS = 64,  /* that threads share */
+    SAMPLE = 64, /* rows that the centre is taken from: any centre is right, one in the middle gives the best bound */
+    CHUNKS = 64, /* that threads share */
     CHUNK_ROWS = 512 /* of a chunk at least */
 };
 
@@ -41,8 +40,8 @@ static void widen(const kl_view *v, const double *factor, double *low, double *h
     for (int64_t i = 0; i < v->rows; i += step) {
         for (int32_t k = 0; k < v->dim; k++) {
             double x = element(v, i, k) * factor[k];
-            low[k] = fmin(low[k], x);
-            high[k] = fmax(high[k], x);
+            low[k] = x < low[k] ? x : low[k];
+            high[k] = x > high[k] ? x : high[k];
         }
     }
 }
@@ -312,7 +311,7 @@ kcl_status kl_choose_form(kl_choice *choice, const kl_question *q, kl_seen *seen
         return differences(choice, "asked for");
     for (size_t k = 0; k < e->count; k++)
         longest = KB_MAX(longest, e->distance[k].dim);
-    if (!forced && (longest < kp_expansion_pays_from(q->caps) || q->rows < FEW || q->cols < FEW))
+    if (!forced && !kp_expansion_pays(q->caps, longest, q->rows, q->cols))
         return differences(choice, "too small to gain");
 
     const kf_node **nodes = kb_arena_alloc(arena, (2 * e->count + e->slope_count) * sizeof *nodes);

@@ -6,13 +6,16 @@
 
 enum {
     SHORTEST = 8,     /* components of a distance that is looked at: shorter ones are never expanded */
-    PAYS_ON_CPU = 32, /* preparing columns and reading them costs what a short distance gains */
-    PAYS_ON_GPU = 16
+    PAYS_ON_CPU = 32, /* components from which on preparing columns and reading them costs less than is gained */
+    PAYS_ON_GPU = 16,
+    FEW = 64,            /* rows or columns, for which preparing the others does not pay */
+    FEW_PAIRS = 1 << 24, /* for which looking at the data does not */
 };
 
-int32_t kp_expansion_pays_from(const kp_caps *caps)
+bool kp_expansion_pays(const kp_caps *caps, int32_t dim, int64_t rows, int64_t cols)
 {
-    return caps->device_class == KP_CPU ? PAYS_ON_CPU : PAYS_ON_GPU;
+    return dim >= (caps->device_class == KP_CPU ? PAYS_ON_CPU : PAYS_ON_GPU) && rows >= FEW && cols >= FEW &&
+           rows >= FEW_PAIRS / cols;
 }
 
 /* ---- What a distance looks like ---------------------------------------------------------------------------------- */

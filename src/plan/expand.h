@@ -54,8 +54,8 @@ typedef struct kp_expansion {
 kcl_status kp_expansion_create(kp_expansion **expansion, const kr_sweep *sweep, kb_error *err);
 void kp_expansion_destroy(kp_expansion **expansion);
 
-/* Components from which on the expanded form is faster on a device. */
-int32_t kp_expansion_pays_from(const kp_caps *caps);
+/* Whether the expanded form is faster on a device. */
+bool kp_expansion_pays(const kp_caps *caps, int32_t dim, int64_t rows, int64_t cols);
 
 /*
  * For plans: the same search in simplified formulas, roots[k] being that of terms[k]; writes at most KP_MAX_DISTANCES
