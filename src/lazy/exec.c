@@ -318,10 +318,10 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
                 *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[output->index]->buffer};
             break;
         case KT_ARG_OUTPUT_STRIDE:
-            values[k] = out ? out->row_stride / size : r->exec->temps[output->index].dim;
+            values[k] = out ? out->row_stride / (int64_t)kb_dtype_size(out->dtype) : r->exec->temps[output->index].dim;
             break;
         case KT_ARG_OUTPUT_STEP:
-            values[k] = out ? out->step / size : 1;
+            values[k] = out ? out->step / (int64_t)kb_dtype_size(out->dtype) : 1;
             break;
         case KT_ARG_ROWS:
             values[k] = g->rows;
@@ -514,26 +514,31 @@ static kcl_status run_on_host(run *r)
 
 /* ---- Evaluations ------------------------------------------------------------------------------------------------- */
 
-/* Dense copies of what kernels cannot reach where it is. */
+/* Dense copies of what kernels cannot reach where it is, and single rows of what is repeated. */
 typedef struct staging {
     kl_view *views; /* the views to use; those that were staged point to `memory` */
     char **memory;  /* by view, NULL where nothing was staged */
     size_t count;
 } staging;
 
-static kcl_status stage(staging *s, const kcl_allocator *a, size_t count, const kl_view *views, bool copy, bool gaps,
-                        kb_error *err)
+/* `roots` belong to outputs; NULL: the views are inputs, and are copied. */
+static kcl_status stage(staging *s, const kcl_allocator *a, size_t count, const kl_view *views, const kl_root *roots,
+                        bool gaps, kb_error *err)
 {
+    bool copy = !roots;
+
     *s = (staging){.count = count};
     s->views = kb_calloc(a, count + 1, sizeof *s->views);
     s->memory = kb_calloc(a, count + 1, sizeof *s->memory);
     if (!s->views || !s->memory)
         return kb_no_memory(err);
     for (size_t k = 0; k < count; k++) {
+        bool repeated = roots && roots[k].repeated;
         s->views[k] = views[k];
-        if (is_reachable(&views[k], !copy) && (gaps || is_dense(&views[k])))
+        if (!repeated && is_reachable(&views[k], !copy) && (gaps || is_dense(&views[k])))
             continue;
         kl_view *v = &s->views[k];
+        v->rows = repeated ? 1 : v->rows;
         v->step = (int64_t)kb_dtype_size(v->dtype);
         v->row_stride = v->dim * v->step;
         s->memory[k] = kb_calloc(a, (size_t)v->row_stride, (size_t)v->rows);
@@ -549,8 +554,12 @@ static kcl_status stage(staging *s, const kcl_allocator *a, size_t count, const 
 static void unstage(staging *s, const kcl_allocator *a, const kl_view *results)
 {
     for (size_t k = 0; s->memory && k < s->count; k++) {
-        if (s->memory[k] && results)
-            copy_view(&results[k], s->memory[k], false);
+        for (int64_t i = 0; s->memory[k] && results && i < results[k].rows; i += s->views[k].rows) {
+            kl_view rows = results[k];
+            rows.data = (const char *)rows.data + i * rows.row_stride;
+            rows.rows = s->views[k].rows;
+            copy_view(&rows, s->memory[k], false);
+        }
         kb_free(a, s->memory[k]);
     }
     kb_free(a, s->memory);
@@ -578,24 +587,21 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
     kcl_context_stats *stats = kd_stats(context);
     double start = kb_seconds(), built = stats->build_seconds;
     run r = {.exec = exec, .context = context, .dtype = dtype, .slots = slots, .outs = outs};
-    kcl_status status;
-    if (kd_is_host(context)) {
-        status = run_on_host(&r);
-    } else if (all_reachable(exec->slot_count, slots, false, true) &&
-               all_reachable(exec->root_count, outs, true, keeps_gaps(context))) {
-        status = run_on_device(&r);
-    } else {
-        staging in = {0}, out = {0};
-        status = stage(&in, a, exec->slot_count, slots, true, true, kd_error(context));
-        if (status == KCL_OK)
-            status = stage(&out, a, exec->root_count, outs, false, keeps_gaps(context), kd_error(context));
+    bool host = kd_is_host(context), gaps = host || keeps_gaps(context);
+    staging in = {0}, out = {0};
+    kcl_status status = KCL_OK;
+    if (!host && !all_reachable(exec->slot_count, slots, false, true)) {
+        status = stage(&in, a, exec->slot_count, slots, NULL, true, kd_error(context));
         r.slots = in.views;
-        r.outs = out.views;
-        if (status == KCL_OK)
-            status = run_on_device(&r);
-        unstage(&in, a, NULL);
-        unstage(&out, a, status == KCL_OK ? outs : NULL);
     }
+    if (status == KCL_OK && (exec->repeats || (!host && !all_reachable(exec->root_count, outs, true, gaps)))) {
+        status = stage(&out, a, exec->root_count, outs, exec->root, gaps, kd_error(context));
+        r.outs = out.views;
+    }
+    if (status == KCL_OK)
+        status = host ? run_on_host(&r) : run_on_device(&r);
+    unstage(&in, a, NULL);
+    unstage(&out, a, status == KCL_OK ? outs : NULL);
     double seconds = kb_seconds() - start;
     stats->evaluations++;
     stats->run_seconds += seconds - (stats->build_seconds - built);
@@ -697,7 +703,9 @@ kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32
                        "64-bit number holds",
                        what, KCL_MAX_AXES);
     if (kb_dtype_size(array->dtype) == 0)
-        return kb_fail(err, KCL_ERROR_TYPE, "%s has no number type that is supported: float32 or float64", what);
+        return kb_fail(err, KCL_ERROR_TYPE,
+                       "%s has no number type that is supported: float32 or float64, int64 where the result is an index",
+                       what);
     int axes[KCL_MAX_AXES], count = 0;
     int64_t elements = 1;
     for (int k = 0; k < array->ndim; k++) {
@@ -746,4 +754,25 @@ kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32
                        dim);
     return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s", what, shape,
                    role == KF_ROLE_P ? "a parameter needs (D)" : "rows of vectors need (rows, D) or (rows)");
+}
+
+kcl_status kl_check_input_type(const kl_view *view, const char *what, kb_error *err)
+{
+    if (view->dtype != KCL_I64)
+        return KCL_OK;
+    return kb_fail(err, KCL_ERROR_TYPE,
+                   "%s is int64: variables are float32 or float64, int64 is for results that are indices", what);
+}
+
+kcl_status kl_check_output_type(const kl_view *view, kf_kind kind, const char *what, kb_error *err)
+{
+    if ((view->dtype == KCL_I64) == (kind == KF_INT))
+        return KCL_OK;
+    if (kind == KF_INT)
+        return kb_fail(err, KCL_ERROR_TYPE,
+                       "%s is %s, the result is an index: its array must be int64 (a formula of it, such as 1 times the "
+                       "index, is a real number)",
+                       what, kb_dtype_name(view->dtype));
+    return kb_fail(err, KCL_ERROR_TYPE, "%s is int64, the result is a real number: its array must be float32 or float64",
+                   what);
 }

@@ -26,6 +26,10 @@ typedef struct kl_view {
 kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const char *what,
                       kb_error *err);
 
+/* Whether a variable, or a result of this kind, may be an array of this type: KCL_ERROR_TYPE where not. */
+kcl_status kl_check_input_type(const kl_view *view, const char *what, kb_error *err);
+kcl_status kl_check_output_type(const kl_view *view, kf_kind kind, const char *what, kb_error *err);
+
 /* ---- Computations ------------------------------------------------------------------------------------------------ */
 
 /*
@@ -70,13 +74,22 @@ typedef struct kl_temp {
     int extent;
 } kl_temp;
 
-/* Roots compiled to steps. Immutable, shared between threads. */
+/* What a root is: its array has one row for each of the extent class, of int64 where it is an integer. */
+typedef struct kl_root {
+    int32_t dim;
+    int extent;
+    kf_kind kind;
+    bool repeated; /* an integer that is the same for all rows: computed once, copied */
+} kl_root;
+
+/* Roots compiled to steps. Temporaries are real numbers. Immutable, shared between threads. */
 typedef struct kl_exec {
     kf_graph graph;
     uint64_t key; /* of the structure: equal computations have equal keys in every process */
     size_t slot_count, root_count, step_count, temp_count;
+    bool repeats; /* a root is repeated */
     kl_slot *slots;
-    kl_temp *root; /* dimension and extent class of each root */
+    kl_root *root;
     kl_step *steps;
     kl_temp *temps;
     char schedule[16]; /* forced, or "" */
@@ -96,7 +109,7 @@ void kl_exec_destroy(kl_exec **exec);
 
 /*
  * Runs on views of the slots; outs[k] receives root k and has its rows and dimension already checked by
- * kl_exec_check. `dtype` of everything.
+ * kl_exec_check. `dtype` of everything but integers.
  */
 kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
                        const kl_view *outs);

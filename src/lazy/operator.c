@@ -415,8 +415,11 @@ static const kf_node *magnitude_of(void *user, const kf_node *leaf)
     kf_graph *g = ((magnitude_context *)user)->g;
     if (leaf->op != KF_REDUCE)
         return leaf;
-    return kf_reduce(g, (kf_reduction)leaf->param[0], (unsigned)leaf->param[1], leaf->param[2],
-                     kf_unary(g, KF_ABS, leaf->arg[0]));
+    if (leaf->param[0] == KF_REDUCE_LOGSUMEXP)
+        return kf_binary(g, KF_ADD, kf_rat(g, 1, 1), kf_unary(g, KF_ABS, leaf));
+    bool sum = leaf->param[0] == KF_REDUCE_SUM;
+    return kf_reduce(g, KF_REDUCE_SUM, (unsigned)leaf->param[1], 0,
+                     sum ? kf_unary(g, KF_ABS, leaf->arg[0]) : leaf->arg[0]);
 }
 
 kcl_status kcl_operator_magnitude(kcl_operator **out, const kcl_operator *from)
@@ -495,8 +498,12 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
             memcpy(what, op->exec->slots[at].name, sizeof op->exec->slots[at].name);
         else
             snprintf(what, sizeof what, "output %d", at);
-        if (kl_view_of(view, is_arg ? args[at] : outs[at], role, dim, what, err) < 0)
+        kf_kind kind = is_arg ? KF_REAL : (kf_kind)op->roots[at]->kind;
+        if (kl_view_of(view, is_arg ? args[at] : outs[at], role, dim, what, err) < 0 ||
+            (is_arg ? kl_check_input_type(view, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
             return err->status;
+        if (kind == KF_INT)
+            continue;
         if (*dtype && view->dtype != *dtype)
             return kb_fail(err, KCL_ERROR_TYPE, "%s is %s, the arrays before it are %s: all arrays need one type", what,
                            kb_dtype_name(view->dtype), kb_dtype_name(*dtype));
@@ -564,6 +571,7 @@ kcl_status kcl_operator_output(const kcl_operator *op, int index, kcl_slot_info 
     if (!op || !info || index < 0 || (size_t)index >= op->root_count)
         return KCL_ERROR_ARGUMENT;
     *info = (kcl_slot_info){.role = (kcl_role)op->tags[index], .dim = op->roots[index]->dim};
+    info->dtype = op->roots[index]->kind == KF_INT ? KCL_I64 : KCL_DTYPE_NONE;
     return KCL_OK;
 }
 
@@ -614,7 +622,7 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
     if (m < 0 || n < 0)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "sizes m = %lld and n = %lld: they must be 0 or more", (long long)m,
                        (long long)n);
-    if (!kb_dtype_size(dtype))
+    if (dtype != KCL_F32 && dtype != KCL_F64)
         return kb_fail(err, KCL_ERROR_TYPE, "the number type must be KCL_F32 or KCL_F64");
     const kp_caps *caps = profile                           ? kp_caps_profile(profile)
                           : context && !kd_is_host(context) ? kd_caps(context)

@@ -22,6 +22,7 @@ enum {
     ROW_REGISTERS = 160,     /* 32-bit registers for the rows of a work-item */
     FEW_ROWS = 16,           /* rows whose states a work-item of a GPU keeps while columns pass */
     CONTRACTED = 24,         /* components from which on a GPU stages a vector's index */
+    CHUNK = 16,              /* components of a step: a power of two, so that places are found by shifts */
     CONTRACTED_BYTES = 40 << 10, /* of local memory for their components */
     SMALLEST_SIDE = 4,       /* work-items along the side of a register-tiled work-group, at least */
     MAX_NODES = 100000       /* operators of a kernel: compilers do not take formulas of any size */
@@ -370,8 +371,9 @@ static const kf_node *restore_factor(void *user, const kf_node *leaf)
     if (leaf->op != KF_VAR || leaf->param[2] != KF_ROLE_ACC)
         return leaf;
     int64_t at = leaf->param[0];
-    const kf_node *acc = kf_var(s->g, at, s->terms[at].formula->dim, KF_ROLE_ACC);
-    return s->factor[at] ? mult(s->g, s->factor[at], acc) : acc;
+    if (!s->factor[at])
+        return leaf;
+    return mult(s->g, s->factor[at], kf_acc(s->g, at, s->terms[at].formula->dim, KF_REAL));
 }
 
 static kcl_status pull_factors_out(kp_plan *plan)
@@ -691,16 +693,6 @@ static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *
     return rows;
 }
 
-/* The components a step, so that the last step has much to do. */
-static int choose_chunk(int dim, int most)
-{
-    int best = 4;
-    for (int chunk = 4; chunk <= KB_MIN(most, 24); chunk += 4)
-        if (blocks_of(dim, chunk) * chunk <= blocks_of(dim, best) * best)
-            best = chunk;
-    return best;
-}
-
 /* Work-group, vector, step and tile of a plan. */
 static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept, const kp_caps *caps)
 {
@@ -723,8 +715,8 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
         for (size_t k = 0; k < plan->var_count; k++)
             if (plan->vars[k].dim == plan->contracted && plan->vars[k].role != KF_ROLE_P)
                 pitch += side * (plan->vars[k].role == KF_ROLE_I ? plan->lanes : plan->stream) + 4;
-        room = (int)KB_MIN(caps->local_memory, CONTRACTED_BYTES) / (size * KB_MAX(pitch, 1));
-        plan->chunk = choose_chunk(plan->contracted, KB_MAX(room, 4));
+        room = (int)KB_MIN(caps->local_memory, CONTRACTED_BYTES) / (2 * size * KB_MAX(pitch, 1));
+        plan->chunk = KB_MIN(CHUNK, power_of_two(KB_MAX(room, 1)));
         return;
     }
     if (plan->schedule == KP_BY_ROWS && plan->shape == KP_MAP) {

@@ -123,8 +123,8 @@ static kcl_status put_parameters(kt_program *program, const kp_plan *plan, const
         size_t index = k->targets[t].index;
         if (k->targets[t].kind != KT_OUTPUT)
             continue;
-        kb_str_putf(&text, "    __global real *restrict o%zu, const long o%zu_s, const long o%zu_k,\n", index, index,
-                    index);
+        kb_str_putf(&text, "    __global %s *restrict o%zu, const long o%zu_s, const long o%zu_k,\n",
+                    k->targets[t].node->kind == KF_INT ? "long" : "real", index, index, index);
         ok = ok && add_arg(program, k->id, &capacity, KT_ARG_OUTPUT, index) &&
              add_arg(program, k->id, &capacity, KT_ARG_OUTPUT_STRIDE, index) &&
              add_arg(program, k->id, &capacity, KT_ARG_OUTPUT_STEP, index);
