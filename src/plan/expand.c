@@ -2,8 +2,6 @@
 /* plan/expand.c: finds squared distances that may be expanded, and expands them. */
 #include "expand.h"
 
-#include <string.h>
-
 enum {
     SHORTEST = 8,     /* components of a distance that is looked at: shorter ones are never expanded */
     PAYS_ON_CPU = 32, /* components from which on preparing columns and reading them costs less than is gained */
@@ -199,7 +197,7 @@ static bool is_told(kf_graph *g, const kr_term *term, const kf_node *root, follo
         return true;
     if (term->reduction == KF_REDUCE_SUM)
         return how.how == RELATIVE || (how.how == LINEAR && is_multiple(g, root, distance));
-    return how.how == LINEAR && strcmp(kf_reduction_get(term->reduction)->name, "LogSumExp") == 0;
+    return how.how == LINEAR && term->reduction == KF_REDUCE_LOGSUMEXP;
 }
 
 /* ---- Search ------------------------------------------------------------------------------------------------------ */

@@ -615,6 +615,32 @@ START_TEST(distances_whose_error_is_told_are_expanded)
 }
 END_TEST
 
+START_TEST(expansion_depends_on_the_reduction)
+{
+    static const struct {
+        kf_reduction reduction;
+        const char *term;
+        bool expands;
+    } cases[] = {
+        {KF_REDUCE_LOGSUMEXP, "-g*SqDist(x,y)", true},
+        {KF_REDUCE_LOGSUMEXP, "Log(b)-SqDist(x,y)/g", true},
+        {KF_REDUCE_LOGSUMEXP, "Exp(-g*SqDist(x,y))", false},
+        {KF_REDUCE_LOGSUMEXP, "-b*SqDist(x,y)", false},
+        {KF_REDUCE_ARGMIN, "SqDist(x,y)", false}, /* an index is right or wrong */
+        {KF_REDUCE_ARGMIN, "-Exp(-g*SqDist(x,y))", false},
+        {KF_REDUCE_SUM, "SqDist(x,y)", true},
+    };
+    for (size_t n = 0; n < KB_COUNT(cases); n++) {
+        kp_expansion *expansion;
+        use(KF_AXIS_J, "x:i32 y:j32 b:j1 g:p1", cases[n].term, "r0");
+        s.terms[0].reduction = cases[n].reduction;
+        ck_assert_msg(kp_expansion_create(&expansion, &s.sweep, &err) == KCL_OK, "%s", err.text);
+        ck_assert_msg((expansion != NULL) == cases[n].expands, "%s", cases[n].term);
+        kp_expansion_destroy(&expansion);
+    }
+}
+END_TEST
+
 START_TEST(an_expanded_distance_is_hoisted)
 {
     use(KF_AXIS_J, "x:i100 y:j100 b:j1", "Exp(-SqDist(x,y))*b", "r0");
@@ -653,6 +679,7 @@ int main(void)
 {
     const TTest *const tests[] = {
         the_shape_follows_from_sizes, a_schedule_can_be_forced, distances_whose_error_is_told_are_expanded,
+        expansion_depends_on_the_reduction,
         an_expanded_distance_is_hoisted,
         double_is_refused_where_the_device_has_none,
         steps_fit_the_registers, long_vectors_fit_private_memory_or_are_refused,
