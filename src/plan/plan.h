@@ -95,6 +95,7 @@ typedef struct kp_plan {
  */
 kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, int64_t rows, int64_t cols,
                      const char *name, kp_choice *choice, kb_error *err);
+const char *kp_shape_name(kp_shape shape);
 kcl_status kp_check_schedule_name(const char *name, kb_error *err);
 
 /*
@@ -129,11 +130,10 @@ void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64
  */
 bool kp_is_contraction(const kp_plan *plan, const kf_node *f);
 
-/* Numbers of state a row and term in the memory of states: the dimension of the term's formula. */
-static inline int64_t kp_state_dim(const kr_term *term)
-{
-    return term->formula->dim;
-}
+int kp_numbers(const kp_plan *plan); /* of a component's state, at most: R_NUMBERS of cl/reduce.cl */
+
+/* Numbers of state a row and term in the memory of states: those of cl/reduce.cl for each component. */
+int64_t kp_state_dim(const kr_term *term);
 
 /* Writes the plan's choices, a "key: value" a line. */
 void kp_describe(const kp_plan *plan, kb_str *out);
