@@ -845,6 +845,23 @@ static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *
     return KCL_OK;
 }
 
+/* Adds a parameter for the centre of each distance that is expanded. */
+static kcl_status expand(kp_plan *plan, const kr_sweep *sweep, size_t root_count, const kf_node **roots)
+{
+    kf_graph *g = &plan->graph;
+    kp_distance distances[KP_MAX_DISTANCES];
+    int count = kp_find_distances(g, sweep->term_count, sweep->terms, roots, distances, NULL, NULL);
+    if (count < 0 || grow_vars(plan, plan->var_count + (size_t)count) < 0 ||
+        kp_expand(g, root_count, roots, (size_t)count, distances, plan->var_count) < 0)
+        return g->error.status;
+    for (int k = 0; k < count; k++) {
+        plan->vars[plan->var_count] = (kr_var){KF_ROLE_P, distances[k].dim};
+        plan->dense[plan->var_count++] = true;
+    }
+    plan->centre_count = (size_t)count;
+    return KCL_OK;
+}
+
 static kcl_status fill(kp_plan *plan, const kp_request *request)
 {
     const kr_sweep *sweep = request->sweep;
@@ -874,6 +891,8 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
         status = check_size(plan, root_count, roots);
     if (status == KCL_OK)
         status = kf_simplify(g, root_count, roots, roots);
+    if (status == KCL_OK && request->choice.expand)
+        status = expand(plan, sweep, root_count, roots);
     if (status == KCL_OK)
         status = lower(g, root_count, roots);
     if (status == KCL_OK) {
@@ -1028,5 +1047,7 @@ void kp_describe(const kp_plan *plan, kb_str *out)
         kb_str_putf(out, "%s of dimension %d\n", kf_reduction_get(plan->terms[k].reduction)->name,
                     plan->terms[k].formula->dim);
     }
+    if (plan->centre_count)
+        kb_str_putf(out, "squared distances expanded: %zu\n", plan->centre_count);
     kb_str_putf(out, "values computed once per streamed element: %zu\n", plan->prepared_count);
 }

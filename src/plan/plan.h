@@ -8,6 +8,7 @@
 #define KP_PLAN_H
 
 #include "caps.h"
+#include "expand.h"
 #include "reduction.h"
 
 /*
@@ -35,6 +36,7 @@ typedef struct kp_choice {
     kp_shape shape;
     int states;  /* KP_COLUMNS on GPUs: rows whose states a work-item keeps; else 0 */
     bool forced; /* by name: another schedule does not take its place */
+    bool expand; /* squared distances (expand.h): the caller's to set, who must supply their centres */
 } kp_choice;
 
 /* How often a value is computed, as a set: {} once a launch, {LANE} once per lane, {STREAM}, or per pair. */
@@ -69,8 +71,8 @@ typedef struct kp_plan {
     /* KP_BY_CONTRACTION: sums over the index of vectors of dimension `contracted`, `chunk` components a step. */
     int contracted, chunk;
 
-    /* The sweep's variables, then the prepared ones. */
-    size_t var_count, prepared_count;
+    /* The sweep's variables, then the centres of expanded distances (parameters), then the prepared ones. */
+    size_t var_count, centre_count, prepared_count;
     kr_var *vars;
     bool *dense;   /* see kp_request; prepared ones are */
     bool *private; /* a lane variable whose components fit into private memory; others are read where they are */
