@@ -12,7 +12,8 @@ ELEMENT_SIZE = {F32: 4, F64: 8}
 class Array(ctypes.Structure):
     """kcl_array"""
     _fields_ = [("data", ctypes.c_void_p), ("dtype", ctypes.c_int), ("ndim", ctypes.c_int),
-                ("shape", ctypes.c_int64 * MAX_AXES), ("stride", ctypes.c_int64 * MAX_AXES)]
+                ("shape", ctypes.c_int64 * MAX_AXES), ("stride", ctypes.c_int64 * MAX_AXES),
+                ("memory", ctypes.c_void_p), ("offset", ctypes.c_int64)]
 
 
 class ContextParams(ctypes.Structure):
@@ -23,7 +24,7 @@ class ContextParams(ctypes.Structure):
 
 
 def array(address, dtype, *shape):
-    """A dense row-major array at an address."""
+    """A dense row-major array of the host at an address."""
     result = Array(data=address, dtype=dtype, ndim=len(shape))
     stride = ELEMENT_SIZE[dtype]
     for axis in reversed(range(len(shape))):
@@ -68,6 +69,35 @@ class Context:
 
     def error(self):
         return self.lib.kcl_context_error(self.handle).decode()
+
+    def check(self, status):
+        if status < 0:
+            raise RuntimeError(self.error())
+
+    def upload(self, source):
+        """A device array with the elements of a host array; give it back with free."""
+        result = Array()
+        self.check(self.lib.kcl_array_upload(self.handle, ctypes.byref(source), ctypes.byref(result)))
+        return result
+
+    def empty(self, dtype, *shape):
+        """A device array whose contents are not specified."""
+        result = Array()
+        sizes = (ctypes.c_int64 * max(len(shape), 1))(*shape)
+        self.check(self.lib.kcl_array_create(self.handle, dtype, len(shape), sizes, ctypes.byref(result)))
+        return result
+
+    def download(self, source, target):
+        """Copies a device array to a host array, after all work given before."""
+        self.check(self.lib.kcl_array_download(self.handle, ctypes.byref(source), ctypes.byref(target)))
+
+    def free(self, *arrays):
+        for each in arrays:
+            self.lib.kcl_array_free(ctypes.byref(each))
+
+    def finish(self):
+        """Waits for calls whose outputs are all device arrays."""
+        self.check(self.lib.kcl_context_finish(self.handle))
 
     def close(self):
         self.lib.kcl_context_destroy(ctypes.byref(self.handle))

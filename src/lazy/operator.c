@@ -615,7 +615,7 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
                                : "a profile or a context is needed");
     kb_str text;
     kb_str_init(&text, &op->allocator);
-    kcl_status status = kl_exec_emit(op->exec, caps, dtype, (int64_t[]){1, m, n}, describe, &text, err);
+    kcl_status status = kl_exec_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n}, describe, &text, err);
     return hand_over(&text, status, write, user);
 }
 

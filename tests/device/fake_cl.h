@@ -37,7 +37,11 @@ typedef struct fake_state {
     bool failed;
     int live;                                                               /* objects not yet released */
     int buffers, set_args, writes, reads, maps, builds, launches, finishes; /* how often each was called */
+    int flushes;
     size_t sub_device_units;
+    size_t most_group; /* work-items of a work-group that a kernel runs with; above: */
+    cl_int group_code; /* what clEnqueueNDRangeKernel then answers */
+    const char *build_log;
 } fake_state;
 
 extern fake_state fake;

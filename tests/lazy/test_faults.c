@@ -103,7 +103,11 @@ static kcl_status apply_operators(trial *t)
     if (status == KCL_OK)
         status = kcl_operator_apply(t->grad, t->context, (const kcl_array *[]){kcl_f64(t->slopes, M, 3)}, 1, args, 5);
     /* An input that kernels cannot read where it is. */
-    const kcl_array backwards = {x + (M - 1) * 3, KCL_F64, 2, {M, 3}, {-3 * (int64_t)sizeof(double), sizeof(double)}};
+    const kcl_array backwards = {.data = x + (M - 1) * 3,
+                                 .dtype = KCL_F64,
+                                 .ndim = 2,
+                                 .shape = {M, 3},
+                                 .stride = {-3 * (int64_t)sizeof(double), sizeof(double)}};
     double out[M * 3];
     if (status == KCL_OK)
         status = kcl_operator_apply(t->from, t->context, (const kcl_array *[]){kcl_f64(out, M, 3)}, 1,
