@@ -20,14 +20,19 @@
 #define KCL_VSTORE(value, to) KCL_CAT_(vstore, KCL_LANES)(value, 0, to)
 #endif
 
+#define FOR_LANES _Pragma("unroll") for (int l = 0; l < KCL_LANES; l++)
 #define FOR_STREAM _Pragma("unroll") for (int v = 0; v < KCL_STREAM; v++)
+#ifdef KCL_UNROLLED
+#define FOR_INDEX(k, from, to) _Pragma("unroll") for (int k = (from); k < (to); k++)
+#else
 #define FOR_INDEX(k, from, to) for (int k = (from); k < (to); k++)
+#endif
 
 /* One lane an element, from `first` on; lanes beyond the last element repeat it. */
 KCL_FN lanes kcl_gather(__global const real *restrict from, long first, long count, long stride, long component)
 {
     real lane[KCL_LANES];
-    for (int l = 0; l < KCL_LANES; l++)
+    FOR_LANES
         lane[l] = from[min(first + l, count - 1) * stride + component];
     return KCL_VLOAD(lane);
 }
@@ -36,7 +41,7 @@ KCL_FN void kcl_scatter(__global real *restrict to, long first, long count, long
 {
     real lane[KCL_LANES];
     KCL_VSTORE(value, lane);
-    for (int l = 0; l < KCL_LANES; l++)
+    FOR_LANES
         if (first + l < count)
             to[(first + l) * stride + offset] = lane[l];
 }
@@ -53,7 +58,7 @@ KCL_FN real kcl_sum_lanes(lanes value, long first, long count)
 {
     real lane[KCL_LANES], sum = 0;
     KCL_VSTORE(value, lane);
-    for (int l = 0; l < KCL_LANES; l++)
+    FOR_LANES
         sum += first + l < count ? lane[l] : 0;
     return sum;
 }
@@ -63,7 +68,7 @@ KCL_FN lanes kcl_mask_lanes(lanes value, long first, long count)
 {
     real lane[KCL_LANES];
     KCL_VSTORE(value, lane);
-    for (int l = 0; l < KCL_LANES; l++)
+    FOR_LANES
         lane[l] = first + l < count ? lane[l] : 0;
     return KCL_VLOAD(lane);
 }

@@ -21,6 +21,10 @@
 #define KCL_ROWS_BOTH 3  /* lanes over rows, both axes reduced: a part a work-item */
 #define KCL_COLUMNS 4    /* lanes over columns, a group of rows streamed, columns divided into parts */
 
+/* What generated text does with a term: n is the component, or state * dimension + component. */
+#define KCL_STEP(R, t, n, value) R##_STEP(t, n, value)
+#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_PRODUCT(t, n, a, b)
+
 #define KCL_DECLARE(R, t, d, p) R##_STATE(t, d, p)
 #define KCL_INIT(R, t, d, p) R##_INIT(t, d, p)
 #define KCL_TILE_BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)

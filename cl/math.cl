@@ -8,6 +8,7 @@
  *
  *     #define KCL_REAL_F32     or KCL_REAL_F64
  *     #define KCL_LANES 16     1, 2, 4, 8 or 16
+ *     #define KCL_NATIVE       where the device computes float32 powers of 2 itself: to 2 ulps on GPUs
  *
  * Names that end in an underscore are used in this file only. Contraction is off and every fma is written, so results
  * do not depend on what a compiler would fuse.
@@ -35,6 +36,7 @@
 #ifdef KCL_REAL_F64
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
 #define KCL_R(literal) literal
+#define KCL_REAL_NAME double
 typedef double real;
 typedef KCL_VECTOR_(double) lanes;
 typedef KCL_VECTOR_(long) ilanes; /* masks and bit patterns of lanes */
@@ -44,6 +46,7 @@ typedef KCL_VECTOR_(ulong) ulanes_;
 #define kcl_as_ulanes_ KCL_VECTOR_(as_ulong)
 #else
 #define KCL_R(literal) literal##f
+#define KCL_REAL_NAME float
 typedef float real;
 typedef KCL_VECTOR_(float) lanes;
 typedef KCL_VECTOR_(int) ilanes; /* masks and bit patterns of lanes */
@@ -185,7 +188,9 @@ KCL_FN lanes kcl_exp2_polynomial_(lanes f, real scale)
 /* 2^x. */
 KCL_FN lanes kcl_exp2(lanes x)
 {
-#ifdef KCL_AVX512_
+#if defined(KCL_NATIVE) && defined(KCL_REAL_F32)
+    return native_exp2(x);
+#elif defined(KCL_AVX512_)
     const lanes f = kcl_fraction_(x);
     return kcl_scalef_(kcl_exp2_polynomial_(f, KCL_R(1.0)), x - f);
 #else
@@ -198,7 +203,7 @@ KCL_FN lanes kcl_exp2(lanes x)
 /* 2^x where x <= 0 or NaN is known: the same values at less cost. */
 KCL_FN lanes kcl_exp2_nonpos(lanes x)
 {
-#ifdef KCL_AVX512_
+#if defined(KCL_AVX512_) || (defined(KCL_NATIVE) && defined(KCL_REAL_F32))
     return kcl_exp2(x);
 #else
     /* 2^-64 in the polynomial and 2^64 in the scale keep the scale normal where the result is subnormal or zero. */

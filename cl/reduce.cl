@@ -46,6 +46,9 @@ KCL_FN lanes kcl_total(lanes total, lanes rest)
 #define SUM_STEP(t, n, value) acc##t[n] += value;
 #define SUM_STEP_PRODUCT(t, n, a, b) acc##t[n] = fma((lanes)(a), (lanes)(b), acc##t[n]);
 
+#define SUM_STEP_NOW SUM_STEP
+#define SUM_STEP_PRODUCT_NOW SUM_STEP_PRODUCT
+
 #define SUM_RESULT(t, d, p)                                                                                            \
     lanes result##t[d];                                                                                                \
     FOR_INDEX(n, 0, d)                                                                                                 \
@@ -78,3 +81,38 @@ KCL_FN lanes kcl_total(lanes total, lanes rest)
         }                                                                                                              \
         result##t[n] = kcl_total(a, rest);                                                                             \
     }
+
+/* ---- Work-groups ------------------------------------------------------------------------------------------------- */
+
+#ifdef KCL_GROUP
+
+/*
+ * State n of work-item 0 becomes that of the whole work-group: the upper half puts its states into local memory, the
+ * lower half merges them into its own, and so on.
+ */
+#define KCL_HALF ((KCL_GROUP + 1) / 2)
+#define KCL_JOINED (2 * KCL_HALF)
+#define KCL_JOIN_STATES(R, t, d, p)                                                                                    \
+    FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
+    {                                                                                                                  \
+        for (int half = KCL_GROUP / 2; half > 0; half /= 2) {                                                          \
+            barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
+            if (item >= half && item < 2 * half) {                                                                     \
+                R##_PUT(t, n, joined[item - half], joined[KCL_HALF + item - half])                                     \
+            }                                                                                                          \
+            barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
+            if (item < half) {                                                                                         \
+                R##_JOIN(t, n, joined[item], joined[KCL_HALF + item])                                                  \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+
+#define SUM_PUT(t, n, first, second)                                                                                   \
+    first = total##t[n];                                                                                               \
+    second = rest##t[n];
+#define SUM_JOIN(t, n, first, second)                                                                                  \
+    const lanes a = total##t[n], b = first, s = a + b, e = s - a;                                                      \
+    rest##t[n] += second + ((a - (s - e)) + (b - e));                                                                  \
+    total##t[n] = s;
+
+#endif

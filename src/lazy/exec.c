@@ -178,13 +178,6 @@ static bool is_reachable(const kl_view *v, bool with_step)
     return rows_ok && step_ok && v->offset == 0 && (uintptr_t)v->data % (size_t)size == 0;
 }
 
-/* Work-items of a work-group of the plan's kernels. */
-static size_t group_of(const kp_plan *plan)
-{
-    (void)plan;
-    return 1;
-}
-
 /* Copies elements between a view and dense memory. */
 static void copy_view(const kl_view *v, char *dense, bool to_dense)
 {
@@ -197,18 +190,19 @@ static void copy_view(const kl_view *v, char *dense, bool to_dense)
     }
 }
 
-static uint64_t step_key(const kl_exec *exec, kcl_dtype dtype, size_t step, kp_shape shape, const bool *dense)
+static uint64_t step_key(const kl_exec *exec, kcl_dtype dtype, size_t step, const kp_choice *choice, const bool *dense)
 {
-    uint64_t key = kb_hash_combine(exec->key, step * 64 + (size_t)shape * 4 + dtype);
+    uint64_t key = kb_hash_combine(
+        exec->key, (((step * 32 + (size_t)choice->states) * 4 + choice->schedule) * 8 + choice->shape) * 4 + dtype);
     return kb_hash_combine(key, kb_hash(dense, exec->steps[step].sweep.var_count, 7));
 }
 
 /* Plans for c->caps and builds. */
-static kcl_status build(run *r, const kl_step *step, kp_shape shape, const bool *dense, compiled *c)
+static kcl_status build(run *r, const kl_step *step, const kp_choice *choice, const bool *dense, compiled *c)
 {
     kcl_context *context = r->context;
     kb_error *err = kd_error(context);
-    kp_request request = {&step->sweep, r->dtype, &c->caps, shape, dense};
+    kp_request request = {&step->sweep, r->dtype, &c->caps, *choice, dense};
     kt_program program;
     clear_compiled(context, c);
     if (kp_plan_create(&c->plan, &request, err) < 0 || kt_render(&program, c->plan, err) < 0)
@@ -235,13 +229,14 @@ enum { MOST_TIGHTENED = 2 };
  * How large a work-group the built kernels allow is known only now. Where the plan asks for more it is made again with
  * that limit; `most`: what is known of it already, 0: nothing.
  */
-static kcl_status compile(run *r, const kl_step *step, kp_shape shape, const bool *dense, size_t most, compiled *c)
+static kcl_status compile(run *r, const kl_step *step, const kp_choice *choice, const bool *dense, size_t most,
+                          compiled *c)
 {
     for (;;) {
-        kcl_status status = most ? KCL_OK : build(r, step, shape, dense, c);
+        kcl_status status = most ? KCL_OK : build(r, step, choice, dense, c);
         if (status < 0)
             return status;
-        size_t group = group_of(c->plan);
+        size_t group = (size_t)c->plan->group;
         for (int k = 0; k < KT_KERNELS && group > 1; k++) {
             size_t limit = c->kernel[k] ? kd_kernel_limits(r->context, c->kernel[k])->work_group : 0;
             if (limit && limit < group && (!most || limit < most))
@@ -270,12 +265,12 @@ static compiled *look_up(const cache *all, uint64_t key)
     return c;
 }
 
-static compiled *find_compiled(run *r, size_t index, kp_shape shape, const bool *dense)
+static compiled *find_compiled(run *r, size_t index, const kp_choice *choice, const bool *dense)
 {
     cache *all = cache_of(r->context);
     if (!all)
         return NULL;
-    uint64_t key = step_key(r->exec, r->dtype, index, shape, dense);
+    uint64_t key = step_key(r->exec, r->dtype, index, choice, dense);
     compiled *c = look_up(all, key);
     if (c)
         return c;
@@ -286,7 +281,7 @@ static compiled *find_compiled(run *r, size_t index, kp_shape shape, const bool 
     }
     c->key = key;
     c->caps = *kd_caps(r->context);
-    if (compile(r, &r->exec->steps[index], shape, dense, 0, c) < 0) {
+    if (compile(r, &r->exec->steps[index], choice, dense, 0, c) < 0) {
         destroy_compiled(r->context, c);
         return NULL;
     }
@@ -385,10 +380,9 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
             break;
         }
     }
-    const size_t group = group_of(c->plan);
     if (status == KCL_OK)
-        status = kd_launch(r->context, c->kernel[id], (int)signature->count, args,
-                           (size_t[]){(items0 + group - 1) / group * group, items1, 1}, (size_t[]){group, 1, 1});
+        status = kd_launch(r->context, c->kernel[id], (int)signature->count, args, (size_t[]){items0, items1, 1},
+                           (size_t[]){(size_t)c->plan->group, 1, 1});
     if (args != small_args)
         kb_free(a, args);
     if (values != small_values)
@@ -439,15 +433,15 @@ static kcl_status run_step(run *r, size_t index)
         return kb_no_memory(err);
     for (size_t k = 0; k < step->sweep.var_count; k++)
         dense[k] = step->inputs[k].is_temp || is_dense(&r->slots[step->inputs[k].index]);
-    kp_shape shape;
+    kp_choice choice;
     kcl_status status =
-        kp_shape_for(&step->sweep, kd_caps(context), r->dtype, g.rows, g.cols, r->exec->schedule, &shape, err);
-    compiled *c = status == KCL_OK ? find_compiled(r, index, shape, dense) : NULL;
+        kp_choose(&step->sweep, kd_caps(context), r->dtype, g.rows, g.cols, r->exec->schedule, &choice, err);
+    compiled *c = status == KCL_OK ? find_compiled(r, index, &choice, dense) : NULL;
     status = c ? launch_step(r, step, c, g) : err->status;
     /* What the driver told beforehand may not have been all. */
-    while (c && status == KCL_ERROR_UNSUPPORTED && group_of(c->plan) > 1) {
+    while (c && status == KCL_ERROR_UNSUPPORTED && c->plan->group > 1) {
         kb_error_clear(err);
-        status = compile(r, step, shape, dense, group_of(c->plan) / 2, c);
+        status = compile(r, step, &choice, dense, (size_t)c->plan->group / 2, c);
         if (status == KCL_OK) {
             status = launch_step(r, step, c, g);
         } else {
@@ -877,7 +871,8 @@ kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *
 }
 
 /* What a step was compiled to for dense arrays; NULL: it was not. Not an error where memory is out. */
-static compiled *built_before(const kl_exec *e, kcl_context *context, kcl_dtype dtype, size_t step, kp_shape shape)
+static compiled *built_before(const kl_exec *e, kcl_context *context, kcl_dtype dtype, size_t step,
+                              const kp_choice *choice)
 {
     const cache *all = context ? kd_attachment(context) : NULL;
     size_t count = e->steps[step].sweep.var_count;
@@ -885,7 +880,7 @@ static compiled *built_before(const kl_exec *e, kcl_context *context, kcl_dtype 
     if (!dense)
         return NULL;
     memset(dense, 1, count);
-    compiled *c = look_up(all, step_key(e, dtype, step, shape, dense));
+    compiled *c = look_up(all, step_key(e, dtype, step, choice, dense));
     kb_free(kd_allocator(context), dense);
     return c;
 }
@@ -916,17 +911,17 @@ kcl_status kl_exec_emit(const kl_exec *e, kcl_context *context, const kp_caps *c
         const kl_step *step = &e->steps[k];
         kp_plan *plan;
         kt_program program;
-        kp_shape shape;
-        if (kp_shape_for(&step->sweep, caps, dtype, extents[step->row_extent], extents[step->col_extent], e->schedule,
-                         &shape, err) < 0 ||
-            kp_plan_create(&plan, &(kp_request){&step->sweep, dtype, caps, shape, NULL}, err) < 0)
+        kp_choice choice;
+        if (kp_choose(&step->sweep, caps, dtype, extents[step->row_extent], extents[step->col_extent], e->schedule,
+                      &choice, err) < 0 ||
+            kp_plan_create(&plan, &(kp_request){&step->sweep, dtype, caps, choice, NULL}, err) < 0)
             return err->status;
         if (e->step_count > 1)
             kb_str_putf(out, describe ? "sweep: %zu of %zu\n" : "/* Sweep %zu of %zu. */\n", k + 1, e->step_count);
         kcl_status status = KCL_OK;
         if (describe) {
             kp_launch launch;
-            const compiled *c = built_before(e, context, dtype, k, shape);
+            const compiled *c = built_before(e, context, dtype, k, &choice);
             const kp_plan *made = c ? c->plan : plan;
             kp_describe(made, out);
             kp_launch_for(made, c ? &c->caps : caps, extents[step->row_extent], extents[step->col_extent], &launch);

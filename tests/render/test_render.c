@@ -371,10 +371,10 @@ static void statement(reader *r)
     } else if (is(r, "FOR_INDEX")) {
         while (!is(r, "{"))
             advance(r);
-    } else if (is(r, "SUM_STEP") || is(r, "SUM_STEP_PRODUCT")) {
-        bool product = is(r, "SUM_STEP_PRODUCT");
+    } else if (is(r, "KCL_STEP") || is(r, "KCL_STEP_PRODUCT")) {
+        bool product = is(r, "KCL_STEP_PRODUCT");
         advance(r);
-        skip_arguments(r, 2);
+        skip_arguments(r, 3);
         unsigned set = expression(r);
         if (product) {
             skip(r, ",");

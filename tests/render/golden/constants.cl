@@ -38,7 +38,7 @@
     FOR_STREAM {                                                                                    \
         const lanes t0 = fma((lanes)(-0x1.b6db6ep-2f), kcl_exp(x0[0] - a3[j + v]), r0 * a2[j + v]); \
         const lanes t1 = fma(-(lanes)(0.375f), kcl_sin(0x1.78c29cp+23f * (x0[0] - a1[j + v])), t0); \
-        SUM_STEP(0, 0, t1)                                                                          \
+        KCL_STEP(SUM, 0, 0, t1)                                                                     \
     }
 #define KCL_SWEEP_OUT                       \
     KCL_STORE(o0, 0, result0[0] + INFINITY)

@@ -32,7 +32,7 @@
             const lanes t0 = x0[k] - a1[(j + v) * 2 + k];                                                             \
             const lanes t1 = kcl_sin(x0[k] * a1[(j + v) * 2 + k]) * kcl_cos(t0) * kcl_log(fma(t0, t0, (lanes)(1.0f))); \
             const lanes t2 = fma(kcl_sign(a1[(j + v) * 2 + k] - x2[0]), r1[k], fma(kcl_powf(r0[k], (lanes)(a1[(j + v) * 2 + k])), kcl_powi(t0, 3), t1)); \
-            SUM_STEP(0, k, t2)                                                                                        \
+            KCL_STEP(SUM, 0, k, t2)                                                                                   \
         }                                                                                                             \
     }
 #define KCL_SWEEP_OUT                           \

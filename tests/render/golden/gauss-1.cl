@@ -20,10 +20,10 @@
 #define KCL_SWEEP_LANE     \
     lanes x0[1];           \
     KCL_LOAD(x0, a0, 1, 1)
-#define KCL_SWEEP_BLOCK                                                  \
-    FOR_STREAM {                                                         \
-        const lanes t0 = x0[0] - a1[j + v];                              \
-        SUM_STEP_PRODUCT(0, 0, kcl_exp2(p0 * kcl_square(t0)), a2[j + v]) \
+#define KCL_SWEEP_BLOCK                                                       \
+    FOR_STREAM {                                                              \
+        const lanes t0 = x0[0] - a1[j + v];                                   \
+        KCL_STEP_PRODUCT(SUM, 0, 0, kcl_exp2(p0 * kcl_square(t0)), a2[j + v]) \
     }
 #define KCL_SWEEP_OUT            \
     KCL_STORE(o0, 0, result0[0])

@@ -19,17 +19,17 @@
 #define KCL_SWEEP_LANE     \
     lanes x0[3];           \
     KCL_LOAD(x0, a0, 3, 3)
-#define KCL_SWEEP_BLOCK                                         \
-    lanes s0[KCL_STREAM]; /* SqDist(x0,y1) */                   \
-    FOR_STREAM { s0[v] = 0; }                                   \
-    FOR_INDEX(k, 0, 3) {                                        \
-        FOR_STREAM {                                            \
-            const lanes t0 = x0[k] - a1[(j + v) * 3 + k];       \
-            s0[v] = fma(t0, t0, s0[v]);                         \
-        }                                                       \
-    }                                                           \
-    FOR_STREAM {                                                \
-        SUM_STEP_PRODUCT(0, 0, kcl_exp2(p0 * s0[v]), a2[j + v]) \
+#define KCL_SWEEP_BLOCK                                              \
+    lanes s0[KCL_STREAM]; /* SqDist(x0,y1) */                        \
+    FOR_STREAM { s0[v] = 0; }                                        \
+    FOR_INDEX(k, 0, 3) {                                             \
+        FOR_STREAM {                                                 \
+            const lanes t0 = x0[k] - a1[(j + v) * 3 + k];            \
+            s0[v] = fma(t0, t0, s0[v]);                              \
+        }                                                            \
+    }                                                                \
+    FOR_STREAM {                                                     \
+        KCL_STEP_PRODUCT(SUM, 0, 0, kcl_exp2(p0 * s0[v]), a2[j + v]) \
     }
 
 #define KCL_FINISH_PARAMETERS                                     \

@@ -22,17 +22,17 @@
     KCL_LOAD(y1, a1, 3, 3) \
     lanes y2[1];           \
     KCL_LOAD(y2, a2, 1, 1)
-#define KCL_SWEEP_BLOCK                                            \
-    lanes s0[KCL_STREAM]; /* SqDist(x0,y1) */                      \
-    FOR_STREAM { s0[v] = 0; }                                      \
-    FOR_INDEX(k, 0, 3) {                                           \
-        FOR_STREAM {                                               \
-            const lanes t0 = a0[(j + v) * 3 + k] - y1[k];          \
-            s0[v] = fma(t0, t0, s0[v]);                            \
-        }                                                          \
-    }                                                              \
-    FOR_STREAM {                                                   \
-        SUM_STEP_PRODUCT(0, base + v, kcl_exp2(p0 * s0[v]), y2[0]) \
+#define KCL_SWEEP_BLOCK                                                 \
+    lanes s0[KCL_STREAM]; /* SqDist(x0,y1) */                           \
+    FOR_STREAM { s0[v] = 0; }                                           \
+    FOR_INDEX(k, 0, 3) {                                                \
+        FOR_STREAM {                                                    \
+            const lanes t0 = a0[(j + v) * 3 + k] - y1[k];               \
+            s0[v] = fma(t0, t0, s0[v]);                                 \
+        }                                                               \
+    }                                                                   \
+    FOR_STREAM {                                                        \
+        KCL_STEP_PRODUCT(SUM, 0, base + v, kcl_exp2(p0 * s0[v]), y2[0]) \
     }
 
 #define KCL_FINISH_PARAMETERS                                     \

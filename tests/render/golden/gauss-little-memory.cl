@@ -22,18 +22,18 @@
 #define KCL_SWEEP_LANE     \
     lanes x1[1];           \
     KCL_LOAD(x1, a1, 1, 1)
-#define KCL_SWEEP_BLOCK                                                 \
-    lanes s0[KCL_STREAM]; /* SqDist(x0,y2) */                           \
-    FOR_STREAM { s0[v] = 0; }                                           \
-    FOR_INDEX(k, 0, 100) {                                              \
-        const lanes t0 = kcl_gather(a0, i, lane_count, a0_s, k);        \
-        FOR_STREAM {                                                    \
-            const lanes t1 = t0 - a2[(j + v) * 100 + k];                \
-            s0[v] = fma(t1, t1, s0[v]);                                 \
-        }                                                               \
-    }                                                                   \
-    FOR_STREAM {                                                        \
-        SUM_STEP_PRODUCT(0, 0, kcl_exp2(p0 * s0[v]), a3[j + v] + x1[0]) \
+#define KCL_SWEEP_BLOCK                                                      \
+    lanes s0[KCL_STREAM]; /* SqDist(x0,y2) */                                \
+    FOR_STREAM { s0[v] = 0; }                                                \
+    FOR_INDEX(k, 0, 100) {                                                   \
+        const lanes t0 = kcl_gather(a0, i, lane_count, a0_s, k);             \
+        FOR_STREAM {                                                         \
+            const lanes t1 = t0 - a2[(j + v) * 100 + k];                     \
+            s0[v] = fma(t1, t1, s0[v]);                                      \
+        }                                                                    \
+    }                                                                        \
+    FOR_STREAM {                                                             \
+        KCL_STEP_PRODUCT(SUM, 0, 0, kcl_exp2(p0 * s0[v]), a3[j + v] + x1[0]) \
     }
 #define KCL_SWEEP_OUT            \
     KCL_STORE(o0, 0, result0[0])

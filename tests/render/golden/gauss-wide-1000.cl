@@ -37,7 +37,7 @@
     }                                                                      \
     FOR_INDEX(k, 0, 1000) {                                                \
         FOR_STREAM {                                                       \
-            SUM_STEP_PRODUCT(0, (base + v) * 1000 + k, s1[v], y2[k])       \
+            KCL_STEP_PRODUCT(SUM, 0, (base + v) * 1000 + k, s1[v], y2[k])  \
         }                                                                  \
     }
 

@@ -37,7 +37,7 @@
     }                                                                      \
     FOR_INDEX(k, 0, 64) {                                                  \
         FOR_STREAM {                                                       \
-            SUM_STEP_PRODUCT(0, (base + v) * 64 + k, s1[v], y2[k])         \
+            KCL_STEP_PRODUCT(SUM, 0, (base + v) * 64 + k, s1[v], y2[k])    \
         }                                                                  \
     }
 

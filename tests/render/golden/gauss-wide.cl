@@ -35,7 +35,7 @@
     }                                                                      \
     FOR_INDEX(k, 0, 64) {                                                  \
         FOR_STREAM {                                                       \
-            SUM_STEP_PRODUCT(0, k, s1[v], a2[(j + v) * 64 + k])            \
+            KCL_STEP_PRODUCT(SUM, 0, k, s1[v], a2[(j + v) * 64 + k])       \
         }                                                                  \
     }
 #define KCL_SWEEP_OUT                \

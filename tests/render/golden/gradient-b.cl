@@ -34,7 +34,7 @@
     }                                                                      \
     FOR_INDEX(k, 0, 2) {                                                   \
         FOR_STREAM {                                                       \
-            SUM_STEP_PRODUCT(0, k, s1[v], a4[(j + v) * 2 + k])             \
+            KCL_STEP_PRODUCT(SUM, 0, k, s1[v], a4[(j + v) * 2 + k])        \
         }                                                                  \
     }
 

@@ -39,7 +39,7 @@
     }                                                                         \
     FOR_INDEX(k, 0, 3) {                                                      \
         FOR_STREAM {                                                          \
-            SUM_STEP_PRODUCT(0, k, s1[v], x0[k] - a1[(j + v) * 3 + k])        \
+            KCL_STEP_PRODUCT(SUM, 0, k, s1[v], x0[k] - a1[(j + v) * 3 + k])   \
         }                                                                     \
     }
 #define KCL_SWEEP_OUT                           \

@@ -33,17 +33,17 @@
     FOR_INDEX(k, 0, 3) {                           \
         r3[k] = kcl_cos(x0[k]);                    \
     }
-#define KCL_SWEEP_BLOCK                                                               \
-    lanes s0[KCL_STREAM]; /* SqDist(Cos(x0),y1) */                                    \
-    FOR_STREAM { s0[v] = 0; }                                                         \
-    FOR_INDEX(k, 0, 3) {                                                              \
-        FOR_STREAM {                                                                  \
-            const lanes t0 = r3[k] - a1[(j + v) * 3 + k];                             \
-            s0[v] = fma(t0, t0, s0[v]);                                               \
-        }                                                                             \
-    }                                                                                 \
-    FOR_STREAM {                                                                      \
-        SUM_STEP_PRODUCT(0, 0, kcl_exp2(p0 * s0[v]), fma(r1, (lanes)(a3[j + v]), r2)) \
+#define KCL_SWEEP_BLOCK                                                                    \
+    lanes s0[KCL_STREAM]; /* SqDist(Cos(x0),y1) */                                         \
+    FOR_STREAM { s0[v] = 0; }                                                              \
+    FOR_INDEX(k, 0, 3) {                                                                   \
+        FOR_STREAM {                                                                       \
+            const lanes t0 = r3[k] - a1[(j + v) * 3 + k];                                  \
+            s0[v] = fma(t0, t0, s0[v]);                                                    \
+        }                                                                                  \
+    }                                                                                      \
+    FOR_STREAM {                                                                           \
+        KCL_STEP_PRODUCT(SUM, 0, 0, kcl_exp2(p0 * s0[v]), fma(r1, (lanes)(a3[j + v]), r2)) \
     }
 #define KCL_SWEEP_OUT                    \
     KCL_STORE(o0, 0, x2[0] * result0[0])

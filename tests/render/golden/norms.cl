@@ -43,7 +43,7 @@
         }                                                                     \
     }                                                                         \
     FOR_STREAM {                                                              \
-        SUM_STEP_PRODUCT(0, 0, kcl_sqrt(s3[v]), kcl_sqrt(s1[v]))              \
+        KCL_STEP_PRODUCT(SUM, 0, 0, kcl_sqrt(s3[v]), kcl_sqrt(s1[v]))         \
     }
 #define KCL_SWEEP_OUT            \
     KCL_STORE(o0, 0, result0[0])

@@ -37,11 +37,11 @@
     FOR_STREAM {                                                           \
         const lanes t1 = kcl_exp2(p0 * s0[v]);                             \
         s1[v] = t1;                                                        \
-        SUM_STEP(1, base + v, t1)                                          \
+        KCL_STEP(SUM, 1, base + v, t1)                                     \
     }                                                                      \
     FOR_INDEX(k, 0, 2) {                                                   \
         FOR_STREAM {                                                       \
-            SUM_STEP_PRODUCT(0, (base + v) * 2 + k, s1[v], y2[k])          \
+            KCL_STEP_PRODUCT(SUM, 0, (base + v) * 2 + k, s1[v], y2[k])     \
         }                                                                  \
     }
 

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cl/contraction.cl: the sweep of GPUs for sums over the index of long vectors. A work-group of KCL_SIDE x KCL_SIDE
+ * work-items computes a block of KCL_TILE rows and KCL_TILE columns at a time; a work-item has KCL_LANES rows and
+ * KCL_STREAM columns of it, and the sums of their pairs in registers. The vectors pass through local memory, KCL_CHUNK
+ * components at a time; the next ones are fetched while these are used.
+ *
+ * The generated text in front defines, for sum_j exp(-g |x_i - y_j|^2) b_j, beside what cl/rows.cl explains:
+ *
+ *     #define KCL_DIM 100                            components of the vectors
+ *     #define KCL_ROW_OPERANDS(X) X(0, 0, 100)       number, variable, distance of rows; X(...) for each
+ *     #define KCL_COLUMN_OPERANDS(X) X(0, 1, 100)
+ *     #define KCL_SWEEP_SUMS lanes s0[KCL_STREAM]; ...   declarations of sums, set to 0
+ *     #define KCL_SWEEP_STEP ...                         adds a component: x0 of the rows, y1[v] of the columns
+ *     #define KCL_SWEEP_BLOCK ...                        the rest of the formula
+ *
+ * A row of local memory holds one component of KCL_TILE rows or columns. The KCL_LANES that a work-item needs are read
+ * as quarters of 4 numbers, KCL_SIDE * 4 apart: neighbouring work-items then read neighbouring memory.
+ */
+
+#define KCL_DECLARE(R, t, d, p) R##_STATE(t, d, p)
+#define KCL_INIT(R, t, d, p) R##_INIT(t, d, p)
+#define KCL_TILE_BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)
+#define KCL_TILE_END(R, t, d, p) R##_TILE_END(t, d, p)
+#define KCL_SAVE_LANES(R, t, d, p) R##_SAVE_LANES(t, d, p)
+
+/* Columns beyond the last one stand for repetitions of it and do not count. */
+#define KCL_STEP(R, t, n, value)                                                                                       \
+    if (j + v < last) {                                                                                                \
+        R##_STEP_NOW(t, n, value)                                                                                      \
+    }
+#define KCL_STEP_PRODUCT(R, t, n, a, b)                                                                                \
+    if (j + v < last) {                                                                                                \
+        R##_STEP_PRODUCT_NOW(t, n, a, b)                                                                               \
+    }
+#define KCL_ELEMENT(v) min(j + (v), last - 1)
+#define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
+
+#define KCL_PITCH (KCL_TILE + 4) /* of the rows of local memory: writes of one column meet different banks */
+#define KCL_FETCHES ((KCL_TILE * KCL_CHUNK + KCL_GROUP - 1) / KCL_GROUP)
+#define KCL_QUARTERS (KCL_LANES / 4)
+
+typedef KCL_CAT_(KCL_REAL_NAME, 4) real4;
+
+/* Where row or column r of the block is in local memory. */
+KCL_FN int kcl_place(int r)
+{
+    return r / 4 % KCL_QUARTERS * (KCL_SIDE * 4) + r / KCL_LANES * 4 + r % 4;
+}
+
+KCL_FN void kcl_take(__local const real *memory, int place, real *to)
+{
+    _Pragma("unroll") for (int q = 0; q < KCL_QUARTERS; q++)
+    {
+        const real4 four = *(__local const real4 *)(memory + q * (KCL_SIDE * 4) + place);
+        to[4 * q] = four.s0;
+        to[4 * q + 1] = four.s1;
+        to[4 * q + 2] = four.s2;
+        to[4 * q + 3] = four.s3;
+    }
+}
+
+#define FOR_FETCHES _Pragma("unroll") for (int f = 0; f < KCL_FETCHES; f++)
+
+/* Component from + e % KCL_CHUNK of row or column base + e / KCL_CHUNK; those beyond the last are repetitions. */
+#define KCL_FETCH(to, memory, stride, base, count)                                                                     \
+    FOR_FETCHES {                                                                                                      \
+        const int e = f * KCL_GROUP + item;                                                                            \
+        to[f] = (memory)[min((base) + min(e / KCL_CHUNK, KCL_TILE - 1), (count) - 1) * (stride) +                      \
+                         min(from + e % KCL_CHUNK, KCL_DIM - 1)];                                                      \
+    }
+#define KCL_KEEP(from, memory)                                                                                         \
+    FOR_FETCHES {                                                                                                      \
+        const int e = f * KCL_GROUP + item;                                                                            \
+        if (KCL_TILE * KCL_CHUNK % KCL_GROUP == 0 || e < KCL_TILE * KCL_CHUNK)                                         \
+            (memory)[e % KCL_CHUNK * KCL_PITCH + kcl_place(e / KCL_CHUNK)] = from[f];                                  \
+    }
+
+#define KCL_DECLARE_ROWS(n, variable, stride) real next_x##n[KCL_FETCHES];
+#define KCL_DECLARE_COLUMNS(n, variable, stride) real next_y##n[KCL_FETCHES];
+#define KCL_FETCH_ROWS(n, variable, stride) KCL_FETCH(next_x##n, a##variable, stride, row_start, rows)
+#define KCL_FETCH_COLUMNS(n, variable, stride) KCL_FETCH(next_y##n, a##variable, stride, start, last)
+#define KCL_KEEP_ROWS(n, variable, stride) KCL_KEEP(next_x##n, local_x + n * (KCL_CHUNK * KCL_PITCH))
+#define KCL_KEEP_COLUMNS(n, variable, stride) KCL_KEEP(next_y##n, local_y + n * (KCL_CHUNK * KCL_PITCH))
+#define KCL_TAKE_ROWS(n, variable, stride)                                                                             \
+    real of_x##n[KCL_LANES];                                                                                           \
+    kcl_take(local_x + (n * KCL_CHUNK + m) * KCL_PITCH, item / KCL_SIDE * 4, of_x##n);                                 \
+    const lanes x##variable = KCL_VLOAD(of_x##n);
+#define KCL_TAKE_COLUMNS(n, variable, stride)                                                                          \
+    real y##variable[KCL_STREAM];                                                                                      \
+    kcl_take(local_y + (n * KCL_CHUNK + m) * KCL_PITCH, item % KCL_SIDE * 4, y##variable);
+
+__kernel __attribute__((reqd_work_group_size(KCL_GROUP, 1, 1)))
+void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
+           __global real *restrict partial)
+{
+    __local real local_x[KCL_ROW_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH] __attribute__((aligned(sizeof(real4))));
+    __local real local_y[KCL_COLUMN_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH] __attribute__((aligned(sizeof(real4))));
+    const int item = get_local_id(0);
+    const long first = get_group_id(1) * part_length, last = min(cols, first + part_length);
+    const long lane_count = rows, row_blocks = (rows + KCL_TILE - 1) / KCL_TILE;
+    KCL_TERMS(KCL_DECLARE)
+    KCL_SWEEP_LAUNCH
+    for (long block = get_group_id(0); block < row_blocks; block += get_num_groups(0)) {
+        const long row_start = block * KCL_TILE, i = row_start + item / KCL_SIDE * KCL_LANES;
+        KCL_SWEEP_LANE
+        KCL_TERMS(KCL_INIT)
+        KCL_ROW_OPERANDS(KCL_DECLARE_ROWS)
+        KCL_COLUMN_OPERANDS(KCL_DECLARE_COLUMNS)
+        for (long start = first; start < last; start += KCL_TILE) {
+            const long j = start + item % KCL_SIDE * KCL_STREAM;
+            KCL_SWEEP_SUMS
+            int from = 0;
+            KCL_ROW_OPERANDS(KCL_FETCH_ROWS)
+            KCL_COLUMN_OPERANDS(KCL_FETCH_COLUMNS)
+            while (from < KCL_DIM) {
+                const int here = from;
+                barrier(CLK_LOCAL_MEM_FENCE);
+                KCL_ROW_OPERANDS(KCL_KEEP_ROWS)
+                KCL_COLUMN_OPERANDS(KCL_KEEP_COLUMNS)
+                barrier(CLK_LOCAL_MEM_FENCE);
+                from += KCL_CHUNK;
+                if (from < KCL_DIM) {
+                    KCL_ROW_OPERANDS(KCL_FETCH_ROWS)
+                    KCL_COLUMN_OPERANDS(KCL_FETCH_COLUMNS)
+                }
+#if KCL_DIM % KCL_CHUNK
+                if (from > KCL_DIM) {
+                    for (int m = 0; m < KCL_DIM % KCL_CHUNK; m++) {
+                        const int k = here + m;
+                        KCL_ROW_OPERANDS(KCL_TAKE_ROWS)
+                        KCL_COLUMN_OPERANDS(KCL_TAKE_COLUMNS)
+                        KCL_SWEEP_STEP
+                    }
+                    break;
+                }
+#endif
+                _Pragma("unroll") for (int m = 0; m < KCL_CHUNK; m++)
+                {
+                    const int k = here + m;
+                    KCL_ROW_OPERANDS(KCL_TAKE_ROWS)
+                    KCL_COLUMN_OPERANDS(KCL_TAKE_COLUMNS)
+                    KCL_SWEEP_STEP
+                }
+            }
+            KCL_TERMS(KCL_TILE_BEGIN)
+            KCL_SWEEP_BLOCK
+            KCL_TERMS(KCL_TILE_END)
+        }
+        const long part = get_group_id(1) * KCL_SIDE + item % KCL_SIDE;
+        KCL_TERMS(KCL_SAVE_LANES)
+    }
+}
