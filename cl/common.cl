@@ -12,14 +12,6 @@
 #define KCL_STREAM 16 /* streamed elements a step */
 #endif
 
-#if KCL_LANES == 1
-#define KCL_VLOAD(from) (from)[0]
-#define KCL_VSTORE(value, to) (to)[0] = (value)
-#else
-#define KCL_VLOAD(from) KCL_CAT_(vload, KCL_LANES)(0, from)
-#define KCL_VSTORE(value, to) KCL_CAT_(vstore, KCL_LANES)(value, 0, to)
-#endif
-
 #define FOR_LANES _Pragma("unroll") for (int l = 0; l < KCL_LANES; l++)
 #define FOR_STREAM _Pragma("unroll") for (int v = 0; v < KCL_STREAM; v++)
 #ifdef KCL_UNROLLED

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cl/contraction.cl: the sweep of GPUs for sums over the index of long vectors. A work-group of KCL_SIDE x KCL_SIDE
- * work-items computes a block of KCL_TILE rows and KCL_TILE columns at a time; a work-item has KCL_LANES rows and
+ * work-items computes a block of KCL_ROW_TILE rows and KCL_TILE columns at a time; a work-item has KCL_LANES rows and
  * KCL_STREAM columns of it, and the sums of their pairs in registers. The vectors pass through local memory, KCL_CHUNK
  * components at a time; the next ones are fetched while these are used.
  *
@@ -14,8 +14,8 @@
  *     #define KCL_SWEEP_STEP ...                         adds a component: x0 of the rows, y1[v] of the columns
  *     #define KCL_SWEEP_BLOCK ...                        the rest of the formula
  *
- * A row of local memory holds one component of KCL_TILE rows or columns. The KCL_LANES that a work-item needs are read
- * as quarters of 4 numbers, KCL_SIDE * 4 apart: neighbouring work-items then read neighbouring memory.
+ * A row of local memory holds one component of all rows or columns of the block. What a work-item needs of it is read
+ * four numbers at a time, KCL_SIDE * 4 apart: neighbouring work-items then read neighbouring memory.
  */
 
 #define KCL_DECLARE(R, t, d, p) R##_STATE(t, d, p)
@@ -36,23 +36,24 @@
 #define KCL_ELEMENT(v) min(j + (v), last - 1)
 #define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
 
-#define KCL_PITCH (KCL_TILE + 4) /* of the rows of local memory: writes of one column meet different banks */
-#define KCL_FETCHES ((KCL_TILE * KCL_CHUNK + KCL_GROUP - 1) / KCL_GROUP)
-#define KCL_QUARTERS (KCL_LANES / 4)
+#define KCL_ROW_TILE (KCL_SIDE * KCL_LANES)
+#define KCL_PITCH(tile) ((tile) + 4) /* of the rows of local memory: writes of one column meet different banks */
+#define KCL_FETCHES(tile) (((tile) * KCL_CHUNK + KCL_GROUP - 1) / KCL_GROUP)
 
 typedef KCL_CAT_(KCL_REAL_NAME, 4) real4;
 
-/* Where row or column r of the block is in local memory. */
-KCL_FN int kcl_place(int r)
+/* Where row or column r of a block is in local memory, where a work-item has `count` of them. */
+KCL_FN int kcl_place(int r, int count)
 {
-    return r / 4 % KCL_QUARTERS * (KCL_SIDE * 4) + r / KCL_LANES * 4 + r % 4;
+    return r / 4 % (count / 4) * (KCL_SIDE * 4) + r / count * 4 + r % 4;
 }
 
-KCL_FN void kcl_take(__local const real *memory, int place, real *to)
+/* Those of work-item `of`, a component: `memory` is its row. */
+KCL_FN void kcl_take(__local const real *memory, int of, int count, real *to)
 {
-    _Pragma("unroll") for (int q = 0; q < KCL_QUARTERS; q++)
+    _Pragma("unroll") for (int q = 0; q < count / 4; q++)
     {
-        const real4 four = *(__local const real4 *)(memory + q * (KCL_SIDE * 4) + place);
+        const real4 four = *(__local const real4 *)(memory + (q * KCL_SIDE + of) * 4);
         to[4 * q] = four.s0;
         to[4 * q + 1] = four.s1;
         to[4 * q + 2] = four.s2;
@@ -60,55 +61,61 @@ KCL_FN void kcl_take(__local const real *memory, int place, real *to)
     }
 }
 
-#define FOR_FETCHES _Pragma("unroll") for (int f = 0; f < KCL_FETCHES; f++)
+#define FOR_FETCHES(tile) _Pragma("unroll") for (int f = 0; f < KCL_FETCHES(tile); f++)
 
 /* Component from + e % KCL_CHUNK of row or column base + e / KCL_CHUNK; those beyond the last are repetitions. */
-#define KCL_FETCH(to, memory, stride, base, count)                                                                     \
-    FOR_FETCHES {                                                                                                      \
+#define KCL_FETCH(to, memory, stride, base, last, tile)                                                                \
+    FOR_FETCHES(tile)                                                                                                  \
+    {                                                                                                                  \
         const int e = f * KCL_GROUP + item;                                                                            \
-        to[f] = (memory)[min((base) + min(e / KCL_CHUNK, KCL_TILE - 1), (count) - 1) * (stride) +                      \
-                         min(from + e % KCL_CHUNK, KCL_DIM - 1)];                                                      \
+        to[f] = (memory)[((base) + min(e / KCL_CHUNK, last)) * (stride) + min(from + e % KCL_CHUNK, KCL_DIM - 1)];     \
     }
-#define KCL_KEEP(from, memory)                                                                                         \
-    FOR_FETCHES {                                                                                                      \
+#define KCL_KEEP(from, memory, tile, count)                                                                            \
+    FOR_FETCHES(tile)                                                                                                  \
+    {                                                                                                                  \
         const int e = f * KCL_GROUP + item;                                                                            \
-        if (KCL_TILE * KCL_CHUNK % KCL_GROUP == 0 || e < KCL_TILE * KCL_CHUNK)                                         \
-            (memory)[e % KCL_CHUNK * KCL_PITCH + kcl_place(e / KCL_CHUNK)] = from[f];                                  \
+        if ((tile) * KCL_CHUNK % KCL_GROUP == 0 || e < (tile) * KCL_CHUNK)                                             \
+            (memory)[e % KCL_CHUNK * KCL_PITCH(tile) + kcl_place(e / KCL_CHUNK, count)] = from[f];                     \
     }
 
-#define KCL_DECLARE_ROWS(n, variable, stride) real next_x##n[KCL_FETCHES];
-#define KCL_DECLARE_COLUMNS(n, variable, stride) real next_y##n[KCL_FETCHES];
-#define KCL_FETCH_ROWS(n, variable, stride) KCL_FETCH(next_x##n, a##variable, stride, row_start, rows)
-#define KCL_FETCH_COLUMNS(n, variable, stride) KCL_FETCH(next_y##n, a##variable, stride, start, last)
-#define KCL_KEEP_ROWS(n, variable, stride) KCL_KEEP(next_x##n, local_x + n * (KCL_CHUNK * KCL_PITCH))
-#define KCL_KEEP_COLUMNS(n, variable, stride) KCL_KEEP(next_y##n, local_y + n * (KCL_CHUNK * KCL_PITCH))
+#define KCL_LOCAL_X(n, m) (local_x + ((n) * KCL_CHUNK + (m)) * KCL_PITCH(KCL_ROW_TILE))
+#define KCL_LOCAL_Y(n, m) (local_y + ((n) * KCL_CHUNK + (m)) * KCL_PITCH(KCL_TILE))
+#define KCL_DECLARE_ROWS(n, variable, stride) real next_x##n[KCL_FETCHES(KCL_ROW_TILE)];
+#define KCL_DECLARE_COLUMNS(n, variable, stride) real next_y##n[KCL_FETCHES(KCL_TILE)];
+#define KCL_FETCH_ROWS(n, variable, stride)                                                                            \
+    KCL_FETCH(next_x##n, a##variable, stride, row_start, last_row, KCL_ROW_TILE)
+#define KCL_FETCH_COLUMNS(n, variable, stride) KCL_FETCH(next_y##n, a##variable, stride, start, last_column, KCL_TILE)
+#define KCL_KEEP_ROWS(n, variable, stride) KCL_KEEP(next_x##n, KCL_LOCAL_X(n, 0), KCL_ROW_TILE, KCL_LANES)
+#define KCL_KEEP_COLUMNS(n, variable, stride) KCL_KEEP(next_y##n, KCL_LOCAL_Y(n, 0), KCL_TILE, KCL_STREAM)
 #define KCL_TAKE_ROWS(n, variable, stride)                                                                             \
     real of_x##n[KCL_LANES];                                                                                           \
-    kcl_take(local_x + (n * KCL_CHUNK + m) * KCL_PITCH, item / KCL_SIDE * 4, of_x##n);                                 \
+    kcl_take(KCL_LOCAL_X(n, m), item / KCL_SIDE, KCL_LANES, of_x##n);                                                  \
     const lanes x##variable = KCL_VLOAD(of_x##n);
 #define KCL_TAKE_COLUMNS(n, variable, stride)                                                                          \
     real y##variable[KCL_STREAM];                                                                                      \
-    kcl_take(local_y + (n * KCL_CHUNK + m) * KCL_PITCH, item % KCL_SIDE * 4, y##variable);
+    kcl_take(KCL_LOCAL_Y(n, m), item % KCL_SIDE, KCL_STREAM, y##variable);
 
 __kernel __attribute__((reqd_work_group_size(KCL_GROUP, 1, 1)))
 void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
            __global real *restrict partial)
 {
-    __local real local_x[KCL_ROW_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH] __attribute__((aligned(sizeof(real4))));
-    __local real local_y[KCL_COLUMN_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH] __attribute__((aligned(sizeof(real4))));
+    __local real local_x[KCL_ROW_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_ROW_TILE)] __attribute__((aligned(sizeof(real4))));
+    __local real local_y[KCL_COLUMN_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_TILE)] __attribute__((aligned(sizeof(real4))));
     const int item = get_local_id(0);
     const long first = get_group_id(1) * part_length, last = min(cols, first + part_length);
-    const long lane_count = rows, row_blocks = (rows + KCL_TILE - 1) / KCL_TILE;
+    const long lane_count = rows, row_blocks = (rows + KCL_ROW_TILE - 1) / KCL_ROW_TILE;
     KCL_TERMS(KCL_DECLARE)
     KCL_SWEEP_LAUNCH
     for (long block = get_group_id(0); block < row_blocks; block += get_num_groups(0)) {
-        const long row_start = block * KCL_TILE, i = row_start + item / KCL_SIDE * KCL_LANES;
+        const long row_start = block * KCL_ROW_TILE, i = row_start + item / KCL_SIDE * KCL_LANES;
+        const int last_row = (int)min((long)KCL_ROW_TILE, rows - row_start) - 1;
         KCL_SWEEP_LANE
         KCL_TERMS(KCL_INIT)
         KCL_ROW_OPERANDS(KCL_DECLARE_ROWS)
         KCL_COLUMN_OPERANDS(KCL_DECLARE_COLUMNS)
         for (long start = first; start < last; start += KCL_TILE) {
             const long j = start + item % KCL_SIDE * KCL_STREAM;
+            const int last_column = (int)min((long)KCL_TILE, last - start) - 1;
             KCL_SWEEP_SUMS
             int from = 0;
             KCL_ROW_OPERANDS(KCL_FETCH_ROWS)

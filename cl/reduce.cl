@@ -95,13 +95,13 @@ KCL_FN lanes kcl_total(lanes total, lanes rest)
 #define KCL_JOIN_STATES(R, t, d, p)                                                                                    \
     FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
     {                                                                                                                  \
-        for (int half = KCL_GROUP / 2; half > 0; half /= 2) {                                                          \
+        for (int step = KCL_GROUP / 2; step > 0; step /= 2) {                                                          \
             barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
-            if (item >= half && item < 2 * half) {                                                                     \
-                R##_PUT(t, n, joined[item - half], joined[KCL_HALF + item - half])                                     \
+            if (item >= step && item < 2 * step) {                                                                     \
+                R##_PUT(t, n, joined[item - step], joined[KCL_HALF + item - step])                                     \
             }                                                                                                          \
             barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
-            if (item < half) {                                                                                         \
+            if (item < step) {                                                                                         \
                 R##_JOIN(t, n, joined[item], joined[KCL_HALF + item])                                                  \
             }                                                                                                          \
         }                                                                                                              \

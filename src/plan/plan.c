@@ -22,6 +22,7 @@ enum {
     ROW_REGISTERS = 160,     /* 32-bit registers for the rows of a work-item */
     FEW_ROWS = 16,           /* rows whose states a work-item of a GPU keeps while columns pass */
     CONTRACTED = 24,         /* components from which on a GPU stages a vector's index */
+    CONTRACTED_BYTES = 40 << 10, /* of local memory for their components */
     SMALLEST_SIDE = 4,       /* work-items along the side of a register-tiled work-group, at least */
     MAX_NODES = 100000       /* operators of a kernel: compilers do not take formulas of any size */
 };
@@ -620,8 +621,6 @@ static void place_lane_variables(kp_plan *plan, int64_t room)
 static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps *caps)
 {
     int64_t sums = 0, work = 0, most = 16;
-    if (plan->schedule == KP_BY_CONTRACTION)
-        return plan->lanes;
     if (plan->schedule == KP_BY_ROWS)
         most = plan->record <= 4 ? 8 : plan->record <= 16 ? 4 : 2;
     for (size_t k = 0; k < order->count; k++) {
@@ -716,13 +715,15 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     if (plan->schedule != KP_BY_LANES)
         plan->group = power_of_two(KB_MIN(GROUP, caps->max_work_group));
     if (plan->schedule == KP_BY_CONTRACTION) {
-        int side = side_of(caps), operands = 0, room;
-        plan->lanes = plan->stream = plan->dtype == KCL_F32 ? 8 : 4;
+        int side = side_of(caps), pitch = 0, room;
+        plan->lanes = plan->dtype == KCL_F32 ? 8 : 4;
+        plan->stream = 4;
         plan->group = side * side;
         plan->tile = side * plan->stream;
         for (size_t k = 0; k < plan->var_count; k++)
-            operands += plan->vars[k].dim == plan->contracted && plan->vars[k].role != KF_ROLE_P;
-        room = (int)KB_MIN(caps->local_memory, 40u << 10) / (size * KB_MAX(operands, 1) * (plan->tile + 4));
+            if (plan->vars[k].dim == plan->contracted && plan->vars[k].role != KF_ROLE_P)
+                pitch += side * (plan->vars[k].role == KF_ROLE_I ? plan->lanes : plan->stream) + 4;
+        room = (int)KB_MIN(caps->local_memory, CONTRACTED_BYTES) / (size * KB_MAX(pitch, 1));
         plan->chunk = choose_chunk(plan->contracted, KB_MAX(room, 4));
         return;
     }
@@ -985,7 +986,7 @@ void kp_describe(const kp_plan *plan, kb_str *out)
         kb_str_putf(out, "local memory: %d columns of %d numbers\n", plan->tile, plan->record);
     if (plan->schedule == KP_BY_CONTRACTION)
         kb_str_putf(out, "contraction: dimension %d, %d components a step, %d x %d pairs a work-group\n",
-                    plan->contracted, plan->chunk, plan->tile, plan->tile);
+                    plan->contracted, plan->chunk, plan->tile / plan->stream * plan->lanes, plan->tile);
     if (plan->stream_axis)
         kb_str_putf(out, "streamed a step: %d\nsummation: blocked, blocks of %d\n", plan->stream, plan->tile);
     for (size_t k = 0; k < plan->term_count; k++) {
