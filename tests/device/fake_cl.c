@@ -303,10 +303,11 @@ static cl_program fake_clCreateProgramWithBinary(cl_context c, cl_uint count, co
 static cl_int fake_clBuildProgram(cl_program program, cl_uint count, const cl_device_id *ids, const char *options,
                                   void(CL_CALLBACK *notify)(cl_program, void *), void *user)
 {
-    (void)count, (void)ids, (void)options, (void)notify, (void)user;
+    (void)count, (void)ids, (void)notify, (void)user;
     object *o = use(program, PROGRAM);
     FAILS;
     fake.builds++;
+    snprintf(fake.build_options, sizeof fake.build_options, "%s", options);
     if (strstr(o->source, "#error"))
         return CL_BUILD_PROGRAM_FAILURE;
     o->built = true;

@@ -42,6 +42,7 @@ typedef struct fake_state {
     size_t most_group; /* work-items of a work-group that a kernel runs with; above: */
     cl_int group_code; /* what clEnqueueNDRangeKernel then answers */
     const char *build_log;
+    char build_options[128]; /* of the last build */
 } fake_state;
 
 extern fake_state fake;
