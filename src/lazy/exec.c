@@ -19,6 +19,7 @@ typedef struct compiled {
     kp_caps caps; /* the device's, tightened where the kernels turned out to need that */
     int tightened;
     kp_plan *plan;
+    kcl_allocator allocator; /* of the signatures */
     kt_signature signature[KT_KERNELS];
     kd_kernel *kernel[KT_KERNELS];
     room partial;
@@ -47,7 +48,7 @@ static void clear_compiled(kcl_context *context, compiled *c)
         kd_buffer_release(context, &c->prepared[k].buffer);
     kd_buffer_release(context, &c->partial.buffer);
     for (int k = 0; k < KT_KERNELS; k++) {
-        kb_free(a, c->signature[k].args);
+        kb_free(&c->allocator, c->signature[k].args);
         c->signature[k] = (kt_signature){0, NULL};
         c->kernel[k] = NULL;
     }
@@ -208,6 +209,7 @@ static kcl_status build(run *r, const kl_step *step, const kp_choice *choice, co
     if (kp_plan_create(&c->plan, &request, err) < 0 || kt_render(&program, c->plan, err) < 0)
         return err->status;
     kcl_status status = KCL_OK;
+    c->allocator = program.allocator;
     for (int k = 0; k < KT_KERNELS; k++) {
         c->signature[k] = program.kernel[k];
         program.kernel[k] = (kt_signature){0, NULL};
@@ -791,8 +793,12 @@ static bool has_little_host_data(size_t count, const kl_view *views)
 {
     enum { LITTLE = 1 << 16 };
     size_t bytes = 0;
-    for (size_t k = 0; k < count; k++)
-        bytes += views[k].memory ? 0 : span_of(&views[k]);
+    for (size_t k = 0; k < count && bytes <= LITTLE; k++) {
+        const kl_view *v = &views[k];
+        bytes += v->memory                ? 0
+                 : is_reachable(v, false) ? span_of(v)
+                                          : (size_t)v->rows * (size_t)v->dim * kb_dtype_size(v->dtype);
+    }
     return bytes <= LITTLE;
 }
 
