@@ -92,6 +92,7 @@ void fake_reset(void)
     fake = (fake_state){.platforms = platforms,
                         .platform_count = KB_COUNT(platforms),
                         .fail_code = CL_OUT_OF_RESOURCES,
+                        .told_group = 1024,
                         .most_group = 1024,
                         .group_code = CL_INVALID_WORK_GROUP_SIZE,
                         .build_log = "line 1: error: #error"};
@@ -355,7 +356,7 @@ static cl_int fake_clGetKernelWorkGroupInfo(cl_kernel kernel, cl_device_id id, c
     use(kernel, KERNEL);
     (void)id;
     FAILS;
-    const size_t group = fake.most_group, multiple = 32;
+    const size_t group = fake.told_group, multiple = 32;
     const cl_ulong bytes = what == CL_KERNEL_LOCAL_MEM_SIZE ? 4096 : 48;
     return what == CL_KERNEL_WORK_GROUP_SIZE                      ? ANSWER(group)
            : what == CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE ? ANSWER(multiple)
@@ -415,6 +416,7 @@ static cl_int fake_clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel kernel, 
     FAILS;
     if (local[0] * local[1] * local[2] > fake.most_group)
         return fake.group_code;
+    fake.last_group = local[0] * local[1] * local[2];
     if (event)
         *event = (cl_event)new_object(EVENT);
     fake.launches++;

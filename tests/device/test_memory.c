@@ -398,7 +398,7 @@ START_TEST(test_limits_come_from_the_driver)
 {
     kcl_context *c = open_or_fail("2:1");
     kd_kernel *k;
-    fake.most_group = 192;
+    fake.told_group = 192;
     fake.build_log = ptxas_log;
     ck_assert_int_eq(kd_kernel_get(c, harness_source, "twice", "label", &k), KCL_OK);
     const kd_limits *l = kd_kernel_limits(c, k);
