@@ -18,11 +18,9 @@
  * four numbers at a time, KCL_SIDE * 4 apart: neighbouring work-items then read neighbouring memory.
  */
 
-#define KCL_DECLARE(R, t, d, p) R##_STATE(t, d, p)
-#define KCL_INIT(R, t, d, p) R##_INIT(t, d, p)
-#define KCL_TILE_BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)
-#define KCL_TILE_END(R, t, d, p) R##_TILE_END(t, d, p)
-#define KCL_SAVE_LANES(R, t, d, p) R##_SAVE_LANES(t, d, p)
+#define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
+#define KCL_NUMBER(column) (kcl_to_longs(column) + first)
+#define KCL_JOIN_WIDTH KCL_SIDE
 
 /* Columns beyond the last one stand for repetitions of it and do not count. */
 #define KCL_STEP(R, t, n, value)                                                                                       \
@@ -31,7 +29,7 @@
     }
 #define KCL_STEP_PRODUCT(R, t, n, a, b)                                                                                \
     if (j + v < last) {                                                                                                \
-        R##_STEP_PRODUCT_NOW(t, n, a, b)                                                                               \
+        R##_STEP_NOW_PRODUCT(t, n, a, b)                                                                               \
     }
 #define KCL_ELEMENT(v) min(j + (v), last - 1)
 #define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
@@ -63,12 +61,23 @@ KCL_FN void kcl_take(__local const real *memory, int of, int count, real *to)
 
 #define FOR_FETCHES(tile) _Pragma("unroll") for (int f = 0; f < KCL_FETCHES(tile); f++)
 
-/* Component from + e % KCL_CHUNK of row or column base + e / KCL_CHUNK; those beyond the last are repetitions. */
+/*
+ * Component next + e % KCL_CHUNK of row or column base + e / KCL_CHUNK, where `next` and `whole` tell that all these
+ * exist; else those beyond the last are repetitions.
+ */
 #define KCL_FETCH(to, memory, stride, base, last, tile)                                                                \
-    FOR_FETCHES(tile)                                                                                                  \
-    {                                                                                                                  \
-        const int e = f * KCL_GROUP + item;                                                                            \
-        to[f] = (memory)[((base) + min(e / KCL_CHUNK, last)) * (stride) + min(from + e % KCL_CHUNK, KCL_DIM - 1)];     \
+    if (last == (tile) - 1 && next + KCL_CHUNK <= KCL_DIM && (tile) * KCL_CHUNK % KCL_GROUP == 0) {                    \
+        FOR_FETCHES(tile)                                                                                              \
+        {                                                                                                              \
+            const int e = f * KCL_GROUP + item;                                                                        \
+            to[f] = (memory)[((base) + e / KCL_CHUNK) * (stride) + next + e % KCL_CHUNK];                              \
+        }                                                                                                              \
+    } else {                                                                                                           \
+        FOR_FETCHES(tile)                                                                                              \
+        {                                                                                                              \
+            const int e = f * KCL_GROUP + item;                                                                        \
+            to[f] = (memory)[((base) + min(e / KCL_CHUNK, last)) * (stride) + min(next + e % KCL_CHUNK, KCL_DIM - 1)]; \
+        }                                                                                                              \
     }
 #define KCL_KEEP(from, memory, tile, count)                                                                            \
     FOR_FETCHES(tile)                                                                                                  \
@@ -78,31 +87,33 @@ KCL_FN void kcl_take(__local const real *memory, int of, int count, real *to)
             (memory)[e % KCL_CHUNK * KCL_PITCH(tile) + kcl_place(e / KCL_CHUNK, count)] = from[f];                     \
     }
 
-#define KCL_LOCAL_X(n, m) (local_x + ((n) * KCL_CHUNK + (m)) * KCL_PITCH(KCL_ROW_TILE))
-#define KCL_LOCAL_Y(n, m) (local_y + ((n) * KCL_CHUNK + (m)) * KCL_PITCH(KCL_TILE))
+/* Component m of operand n in one of two buffers: one is filled while the other is read. */
+#define KCL_LOCAL_X(n, buffer, m) (local_x + (((n) * 2 + (buffer)) * KCL_CHUNK + (m)) * KCL_PITCH(KCL_ROW_TILE))
+#define KCL_LOCAL_Y(n, buffer, m) (local_y + (((n) * 2 + (buffer)) * KCL_CHUNK + (m)) * KCL_PITCH(KCL_TILE))
 #define KCL_DECLARE_ROWS(n, variable, stride) real next_x##n[KCL_FETCHES(KCL_ROW_TILE)];
 #define KCL_DECLARE_COLUMNS(n, variable, stride) real next_y##n[KCL_FETCHES(KCL_TILE)];
 #define KCL_FETCH_ROWS(n, variable, stride)                                                                            \
     KCL_FETCH(next_x##n, a##variable, stride, row_start, last_row, KCL_ROW_TILE)
 #define KCL_FETCH_COLUMNS(n, variable, stride) KCL_FETCH(next_y##n, a##variable, stride, start, last_column, KCL_TILE)
-#define KCL_KEEP_ROWS(n, variable, stride) KCL_KEEP(next_x##n, KCL_LOCAL_X(n, 0), KCL_ROW_TILE, KCL_LANES)
-#define KCL_KEEP_COLUMNS(n, variable, stride) KCL_KEEP(next_y##n, KCL_LOCAL_Y(n, 0), KCL_TILE, KCL_STREAM)
+#define KCL_KEEP_ROWS(n, variable, stride) KCL_KEEP(next_x##n, KCL_LOCAL_X(n, filled, 0), KCL_ROW_TILE, KCL_LANES)
+#define KCL_KEEP_COLUMNS(n, variable, stride) KCL_KEEP(next_y##n, KCL_LOCAL_Y(n, filled, 0), KCL_TILE, KCL_STREAM)
 #define KCL_TAKE_ROWS(n, variable, stride)                                                                             \
     real of_x##n[KCL_LANES];                                                                                           \
-    kcl_take(KCL_LOCAL_X(n, m), item / KCL_SIDE, KCL_LANES, of_x##n);                                                  \
+    kcl_take(KCL_LOCAL_X(n, buffer, m), item / KCL_SIDE, KCL_LANES, of_x##n);                                                  \
     const lanes x##variable = KCL_VLOAD(of_x##n);
 #define KCL_TAKE_COLUMNS(n, variable, stride)                                                                          \
     real y##variable[KCL_STREAM];                                                                                      \
-    kcl_take(KCL_LOCAL_Y(n, m), item % KCL_SIDE, KCL_STREAM, y##variable);
+    kcl_take(KCL_LOCAL_Y(n, buffer, m), item % KCL_SIDE, KCL_STREAM, y##variable);
 
 __kernel __attribute__((reqd_work_group_size(KCL_GROUP, 1, 1)))
 void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
            __global real *restrict partial)
 {
-    __local real local_x[KCL_ROW_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_ROW_TILE)] __attribute__((aligned(sizeof(real4))));
-    __local real local_y[KCL_COLUMN_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_TILE)] __attribute__((aligned(sizeof(real4))));
+    __local real local_x[2 * KCL_ROW_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_ROW_TILE)] __attribute__((aligned(sizeof(real4))));
+    __local real local_y[2 * KCL_COLUMN_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_TILE)] __attribute__((aligned(sizeof(real4))));
+    __local lanes joined[KCL_JOINED];
     const int item = get_local_id(0);
-    const long first = get_group_id(1) * part_length, last = min(cols, first + part_length);
+    const long part = get_group_id(1), first = part * part_length, last = min(cols, first + part_length);
     const long lane_count = rows, row_blocks = (rows + KCL_ROW_TILE - 1) / KCL_ROW_TILE;
     KCL_TERMS(KCL_DECLARE)
     KCL_SWEEP_LAUNCH
@@ -111,50 +122,61 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
         const int last_row = (int)min((long)KCL_ROW_TILE, rows - row_start) - 1;
         KCL_SWEEP_LANE
         KCL_TERMS(KCL_INIT)
+        KCL_TERMS(KCL_ROWS_BEGIN)
         KCL_ROW_OPERANDS(KCL_DECLARE_ROWS)
         KCL_COLUMN_OPERANDS(KCL_DECLARE_COLUMNS)
         for (long start = first; start < last; start += KCL_TILE) {
             const long j = start + item % KCL_SIDE * KCL_STREAM;
             const int last_column = (int)min((long)KCL_TILE, last - start) - 1;
             KCL_SWEEP_SUMS
-            int from = 0;
+            int buffer = 0, next = 0, filled = 0;
             KCL_ROW_OPERANDS(KCL_FETCH_ROWS)
             KCL_COLUMN_OPERANDS(KCL_FETCH_COLUMNS)
-            while (from < KCL_DIM) {
-                const int here = from;
-                barrier(CLK_LOCAL_MEM_FENCE);
-                KCL_ROW_OPERANDS(KCL_KEEP_ROWS)
-                KCL_COLUMN_OPERANDS(KCL_KEEP_COLUMNS)
-                barrier(CLK_LOCAL_MEM_FENCE);
-                from += KCL_CHUNK;
-                if (from < KCL_DIM) {
+            KCL_ROW_OPERANDS(KCL_KEEP_ROWS)
+            KCL_COLUMN_OPERANDS(KCL_KEEP_COLUMNS)
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int from = 0; from < KCL_DIM; from = next) {
+                next = from + KCL_CHUNK;
+                if (next < KCL_DIM) {
                     KCL_ROW_OPERANDS(KCL_FETCH_ROWS)
                     KCL_COLUMN_OPERANDS(KCL_FETCH_COLUMNS)
                 }
 #if KCL_DIM % KCL_CHUNK
-                if (from > KCL_DIM) {
+                if (next > KCL_DIM) {
                     for (int m = 0; m < KCL_DIM % KCL_CHUNK; m++) {
-                        const int k = here + m;
+                        const int k = from + m;
                         KCL_ROW_OPERANDS(KCL_TAKE_ROWS)
                         KCL_COLUMN_OPERANDS(KCL_TAKE_COLUMNS)
                         KCL_SWEEP_STEP
                     }
-                    break;
-                }
+                } else
 #endif
-                _Pragma("unroll") for (int m = 0; m < KCL_CHUNK; m++)
                 {
-                    const int k = here + m;
-                    KCL_ROW_OPERANDS(KCL_TAKE_ROWS)
-                    KCL_COLUMN_OPERANDS(KCL_TAKE_COLUMNS)
-                    KCL_SWEEP_STEP
+                    _Pragma("unroll") for (int m = 0; m < KCL_CHUNK; m++)
+                    {
+                        const int k = from + m;
+                        KCL_ROW_OPERANDS(KCL_TAKE_ROWS)
+                        KCL_COLUMN_OPERANDS(KCL_TAKE_COLUMNS)
+                        KCL_SWEEP_STEP
+                    }
                 }
+                filled = 1 - buffer;
+                if (next < KCL_DIM) {
+                    KCL_ROW_OPERANDS(KCL_KEEP_ROWS)
+                    KCL_COLUMN_OPERANDS(KCL_KEEP_COLUMNS)
+                }
+                barrier(CLK_LOCAL_MEM_FENCE);
+                buffer = filled;
             }
             KCL_TERMS(KCL_TILE_BEGIN)
             KCL_SWEEP_BLOCK
             KCL_TERMS(KCL_TILE_END)
         }
-        const long part = get_group_id(1) * KCL_SIDE + item % KCL_SIDE;
-        KCL_TERMS(KCL_SAVE_LANES)
+        KCL_TERMS(KCL_ROWS_END)
+        KCL_TERMS(KCL_CLOSE)
+        KCL_TERMS(KCL_JOIN_STATES)
+        if (item % KCL_SIDE == 0) {
+            KCL_TERMS(KCL_SAVE_LANES)
+        }
     }
 }

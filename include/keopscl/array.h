@@ -16,6 +16,7 @@ typedef enum kcl_dtype {
     KCL_DTYPE_NONE = 0,
     KCL_F32 = 1, /* IEEE 754 binary32, float */
     KCL_F64 = 2, /* IEEE 754 binary64, double */
+    KCL_I64 = 3, /* int64_t: only of results that are indices */
 } kcl_dtype;
 
 /* Memory of a device: see keopscl/memory.h. */
@@ -57,11 +58,16 @@ static inline kcl_array kcl_array_f64(const double *data, int ndim, const int64_
     return kcl_array_of(data, KCL_F64, ndim, shape);
 }
 
+static inline kcl_array kcl_array_i64(const int64_t *data, int ndim, const int64_t *shape)
+{
+    return kcl_array_of(data, KCL_I64, ndim, shape);
+}
+
 KCL_END
 
 /*
- * kcl_f32(x, M, D) and kcl_f64(x, M, D) describe an array inside a call: the value is a `const kcl_array *` that lives
- * until the end of the enclosing block (C) or of the full expression (C++).
+ * kcl_f32(x, M, D), kcl_f64(x, M, D) and kcl_i64(x, M, D) describe an array inside a call: the value is a
+ * `const kcl_array *` that lives until the end of the enclosing block (C) or of the full expression (C++).
  */
 #ifdef __cplusplus
 
@@ -82,10 +88,16 @@ template <typename... Sizes> array_view f64(const double *data, Sizes... sizes)
     const int64_t shape[] = {static_cast<int64_t>(sizes)..., 0};
     return {kcl_array_f64(data, static_cast<int>(sizeof...(sizes)), shape)};
 }
+template <typename... Sizes> array_view i64(const int64_t *data, Sizes... sizes)
+{
+    const int64_t shape[] = {static_cast<int64_t>(sizes)..., 0};
+    return {kcl_array_i64(data, static_cast<int>(sizeof...(sizes)), shape)};
+}
 } // namespace keopscl
 
 #define kcl_f32(...) (static_cast<const kcl_array *>(::keopscl::f32(__VA_ARGS__)))
 #define kcl_f64(...) (static_cast<const kcl_array *>(::keopscl::f64(__VA_ARGS__)))
+#define kcl_i64(...) (static_cast<const kcl_array *>(::keopscl::i64(__VA_ARGS__)))
 
 #else
 
@@ -96,6 +108,9 @@ template <typename... Sizes> array_view f64(const double *data, Sizes... sizes)
 #define kcl_f64(data, ...)                                                                                             \
     ((const kcl_array *)(kcl_array[1]){                                                                                \
         kcl_array_f64(data, KCL_SHAPE_COUNT_(__VA_ARGS__), (const int64_t[]){__VA_ARGS__})})
+#define kcl_i64(data, ...)                                                                                             \
+    ((const kcl_array *)(kcl_array[1]){                                                                                \
+        kcl_array_i64(data, KCL_SHAPE_COUNT_(__VA_ARGS__), (const int64_t[]){__VA_ARGS__})})
 
 #endif
 

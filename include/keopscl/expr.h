@@ -167,6 +167,24 @@ KCL_API kcl_expr *kcl_transpose(kcl_expr *f);
  */
 KCL_API kcl_expr *kcl_reduce_sum(kcl_expr *f, kcl_axes over);
 
+/*
+ * log of the sum of exp(f) over the axes, for f of dimension 1; whatever the size of f, nothing overflows. Otherwise as
+ * kcl_reduce_sum, derivatives to any order included. NaN where a term is NaN; else infinity where a term is; -infinity
+ * where all terms are, and where there are none.
+ */
+KCL_API kcl_expr *kcl_reduce_logsumexp(kcl_expr *f, kcl_axes over);
+
+/*
+ * For each component of f, the index of the smallest value over the axes: a column j where j is reduced, a row i where i
+ * is, i N + j of the pair where both are and there are N columns. Of equal values the smallest index is the result. NaN
+ * is never chosen, infinities are ordinary values; the index is -1 where there is nothing to choose from. An error where
+ * f has none of the axes.
+ *
+ * Evaluated on its own, the result is an array of int64. In further formulas it is a real number of the arrays' type, in
+ * float32 exact up to 2^24, and a constant: its derivative is 0. The gradient of an index itself is an error.
+ */
+KCL_API kcl_expr *kcl_reduce_argmin(kcl_expr *f, kcl_axes over);
+
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */
 
 /*
@@ -189,16 +207,19 @@ KCL_API kcl_expr *kcl_vjp(kcl_expr *f, kcl_expr *v, kcl_expr *e);
  * for an i-expression, (N, D) for a j-expression, (D) for one without axes; axes of size 1 may be added or left out
  * anywhere. An expression that depends on both i and j must be reduced first.
  *
- * All arrays have one number type. Outputs must not overlap inputs or each other. On failure the contents of the
- * outputs are not specified. Where all outputs are device arrays the call need not wait for them: see keopscl/memory.h.
+ * All arrays have one number type, but for indices (kcl_reduce_argmin), whose arrays are int64. Outputs must not overlap
+ * inputs or each other. On failure the contents of the outputs are not specified. Where all outputs are device arrays the
+ * call need not wait for them: see keopscl/memory.h.
  */
 KCL_API kcl_status kcl_eval(int count, kcl_expr *const *exprs, const kcl_array *const *outs);
 
 /* kcl_eval of one expression. */
 KCL_API kcl_status kcl_eval1(kcl_expr *expr, const kcl_array *out);
 
-/* kcl_reduce_sum and kcl_eval1 in one. */
+/* A reduction and kcl_eval1 in one. */
 KCL_API kcl_status kcl_sum(kcl_expr *f, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_logsumexp(kcl_expr *f, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_argmin(kcl_expr *f, kcl_axes over, const kcl_array *out); /* `out` is int64 */
 
 /* ---- Looking at expressions -------------------------------------------------------------------------------------- */
 

@@ -16,7 +16,14 @@ KCL_BEGIN
  */
 typedef struct kcl_operator kcl_operator;
 
-/* Zero in any field means the default. */
+/*
+ * Zero in any field means the default.
+ *
+ * Long squared distances are computed from differences or, faster, from norms and dot products ("expanded"),
+ * whose error grows with the distance of the points from their centre. "auto" looks at the data of each call and expands
+ * where errors stay within 4 times those of differences (docs/accuracy.md). "expanded" expands whatever the data are:
+ * for experiments, results may be wrong. Formulas that "auto" never expands are not expanded by it either.
+ */
 typedef struct kcl_operator_params {
     /*
      * How kernels go through the matrix; NULL: by device and sizes. "lanes": rows in the lanes of a CPU's vectors;
@@ -24,6 +31,7 @@ typedef struct kcl_operator_params {
      * vector's index in steps; "split": columns divided, for few rows; "columns": lanes over columns, for very few.
      */
     const char *schedule;
+    const char *form;        /* of squared distances |x - y|^2: "auto" (the default), "differences", "expanded"; above */
     kcl_allocator allocator; /* default: malloc, realloc, free */
 } kcl_operator_params;
 
@@ -65,7 +73,11 @@ KCL_API kcl_status kcl_operator_from(kcl_operator **op, int count, kcl_expr *con
  */
 KCL_API kcl_status kcl_operator_grad(kcl_operator **grad, const kcl_operator *op, const char *variable);
 
-/* The operator with every sum of F replaced by the sum of |F|: the scale against which errors are measured. */
+/*
+ * An operator with the arguments of `op` whose outputs are the scale against which errors are measured. Every sum of F is
+ * replaced by the sum of |F|, every L = LogSumExp of F by 1 + |L|, and every ArgMin of F by the sum of F: applied to
+ * arrays of one row, it gives the values at an index.
+ */
 KCL_API kcl_status kcl_operator_magnitude(kcl_operator **magnitude, const kcl_operator *op);
 
 /* Frees the operator and sets *op to NULL; no call may be running. NULL and a pointer to NULL are accepted. */
@@ -76,9 +88,10 @@ KCL_API const char *kcl_operator_error(const kcl_operator *op);
 
 /*
  * Computes all outputs from arrays: outs[0..out_count), args[0..arg_count). Shapes: see kcl_role; axes of size 1 may be
- * added or left out, and a missing vector axis means D = 1. All arrays have one number type. Lengths of arguments of
- * one role must agree; a role that no argument has has length 1. The arrays are read and written before the call
- * returns, unless all outputs are device arrays: see keopscl/memory.h. Outputs must not overlap inputs or each other.
+ * added or left out, and a missing vector axis means D = 1. All arrays have one number type, but for outputs that are
+ * indices (ArgMin_Reduction, see kcl_slot_info), whose arrays are int64. Lengths of arguments of one role must agree; a
+ * role that no argument has has length 1. The arrays are read and written before the call returns, unless all outputs
+ * are device arrays: see keopscl/memory.h. Outputs must not overlap inputs or each other.
  *
  * Errors: the status, with kcl_context_error(context): KCL_ERROR_ARGUMENT (a missing or surplus argument),
  * KCL_ERROR_SHAPE, KCL_ERROR_LENGTH (which argument, which axis, both sizes), KCL_ERROR_TYPE, and those of the device.
@@ -91,6 +104,7 @@ typedef struct kcl_slot_info {
     char name[64]; /* the alias; "" where it has none */
     kcl_role role; /* rows: one per i, one per j, or a single one */
     int dim;       /* components */
+    kcl_dtype dtype; /* of an output that is an index: KCL_I64; of all others KCL_DTYPE_NONE, the type of the arrays */
 } kcl_slot_info;
 
 KCL_API int kcl_operator_input_count(const kcl_operator *op);

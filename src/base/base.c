@@ -190,12 +190,13 @@ bool kb_mul_overflows(int64_t a, int64_t b, int64_t *product)
 
 size_t kb_dtype_size(kcl_dtype dtype)
 {
-    return dtype == KCL_F32 ? 4 : dtype == KCL_F64 ? 8 : 0;
+    return dtype == KCL_F32 ? 4 : dtype == KCL_F64 || dtype == KCL_I64 ? 8 : 0;
 }
 
 const char *kb_dtype_name(kcl_dtype dtype)
 {
-    return dtype == KCL_F32 ? "float32" : dtype == KCL_F64 ? "float64" : "no type";
+    static const char *const names[] = {"no type", "float32", "float64", "int64"};
+    return names[(unsigned)dtype < KB_COUNT(names) ? dtype : 0];
 }
 
 kcl_array kcl_array_of(const void *data, kcl_dtype dtype, int ndim, const int64_t *shape)

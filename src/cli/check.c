@@ -9,8 +9,9 @@ static const char help[] = "keopscl check FORMULA --arg NAME=ROLE(DIM) ... [opti
                            "\n"
                            "Computes with random arguments, uniform in [0.25, 1.25), on a device and with\n"
                            "the interpreter in double precision. Prints the largest over results of\n"
-                           "|error_i| / sum_j |F_ij|; exit code 1 above 1e-5 (f32) or 1e-12 (f64), and where\n"
-                           "a NaN or an infinity is in one result only.\n"
+                           "|error_i| / sum_j |F_ij|, for LogSumExp |error_i| / (1 + |result_i|), for ArgMin\n"
+                           "the relative difference of the values at indices that differ. Exit code 1 above\n"
+                           "1e-5 (f32) or 1e-12 (f64), and where a NaN or infinity is in one result only.\n"
                            "\n"
                            "  --arg x=Vi(3)     rows of 3 numbers, one per i; y=Vj(3) one per j; g=Pm(1)\n"
                            "  --m M, --n N      numbers of rows; default: 1000 each\n"
@@ -26,11 +27,11 @@ static const char help[] = "keopscl check FORMULA --arg NAME=ROLE(DIM) ... [opti
 typedef struct check_data {
     int in_count, out_count;
     table *args, *exact_args;              /* the same values as dtype, and as float64 */
-    table *outs, *exact_outs, *magnitudes; /* of the device, of the interpreter, and the sums of |F| */
+    table *outs, *exact_outs, *magnitudes; /* of the device, of the interpreter, and the scale of errors */
 } check_data;
 
-static int make_data(check_data *c, const kcl_operator *op, kcl_dtype dtype, const options *o, int64_t m, int64_t n,
-                     fault *f)
+static int make_data(check_data *c, const kcl_operator *op, const kcl_operator *magnitude, kcl_dtype dtype,
+                     const options *o, int64_t m, int64_t n, fault *f)
 {
     uint64_t state = o->seed;
     int code = EXIT_DONE;
@@ -63,6 +64,7 @@ static int make_data(check_data *c, const kcl_operator *op, kcl_dtype dtype, con
         code = table_for_slot(&c->outs[k], &slot, dtype, m, n, f);
         if (!code)
             code = table_for_slot(&c->exact_outs[k], &slot, KCL_F64, m, n, f);
+        kcl_operator_output(magnitude, k, &slot);
         if (!code)
             code = table_for_slot(&c->magnitudes[k], &slot, KCL_F64, m, n, f);
     }
@@ -78,6 +80,13 @@ static void free_data(check_data *c)
     tables_free(c->magnitudes, c->out_count);
 }
 
+/* What tells more about a result that is an index. */
+typedef struct check_tools {
+    const kcl_operator *magnitude;
+    kcl_context *host;
+    int64_t m, n; /* rows of i and j; 1 where no argument has the axis */
+} check_tools;
+
 /* |error| over the magnitude; infinite where only one of the values is finite, or the infinities differ. */
 static double relative_error(double value, double exact, double magnitude, kcl_dtype dtype)
 {
@@ -91,29 +100,93 @@ static double relative_error(double value, double exact, double magnitude, kcl_d
     return error == 0 ? 0 : isnan(quotient) ? INFINITY : quotient;
 }
 
-static int compare(const check_data *c, kcl_dtype dtype, const options *o, fault *f)
+/* Component `at` of output k, an ArgMin of F, says `index`: the value of F there, from the interpreter. */
+static int value_at(double *value, const check_data *c, const check_tools *tools, int k, int64_t at, int64_t index,
+                    fault *f)
+{
+    int64_t row = at / c->outs[k].columns, i, j;
+    kcl_slot_info slot;
+    kcl_operator_output(tools->magnitude, k, &slot);
+    i = slot.role == KCL_ROLE_I ? row : slot.role == KCL_ROLE_J ? index : index / tools->n;
+    j = slot.role == KCL_ROLE_J ? row : slot.role == KCL_ROLE_I ? index : index % tools->n;
+    table *args = calloc((size_t)c->in_count + 1, sizeof *args), *outs = calloc((size_t)c->out_count + 1, sizeof *outs);
+    int code = args && outs ? EXIT_DONE : fail_memory(f);
+    for (int n = 0; !code && n < c->in_count; n++) {
+        args[n] = c->exact_args[n];
+        kcl_operator_input(tools->magnitude, n, &slot);
+        if (slot.role == KCL_ROLE_PARAMETER)
+            continue;
+        args[n].values = (double *)args[n].values + (slot.role == KCL_ROLE_I ? i : j) * args[n].columns;
+        args[n].rows = 1;
+    }
+    for (int n = 0; !code && n < c->out_count; n++) {
+        kcl_operator_output(tools->magnitude, n, &slot);
+        code = table_for_slot(&outs[n], &slot, KCL_F64, 1, 1, f);
+    }
+    if (!code)
+        code = apply_operator(tools->magnitude, tools->host, outs, args, c->in_count, f);
+    if (!code)
+        *value = table_get(&outs[k], at % c->outs[k].columns);
+    tables_free(outs, c->out_count);
+    free(args);
+    return code;
+}
+
+/* How far the values at two different indices are apart. Rounding may exchange those that are almost equal. */
+static int index_error(double *error, const check_data *c, const check_tools *tools, int k, int64_t at, fault *f)
+{
+    const int64_t index = ((const int64_t *)c->outs[k].values)[at];
+    const int64_t exact = ((const int64_t *)c->exact_outs[k].values)[at];
+    kcl_slot_info slot;
+    kcl_operator_output(tools->magnitude, k, &slot);
+    const int64_t end = (slot.role == KCL_ROLE_I ? 1 : tools->m) * (slot.role == KCL_ROLE_J ? 1 : tools->n);
+    double a, b;
+    *error = index == exact ? 0 : INFINITY;
+    if (index == exact || index < 0 || index >= end || exact < 0)
+        return EXIT_DONE;
+    int code = value_at(&a, c, tools, k, at, index, f);
+    if (!code)
+        code = value_at(&b, c, tools, k, at, exact, f);
+    if (!code && (a == b || isfinite(a - b)))
+        *error = a == b ? 0 : fabs(a - b) / fmax(fabs(a), fabs(b));
+    return code;
+}
+
+static int compare(const check_data *c, const check_tools *tools, kcl_dtype dtype, const options *o, fault *f)
 {
     const double limit = dtype == KCL_F64 ? 1e-12 : 1e-5;
     double largest = -1;
-    int worst = 0;
+    int worst = 0, code = EXIT_DONE;
     int64_t at = 0;
     for (int k = 0; k < c->out_count; k++)
-        for (int64_t i = 0, count = c->outs[k].rows * c->outs[k].columns; i < count; i++) {
-            double error = relative_error(table_get(&c->outs[k], i), table_get(&c->exact_outs[k], i),
-                                          table_get(&c->magnitudes[k], i), dtype);
-            if (error > largest) {
+        for (int64_t i = 0, count = c->outs[k].rows * c->outs[k].columns; !code && i < count; i++) {
+            double error = 0;
+            if (c->outs[k].dtype != KCL_I64)
+                error = relative_error(table_get(&c->outs[k], i), table_get(&c->exact_outs[k], i),
+                                       table_get(&c->magnitudes[k], i), dtype);
+            else if (largest <= limit) /* one by one, until there is a failure */
+                code = index_error(&error, c, tools, k, i, f);
+            if (!code && error > largest) {
                 largest = error;
                 worst = k;
                 at = i;
             }
         }
-    printf("error %.3g of sum |F|, limit %g\n", largest > 0 ? largest : 0, limit);
+    if (code)
+        return code;
+    printf("error %.3g of the scale, limit %g\n", largest > 0 ? largest : 0, limit);
     if (largest <= limit)
         return EXIT_DONE;
     const table *t = &c->outs[worst];
+    if (t->dtype == KCL_I64)
+        return fail(f, EXIT_COMPUTATION,
+                    "result %d, row %lld, component %lld: the device gives index %.0f, the interpreter %.0f, and the "
+                    "values there differ by %.3g of the larger (seed %llu)",
+                    worst, (long long)(at / t->columns), (long long)(at % t->columns), table_get(t, at),
+                    table_get(&c->exact_outs[worst], at), largest, (unsigned long long)o->seed);
     return fail(f, EXIT_COMPUTATION,
-                "result %d, row %lld, component %lld: the device gives %.17g, the interpreter %.17g, where sum |F| is "
-                "%.3g (seed %llu)",
+                "result %d, row %lld, component %lld: the device gives %.17g, the interpreter %.17g, where the "
+                "scale is %.3g (seed %llu)",
                 worst, (long long)(at / t->columns), (long long)(at % t->columns), table_get(t, at),
                 table_get(&c->exact_outs[worst], at), table_get(&c->magnitudes[worst], at),
                 (unsigned long long)o->seed);
@@ -135,7 +208,7 @@ static int check(const options *o, fault *f)
             code = fail(f, EXIT_COMPUTATION, "%s", *reason ? reason : kcl_status_text(status));
     }
     if (!code)
-        code = make_data(&c, op, dtype, o, m, n, f);
+        code = make_data(&c, op, magnitude, dtype, o, m, n, f);
     if (!code)
         code = open_context(&context, o->device, f);
     if (!code)
@@ -150,7 +223,14 @@ static int check(const options *o, fault *f)
         kcl_context_device_info(context, &device);
         printf("device %s\nm %lld, n %lld, dtype %s, seed %llu\n", device.name, (long long)m, (long long)n,
                dtype_name(dtype), (unsigned long long)o->seed);
-        code = compare(&c, dtype, o, f);
+        check_tools tools = {magnitude, host, 1, 1};
+        for (int k = 0; k < c.in_count; k++) {
+            kcl_slot_info slot;
+            kcl_operator_input(op, k, &slot);
+            tools.m = slot.role == KCL_ROLE_I ? m : tools.m;
+            tools.n = slot.role == KCL_ROLE_J ? n : tools.n;
+        }
+        code = compare(&c, &tools, dtype, o, f);
     }
     free_data(&c);
     kcl_operator_destroy(&magnitude);

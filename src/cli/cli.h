@@ -89,7 +89,7 @@ const char *role_name(kcl_role role);    /* "Vi" */
 /* Describes a table as the library wants it for a slot: (rows, columns), or (columns) for a parameter. */
 kcl_array array_of_table(const table *t, kcl_role role);
 
-/* Makes a table for a slot of the operator, when m and n are the lengths of i and j. */
+/* Makes a table for a slot of the operator, when m and n are the lengths of i and j; of int64 where it is an index. */
 int table_for_slot(table *t, const kcl_slot_info *slot, kcl_dtype dtype, int64_t m, int64_t n, fault *f);
 
 /* kcl_operator_apply on tables: counts and roles are the operator's. */

@@ -11,7 +11,7 @@
 
 const char *dtype_name(kcl_dtype dtype)
 {
-    return dtype == KCL_F64 ? "f64" : "f32";
+    return dtype == KCL_I64 ? "i64" : dtype == KCL_F64 ? "f64" : "f32";
 }
 
 const char *role_name(kcl_role role)
@@ -109,7 +109,7 @@ kcl_array array_of_table(const table *t, kcl_role role)
 int table_for_slot(table *t, const kcl_slot_info *slot, kcl_dtype dtype, int64_t m, int64_t n, fault *f)
 {
     int64_t rows = slot->role == KCL_ROLE_I ? m : slot->role == KCL_ROLE_J ? n : 1;
-    int code = table_create(t, dtype, rows, slot->dim, f);
+    int code = table_create(t, slot->dtype ? slot->dtype : dtype, rows, slot->dim, f);
     if (slot->role == KCL_ROLE_PARAMETER)
         t->axes = 1;
     return code;

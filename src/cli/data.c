@@ -34,6 +34,8 @@ void table_free(table *t)
 
 double table_get(const table *t, int64_t index)
 {
+    if (t->dtype == KCL_I64)
+        return (double)((const int64_t *)t->values)[index];
     return t->dtype == KCL_F32 ? (double)((const float *)t->values)[index] : ((const double *)t->values)[index];
 }
 
@@ -41,6 +43,8 @@ void table_set(table *t, int64_t index, double value)
 {
     if (t->dtype == KCL_F32)
         ((float *)t->values)[index] = (float)value;
+    else if (t->dtype == KCL_I64)
+        ((int64_t *)t->values)[index] = (int64_t)value;
     else
         ((double *)t->values)[index] = value;
 }

@@ -13,7 +13,7 @@ static const char help[] = "keopscl run FORMULA --arg NAME=ROLE:VALUE ... [optio
                            "  --arg x=Vi:FILE    one row per i;  y=Vj:FILE  one row per j\n"
                            "  --arg g=Pm:0.5     a parameter: a number, 1,2,3 for a vector, or a file\n"
                            "  --out FILE         for each result, in order: .npy, otherwise a text table;\n"
-                           "                     without it, tables on standard output\n"
+                           "                     without it, tables on standard output; indices are int64\n"
                            "  --dtype f32|f64    default: f64 if every file is float64, else f32\n"
                            "  --device D         default: KEOPSCL_DEVICE, else the best device\n"
                            "  --json             print device, sizes, seconds and shapes, and no table\n"
@@ -99,7 +99,7 @@ static void print_json(const kcl_device_info *device, kcl_dtype dtype, int64_t m
         printf("%s{\"shape\":[", k ? "," : "");
         if (outs[k].axes == 2)
             printf("%lld,", (long long)outs[k].rows);
-        printf("%lld]}", (long long)outs[k].columns);
+        printf("%lld],\"dtype\":\"%s\"}", (long long)outs[k].columns, dtype_name(outs[k].dtype));
     }
     puts("]}");
 }

@@ -129,6 +129,10 @@ int text_read(table *t, FILE *file, const char *label, fault *f)
 static void write_number(const table *t, int64_t index, FILE *file)
 {
     char text[40];
+    if (t->dtype == KCL_I64) {
+        fprintf(file, "%lld", (long long)((const int64_t *)t->values)[index]);
+        return;
+    }
     double value = table_get(t, index);
     bool single = t->dtype == KCL_F32;
     if (isnan(value)) {

@@ -81,7 +81,7 @@ static const kf_node *accumulate(kf_graph *g, const kf_node *sum, const kf_node 
 
 static const kf_node *repeated_to(kf_graph *g, const kf_node *e, int64_t dim)
 {
-    return e->dim == dim ? e : kf_make(g, KF_SUMT, &e, &dim);
+    return !e || e->dim == dim ? e : kf_make(g, KF_SUMT, &e, &dim);
 }
 
 kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_count, const kf_node *const *leaves,
@@ -107,7 +107,7 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
         for (int c = 0; c < order.nodes[k]->arg_count && order.nodes[k]->op != KF_REDUCE; c++)
             wanted[k] |= wanted[kf_at(&order, order.nodes[k]->arg[c])];
     if (ok) {
-        cotangent[kf_at(&order, F)] = repeated_to(g, e, F->dim);
+        cotangent[kf_at(&order, F)] = repeated_to(g, kf_to_real(g, e), F->dim);
         ok = cotangent[kf_at(&order, F)] != NULL;
     }
     for (size_t k = order.count; ok && k-- > 0;) {
@@ -165,7 +165,7 @@ typedef struct gradient {
     kf_order order;          /* all nodes, through reductions */
     cotangent **cotangents;  /* by position */
     uint32_t *same_rows[2];  /* by axis and position: a node that has the same rows, up to the first such variable */
-    bool *wanted;            /* the node depends on a variable that is asked for */
+    bool *wanted;            /* the node has a derivative by a variable that is asked for */
     bool *reduces;           /* the node depends on a reduction, or is one */
     size_t var_count;
     const kf_node *const *vars;
@@ -279,13 +279,26 @@ static bool add_result(gradient *s, const kf_node *leaf, domain on, const kf_nod
     return c != NULL;
 }
 
+/* What the cotangent `e` of a reduction means for its terms. */
+static const kf_node *pull_back_reduction(kf_graph *g, const kf_node *f, const kf_node *e)
+{
+    switch ((kf_reduction)f->param[0]) {
+    case KF_REDUCE_SUM:
+        return e;
+    case KF_REDUCE_LOGSUMEXP: /* every term has its share of the sum */
+        return MULT(e, kf_unary(g, KF_EXP, SUB(f->arg[0], f)));
+    default:
+        return ZERO(f->arg[0]->dim);
+    }
+}
+
 /* Hands a cotangent of f on to its operands. */
 static bool pull_back_through(gradient *s, const kf_node *f, domain on, const kf_node *c)
 {
     if (f->op == KF_VAR)
         return add_result(s, f, on, c);
-    if (f->op == KF_REDUCE) /* the sum: every term has the cotangent of the result */
-        return add_cotangent(s, f->arg[0], domain_of(s, f->arg[0]), c);
+    if (f->op == KF_REDUCE)
+        return add_cotangent(s, f->arg[0], domain_of(s, f->arg[0]), pull_back_reduction(s->g, f, c));
     bool ok = true;
     for (int k = 0; ok && k < f->arg_count; k++)
         if (s->wanted[kf_at(&s->order, f->arg[k])])
@@ -327,10 +340,17 @@ kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t v
             s.wanted[k] |= s.wanted[kf_at(&s.order, f->arg[c])];
             s.reduces[k] |= s.reduces[kf_at(&s.order, f->arg[c])];
         }
+        if (s.wanted[k] && f->kind == KF_INT && F->kind == KF_INT) {
+            kb_fail(&g->error, KCL_ERROR_DERIVATIVE,
+                    "the result of %s_Reduction is a whole number: it jumps where it changes and has no gradient",
+                    kf_reduction_get((kf_reduction)f->param[0])->name);
+            ok = false;
+        }
+        s.wanted[k] = s.wanted[k] && f->kind != KF_INT;
     }
     if (ok)
         join_rows(&s);
-    ok = ok && add_cotangent(&s, F, domain_of(&s, F), repeated_to(g, e, F->dim));
+    ok = ok && add_cotangent(&s, F, domain_of(&s, F), repeated_to(g, kf_to_real(g, e), F->dim));
     for (size_t k = s.order.count; ok && k-- > 0;)
         for (const cotangent *c = s.cotangents[k]; ok && c; c = c->next)
             ok = pull_back_through(&s, s.order.nodes[k], c->on, c->value);

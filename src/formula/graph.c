@@ -20,7 +20,7 @@ const kf_op_info *kf_info(kf_op op)
 }
 
 static const kf_reduction_info reduction_table[KF_REDUCTION_COUNT] = {
-#define KF_REDUCTION(id, name, params, dimension) {name, params},
+#define KF_REDUCTION(id, name, params, scalar, dimension, kind) {name, params, scalar, KF_##kind},
 #include "reductions.def"
 };
 
@@ -33,7 +33,7 @@ int64_t kf_reduction_dim(kf_reduction reduction, int64_t dim, int64_t param)
 {
     (void)param;
     switch (reduction) {
-#define KF_REDUCTION(id, name, params, dimension)                                                                      \
+#define KF_REDUCTION(id, name, params, scalar, dimension, kind)                                                        \
     case KF_REDUCE_##id:                                                                                               \
         return dimension;
 #include "reductions.def"
@@ -100,7 +100,7 @@ static const kf_node *out_of_memory(kf_graph *g)
 
 static uint64_t structure_hash(const kf_node *f)
 {
-    uint64_t bits, h = kb_hash_combine(f->op, (uint64_t)f->dim);
+    uint64_t bits, h = kb_hash_combine(f->op | (uint64_t)f->kind << 8, (uint64_t)f->dim);
     memcpy(&bits, &f->value, sizeof bits);
     h = kb_hash_combine(h, bits);
     for (int k = 0; k < KF_MAX_PARAMS; k++)
@@ -112,7 +112,7 @@ static uint64_t structure_hash(const kf_node *f)
 
 static bool same_structure(const kf_node *f, const kf_node *g)
 {
-    return f->hash == g->hash && f->op == g->op && f->dim == g->dim && f->arg_count == g->arg_count &&
+    return f->hash == g->hash && f->op == g->op && f->kind == g->kind && f->dim == g->dim && f->arg_count == g->arg_count &&
            memcmp(&f->value, &g->value, sizeof f->value) == 0 && memcmp(f->param, g->param, sizeof f->param) == 0 &&
            memcmp(f->arg, g->arg, sizeof f->arg) == 0;
 }
@@ -180,6 +180,20 @@ const kf_node *kf_var(kf_graph *g, int64_t index, int64_t dim, kf_role role)
     kf_node draft = {.op = KF_VAR, .dim = (int32_t)dim, .param = {index, dim, role}};
     draft.axes = role == KF_ROLE_I || role == KF_ROLE_ACC ? KF_AXIS_I : role == KF_ROLE_J ? KF_AXIS_J : 0;
     return intern(g, &draft);
+}
+
+static const kf_node *with_kind(kf_graph *g, const kf_node *var, kf_kind kind)
+{
+    if (!var || var->kind == kind)
+        return var;
+    kf_node draft = *var;
+    draft.kind = (uint8_t)kind;
+    return intern(g, &draft);
+}
+
+const kf_node *kf_acc(kf_graph *g, int64_t index, int64_t dim, kf_kind kind)
+{
+    return with_kind(g, kf_var(g, index, dim, KF_ROLE_ACC), kind);
 }
 
 const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator)
@@ -272,6 +286,7 @@ static bool set_dim(kf_graph *g, kf_node *draft)
         break;
     case KF_LIKE:
         dim = a->dim;
+        draft->kind = a->kind;
         break;
     case KF_POW:
         dim = a->dim;
@@ -365,14 +380,31 @@ const kf_node *kf_like(kf_graph *g, const kf_node *f, const kf_node *axes_of)
     return axes_of ? f : NULL;
 }
 
+const kf_node *kf_to_real(kf_graph *g, const kf_node *f)
+{
+    return f && f->kind == KF_INT ? kf_binary(g, KF_MULT, kf_rat(g, 1, 1), f) : f;
+}
+
 const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t param, const kf_node *f)
 {
+    static const char *const axis_names[] = {"no axis", "i", "j", "i and j"};
+    const kf_reduction_info *info = kf_reduction_get(reduction);
     if (!f)
-        return refuse(g, KCL_ERROR_ARGUMENT, "%s_Reduction: the formula is missing", kf_reduction_get(reduction)->name);
+        return refuse(g, KCL_ERROR_ARGUMENT, "%s_Reduction: the formula is missing", info->name);
+    if (info->scalar && f->dim != 1)
+        return refuse(g, KCL_ERROR_SHAPE,
+                      "%s_Reduction: the formula has dimension %d, it must be 1: reduce the components one by one "
+                      "(Elem), or a number made from them",
+                      info->name, f->dim);
+    if (!(axes & f->axes) && info->kind == KF_INT)
+        return refuse(g, KCL_ERROR_SHAPE,
+                      "%s_Reduction over %s: the formula depends on %s, there is nothing to choose from", info->name,
+                      axis_names[axes & 3], f->axes ? axis_names[f->axes] : "neither i nor j");
     axes &= f->axes;
     if (!axes)
         return f;
     kf_node draft = {.op = KF_REDUCE, .arg_count = 1, .param = {reduction, axes, param}, .arg = {f}};
+    draft.kind = (uint8_t)info->kind;
     draft.axes = (uint8_t)(f->axes & ~axes);
     draft.dim = (int32_t)kf_reduction_dim(reduction, f->dim, param);
     return intern(g, &draft);
@@ -590,7 +622,7 @@ static const kf_node *rebuild(kf_graph *g, const kf_node *f, const kf_node *cons
 {
     switch ((kf_op)f->op) {
     case KF_VAR:
-        return kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]);
+        return with_kind(g, kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]), (kf_kind)f->kind);
     case KF_CONST:
         return f->param[1] ? kf_rat(g, f->param[0], f->param[1]) : kf_num(g, f->value);
     case KF_REDUCE:
@@ -665,6 +697,8 @@ static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, 
     (void)user;
     static const kf_role swapped[] = {KF_ROLE_J, KF_ROLE_I, KF_ROLE_P, KF_ROLE_ACC};
     static const unsigned swapped_axes[] = {0, KF_AXIS_J, KF_AXIS_I, KF_AXIS_I | KF_AXIS_J};
+    if (!f->axes)
+        return f;
     if (f->op == KF_VAR)
         return kf_var(g, f->param[0], f->param[1], swapped[f->param[2]]);
     if (f->op == KF_REDUCE)

@@ -24,18 +24,20 @@ typedef enum kf_reduction {
     KF_REDUCTION_COUNT
 } kf_reduction;
 
+/* What values are: exact integers are row and column numbers, labels, gather indices. */
+typedef enum kf_kind { KF_REAL, KF_INT } kf_kind;
+
 typedef struct kf_reduction_info {
     const char *name;
     int params;
+    bool scalar;  /* of formulas of dimension 1 only */
+    kf_kind kind; /* of the result */
 } kf_reduction_info;
 
 const kf_reduction_info *kf_reduction_get(kf_reduction reduction);
 int64_t kf_reduction_dim(kf_reduction reduction, int64_t dim, int64_t param); /* of the result */
 
 typedef enum kf_class { KF_CLASS_MAP, KF_CLASS_LEAF, KF_CLASS_COPY, KF_CLASS_SUM, KF_CLASS_AXIS, KF_CLASS_REDUCE } kf_class;
-
-/* What values are: exact integers are row and column numbers, labels, gather indices. */
-typedef enum kf_kind { KF_REAL, KF_INT } kf_kind;
 
 /* Sets of axes. */
 enum { KF_AXIS_I = 1, KF_AXIS_J = 2 };
@@ -96,6 +98,10 @@ void kf_clear_error(kf_graph *g);
 const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const int64_t *params);
 
 const kf_node *kf_var(kf_graph *g, int64_t index, int64_t dim, kf_role role);
+/*
+ * The result of term `index` of the sweep. KF_INT makes an output an array of integers; formulas take the real number.
+ */
+const kf_node *kf_acc(kf_graph *g, int64_t index, int64_t dim, kf_kind kind);
 const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator); /* reduced to lowest terms */
 const kf_node *kf_num(kf_graph *g, double value); /* whole numbers below 2^53 become kf_rat; NaN, infinity: an error */
 const kf_node *kf_zero(kf_graph *g, int64_t dim);
@@ -105,9 +111,16 @@ const kf_node *kf_binary(kf_graph *g, kf_op op, const kf_node *a, const kf_node 
 const kf_node *kf_power(kf_graph *g, const kf_node *f, double exponent);
 const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b); /* f|g: Sum(f*g); one may have dimension 1 */
 const kf_node *kf_like(kf_graph *g, const kf_node *f, const kf_node *axes_of); /* f itself where that changes nothing */
-/* The axes i and j exchanged: variables change roles, reductions the axes they reduce. */
+const kf_node *kf_to_real(kf_graph *g, const kf_node *f); /* an integer as a real number */
+/*
+ * The axes i and j exchanged: variables change roles, reductions the axes they reduce. What has no axis is the same
+ * number either way and stays as it is.
+ */
 const kf_node *kf_transpose(kf_graph *g, const kf_node *f);
-/* An axis that f lacks is not reduced; where none is left the result is that of one term. */
+/*
+ * An axis that f lacks is not reduced; where none is left the result is that of one term, f itself. The integer kinds
+ * refuse that. Errors: KCL_ERROR_SHAPE, also for a vector where the reduction needs a number.
+ */
 const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t param, const kf_node *f);
 
 /* A name of the table, or a composite, by its name in formula strings. */
@@ -180,8 +193,8 @@ kcl_status kf_import(kf_graph *g, const kf_graph *from, size_t root_count, const
                      const kf_node **out);
 
 /*
- * simplify.c: the same values by fewer operations, on the same axes, by the rules of the table below; linear in the
- * number of nodes. Goes through reductions.
+ * simplify.c: the same values by fewer operations, of the same kind and on the same axes, by the rules of the table
+ * below; linear in the number of nodes. Goes through reductions.
  */
 typedef struct kf_rule {
     const char *name;
@@ -206,7 +219,8 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
 
 /*
  * derive.c: the gradient of the sum of F * e through reductions: out[k] has the axes and dimension of variable
- * vars[k], summed over the others. Every variable with the index of vars[k] counts, whatever its role.
+ * vars[k], summed over the others. Every variable with the index of vars[k] counts, whatever its role. An integer is
+ * a constant inside a formula; where F itself is one, a variable that it depends on is an error, KCL_ERROR_DERIVATIVE.
  */
 kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t var_count, const kf_node *const *vars,
                        const kf_node **out);

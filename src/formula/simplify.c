@@ -537,6 +537,9 @@ static const kf_node *rewrite(kf_graph *g, const kf_node *f)
         if (kf_rules[k].op != (kf_op)f->op)
             continue;
         const kf_node *simpler = kf_rules[k].apply(g, f);
+        /* 1*n of an integer n is a real number: what makes the conversion must stay. */
+        if (simpler && simpler->kind != f->kind)
+            continue;
         /* Rules build their results through rewrite, so a changed node is simplified already. */
         if (simpler != f)
             return simpler ? rewrite(g, simpler) : NULL;

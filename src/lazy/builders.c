@@ -126,7 +126,7 @@ kcl_expr *kcl_transpose(kcl_expr *f)
     return scope ? kl_expr_of(scope, kf_transpose(&scope->graph, f->node)) : error;
 }
 
-kcl_expr *kcl_reduce_sum(kcl_expr *f, kcl_axes over)
+static kcl_expr *reduce(const char *name, kf_reduction reduction, kcl_expr *f, kcl_axes over)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(1, &f, &error);
@@ -134,9 +134,23 @@ kcl_expr *kcl_reduce_sum(kcl_expr *f, kcl_axes over)
         return error;
     if (over != KCL_OVER_I && over != KCL_OVER_J && over != KCL_OVER_BOTH)
         return kl_fail(scope, KCL_ERROR_ARGUMENT,
-                       "kcl_reduce_sum: the axes are %d; they must be KCL_OVER_I, KCL_OVER_J or KCL_OVER_BOTH",
-                       (int)over);
-    return kl_expr_of(scope, kf_reduce(&scope->graph, KF_REDUCE_SUM, (unsigned)over, 0, f->node));
+                       "%s: the axes are %d; they must be KCL_OVER_I, KCL_OVER_J or KCL_OVER_BOTH", name, (int)over);
+    return kl_expr_of(scope, kf_reduce(&scope->graph, reduction, (unsigned)over, 0, f->node));
+}
+
+kcl_expr *kcl_reduce_sum(kcl_expr *f, kcl_axes over)
+{
+    return reduce("kcl_reduce_sum", KF_REDUCE_SUM, f, over);
+}
+
+kcl_expr *kcl_reduce_logsumexp(kcl_expr *f, kcl_axes over)
+{
+    return reduce("kcl_reduce_logsumexp", KF_REDUCE_LOGSUMEXP, f, over);
+}
+
+kcl_expr *kcl_reduce_argmin(kcl_expr *f, kcl_axes over)
+{
+    return reduce("kcl_reduce_argmin", KF_REDUCE_ARGMIN, f, over);
 }
 
 static kcl_expr *gradient(const char *name, kcl_expr *f, kcl_expr *v, const kf_node *e, kcl_scope *scope)

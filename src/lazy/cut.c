@@ -68,10 +68,12 @@ static item *find_item(const cut *c, const kf_node *f)
     return f->id < c->item_at_count && c->item_at[f->id] ? &c->items[c->item_at[f->id] - 1] : NULL;
 }
 
-/* The reduction in the orientation of sweeps. */
+/* The reduction in the orientation of sweeps, also where its result has no axis. */
 static const kf_node *canonical(kf_graph *g, const kf_node *reduce)
 {
-    return reduce->param[1] == KF_AXIS_I ? kf_transpose(g, reduce) : reduce;
+    if (reduce->param[1] != KF_AXIS_I)
+        return reduce;
+    return kf_reduce(g, (kf_reduction)reduce->param[0], KF_AXIS_J, reduce->param[2], kf_transpose(g, reduce->arg[0]));
 }
 
 /* The array that tells how many rows a leaf has: the variable's, or one as long as the result of a reduction. */
@@ -342,7 +344,11 @@ static bool add_group_step(cut *c, uint32_t index, const uint32_t *fused, const 
     for (size_t r = 0; !c->failed && r < e->root_count; r++) {
         if (fused[r] != index)
             continue;
-        outputs[count] = localised(c, roots[r], index);
+        outputs[count] = e->root[r].kind == KF_INT
+                             ? kf_acc(c->g, find_item(c, roots[r])->term, roots[r]->dim, KF_INT)
+                             : localised(c, roots[r], index);
+        if (!outputs[count] && !c->failed)
+            take_error(c);
         to[count++] = (kl_output){false, (uint32_t)r};
     }
     return close_step(c, count, outputs, to);
@@ -437,10 +443,16 @@ static bool cut_roots(cut *c, const kf_node **roots)
     if (!fused)
         return out_of_memory(c);
     for (size_t r = 0; !c->failed && r < e->root_count; r++) {
-        fused[r] = fused_group(c, roots[r]);
+        const kf_node *f = roots[r];
         int rows = 0, cols, level;
-        if (!c->failed && extents_of(c, roots[r]->op == KF_REDUCE ? roots[r]->arg[0] : roots[r], &rows, &cols, &level))
-            e->root[r] = (kl_temp){roots[r]->dim, roots[r]->axes ? rows : 0};
+        if (!extents_of(c, f->op == KF_REDUCE ? f->arg[0] : f, &rows, &cols, &level))
+            break;
+        /* Formulas are real: an integer that got an axis from elsewhere is the reduction itself, and copies. */
+        if (f->kind == KF_INT)
+            roots[r] = kf_value(f);
+        e->root[r] = (kl_root){f->dim, f->axes ? rows : 0, (kf_kind)f->kind, f->axes != roots[r]->axes};
+        e->repeats |= e->root[r].repeated;
+        fused[r] = fused_group(c, roots[r]);
     }
     if (!c->failed)
         find_temps(c, fused, roots);
@@ -499,6 +511,8 @@ kcl_status kl_exec_create(kl_exec **out, const kf_graph *from, size_t root_count
         kb_free(a, c.item_at);
         kb_free(a, c.groups);
     }
+    for (size_t k = 0; status == KCL_OK && k < e->step_count; k++)
+        status = kp_expansion_create(&e->steps[k].expansion, &e->steps[k].sweep, err);
     kb_free(a, own);
     if (status < 0)
         kl_exec_destroy(&e);
@@ -514,6 +528,7 @@ void kl_exec_destroy(kl_exec **exec)
     const kcl_allocator a = *kf_allocator(&e->graph);
     for (size_t k = 0; k < e->step_count; k++) {
         kl_step *s = &e->steps[k];
+        kp_expansion_destroy(&s->expansion);
         kb_free(&a, (void *)s->sweep.vars);
         kb_free(&a, (void *)s->sweep.terms);
         kb_free(&a, (void *)s->sweep.outputs);

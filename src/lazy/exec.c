@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/exec.c: steps run on a device. */
 #include "exec.h"
+#include "form.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,11 +34,19 @@ typedef struct temporary {
     room memory;
 } temporary;
 
+/* The form that a step last had, for descriptions: by computation and step. */
+typedef struct form_note {
+    struct form_note *next;
+    uint64_t key;
+    char text[96];
+} form_note;
+
 enum { BUCKETS = 256 };
 
 typedef struct cache {
     compiled *steps[BUCKETS];
     temporary *temps[BUCKETS];
+    form_note *forms[BUCKETS];
 } cache;
 
 /* Forgets the kernels. */
@@ -78,6 +87,11 @@ static void destroy_cache(kcl_context *context, void *object)
             kd_buffer_release(context, &all->temps[k]->memory.buffer);
             kb_free(kd_allocator(context), all->temps[k]);
             all->temps[k] = next;
+        }
+        while (all->forms[k]) {
+            form_note *next = all->forms[k]->next;
+            kb_free(kd_allocator(context), all->forms[k]);
+            all->forms[k] = next;
         }
     }
     kb_free(kd_allocator(context), all);
@@ -147,6 +161,8 @@ typedef struct run {
     kd_arg_kind host_input;
     room **temps;        /* device: by temporary */
     double **host_temps; /* host: by temporary */
+    kl_seen seen;        /* device: what was learnt about arrays, in the arena */
+    kb_arena arena;
 } run;
 
 static int64_t rows_of(const kl_exec *e, const kl_view *slots, int extent)
@@ -193,8 +209,8 @@ static void copy_view(const kl_view *v, char *dense, bool to_dense)
 
 static uint64_t step_key(const kl_exec *exec, kcl_dtype dtype, size_t step, const kp_choice *choice, const bool *dense)
 {
-    uint64_t key = kb_hash_combine(
-        exec->key, (((step * 32 + (size_t)choice->states) * 4 + choice->schedule) * 8 + choice->shape) * 4 + dtype);
+    uint64_t choices = ((step * 2 + choice->expand) * 32 + (size_t)choice->states) * 4 + choice->schedule;
+    uint64_t key = kb_hash_combine(exec->key, (choices * 8 + choice->shape) * 4 + dtype);
     return kb_hash_combine(key, kb_hash(dense, exec->steps[step].sweep.var_count, 7));
 }
 
@@ -304,6 +320,7 @@ static void forget_compiled(kcl_context *context, compiled *c)
 typedef struct geometry {
     int64_t rows, cols, streamed;
     kp_launch launch;
+    const kl_choice *form;
 } geometry;
 
 /* A view as an argument of a kernel that reads (host_kind) or writes it. */
@@ -312,6 +329,44 @@ static kd_arg view_arg(const kl_view *v, kd_arg_kind host_kind)
     if (v->buffer || v->memory)
         return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = v->buffer ? v->buffer : kd_memory_buffer(v->memory)};
     return (kd_arg){.kind = host_kind, .data = v->data, .size = span_of(v)};
+}
+
+/* The form of a step by its data; noted for descriptions and the log. */
+static kcl_status choose_form(run *r, size_t index, const geometry *g, kl_choice *choice)
+{
+    const kl_step *step = &r->exec->steps[index];
+    *choice = (kl_choice){.is_expanded = false};
+    if (!step->expansion)
+        return KCL_OK;
+    kb_error *err = kd_error(r->context);
+    const kl_view **views = kb_arena_alloc(&r->arena, step->sweep.var_count * sizeof *views);
+    if (!views)
+        return kb_no_memory(err);
+    for (size_t k = 0; k < step->sweep.var_count; k++)
+        /* The host does not see what is on the device. */
+        views[k] =
+            step->inputs[k].is_temp || r->slots[step->inputs[k].index].memory ? NULL : &r->slots[step->inputs[k].index];
+    kl_question question = {
+        &step->sweep,  step->expansion,       views, g->rows, g->cols, r->dtype, kd_caps(r->context),
+        r->exec->form, kd_threads(r->context)};
+    cache *all = cache_of(r->context);
+    if (!all || kl_choose_form(choice, &question, &r->seen, &r->arena, err) < 0)
+        return err->status;
+    uint64_t key = kb_hash_combine(r->exec->key, index * 4 + r->dtype);
+    form_note *note = all->forms[key % BUCKETS];
+    while (note && note->key != key)
+        note = note->next;
+    if (!note) {
+        note = kb_calloc(kd_allocator(r->context), 1, sizeof *note);
+        if (!note)
+            return kb_no_memory(err);
+        note->key = key;
+        note->next = all->forms[key % BUCKETS];
+        all->forms[key % BUCKETS] = note;
+    }
+    memcpy(note->text, choice->why, sizeof note->text);
+    kb_log_line(kd_log(r->context), "sweep %zu: form: %s", index + 1, choice->why);
+    return KCL_OK;
 }
 
 static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_kernel_id id, const geometry *g,
@@ -326,13 +381,12 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
         values = kb_calloc(a, signature->count, sizeof *values);
     }
     kcl_status status = args && values ? KCL_OK : kb_no_memory(kd_error(r->context));
-    size_t first_prepared = c->plan->var_count - c->plan->prepared_count;
+    size_t first_prepared = c->plan->var_count - c->plan->prepared_count, own = step->sweep.var_count;
     int64_t size = (int64_t)kb_dtype_size(r->dtype);
     for (size_t k = 0; status == KCL_OK && k < signature->count; k++) {
         kt_arg from = signature->args[k];
         kd_arg *to = &args[k];
-        const kl_input *input =
-            from.index < first_prepared && from.kind <= KT_ARG_VAR_STRIDE ? &step->inputs[from.index] : NULL;
+        const kl_input *input = from.index < own && from.kind <= KT_ARG_VAR_STRIDE ? &step->inputs[from.index] : NULL;
         const kl_output *output =
             from.kind >= KT_ARG_OUTPUT && from.kind <= KT_ARG_OUTPUT_STEP ? &step->outputs[from.index] : NULL;
         const kl_view *out = output && !output->is_temp ? &r->outs[output->index] : NULL;
@@ -340,7 +394,11 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
         *to = (kd_arg){.kind = KD_ARG_VALUE, .data = &values[k], .size = sizeof values[k]};
         switch (from.kind) {
         case KT_ARG_VAR:
-            if (!input)
+            if (!input && from.index < first_prepared)
+                *to = (kd_arg){.kind = r->host_input,
+                               .data = g->form->centre[from.index - own],
+                               .size = g->form->size[from.index - own]};
+            else if (!input)
                 *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = c->prepared[from.index - first_prepared].buffer};
             else if (input->is_temp)
                 *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[input->index]->buffer};
@@ -357,10 +415,10 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
                 *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[output->index]->buffer};
             break;
         case KT_ARG_OUTPUT_STRIDE:
-            values[k] = out ? out->row_stride / size : r->exec->temps[output->index].dim;
+            values[k] = out ? out->row_stride / (int64_t)kb_dtype_size(out->dtype) : r->exec->temps[output->index].dim;
             break;
         case KT_ARG_OUTPUT_STEP:
-            values[k] = out ? out->step / size : 1;
+            values[k] = out ? out->step / (int64_t)kb_dtype_size(out->dtype) : 1;
             break;
         case KT_ARG_ROWS:
             values[k] = g->rows;
@@ -412,9 +470,10 @@ static kcl_status launch_step(run *r, const kl_step *step, compiled *c, geometry
         status = launch_kernel(r, step, c, KT_SWEEP, &g, g.launch.sweep_items[0], g.launch.sweep_items[1]);
     if (status == KCL_OK && g.launch.finish_items)
         /* Where both axes are reduced there is one row of results. */
-        status = launch_kernel(r, step, c, KT_FINISH,
-                               &(geometry){step->sweep.reduced & KF_AXIS_I ? 1 : g.rows, g.cols, g.streamed, g.launch},
-                               g.launch.finish_items, 1);
+        status = launch_kernel(
+            r, step, c, KT_FINISH,
+            &(geometry){step->sweep.reduced & KF_AXIS_I ? 1 : g.rows, g.cols, g.streamed, g.launch, g.form},
+            g.launch.finish_items, 1);
     return status;
 }
 
@@ -438,6 +497,12 @@ static kcl_status run_step(run *r, size_t index)
     kp_choice choice;
     kcl_status status =
         kp_choose(&step->sweep, kd_caps(context), r->dtype, g.rows, g.cols, r->exec->schedule, &choice, err);
+    kl_choice form;
+    if (status == KCL_OK)
+        status = choose_form(r, index, &g, &form);
+    if (status == KCL_OK)
+        choice.expand = form.is_expanded;
+    g.form = &form;
     compiled *c = status == KCL_OK ? find_compiled(r, index, &choice, dense) : NULL;
     status = c ? launch_step(r, step, c, g) : err->status;
     /* What the driver told beforehand may not have been all. */
@@ -490,7 +555,7 @@ static kcl_status copy_rows(run *r, const kl_view *from, const kl_view *to)
 {
     enum { GROUP = 64, MOST_GROUPS = 4096 };
     kcl_context *context = r->context;
-    const int64_t size = (int64_t)kb_dtype_size(from->dtype), elements = from->rows * from->dim;
+    const int64_t size = (int64_t)kb_dtype_size(from->dtype), elements = to->rows * to->dim;
     const kl_view *ends[2] = {from, to};
     int64_t values[8];
     kd_arg args[10];
@@ -511,8 +576,11 @@ static kcl_status copy_rows(run *r, const kl_view *from, const kl_view *to)
         values[3 * k + 1] = ends[k]->row_stride / size;
         values[3 * k + 2] = ends[k]->step / size;
     }
-    values[6] = from->rows;
-    values[7] = from->dim;
+    /* One row may be that of all. */
+    if (from->rows == 1)
+        values[1] = 0;
+    values[6] = to->rows;
+    values[7] = to->dim;
     for (int k = 0; k < 8; k++)
         args[k + 1 + (k >= 3)] = (kd_arg){.kind = KD_ARG_VALUE, .data = &values[k], .size = sizeof values[k]};
     size_t group = (size_t)KB_MAX(KB_MIN(GROUP, kd_caps(context)->max_work_group), 1);
@@ -543,12 +611,11 @@ static kcl_status run_on_device(run *r)
 {
     const kcl_allocator *a = kd_allocator(r->context);
     kcl_status status = KCL_OK;
+    kb_arena_init(&r->arena, a);
     for (size_t k = 0; status == KCL_OK && k < r->exec->slot_count; k++)
         if (r->slots[k].buffer)
             status = copy_rows(r, &r->given_slots[k], &r->slots[k]);
-    if (status < 0)
-        return end_run(r, status);
-    if (r->exec->temp_count) {
+    if (status == KCL_OK && r->exec->temp_count) {
         r->temps = kb_calloc(a, r->exec->temp_count, sizeof *r->temps);
         status = r->temps ? find_temps(r) : kb_no_memory(kd_error(r->context));
     }
@@ -558,7 +625,9 @@ static kcl_status run_on_device(run *r)
         if (r->outs[k].buffer)
             status = copy_rows(r, &r->outs[k], &r->given_outs[k]);
     kb_free(a, r->temps);
-    return end_run(r, status);
+    status = end_run(r, status);
+    kb_arena_finish(&r->arena);
+    return status;
 }
 
 /* ---- The interpreter --------------------------------------------------------------------------------------------- */
@@ -621,7 +690,7 @@ static kcl_status run_on_host(run *r)
 
 /* ---- Dense copies ------------------------------------------------------------------------------------------------ */
 
-/* Dense copies of what kernels cannot reach where it is. */
+/* Dense copies of what kernels cannot reach where it is, and single rows of what is repeated. */
 typedef struct staging {
     kl_view *views; /* the views to use; those that were staged point to `memory` */
     char **memory;  /* by view, NULL where nothing was staged */
@@ -635,23 +704,26 @@ static bool is_usable(const kl_view *v, bool is_output, bool copies)
     return is_reachable(v, is_output) && (!is_output || v->memory || !copies || is_dense(v));
 }
 
-static kcl_status stage(staging *s, kcl_context *context, size_t count, const kl_view *views, bool is_output)
+/* `roots` belong to outputs; NULL: the views are inputs, and are copied. */
+static kcl_status stage(staging *s, kcl_context *context, size_t count, const kl_view *views, const kl_root *roots)
 {
     const kcl_allocator *a = kd_allocator(context);
-    const bool copies = kd_copies(context);
+    const bool host = kd_is_host(context), copies = kd_copies(context);
     *s = (staging){.count = count};
     s->views = kb_calloc(a, count + 1, sizeof *s->views);
     s->memory = kb_calloc(a, count + 1, sizeof *s->memory);
     if (!s->views || !s->memory)
         return kb_no_memory(kd_error(context));
     for (size_t k = 0; k < count; k++) {
+        bool repeated = roots && roots[k].repeated;
         s->views[k] = views[k];
-        if (is_usable(&views[k], is_output, copies))
+        if (!repeated && (host || is_usable(&views[k], roots != NULL, copies)))
             continue;
         kl_view *v = &s->views[k];
+        v->rows = repeated ? 1 : v->rows;
         v->step = (int64_t)kb_dtype_size(v->dtype);
         v->row_stride = v->dim * v->step;
-        if (v->memory) {
+        if (v->memory && !host) {
             kcl_status status = kd_buffer_create(context, (size_t)(v->rows * v->row_stride), &v->buffer);
             if (status < 0)
                 return status;
@@ -661,7 +733,9 @@ static kcl_status stage(staging *s, kcl_context *context, size_t count, const kl
         if (!s->memory[k])
             return kb_no_memory(kd_error(context));
         v->data = s->memory[k];
-        if (!is_output)
+        v->memory = NULL;
+        v->offset = 0;
+        if (!roots)
             copy_view(&views[k], s->memory[k], true);
     }
     return KCL_OK;
@@ -671,8 +745,12 @@ static void unstage(staging *s, kcl_context *context, const kl_view *results)
 {
     const kcl_allocator *a = kd_allocator(context);
     for (size_t k = 0; s->memory && k < s->count; k++) {
-        if (s->memory[k] && results)
-            copy_view(&results[k], s->memory[k], false);
+        for (int64_t i = 0; s->memory[k] && results && i < results[k].rows; i += s->views[k].rows) {
+            kl_view rows = results[k];
+            rows.data = (const char *)host_data(&rows) + i * rows.row_stride;
+            rows.rows = s->views[k].rows;
+            copy_view(&rows, s->memory[k], false);
+        }
         kb_free(a, s->memory[k]);
         kd_buffer_release(context, &s->views[k].buffer);
     }
@@ -817,7 +895,7 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
 {
     kcl_context_stats *stats = kd_stats(context);
     double start = kb_seconds(), built = stats->build_seconds;
-    const bool copies = kd_copies(context);
+    const bool host = kd_is_host(context), copies = kd_copies(context);
     run r = {.exec = exec,
              .context = context,
              .dtype = dtype,
@@ -828,25 +906,22 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
              .waits = kd_always_waits(context) || !all_on_device(exec->root_count, outs) ||
                       !has_little_host_data(exec->slot_count, slots)};
     r.host_input = r.waits ? KD_ARG_HOST_IN : KD_ARG_HOST_COPY;
+    staging in = {0}, out = {0};
     kcl_status status = check_memory(exec, context, slots, outs);
     if (status < 0)
         return status;
-    if (kd_is_host(context)) {
-        status = run_on_host(&r);
-    } else if (all_usable(exec->slot_count, slots, false, copies) && all_usable(exec->root_count, outs, true, copies)) {
-        status = run_on_device(&r);
-    } else {
-        staging in = {0}, out = {0};
-        status = stage(&in, context, exec->slot_count, slots, false);
-        if (status == KCL_OK)
-            status = stage(&out, context, exec->root_count, outs, true);
+    if (!host && !all_usable(exec->slot_count, slots, false, copies)) {
+        status = stage(&in, context, exec->slot_count, slots, NULL);
         r.slots = in.views;
-        r.outs = out.views;
-        if (status == KCL_OK)
-            status = run_on_device(&r);
-        unstage(&in, context, NULL);
-        unstage(&out, context, status == KCL_OK ? outs : NULL);
     }
+    if (status == KCL_OK && (exec->repeats || (!host && !all_usable(exec->root_count, outs, true, copies)))) {
+        status = stage(&out, context, exec->root_count, outs, exec->root);
+        r.outs = out.views;
+    }
+    if (status == KCL_OK)
+        status = host ? run_on_host(&r) : run_on_device(&r);
+    unstage(&in, context, NULL);
+    unstage(&out, context, status == KCL_OK ? outs : NULL);
     double seconds = kb_seconds() - start;
     stats->evaluations++;
     stats->run_seconds += seconds - (stats->build_seconds - built);
@@ -877,8 +952,7 @@ kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *
 }
 
 /* What a step was compiled to for dense arrays; NULL: it was not. Not an error where memory is out. */
-static compiled *built_before(const kl_exec *e, kcl_context *context, kcl_dtype dtype, size_t step,
-                              const kp_choice *choice)
+static compiled *built_before(const kl_exec *e, kcl_context *context, kcl_dtype dtype, size_t step, kp_choice choice)
 {
     const cache *all = context ? kd_attachment(context) : NULL;
     size_t count = e->steps[step].sweep.var_count;
@@ -886,7 +960,12 @@ static compiled *built_before(const kl_exec *e, kcl_context *context, kcl_dtype 
     if (!dense)
         return NULL;
     memset(dense, 1, count);
-    compiled *c = look_up(all, step_key(e, dtype, step, choice, dense));
+    compiled *c = NULL;
+    /* The data of a call chose the form. */
+    for (int expand = 1; !c && expand >= 0; expand--) {
+        choice.expand = expand;
+        c = look_up(all, step_key(e, dtype, step, &choice, dense));
+    }
     kb_free(kd_allocator(context), dense);
     return c;
 }
@@ -910,6 +989,20 @@ static void describe_kernel(kcl_context *context, const compiled *c, kb_str *out
         kb_str_putf(out, "stack bytes: %lld\n", (long long)limits->stack);
 }
 
+/* What a description says about the form of step `index`. */
+static void describe_form(const kl_exec *e, size_t index, kcl_context *context, kcl_dtype dtype, kb_str *out)
+{
+    static const char *const asked[] = {"by the data of each call", "differences (asked for)", "expanded (asked for)"};
+    const char *text = asked[e->form];
+    const cache *all = context ? kd_attachment(context) : NULL;
+    uint64_t key = kb_hash_combine(e->key, index * 4 + dtype);
+    for (const form_note *n = all ? all->forms[key % BUCKETS] : NULL; n; n = n->next)
+        if (n->key == key)
+            text = n->text;
+    if (e->steps[index].expansion)
+        kb_str_putf(out, "form: %s\n", text);
+}
+
 kcl_status kl_exec_emit(const kl_exec *e, kcl_context *context, const kp_caps *caps, kcl_dtype dtype,
                         const int64_t *extents, bool describe, kb_str *out, kb_error *err)
 {
@@ -919,17 +1012,20 @@ kcl_status kl_exec_emit(const kl_exec *e, kcl_context *context, const kp_caps *c
         kt_program program;
         kp_choice choice;
         if (kp_choose(&step->sweep, caps, dtype, extents[step->row_extent], extents[step->col_extent], e->schedule,
-                      &choice, err) < 0 ||
-            kp_plan_create(&plan, &(kp_request){&step->sweep, dtype, caps, choice, NULL}, err) < 0)
+                      &choice, err) < 0)
+            return err->status;
+        choice.expand = e->form == KL_FORM_EXPANDED;
+        if (kp_plan_create(&plan, &(kp_request){&step->sweep, dtype, caps, choice, NULL}, err) < 0)
             return err->status;
         if (e->step_count > 1)
             kb_str_putf(out, describe ? "sweep: %zu of %zu\n" : "/* Sweep %zu of %zu. */\n", k + 1, e->step_count);
         kcl_status status = KCL_OK;
         if (describe) {
             kp_launch launch;
-            const compiled *c = built_before(e, context, dtype, k, &choice);
+            const compiled *c = built_before(e, context, dtype, k, choice);
             const kp_plan *made = c ? c->plan : plan;
             kp_describe(made, out);
+            describe_form(e, k, context, dtype, out);
             kp_launch_for(made, c ? &c->caps : caps, extents[step->row_extent], extents[step->col_extent], &launch);
             kb_str_putf(out, "work-items: %zu x %zu\nparts: %lld\n", launch.sweep_items[0], launch.sweep_items[1],
                         (long long)launch.parts);
@@ -971,7 +1067,9 @@ kcl_status kl_check_shape(const kcl_array *array, const char *what, int64_t *ele
                        "64-bit number holds",
                        what, KCL_MAX_AXES);
     if (kb_dtype_size(array->dtype) == 0)
-        return kb_fail(err, KCL_ERROR_TYPE, "%s has no number type that is supported: float32 or float64", what);
+        return kb_fail(
+            err, KCL_ERROR_TYPE,
+            "%s has no number type that is supported: float32 or float64, int64 where the result is an index", what);
     for (int k = 0; k < array->ndim; k++)
         if (array->shape[k] < 0 || kb_mul_overflows(count, array->shape[k], &count))
             return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has axis %d of size %lld: it is not a size", what, k,
@@ -1037,4 +1135,26 @@ kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32
                        dim);
     return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s", what, shape,
                    role == KF_ROLE_P ? "a parameter needs (D)" : "rows of vectors need (rows, D) or (rows)");
+}
+
+kcl_status kl_check_input_type(const kl_view *view, const char *what, kb_error *err)
+{
+    if (view->dtype != KCL_I64)
+        return KCL_OK;
+    return kb_fail(err, KCL_ERROR_TYPE,
+                   "%s is int64: variables are float32 or float64, int64 is for results that are indices", what);
+}
+
+kcl_status kl_check_output_type(const kl_view *view, kf_kind kind, const char *what, kb_error *err)
+{
+    if ((view->dtype == KCL_I64) == (kind == KF_INT))
+        return KCL_OK;
+    if (kind == KF_INT)
+        return kb_fail(
+            err, KCL_ERROR_TYPE,
+            "%s is %s, the result is an index: its array must be int64 (a formula of it, such as 1 times the "
+            "index, is a real number)",
+            what, kb_dtype_name(view->dtype));
+    return kb_fail(err, KCL_ERROR_TYPE,
+                   "%s is int64, the result is a real number: its array must be float32 or float64", what);
 }

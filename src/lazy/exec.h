@@ -37,6 +37,10 @@ void kl_put_shape(char *text, size_t size, const kcl_array *array); /* "(3, 4)" 
 void kl_range_of(int ndim, const int64_t *shape, const int64_t *stride, int64_t offset, kcl_dtype dtype,
                  int64_t *lowest, int64_t *highest);
 
+/* Whether a variable, or a result of this kind, may be an array of this type: KCL_ERROR_TYPE where not. */
+kcl_status kl_check_input_type(const kl_view *view, const char *what, kb_error *err);
+kcl_status kl_check_output_type(const kl_view *view, kf_kind kind, const char *what, kb_error *err);
+
 /* ---- Computations ------------------------------------------------------------------------------------------------ */
 
 /*
@@ -65,10 +69,14 @@ typedef struct kl_output {
     uint32_t index; /* root or temporary */
 } kl_output;
 
+/* How squared distances are computed: "" or "auto" (by the data, form.h), "differences", "expanded". */
+typedef enum kl_form { KL_FORM_AUTO, KL_FORM_DIFFERENCES, KL_FORM_EXPANDED } kl_form;
+
 typedef struct kl_step {
     kr_sweep sweep;
-    kl_input *inputs;   /* by variable of the sweep */
-    kl_output *outputs; /* by output of the sweep */
+    kp_expansion *expansion; /* NULL: no squared distance of the sweep can be expanded */
+    kl_input *inputs;        /* by variable of the sweep */
+    kl_output *outputs;      /* by output of the sweep */
     int row_extent, col_extent;
 } kl_step;
 
@@ -77,16 +85,26 @@ typedef struct kl_temp {
     int extent;
 } kl_temp;
 
-/* Roots compiled to steps. Immutable, shared between threads. */
+/* What a root is: its array has one row for each of the extent class, of int64 where it is an integer. */
+typedef struct kl_root {
+    int32_t dim;
+    int extent;
+    kf_kind kind;
+    bool repeated; /* an integer that is the same for all rows: computed once, copied */
+} kl_root;
+
+/* Roots compiled to steps. Temporaries are real numbers. Immutable, shared between threads. */
 typedef struct kl_exec {
     kf_graph graph;
     uint64_t key; /* of the structure: equal computations have equal keys in every process */
     size_t slot_count, root_count, step_count, temp_count;
+    bool repeats; /* a root is repeated */
     kl_slot *slots;
-    kl_temp *root; /* dimension and extent class of each root */
+    kl_root *root;
     kl_step *steps;
     kl_temp *temps;
     char schedule[16]; /* forced, or "" */
+    kl_form form;      /* forced, or KL_FORM_AUTO */
 } kl_exec;
 
 /* Refuses a root that depends on both axes. */
@@ -109,7 +127,8 @@ kcl_status kl_check_memory(kcl_context *context, const kcl_memory *memory, int64
 
 /*
  * Runs on views of the slots; outs[k] receives root k and has its rows and dimension already checked by
- * kl_exec_check. `dtype` of everything. Where all outputs are device arrays the work may still be running afterwards.
+ * kl_exec_check. `dtype` of everything but integers. Where all outputs are device arrays the work may still be running
+ * afterwards.
  */
 kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
                        const kl_view *outs);
@@ -121,8 +140,8 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
 kcl_status kl_exec_check(const kl_exec *exec, const kl_view *slots, const kl_view *outs, kb_error *err);
 
 /*
- * Writes the programs of all steps for extents: extents[class] rows. With a context, what it has compiled is described as
- * it was built.
+ * Writes the programs of all steps for extents: extents[class] rows. With a context (NULL: none) a description tells
+ * the form of the last run there, and what was compiled is described as it was built.
  */
 kcl_status kl_exec_emit(const kl_exec *exec, kcl_context *context, const kp_caps *caps, kcl_dtype dtype,
                         const int64_t *extents, bool describe, kb_str *out, kb_error *err);

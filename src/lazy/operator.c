@@ -19,6 +19,7 @@ struct kcl_operator {
     kb_error error;
     kf_graph graph;
     char schedule[16];
+    kl_form form;
     size_t input_count, input_capacity;
     input *inputs;
     size_t root_count;
@@ -42,9 +43,21 @@ static kcl_operator *new_operator(const kcl_operator_params *params)
     return op;
 }
 
+static const char *const form_names[] = {"auto", "differences", "expanded"}; /* by kl_form */
+
 static kcl_status check_schedule(kcl_operator *op, const kcl_operator_params *params)
 {
-    return kp_check_schedule_name(params ? params->schedule : NULL, &op->error);
+    if (kp_check_schedule_name(params ? params->schedule : NULL, &op->error) < 0)
+        return op->error.status;
+    const char *s = params && params->form && *params->form ? params->form : form_names[KL_FORM_AUTO];
+    for (size_t k = 0; k < KB_COUNT(form_names); k++) {
+        if (strcmp(s, form_names[k]) == 0) {
+            op->form = (kl_form)k;
+            return KCL_OK;
+        }
+    }
+    return kb_fail(&op->error, KCL_ERROR_ARGUMENT,
+                   "form \"%s\" is not known: write \"auto\", \"differences\" or \"expanded\"", s);
 }
 
 static const char *role_name(kf_role role)
@@ -123,6 +136,8 @@ static kcl_status compile(kcl_operator *op)
     }
     kcl_status status = kl_exec_create(&op->exec, &op->graph, op->root_count, op->roots, op->input_count, slots,
                                        op->schedule, &op->error);
+    if (op->exec)
+        op->exec->form = op->form;
     kb_free(&op->allocator, slots);
     return status;
 }
@@ -310,6 +325,7 @@ static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from,
         op->error = from->error;
         return op->error.status;
     }
+    op->form = from->form;
     for (size_t k = 0; k < from->input_count; k++)
         if (declare(op, (int64_t)k, from->inputs[k].name, from->inputs[k].dim, from->inputs[k].role) < 0)
             return op->error.status;
@@ -399,8 +415,11 @@ static const kf_node *magnitude_of(void *user, const kf_node *leaf)
     kf_graph *g = ((magnitude_context *)user)->g;
     if (leaf->op != KF_REDUCE)
         return leaf;
-    return kf_reduce(g, (kf_reduction)leaf->param[0], (unsigned)leaf->param[1], leaf->param[2],
-                     kf_unary(g, KF_ABS, leaf->arg[0]));
+    if (leaf->param[0] == KF_REDUCE_LOGSUMEXP)
+        return kf_binary(g, KF_ADD, kf_rat(g, 1, 1), kf_unary(g, KF_ABS, leaf));
+    bool sum = leaf->param[0] == KF_REDUCE_SUM;
+    return kf_reduce(g, KF_REDUCE_SUM, (unsigned)leaf->param[1], 0,
+                     sum ? kf_unary(g, KF_ABS, leaf->arg[0]) : leaf->arg[0]);
 }
 
 kcl_status kcl_operator_magnitude(kcl_operator **out, const kcl_operator *from)
@@ -479,8 +498,12 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
             memcpy(what, op->exec->slots[at].name, sizeof op->exec->slots[at].name);
         else
             snprintf(what, sizeof what, "output %d", at);
-        if (kl_view_of(view, is_arg ? args[at] : outs[at], role, dim, what, err) < 0)
+        kf_kind kind = is_arg ? KF_REAL : (kf_kind)op->roots[at]->kind;
+        if (kl_view_of(view, is_arg ? args[at] : outs[at], role, dim, what, err) < 0 ||
+            (is_arg ? kl_check_input_type(view, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
             return err->status;
+        if (kind == KF_INT)
+            continue;
         if (*dtype && view->dtype != *dtype)
             return kb_fail(err, KCL_ERROR_TYPE, "%s is %s, the arrays before it are %s: all arrays need one type", what,
                            kb_dtype_name(view->dtype), kb_dtype_name(*dtype));
@@ -548,6 +571,7 @@ kcl_status kcl_operator_output(const kcl_operator *op, int index, kcl_slot_info 
     if (!op || !info || index < 0 || (size_t)index >= op->root_count)
         return KCL_ERROR_ARGUMENT;
     *info = (kcl_slot_info){.role = (kcl_role)op->tags[index], .dim = op->roots[index]->dim};
+    info->dtype = op->roots[index]->kind == KF_INT ? KCL_I64 : KCL_DTYPE_NONE;
     return KCL_OK;
 }
 
@@ -598,20 +622,22 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
     if (m < 0 || n < 0)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "sizes m = %lld and n = %lld: they must be 0 or more", (long long)m,
                        (long long)n);
-    if (!kb_dtype_size(dtype))
+    if (dtype != KCL_F32 && dtype != KCL_F64)
         return kb_fail(err, KCL_ERROR_TYPE, "the number type must be KCL_F32 or KCL_F64");
     const kp_caps *caps = profile                           ? kp_caps_profile(profile)
                           : context && !kd_is_host(context) ? kd_caps(context)
                                                             : NULL;
     if (!caps && profile)
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "\"%s\" is no built-in device profile: write \"cpu\" or \"gpu\"", profile);
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "\"%s\" is no built-in device profile: write \"cpu\" or \"gpu\"",
+                       profile);
     if (!caps)
         return kb_fail(err, KCL_ERROR_UNSUPPORTED, "%s",
                        context ? "the device \"host\" interprets formulas: it has no kernels and no plan"
                                : "a profile or a context is needed");
     kb_str text;
     kb_str_init(&text, &op->allocator);
-    kcl_status status = kl_exec_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n}, describe, &text, err);
+    kcl_status status =
+        kl_exec_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n}, describe, &text, err);
     return hand_over(&text, status, write, user);
 }
 

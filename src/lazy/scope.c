@@ -196,6 +196,8 @@ kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
         kb_fail(&err, KCL_ERROR_ARGUMENT, "%s is NULL", what);
     else if (array->ndim < 0 || array->ndim > KCL_MAX_AXES || !kb_dtype_size(array->dtype))
         kl_view_of(&view, array, KF_ROLE_I, 0, what, &err);
+    else
+        kl_check_input_type(&(kl_view){.dtype = array->dtype}, what, &err);
     if (err.status < 0) {
         data->error = kb_arena_alloc(&scope->arena, sizeof *data->error);
         if (!data->error) {
@@ -428,17 +430,30 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         return kb_no_memory(err);
     kl_view *out_views = views + e->slot_count;
     kcl_dtype dtype = KCL_DTYPE_NONE;
-    char what[48];
+    char what[48], first_name[48] = "";
     for (size_t k = 0; status == KCL_OK && k < count; k++) {
         snprintf(what, sizeof what, "output %zu", k);
         status = kl_check_root(roots[k], k, err);
         if (status == KCL_OK)
             status =
                 kl_view_of(&out_views[k], outs[k], roots[k]->axes ? KF_ROLE_I : KF_ROLE_P, roots[k]->dim, what, err);
-        if (status == KCL_OK && dtype && out_views[k].dtype != dtype)
-            status = kb_fail(err, KCL_ERROR_TYPE, "output %zu is %s, others are %s: all arrays need one type", k,
-                             kb_dtype_name(out_views[k].dtype), kb_dtype_name(dtype));
+        if (status == KCL_OK)
+            status = kl_check_output_type(&out_views[k], (kf_kind)roots[k]->kind, what, err);
+        if (status < 0 || roots[k]->kind == KF_INT)
+            continue;
+        if (dtype && out_views[k].dtype != dtype)
+            status = kb_fail(err, KCL_ERROR_TYPE, "%s is %s, %s is %s: all arrays need one type", what,
+                             kb_dtype_name(out_views[k].dtype), first_name, kb_dtype_name(dtype));
+        if (!dtype)
+            memcpy(first_name, what, sizeof what);
         dtype = out_views[k].dtype;
+    }
+    /* Where all results are indices, the variables tell. */
+    for (size_t k = 0; !dtype && k < e->slot_count; k++) {
+        if (!e->data[k]->is_scalar) {
+            dtype = e->data[k]->array.dtype;
+            snprintf(first_name, sizeof first_name, "array %lld", (long long)e->data[k]->index);
+        }
     }
     for (size_t k = 0; status == KCL_OK && k < e->slot_count; k++) {
         kcl_data *data = e->data[k];
@@ -454,8 +469,8 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         status =
             kl_view_of(&views[k], &data->array, rows ? KF_ROLE_I : KF_ROLE_P, e->slots[k].dim, e->slots[k].name, err);
         if (status == KCL_OK && views[k].dtype != dtype)
-            status = kb_fail(err, KCL_ERROR_TYPE, "%s is %s, output 0 is %s: all arrays need one type",
-                             e->slots[k].name, kb_dtype_name(views[k].dtype), kb_dtype_name(dtype));
+            status = kb_fail(err, KCL_ERROR_TYPE, "%s is %s, %s is %s: all arrays need one type", e->slots[k].name,
+                             kb_dtype_name(views[k].dtype), first_name, kb_dtype_name(dtype));
         if (!rows)
             continue;
         e->slots[k].rows = views[k].rows;
@@ -531,4 +546,14 @@ kcl_status kcl_eval1(kcl_expr *expr, const kcl_array *out)
 kcl_status kcl_sum(kcl_expr *f, kcl_axes over, const kcl_array *out)
 {
     return kcl_eval1(kcl_reduce_sum(f, over), out);
+}
+
+kcl_status kcl_logsumexp(kcl_expr *f, kcl_axes over, const kcl_array *out)
+{
+    return kcl_eval1(kcl_reduce_logsumexp(f, over), out);
+}
+
+kcl_status kcl_argmin(kcl_expr *f, kcl_axes over, const kcl_array *out)
+{
+    return kcl_eval1(kcl_reduce_argmin(f, over), out);
 }

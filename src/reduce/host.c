@@ -106,6 +106,9 @@ static void store(const kr_sink *sink, int64_t row, int64_t k, double value)
     if (sink->dtype == KCL_F32) {
         float rounded = (float)value;
         memcpy(to, &rounded, sizeof rounded);
+    } else if (sink->dtype == KCL_I64) {
+        int64_t whole = (int64_t)value;
+        memcpy(to, &whole, sizeof whole);
     } else {
         memcpy(to, &value, sizeof value);
     }
@@ -132,10 +135,11 @@ static void step_pairs(const job *job, worker *w, double *states, int64_t row, i
     for (int64_t j = col; j < col + cols; j += width) {
         int count = (int)KB_MIN(width, col + cols - j);
         for (int64_t i = 0; i < rows; i++) {
+            int64_t first = reduces_rows(job) ? (row + i) * job->cols : 0;
             kf_frame_row(w->terms, row + i, NULL);
             kf_frame_block(w->terms, j, count);
             for (const term *t = job->terms; t < job->terms + job->sweep->term_count; t++) {
-                kr_block block = {w->value + t->component, w->stride + t->component, j, count};
+                kr_block block = {w->value + t->component, w->stride + t->component, first + j, count};
                 t->reduction->step(states + i * state_step + t->state, t->dim, t->param, &block);
             }
         }

@@ -11,11 +11,15 @@
 #include "graph.h"
 #include "interp.h"
 
-/* A block of terms, in double: term c (0..count-1), component k is value[k][c * stride[k]], of column column + c. */
+/*
+ * A block of terms, in double: term c (0..count-1), component k is value[k][c * stride[k]]; its number among the terms
+ * of the row is first + c. Where both axes are reduced, the number of pair (i, j) is i times the columns + j, and blocks
+ * do not come in that order.
+ */
 typedef struct kr_block {
     const double *const *value;
     const int *stride;
-    int64_t column;
+    int64_t first;
     int count;
 } kr_block;
 
@@ -47,7 +51,8 @@ typedef struct kr_var {
 /*
  * One pass over pairs (row, column), or over rows only. Rows are i, columns are j: a reduction over i has had its axes
  * exchanged before it gets here. Several reductions are computed together; outputs are formulas of their results
- * (KF_ROLE_ACC variables, index = position of the term), row variables and parameters.
+ * (KF_ROLE_ACC variables, index = position of the term), row variables and parameters. An output of kind KF_INT is the
+ * result of a term itself, and an array of int64; any other is an array of real numbers.
  */
 typedef struct kr_sweep {
     const kf_graph *graph;

@@ -513,6 +513,11 @@ static void put_sink(section *s, kb_str *to, const sink *k, bool loop)
         }
         return;
     }
+    if (k->kind == SINK_OUTPUT && k->node->kind == KF_INT) {
+        kb_str_putf(to, "KCL_STORE_INDEX(o%zu, %s, index%lld[%s])\n", k->index, component,
+                    (long long)kf_value(k->node)->param[0], component);
+        return;
+    }
     if (k->kind == SINK_OUTPUT) {
         kb_str_putf(to, "KCL_STORE(o%zu, %s, %s)\n", k->index, component, n->text);
         return;

@@ -15,8 +15,8 @@ typedef enum kt_arg_kind {
     KT_ARG_VAR,           /* memory of variable `index`, prepared ones included */
     KT_ARG_VAR_STRIDE,    /* distance of its rows, numbers (long) */
     KT_ARG_OUTPUT,        /* memory of output `index` */
-    KT_ARG_OUTPUT_STRIDE, /* distance of its rows, numbers (long) */
-    KT_ARG_OUTPUT_STEP,   /* distance of its components, numbers (long) */
+    KT_ARG_OUTPUT_STRIDE, /* distance of its rows, elements (long) */
+    KT_ARG_OUTPUT_STEP,   /* distance of its components, elements (long) */
     KT_ARG_ROWS,          /* long */
     KT_ARG_COLS,          /* long */
     KT_ARG_STREAMED,      /* long: elements of the streamed axis */

@@ -399,9 +399,11 @@ static void check_gradient(const char *what, const kf_node *f, const kf_node *e,
  * reduction of the line before, and ut, its transpose.
  */
 typedef struct stage {
-    unsigned axes; /* reduced; 0: none */
+    unsigned axes; /* reduced; 0: none; plus 4 times the reduction, where it is no sum */
     const char *text;
 } stage;
+
+enum { LSE = 4 * KF_REDUCE_LOGSUMEXP, ARGMIN = 4 * KF_REDUCE_ARGMIN };
 
 static const stage chains[][4] = {
     {{2, "Exp(-q*SqDist(x,y))*b"}},
@@ -436,6 +438,17 @@ static const stage chains[][4] = {
     {{2, "Sin(Elem(x,1)-b)*ElemT(s,4,2)"}},
     {{2, "Sin(x*y)"}, {2, "Sin(u)*y+Cos(u)*Square(y)*x"}, {2, "u*Exp(-SqDist(x,y))+y"}},
     {{1, "Sin(x*y)"}, {3, "Sin(u)*x+ut*y"}, {2, "u*x*y+p"}},
+    {{LSE + 2, "b-q*SqDist(x,y)"}},
+    {{LSE + 1, "(x|y)*s"}},
+    {{LSE + 3, "Sin(x|y)*q+b*(p|x)"}},
+    {{LSE + 2, "Like(x|p,y)"}},
+    {{LSE + 2, "x|y"}, {1, "Sin(u)*x"}},
+    {{LSE + 1, "x|y"}, {LSE + 2, "u*b+(x|y)"}, {3, "Square(u-s)+ut"}},
+    {{2, "Exp(-SqDist(x,y))*y"}, {LSE + 2, "b-q*SqDist(u,y)"}, {3, "Square(u-s)"}},
+    {{LSE + 3, "x|y"}, {2, "Sin(u*x)*y"}},
+    {{ARGMIN + 2, "SqDist(x,y)"}, {0, "u*Sin(x)"}},
+    {{ARGMIN + 1, "Square(x-y)*b"}, {3, "Sin(u*y)*x+ut*s"}},
+    {{ARGMIN + 3, "x*y"}, {2, "Sin(u*x)*y"}},
 };
 
 START_TEST(gradients_through_reductions)
@@ -452,7 +465,8 @@ START_TEST(gradients_through_reductions)
         bindings[6] = (kf_binding){"u", f};
         bindings[7] = (kf_binding){"ut", k ? kf_transpose(&g, f) : NULL};
         text = chains[_i][k].text;
-        f = sum_over(chains[_i][k].axes, parsed(text, k ? 8 : 6, bindings));
+        f = kf_reduce(&g, (kf_reduction)(chains[_i][k].axes / 4), chains[_i][k].axes % 4, 0,
+                      parsed(text, k ? 8 : 6, bindings));
     }
     check_gradient(text, f, NULL, 6, vars, 2);
 }
@@ -584,6 +598,31 @@ START_TEST(a_variable_that_does_not_occur_has_a_zero_gradient)
     const kf_node *late = dense_var(&d, KF_ROLE_I, 2, 0, 1);
     ck_assert_int_eq(kf_vjp(&g, formula[0], kf_rat(&g, 1, 1), 1, &late, out), KCL_OK);
     ck_assert(kf_is_zero(kf_value(out[0])) && out[0]->dim == 2);
+}
+END_TEST
+
+START_TEST(an_index_is_a_constant_and_has_no_gradient_of_its_own)
+{
+    const kf_node *x = dense_var(&d, KF_ROLE_I, 3, 0, 1), *y = dense_var(&d, KF_ROLE_J, 3, 0, 1), *out[1];
+    const kf_node *absent = dense_var(&d, KF_ROLE_I, 2, 0, 1), *one = kf_rat(&g, 1, 1);
+    const kf_node *index = kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_J, 0, kf_binary(&g, KF_MULT, x, y));
+    ck_assert_int_eq(index->kind, KF_INT);
+    ck_assert_int_eq(index->dim, 3);
+    ck_assert_int_eq(kf_gradient(&g, kf_binary(&g, KF_MULT, one, index), one, 1, &x, out), KCL_OK);
+    ck_assert(kf_is_zero(kf_value(out[0])) && out[0]->axes == KF_AXIS_I);
+    ck_assert_int_eq(kf_gradient(&g, index, one, 1, &absent, out), KCL_OK);
+    ck_assert(kf_is_zero(kf_value(out[0])) && out[0]->dim == 2);
+    for (int k = 0; k < 2; k++) {
+        const kf_node *f = k ? kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_I, 0, kf_like(&g, x, y)) : index;
+        ck_assert_int_eq(kf_gradient(&g, f, one, 1, &x, out), KCL_ERROR_DERIVATIVE);
+        ck_assert_ptr_nonnull(strstr(g.error.text, "ArgMin_Reduction is a whole number"));
+        kf_clear_error(&g);
+    }
+    /* As a cotangent it is a number: the gradient of x*e is e, and no integer. */
+    ck_assert_int_eq(kf_gradient(&g, x, index, 1, &x, out), KCL_OK);
+    ck_assert_int_eq(out[0]->kind, KF_REAL);
+    ck_assert_int_eq(kf_vjp(&g, x, index, 1, &x, out), KCL_OK);
+    ck_assert_int_eq(out[0]->kind, KF_REAL);
 }
 END_TEST
 
@@ -768,6 +807,7 @@ int main(void)
     tcase_add_test(tests, an_array_in_two_roles_has_one_gradient);
     tcase_add_test(tests, second_derivatives_are_symmetric);
     tcase_add_test(tests, a_variable_that_does_not_occur_has_a_zero_gradient);
+    tcase_add_test(tests, an_index_is_a_constant_and_has_no_gradient_of_its_own);
     tcase_add_test(tests, reductions_are_leaves_of_vjp);
     tcase_add_test(tests, errors_say_what_does_not_fit);
     tcase_add_test(tests, exponents_stay_in_range);

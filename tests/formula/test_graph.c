@@ -181,6 +181,9 @@ WRONG(var_role, kf_var(&g, 0, 1, (kf_role)7))
 WRONG(rat_zero, kf_rat(&g, 1, 0))
 WRONG(num_nan, kf_num(&g, NAN))
 WRONG(num_inf, kf_num(&g, INFINITY))
+WRONG(logsumexp_vector, kf_reduce(&g, KF_REDUCE_LOGSUMEXP, KF_AXIS_J, 0, kf_binary(&g, KF_MULT, x, y)))
+WRONG(argmin_other_axis, kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_J, 0, x))
+WRONG(argmin_no_axis, kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_I | KF_AXIS_J, 0, p))
 
 static const struct {
     const kf_node *(*make)(void);
@@ -219,6 +222,9 @@ static const struct {
     {rat_zero, {"RatCst", "denominator is 0", ""}},
     {num_nan, {"constant", "finite", ""}},
     {num_inf, {"constant", "finite", ""}},
+    {logsumexp_vector, {"LogSumExp_Reduction", "dimension 3", "must be 1"}},
+    {argmin_other_axis, {"ArgMin_Reduction over j", "depends on i,", "nothing to choose from"}},
+    {argmin_no_axis, {"ArgMin_Reduction over i and j", "neither i nor j", ""}},
 };
 
 START_TEST(wrong_shapes_are_refused_and_named)
@@ -312,6 +318,47 @@ START_TEST(reductions_remove_the_axes_that_are_there)
                      kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_I, 0, over_j));
     ck_assert_int_eq(kf_reduction_dim(KF_REDUCE_SUM, 7, 0), 7);
     ck_assert_str_eq(kf_reduction_get(KF_REDUCE_SUM)->name, "Sum");
+}
+END_TEST
+
+START_TEST(reductions_have_a_shape_and_a_kind)
+{
+    const kf_node *product = kf_binary(&g, KF_MULT, x, y);
+    const kf_node *index = kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_J, 0, product);
+    ck_assert_int_eq(index->kind, KF_INT);
+    ck_assert_int_eq(index->dim, 3);
+    ck_assert_uint_eq(index->axes, KF_AXIS_I);
+    ck_assert_int_eq(kf_reduce(&g, KF_REDUCE_LOGSUMEXP, KF_AXIS_J, 0, kf_dot(&g, x, y))->kind, KF_REAL);
+    ck_assert(kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_J, 0, kf_dot(&g, x, y)) !=
+              kf_reduce(&g, KF_REDUCE_LOGSUMEXP, KF_AXIS_J, 0, kf_dot(&g, x, y)));
+    ck_assert_ptr_eq(kf_reduce(&g, KF_REDUCE_LOGSUMEXP, KF_AXIS_I, 0, kf_unary(&g, KF_SUM, y)), kf_unary(&g, KF_SUM, y));
+    /* Formulas of an index are real numbers; the same index on more axes is an index. */
+    ck_assert_int_eq(kf_unary(&g, KF_MINUS, index)->kind, KF_REAL);
+    ck_assert_int_eq(with(KF_ELEM, index, 1, 0)->kind, KF_REAL);
+    ck_assert_int_eq(kf_like(&g, kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_J, 0, y), x)->kind, KF_INT);
+    ck_assert_int_eq(kf_to_real(&g, index)->kind, KF_REAL);
+    ck_assert_ptr_eq(kf_to_real(&g, x), x);
+    /* What a sweep hands to its outputs. */
+    const kf_node *whole = kf_acc(&g, 0, 3, KF_INT), *real = kf_acc(&g, 0, 3, KF_REAL);
+    ck_assert(whole != real && whole->kind == KF_INT && whole->hash != real->hash);
+    ck_assert_ptr_eq(real, kf_var(&g, 0, 3, KF_ROLE_ACC));
+    kf_graph other;
+    const kf_node *imported;
+    kf_graph_init(&other, NULL);
+    ck_assert_int_eq(kf_import(&other, &g, 1, &whole, &imported), KCL_OK);
+    ck_assert_int_eq(imported->kind, KF_INT);
+    kf_graph_finish(&other);
+}
+END_TEST
+
+/* The number of a pair depends on which axis comes first: what is without axes is not turned. */
+START_TEST(transposition_leaves_what_has_no_axes)
+{
+    const kf_node *nearest = kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_I | KF_AXIS_J, 0, kf_dot(&g, x, y));
+    ck_assert_ptr_eq(kf_transpose(&g, nearest), nearest);
+    const kf_node *f = kf_binary(&g, KF_MULT, nearest, y);
+    ck_assert_ptr_eq(kf_transpose(&g, f), kf_binary(&g, KF_MULT, nearest, kf_var(&g, 1, 3, KF_ROLE_I)));
+    ck_assert_ptr_eq(kf_transpose(&g, kf_transpose(&g, f)), f);
 }
 END_TEST
 
@@ -527,7 +574,7 @@ START_TEST(import_copies_every_kind_of_node)
 {
     dense d;
     kf_graph from, to;
-    dense_init(&d, &from, 2, 2, test_seed(7));
+    dense_init(&d, &from, 2, 2, test_seed(8));
     garden w;
     garden_init(&w, &d, 500, true);
     for (int k = 0; k < 4; k++)
@@ -730,6 +777,8 @@ int main(void)
     tcase_add_test(tests, shapes_that_fit);
     tcase_add_test(tests, the_first_error_is_kept_and_missing_operands_give_none);
     tcase_add_test(tests, like_adds_axes_and_nothing_else);
+    tcase_add_test(tests, reductions_have_a_shape_and_a_kind);
+    tcase_add_test(tests, transposition_leaves_what_has_no_axes);
     tcase_add_test(tests, reductions_remove_the_axes_that_are_there);
     tcase_add_test(tests, transposition_exchanges_axes_and_is_its_own_inverse);
     tcase_add_test(tests, copies_say_where_components_come_from);

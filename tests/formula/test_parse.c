@@ -199,6 +199,10 @@ START_TEST(reductions_carry_their_tag)
         ck_assert_ptr_eq(r[tag].node, kf_reduce(&g, KF_REDUCE_SUM, axes[tag], 0, formula("x*b")));
     }
     ck_assert_int_eq(next_index, 4);
+    ck_assert_ptr_eq(reduction("LogSumExp_Reduction(x|y,0)").node,
+                     kf_reduce(&g, KF_REDUCE_LOGSUMEXP, KF_AXIS_J, 0, formula("x|y")));
+    ck_assert_ptr_eq(reduction("ArgMin_Reduction(x*y,1)").node,
+                     kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_I, 0, formula("x*y")));
     /* The sum over j has a term for each j of the call, though x is the same for all. */
     ck_assert_ptr_eq(reduction("Sum_Reduction(x,0)").node,
                      kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_J, 0, kf_like(&g, x, formula("y"))));
@@ -393,6 +397,8 @@ END_TEST
 
 /* ---- Errors ------------------------------------------------------------------------------------------------------ */
 
+#define REDUCTIONS "Sum_Reduction, LogSumExp_Reduction, ArgMin_Reduction"
+
 static const struct {
     kcl_status status;
     const char *text;
@@ -430,8 +436,8 @@ static const struct {
     {KCL_ERROR_SYNTAX, "x+z", 2, "unknown name 'z'; the variables are x, y, p, b"},
     {KCL_ERROR_SYNTAX, "grad(x,x)", 0, "unknown name 'grad'; did you mean 'Grad'?"},
     {KCL_ERROR_SYNTAX, "x+sum_Reduction(x,0)", 2, "unknown name 'sum_Reduction'; did you mean 'Sum_Reduction'?"},
-    {KCL_ERROR_SYNTAX, "Median_Reduction(x,0)", 0, "unknown reduction 'Median_Reduction'; there is Sum_Reduction"},
-    {KCL_ERROR_SYNTAX, "Reduction(x,0,1,0)", 0, "unknown reduction 'Reduction'; there is Sum_Reduction"},
+    {KCL_ERROR_SYNTAX, "Median_Reduction(x,0)", 0, "unknown reduction 'Median_Reduction'; there is " REDUCTIONS},
+    {KCL_ERROR_SYNTAX, "Reduction(x,0,1,0)", 0, "unknown reduction 'Reduction'; there is " REDUCTIONS},
     {KCL_ERROR_SYNTAX, "x+Exp", 2, "Exp is an operator: its arguments follow in parentheses"},
     {KCL_ERROR_SYNTAX, "p(x)", 0, "'p' is a variable, not an operator: write * to multiply"},
     {KCL_ERROR_SYNTAX, "x+Vj(1,3)", 2,
@@ -516,6 +522,14 @@ static const struct {
      "the cotangent depends on j, over which the result is reduced"},
     {KCL_ERROR_SHAPE, "Grad(Sum_Reduction(x*b,1),x,x)", 28,
      "the cotangent depends on i, over which the result is reduced"},
+    {KCL_ERROR_SHAPE, "LogSumExp_Reduction(x*b,0)", 0,
+     "LogSumExp_Reduction: the formula has dimension 3, it must be 1: reduce the components one by one (Elem), or a "
+     "number made from them"},
+    {KCL_ERROR_SYNTAX, "x+ArgMin_Reduction(x*b,0)", 2,
+     "a formula is expected, not a reduction; reductions are not part of formulas, nor of each other"},
+    {KCL_ERROR_SYNTAX, "ArgMin_Reduction(x)", 0, "ArgMin_Reduction needs 1 formula and 1 whole number, 1 given"},
+    {KCL_ERROR_DERIVATIVE, "Grad(ArgMin_Reduction(x*b,0),x,x)", 31,
+     "the result of ArgMin_Reduction is a whole number: it jumps where it changes and has no gradient"},
 }, alias_errors[] = {
     {KCL_ERROR_SYNTAX, "3 = Vi(3)", 0, "an alias such as x = Vi(3) is expected, not '3'"},
     {KCL_ERROR_SYNTAX, "x", 0,

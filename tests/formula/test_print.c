@@ -275,6 +275,11 @@ static const char *const reductions[][2] = {
     {"Sum_Reduction(x*y,1)", NULL},
     {"Sum_Reduction(x|y,2)", NULL},
     {"Sum_Reduction(x,1)", NULL},
+    {"LogSumExp_Reduction(-p*SqDist(x,y)+b,0)", NULL},
+    {"ArgMin_Reduction(SqDist(x,y),1)", NULL},
+    {"ArgMin_Reduction(x*y,2)", NULL},
+    {"LogSumExp_Reduction(Elem(x,1),0)", "LogSumExp_Reduction(Like(Elem(x,1),y),0)"},
+    {"ArgMin_Reduction(x,0)", "ArgMin_Reduction(Like(x,y),0)"},
     {"Sum_Reduction(x,2)", "Sum_Reduction(Like(x,y),2)"},
     {"Sum_Reduction(x,0)", "Sum_Reduction(Like(x,y),0)"},
     {"Sum_Reduction(p,2)", "Sum_Reduction(Like(Like(p,x),y),2)"},
@@ -301,6 +306,8 @@ START_TEST(reductions_inside_formulas_are_written)
     ck_assert_str_eq(printed(kf_binary(&g, KF_ADD, vars[0], sum)), "x+Sum_Reduction(x*b,0)");
     sum = kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_I | KF_AXIS_J, 0, read_back("x*b"));
     ck_assert_str_eq(printed(kf_unary(&g, KF_EXP, sum)), "Exp(Sum_Reduction(x*b,2))");
+    const kf_node *nearest = kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_I, 0, read_back("x*b"));
+    ck_assert_str_eq(printed(kf_unary(&g, KF_MINUS, nearest)), "-ArgMin_Reduction(x*b,1)");
 }
 END_TEST
 

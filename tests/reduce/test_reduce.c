@@ -88,29 +88,31 @@ static long double gauss_at(int64_t i, int64_t j)
 
 START_TEST(states_merged_at_any_cut_give_the_same_result)
 {
-    enum { DIM = 3, COUNT = 12 };
+    enum { MOST = 3, COUNT = 12 };
     const kr_reduction *r = kr_get((kf_reduction)_i);
-    int64_t param = kf_reduction_get((kf_reduction)_i)->params ? 2 : 0, size = r->state_size(DIM, param);
-    int64_t dim = kf_reduction_dim((kf_reduction)_i, DIM, param);
+    const kf_reduction_info *info = kf_reduction_get((kf_reduction)_i);
+    const int width = info->scalar ? 1 : MOST;
+    int64_t param = info->params ? 2 : 0, size = r->state_size(width, param);
+    int64_t dim = kf_reduction_dim((kf_reduction)_i, width, param);
     double *whole = malloc((size_t)size * sizeof(double)), *part = malloc((size_t)size * sizeof(double));
     double *want = malloc((size_t)dim * sizeof(double)), *got = malloc((size_t)dim * sizeof(double));
-    const double *value[DIM] = {y, y + COUNT, y + 2 * COUNT}, *rest[DIM];
-    const int stride[DIM] = {1, 1, 0};
+    const double *value[MOST] = {y, y + COUNT, y + 2 * COUNT}, *rest[MOST];
+    const int stride[MOST] = {1, 1, 0};
     ck_assert_ptr_nonnull(r->cl);
-    r->init(whole, DIM, param);
-    r->step(whole, DIM, param, &(kr_block){value, stride, 0, COUNT});
-    r->finish(whole, DIM, param, want);
+    r->init(whole, width, param);
+    r->step(whole, width, param, &(kr_block){value, stride, 0, COUNT});
+    r->finish(whole, width, param, want);
     for (int cut = 0; cut <= COUNT; cut++) {
-        for (int k = 0; k < DIM; k++)
+        for (int k = 0; k < width; k++)
             rest[k] = value[k] + cut * stride[k];
-        r->init(whole, DIM, param);
-        r->init(part, DIM, param);
+        r->init(whole, width, param);
+        r->init(part, width, param);
         if (cut > 0)
-            r->step(whole, DIM, param, &(kr_block){value, stride, 0, cut});
+            r->step(whole, width, param, &(kr_block){value, stride, 0, cut});
         if (cut < COUNT)
-            r->step(part, DIM, param, &(kr_block){rest, stride, cut, COUNT - cut});
-        r->merge(whole, part, DIM, param);
-        r->finish(whole, DIM, param, got);
+            r->step(part, width, param, &(kr_block){rest, stride, cut, COUNT - cut});
+        r->merge(whole, part, width, param);
+        r->finish(whole, width, param, got);
         for (int64_t k = 0; k < dim; k++)
             ck_assert_msg(fabs(got[k] - want[k]) <= 1e-15, "cut at %d: %.17g, not %.17g", cut, got[k], want[k]);
     }
@@ -173,6 +175,86 @@ START_TEST(sum_of_infinities_and_nan_is_that_of_ieee)
 }
 END_TEST
 
+/* One component in pieces of `piece` terms, each a state of its own, merged from first to last. */
+static double reduced(kf_reduction id, int count, const double *terms, int piece)
+{
+    const kr_reduction *r = kr_get(id);
+    double state[3], other[3], got = 12345;
+    ck_assert_int_le(r->state_size(1, 0), 3);
+    r->init(state, 1, 0);
+    for (int from = 0; from < count; from += piece) {
+        const double *value = terms + from;
+        r->init(other, 1, 0);
+        r->step(other, 1, 0, &(kr_block){&value, (int[]){1}, from, KB_MIN(piece, count - from)});
+        r->merge(state, other, 1, 0);
+    }
+    r->finish(state, 1, 0, &got);
+    return got;
+}
+
+#define INF INFINITY
+
+START_TEST(infinities_nan_ties_and_no_terms_have_a_meaning)
+{
+    static const struct {
+        int count;
+        double terms[4];
+        double logsumexp, argmin; /* by definition */
+    } rows[] = {
+        {0, {0}, -INF, -1},
+        {4, {3, 1, 1, 2}, 3.4938117090722383 /* log(e^3 + 2 e + e^2) */, 1},
+        {4, {NAN, 1, NAN, 0}, NAN, 3},
+        {4, {NAN, NAN, NAN, NAN}, NAN, -1},
+        {4, {NAN, INF, INF, NAN}, NAN, 1},
+        {4, {INF, INF, INF, INF}, INF, 0},
+        {4, {INF, 5, INF, 5}, INF, 1},
+        {4, {-INF, -INF, -INF, -INF}, -INF, 0},
+        {4, {7, -INF, 7, -INF}, 7 + 0.69314718055994531, 1},
+        {4, {INF, -INF, 1, NAN}, NAN, 1},
+        {4, {-INF, INF, 0, 0}, INF, 0},
+        {4, {0.0, -0.0, 0.0, -0.0}, 1.3862943611198906, 0},
+        {4, {1e308, 1e308, -1e308, 0}, 1e308, 2},
+        {4, {-1e308, -1e308, -1e308, -1e308}, -1e308, 0},
+        {2, {1e6, 1e6 + 1}, 1000001 + 0.31326168751822286, 0},
+        {2, {-1e6, -1e6 - 1}, -1e6 + 0.31326168751822286, 1},
+    };
+    for (size_t k = 0; k < KB_COUNT(rows); k++)
+        for (int piece = 1; piece <= 4; piece++) {
+            double sum = reduced(KF_REDUCE_LOGSUMEXP, rows[k].count, rows[k].terms, piece), want = rows[k].logsumexp;
+            double at = reduced(KF_REDUCE_ARGMIN, rows[k].count, rows[k].terms, piece);
+            ck_assert_msg(isnan(want) ? isnan(sum) : sum == want || fabs(sum - want) <= 4e-16 * fabs(want),
+                          "row %zu in pieces of %d: log sum exp %.17g, not %.17g", k, piece, sum, want);
+            ck_assert_msg(at == rows[k].argmin, "row %zu in pieces of %d: index %g, not %g", k, piece, at,
+                          rows[k].argmin);
+        }
+}
+END_TEST
+
+/* As when both axes are reduced: a block of a later row comes before one of an earlier row. */
+START_TEST(the_smaller_number_wins_in_any_order)
+{
+    const kr_reduction *r = kr_get(KF_REDUCE_ARGMIN);
+    static const double terms[] = {4, 2, 2, 3};
+    const double *value = terms;
+    double state[2], other[2], got;
+    for (int k = 0; k < 6; k++) {
+        int64_t first[] = {k / 2 * 100, (k / 2 + 1 + k % 2) % 3 * 100};
+        r->init(state, 1, 0);
+        r->init(other, 1, 0);
+        r->step(state, 1, 0, &(kr_block){&value, (int[]){1}, first[0], 4});
+        r->step(state, 1, 0, &(kr_block){&value, (int[]){1}, first[1], 4});
+        r->finish(state, 1, 0, &got);
+        ck_assert(got == (double)KB_MIN(first[0], first[1]) + 1);
+        r->init(state, 1, 0);
+        r->step(state, 1, 0, &(kr_block){&value, (int[]){1}, first[0], 4});
+        r->step(other, 1, 0, &(kr_block){&value, (int[]){1}, first[1], 4});
+        r->merge(state, other, 1, 0);
+        r->finish(state, 1, 0, &got);
+        ck_assert(got == (double)KB_MIN(first[0], first[1]) + 1);
+    }
+}
+END_TEST
+
 /* ---- Sweeps ------------------------------------------------------------------------------------------------------ */
 
 static const int sizes[] = {0, 1, 2, 15, 16, 17, 127, 128, 129, 257, 1031};
@@ -216,6 +298,68 @@ START_TEST(sums_over_both_axes_agree_for_all_sizes)
             want += gauss_at(i, j);
     ck_assert_msg(fabsl(got[0] - want) <= TERM_ERROR * want, "%d x %d: %.17g, not %.17Lg", rows, cols, got[0], want);
     ck_assert(got[1] == -1);
+}
+END_TEST
+
+/* All three reductions in one sweep, against loops; x and y on a lattice, so that there are ties, all exact. */
+START_TEST(reductions_of_all_kinds_share_a_sweep)
+{
+    enum { ALL = (int)KB_COUNT(sizes) };
+    int rows = sizes[_i / 2 % ALL], cols = sizes[_i / 2 / ALL];
+    bool both = _i % 2;
+    const double shift = 1e5;
+    for (int n = 0; n < MOST_ROWS * D; n++)
+        x[n] = floor(8 * x[n]) / 8;
+    for (int n = 0; n < MOST_COLS * D; n++)
+        y[n] = floor(8 * y[n]) / 8;
+    const kf_node *difference = kf_unary(&g, KF_SQUARE, kf_binary(&g, KF_SUB, vx, vy));
+    const kf_node *scaled = kf_unary(&g, KF_MINUS, kf_binary(&g, KF_MULT, vp, kf_unary(&g, KF_SUM, difference)));
+    kr_term terms[] = {{KF_REDUCE_ARGMIN, 0, difference},
+                       {KF_REDUCE_LOGSUMEXP, 0, kf_binary(&g, KF_ADD, scaled, kf_num(&g, shift))},
+                       {KF_REDUCE_SUM, 0, gauss()},
+                       {KF_REDUCE_ARGMIN, 0, kf_unary(&g, KF_SUM, difference)}};
+    const kf_node *out[] = {kf_acc(&g, 0, D, KF_INT), acc(1, 1), acc(2, 1), acc(3, 1), kf_acc(&g, 3, 1, KF_INT)};
+    int64_t results = both ? 1 : rows;
+    int64_t *index = calloc((size_t)results * D + 1, sizeof *index), *whole = calloc((size_t)results + 1, sizeof *whole);
+    double *logs = calloc((size_t)results + 1, sizeof *logs), *sums = calloc((size_t)results + 1, sizeof *sums),
+           *real = calloc((size_t)results + 1, sizeof *real);
+    index[results * D] = whole[results] = 4711;
+    kr_sink sinks[] = {{index, KCL_I64, D * sizeof *index, sizeof *index}, dense(logs, 1), dense(sums, 1),
+                       dense(real, 1), {whole, KCL_I64, sizeof *whole, sizeof *whole}};
+    ck_assert_msg(sweep(both ? BOTH : KF_AXIS_J, 4, terms, 5, out, rows, cols, sinks, 3) == KCL_OK, "%s", err.text);
+    for (int64_t r = 0; r < results; r += results > 300 ? 37 : 1) {
+        long double sum = 0, least[D + 1] = {0};
+        int64_t at[D + 1] = {-1, -1, -1};
+        for (int64_t i = both ? 0 : r; i < (both ? rows : r + 1); i++)
+            for (int64_t j = 0; j < cols; j++) {
+                long double value[D + 1] = {0};
+                sum += gauss_at(i, j);
+                for (int k = 0; k < D; k++) {
+                    value[k] = ((long double)x[i * D + k] - y[j * D + k]) * ((long double)x[i * D + k] - y[j * D + k]);
+                    value[D] += value[k];
+                }
+                for (int k = 0; k <= D; k++)
+                    if (at[k] < 0 || value[k] < least[k]) {
+                        least[k] = value[k];
+                        at[k] = both ? i * cols + j : j;
+                    }
+            }
+        for (int k = 0; k < D; k++)
+            ck_assert_msg(index[r * D + k] == at[k], "row %lld of %d x %d, component %d: %lld, not %lld", (long long)r,
+                          rows, cols, k, (long long)index[r * D + k], (long long)at[k]);
+        ck_assert(whole[r] == at[D] && real[r] == (double)at[D]);
+        ck_assert(fabsl(sums[r] - sum) <= TERM_ERROR * sum);
+        /* The shift is far larger than the term: that rounds to its 2^-36. */
+        long double want = at[D] < 0 ? -INFINITY : logl(sum) + shift;
+        ck_assert_msg(logs[r] == want || fabsl(logs[r] - want) <= 0x1p-35L, "row %lld: %.17g, not %.17Lg", (long long)r,
+                      logs[r], want);
+    }
+    ck_assert(index[results * D] == 4711 && whole[results] == 4711);
+    free(index);
+    free(whole);
+    free(logs);
+    free(sums);
+    free(real);
 }
 END_TEST
 
@@ -277,12 +421,16 @@ START_TEST(results_do_not_depend_on_the_number_of_threads)
                  {BOTH, MOST_ROWS, 130},      {BOTH, 2, MOST_COLS},      {BOTH, 333, 2100},    {0, MOST_ROWS, 0}};
     static const int threads[] = {2, 3, 7, 1000, 0, -5};
     int rows = cases[_i].rows;
-    kr_term terms[] = {{KF_REDUCE_SUM, 0, kf_binary(&g, KF_MULT, gauss(), vy)}, {KF_REDUCE_SUM, 0, gauss()}};
+    kr_term terms[] = {{KF_REDUCE_SUM, 0, kf_binary(&g, KF_MULT, gauss(), vy)},
+                       {KF_REDUCE_SUM, 0, gauss()},
+                       {KF_REDUCE_LOGSUMEXP, 0, gauss()},
+                       {KF_REDUCE_ARGMIN, 0, kf_binary(&g, KF_MULT, vx, vy)}};
     const kf_node *ratio = kf_binary(&g, KF_DIVIDE, acc(0, D), acc(1, 1));
+    ratio = kf_binary(&g, KF_ADD, kf_binary(&g, KF_MULT, ratio, acc(2, 1)), acc(3, D));
     const kf_node *out = cases[_i].reduced ? ratio : kf_unary(&g, KF_EXP, vx);
     double *first = calloc(MOST_ROWS * D, sizeof *first), *other = calloc(MOST_ROWS * D, sizeof *other);
     kr_sink sink = dense(first, D), other_sink = dense(other, D);
-    size_t count = cases[_i].reduced ? 2 : 0;
+    size_t count = cases[_i].reduced ? KB_COUNT(terms) : 0;
     ck_assert_int_eq(sweep(cases[_i].reduced, count, terms, 1, &out, rows, cases[_i].cols, &sink, 1), KCL_OK);
     ck_assert(first[0] != 0 && isfinite(first[0]));
     for (size_t n = 0; n < KB_COUNT(threads); n++) {
@@ -438,6 +586,10 @@ int main(void)
     tcase_add_test(tests, sum_of_infinities_and_nan_is_that_of_ieee);
     tcase_add_loop_test(tests, sums_over_columns_agree_for_all_sizes, 0, (int)(KB_COUNT(sizes) * KB_COUNT(sizes)));
     tcase_add_loop_test(tests, sums_over_both_axes_agree_for_all_sizes, 0, (int)(KB_COUNT(sizes) * KB_COUNT(sizes)));
+    tcase_add_test(tests, infinities_nan_ties_and_no_terms_have_a_meaning);
+    tcase_add_test(tests, the_smaller_number_wins_in_any_order);
+    tcase_add_loop_test(tests, reductions_of_all_kinds_share_a_sweep, 0,
+                        (int)(2 * KB_COUNT(sizes) * KB_COUNT(sizes)));
     tcase_add_test(tests, a_sweep_without_reduction_computes_its_rows);
     tcase_add_test(tests, outputs_are_formulas_of_several_results_rows_and_parameters);
     tcase_add_loop_test(tests, results_do_not_depend_on_the_number_of_threads, 0, 8);
