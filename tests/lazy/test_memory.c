@@ -419,6 +419,57 @@ START_TEST(test_lazy_tensors_on_device_arrays)
 }
 END_TEST
 
+/* Indices are int64 on the device too; one that is the same for all rows is repeated, whatever the layout. */
+START_TEST(test_indices_on_the_device)
+{
+    const char *const names[] = {"x=Vi(1)", "y=Vj(1)"};
+    double x[M], y[N];
+    int64_t nearest[M], smallest[M], got[2 * M];
+    kcl_operator *op;
+    c = contexts[_i];
+    for (int i = 0; i < M; i++)
+        x[i] = uniform(-1, 1);
+    for (int j = 0; j < N; j++)
+        y[j] = uniform(-1, 1);
+    for (int i = 0; i < M; i++) {
+        nearest[i] = smallest[i] = 0;
+        for (int j = 1; j < N; j++) {
+            if (fabs(x[i] - y[j]) < fabs(x[i] - y[nearest[i]]))
+                nearest[i] = j;
+            if (y[j] < y[smallest[i]])
+                smallest[i] = j;
+        }
+    }
+    ck_assert_msg(kcl_operator_create(&op, "ArgMin_Reduction(Square(x-y),0);ArgMin_Reduction(y,0)", 2, names, NULL) ==
+                      KCL_OK,
+                  "%s", kcl_operator_error(op));
+    kcl_array x_there, y_there, both;
+    OK(kcl_array_upload(c, kcl_f64(x, M), &x_there));
+    OK(kcl_array_upload(c, kcl_f64(y, N), &y_there));
+    OK(kcl_array_create(c, KCL_I64, 2, (int64_t[]){M, 2}, &both));
+    for (int apart = 0; apart < 2; apart++) {
+        /* Columns of one matrix, or its halves. */
+        kcl_array out[2];
+        for (int k = 0; k < 2; k++) {
+            out[k] = kcl_array_in(both.memory, apart ? 8 * k : 8 * k * M, KCL_I64, 1, (int64_t[]){M});
+            out[k].stride[0] = apart ? 16 : 8;
+        }
+        OK(kcl_operator_apply(op, c, (const kcl_array *[]){&out[0], &out[1]}, 2,
+                              (const kcl_array *[]){&x_there, &y_there}, 2));
+        const kcl_array target = kcl_array_of(got, KCL_I64, 2, (int64_t[]){M, 2});
+        OK(kcl_array_download(c, &both, &target));
+        for (int i = 0; i < M; i++) {
+            ck_assert_int_eq(got[apart ? 2 * i : i], nearest[i]);
+            ck_assert_int_eq(got[apart ? 2 * i + 1 : M + i], smallest[i]);
+        }
+    }
+    kcl_array_free(&x_there);
+    kcl_array_free(&y_there);
+    kcl_array_free(&both);
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
 START_TEST(test_handles_that_could_not_be_uploaded)
 {
     float x[2] = {1, 2};
@@ -634,11 +685,17 @@ int main(int argc, char **argv)
         printf("SKIPPED: no OpenCL CPU: the interpreter alone is tested\n");
     announce_seed(argv[0]);
     const test_entry tests[] = {
-        {test_operators_on_device_arrays, rounds},    {test_copies_of_any_strides, rounds},
-        {test_calls_are_done_in_order, rounds},       {test_large_host_arrays_are_waited_for, rounds},
-        {test_lazy_tensors_on_device_arrays, rounds}, {test_handles_that_could_not_be_uploaded, rounds},
-        {test_arrays_that_are_not_there, rounds},     {test_outputs_that_overlap, rounds},
-        {test_calls_that_make_no_sense, rounds},      {test_describe_tells_what_was_built, rounds},
+        {test_operators_on_device_arrays, rounds},
+        {test_copies_of_any_strides, rounds},
+        {test_calls_are_done_in_order, rounds},
+        {test_large_host_arrays_are_waited_for, rounds},
+        {test_lazy_tensors_on_device_arrays, rounds},
+        {test_indices_on_the_device, rounds},
+        {test_handles_that_could_not_be_uploaded, rounds},
+        {test_arrays_that_are_not_there, rounds},
+        {test_outputs_that_overlap, rounds},
+        {test_calls_that_make_no_sense, rounds},
+        {test_describe_tells_what_was_built, rounds},
     };
     int failed = run_entries("device arrays", tests, KB_COUNT(tests), setup, teardown);
     for (int k = 0; k < rounds; k++) {
