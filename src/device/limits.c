@@ -60,7 +60,7 @@ static int64_t number_before(span line, const char *unit)
 
 static bool is(span name, const char *text)
 {
-    return name.length == strlen(text) && memcmp(name.text, text, name.length) == 0;
+    return name.length && name.length == strlen(text) && memcmp(name.text, text, name.length) == 0;
 }
 
 void kd_read_build_log(const char *log, const char *kernel, kd_limits *limits)

@@ -27,10 +27,12 @@ kcl_status kcl_memory_create(kcl_context *context, size_t bytes, kcl_memory **me
     m->allocator = context->allocator;
     m->size = bytes;
     if (context->device->host) {
-        m->host = bytes <= PTRDIFF_MAX ? kb_alloc(&m->allocator, bytes) : NULL;
-        if (!m->host)
-            status = kb_fail(&context->error, KCL_ERROR_NO_MEMORY, "host memory is exhausted: %zu bytes were requested",
-                             bytes);
+        const uint64_t all = context->device->info.memory;
+        if (bytes > PTRDIFF_MAX || (all && bytes > all))
+            status = kb_fail(&context->error, KCL_ERROR_DEVICE_MEMORY,
+                             "%zu bytes were requested, this machine has %llu in all", bytes, (unsigned long long)all);
+        else if (!(m->host = kb_alloc(&m->allocator, bytes)))
+            status = kb_no_memory(&context->error);
     } else {
         status = kd_buffer_create(context, bytes, &m->buffer);
     }
