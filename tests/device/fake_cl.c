@@ -171,7 +171,7 @@ static cl_int fake_clGetDeviceInfo(cl_device_id id, cl_device_info what, size_t 
 {
     FAILS;
     const fake_device *d = (const fake_device *)id;
-    const size_t group = 4096;
+    const size_t group = 4096, sizes[3] = {1024, 1024, 64};
     const cl_ulong local = 32768;
     switch (what) {
     case CL_DEVICE_NAME:
@@ -200,6 +200,8 @@ static cl_int fake_clGetDeviceInfo(cl_device_id id, cl_device_info what, size_t 
         return ANSWER(d->f64);
     case CL_DEVICE_MAX_WORK_GROUP_SIZE:
         return ANSWER(group);
+    case CL_DEVICE_MAX_WORK_ITEM_SIZES:
+        return ANSWER(sizes);
     case CL_DEVICE_LOCAL_MEM_SIZE:
         return ANSWER(local);
     case CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT:
