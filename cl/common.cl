@@ -12,22 +12,19 @@
 #define KCL_STREAM 16 /* streamed elements a step */
 #endif
 
-#if KCL_LANES == 1
-#define KCL_VLOAD(from) (from)[0]
-#define KCL_VSTORE(value, to) (to)[0] = (value)
-#else
-#define KCL_VLOAD(from) KCL_CAT_(vload, KCL_LANES)(0, from)
-#define KCL_VSTORE(value, to) KCL_CAT_(vstore, KCL_LANES)(value, 0, to)
-#endif
-
+#define FOR_LANES _Pragma("unroll") for (int l = 0; l < KCL_LANES; l++)
 #define FOR_STREAM _Pragma("unroll") for (int v = 0; v < KCL_STREAM; v++)
+#ifdef KCL_UNROLLED
+#define FOR_INDEX(k, from, to) _Pragma("unroll") for (int k = (from); k < (to); k++)
+#else
 #define FOR_INDEX(k, from, to) for (int k = (from); k < (to); k++)
+#endif
 
 /* One lane an element, from `first` on; lanes beyond the last element repeat it. */
 KCL_FN lanes kcl_gather(__global const real *restrict from, long first, long count, long stride, long component)
 {
     real lane[KCL_LANES];
-    for (int l = 0; l < KCL_LANES; l++)
+    FOR_LANES
         lane[l] = from[min(first + l, count - 1) * stride + component];
     return KCL_VLOAD(lane);
 }
@@ -36,7 +33,7 @@ KCL_FN void kcl_scatter(__global real *restrict to, long first, long count, long
 {
     real lane[KCL_LANES];
     KCL_VSTORE(value, lane);
-    for (int l = 0; l < KCL_LANES; l++)
+    FOR_LANES
         if (first + l < count)
             to[(first + l) * stride + offset] = lane[l];
 }
@@ -52,7 +49,7 @@ KCL_FN void kcl_scatter(__global real *restrict to, long first, long count, long
 KCL_FN void kcl_scatter_index(__global long *restrict to, long first, long count, long stride, long offset,
                               const long *index)
 {
-    for (int l = 0; l < KCL_LANES; l++)
+    FOR_LANES
         if (first + l < count)
             to[(first + l) * stride + offset] = index[l];
 }
@@ -66,7 +63,7 @@ KCL_FN longs kcl_lane_numbers(void)
     return 0;
 #else
     long lane[KCL_LANES];
-    for (int l = 0; l < KCL_LANES; l++)
+    FOR_LANES
         lane[l] = l;
     return KCL_VLOAD(lane);
 #endif
@@ -78,7 +75,7 @@ KCL_FN lanes kcl_mask_lanes(lanes value, lanes beyond, long first, long count)
     real lane[KCL_LANES], other[KCL_LANES];
     KCL_VSTORE(value, lane);
     KCL_VSTORE(beyond, other);
-    for (int l = 0; l < KCL_LANES; l++)
+    FOR_LANES
         lane[l] = first + l < count ? lane[l] : other[l];
     return KCL_VLOAD(lane);
 }

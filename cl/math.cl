@@ -8,6 +8,7 @@
  *
  *     #define KCL_REAL_F32     or KCL_REAL_F64
  *     #define KCL_LANES 16     1, 2, 4, 8 or 16
+ *     #define KCL_NATIVE       where the device computes float32 powers of 2 itself: to 2 ulps on GPUs
  *
  * Names that end in an underscore are used in this file only. Contraction is off and every fma is written, so results
  * do not depend on what a compiler would fuse.
@@ -35,6 +36,7 @@
 #ifdef KCL_REAL_F64
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
 #define KCL_R(literal) literal
+#define KCL_REAL_NAME double
 typedef double real;
 typedef long ireal;
 typedef KCL_VECTOR_(double) lanes;
@@ -49,6 +51,7 @@ typedef KCL_VECTOR_(ulong) ulanes_;
 #define KCL_EPSILON DBL_EPSILON
 #else
 #define KCL_R(literal) literal##f
+#define KCL_REAL_NAME float
 typedef float real;
 typedef int ireal;
 typedef KCL_VECTOR_(float) lanes;
@@ -64,6 +67,15 @@ typedef KCL_VECTOR_(uint) ulanes_;
 #endif
 typedef KCL_VECTOR_(long) longs; /* numbers of rows and columns */
 #define kcl_to_longs KCL_VECTOR_(convert_long)
+
+/* Lanes from and to arrays. */
+#if KCL_LANES == 1
+#define KCL_VLOAD(from) (from)[0]
+#define KCL_VSTORE(value, to) (to)[0] = (value)
+#else
+#define KCL_VLOAD(from) KCL_CAT_(vload, KCL_LANES)(0, from)
+#define KCL_VSTORE(value, to) KCL_CAT_(vstore, KCL_LANES)(value, 0, to)
+#endif
 
 #define KCL_FN static __attribute__((overloadable, always_inline))
 
@@ -201,10 +213,34 @@ KCL_FN lanes kcl_exp2_polynomial_(lanes f, real scale)
     return p;
 }
 
+#if defined(KCL_NATIVE) && defined(KCL_REAL_F32)
+#ifdef cl_nv_pragma_unroll
+/* NVIDIA's native_exp2 spends three instructions of its four on results that are subnormal; here these become 0. */
+KCL_FN float kcl_native_exp2_of_(float x)
+{
+    float power;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+    return power;
+}
+
+KCL_FN lanes kcl_native_exp2_(lanes x)
+{
+    float lane[KCL_LANES];
+    KCL_VSTORE(x, lane);
+    _Pragma("unroll") for (int l = 0; l < KCL_LANES; l++) lane[l] = kcl_native_exp2_of_(lane[l]);
+    return KCL_VLOAD(lane);
+}
+#else
+#define kcl_native_exp2_ native_exp2
+#endif
+#endif
+
 /* 2^x. */
 KCL_FN lanes kcl_exp2(lanes x)
 {
-#ifdef KCL_AVX512_
+#if defined(KCL_NATIVE) && defined(KCL_REAL_F32)
+    return kcl_native_exp2_(x);
+#elif defined(KCL_AVX512_)
     const lanes f = kcl_fraction_(x);
     return kcl_scalef_(kcl_exp2_polynomial_(f, KCL_R(1.0)), x - f);
 #else
@@ -217,7 +253,7 @@ KCL_FN lanes kcl_exp2(lanes x)
 /* 2^x where x <= 0 or NaN is known: the same values at less cost. */
 KCL_FN lanes kcl_exp2_nonpos(lanes x)
 {
-#ifdef KCL_AVX512_
+#if defined(KCL_AVX512_) || (defined(KCL_NATIVE) && defined(KCL_REAL_F32))
     return kcl_exp2(x);
 #else
     /* 2^-64 in the polynomial and 2^64 in the scale keep the scale normal where the result is subnormal or zero. */

@@ -102,7 +102,7 @@ KCL_FN lanes kcl_total(lanes total, lanes rest)
 #define SUM_STEP(t, n, value) acc##t[n] += value;
 #define SUM_STEP_PRODUCT(t, n, a, b) acc##t[n] = fma((lanes)(a), (lanes)(b), acc##t[n]);
 #define SUM_STEP_NOW SUM_STEP
-#define SUM_STEP_NOW_PRODUCT SUM_STEP_PRODUCT
+#define SUM_STEP_PRODUCT_NOW SUM_STEP_PRODUCT
 
 #define SUM_RESCAN_STEP KCL_NO_STEP
 #define SUM_RESCAN_STEP_PRODUCT KCL_NO_STEP_PRODUCT
@@ -117,6 +117,9 @@ KCL_FN lanes kcl_total(lanes total, lanes rest)
 #define SUM_CLOSE(t, d, p)                                                                                             \
     FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
         number##t[n] = kcl_total(number##t[n], rest##t[n]);
+
+#define SUM_STEP_NOW SUM_STEP
+#define SUM_STEP_PRODUCT_NOW SUM_STEP_PRODUCT
 
 #define SUM_RESULT(t, d, p)                                                                                            \
     lanes result##t[d];                                                                                                \
@@ -215,7 +218,7 @@ KCL_FN lanes kcl_logsumexp(lanes m, lanes s)
 #define LOGSUMEXP_STEP_PRODUCT(t, n, a, b) acc##t[n] += kcl_exp2(fma((lanes)(a), (lanes)(b), shift##t[n]));
 #define LOGSUMEXP_STEP_NOW(t, n, value)                                                                                \
     kcl_add_power(&acc##t[n], &shift##t[n], (lanes)(value), (lanes)(value) + shift##t[n]);
-#define LOGSUMEXP_STEP_NOW_PRODUCT(t, n, a, b)                                                                         \
+#define LOGSUMEXP_STEP_PRODUCT_NOW(t, n, a, b)                                                                         \
     kcl_add_power(&acc##t[n], &shift##t[n], (lanes)(a) * (lanes)(b), fma((lanes)(a), (lanes)(b), shift##t[n]));
 
 /* The first of two rescans is for the largest term, the second for the sum. */
@@ -280,7 +283,7 @@ KCL_FN void kcl_join_argmin(lanes *a, const lanes *b)
     const lanes zero = (lanes)(KCL_R(0.0));
     const ilanes before = (b[1] < a[1]) | ((b[1] == a[1]) & (b[2] < a[2]));
     const ilanes wins = (b[1] >= zero) & ((a[1] < zero) | (b[0] < a[0]) | ((b[0] == a[0]) & before));
-    for (int q = 0; q < 3; q++)
+    _Pragma("unroll") for (int q = 0; q < 3; q++)
         a[q] = wins ? b[q] : a[q];
 }
 
@@ -306,7 +309,7 @@ KCL_FN lanes kcl_index(const lanes *number, long *index)
 {
     const longs at = (kcl_to_longs(number[1]) << 24) + kcl_to_longs(number[2]);
     KCL_VSTORE(at, index);
-    for (int l = 0; l < KCL_LANES; l++)
+    FOR_LANES
         index[l] = max(index[l], -1L);
     return kcl_to_lanes(KCL_VLOAD(index));
 }
@@ -316,7 +319,7 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 {
     ireal lane[KCL_LANES];
     KCL_VSTORE(asked, lane);
-    for (int l = 0; l < KCL_LANES; l++) {
+    FOR_LANES {
         if (lane[l] >= -1) {
             *query = lane[l];
             return true;
@@ -372,7 +375,7 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
     }
 #define ARGMIN_STEP_PRODUCT(t, n, a, b) ARGMIN_STEP(t, n, (lanes)(a) * (lanes)(b))
 #define ARGMIN_STEP_NOW(t, n, value) kcl_take_less(&best##t[n], &place##t[n], (lanes)(value), KCL_COLUMN(v));
-#define ARGMIN_STEP_NOW_PRODUCT(t, n, a, b) ARGMIN_STEP_NOW(t, n, (lanes)(a) * (lanes)(b))
+#define ARGMIN_STEP_PRODUCT_NOW(t, n, a, b) ARGMIN_STEP_NOW(t, n, (lanes)(a) * (lanes)(b))
 #define ARGMIN_RESCAN_STEP(t, n, value) kcl_take_less(&near##t[n], &found##t[n], (lanes)(value), KCL_COLUMN(v));
 #define ARGMIN_RESCAN_STEP_PRODUCT(t, n, a, b) ARGMIN_RESCAN_STEP(t, n, (lanes)(a) * (lanes)(b))
 
@@ -417,6 +420,8 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 
 /* ---- Numbers in memory, of any reduction ------------------------------------------------------------------------- */
 
+#define FOR_NUMBERS(R) _Pragma("unroll") for (int q = 0; q < R##_NUMBERS; q++)
+
 /* Partial states: number k of part `part` and row `row`, of a term with `count` numbers a row. */
 #define KCL_PARTIAL(count, p, part, row, k) partial[(long)(p)*parts * rows + ((part)*rows + (row)) * (count) + (k)]
 
@@ -430,16 +435,16 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
     FOR_INDEX(n, 0, d)                                                                                                 \
     {                                                                                                                  \
         lanes a[R##_NUMBERS + 1], b[R##_NUMBERS];                                                                      \
-        FOR_INDEX(q, 0, R##_NUMBERS)                                                                                   \
+        FOR_NUMBERS(R)                                                                                                 \
             a[q] = number##t[R##_NUMBERS * (state * (d) + n) + q];                                                     \
         a[R##_NUMBERS] = 0;                                                                                            \
         for (int by = KCL_LANES / 2; by > 0; by /= 2) {                                                                \
-            FOR_INDEX(q, 0, R##_NUMBERS)                                                                               \
+            FOR_NUMBERS(R)                                                                                             \
                 b[q] = kcl_shift_lanes(a[q], by);                                                                      \
             R##_JOIN(a, b)                                                                                             \
         }                                                                                                              \
         R##_JOINED(a)                                                                                                  \
-        FOR_INDEX(q, 0, R##_NUMBERS)                                                                                   \
+        FOR_NUMBERS(R)                                                                                                 \
             KCL_PARTIAL(R##_NUMBERS *(d), p, part, row, R##_NUMBERS *n + q) = kcl_first_lane(a[q]);                    \
     }
 
@@ -453,43 +458,53 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
     {                                                                                                                  \
         lanes a[R##_NUMBERS + 1], b[R##_NUMBERS];                                                                      \
         a[R##_NUMBERS] = 0;                                                                                            \
-        FOR_INDEX(q, 0, R##_NUMBERS)                                                                                   \
+        FOR_NUMBERS(R)                                                                                                 \
             a[q] = KCL_PART_(R##_NUMBERS, d, p, 0, n, q);                                                              \
         for (long part = 1; part < parts; part++) {                                                                    \
-            FOR_INDEX(q, 0, R##_NUMBERS)                                                                               \
+            FOR_NUMBERS(R)                                                                                             \
                 b[q] = KCL_PART_(R##_NUMBERS, d, p, part, n, q);                                                       \
             R##_JOIN(a, b)                                                                                             \
         }                                                                                                              \
         R##_JOINED(a)                                                                                                  \
-        FOR_INDEX(q, 0, R##_NUMBERS)                                                                                   \
+        FOR_NUMBERS(R)                                                                                                 \
             number##t[R##_NUMBERS * n + q] = a[q];                                                                     \
     }                                                                                                                  \
     R##_RESULT(t, d, p)
 
+/* ---- Work-groups ------------------------------------------------------------------------------------------------- */
+
+#ifdef KCL_GROUP
+
 /*
- * In memory that a work-group shares: number n of term t stands at memory + (p + n) * stride, a vector of lanes. PUT
- * writes a state's numbers, GET reads them back, MEET joins those at `memory` with those of later columns at `other`.
+ * Closed state n of work-item 0 becomes that of the whole work-group: the upper half puts its numbers into local memory,
+ * `joined`, the lower half joins them with its own, and so on.
  */
-#define KCL_PUT(R, t, d, p, memory, stride)                                                                            \
-    FOR_INDEX(n, 0, R##_NUMBERS *(d))                                                                                  \
-        KCL_VSTORE(number##t[n], (memory) + ((p) + n) * (stride));
-
-#define KCL_GET(R, t, d, p, memory, stride)                                                                            \
-    FOR_INDEX(n, 0, R##_NUMBERS *(d))                                                                                  \
-        number##t[n] = KCL_VLOAD((memory) + ((p) + n) * (stride));
-
-#define KCL_MEET(R, t, d, p, memory, other, stride)                                                                    \
-    FOR_INDEX(n, 0, d)                                                                                                 \
+#define KCL_HALF ((KCL_GROUP + 1) / 2)
+#define KCL_MOST_NUMBERS 3
+#define KCL_JOINED (KCL_MOST_NUMBERS * KCL_HALF)
+#define KCL_JOIN_STATES(R, t, d, p)                                                                                    \
+    FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
     {                                                                                                                  \
         lanes a[R##_NUMBERS + 1], b[R##_NUMBERS];                                                                      \
-        a[R##_NUMBERS] = 0;                                                                                            \
-        FOR_INDEX(q, 0, R##_NUMBERS)                                                                                   \
-        {                                                                                                              \
-            a[q] = KCL_VLOAD((memory) + ((p) + R##_NUMBERS * n + q) * (stride));                                       \
-            b[q] = KCL_VLOAD((other) + ((p) + R##_NUMBERS * n + q) * (stride));                                        \
+        FOR_NUMBERS(R)                                                                                                 \
+            a[q] = number##t[R##_NUMBERS * n + q];                                                                     \
+        for (int step = KCL_GROUP / 2; step > 0; step /= 2) {                                                          \
+            barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
+            if (item >= step && item < 2 * step) {                                                                     \
+                FOR_NUMBERS(R)                                                                                         \
+                    joined[q * KCL_HALF + item - step] = a[q];                                                         \
+            }                                                                                                          \
+            barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
+            if (item < step) {                                                                                         \
+                FOR_NUMBERS(R)                                                                                         \
+                    b[q] = joined[q * KCL_HALF + item];                                                                \
+                a[R##_NUMBERS] = 0;                                                                                    \
+                R##_JOIN(a, b)                                                                                         \
+                R##_JOINED(a)                                                                                          \
+            }                                                                                                          \
         }                                                                                                              \
-        R##_JOIN(a, b)                                                                                                 \
-        R##_JOINED(a)                                                                                                  \
-        FOR_INDEX(q, 0, R##_NUMBERS)                                                                                   \
-            KCL_VSTORE(a[q], (memory) + ((p) + R##_NUMBERS * n + q) * (stride));                                       \
+        FOR_NUMBERS(R)                                                                                                 \
+            number##t[R##_NUMBERS * n + q] = a[q];                                                                     \
     }
+
+#endif

@@ -18,7 +18,12 @@ typedef struct kcl_operator kcl_operator;
 
 /* Zero in any field means the default. */
 typedef struct kcl_operator_params {
-    const char *schedule;    /* "rows" or "columns": what the lanes of a CPU kernel run over; default: by sizes */
+    /*
+     * How kernels go through the matrix; NULL: by device and sizes. "lanes": rows in the lanes of a CPU's vectors;
+     * "rows": a few rows a work-item, columns through local memory; "contraction": blocks of rows and columns, a long
+     * vector's index in steps; "split": columns divided, for few rows; "columns": lanes over columns, for very few.
+     */
+    const char *schedule;
     kcl_allocator allocator; /* default: malloc, realloc, free */
 } kcl_operator_params;
 
@@ -103,8 +108,8 @@ KCL_API kcl_status kcl_operator_output(const kcl_operator *op, int index, kcl_sl
 KCL_API kcl_status kcl_operator_print(const kcl_operator *op, kcl_write_fn write, void *user);
 
 /*
- * Writes the OpenCL program that the operator becomes for sizes m and n, body first. `profile`: "cpu" (16 lanes, no
- * device needed) or NULL, the device of `context`; `context` may be NULL with a profile.
+ * Writes the OpenCL program that the operator becomes for sizes m and n, body first. `profile`: "cpu" (16 lanes) or
+ * "gpu", which need no device, or NULL, the device of `context`; `context` may be NULL with a profile.
  */
 KCL_API kcl_status kcl_operator_emit(const kcl_operator *op, kcl_context *context, const char *profile, kcl_dtype dtype,
                                      int64_t m, int64_t n, kcl_write_fn write, void *user);

@@ -142,7 +142,7 @@ static int run_case(const struct bench_case *c, kcl_context *context, const kcl_
     }
     double start = seconds_now(), first = 0, median = 0;
     if (!code)
-        code = make_operator_of(&op, c->formula, count, aliases, f);
+        code = make_operator_of(&op, c->formula, count, aliases, o->schedule, f);
     if (!code) {
         kcl_operator_output(op, 0, &slot);
         code = table_for_slot(&out, &slot, dtype, m, n, f);
@@ -191,5 +191,6 @@ static int bench(const options *o, fault *f)
 }
 
 const command bench_command = {
-    "bench", {NULL}, OPTION_CASE | OPTION_D | OPTION_SIZES | OPTION_DTYPE | OPTION_DEVICE | OPTION_JSON, bench, help,
+    "bench", {NULL}, OPTION_CASE | OPTION_D | OPTION_SIZES | OPTION_DTYPE | OPTION_DEVICE | OPTION_JSON | OPTION_SCHEDULE,
+    bench, help,
 };

@@ -34,9 +34,11 @@ int open_context(kcl_context **context, const char *device, fault *f)
     return status < 0 ? fail_context(*context, status, f) : EXIT_DONE;
 }
 
-int make_operator_of(kcl_operator **op, const char *formula, int alias_count, const char *const *aliases, fault *f)
+int make_operator_of(kcl_operator **op, const char *formula, int alias_count, const char *const *aliases,
+                     const char *schedule, fault *f)
 {
-    kcl_status status = kcl_operator_create(op, formula, alias_count, aliases, NULL);
+    const kcl_operator_params params = {.schedule = schedule};
+    kcl_status status = kcl_operator_create(op, formula, alias_count, aliases, &params);
     if (status >= 0)
         return EXIT_DONE;
     bool machine = status == KCL_ERROR_NO_MEMORY || status == KCL_ERROR_INTERNAL;
@@ -81,7 +83,7 @@ int make_operator(kcl_operator **op, const options *o, const int *dims, fault *f
                 snprintf(text, ALIAS_SIZE, "%s = %s(%d)", a->name, role_name(a->role), dims[k]);
             aliases[k] = dims ? text : a->text;
         }
-        code = make_operator_of(op, o->positional[0], count, aliases, f);
+        code = make_operator_of(op, o->positional[0], count, aliases, o->schedule, f);
     }
     free(made);
     free(aliases);

@@ -12,11 +12,12 @@ static const char emit_help[] = "keopscl emit FORMULA --arg NAME=ROLE(DIM) ... [
                                 "Prints the OpenCL program that a formula becomes, the generated body first.\n"
                                 "\n"
                                 "  --arg x=Vi(3)     rows of 3 numbers, one per i; y=Vj(3) one per j; g=Pm(1)\n"
-                                "  --device cpu      a built-in profile of a CPU, which needs no device (default)\n"
+                                "  --device cpu|gpu  built-in profiles, which need no device; default: cpu\n"
                                 "  --device D        a device of this machine: see keopscl devices\n"
                                 "  --dtype f32|f64   default: f32\n"
                                 "  --m M, --n N      numbers of rows, on which the schedule depends; default:\n"
                                 "                    1000000 each\n"
+                                "  --schedule NAME   lanes, rows, contraction, split or columns; default: by rule\n"
                                 "\n"
                                 "Example:\n"
                                 "  keopscl emit 'Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)' \\\n"
@@ -26,19 +27,15 @@ static int emit(const options *o, fault *f)
 {
     const int64_t usual = 1000000;
     const char *device = o->device && *o->device ? o->device : "cpu";
-    bool profile = strcmp(device, "cpu") == 0;
+    bool profile = strcmp(device, "cpu") == 0 || strcmp(device, "gpu") == 0;
     kcl_operator *op = NULL;
     kcl_context *context = NULL;
     buffer text = {0};
-    if (strcmp(device, "gpu") == 0)
-        return fail(f, EXIT_USAGE,
-                    "--device gpu: there is no built-in profile of a GPU yet; there is cpu, and every "
-                    "device that keopscl devices lists");
     int code = make_operator(&op, o, NULL, f);
     if (!code && !profile)
         code = open_context(&context, device, f);
     if (!code) {
-        kcl_status status = kcl_operator_emit(op, context, profile ? "cpu" : NULL, o->dtype ? o->dtype : KCL_F32,
+        kcl_status status = kcl_operator_emit(op, context, profile ? device : NULL, o->dtype ? o->dtype : KCL_F32,
                                               o->m >= 0 ? o->m : usual, o->n >= 0 ? o->n : usual, buffer_write, &text);
         code = status < 0 ? fail_context(context, status, f) : buffer_show(&text, f);
     }
@@ -49,7 +46,7 @@ static int emit(const options *o, fault *f)
 }
 
 const command emit_command = {
-    "emit", {"FORMULA"}, OPTION_ARG_SHAPES | OPTION_DTYPE | OPTION_DEVICE | OPTION_SIZES, emit, emit_help,
+    "emit", {"FORMULA"}, OPTION_ARG_SHAPES | OPTION_DTYPE | OPTION_DEVICE | OPTION_SIZES | OPTION_SCHEDULE, emit, emit_help,
 };
 
 /* ---- grad -------------------------------------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ static const struct option_row {
     {"--d", OPTION_D, "a dimension"},
     {"--seed", OPTION_SEED, "a number"},
     {"--case", OPTION_CASE, "the name of a case"},
+    {"--schedule", OPTION_SCHEDULE, "the name of a schedule"},
 };
 
 static int read_option(options *o, const struct option_row *row, const char *value, fault *f)
@@ -55,6 +56,9 @@ static int read_option(options *o, const struct option_row *row, const char *val
         return read_size(&o->d, row->name, value, f);
     case OPTION_SEED:
         return read_seed(o, value, f);
+    case OPTION_SCHEDULE:
+        o->schedule = value;
+        return EXIT_DONE;
     case OPTION_CASE:
         o->case_name = value;
         return EXIT_DONE;

@@ -154,18 +154,18 @@ static void copy_view(const kl_view *v, char *dense, bool to_dense)
     }
 }
 
-static uint64_t step_key(const run *r, size_t step, kp_shape shape, const bool *dense)
+static uint64_t step_key(const run *r, size_t step, const kp_choice *choice, const bool *dense)
 {
     const kl_step *s = &r->exec->steps[step];
-    uint64_t key = kb_hash_combine(r->exec->key, step * 64 + (size_t)shape * 4 + r->dtype);
+    uint64_t key = kb_hash_combine(r->exec->key, (((step * 32 + (size_t)choice->states) * 4 + choice->schedule) * 8 + choice->shape) * 4 + r->dtype);
     return kb_hash_combine(key, kb_hash(dense, s->sweep.var_count, 7));
 }
 
-static kcl_status compile(run *r, const kl_step *step, kp_shape shape, const bool *dense, compiled *c)
+static kcl_status compile(run *r, const kl_step *step, const kp_choice *choice, const bool *dense, compiled *c)
 {
     kcl_context *context = r->context;
     kb_error *err = kd_error(context);
-    kp_request request = {&step->sweep, r->dtype, kd_caps(context), shape, dense};
+    kp_request request = {&step->sweep, r->dtype, kd_caps(context), *choice, dense};
     kt_program program;
     if (kp_plan_create(&c->plan, &request, err) < 0 || kt_render(&program, c->plan, err) < 0)
         return err->status;
@@ -185,13 +185,13 @@ static kcl_status compile(run *r, const kl_step *step, kp_shape shape, const boo
     return status;
 }
 
-static compiled *find_compiled(run *r, size_t index, kp_shape shape, const bool *dense)
+static compiled *find_compiled(run *r, size_t index, const kp_choice *choice, const bool *dense)
 {
     const kl_step *step = &r->exec->steps[index];
     cache *all = cache_of(r->context);
     if (!all)
         return NULL;
-    uint64_t key = step_key(r, index, shape, dense);
+    uint64_t key = step_key(r, index, choice, dense);
     compiled **bucket = &all->steps[key % BUCKETS];
     for (compiled *c = *bucket; c; c = c->next)
         if (c->key == key)
@@ -202,7 +202,7 @@ static compiled *find_compiled(run *r, size_t index, kp_shape shape, const bool 
         return NULL;
     }
     c->key = key;
-    if (compile(r, step, shape, dense, c) < 0) {
+    if (compile(r, step, choice, dense, c) < 0) {
         destroy_compiled(r->context, c);
         return NULL;
     }
@@ -288,7 +288,7 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
     }
     if (status == KCL_OK)
         status = kd_launch(r->context, c->kernel[id], (int)signature->count, args, (size_t[]){items0, items1, 1},
-                           (size_t[]){1, 1, 1});
+                           (size_t[]){(size_t)c->plan->group, 1, 1});
     if (args != small_args)
         kb_free(a, args);
     if (values != small_values)
@@ -314,9 +314,9 @@ static kcl_status run_step(run *r, size_t index)
         return kb_no_memory(err);
     for (size_t k = 0; k < step->sweep.var_count; k++)
         dense[k] = step->inputs[k].is_temp || is_dense(&r->slots[step->inputs[k].index]);
-    kp_shape shape;
-    kcl_status status = kp_shape_for(&step->sweep, caps, r->dtype, g.rows, g.cols, r->exec->schedule, &shape, err);
-    compiled *c = status == KCL_OK ? find_compiled(r, index, shape, dense) : NULL;
+    kp_choice choice;
+    kcl_status status = kp_choose(&step->sweep, caps, r->dtype, g.rows, g.cols, r->exec->schedule, &choice, err);
+    compiled *c = status == KCL_OK ? find_compiled(r, index, &choice, dense) : NULL;
     if (dense != small_dense)
         kb_free(a, dense);
     if (!c)
@@ -329,7 +329,7 @@ static kcl_status run_step(run *r, size_t index)
             elements = INT64_MAX;
         status = make_room(context, &c->prepared[k], elements, r->dtype);
     }
-    if (status == KCL_OK && c->plan->term_count && shape != KP_ROWS)
+    if (status == KCL_OK && c->plan->term_count && choice.shape != KP_ROWS)
         status = make_room(context, &c->partial, g.launch.partial_elements, r->dtype);
     if (status == KCL_OK && g.launch.prepare_items && g.streamed)
         status = launch_kernel(r, step, c, KT_PREPARE, &g, g.launch.prepare_items, 1);
@@ -572,10 +572,10 @@ kcl_status kl_exec_emit(const kl_exec *e, const kp_caps *caps, kcl_dtype dtype, 
         const kl_step *step = &e->steps[k];
         kp_plan *plan;
         kt_program program;
-        kp_shape shape;
-        if (kp_shape_for(&step->sweep, caps, dtype, extents[step->row_extent], extents[step->col_extent], e->schedule,
-                         &shape, err) < 0 ||
-            kp_plan_create(&plan, &(kp_request){&step->sweep, dtype, caps, shape, NULL}, err) < 0)
+        kp_choice choice;
+        if (kp_choose(&step->sweep, caps, dtype, extents[step->row_extent], extents[step->col_extent], e->schedule,
+                      &choice, err) < 0 ||
+            kp_plan_create(&plan, &(kp_request){&step->sweep, dtype, caps, choice, NULL}, err) < 0)
             return err->status;
         if (e->step_count > 1)
             kb_str_putf(out, describe ? "sweep: %zu of %zu\n" : "/* Sweep %zu of %zu. */\n", k + 1, e->step_count);

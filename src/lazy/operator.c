@@ -44,11 +44,7 @@ static kcl_operator *new_operator(const kcl_operator_params *params)
 
 static kcl_status check_schedule(kcl_operator *op, const kcl_operator_params *params)
 {
-    const char *s = params && params->schedule ? params->schedule : "";
-    if (*s && strcmp(s, "rows") != 0 && strcmp(s, "columns") != 0)
-        return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "schedule \"%s\" is not known: write \"rows\" or \"columns\"",
-                       s);
-    return KCL_OK;
+    return kp_check_schedule_name(params ? params->schedule : NULL, &op->error);
 }
 
 static const char *role_name(kf_role role)
@@ -616,7 +612,7 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
                           : context && !kd_is_host(context) ? kd_caps(context)
                                                             : NULL;
     if (!caps && profile)
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "\"%s\" is no built-in device profile: write \"cpu\"", profile);
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "\"%s\" is no built-in device profile: write \"cpu\" or \"gpu\"", profile);
     if (!caps)
         return kb_fail(err, KCL_ERROR_UNSUPPORTED, "%s",
                        context ? "the device \"host\" interprets formulas: it has no kernels and no plan"

@@ -22,7 +22,7 @@ typedef struct kp_caps {
     bool has_f64;          /* doubles in kernels */
 } kp_caps;
 
-/* A device class with typical figures, for `emit` without a device: "cpu". NULL for an unknown name. */
+/* A device class with typical figures, for `emit` without a device: "cpu", "gpu". NULL for an unknown name. */
 const kp_caps *kp_caps_profile(const char *name);
 
 #endif

@@ -15,6 +15,17 @@ enum {
     STATE_NUMBERS = 1 << 22, /* numbers in the memory of states, where fewer parts can keep it so small */
     LONGEST_PART = 1 << 30,  /* columns that a number of the width of a float counts, and a vector more */
     STEP_WORK = 2048,        /* additions that the unrolled text of a step may cost: compilers are slow */
+    UNROLLED = 64,           /* components that loops are unrolled for on GPUs: registers have no index */
+    GROUP = 256,             /* work-items of a work-group of a GPU */
+    GROUPS = 16,             /* work-groups a compute unit, so that the last ones do not leave the others idle */
+    LOCAL_TILE = 256,        /* columns in local memory, at most */
+    LOCAL_BYTES = 16 << 10,  /* of them: several work-groups share a compute unit */
+    ROW_REGISTERS = 160,     /* 32-bit registers for the rows of a work-item */
+    FEW_ROWS = 16,           /* rows whose states a work-item of a GPU keeps while columns pass */
+    CONTRACTED = 24,         /* components from which on a GPU stages a vector's index */
+    CHUNK = 16,              /* components of a step: a power of two, so that places are found by shifts */
+    CONTRACTED_BYTES = 40 << 10, /* of local memory for their components */
+    SMALLEST_SIDE = 4,       /* work-items along the side of a register-tiled work-group, at least */
     MAX_NODES = 100000       /* operators of a kernel: compilers do not take formulas of any size */
 };
 
@@ -33,9 +44,22 @@ static const kp_caps cpu_profile = {
     .has_f64 = true,
 };
 
+static const kp_caps gpu_profile = {
+    .device_class = KP_GPU,
+    .lanes_f32 = 4,
+    .lanes_f64 = 2,
+    .vector_registers = 16,
+    .compute_units = 64,
+    .max_work_group = 1024,
+    .local_memory = 48 << 10,
+    .private_memory = 128 << 10,
+    .max_groups = INT32_MAX,
+    .has_f64 = true,
+};
+
 const kp_caps *kp_caps_profile(const char *name)
 {
-    return strcmp(name, "cpu") == 0 ? &cpu_profile : NULL;
+    return strcmp(name, "cpu") == 0 ? &cpu_profile : strcmp(name, "gpu") == 0 ? &gpu_profile : NULL;
 }
 
 /* ---- States ------------------------------------------------------------------------------------------------------ */
@@ -45,7 +69,7 @@ static const struct {
     int numbers; /* of a closed state: R_NUMBERS */
     int arrays;  /* vectors of a running state and its numbers, for each of KCL_STATES */
     int extra;   /* vectors beside them: of blocks and rescans, results */
-} states[KF_REDUCTION_COUNT] = {
+} state_sizes[KF_REDUCTION_COUNT] = {
     [KF_REDUCE_SUM] = {1, 3, 1},
     [KF_REDUCE_LOGSUMEXP] = {2, 6, 3},
     [KF_REDUCE_ARGMIN] = {3, 5, 7},
@@ -53,7 +77,7 @@ static const struct {
 
 int64_t kp_state_dim(const kr_term *term)
 {
-    return (int64_t)states[term->reduction].numbers * term->formula->dim;
+    return (int64_t)state_sizes[term->reduction].numbers * term->formula->dim;
 }
 
 /* ---- Choice of the schedule -------------------------------------------------------------------------------------- */
@@ -63,7 +87,13 @@ static int lanes_of(const kp_caps *caps, kcl_dtype dtype)
     return dtype == KCL_F32 ? caps->lanes_f32 : caps->lanes_f64;
 }
 
-const char *kp_shape_name(kp_shape shape)
+static const char *schedule_name(const kp_plan *plan)
+{
+    static const char *const names[] = {"lanes", "rows", "contraction"};
+    return plan->shape == KP_COLUMNS ? "columns" : names[plan->schedule];
+}
+
+static const char *shape_name(kp_shape shape)
 {
     static const char *const names[] = {"map", "rows", "rows, columns split", "columns", "rows, both axes reduced"};
     return names[shape];
@@ -99,19 +129,76 @@ static int64_t cached_parts(int64_t bytes, int64_t cols)
     return bytes < 64 || cols < 4 * CACHED_BYTES / bytes ? 1 : blocks_of(cols, CACHED_BYTES / bytes + 1);
 }
 
-kcl_status kp_shape_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, int64_t rows, int64_t cols,
-                        const char *schedule, kp_shape *shape, kb_error *err)
+/* Names that force a schedule. */
+enum { BY_RULE, FORCE_LANES, FORCE_ROWS, FORCE_CONTRACTION, FORCE_SPLIT, FORCE_COLUMNS };
+
+static int forced_schedule(const char *name)
 {
-    bool any = !schedule || !*schedule, columns = !any && strcmp(schedule, "columns") == 0;
-    if (!any && !columns && strcmp(schedule, "rows") != 0)
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "schedule \"%s\" is not known: write \"rows\" or \"columns\"",
-                       schedule);
-    int64_t lanes = lanes_of(caps, dtype), enough = (int64_t)FEW_BLOCKS * caps->compute_units, state = 0;
-    int64_t parts = cached_parts(column_bytes(sweep->var_count, sweep->vars, dtype), cols);
-    for (size_t k = 0; k < sweep->term_count; k++)
-        state += kp_state_dim(&sweep->terms[k]);
+    static const char *const names[] = {"", "lanes", "rows", "contraction", "split", "columns"};
+    for (int k = 0; k < (int)KB_COUNT(names); k++)
+        if (strcmp(name ? name : "", names[k]) == 0)
+            return k;
+    return -1;
+}
+
+kcl_status kp_check_schedule_name(const char *name, kb_error *err)
+{
+    return forced_schedule(name) >= 0
+               ? KCL_OK
+               : kb_fail(err, KCL_ERROR_ARGUMENT,
+                         "schedule \"%s\" is not known: write \"lanes\", \"rows\", \"contraction\", \"split\" or "
+                         "\"columns\"",
+                         name);
+}
+
+/* The largest power of two up to `most`. */
+static int power_of_two(int most)
+{
+    int result = 1;
+    while (result <= most / 2)
+        result *= 2;
+    return result;
+}
+
+/* Work-items along the side of a work-group of the contraction schedule; its square is the group. */
+static int side_of(const kp_caps *caps)
+{
+    int side = 16;
+    while (side * side > caps->max_work_group)
+        side /= 2;
+    return side;
+}
+
+/* Whether a formula sums over the index of long vectors, a row's and a column's: what kp_is_contraction looks for. */
+static kcl_status find_long_sums(const kr_sweep *sweep, bool *found, kb_error *err)
+{
+    *found = false;
+    for (size_t k = 0; !*found && k < sweep->term_count; k++) {
+        kf_order order;
+        if (kf_order_init(&order, sweep->graph, 1, &sweep->terms[k].formula, false, err) < 0)
+            return err->status;
+        for (size_t n = 0; n < order.count; n++) {
+            const kf_node *f = order.nodes[n];
+            *found = *found || (f->op == KF_SUM && f->axes == (KF_AXIS_I | KF_AXIS_J) && f->arg[0]->dim >= CONTRACTED);
+        }
+        kf_order_finish(&order);
+    }
+    return KCL_OK;
+}
+
+kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, int64_t rows, int64_t cols,
+                     const char *name, kp_choice *choice, kb_error *err)
+{
+    int force = forced_schedule(name);
+    if (force < 0)
+        return kp_check_schedule_name(name, err);
+    bool cpu = caps->device_class == KP_CPU, long_sums = false;
+    *choice = (kp_choice){.schedule = cpu ? KP_BY_LANES : KP_BY_ROWS, .forced = force != BY_RULE};
+    if (force == FORCE_LANES || force == FORCE_ROWS || force == FORCE_CONTRACTION)
+        choice->schedule = force == FORCE_LANES ? KP_BY_LANES : force == FORCE_ROWS ? KP_BY_ROWS : KP_BY_CONTRACTION;
     if (!sweep->reduced) {
-        *shape = KP_MAP;
+        choice->shape = KP_MAP;
+        choice->schedule = cpu ? KP_BY_LANES : KP_BY_ROWS;
         return KCL_OK;
     }
     /* Columns are counted in numbers of a lane's width, from the first of a part on. */
@@ -124,21 +211,45 @@ kcl_status kp_shape_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dt
                            "%s over both axes takes at most %d columns in float32, here are %lld: reduce one axis after "
                            "the other, or use float64 arrays",
                            kf_reduction_get(KF_REDUCE_ARGMIN)->name, LONGEST_PART, (long long)cols);
-        if (columns)
+        if (force == FORCE_COLUMNS || force == FORCE_CONTRACTION)
             return kb_fail(err, KCL_ERROR_UNSUPPORTED,
-                           "schedule \"columns\" keeps a state for each row: it cannot reduce both axes");
-        *shape = KP_ROWS_BOTH;
+                           "schedule \"%s\" keeps a state for each row: it cannot reduce both axes", name);
+        choice->shape = KP_ROWS_BOTH;
         return KCL_OK;
     }
+    int64_t lanes = lanes_of(caps, dtype), enough = (int64_t)FEW_BLOCKS * caps->compute_units, state = 0;
+    for (size_t k = 0; k < sweep->term_count; k++)
+        state += kp_state_dim(&sweep->terms[k]);
     /* Lanes over columns waste nothing on a few rows, but every row's state is kept while columns pass. */
-    if (columns || (any && rows <= lanes && cols >= 4 * lanes))
-        *shape = KP_COLUMNS;
-    else if (counted || (blocks_of(rows, lanes) < enough && cols >= 2 * PART_COLUMNS))
-        *shape = KP_ROWS_SPLIT;
+    bool few = cpu ? rows <= lanes && cols >= 4 * lanes : rows <= FEW_ROWS && cols >= PART_COLUMNS;
+    if (force == FORCE_COLUMNS || (force == BY_RULE && few)) {
+        choice->shape = KP_COLUMNS;
+        for (choice->states = cpu ? 0 : 2; !cpu && choice->states < FEW_ROWS && choice->states < rows;)
+            choice->states *= 2;
+        if (!cpu && rows > FEW_ROWS / 2 && rows <= FEW_ROWS * 3 / 4)
+            choice->states = FEW_ROWS * 3 / 4;
+        return KCL_OK;
+    }
+    if (force == BY_RULE && !cpu && rows > FEW_ROWS && find_long_sums(sweep, &long_sums, err) < 0)
+        return err->status;
+    if (long_sums && side_of(caps) >= SMALLEST_SIDE)
+        choice->schedule = KP_BY_CONTRACTION;
+    if (choice->schedule == KP_BY_CONTRACTION || force == FORCE_SPLIT) {
+        choice->shape = KP_ROWS_SPLIT;
+        return KCL_OK;
+    }
+    if (choice->schedule == KP_BY_ROWS) {
+        bool split = blocks_of(rows, lanes * GROUP) < (int64_t)GROUPS * caps->compute_units && cols >= PART_COLUMNS;
+        choice->shape = split || counted ? KP_ROWS_SPLIT : KP_ROWS;
+        return KCL_OK;
+    }
+    int64_t parts = cached_parts(column_bytes(sweep->var_count, sweep->vars, dtype), cols);
+    if (counted || (blocks_of(rows, lanes) < enough && cols >= 2 * PART_COLUMNS))
+        choice->shape = KP_ROWS_SPLIT;
     else if (parts > 1 && parts <= MAX_PARTS && product(parts, product(state, rows)) <= STATE_NUMBERS)
-        *shape = KP_ROWS_SPLIT;
+        choice->shape = KP_ROWS_SPLIT;
     else
-        *shape = KP_ROWS;
+        choice->shape = KP_ROWS;
     return KCL_OK;
 }
 
@@ -335,10 +446,12 @@ static kcl_status grow_vars(kp_plan *plan, size_t count)
     const kcl_allocator *a = kf_allocator(&plan->graph);
     kr_var *vars = kb_calloc(a, count + 1, sizeof *vars);
     bool *dense = kb_calloc(a, count + 1, sizeof *dense), *private = kb_calloc(a, count + 1, sizeof *private);
-    if (!vars || !dense || !private) {
+    int *offset = kb_calloc(a, count + 1, sizeof *offset);
+    if (!vars || !dense || !private || !offset) {
         kb_free(a, vars);
         kb_free(a, dense);
         kb_free(a, private);
+        kb_free(a, offset);
         return kb_no_memory(&plan->graph.error);
     }
     if (plan->var_count) {
@@ -348,6 +461,8 @@ static kcl_status grow_vars(kp_plan *plan, size_t count)
     kb_free(a, plan->vars);
     kb_free(a, plan->dense);
     kb_free(a, plan->private);
+    kb_free(a, plan->offset);
+    plan->offset = offset;
     plan->vars = vars;
     plan->dense = dense;
     plan->private = private;
@@ -422,6 +537,81 @@ static kcl_status prepare_streamed(kp_plan *plan)
     return status;
 }
 
+/* ---- Contractions ------------------------------------------------------------------------------------------------ */
+
+bool kp_is_contraction(const kp_plan *plan, const kf_node *f)
+{
+    return plan->schedule == KP_BY_CONTRACTION && f->op == KF_SUM && kp_class(plan, f) == (KP_LANE | KP_STREAM);
+}
+
+/*
+ * Whether the contraction schedule can compute the terms: numbers, which need vectors of both axes only in sums over
+ * one and the same dimension, component by component. `why` tells what speaks against it; NULL: nothing.
+ */
+static kcl_status find_contraction(kp_plan *plan, const char **why)
+{
+    kf_graph *g = &plan->graph;
+    const kcl_allocator *a = kf_allocator(g);
+    const kf_node **roots = kb_calloc(a, plan->term_count + 1, sizeof *roots);
+    kf_order order = {0};
+    kcl_status status = roots ? KCL_OK : kb_no_memory(&g->error);
+    for (size_t k = 0; roots && k < plan->term_count; k++)
+        roots[k] = plan->terms[k].formula;
+    if (status == KCL_OK)
+        status = kf_order_init(&order, g, plan->term_count, roots, false, &g->error);
+    bool *inside = kb_calloc(a, order.count + 1, sizeof *inside);
+    if (status == KCL_OK && !inside)
+        status = kb_no_memory(&g->error);
+    *why = NULL;
+    plan->contracted = 0;
+    for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++)
+        if (roots[k]->dim != 1)
+            *why = "its terms are vectors";
+    for (size_t k = order.count; status == KCL_OK && !*why && k-- > 0;) {
+        const kf_node *f = order.nodes[k];
+        bool pair = kp_class(plan, f) == (KP_LANE | KP_STREAM), sum = kp_is_contraction(plan, f);
+        kf_class c = kf_info((kf_op)f->op)->op_class;
+        if (sum && inside[k])
+            *why = "it has a sum over components within another one";
+        else if (sum && plan->contracted && plan->contracted != f->arg[0]->dim)
+            *why = "it sums over the components of vectors of different dimensions";
+        else if (pair && !sum && inside[k] && f->dim == 1)
+            *why = "a number of both axes enters its sum over components";
+        else if (pair && !inside[k] && f->dim > 1)
+            *why = "it needs vectors of both axes outside of sums over their components";
+        else if (inside[k] && f->dim > 1 && kp_class(plan, f) && c != KF_CLASS_MAP && c != KF_CLASS_LEAF)
+            *why = "it rearranges the components of its vectors";
+        if (sum)
+            plan->contracted = f->arg[0]->dim;
+        for (int n = 0; n < f->arg_count; n++)
+            inside[kf_at(&order, f->arg[n])] |= sum || (inside[k] && f->dim > 1);
+    }
+    if (status == KCL_OK && !*why && plan->contracted < 2)
+        *why = "it has no sum over the components of row and column vectors";
+    kb_free(a, inside);
+    kb_free(a, roots);
+    kf_order_finish(&order);
+    return status;
+}
+
+/* Takes the rows schedule in place of a contraction that is none, unless it was forced. */
+static kcl_status check_contraction(kp_plan *plan, const kp_request *request)
+{
+    const char *why = NULL;
+    if (plan->schedule != KP_BY_CONTRACTION)
+        return KCL_OK;
+    if (side_of(request->caps) < SMALLEST_SIDE)
+        why = "work-groups of the device are too small";
+    else if (find_contraction(plan, &why) < 0)
+        return plan->graph.error.status;
+    if (why && request->choice.forced)
+        return kb_fail(&plan->graph.error, KCL_ERROR_UNSUPPORTED,
+                       "schedule \"contraction\" cannot run the formula: %s", why);
+    if (why)
+        plan->schedule = KP_BY_ROWS;
+    return KCL_OK;
+}
+
 /* ---- Sizes of blocks --------------------------------------------------------------------------------------------- */
 
 /*
@@ -434,7 +624,7 @@ static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const b
     int64_t rows = plan->shape == KP_COLUMNS ? plan->stream : 1;
     for (size_t k = 0; k < plan->term_count; k++) {
         const kr_term *term = &plan->terms[k];
-        int64_t arrays = states[term->reduction].arrays * rows + states[term->reduction].extra;
+        int64_t arrays = state_sizes[term->reduction].arrays * rows + state_sizes[term->reduction].extra;
         bytes += term->formula->dim * vector * arrays;
     }
     for (size_t k = 0; k < order->count; k++)
@@ -451,6 +641,7 @@ static void place_lane_variables(kp_plan *plan, int64_t room)
         size_t best = plan->var_count;
         for (size_t k = 0; k < plan->var_count; k++)
             if (!plan->private[k] && plan->vars[k].role != KF_ROLE_P &&
+                !(plan->schedule == KP_BY_CONTRACTION && plan->vars[k].dim > 1) && /* rather registers for sums */
                 (best == plan->var_count || plan->vars[k].dim < plan->vars[best].dim))
                 best = k;
         if (best == plan->var_count || plan->vars[best].dim * vector > room)
@@ -466,15 +657,17 @@ static void place_lane_variables(kp_plan *plan, int64_t room)
  */
 static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps *caps)
 {
-    int64_t sums = 0, work = 0;
+    int64_t sums = 0, work = 0, most = 16;
+    if (plan->schedule == KP_BY_ROWS)
+        most = plan->record <= 4 ? 8 : plan->record <= 16 ? 4 : 2;
     for (size_t k = 0; k < order->count; k++) {
         if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
             continue;
         sums += order->nodes[k]->op == KF_SUM;
         work += kf_info((kf_op)order->nodes[k]->op)->cost;
     }
-    int64_t step = 16;
-    while (step > 1 && step * KB_MAX(sums, 1) + 6 > caps->vector_registers)
+    int64_t step = most;
+    while (plan->schedule == KP_BY_LANES && step > 1 && step * KB_MAX(sums, 1) + 6 > caps->vector_registers)
         step /= 2;
     step = KB_MAX(step, sums > 4 ? 1 : 2);
     while (step > 1 && step * work > STEP_WORK)
@@ -499,6 +692,90 @@ static void find_kept(const kp_plan *plan, const kf_order *order, bool *kept)
     }
 }
 
+/* Numbers a column in local memory, and where each variable's begin. */
+static void choose_record(kp_plan *plan, const kf_order *order)
+{
+    plan->record = 0;
+    for (size_t k = 0; k < plan->var_count; k++)
+        plan->offset[k] = -1;
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        if (f->op != KF_VAR || kp_class(plan, f) != KP_STREAM || plan->offset[f->param[0]] >= 0)
+            continue;
+        plan->offset[f->param[0]] = plan->record;
+        if (plan->record < KF_MAX_DIM)
+            plan->record += f->dim;
+    }
+    /* Whole vectors of four numbers: they are loaded at once. */
+    if (plan->record > 2)
+        plan->record = (int)blocks_of(plan->record, 4) * 4;
+}
+
+/* Vectors of the work-item's rows: as many rows as registers hold the numbers of. */
+static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *kept)
+{
+    int64_t numbers = 0, words = (int64_t)kb_dtype_size(plan->dtype) / 4;
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        if (kp_class(plan, f) == KP_LANE && (f->op == KF_VAR || kept[k]))
+            numbers += f->dim;
+    }
+    for (size_t k = 0; k < plan->term_count; k++)
+        numbers += 3 * kp_state_dim(&plan->terms[k]);
+    int rows = plan->dtype == KCL_F32 ? 4 : 2;
+    while (rows > 1 && rows * numbers * words > ROW_REGISTERS)
+        rows /= 2;
+    return rows;
+}
+
+/* Work-group, vector, step and tile of a plan. */
+static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept, const kp_caps *caps)
+{
+    int size = (int)kb_dtype_size(plan->dtype);
+    int64_t longest = 0;
+    for (size_t k = 0; k < order->count; k++)
+        longest = KB_MAX(longest, order->nodes[k]->dim);
+    plan->tile = TILE;
+    plan->group = 1;
+    plan->lanes = lanes_of(caps, plan->dtype);
+    plan->unrolled = plan->schedule != KP_BY_LANES && longest <= UNROLLED;
+    if (plan->schedule != KP_BY_LANES)
+        plan->group = power_of_two(KB_MIN(GROUP, caps->max_work_group));
+    if (plan->schedule == KP_BY_CONTRACTION) {
+        int side = side_of(caps), pitch = 0, room;
+        plan->lanes = plan->dtype == KCL_F32 ? 8 : 4;
+        plan->stream = 4;
+        plan->group = side * side;
+        plan->tile = side * plan->stream;
+        for (size_t k = 0; k < plan->var_count; k++)
+            if (plan->vars[k].dim == plan->contracted && plan->vars[k].role != KF_ROLE_P)
+                pitch += side * (plan->vars[k].role == KF_ROLE_I ? plan->lanes : plan->stream) + 4;
+        room = (int)KB_MIN(caps->local_memory, CONTRACTED_BYTES) / (2 * size * KB_MAX(pitch, 1));
+        plan->chunk = KB_MIN(CHUNK, power_of_two(KB_MAX(room, 1)));
+        return;
+    }
+    if (plan->schedule == KP_BY_ROWS && plan->shape == KP_MAP) {
+        plan->lanes = 1;
+        return;
+    }
+    if (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS) {
+        plan->lanes = 2;
+        return;
+    }
+    if (plan->schedule == KP_BY_ROWS) {
+        plan->lanes = rows_of_item(plan, order, kept);
+        choose_record(plan, order);
+        plan->tile = LOCAL_TILE;
+        while (plan->tile > 16 && (int64_t)plan->tile * plan->record * size > LOCAL_BYTES)
+            plan->tile /= 2;
+        if ((uint64_t)plan->tile * (uint64_t)plan->record * (unsigned)size > caps->local_memory) {
+            plan->record = 0;
+            plan->tile = TILE;
+        }
+    }
+    plan->stream = choose_step(plan, order, caps);
+}
+
 /* Sizes of blocks: fewer states, then narrower vectors, where the arrays of a work-item would not fit. */
 static kcl_status choose_sizes(kp_plan *plan, const kp_caps *caps)
 {
@@ -517,14 +794,12 @@ static kcl_status choose_sizes(kp_plan *plan, const kp_caps *caps)
         status = kb_no_memory(&g->error);
     if (status == KCL_OK) {
         find_kept(plan, &order, kept);
-        plan->tile = TILE;
-        plan->lanes = lanes_of(caps, plan->dtype);
-        plan->stream = choose_step(plan, &order, caps);
+        choose_blocks(plan, &order, kept, caps);
         int64_t bytes, room = (int64_t)KB_MIN(caps->private_memory, (size_t)INT64_MAX);
         while ((bytes = needed_memory(plan, &order, kept)) > room) {
             if (plan->shape == KP_COLUMNS && plan->stream > 1)
                 plan->stream /= 2;
-            else if (plan->lanes > 1)
+            else if (plan->lanes > 1 && plan->schedule != KP_BY_CONTRACTION)
                 plan->lanes /= 2;
             else
                 break;
@@ -605,6 +880,8 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
     }
     if (status == KCL_OK)
         status = prepare_streamed(plan);
+    if (status == KCL_OK)
+        status = check_contraction(plan, request);
     kb_free(a, roots);
     return status;
 }
@@ -621,11 +898,14 @@ kcl_status kp_plan_create(kp_plan **out, const kp_request *request, kb_error *er
     if (!plan)
         return kb_no_memory(err);
     kf_graph_init(&plan->graph, a);
-    plan->shape = request->shape;
+    plan->schedule = request->choice.schedule;
+    plan->shape = request->choice.shape;
     plan->dtype = request->dtype;
     plan->reduced = request->sweep->reduced;
     plan->lane_axis = plan->shape == KP_COLUMNS ? KF_AXIS_J : KF_AXIS_I;
     plan->stream_axis = plan->shape == KP_MAP ? 0 : plan->shape == KP_COLUMNS ? KF_AXIS_I : KF_AXIS_J;
+    plan->stream = request->choice.states;
+    plan->native = caps->device_class == KP_GPU;
     if (fill(plan, request) < 0 || choose_sizes(plan, caps) < 0) {
         *err = plan->graph.error;
         kp_plan_destroy(&plan);
@@ -644,6 +924,7 @@ void kp_plan_destroy(kp_plan **plan)
     kb_free(&a, p->vars);
     kb_free(&a, p->dense);
     kb_free(&a, p->private);
+    kb_free(&a, p->offset);
     kb_free(&a, p->prepared);
     kb_free(&a, p->terms);
     kb_free(&a, p->outputs);
@@ -652,9 +933,24 @@ void kp_plan_destroy(kp_plan **plan)
     *plan = NULL;
 }
 
-static size_t capped(int64_t blocks, const kp_caps *caps)
+/* Work-items for `blocks`, in whole work-groups. */
+static size_t items_for(int64_t blocks, const kp_plan *plan, const kp_caps *caps)
 {
-    return (size_t)KB_MAX(1, KB_MIN(blocks, caps->max_groups));
+    int64_t groups = KB_MAX(1, KB_MIN(blocks_of(blocks, plan->group), caps->max_groups));
+    return (size_t)groups * (size_t)plan->group;
+}
+
+/* Parts of the columns that a plan wants, before the limits on their states. */
+static int64_t wanted_parts(const kp_plan *plan, const kp_caps *caps, int64_t groups, int64_t cols)
+{
+    int64_t few = blocks_of(cols, PART_COLUMNS);
+    if (plan->schedule == KP_BY_LANES) {
+        bool enough = plan->shape == KP_ROWS_SPLIT && groups >= (int64_t)FEW_BLOCKS * caps->compute_units;
+        return enough ? cached_parts(column_bytes(plan->var_count, plan->vars, plan->dtype), cols) : few;
+    }
+    if (plan->shape == KP_COLUMNS)
+        return KB_MIN(few, 2 * (int64_t)caps->compute_units);
+    return KB_MIN(blocks_of((int64_t)GROUPS * caps->compute_units, KB_MAX(groups, 1)), blocks_of(cols, 4 * plan->tile));
 }
 
 void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64_t cols, kp_launch *launch)
@@ -668,48 +964,57 @@ void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64
     int64_t streamed = plan->stream_axis == KF_AXIS_J ? cols : rows;
     *launch = (kp_launch){.parts = 1, .part_length = cols, .prepared_elements = product(prepared, streamed)};
     if (plan->prepared_count)
-        launch->prepare_items = capped(blocks_of(streamed, plan->lanes), caps);
-    int64_t states = product(plan->shape == KP_ROWS_BOTH ? 1 : rows, state);
+        launch->prepare_items = items_for(blocks_of(streamed, plan->lanes), plan, caps);
+    /* A part of a contraction has a state for each work-item of a row of its square work-groups. */
+    int64_t side = plan->schedule == KP_BY_CONTRACTION ? plan->tile / plan->stream : 1;
+    int64_t groups = blocks_of(row_blocks, side > 1 ? side : plan->group);
+    int64_t states = product(plan->shape == KP_ROWS_BOTH ? 1 : rows, product(state, side));
     int64_t most = KB_MIN(MAX_PARTS, KB_MAX(1, STATE_NUMBERS / KB_MAX(1, states)));
-    int64_t wanted = blocks_of(cols, PART_COLUMNS);
-    if (plan->shape == KP_ROWS_SPLIT && row_blocks >= (int64_t)FEW_BLOCKS * caps->compute_units)
-        wanted = cached_parts(column_bytes(plan->var_count, plan->vars, plan->dtype), cols);
-    wanted = KB_MAX(KB_MIN(most, KB_MAX(1, wanted)), blocks_of(cols, LONGEST_PART));
+    int64_t wanted = KB_MIN(most, KB_MAX(1, wanted_parts(plan, caps, groups, cols)));
+    wanted = KB_MAX(wanted, blocks_of(cols, LONGEST_PART));
     switch (plan->shape) {
     case KP_MAP:
-        launch->finish_items = capped(row_blocks, caps);
+        launch->finish_items = items_for(row_blocks, plan, caps);
         return;
     case KP_ROWS:
-        launch->sweep_items[0] = capped(row_blocks, caps);
+        launch->sweep_items[0] = items_for(row_blocks, plan, caps);
         launch->sweep_items[1] = 1;
         return;
     case KP_ROWS_SPLIT:
-        launch->sweep_items[0] = capped(row_blocks, caps);
+        launch->sweep_items[0] = items_for(product(groups, plan->group), plan, caps);
         /* Parts are whole tiles, so that a split sum has the terms of an undivided one. */
         launch->part_length = blocks_of(blocks_of(cols, wanted), plan->tile) * plan->tile;
         break;
     case KP_COLUMNS:
-        launch->sweep_items[0] = capped(blocks_of(rows, plan->stream), caps);
+        launch->sweep_items[0] = items_for(product(blocks_of(rows, plan->stream), plan->group), plan, caps);
         launch->part_length = blocks_of(col_blocks, wanted) * plan->lanes;
         break;
     default:
-        launch->parts = KB_MAX(1, KB_MIN(most, row_blocks));
-        launch->sweep_items[0] = (size_t)launch->parts;
+        launch->parts = KB_MAX(1, KB_MIN(most, groups));
+        launch->sweep_items[0] = (size_t)launch->parts * (size_t)plan->group;
         launch->sweep_items[1] = 1;
         launch->partial_elements = product(launch->parts, states);
-        launch->finish_items = 1;
+        launch->finish_items = (size_t)plan->group;
         return;
     }
     launch->parts = KB_MAX(1, blocks_of(cols, KB_MAX(1, launch->part_length)));
     launch->sweep_items[1] = (size_t)launch->parts;
-    launch->partial_elements = product(launch->parts, states);
-    launch->finish_items = capped(row_blocks, caps);
+    launch->parts *= side;
+    launch->partial_elements = product(launch->parts, states / KB_MAX(side, 1));
+    launch->finish_items = items_for(row_blocks, plan, caps);
 }
 
 void kp_describe(const kp_plan *plan, kb_str *out)
 {
-    kb_str_putf(out, "schedule: lanes\nshape: %s\ntype: %s\nlanes: %d\n", kp_shape_name(plan->shape),
+    kb_str_putf(out, "schedule: %s\nshape: %s\ntype: %s\nlanes: %d\n", schedule_name(plan), shape_name(plan->shape),
                 kb_dtype_name(plan->dtype), plan->lanes);
+    if (plan->schedule != KP_BY_LANES)
+        kb_str_putf(out, "work-group: %d\n", plan->group);
+    if (plan->schedule == KP_BY_ROWS && plan->record)
+        kb_str_putf(out, "local memory: %d columns of %d numbers\n", plan->tile, plan->record);
+    if (plan->schedule == KP_BY_CONTRACTION)
+        kb_str_putf(out, "contraction: dimension %d, %d components a step, %d x %d pairs a work-group\n",
+                    plan->contracted, plan->chunk, plan->tile / plan->stream * plan->lanes, plan->tile);
     if (plan->stream_axis)
         kb_str_putf(out, "streamed a step: %d\nsummation: blocked, blocks of %d\n", plan->stream, plan->tile);
     for (size_t k = 0; k < plan->term_count; k++) {

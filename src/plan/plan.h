@@ -11,17 +11,31 @@
 #include "reduction.h"
 
 /*
- * The *lanes* schedule of CPUs: one axis runs over the lanes of a vector, the other is streamed past them, a few
- * elements a step. Work-groups have one work-item.
+ * One axis runs over the lanes of a vector, the other is streamed past them, a few elements a step. The schedule says
+ * what lanes are and how the streamed elements get to them.
  */
+typedef enum kp_schedule {
+    KP_BY_LANES,       /* CPUs: vector registers, columns read where they are; work-groups of one work-item */
+    KP_BY_ROWS,        /* GPUs: a few rows a work-item, columns through local memory */
+    KP_BY_CONTRACTION, /* GPUs: blocks of rows and of columns a work-item; a vector's index in steps, through local memory */
+} kp_schedule;
+
+/* Which axes there are, and where states are merged. */
 typedef enum kp_shape {
     KP_MAP,          /* no columns: outputs are computed from rows alone; lanes over rows */
     KP_ROWS,         /* lanes over rows, columns streamed, one pass */
-    KP_ROWS_SPLIT,   /* the same for few rows: columns divided among work-items, states merged by a second kernel */
+    KP_ROWS_SPLIT,   /* the same for few rows: columns divided among work-groups, states merged by a second kernel */
     KP_COLUMNS,      /* very few rows: lanes over columns, rows streamed; states merged by a second kernel */
-    KP_ROWS_BOTH,    /* both axes reduced: lanes over rows, a state a work-item, merged by a second kernel */
+    KP_ROWS_BOTH,    /* both axes reduced: lanes over rows, a state a work-group, merged by a second kernel */
     KP_SHAPE_COUNT
 } kp_shape;
+
+typedef struct kp_choice {
+    kp_schedule schedule;
+    kp_shape shape;
+    int states;  /* KP_COLUMNS on GPUs: rows whose states a work-item keeps; else 0 */
+    bool forced; /* by name: another schedule does not take its place */
+} kp_choice;
 
 /* How often a value is computed, as a set: {} once a launch, {LANE} once per lane, {STREAM}, or per pair. */
 enum { KP_LANE = 1, KP_STREAM = 2 };
@@ -30,19 +44,30 @@ typedef struct kp_request {
     const kr_sweep *sweep;
     kcl_dtype dtype;
     const kp_caps *caps;
-    kp_shape shape;
+    kp_choice choice;
     const bool *dense; /* by variable: its rows follow each other in memory without a gap; NULL: all do */
 } kp_request;
 
 typedef struct kp_plan {
     kf_graph graph; /* of the rewritten formulas */
+    kp_schedule schedule; /* the rows schedule where that of contractions cannot run the formula and was not forced */
     kp_shape shape;
     kcl_dtype dtype;
     unsigned reduced;
-    int lanes;  /* elements of a vector: the device's, fewer where private memory is short */
+    int group;  /* work-items of a work-group */
+    int lanes;  /* elements of a vector: the device's, fewer where private memory or registers are short */
     int stream; /* streamed elements a step */
     int tile;   /* streamed elements whose sum is kept apart: the blocks of blocked summation; multiple of `stream` */
     unsigned lane_axis, stream_axis; /* KF_AXIS_ bits; stream_axis 0 for KP_MAP */
+    bool native;   /* the device's own functions are good enough where the library's would be slower */
+    bool unrolled; /* loops over components are unrolled, so that vectors may be in registers */
+
+    /* KP_BY_ROWS: a column in local memory, its variables one after another; 0: columns are read where they are. */
+    int record;  /* numbers of a column */
+    int *offset; /* by variable: of its first number */
+
+    /* KP_BY_CONTRACTION: sums over the index of vectors of dimension `contracted`, `chunk` components a step. */
+    int contracted, chunk;
 
     /* The sweep's variables, then the prepared ones. */
     size_t var_count, prepared_count;
@@ -62,14 +87,17 @@ typedef struct kp_plan {
     const kf_node **outputs;
 } kp_plan;
 
-/* The shape for a size: few rows are split. `schedule`: NULL, or "rows", "columns" to force one. */
-kcl_status kp_shape_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, int64_t rows, int64_t cols,
-                        const char *schedule, kp_shape *shape, kb_error *err);
-const char *kp_shape_name(kp_shape shape);
+/*
+ * Schedule and shape for a size: few rows are split. `name`: NULL or "" to choose by rule, else "lanes", "rows",
+ * "contraction", "split" or "columns". Errors: KCL_ERROR_ARGUMENT (no such name), KCL_ERROR_UNSUPPORTED.
+ */
+kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, int64_t rows, int64_t cols,
+                     const char *name, kp_choice *choice, kb_error *err);
+kcl_status kp_check_schedule_name(const char *name, kb_error *err);
 
 /*
  * Errors: KCL_ERROR_UNSUPPORTED (double on a device without it, formulas of too many operators, vectors too long for
- * private memory), KCL_ERROR_NO_MEMORY.
+ * private memory, a forced schedule that cannot run the formula), KCL_ERROR_NO_MEMORY.
  */
 kcl_status kp_plan_create(kp_plan **plan, const kp_request *request, kb_error *err);
 void kp_plan_destroy(kp_plan **plan);
@@ -77,7 +105,10 @@ void kp_plan_destroy(kp_plan **plan);
 /* {LANE, STREAM} class of a node. */
 unsigned kp_class(const kp_plan *plan, const kf_node *f);
 
-/* How the kernels of a plan are started. Sizes only; the number of parts depends on nothing else. */
+/*
+ * How the kernels of a plan are started, in work-groups of plan->group work-items. Sizes only; the number of parts
+ * depends on nothing else.
+ */
 typedef struct kp_launch {
     size_t prepare_items;    /* work-items of `prepare`; 0: there is no such kernel */
     size_t sweep_items[2];   /* of `sweep`: lane blocks or row groups, parts; 0: there is no such kernel */
@@ -89,6 +120,12 @@ typedef struct kp_launch {
 } kp_launch;
 
 void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64_t cols, kp_launch *launch);
+
+/*
+ * Whether `f`, of a term, is a sum over the vector index that the contraction schedule computes: of a function of one
+ * component of row and column vectors.
+ */
+bool kp_is_contraction(const kp_plan *plan, const kf_node *f);
 
 /* Numbers of state a row and term in the memory of states: those of cl/reduce.cl for each component. */
 int64_t kp_state_dim(const kr_term *term);

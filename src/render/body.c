@@ -55,7 +55,8 @@ kcl_status kt_body_init(kt_body *body, const kp_plan *plan, unsigned lane_axis, 
         return err->status;
     body->stored = kb_calloc(a, body->order.count + 1, sizeof *body->stored);
     body->reads = kb_calloc(a, plan->var_count + 1, sizeof *body->reads);
-    return body->stored && body->reads ? KCL_OK : kb_no_memory(err);
+    body->operand = kb_calloc(a, plan->var_count + 1, sizeof *body->operand);
+    return body->stored && body->reads && body->operand ? KCL_OK : kb_no_memory(err);
 }
 
 void kt_body_finish(kt_body *body)
@@ -63,6 +64,7 @@ void kt_body_finish(kt_body *body)
     const kcl_allocator *a = kf_allocator(&body->plan->graph);
     kb_free(a, body->stored);
     kb_free(a, body->reads);
+    kb_free(a, body->operand);
     kf_order_finish(&body->order);
     kb_arena_finish(&body->arena);
 }
@@ -89,6 +91,7 @@ typedef struct instance {
 typedef struct section {
     kt_body *body;
     bool streamed;
+    bool staged; /* within a step of a contraction: components are in registers */
     kb_str *out;
     int depth; /* of indentation */
 
@@ -243,6 +246,18 @@ static void put_variable(section *s, kb_str *text, const instance *n)
     else
         snprintf(stride, sizeof stride, "a%lld_s", (long long)index);
     unsigned c = kt_class(s->body, n->node);
+    if (c && s->staged && dim > 1) {
+        s->body->operand[index] = true;
+        kb_str_putf(text, c == KP_LANE ? "%c%lld" : "%c%lld[v]", n->node->param[2] == KF_ROLE_I ? 'x' : 'y',
+                    (long long)index);
+        return;
+    }
+    if (c == KP_STREAM && s->body->indirect) {
+        kb_str_putf(text, "KCL_READ(%lld, ", (long long)index);
+        put_component(text, n);
+        kb_str_put(text, ")");
+        return;
+    }
     if (c == KP_LANE && plan->private[index])
         kb_str_putf(text, "%c%lld[", n->node->param[2] == KF_ROLE_I ? 'x' : 'y', (long long)index);
     else if (c == KP_LANE)
@@ -375,7 +390,8 @@ static bool write_instances(section *s, kb_str *once, kb_str *per_element)
         } else if (f->op == KF_VAR) {
             put_variable(s, &text, n);
             n->named = true;
-            load = lanes && f->param[2] != KF_ROLE_ACC && !s->body->plan->private[f->param[0]];
+            load = lanes && f->param[2] != KF_ROLE_ACC && !s->body->plan->private[f->param[0]] &&
+                   !(s->staged && f->dim > 1);
         } else if (f->op == KF_CONST || f->op == KF_ZERO) {
             kt_put_number(&text, s->body->plan->dtype, f->value);
             n->precedence = f->value < 0;
@@ -558,6 +574,7 @@ static int64_t put_code(section *s, size_t sink_count, sink *sinks, bool fixed, 
         ok = false;
     }
     if (ok) {
+        loop = loop && !s->staged; /* the skeleton's */
         if (loop) {
             indent(s);
             kb_str_putf(s->out, "FOR_INDEX(k, %lld, %lld) {\n", (long long)k0, (long long)limit);
@@ -712,9 +729,18 @@ static bool put_sums(section *s, int32_t stage, sink *sinks)
                 g->arg[0]->dim == f->arg[0]->dim)
                 sinks[count++] = (sink){.kind = SINK_ADD, .node = g->arg[0], .keeper = g};
         }
+        kb_str *out = s->out;
+        s->staged = s->streamed && s->body->step && kp_is_contraction(s->body->plan, f);
+        if (s->staged)
+            s->out = s->body->sums;
         for (size_t m = 0; m < count; m++)
             declare(s, sinks[m].keeper, "0");
-        if (!put_loop(s, count, sinks, f->arg[0]->dim))
+        if (s->staged)
+            s->out = s->body->step;
+        bool ok = put_loop(s, count, sinks, f->arg[0]->dim);
+        s->staged = false;
+        s->out = out;
+        if (!ok)
             return false;
     }
     return true;

@@ -38,6 +38,9 @@ typedef struct kt_body {
     bool lane_rows;     /* the lane axis holds rows (else columns); decides names x or y */
     unsigned lane_axis, stream_axis;
     bool *reads;        /* by variable: the kernel reads it */
+    bool *operand;      /* by variable: the steps of a contraction read it */
+    bool indirect;      /* streamed variables are read by KCL_READ: from local memory, or where they are */
+    kb_str *sums, *step; /* of a contraction: declarations, and the statements for a component; NULL: there is none */
     int next_p, next_r, next_s, next_t;
     kb_str *out;
 } kt_body;
@@ -50,7 +53,8 @@ unsigned kt_class(const kt_body *body, const kf_node *f);
 
 /*
  * Writes the statements that compute the targets. `streamed`: inside a step over streamed elements, with the class of
- * values {LANE, STREAM}; else straight code. Kept values are then stored in body->stored.
+ * values {LANE, STREAM}; else straight code. Kept values are then stored in body->stored. The sums of a contraction go
+ * to body->sums and body->step.
  */
 kcl_status kt_section(kt_body *body, bool streamed, size_t target_count, kt_target *targets, kb_str *out);
 

@@ -9,7 +9,8 @@
 
 const char *const kt_kernel_names[KT_KERNELS] = {"prepare", "sweep", "finish"};
 
-extern const unsigned char kt_cl_math[], kt_cl_common[], kt_cl_reduce[], kt_cl_lanes[], kt_cl_map[];
+extern const unsigned char kt_cl_math[], kt_cl_common[], kt_cl_reduce[], kt_cl_lanes[],
+    kt_cl_rows[], kt_cl_contraction[], kt_cl_columns[], kt_cl_map[];
 
 typedef struct kernel {
     kt_kernel_id id;
@@ -82,7 +83,8 @@ static size_t hoisted(const kt_body *body, unsigned from, size_t target_count, c
     for (size_t k = 0; k < target_count; k++)
         needed[kf_at(order, wanted[k].node)] = true;
     for (size_t k = 0; k < order->count; k++)
-        if (work[k] && needed[k] && kt_class(body, order->nodes[k]) == from && body->stored[k].place == KT_NOWHERE)
+        if (work[k] && needed[k] && kt_class(body, order->nodes[k]) == from && body->stored[k].place == KT_NOWHERE &&
+            !(from && body->step && order->nodes[k]->dim > 1)) /* steps of a contraction compute components anew */
             targets[count++] = (kt_target){.kind = KT_KEEP, .node = order->nodes[k]};
     return count;
 }
@@ -163,6 +165,57 @@ static void put_loads(const kp_plan *plan, const kt_body *body, unsigned lane_ax
     }
 }
 
+/* Distance between rows of a variable, numbers. */
+static void put_stride(kb_str *out, const kp_plan *plan, size_t v)
+{
+    if (plan->dense[v])
+        kb_str_putf(out, "%d", plan->vars[v].dim);
+    else
+        kb_str_putf(out, "a%zu_s", v);
+}
+
+/* How the streamed variables that the body reads are found in memory and in local memory, and how they get there. */
+static void put_columns(const kp_plan *plan, const kt_body *body, kb_str *out)
+{
+    kb_str fill;
+    kb_str_init(&fill, kf_allocator(&plan->graph));
+    for (size_t v = 0; v < plan->var_count; v++) {
+        unsigned axis = plan->vars[v].role == KF_ROLE_I ? KF_AXIS_I : plan->vars[v].role == KF_ROLE_J ? KF_AXIS_J : 0;
+        if (!body->reads[v] || !axis || axis != plan->stream_axis)
+            continue;
+        kb_str_putf(out, "#define KCL_MEMORY_%zu(k) a%zu[KCL_ELEMENT(v) * ", v, v);
+        put_stride(out, plan, v);
+        kb_str_put(out, " + (k)]\n");
+        if (!plan->record)
+            continue;
+        kb_str_putf(out, "#define KCL_LOCAL_%zu(k) tile[(c + v) * KCL_RECORD + %d + (k)]\n", v, plan->offset[v]);
+        kb_str_putf(&fill, "    KCL_FILL(%d, a%zu, ", plan->offset[v], v);
+        put_stride(&fill, plan, v);
+        kb_str_putf(&fill, ", %d)\n", plan->vars[v].dim);
+    }
+    if (plan->record)
+        put_macro(out, macro_prefix[KT_SWEEP], "FILL", &fill);
+    kb_str_finish(&fill);
+}
+
+/* X(number, variable, distance of rows) for the vectors that a contraction stages: those of rows, those of columns. */
+static void put_operands(const kp_plan *plan, const kt_body *body, kb_str *out)
+{
+    for (int side = 0; side < 2; side++) {
+        int count = 0;
+        kf_role role = side == 0 ? KF_ROLE_I : KF_ROLE_J;
+        kb_str_put(out, side == 0 ? "#define KCL_ROW_OPERANDS(X)" : "#define KCL_COLUMN_OPERANDS(X)");
+        for (size_t v = 0; v < plan->var_count; v++) {
+            if (!body->operand[v] || plan->vars[v].role != role)
+                continue;
+            kb_str_putf(out, " X(%d, %zu, ", count++, v);
+            put_stride(out, plan, v);
+            kb_str_put(out, ")");
+        }
+        kb_str_putf(out, "\n#define %s %d\n", side == 0 ? "KCL_ROW_OPERAND_COUNT" : "KCL_COLUMN_OPERAND_COUNT", count);
+    }
+}
+
 static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const kernel *k, kb_error *err)
 {
     const kcl_allocator *a = &program->allocator;
@@ -183,10 +236,15 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const ker
     kt_target *kept = kb_calloc(a, most, sizeof *kept);
     if (status == KCL_OK && (!work || !needed || !kept))
         status = kb_no_memory(err);
-    kb_str launch, lane, block, end, loads;
-    kb_str *texts[] = {&launch, &lane, &block, &end, &loads};
+    kb_str launch, lane, sums, step, block, end, loads;
+    kb_str *texts[] = {&launch, &lane, &sums, &step, &block, &end, &loads};
     for (size_t t = 0; t < KB_COUNT(texts); t++)
         kb_str_init(texts[t], a);
+    body.indirect = k->id == KT_SWEEP && plan->schedule != KP_BY_LANES;
+    if (k->id == KT_SWEEP && plan->schedule == KP_BY_CONTRACTION) {
+        body.sums = &sums;
+        body.step = &step;
+    }
     if (status == KCL_OK) {
         size_t count = hoisted(&body, 0, k->target_count, k->targets, work, needed, kept);
         status = kt_section(&body, false, count, kept, &launch);
@@ -205,6 +263,13 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const ker
         status = put_parameters(program, plan, k, &body, out);
         put_macro(out, macro_prefix[k->id], "LAUNCH", &launch);
         put_macro(out, macro_prefix[k->id], "LANE", &loads);
+        if (body.indirect)
+            put_columns(plan, &body, out);
+        if (body.step) {
+            put_operands(plan, &body, out);
+            put_macro(out, macro_prefix[k->id], "SUMS", &sums);
+            put_macro(out, macro_prefix[k->id], "STEP", &step);
+        }
         if (term_count)
             put_macro(out, macro_prefix[k->id], "BLOCK", &block);
         if (k->target_count > term_count)
@@ -250,11 +315,22 @@ static void put_preface(kb_str *out, const kp_plan *plan)
     }
     kb_str_putf(out, " */\n#define %s\n#define KCL_LANES %d\n",
                 plan->dtype == KCL_F32 ? "KCL_REAL_F32" : "KCL_REAL_F64", plan->lanes);
+    if (plan->native)
+        kb_str_put(out, "#define KCL_NATIVE\n");
     if (plan->stream_axis) {
         kb_str_putf(out, "#define KCL_SHAPE %s\n#define KCL_STREAM %d\n#define KCL_TILE %d\n", shapes[plan->shape],
                     plan->stream, plan->tile);
         if (plan->shape == KP_COLUMNS)
             kb_str_putf(out, "#define KCL_STATES %d\n", plan->stream);
+        if (plan->schedule != KP_BY_LANES)
+            kb_str_putf(out, "#define KCL_GROUP %d\n", plan->group);
+        if (plan->unrolled)
+            kb_str_put(out, "#define KCL_UNROLLED\n");
+        if (plan->schedule == KP_BY_ROWS && plan->shape != KP_COLUMNS)
+            kb_str_putf(out, "#define KCL_RECORD %d\n", plan->record);
+        if (plan->schedule == KP_BY_CONTRACTION)
+            kb_str_putf(out, "#define KCL_SIDE %d\n#define KCL_DIM %d\n#define KCL_CHUNK %d\n",
+                        plan->tile / plan->stream, plan->contracted, plan->chunk);
         kb_str_put(out, "#define KCL_TERMS(X)");
         int64_t before = 0;
         for (size_t k = 0; k < plan->term_count; k++) {
@@ -307,7 +383,10 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
     kb_str_put(out, (const char *)kt_cl_common);
     if (term_count) {
         kb_str_put(out, (const char *)kt_cl_reduce);
-        kb_str_put(out, (const char *)kt_cl_lanes);
+        kb_str_put(out, (const char *)(plan->schedule == KP_BY_LANES         ? kt_cl_lanes
+                                       : plan->schedule == KP_BY_CONTRACTION ? kt_cl_contraction
+                                       : plan->shape == KP_COLUMNS           ? kt_cl_columns
+                                                                             : kt_cl_rows));
     }
     if (!direct || plan->prepared_count)
         kb_str_put(out, (const char *)kt_cl_map);

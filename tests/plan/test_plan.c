@@ -34,9 +34,9 @@ static void use(unsigned reduced, const char *variables, const char *terms, cons
 
 static kp_shape shape_of(int64_t rows, int64_t cols, const char *schedule)
 {
-    kp_shape shape;
-    ck_assert_msg(kp_shape_for(&s.sweep, &caps, KCL_F32, rows, cols, schedule, &shape, &err) == KCL_OK, "%s", err.text);
-    return shape;
+    kp_choice choice;
+    ck_assert_msg(kp_choose(&s.sweep, &caps, KCL_F32, rows, cols, schedule, &choice, &err) == KCL_OK, "%s", err.text);
+    return choice.shape;
 }
 
 static char *text_of(const kf_node *f)
@@ -85,14 +85,14 @@ END_TEST
 START_TEST(a_schedule_can_be_forced)
 {
     ck_assert_int_eq(shape_of(100000, 100000, "columns"), KP_COLUMNS);
-    ck_assert_int_eq(shape_of(1, 100, "rows"), KP_ROWS);
-    ck_assert_int_eq(shape_of(1, 100000, "rows"), KP_ROWS_SPLIT);
-    kp_shape shape;
-    ck_assert_int_eq(kp_shape_for(&s.sweep, &caps, KCL_F32, 9, 9, "wide", &shape, &err), KCL_ERROR_ARGUMENT);
-    ck_assert_str_eq(err.text, "schedule \"wide\" is not known: write \"rows\" or \"columns\"");
+    ck_assert_int_eq(shape_of(1, 100, "lanes"), KP_ROWS);
+    ck_assert_int_eq(shape_of(1, 100000, "lanes"), KP_ROWS_SPLIT);
+    kp_choice choice;
+    ck_assert_int_eq(kp_choose(&s.sweep, &caps, KCL_F32, 9, 9, "wide", &choice, &err), KCL_ERROR_ARGUMENT);
+    ck_assert_str_eq(err.text, "schedule \"wide\" is not known: write \"lanes\", \"rows\", \"contraction\", \"split\" or \"columns\"");
     use(BOTH_AXES, gauss_variables, gauss_term, "r0");
-    ck_assert_int_eq(shape_of(9, 9, "rows"), KP_ROWS_BOTH);
-    ck_assert_int_eq(kp_shape_for(&s.sweep, &caps, KCL_F32, 9, 9, "columns", &shape, &err), KCL_ERROR_UNSUPPORTED);
+    ck_assert_int_eq(shape_of(9, 9, "lanes"), KP_ROWS_BOTH);
+    ck_assert_int_eq(kp_choose(&s.sweep, &caps, KCL_F32, 9, 9, "columns", &choice, &err), KCL_ERROR_UNSUPPORTED);
     ck_assert_ptr_nonnull(strstr(err.text, "cannot reduce both axes"));
 }
 END_TEST
@@ -101,7 +101,7 @@ START_TEST(double_is_refused_where_the_device_has_none)
 {
     kp_plan *plan = (kp_plan *)&s;
     caps.has_f64 = false;
-    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F64, &caps, KP_ROWS, NULL}, &err),
+    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F64, &caps, {.shape = KP_ROWS}, NULL}, &err),
                      KCL_ERROR_UNSUPPORTED);
     ck_assert_ptr_null(plan);
     ck_assert_ptr_nonnull(strstr(err.text, "use float32 arrays"));
@@ -161,7 +161,7 @@ START_TEST(long_vectors_fit_private_memory_or_are_refused)
             for (size_t t = 0; t < KB_COUNT(types); t++) {
                 kp_plan *plan;
                 kcl_status status = kp_plan_create(
-                    &plan, &(kp_request){&s.sweep, types[t], &caps, (kp_shape)shape, NULL}, &err);
+                    &plan, &(kp_request){&s.sweep, types[t], &caps, {.shape = (kp_shape)shape}, NULL}, &err);
                 if (dims[n] <= 20000)
                     ck_assert_msg(status == KCL_OK, "dimension %d, shape %d: %s", dims[n], shape, err.text);
                 if (dims[n] <= 1000)
@@ -189,7 +189,7 @@ START_TEST(long_vectors_fit_private_memory_or_are_refused)
     /* Vectors computed once per row count too. */
     caps = cpu_caps(16, 32);
     use(KF_AXIS_J, "x:i300000 y:j300000", "SqDist(Sin(x),y)", "r0");
-    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, KP_ROWS, NULL}, &err),
+    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, {.shape = KP_ROWS}, NULL}, &err),
                      KCL_ERROR_UNSUPPORTED);
 }
 END_TEST
@@ -509,7 +509,7 @@ START_TEST(formulas_of_too_many_operators_are_refused)
     for (int k = 0; k < 60000; k++)
         f = kf_unary(&s.g, k % 2 ? KF_SIN : KF_COS, f);
     s.terms[0].formula = f;
-    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, KP_ROWS, NULL}, &err),
+    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, {.shape = KP_ROWS}, NULL}, &err),
                      KCL_ERROR_UNSUPPORTED);
     ck_assert_ptr_nonnull(strstr(err.text, "different operators"));
 }
@@ -529,7 +529,7 @@ START_TEST(every_allocation_may_fail)
         kp_plan *plan = (kp_plan *)&own;
         kb_error_clear(&err);
         counter.fail_at = atomic_load(&counter.requests) + n;
-        status = kp_plan_create(&plan, &(kp_request){&own.sweep, KCL_F32, &caps, KP_ROWS, NULL}, &err);
+        status = kp_plan_create(&plan, &(kp_request){&own.sweep, KCL_F32, &caps, {.shape = KP_ROWS}, NULL}, &err);
         counter.fail_at = 0;
         if (status < 0) {
             ck_assert_msg(status == KCL_ERROR_NO_MEMORY && err.status == status, "request %d: %s", n, err.text);

@@ -74,7 +74,7 @@ static inline kp_plan *plan_case(sweep_of *s, const program_case *c)
     if (c->private_memory)
         caps.private_memory = c->private_memory;
     kb_error_clear(&err);
-    ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s->sweep, c->dtype, &caps, c->shape, dense}, &err) == KCL_OK,
+    ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s->sweep, c->dtype, &caps, {.shape = c->shape}, dense}, &err) == KCL_OK,
                   "%s: %s", c->name, err.text);
     return plan;
 }

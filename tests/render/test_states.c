@@ -37,13 +37,16 @@ typedef struct subject {
     kp_shape shape;
     kcl_dtype dtype;
     int lanes, stream; /* 0: as the plan has it */
+    kp_schedule schedule;
 } subject;
+
+enum { GROUP = 16 };
 
 static const char *describe(const subject *s)
 {
     static char text[128];
-    snprintf(text, sizeof text, "%s, %s, %s, %d lanes, %d a step", s->terms, kp_shape_name(s->shape),
-             kb_dtype_name(s->dtype), s->lanes, s->stream);
+    snprintf(text, sizeof text, "%s, schedule %d, shape %d, %s, %d lanes, %d a step", s->terms, (int)s->schedule,
+             (int)s->shape, kb_dtype_name(s->dtype), s->lanes, s->stream);
     return text;
 }
 
@@ -168,12 +171,20 @@ typedef struct program {
 static void build(program *p, kcl_context *on, sweep_of *s, const subject *of)
 {
     kp_caps caps = *kd_caps(on);
+    kp_choice choice = {.schedule = of->schedule, .shape = of->shape, .forced = true};
     kb_error err;
     kb_error_clear(&err);
+    if (of->schedule != KP_BY_LANES) {
+        /* A GPU with small work-groups, so that few rows are several. */
+        caps = *kp_caps_profile("gpu");
+        caps.max_work_group = GROUP;
+        choice.states = of->shape == KP_COLUMNS ? 4 : 0;
+    }
     if (of->lanes)
         caps.lanes_f32 = caps.lanes_f64 = of->lanes;
-    ck_assert_msg(kp_plan_create(&p->plan, &(kp_request){&s->sweep, of->dtype, &caps, of->shape, NULL}, &err) == KCL_OK,
+    ck_assert_msg(kp_plan_create(&p->plan, &(kp_request){&s->sweep, of->dtype, &caps, choice, NULL}, &err) == KCL_OK,
                   "%s: %s", describe(of), err.text);
+    ck_assert_int_eq(p->plan->schedule, of->schedule);
     if (of->stream)
         p->plan->stream = of->stream;
     ck_assert_msg(kt_render(&p->text, p->plan, &err) == KCL_OK, "%s: %s", describe(of), err.text);
@@ -191,7 +202,7 @@ static void finish(program *p)
 }
 
 static void start(program *p, kcl_context *on, kt_kernel_id id, const data *d, const kp_launch *launch, results *out,
-                  kd_buffer *partial, kd_buffer *prepared, size_t items0, size_t items1, size_t group)
+                  kd_buffer *partial, kd_buffer *prepared, size_t items0, size_t items1)
 {
     enum { MOST_ARGS = 64 };
     const kt_signature *signature = &p->text.kernel[id];
@@ -246,7 +257,7 @@ static void start(program *p, kcl_context *on, kt_kernel_id id, const data *d, c
         }
     }
     ck_assert_msg(kd_launch(on, p->kernel[id], (int)signature->count, args, (size_t[]){items0, items1, 1},
-                            (size_t[]){group, 1, 1}) == KCL_OK,
+                            (size_t[]){(size_t)p->plan->group, 1, 1}) == KCL_OK,
                   "%s", kcl_context_error(on));
 }
 
@@ -273,8 +284,8 @@ static void run(program *p, kcl_context *on, const data *d, int64_t pieces, resu
         numbers += kp_state_dim(&p->plan->terms[k]);
     if (pieces && p->plan->shape == KP_ROWS_BOTH) {
         launch.parts = pieces;
-        launch.sweep_items[0] = (size_t)pieces;
-    } else if (pieces && p->plan->shape != KP_ROWS) {
+        launch.sweep_items[0] = (size_t)(pieces * p->plan->group);
+    } else if (pieces && p->plan->shape != KP_ROWS && p->plan->schedule != KP_BY_CONTRACTION) {
         int64_t unit = p->plan->shape == KP_COLUMNS ? p->plan->lanes : p->plan->tile;
         int64_t length = (d->cols / pieces + unit) / unit * unit;
         launch.part_length = length;
@@ -288,10 +299,10 @@ static void run(program *p, kcl_context *on, const data *d, int64_t pieces, resu
     ck_assert_int_eq(kd_buffer_create(on, size * (size_t)(launch.prepared_elements + 1), &prepared), KCL_OK);
     memset(out, 0, sizeof *out);
     if (launch.prepare_items && d->cols && d->rows)
-        start(p, on, KT_PREPARE, d, &launch, out, partial, prepared, launch.prepare_items, 1, 1);
-    start(p, on, KT_SWEEP, d, &launch, out, partial, prepared, launch.sweep_items[0], launch.sweep_items[1], 1);
+        start(p, on, KT_PREPARE, d, &launch, out, partial, prepared, launch.prepare_items, 1);
+    start(p, on, KT_SWEEP, d, &launch, out, partial, prepared, launch.sweep_items[0], launch.sweep_items[1]);
     if (launch.finish_items)
-        start(p, on, KT_FINISH, d, &launch, out, partial, prepared, launch.finish_items, 1, 1);
+        start(p, on, KT_FINISH, d, &launch, out, partial, prepared, launch.finish_items, 1);
     ck_assert_msg(kd_finish(on) == KCL_OK, "%s", kcl_context_error(on));
     kd_buffer_release(on, &partial);
     kd_buffer_release(on, &prepared);
@@ -377,7 +388,7 @@ static const char *const sets[] = {"L", "A", "LSVAM", "P"};
 
 START_TEST(states_of_every_shape)
 {
-    subject s = {sets[_i / 4 % 4], shapes[_i % 4], _i / 16 ? KCL_F64 : KCL_F32, 0, 0};
+    subject s = {sets[_i / 4 % 4], shapes[_i % 4], _i / 16 ? KCL_F64 : KCL_F32, 0, 0, KP_BY_LANES};
     if (s.terms[0] != 'P' || s.shape == KP_COLUMNS || long_tests())
         check(&s);
 }
@@ -395,7 +406,7 @@ START_TEST(states_of_other_sizes)
                 bool core = (l + _i) % 5 == w && t == (l + _i) % 2 && l != 4;
                 number += core;
                 if (core || long_tests())
-                    check(&(subject){"LSVAM", shapes[_i], t ? KCL_F64 : KCL_F32, lanes[l], streams[w]});
+                    check(&(subject){"LSVAM", shapes[_i], t ? KCL_F64 : KCL_F32, lanes[l], streams[w], KP_BY_LANES});
             }
         }
     }
@@ -407,7 +418,7 @@ START_TEST(terms_of_columns_alone)
 {
     for (int k = 0; k < 4; k++)
         if (k == 0 || long_tests())
-            check(&(subject){"JS", shapes[k], KCL_F32, 0, 0});
+            check(&(subject){"JS", shapes[k], KCL_F32, 0, 0, KP_BY_LANES});
 }
 END_TEST
 
@@ -419,7 +430,7 @@ START_TEST(threads_change_nothing)
     kcl_context *other;
     kcl_status status = kcl_context_create(&other, &(kcl_context_params){.device = "cpu", .threads = 1});
     ck_assert_msg(status == KCL_OK, "%s", kcl_context_error(other));
-    subject of = {"LSVAM", shapes[_i], KCL_F32, 0, 0};
+    subject of = {"LSVAM", shapes[_i], KCL_F32, 0, 0, KP_BY_LANES};
     sweep_of s;
     program p, q;
     fill(&s, &of);
@@ -438,100 +449,13 @@ START_TEST(threads_change_nothing)
 }
 END_TEST
 
-/* ---- Numbers in memory that a work-group shares ------------------------------------------------------------------ */
-
-extern const unsigned char kt_cl_math[], kt_cl_common[], kt_cl_reduce[];
-
-/* A schedule of GPUs in small: a work-item has a few rows, a work-group's items divide the columns and join in pairs. */
-static const char skeleton[] =
-    "enum { ITEMS = 8 };\n"
-    "#define KCL_STEP(R, t, n, value) R##_STEP_NOW(t, n, value)\n"
-    "#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_NOW_PRODUCT(t, n, a, b)\n"
-    "#define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v) - first)))\n"
-    "#define KCL_NUMBER(column) (kcl_to_longs(column) + first)\n"
-    "#define DECLARE(R, t, d, p) R##_STATE(t, d, p)\n"
-    "#define START(R, t, d, p) R##_INIT(t, d, p) R##_ROWS_BEGIN(t, d, p)\n"
-    "#define BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)\n"
-    "#define END(R, t, d, p) R##_TILE_END(t, d, p)\n"
-    "#define CLOSE(R, t, d, p) R##_ROWS_END(t, d, p) R##_CLOSE(t, d, p)\n"
-    "#define PUT(R, t, d, p) KCL_PUT(R, t, d, p, memory + item * KCL_LANES, ITEMS * KCL_LANES)\n"
-    "#define MEET(R, t, d, p) KCL_MEET(R, t, d, p, memory + item * KCL_LANES,"
-    " memory + (item + by) * KCL_LANES, ITEMS * KCL_LANES)\n"
-    "#define GET(R, t, d, p) KCL_GET(R, t, d, p, memory + item * KCL_LANES, ITEMS * KCL_LANES)\n"
-    "#define RESULT(R, t, d, p) R##_RESULT(t, d, p)\n"
-    "#define ADD(R, t, d, p) + R##_NUMBERS * (d)\n"
-    "__kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))\n"
-    "void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols)\n"
-    "{\n"
-    "    __local real memory[(0 KCL_TERMS(ADD)) * ITEMS * KCL_LANES];\n"
-    "    const int item = get_local_id(0);\n"
-    "    const long lane_count = rows, i = get_group_id(0) * KCL_LANES, part = (cols + ITEMS - 1) / ITEMS;\n"
-    "    const long first = item * part, last = min(cols, first + part);\n"
-    "    KCL_TERMS(DECLARE)\n"
-    "    KCL_SWEEP_LAUNCH\n"
-    "    KCL_SWEEP_LANE\n"
-    "    KCL_TERMS(START)\n"
-    "#undef KCL_STREAM\n"
-    "#define KCL_STREAM 1\n"
-    "    for (long tile = first; tile < last; tile += KCL_TILE) {\n"
-    "        KCL_TERMS(BEGIN)\n"
-    "        for (long j = tile; j < min(last, tile + KCL_TILE); j++) { KCL_SWEEP_BLOCK }\n"
-    "        KCL_TERMS(END)\n"
-    "    }\n"
-    "    KCL_TERMS(CLOSE)\n"
-    "    KCL_TERMS(PUT)\n"
-    "    for (int by = 1; by < ITEMS; by *= 2) {\n"
-    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
-    "        if (item % (2 * by) == 0) { KCL_TERMS(MEET) }\n"
-    "    }\n"
-    "    if (item == 0) {\n"
-    "        KCL_TERMS(GET)\n"
-    "        KCL_TERMS(RESULT)\n"
-    "        KCL_SWEEP_OUT\n"
-    "    }\n"
-    "}\n";
-
-START_TEST(states_meet_in_local_memory)
+/* The schedules of GPUs, which this device runs as well. */
+START_TEST(states_of_schedules_for_gpus)
 {
-    static data d;
-    static results got, want;
-    static const int rows[] = {1, 2, 5, 16}, cols[] = {0, 1, 7, 8, 9, 130, 1100};
-    uint64_t seed = 2;
-    subject of = {"LSVAM", KP_ROWS, _i % 2 ? KCL_F64 : KCL_F32, _i / 2 ? 4 : 1, 0};
-    kp_caps caps = *kd_caps(context);
-    kb_error err;
-    sweep_of s;
-    program p = {0};
-    kb_error_clear(&err);
-    fill(&s, &of);
-    caps.lanes_f32 = caps.lanes_f64 = of.lanes;
-    ck_assert_int_eq(kp_plan_create(&p.plan, &(kp_request){&s.sweep, of.dtype, &caps, of.shape, NULL}, &err), KCL_OK);
-    ck_assert_int_eq(kt_render(&p.text, p.plan, &err), KCL_OK);
-    kb_str source;
-    kb_str_init(&source, &p.text.allocator);
-    kb_str_putn(&source, kb_str_text(&p.text.source), p.text.body);
-    kb_str_put(&source, (const char *)kt_cl_math);
-    kb_str_put(&source, (const char *)kt_cl_common);
-    kb_str_put(&source, (const char *)kt_cl_reduce);
-    kb_str_put(&source, skeleton);
-    ck_assert_msg(kd_kernel_get(context, kb_str_text(&source), "sweep", "states", &p.kernel[KT_SWEEP]) == KCL_OK, "%s",
-                  kcl_context_error(context));
-    for (size_t c = 0; c < KB_COUNT(courses); c++) {
-        for (size_t k = 0; k < KB_COUNT(rows) * KB_COUNT(cols); k++) {
-            make_data(&d, rows[k % KB_COUNT(rows)], cols[k / KB_COUNT(rows)], c, &seed);
-            by_interpreter(&s, &d, &want);
-            /* A work-group of eight for each vector of rows. */
-            memset(&got, 0, sizeof got);
-            start(&p, context, KT_SWEEP, &d, NULL, &got, NULL, NULL,
-                  8 * (size_t)((d.rows + of.lanes - 1) / of.lanes), 1, 8);
-            ck_assert_msg(kd_finish(context) == KCL_OK, "%s", kcl_context_error(context));
-            read_values(&p, &got);
-            compare(&s, &of, &d, c, 8, &got, &want);
-        }
-    }
-    kb_str_finish(&source);
-    finish(&p);
-    sweep_finish(&s);
+    kcl_dtype dtype = _i % 2 ? KCL_F64 : KCL_F32;
+    for (int k = 0; k < 4; k++)
+        check(&(subject){"LSVAM", shapes[k], dtype, 0, 0, KP_BY_ROWS});
+    check(&(subject){"LSA", KP_ROWS_SPLIT, dtype, 0, 0, KP_BY_CONTRACTION});
 }
 END_TEST
 
@@ -549,7 +473,7 @@ int main(void)
     tcase_add_loop_test(tc, states_of_other_sizes, 0, 4);
     tcase_add_test(tc, terms_of_columns_alone);
     tcase_add_loop_test(tc, threads_change_nothing, 0, 4);
-    tcase_add_loop_test(tc, states_meet_in_local_memory, 0, 4);
+    tcase_add_loop_test(tc, states_of_schedules_for_gpus, 0, 2);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* drivers do not survive a fork */

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cl/contraction.cl: the sweep of GPUs for sums over the index of long vectors. A work-group of KCL_SIDE x KCL_SIDE
+ * work-items computes a block of KCL_ROW_TILE rows and KCL_TILE columns at a time; a work-item has KCL_LANES rows and
+ * KCL_STREAM columns of it, and the sums of their pairs in registers. The vectors pass through local memory, KCL_CHUNK
+ * components at a time; the next ones are fetched while these are used.
+ *
+ * The generated text in front defines, for sum_j exp(-g |x_i - y_j|^2) b_j, beside what cl/rows.cl explains:
+ *
+ *     #define KCL_DIM 100                            components of the vectors
+ *     #define KCL_ROW_OPERANDS(X) X(0, 0, 100)       number, variable, distance of rows; X(...) for each
+ *     #define KCL_COLUMN_OPERANDS(X) X(0, 1, 100)
+ *     #define KCL_SWEEP_SUMS lanes s0[KCL_STREAM]; ...   declarations of sums, set to 0
+ *     #define KCL_SWEEP_STEP ...                         adds a component: x0 of the rows, y1[v] of the columns
+ *     #define KCL_SWEEP_BLOCK ...                        the rest of the formula
+ *
+ * A row of local memory holds one component of all rows or columns of the block. What a work-item needs of it is read
+ * four numbers at a time, KCL_SIDE * 4 apart: neighbouring work-items then read neighbouring memory.
+ */
+
+#define KCL_DECLARE(R, t, d, p) R##_STATE(t, d, p)
+#define KCL_INIT(R, t, d, p) R##_INIT(t, d, p)
+#define KCL_ROWS_BEGIN(R, t, d, p) R##_ROWS_BEGIN(t, d, p)
+#define KCL_ROWS_END(R, t, d, p) R##_ROWS_END(t, d, p)
+#define KCL_TILE_BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)
+#define KCL_TILE_END(R, t, d, p) R##_TILE_END(t, d, p)
+#define KCL_CLOSE(R, t, d, p) R##_CLOSE(t, d, p)
+
+#define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
+#define KCL_NUMBER(column) (kcl_to_longs(column) + first)
+
+/* Columns beyond the last one stand for repetitions of it and do not count. */
+#define KCL_STEP(R, t, n, value)                                                                                       \
+    if (j + v < last) {                                                                                                \
+        R##_STEP_NOW(t, n, value)                                                                                      \
+    }
+#define KCL_STEP_PRODUCT(R, t, n, a, b)                                                                                \
+    if (j + v < last) {                                                                                                \
+        R##_STEP_PRODUCT_NOW(t, n, a, b)                                                                               \
+    }
+#define KCL_ELEMENT(v) min(j + (v), last - 1)
+#define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
+
+#define KCL_ROW_TILE (KCL_SIDE * KCL_LANES)
+#define KCL_PITCH(tile) ((tile) + 4) /* of the rows of local memory: writes of one column meet different banks */
+#define KCL_FETCHES(tile) (((tile) * KCL_CHUNK + KCL_GROUP - 1) / KCL_GROUP)
+
+typedef KCL_CAT_(KCL_REAL_NAME, 4) real4;
+
+/* Where row or column r of a block is in local memory, where a work-item has `count` of them. */
+KCL_FN int kcl_place(int r, int count)
+{
+    return r / 4 % (count / 4) * (KCL_SIDE * 4) + r / count * 4 + r % 4;
+}
+
+/* Those of work-item `of`, a component: `memory` is its row. */
+KCL_FN void kcl_take(__local const real *memory, int of, int count, real *to)
+{
+    _Pragma("unroll") for (int q = 0; q < count / 4; q++)
+    {
+        const real4 four = *(__local const real4 *)(memory + (q * KCL_SIDE + of) * 4);
+        to[4 * q] = four.s0;
+        to[4 * q + 1] = four.s1;
+        to[4 * q + 2] = four.s2;
+        to[4 * q + 3] = four.s3;
+    }
+}
+
+#define FOR_FETCHES(tile) _Pragma("unroll") for (int f = 0; f < KCL_FETCHES(tile); f++)
+
+/*
+ * Component next + e % KCL_CHUNK of row or column base + e / KCL_CHUNK, where `next` and `whole` tell that all these
+ * exist; else those beyond the last are repetitions.
+ */
+#define KCL_FETCH(to, memory, stride, base, last, tile)                                                                \
+    if (last == (tile) - 1 && next + KCL_CHUNK <= KCL_DIM && (tile) * KCL_CHUNK % KCL_GROUP == 0) {                    \
+        FOR_FETCHES(tile)                                                                                              \
+        {                                                                                                              \
+            const int e = f * KCL_GROUP + item;                                                                        \
+            to[f] = (memory)[((base) + e / KCL_CHUNK) * (stride) + next + e % KCL_CHUNK];                              \
+        }                                                                                                              \
+    } else {                                                                                                           \
+        FOR_FETCHES(tile)                                                                                              \
+        {                                                                                                              \
+            const int e = f * KCL_GROUP + item;                                                                        \
+            to[f] = (memory)[((base) + min(e / KCL_CHUNK, last)) * (stride) + min(next + e % KCL_CHUNK, KCL_DIM - 1)]; \
+        }                                                                                                              \
+    }
+#define KCL_KEEP(from, memory, tile, count)                                                                            \
+    FOR_FETCHES(tile)                                                                                                  \
+    {                                                                                                                  \
+        const int e = f * KCL_GROUP + item;                                                                            \
+        if ((tile) * KCL_CHUNK % KCL_GROUP == 0 || e < (tile) * KCL_CHUNK)                                             \
+            (memory)[e % KCL_CHUNK * KCL_PITCH(tile) + kcl_place(e / KCL_CHUNK, count)] = from[f];                     \
+    }
+
+/* Component m of operand n in one of two buffers: one is filled while the other is read. */
+#define KCL_LOCAL_X(n, buffer, m) (local_x + (((n) * 2 + (buffer)) * KCL_CHUNK + (m)) * KCL_PITCH(KCL_ROW_TILE))
+#define KCL_LOCAL_Y(n, buffer, m) (local_y + (((n) * 2 + (buffer)) * KCL_CHUNK + (m)) * KCL_PITCH(KCL_TILE))
+#define KCL_DECLARE_ROWS(n, variable, stride) real next_x##n[KCL_FETCHES(KCL_ROW_TILE)];
+#define KCL_DECLARE_COLUMNS(n, variable, stride) real next_y##n[KCL_FETCHES(KCL_TILE)];
+#define KCL_FETCH_ROWS(n, variable, stride)                                                                            \
+    KCL_FETCH(next_x##n, a##variable, stride, row_start, last_row, KCL_ROW_TILE)
+#define KCL_FETCH_COLUMNS(n, variable, stride) KCL_FETCH(next_y##n, a##variable, stride, start, last_column, KCL_TILE)
+#define KCL_KEEP_ROWS(n, variable, stride) KCL_KEEP(next_x##n, KCL_LOCAL_X(n, filled, 0), KCL_ROW_TILE, KCL_LANES)
+#define KCL_KEEP_COLUMNS(n, variable, stride) KCL_KEEP(next_y##n, KCL_LOCAL_Y(n, filled, 0), KCL_TILE, KCL_STREAM)
+#define KCL_TAKE_ROWS(n, variable, stride)                                                                             \
+    real of_x##n[KCL_LANES];                                                                                           \
+    kcl_take(KCL_LOCAL_X(n, buffer, m), item / KCL_SIDE, KCL_LANES, of_x##n);                                                  \
+    const lanes x##variable = KCL_VLOAD(of_x##n);
+#define KCL_TAKE_COLUMNS(n, variable, stride)                                                                          \
+    real y##variable[KCL_STREAM];                                                                                      \
+    kcl_take(KCL_LOCAL_Y(n, buffer, m), item % KCL_SIDE, KCL_STREAM, y##variable);
+
+__kernel __attribute__((reqd_work_group_size(KCL_GROUP, 1, 1)))
+void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
+           __global real *restrict partial)
+{
+    __local real local_x[2 * KCL_ROW_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_ROW_TILE)] __attribute__((aligned(sizeof(real4))));
+    __local real local_y[2 * KCL_COLUMN_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_TILE)] __attribute__((aligned(sizeof(real4))));
+    const int item = get_local_id(0);
+    const long first = get_group_id(1) * part_length, last = min(cols, first + part_length);
+    const long lane_count = rows, row_blocks = (rows + KCL_ROW_TILE - 1) / KCL_ROW_TILE;
+    KCL_TERMS(KCL_DECLARE)
+    KCL_SWEEP_LAUNCH
+    for (long block = get_group_id(0); block < row_blocks; block += get_num_groups(0)) {
+        const long row_start = block * KCL_ROW_TILE, i = row_start + item / KCL_SIDE * KCL_LANES;
+        const int last_row = (int)min((long)KCL_ROW_TILE, rows - row_start) - 1;
+        KCL_SWEEP_LANE
+        KCL_TERMS(KCL_INIT)
+        KCL_TERMS(KCL_ROWS_BEGIN)
+        KCL_ROW_OPERANDS(KCL_DECLARE_ROWS)
+        KCL_COLUMN_OPERANDS(KCL_DECLARE_COLUMNS)
+        for (long start = first; start < last; start += KCL_TILE) {
+            const long j = start + item % KCL_SIDE * KCL_STREAM;
+            const int last_column = (int)min((long)KCL_TILE, last - start) - 1;
+            KCL_SWEEP_SUMS
+            int buffer = 0, next = 0, filled = 0;
+            KCL_ROW_OPERANDS(KCL_FETCH_ROWS)
+            KCL_COLUMN_OPERANDS(KCL_FETCH_COLUMNS)
+            KCL_ROW_OPERANDS(KCL_KEEP_ROWS)
+            KCL_COLUMN_OPERANDS(KCL_KEEP_COLUMNS)
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int from = 0; from < KCL_DIM; from = next) {
+                next = from + KCL_CHUNK;
+                if (next < KCL_DIM) {
+                    KCL_ROW_OPERANDS(KCL_FETCH_ROWS)
+                    KCL_COLUMN_OPERANDS(KCL_FETCH_COLUMNS)
+                }
+#if KCL_DIM % KCL_CHUNK
+                if (next > KCL_DIM) {
+                    for (int m = 0; m < KCL_DIM % KCL_CHUNK; m++) {
+                        const int k = from + m;
+                        KCL_ROW_OPERANDS(KCL_TAKE_ROWS)
+                        KCL_COLUMN_OPERANDS(KCL_TAKE_COLUMNS)
+                        KCL_SWEEP_STEP
+                    }
+                } else
+#endif
+                {
+                    _Pragma("unroll") for (int m = 0; m < KCL_CHUNK; m++)
+                    {
+                        const int k = from + m;
+                        KCL_ROW_OPERANDS(KCL_TAKE_ROWS)
+                        KCL_COLUMN_OPERANDS(KCL_TAKE_COLUMNS)
+                        KCL_SWEEP_STEP
+                    }
+                }
+                filled = 1 - buffer;
+                if (next < KCL_DIM) {
+                    KCL_ROW_OPERANDS(KCL_KEEP_ROWS)
+                    KCL_COLUMN_OPERANDS(KCL_KEEP_COLUMNS)
+                }
+                barrier(CLK_LOCAL_MEM_FENCE);
+                buffer = filled;
+            }
+            KCL_TERMS(KCL_TILE_BEGIN)
+            KCL_SWEEP_BLOCK
+            KCL_TERMS(KCL_TILE_END)
+        }
+        const long part = get_group_id(1) * KCL_SIDE + item % KCL_SIDE;
+        KCL_TERMS(KCL_ROWS_END)
+        KCL_TERMS(KCL_CLOSE)
+        KCL_TERMS(KCL_SAVE_LANES)
+    }
+}

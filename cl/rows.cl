@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cl/rows.cl: the sweep of GPUs. A work-item keeps KCL_LANES rows in registers; the columns pass through local memory,
+ * KCL_TILE at a time, where a column is KCL_RECORD numbers: its variables one after another. KCL_RECORD 0: columns are
+ * too long for that and are read where they are.
+ *
+ * The generated text in front defines, for sum_j exp(-g |x_i - y_j|^2) b_j, beside what cl/lanes.cl explains:
+ *
+ *     #define KCL_GROUP 256                          work-items of a work-group
+ *     #define KCL_MEMORY_1(k) a1[KCL_ELEMENT(v) * 3 + (k)]         component k of column j + v of variable 1
+ *     #define KCL_LOCAL_1(k) tile[(c + v) * KCL_RECORD + 0 + (k)]  the same in local memory, where it is c + v
+ *     #define KCL_SWEEP_FILL KCL_FILL(0, a1, 3, 3)   once per tile: first number, memory, distance of rows, dimension
+ */
+
+#define KCL_ROWS 1       /* results are finished here */
+#define KCL_ROWS_SPLIT 2 /* columns divided into parts */
+#define KCL_ROWS_BOTH 3  /* both axes reduced: a part a work-group */
+
+#define KCL_STEP(R, t, n, value) R##_STEP_NOW(t, n, value)
+#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_PRODUCT_NOW(t, n, a, b)
+#define KCL_DECLARE(R, t, d, p) R##_STATE(t, d, p)
+#define KCL_INIT(R, t, d, p) R##_INIT(t, d, p)
+#define KCL_ROWS_BEGIN(R, t, d, p) R##_ROWS_BEGIN(t, d, p)
+#define KCL_ROWS_END(R, t, d, p) R##_ROWS_END(t, d, p)
+#define KCL_TILE_BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)
+#define KCL_TILE_END(R, t, d, p) R##_TILE_END(t, d, p)
+#define KCL_MASK(R, t, d, p) R##_MASK(t, d, p)
+#define KCL_CLOSE(R, t, d, p) R##_CLOSE(t, d, p)
+#define KCL_RESULT(R, t, d, p) R##_RESULT(t, d, p)
+
+#define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
+#if KCL_SHAPE == KCL_ROWS_BOTH
+#define KCL_NUMBER(column) ((kcl_lane_numbers() + i) * cols + kcl_to_longs(column))
+#else
+#define KCL_NUMBER(column) (kcl_to_longs(column) + first)
+#endif
+
+#define KCL_ELEMENT(v) (j + (v))
+#if KCL_RECORD
+#define KCL_READ(variable, k) KCL_LOCAL_##variable(k)
+#define KCL_FILL(offset, from, stride, dim)                                                                            \
+    for (int e = item; e < count * (dim); e += KCL_GROUP)                                                              \
+        tile[e / (dim) * KCL_RECORD + (offset) + e % (dim)] = (from)[(start + e / (dim)) * (stride) + e % (dim)];
+#else
+#define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
+#endif
+
+__kernel __attribute__((reqd_work_group_size(KCL_GROUP, 1, 1)))
+void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
+#if KCL_SHAPE != KCL_ROWS
+           , const long parts, const long part_length, __global real *restrict partial
+#endif
+)
+{
+#if KCL_RECORD
+    __local real tile[KCL_TILE * KCL_RECORD] __attribute__((aligned(16)));
+#endif
+#if KCL_SHAPE == KCL_ROWS_BOTH
+    __local lanes joined[KCL_JOINED];
+#endif
+    const int item = get_local_id(0);
+    const long lane_count = rows, groups = (rows + KCL_LANES * KCL_GROUP - 1) / (KCL_LANES * KCL_GROUP);
+#if KCL_SHAPE == KCL_ROWS_SPLIT
+    const long part = get_group_id(1), first = part * part_length, last = min(cols, first + part_length);
+#else
+    const long first = 0, last = cols;
+#endif
+    KCL_TERMS(KCL_DECLARE)
+    KCL_SWEEP_LAUNCH
+#if KCL_SHAPE == KCL_ROWS_BOTH
+    KCL_TERMS(KCL_INIT)
+#endif
+    for (long group = get_group_id(0); group < groups; group += get_num_groups(0)) {
+        /* Work-items beyond the last row work on repetitions of it and store nothing. */
+        const long i = (group * KCL_GROUP + item) * KCL_LANES;
+        KCL_SWEEP_LANE
+#if KCL_SHAPE != KCL_ROWS_BOTH
+        KCL_TERMS(KCL_INIT)
+#endif
+        KCL_TERMS(KCL_ROWS_BEGIN)
+        for (long start = first; start < last; start += KCL_TILE) {
+            const int count = (int)min((long)KCL_TILE, last - start);
+            int c = 0;
+#if KCL_RECORD
+            barrier(CLK_LOCAL_MEM_FENCE);
+            KCL_SWEEP_FILL
+            barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+            KCL_TERMS(KCL_TILE_BEGIN)
+#if KCL_STREAM > 1
+            for (; c + KCL_STREAM <= count; c += KCL_STREAM) {
+                const long j = start + c;
+                KCL_SWEEP_BLOCK
+            }
+#endif
+#undef KCL_STREAM
+#define KCL_STREAM 1
+            for (; c < count; c++) {
+                const long j = start + c;
+                KCL_SWEEP_BLOCK
+            }
+#if KCL_SHAPE == KCL_ROWS_BOTH
+            if (i + KCL_LANES > rows) {
+                KCL_TERMS(KCL_MASK)
+            }
+#endif
+            KCL_TERMS(KCL_TILE_END)
+        }
+        KCL_TERMS(KCL_ROWS_END)
+#if KCL_SHAPE != KCL_ROWS_BOTH
+        KCL_TERMS(KCL_CLOSE)
+#endif
+#if KCL_SHAPE == KCL_ROWS
+        KCL_TERMS(KCL_RESULT)
+        KCL_SWEEP_OUT
+#elif KCL_SHAPE == KCL_ROWS_SPLIT
+        KCL_TERMS(KCL_SAVE_LANES)
+#endif
+    }
+#if KCL_SHAPE == KCL_ROWS_BOTH
+    KCL_TERMS(KCL_CLOSE)
+    KCL_TERMS(KCL_JOIN_STATES)
+    const long part = get_group_id(0), row = 0, state = 0;
+    if (item == 0) {
+#define rows 1
+        KCL_TERMS(KCL_SAVE_SUM)
+#undef rows
+    }
+#endif
+}
