@@ -330,7 +330,7 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 
 /* number: value, high, low. best, place: the running state. low: of a block. asked, near, found: of a rescan. */
 #define ARGMIN_STATE(t, d, p)                                                                                          \
-    lanes number##t[3 * KCL_STATES * (d)], best##t[KCL_STATES * (d)], low##t[d], near##t[d];                           \
+    lanes number##t[3 * KCL_STATES * (d)], best##t[KCL_STATES * (d)], low##t[2 * (d)], near##t[d];                           \
     ilanes place##t[KCL_STATES * (d)], found##t[d], asked##t[d];
 
 #define ARGMIN_INIT(t, d, p)                                                                                           \
@@ -356,22 +356,24 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 #define ARGMIN_TILE_END KCL_NOTHING
 #define ARGMIN_MASK KCL_NOTHING
 
+/* Two minima by turns: the next one need not wait for the last. */
 #define ARGMIN_BLOCK_BEGIN(t, d, p)                                                                                    \
-    FOR_INDEX(n, 0, d)                                                                                                 \
+    FOR_INDEX(n, 0, 2 * (d))                                                                                           \
         low##t[n] = (lanes)(INFINITY);
 
 #define ARGMIN_BLOCK_END(t, d, p)                                                                                      \
     FOR_INDEX(n, 0, d)                                                                                                 \
     {                                                                                                                  \
-        const ilanes less = low##t[n] < best##t[n];                                                                    \
-        best##t[n] = less ? low##t[n] : best##t[n];                                                                    \
+        const lanes first_low = low##t[2 * n], low = low##t[2 * n + 1] < first_low ? low##t[2 * n + 1] : first_low;    \
+        const ilanes less = low < best##t[n];                                                                          \
+        best##t[n] = less ? low : best##t[n];                                                                          \
         place##t[n] = less ? KCL_COLUMN(0) : place##t[n];                                                              \
     }
 
 #define ARGMIN_STEP(t, n, value)                                                                                       \
     {                                                                                                                  \
         const lanes term = (lanes)(value);                                                                             \
-        low##t[n] = term < low##t[n] ? term : low##t[n];                                                               \
+        low##t[2 * (n) + v % 2] = term < low##t[2 * (n) + v % 2] ? term : low##t[2 * (n) + v % 2];                     \
     }
 #define ARGMIN_STEP_PRODUCT(t, n, a, b) ARGMIN_STEP(t, n, (lanes)(a) * (lanes)(b))
 #define ARGMIN_STEP_NOW(t, n, value) kcl_take_less(&best##t[n], &place##t[n], (lanes)(value), KCL_COLUMN(v));
