@@ -5,19 +5,13 @@
  * streamed elements are the rows; the generated text is explained in cl/rows.cl.
  */
 
+/* Another row's term comes next: nothing is put off. */
 #define KCL_STEP(R, t, n, value) R##_STEP_NOW(t, n, value)
-#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_PRODUCT_NOW(t, n, a, b)
-#define KCL_DECLARE(R, t, d, p) R##_STATE(t, d, p)
-#define KCL_INIT(R, t, d, p) R##_INIT(t, d, p)
-#define KCL_ROWS_BEGIN(R, t, d, p) R##_ROWS_BEGIN(t, d, p)
-#define KCL_ROWS_END(R, t, d, p) R##_ROWS_END(t, d, p)
-#define KCL_TILE_BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)
-#define KCL_TILE_END(R, t, d, p) R##_TILE_END(t, d, p)
-#define KCL_MASK(R, t, d, p) R##_MASK(t, d, p)
-#define KCL_CLOSE(R, t, d, p) R##_CLOSE(t, d, p)
+#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_NOW_PRODUCT(t, n, a, b)
 
 #define KCL_COLUMN(v) ((ilanes)((ireal)(i - first)) + kcl_to_ilanes(kcl_lane_numbers()))
 #define KCL_NUMBER(column) (kcl_to_longs(column) + first)
+#define KCL_JOIN_WIDTH KCL_GROUP
 
 /* Rows beyond the last one stand for repetitions of it; their states are not saved. */
 #define KCL_ELEMENT(v) min(j + (v), rows - 1)

@@ -21,26 +21,6 @@
 #define KCL_ROWS_BOTH 3  /* lanes over rows, both axes reduced: a part a work-item */
 #define KCL_COLUMNS 4    /* lanes over columns, a group of rows streamed, columns divided into parts */
 
-#define KCL_DECLARE(R, t, d, p) R##_STATE(t, d, p)
-#define KCL_INIT(R, t, d, p) R##_INIT(t, d, p)
-#define KCL_ROWS_BEGIN(R, t, d, p) R##_ROWS_BEGIN(t, d, p)
-#define KCL_ROWS_END(R, t, d, p) R##_ROWS_END(t, d, p)
-#define KCL_TILE_BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)
-#define KCL_TILE_END(R, t, d, p) R##_TILE_END(t, d, p)
-#define KCL_MASK(R, t, d, p) R##_MASK(t, d, p)
-#define KCL_BLOCK_BEGIN(R, t, d, p) R##_BLOCK_BEGIN(t, d, p)
-#define KCL_BLOCK_END(R, t, d, p) R##_BLOCK_END(t, d, p)
-#define KCL_TILE_FAILS(R, t, d, p) | R##_TILE_FAILS(t, d, p)
-#define KCL_LOOKS(R, t, d, p) | R##_LOOKS(t, d, p)
-#define KCL_LOOK_BEGIN(R, t, d, p) R##_LOOK_BEGIN(t, d, p)
-#define KCL_LOOK_END(R, t, d, p) R##_LOOK_END(t, d, p)
-#define KCL_FIND(R, t, d, p) R##_FIND(t, d, p)
-#define KCL_FIND_NEXT(R, t, d, p) R##_FIND_NEXT(t, d, p)
-#define KCL_FIND_BEGIN(R, t, d, p) R##_FIND_BEGIN(t, d, p)
-#define KCL_FIND_END(R, t, d, p) R##_FIND_END(t, d, p)
-#define KCL_CLOSE(R, t, d, p) R##_CLOSE(t, d, p)
-#define KCL_RESULT(R, t, d, p) R##_RESULT(t, d, p)
-
 #if KCL_SHAPE != KCL_COLUMNS
 
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
@@ -49,9 +29,6 @@
 #else
 #define KCL_NUMBER(column) (kcl_to_longs(column) + first)
 #endif
-
-#define KCL_RESCANS_OF(R, t, d, p) | R##_RESCANS
-#define KCL_RESCANS (0 KCL_TERMS(KCL_RESCANS_OF))
 
 /* KCL_STREAM and what generated text does with a term, KCL_STEP, change within the kernel: a step of many columns or one. */
 enum { KCL_BLOCK_COLUMNS = KCL_STREAM };
@@ -192,7 +169,7 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 
 /* Another row's term comes next: nothing is put off. */
 #define KCL_STEP(R, t, n, value) R##_STEP_NOW(t, n, value)
-#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_PRODUCT_NOW(t, n, a, b)
+#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_NOW_PRODUCT(t, n, a, b)
 
 #define KCL_COLUMN(v) ((ilanes)((ireal)(i - first)) + kcl_to_ilanes(kcl_lane_numbers()))
 #define KCL_NUMBER(column) (kcl_to_longs(column) + first)

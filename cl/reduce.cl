@@ -105,7 +105,7 @@ KCL_FN lanes kcl_total(lanes total, lanes rest)
 #define SUM_STEP(t, n, value) acc##t[n] += value;
 #define SUM_STEP_PRODUCT(t, n, a, b) acc##t[n] = fma((lanes)(a), (lanes)(b), acc##t[n]);
 #define SUM_STEP_NOW SUM_STEP
-#define SUM_STEP_PRODUCT_NOW SUM_STEP_PRODUCT
+#define SUM_STEP_NOW_PRODUCT SUM_STEP_PRODUCT
 
 #define SUM_RESCAN_STEP KCL_NO_STEP
 #define SUM_RESCAN_STEP_PRODUCT KCL_NO_STEP_PRODUCT
@@ -222,7 +222,7 @@ KCL_FN lanes kcl_logsumexp(lanes m, lanes s)
 #define LOGSUMEXP_STEP_PRODUCT(t, n, a, b) acc##t[n] += kcl_exp2(fma((lanes)(a), (lanes)(b), shift##t[n]));
 #define LOGSUMEXP_STEP_NOW(t, n, value)                                                                                \
     kcl_add_power(&acc##t[n], &shift##t[n], (lanes)(value), (lanes)(value) + shift##t[n]);
-#define LOGSUMEXP_STEP_PRODUCT_NOW(t, n, a, b)                                                                         \
+#define LOGSUMEXP_STEP_NOW_PRODUCT(t, n, a, b)                                                                         \
     kcl_add_power(&acc##t[n], &shift##t[n], (lanes)(a) * (lanes)(b), fma((lanes)(a), (lanes)(b), shift##t[n]));
 
 #define LOGSUMEXP_RESCAN_STEP(t, n, value)                                                                             \
@@ -283,7 +283,7 @@ KCL_FN void kcl_join_argmin(lanes *a, const lanes *b)
     const lanes zero = (lanes)(KCL_R(0.0));
     const ilanes before = (b[1] < a[1]) | ((b[1] == a[1]) & (b[2] < a[2]));
     const ilanes wins = (b[1] >= zero) & ((a[1] < zero) | (b[0] < a[0]) | ((b[0] == a[0]) & before));
-    _Pragma("unroll") for (int q = 0; q < 3; q++)
+    for (int q = 0; q < 3; q++)
         a[q] = wins ? b[q] : a[q];
 }
 
@@ -309,7 +309,7 @@ KCL_FN lanes kcl_index(const lanes *number, long *index)
 {
     const longs at = (kcl_to_longs(number[1]) << 24) + kcl_to_longs(number[2]);
     KCL_VSTORE(at, index);
-    FOR_LANES
+    for (int l = 0; l < KCL_LANES; l++)
         index[l] = max(index[l], -1L);
     return kcl_to_lanes(KCL_VLOAD(index));
 }
@@ -319,7 +319,7 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 {
     ireal lane[KCL_LANES];
     KCL_VSTORE(asked, lane);
-    FOR_LANES {
+    for (int l = 0; l < KCL_LANES; l++) {
         if (lane[l] >= -1) {
             *query = lane[l];
             return true;
@@ -377,7 +377,7 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
     }
 #define ARGMIN_STEP_PRODUCT(t, n, a, b) ARGMIN_STEP(t, n, (lanes)(a) * (lanes)(b))
 #define ARGMIN_STEP_NOW(t, n, value) kcl_take_less(&best##t[n], &place##t[n], (lanes)(value), KCL_COLUMN(v));
-#define ARGMIN_STEP_PRODUCT_NOW(t, n, a, b) ARGMIN_STEP_NOW(t, n, (lanes)(a) * (lanes)(b))
+#define ARGMIN_STEP_NOW_PRODUCT(t, n, a, b) ARGMIN_STEP_NOW(t, n, (lanes)(a) * (lanes)(b))
 #define ARGMIN_RESCAN_STEP(t, n, value) kcl_take_less(&near##t[n], &found##t[n], (lanes)(value), KCL_COLUMN(v));
 #define ARGMIN_RESCAN_STEP_PRODUCT(t, n, a, b) ARGMIN_RESCAN_STEP(t, n, (lanes)(a) * (lanes)(b))
 
@@ -423,8 +423,6 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 
 /* ---- Numbers in memory, of any reduction ------------------------------------------------------------------------- */
 
-#define FOR_NUMBERS(R) _Pragma("unroll") for (int q = 0; q < R##_NUMBERS; q++)
-
 /* Partial states: number k of part `part` and row `row`, of a term with `count` numbers a row. */
 #define KCL_PARTIAL(count, p, part, row, k) partial[(long)(p)*parts * rows + ((part)*rows + (row)) * (count) + (k)]
 
@@ -438,16 +436,16 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
     FOR_INDEX(n, 0, d)                                                                                                 \
     {                                                                                                                  \
         lanes a[R##_NUMBERS + 1], b[R##_NUMBERS];                                                                      \
-        FOR_NUMBERS(R)                                                                                                 \
+        FOR_INDEX(q, 0, R##_NUMBERS)                                                                                   \
             a[q] = number##t[R##_NUMBERS * (state * (d) + n) + q];                                                     \
         a[R##_NUMBERS] = 0;                                                                                            \
         for (int by = KCL_LANES / 2; by > 0; by /= 2) {                                                                \
-            FOR_NUMBERS(R)                                                                                             \
+            FOR_INDEX(q, 0, R##_NUMBERS)                                                                               \
                 b[q] = kcl_shift_lanes(a[q], by);                                                                      \
             R##_JOIN(a, b)                                                                                             \
         }                                                                                                              \
         R##_JOINED(a)                                                                                                  \
-        FOR_NUMBERS(R)                                                                                                 \
+        FOR_INDEX(q, 0, R##_NUMBERS)                                                                                   \
             KCL_PARTIAL(R##_NUMBERS *(d), p, part, row, R##_NUMBERS *n + q) = kcl_first_lane(a[q]);                    \
     }
 
@@ -461,15 +459,15 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
     {                                                                                                                  \
         lanes a[R##_NUMBERS + 1], b[R##_NUMBERS];                                                                      \
         a[R##_NUMBERS] = 0;                                                                                            \
-        FOR_NUMBERS(R)                                                                                                 \
+        FOR_INDEX(q, 0, R##_NUMBERS)                                                                                   \
             a[q] = KCL_PART_(R##_NUMBERS, d, p, 0, n, q);                                                              \
         for (long part = 1; part < parts; part++) {                                                                    \
-            FOR_NUMBERS(R)                                                                                             \
+            FOR_INDEX(q, 0, R##_NUMBERS)                                                                               \
                 b[q] = KCL_PART_(R##_NUMBERS, d, p, part, n, q);                                                       \
             R##_JOIN(a, b)                                                                                             \
         }                                                                                                              \
         R##_JOINED(a)                                                                                                  \
-        FOR_NUMBERS(R)                                                                                                 \
+        FOR_INDEX(q, 0, R##_NUMBERS)                                                                                   \
             number##t[R##_NUMBERS * n + q] = a[q];                                                                     \
     }                                                                                                                  \
     R##_RESULT(t, d, p)
@@ -479,35 +477,62 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 #ifdef KCL_GROUP
 
 /*
- * Closed state n of work-item 0 becomes that of the whole work-group: the upper half puts its numbers into local memory,
- * `joined`, the lower half joins them with its own, and so on.
+ * The closed states of KCL_JOIN_WIDTH neighbouring work-items become one, that of the first of them: the upper half puts
+ * its numbers into local memory, the lower half joins them with its own, and so on. `joined` is that memory; KCL_NUMBERS
+ * is the largest R_NUMBERS of the program.
  */
 #define KCL_HALF ((KCL_GROUP + 1) / 2)
-#define KCL_MOST_NUMBERS 3
-#define KCL_JOINED (KCL_MOST_NUMBERS * KCL_HALF)
+#define KCL_JOINED (KCL_NUMBERS * KCL_HALF)
 #define KCL_JOIN_STATES(R, t, d, p)                                                                                    \
     FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
     {                                                                                                                  \
-        lanes a[R##_NUMBERS + 1], b[R##_NUMBERS];                                                                      \
-        FOR_NUMBERS(R)                                                                                                 \
-            a[q] = number##t[R##_NUMBERS * n + q];                                                                     \
-        for (int step = KCL_GROUP / 2; step > 0; step /= 2) {                                                          \
+        const int member = item % KCL_JOIN_WIDTH, place = item / KCL_JOIN_WIDTH * (KCL_JOIN_WIDTH / 2) + member;       \
+        for (int step = KCL_JOIN_WIDTH / 2; step > 0; step /= 2) {                                                     \
             barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
-            if (item >= step && item < 2 * step) {                                                                     \
-                FOR_NUMBERS(R)                                                                                         \
-                    joined[q * KCL_HALF + item - step] = a[q];                                                         \
+            if (member >= step && member < 2 * step) {                                                                 \
+                FOR_INDEX(q, 0, R##_NUMBERS)                                                                           \
+                    joined[q * KCL_HALF + place - step] = number##t[R##_NUMBERS * n + q];                              \
             }                                                                                                          \
             barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
-            if (item < step) {                                                                                         \
-                FOR_NUMBERS(R)                                                                                         \
-                    b[q] = joined[q * KCL_HALF + item];                                                                \
+            if (member < step) {                                                                                       \
+                lanes a[R##_NUMBERS + 1], b[R##_NUMBERS];                                                              \
                 a[R##_NUMBERS] = 0;                                                                                    \
+                FOR_INDEX(q, 0, R##_NUMBERS)                                                                           \
+                {                                                                                                      \
+                    a[q] = number##t[R##_NUMBERS * n + q];                                                             \
+                    b[q] = joined[q * KCL_HALF + place];                                                               \
+                }                                                                                                      \
                 R##_JOIN(a, b)                                                                                         \
                 R##_JOINED(a)                                                                                          \
+                FOR_INDEX(q, 0, R##_NUMBERS)                                                                           \
+                    number##t[R##_NUMBERS * n + q] = a[q];                                                             \
             }                                                                                                          \
         }                                                                                                              \
-        FOR_NUMBERS(R)                                                                                                 \
-            number##t[R##_NUMBERS * n + q] = a[q];                                                                     \
     }
 
 #endif
+
+/* ---- Hooks of all terms, for KCL_TERMS --------------------------------------------------------------------------- */
+
+#define KCL_DECLARE(R, t, d, p) R##_STATE(t, d, p)
+#define KCL_INIT(R, t, d, p) R##_INIT(t, d, p)
+#define KCL_ROWS_BEGIN(R, t, d, p) R##_ROWS_BEGIN(t, d, p)
+#define KCL_ROWS_END(R, t, d, p) R##_ROWS_END(t, d, p)
+#define KCL_TILE_BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)
+#define KCL_TILE_END(R, t, d, p) R##_TILE_END(t, d, p)
+#define KCL_MASK(R, t, d, p) R##_MASK(t, d, p)
+#define KCL_BLOCK_BEGIN(R, t, d, p) R##_BLOCK_BEGIN(t, d, p)
+#define KCL_BLOCK_END(R, t, d, p) R##_BLOCK_END(t, d, p)
+#define KCL_TILE_FAILS(R, t, d, p) | R##_TILE_FAILS(t, d, p)
+#define KCL_LOOKS(R, t, d, p) | R##_LOOKS(t, d, p)
+#define KCL_LOOK_BEGIN(R, t, d, p) R##_LOOK_BEGIN(t, d, p)
+#define KCL_LOOK_END(R, t, d, p) R##_LOOK_END(t, d, p)
+#define KCL_FIND(R, t, d, p) R##_FIND(t, d, p)
+#define KCL_FIND_NEXT(R, t, d, p) R##_FIND_NEXT(t, d, p)
+#define KCL_FIND_BEGIN(R, t, d, p) R##_FIND_BEGIN(t, d, p)
+#define KCL_FIND_END(R, t, d, p) R##_FIND_END(t, d, p)
+#define KCL_CLOSE(R, t, d, p) R##_CLOSE(t, d, p)
+#define KCL_RESULT(R, t, d, p) R##_RESULT(t, d, p)
+
+#define KCL_RESCANS_OF(R, t, d, p) | R##_RESCANS
+#define KCL_RESCANS (0 KCL_TERMS(KCL_RESCANS_OF))

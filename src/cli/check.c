@@ -9,9 +9,9 @@ static const char help[] = "keopscl check FORMULA --arg NAME=ROLE(DIM) ... [opti
                            "\n"
                            "Computes with random arguments, uniform in [0.25, 1.25), on a device and with\n"
                            "the interpreter in double precision. Prints the largest over results of\n"
-                           "|error_i| / sum_j |F_ij|, of LogSumExp L of |error_i| / (1 + |L_i|); where indices\n"
-                           "differ, of the relative difference of the values there. Exit code 1 above 1e-5\n"
-                           "(f32) or 1e-12 (f64), and where a NaN or an infinity is in one result only.\n"
+                           "|error_i| / sum_j |F_ij|, for LogSumExp |error_i| / (1 + |result_i|), for ArgMin\n"
+                           "the relative difference of the values at indices that differ. Exit code 1 above\n"
+                           "1e-5 (f32) or 1e-12 (f64), and where a NaN or infinity is in one result only.\n"
                            "\n"
                            "  --arg x=Vi(3)     rows of 3 numbers, one per i; y=Vj(3) one per j; g=Pm(1)\n"
                            "  --m M, --n N      numbers of rows; default: 1000 each\n"
@@ -174,7 +174,7 @@ static int compare(const check_data *c, const check_tools *tools, kcl_dtype dtyp
         }
     if (code)
         return code;
-    printf("error %.3g of sum |F|, limit %g\n", largest > 0 ? largest : 0, limit);
+    printf("error %.3g of the scale, limit %g\n", largest > 0 ? largest : 0, limit);
     if (largest <= limit)
         return EXIT_DONE;
     const table *t = &c->outs[worst];
@@ -185,8 +185,8 @@ static int compare(const check_data *c, const check_tools *tools, kcl_dtype dtyp
                     worst, (long long)(at / t->columns), (long long)(at % t->columns), table_get(t, at),
                     table_get(&c->exact_outs[worst], at), largest, (unsigned long long)o->seed);
     return fail(f, EXIT_COMPUTATION,
-                "result %d, row %lld, component %lld: the device gives %.17g, the interpreter %.17g, where sum |F| is "
-                "%.3g (seed %llu)",
+                "result %d, row %lld, component %lld: the device gives %.17g, the interpreter %.17g, where the "
+                "scale is %.3g (seed %llu)",
                 worst, (long long)(at / t->columns), (long long)(at % t->columns), table_get(t, at),
                 table_get(&c->exact_outs[worst], at), table_get(&c->magnitudes[worst], at),
                 (unsigned long long)o->seed);

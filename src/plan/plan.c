@@ -69,15 +69,23 @@ static const struct {
     int numbers; /* of a closed state: R_NUMBERS */
     int arrays;  /* vectors of a running state and its numbers, for each of KCL_STATES */
     int extra;   /* vectors beside them: of blocks and rescans, results */
-} state_sizes[KF_REDUCTION_COUNT] = {
+} states[KF_REDUCTION_COUNT] = {
     [KF_REDUCE_SUM] = {1, 3, 1},
     [KF_REDUCE_LOGSUMEXP] = {2, 6, 3},
     [KF_REDUCE_ARGMIN] = {3, 5, 8},
 };
 
+int kp_numbers(const kp_plan *plan)
+{
+    int most = 0;
+    for (size_t k = 0; k < plan->term_count; k++)
+        most = KB_MAX(most, states[plan->terms[k].reduction].numbers);
+    return most;
+}
+
 int64_t kp_state_dim(const kr_term *term)
 {
-    return (int64_t)state_sizes[term->reduction].numbers * term->formula->dim;
+    return (int64_t)states[term->reduction].numbers * term->formula->dim;
 }
 
 /* ---- Choice of the schedule -------------------------------------------------------------------------------------- */
@@ -93,7 +101,7 @@ static const char *schedule_name(const kp_plan *plan)
     return plan->shape == KP_COLUMNS ? "columns" : names[plan->schedule];
 }
 
-static const char *shape_name(kp_shape shape)
+const char *kp_shape_name(kp_shape shape)
 {
     static const char *const names[] = {"map", "rows", "rows, columns split", "columns", "rows, both axes reduced"};
     return names[shape];
@@ -624,7 +632,7 @@ static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const b
     int64_t rows = plan->shape == KP_COLUMNS ? plan->stream : 1;
     for (size_t k = 0; k < plan->term_count; k++) {
         const kr_term *term = &plan->terms[k];
-        int64_t arrays = state_sizes[term->reduction].arrays * rows + state_sizes[term->reduction].extra;
+        int64_t arrays = states[term->reduction].arrays * rows + states[term->reduction].extra;
         bytes += term->formula->dim * vector * arrays;
     }
     for (size_t k = 0; k < order->count; k++)
@@ -742,7 +750,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     if (plan->schedule != KP_BY_LANES)
         plan->group = power_of_two(KB_MIN(GROUP, caps->max_work_group));
     if (plan->schedule == KP_BY_CONTRACTION) {
-        int side = side_of(caps), pitch = 0, room;
+        int side = side_of(caps), pitch = 0, room, joined;
         plan->lanes = plan->dtype == KCL_F32 ? 8 : 4;
         plan->stream = 4;
         plan->group = side * side;
@@ -750,7 +758,8 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
         for (size_t k = 0; k < plan->var_count; k++)
             if (plan->vars[k].dim == plan->contracted && plan->vars[k].role != KF_ROLE_P)
                 pitch += side * (plan->vars[k].role == KF_ROLE_I ? plan->lanes : plan->stream) + 4;
-        room = (int)KB_MIN(caps->local_memory, CONTRACTED_BYTES) / (2 * size * KB_MAX(pitch, 1));
+        joined = kp_numbers(plan) * (plan->group / 2) * plan->lanes * size;
+        room = ((int)KB_MIN(caps->local_memory, CONTRACTED_BYTES) - joined) / (2 * size * KB_MAX(pitch, 1));
         plan->chunk = KB_MIN(CHUNK, power_of_two(KB_MAX(room, 1)));
         return;
     }
@@ -836,6 +845,23 @@ static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *
     return KCL_OK;
 }
 
+/* Adds a parameter for the centre of each distance that is expanded. */
+static kcl_status expand(kp_plan *plan, const kr_sweep *sweep, size_t root_count, const kf_node **roots)
+{
+    kf_graph *g = &plan->graph;
+    kp_distance distances[KP_MAX_DISTANCES];
+    int count = kp_find_distances(g, sweep->term_count, sweep->terms, roots, distances, NULL, NULL);
+    if (count < 0 || grow_vars(plan, plan->var_count + (size_t)count) < 0 ||
+        kp_expand(g, root_count, roots, (size_t)count, distances, plan->var_count) < 0)
+        return g->error.status;
+    for (int k = 0; k < count; k++) {
+        plan->vars[plan->var_count] = (kr_var){KF_ROLE_P, distances[k].dim};
+        plan->dense[plan->var_count++] = true;
+    }
+    plan->centre_count = (size_t)count;
+    return KCL_OK;
+}
+
 static kcl_status fill(kp_plan *plan, const kp_request *request)
 {
     const kr_sweep *sweep = request->sweep;
@@ -865,6 +891,8 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
         status = check_size(plan, root_count, roots);
     if (status == KCL_OK)
         status = kf_simplify(g, root_count, roots, roots);
+    if (status == KCL_OK && request->choice.expand)
+        status = expand(plan, sweep, root_count, roots);
     if (status == KCL_OK)
         status = lower(g, root_count, roots);
     if (status == KCL_OK) {
@@ -965,13 +993,11 @@ void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64
     *launch = (kp_launch){.parts = 1, .part_length = cols, .prepared_elements = product(prepared, streamed)};
     if (plan->prepared_count)
         launch->prepare_items = items_for(blocks_of(streamed, plan->lanes), plan, caps);
-    /* A part of a contraction has a state for each work-item of a row of its square work-groups. */
-    int64_t side = plan->schedule == KP_BY_CONTRACTION ? plan->tile / plan->stream : 1;
-    int64_t groups = blocks_of(row_blocks, side > 1 ? side : plan->group);
-    int64_t states = product(plan->shape == KP_ROWS_BOTH ? 1 : rows, product(state, side));
+    int64_t side = plan->schedule == KP_BY_CONTRACTION ? plan->tile / plan->stream : plan->group;
+    int64_t groups = blocks_of(row_blocks, side);
+    int64_t states = product(plan->shape == KP_ROWS_BOTH ? 1 : rows, state);
     int64_t most = KB_MIN(MAX_PARTS, KB_MAX(1, STATE_NUMBERS / KB_MAX(1, states)));
-    int64_t wanted = KB_MIN(most, KB_MAX(1, wanted_parts(plan, caps, groups, cols)));
-    wanted = KB_MAX(wanted, blocks_of(cols, LONGEST_PART));
+    int64_t wanted = KB_MAX(KB_MIN(most, KB_MAX(1, wanted_parts(plan, caps, groups, cols))), blocks_of(cols, LONGEST_PART));
     switch (plan->shape) {
     case KP_MAP:
         launch->finish_items = items_for(row_blocks, plan, caps);
@@ -999,14 +1025,13 @@ void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64
     }
     launch->parts = KB_MAX(1, blocks_of(cols, KB_MAX(1, launch->part_length)));
     launch->sweep_items[1] = (size_t)launch->parts;
-    launch->parts *= side;
-    launch->partial_elements = product(launch->parts, states / KB_MAX(side, 1));
+    launch->partial_elements = product(launch->parts, states);
     launch->finish_items = items_for(row_blocks, plan, caps);
 }
 
 void kp_describe(const kp_plan *plan, kb_str *out)
 {
-    kb_str_putf(out, "schedule: %s\nshape: %s\ntype: %s\nlanes: %d\n", schedule_name(plan), shape_name(plan->shape),
+    kb_str_putf(out, "schedule: %s\nshape: %s\ntype: %s\nlanes: %d\n", schedule_name(plan), kp_shape_name(plan->shape),
                 kb_dtype_name(plan->dtype), plan->lanes);
     if (plan->schedule != KP_BY_LANES)
         kb_str_putf(out, "work-group: %d\n", plan->group);
@@ -1022,5 +1047,7 @@ void kp_describe(const kp_plan *plan, kb_str *out)
         kb_str_putf(out, "%s of dimension %d\n", kf_reduction_get(plan->terms[k].reduction)->name,
                     plan->terms[k].formula->dim);
     }
+    if (plan->centre_count)
+        kb_str_putf(out, "squared distances expanded: %zu\n", plan->centre_count);
     kb_str_putf(out, "values computed once per streamed element: %zu\n", plan->prepared_count);
 }

@@ -179,6 +179,51 @@ printf '2\n-3\n' >vector.txt
 does 'parameter from a column' keopscl run 'Sum_Reduction(x*g,2)' --arg x=Vi:points.txt --arg g=Pm:vector.txt
 equals 'is the same too' '2 -6' 1e-6
 
+# Through the interpreter, whatever KEOPSCL_DEVICE says.
+printf '0 0\n1 0\n0 2\n1 0\n' >corners.txt
+nearest='ArgMin_Reduction(SqDist(x,y),0)'
+does 'indices' keopscl run "$nearest" --arg x=Vi:corners.txt --arg y=Vj:corners.txt --device host
+equals 'are whole numbers, the smaller of two' '0
+1
+2
+1' 0
+grep -q '[.e]' out
+[ $? -eq 1 ]
+report $? 'and written as such'
+does 'indices of pairs and of rows' keopscl run "ArgMin_Reduction(-SqDist(x,y),2); ArgMin_Reduction(x*y,1)" \
+    --arg x=Vi:corners.txt --arg y=Vj:corners.txt --device host
+equals 'are i N + j, and i' '6
+
+0 0
+0 0
+0 0
+0 0' 0
+does 'indices as .npy' keopscl run "$nearest" --arg x=Vi:corners.txt --arg y=Vj:corners.txt --device host --json \
+    --out nearest.npy
+contains 'have their type' '{"shape":[4,1],"dtype":"i64"}'
+grep -q "'descr': '[<>]i8'" nearest.npy && [ "$(wc -c <nearest.npy)" -eq $((128 + 4 * 8)) ]
+report $? 'are int64'
+does 'a file of indices is read' keopscl run 'Sum_Reduction(a*c,0)' --arg a=Vi:nearest.npy --arg c=1 --device host
+equals 'as numbers' '0
+1
+2
+1' 0
+does 'log of a sum of exponentials' keopscl run 'LogSumExp_Reduction(g-SqDist(x,y),0)' --arg x=Vi:corners.txt \
+    --arg y=Vj:corners.txt --arg g=-1000 --dtype f64 --device host
+equals 'far below the exponent of doubles' "$(awk 'BEGIN {
+    printf "%.15g\n", -1000 + log(1 + 2 * exp(-1) + exp(-4))
+    printf "%.15g\n", -1000 + log(2 + exp(-1) + exp(-5))
+    printf "%.15g\n", -1000 + log(1 + exp(-4) + 2 * exp(-5))
+    printf "%.15g\n", -1000 + log(2 + exp(-1) + exp(-5)) }')" 1e-12
+formula='LogSumExp_Reduction(x*y,0)'
+fails_with_caret 'log of a sum of vectors' 'LogSumExp_Reduction: the formula has dimension 2, it must be 1' 1 \
+    keopscl run "$formula" --arg x=Vi:corners.txt --arg y=Vj:corners.txt
+formula='ArgMin_Reduction(x*g,0)'
+fails_with_caret 'index without a choice' 'ArgMin_Reduction over j: the formula depends on i, there is nothing' 1 \
+    keopscl run "$formula" --arg x=Vi:corners.txt --arg g=1
+fails 'gradient of an index' 2 'ArgMin_Reduction is a whole number' \
+    keopscl grad "$nearest" x --arg x='Vi(2)' --arg y='Vj(2)'
+
 both='Sum_Reduction(x*g,0); Sum_Reduction(x*g,2)'
 does 'two results' keopscl run "$both" --arg x=Vi:points.txt --arg g=2
 equals 'are separated by an empty line' '0 0
@@ -199,7 +244,7 @@ fails '--json and a table on standard output' 2 '--json and --out -' keopscl run
 
 does 'run --json' keopscl run "$both" --arg x=Vi:points.txt --arg g=2 --json --out one.npy --out two.npy
 wanted='^\{"device":"[^"]+","m":3,"n":1,"dtype":"f32","seconds":[0-9.e-]+,'
-wanted=$wanted'"results":\[\{"shape":\[3,2\]\},\{"shape":\[2\]\}\]\}$'
+wanted=$wanted'"results":\[\{"shape":\[3,2\],"dtype":"f32"\},\{"shape":\[2\],"dtype":"f32"\}\]\}$'
 grep -q -E "$wanted" out
 report $? 'names device, sizes, type, seconds and shapes'
 does 'run --json without --out' keopscl run "$gauss" $points --json --dtype f64
@@ -356,22 +401,32 @@ else
     echo "ok $count check of what float32 cannot do # SKIP no OpenCL CPU device"
 fi
 
+for tag in 0 1 2; do
+    does "check of all reductions, tag $tag" keopscl check "ArgMin_Reduction(SqDist(x,y),$tag); \
+LogSumExp_Reduction(-g*SqDist(x,y),$tag); Sum_Reduction(Exp(-g*SqDist(x,y)),$tag); ArgMin_Reduction(x*y,$tag)" \
+        --arg x='Vi(3)' --arg y='Vj(3)' --arg g='Pm(1)' --m 300 --n 203 --device host
+done
+# float32 rounds both products to the same number where doubles differ: another index, and no error.
+does 'check of indices where rounding decides' keopscl check 'ArgMin_Reduction(1000000+x*y,0)' \
+    --arg x='Vi(1)' --arg y='Vj(1)' --m 40 --n 50
+does 'check of indices without columns' keopscl check "$nearest" --arg x='Vi(2)' --arg y='Vj(2)' --m 5 --n 0 --device host
+
 does 'bench' keopscl bench --m 30 --n 20 --d 2
 awk '
-    BEGIN { split("gauss_sum gauss_grad wide split", name) }
+    BEGIN { split("gauss_sum gauss_grad logsumexp argmin wide split", name) }
     {
         number = "[0-9.]+(e[-+]?[0-9]+)?"
         wanted = "^\\{\"case\":\"" name[NR] "\",\"d\":2,\"m\":30,\"n\":20,\"dtype\":\"f32\",\"device\":\"[^\"]+\"," \
             "\"seconds\":" number ",\"gpairs\":" number ",\"first_seconds\":" number "\\}$"
         if ($0 !~ wanted) wrong = 1
     }
-    END { exit wrong || NR != 4 }' out
+    END { exit wrong || NR != 6 }' out
 report $? 'prints an object for each case'
 does 'bench of one case' keopscl bench --case wide --m 30 --n 20 --dtype f64 --json
 [ "$(wc -l <out)" -eq 1 ] && grep -q '"case":"wide","d":3,"m":30,"n":20,"dtype":"f64"' out
 report $? 'prints one object'
-fails 'bench of a case that is not there' 2 "no case 'argmin'|gauss_sum, gauss_grad, wide and split" \
-    keopscl bench --case argmin
+fails 'bench of a case that is not there' 2 "no case 'argkmin'|gauss_sum, gauss_grad, logsumexp, argmin, wide and split" \
+    keopscl bench --case argkmin
 fails 'bench without dimension' 2 '--d 0' keopscl bench --d 0
 
 # ---- devices, doctor, cache -----------------------------------------------------------------------------------------

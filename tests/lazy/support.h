@@ -84,6 +84,7 @@ typedef struct subject {
     bool scaled_by_rows; /* errors against the largest magnitude of an output, where the formula itself cancels */
     double tolerance;    /* 0: 1e-5 in float32, 1e-12 in float64 */
     layout in, out;
+    const char *form; /* of squared distances; NULL: auto */
 } subject;
 
 /* Makes the operator and its magnitude; `derive` names variables by which the VJP is taken one after another. */

@@ -347,6 +347,185 @@ START_TEST(test_results_in_further_formulas)
 }
 END_TEST
 
+/* The index of the least of `value(i, j)` over the axes; exact ties are made by equal points. */
+static int64_t index_of_least(int axes, int64_t at, int k)
+{
+    int64_t best = -1;
+    double least = 0;
+    for (int64_t i = axes & KCL_OVER_I ? 0 : at; i < (axes & KCL_OVER_I ? M : at + 1); i++)
+        for (int64_t j = axes & KCL_OVER_J ? 0 : at; j < (axes & KCL_OVER_J ? N : at + 1); j++) {
+            double value = k == D ? distance_of(i, j) : X(k) * Y(k);
+            if (best < 0 || value < least) {
+                least = value;
+                best = axes == KCL_OVER_BOTH ? i * N + j : axes == KCL_OVER_I ? i : j;
+            }
+        }
+    return best;
+}
+
+static double log_sum(int axes, int64_t at, double shift)
+{
+    double sum = 0;
+    for (int64_t i = axes & KCL_OVER_I ? 0 : at; i < (axes & KCL_OVER_I ? M : at + 1); i++)
+        for (int64_t j = axes & KCL_OVER_J ? 0 : at; j < (axes & KCL_OVER_J ? N : at + 1); j++)
+            sum += exp(-distance_of(i, j));
+    return log(sum) + shift;
+}
+
+START_TEST(test_three_kinds_of_reduction_at_once)
+{
+    static const kcl_axes all_axes[] = {KCL_OVER_I, KCL_OVER_J, KCL_OVER_BOTH};
+    kcl_dtype dtype = _i % 2 ? KCL_F32 : KCL_F64;
+    make_points(dtype, (layout)(_i / 2), -1, 1);
+    for (int k = 0; k < D; k++) { /* the first and the last row alike: ties */
+        numbers_set(&x, M - 1, k, *numbers_exact(&x, 0, k));
+        numbers_set(&y, N - 1, k, *numbers_exact(&y, 0, k));
+    }
+    kcl_expr *d = kcl_sqdist(x_i, y_j), *exprs[12];
+    const double shift = -500;
+    kcl_expr *shifted = kcl_add(kcl_neg(d), kcl_constant(s, shift));
+    numbers logs[3], sums[3];
+    const kcl_array *outs[12];
+    int64_t nearest[3][M * 2], parts[3][M * D + 1];
+    for (int a = 0; a < 3; a++) {
+        int64_t rows = all_axes[a] == KCL_OVER_J ? M : all_axes[a] == KCL_OVER_I ? N : 1;
+        numbers_make(&logs[a], dtype, rows, 1, (layout)(_i / 2));
+        numbers_make(&sums[a], dtype, rows, 1, (layout)(_i / 2));
+        exprs[4 * a] = kcl_reduce_argmin(d, all_axes[a]);
+        exprs[4 * a + 1] = kcl_reduce_logsumexp(shifted, all_axes[a]);
+        exprs[4 * a + 2] = kcl_reduce_sum(d, all_axes[a]);
+        exprs[4 * a + 3] = kcl_reduce_argmin(kcl_mul(x_i, y_j), all_axes[a]);
+        ck_assert_int_eq(kcl_expr_dim(exprs[4 * a + 3]), D);
+        /* Every second element, and backwards in the components. */
+        static kcl_array gaps[3], reversed[3];
+        gaps[a] = *kcl_i64(nearest[a], rows);
+        gaps[a].stride[0] = 2 * (int64_t)sizeof(int64_t);
+        reversed[a] = *kcl_i64(parts[a], rows, D);
+        reversed[a].data = &parts[a][D - 1];
+        reversed[a].stride[1] = -(int64_t)sizeof(int64_t);
+        memset(nearest[a], 0xa5, sizeof nearest[a]);
+        parts[a][rows * D] = 4711;
+        outs[4 * a] = &gaps[a];
+        outs[4 * a + 1] = &logs[a].array;
+        outs[4 * a + 2] = &sums[a].array;
+        outs[4 * a + 3] = &reversed[a];
+    }
+    ck_assert_msg(kcl_eval(12, exprs, outs) == KCL_OK, "%s", kcl_context_error(c));
+    for (int a = 0; a < 3; a++) {
+        for (int64_t r = 0; r < logs[a].rows; r++) {
+            ck_assert_int_eq(nearest[a][2 * r], index_of_least((int)all_axes[a], r, D));
+            ck_assert_int_eq(nearest[a][2 * r + 1], (int64_t)UINT64_C(0xa5a5a5a5a5a5a5a5));
+            for (int k = 0; k < D; k++)
+                ck_assert_int_eq(parts[a][r * D + D - 1 - k], index_of_least((int)all_axes[a], r, k));
+            near(numbers_get(&logs[a], r, 0), log_sum((int)all_axes[a], r, shift), dtype, "log sum exp");
+        }
+        ck_assert_int_eq(parts[a][logs[a].rows * D], 4711);
+        numbers_check_gaps(&logs[a]);
+        numbers_check_gaps(&sums[a]);
+        numbers_free(&logs[a]);
+        numbers_free(&sums[a]);
+    }
+    /* The short forms. */
+    int64_t index[M];
+    double log_f64[M];
+    float log_f32[M];
+    ck_assert_int_eq(kcl_argmin(d, KCL_OVER_J, kcl_i64(index, M, 1)), KCL_OK);
+    ck_assert_int_eq(kcl_logsumexp(shifted, KCL_OVER_J, dtype == KCL_F32 ? kcl_f32(log_f32, M) : kcl_f64(log_f64, M)),
+                     KCL_OK);
+    for (int i = 0; i < M; i++) {
+        ck_assert_int_eq(index[i], index_of_least(KCL_OVER_J, i, D));
+        near(dtype == KCL_F32 ? (double)log_f32[i] : log_f64[i], log_sum(KCL_OVER_J, i, shift), dtype, "kcl_logsumexp");
+    }
+    free_points();
+}
+END_TEST
+
+START_TEST(test_indices_in_further_formulas)
+{
+    make_points(KCL_F64, DENSE, -1, 1);
+    kcl_expr *d = kcl_sqdist(x_i, y_j), *over_j = kcl_reduce_argmin(d, KCL_OVER_J);
+    kcl_expr *whole = kcl_reduce_argmin(d, KCL_OVER_BOTH);
+    double scaled[M][D], turned[M], columns[N][D], real[M];
+    int64_t index[M], twice[M];
+    /* As an output, in an output, as a variable of a later sweep, and turned round there. */
+    kcl_expr *later = kcl_reduce_sum(kcl_mul(kcl_transpose(over_j), kcl_exp(kcl_neg(kcl_sqdist(x_i, kcl_transpose(x_i))))),
+                                     KCL_OVER_J);
+    kcl_expr *exprs[] = {over_j, kcl_mul(over_j, x_i), later, kcl_mul(whole, y_j), over_j,
+                         kcl_mul(kcl_constant(s, 1), over_j)};
+    const kcl_array *outs[] = {kcl_i64(index, M),         kcl_f64(&scaled[0][0], M, D), kcl_f64(turned, M),
+                               kcl_f64(&columns[0][0], N, D), kcl_i64(twice, 1, M),         kcl_f64(real, M)};
+    ck_assert_msg(kcl_eval(6, exprs, outs) == KCL_OK, "%s", kcl_context_error(c));
+    for (int64_t i = 0; i < M; i++) {
+        int64_t want = index_of_least(KCL_OVER_J, i, D);
+        double sum = 0;
+        ck_assert_int_eq(index[i], want);
+        ck_assert_int_eq(twice[i], want);
+        ck_assert_double_eq(real[i], (double)want);
+        for (int k = 0; k < D; k++)
+            ck_assert_double_eq(scaled[i][k], (double)want * X(k));
+        for (int64_t n = 0; n < M; n++) {
+            double e = 0;
+            for (int k = 0; k < D; k++)
+                e += pow(X(k) - *numbers_exact(&x, n, k), 2);
+            sum += (double)index_of_least(KCL_OVER_J, n, D) * exp(-e);
+        }
+        near(turned[i], sum, KCL_F64, "a sum of indices");
+    }
+    for (int64_t j = 0; j < N; j++)
+        for (int k = 0; k < D; k++)
+            ck_assert_double_eq(columns[j][k], (double)index_of_least(KCL_OVER_BOTH, 0, D) * Y(k));
+    /* The share of each term is the gradient of log sum exp. */
+    double dx[M][D];
+    kcl_expr *total = kcl_reduce_sum(kcl_reduce_logsumexp(kcl_neg(d), KCL_OVER_J), KCL_OVER_I);
+    eval_ok(kcl_grad(total, x_i), kcl_f64(&dx[0][0], M, D));
+    for (int64_t i = 0; i < M; i++)
+        for (int k = 0; k < D; k++) {
+            double want = 0;
+            for (int64_t j = 0; j < N; j++)
+                want -= 2 * (X(k) - Y(k)) * exp(-distance_of(i, j) - log_sum(KCL_OVER_J, i, 0));
+            near(dx[i][k], want, KCL_F64, "gradient of log sum exp");
+        }
+    eval_ok(kcl_vjp(kcl_mul(over_j, x_i), x_i, kcl_constant(s, 1)), kcl_f64(&dx[0][0], M, D));
+    for (int i = 0; i < M; i++)
+        ck_assert_double_eq(dx[i][1], (double)index[i]);
+    IS_ERROR(kcl_vjp(over_j, x_i, kcl_constant(s, 1)), KCL_ERROR_DERIVATIVE, "ArgMin", "whole number");
+    free_points();
+}
+END_TEST
+
+START_TEST(test_indices_are_int64_and_nothing_else_is)
+{
+    double a[15] = {0}, out[15];
+    float single[15];
+    int64_t index[15];
+    kcl_expr *u = kcl_vi(s, kcl_f64(a, 5, 3)), *v = kcl_vj(s, kcl_f64(a, 4, 3)), *f = kcl_reduce_argmin(kcl_mul(u, v), KCL_OVER_J);
+    CALL_FAILS(kcl_eval1(f, kcl_f64(out, 5, 3)), KCL_ERROR_TYPE, "output 0", "float64", "index", "must be int64");
+    CALL_FAILS(kcl_eval1(kcl_neg(f), kcl_i64(index, 5, 3)), KCL_ERROR_TYPE, "output 0", "int64", "real number");
+    CALL_FAILS(kcl_eval1(f, kcl_i64(index, 5, 2)), KCL_ERROR_SHAPE, "output 0", "(5, 2)");
+    CALL_FAILS(kcl_eval(2, (kcl_expr *[]){f, u}, (const kcl_array *[]){kcl_i64(index, 5, 3), kcl_f32(single, 5, 3)}),
+               KCL_ERROR_TYPE, "array 0", "float64", "output 1", "float32");
+    kcl_expr *mixed = kcl_reduce_argmin(kcl_mul(u, kcl_vj(s, kcl_f32(single, 4, 3))), KCL_OVER_J);
+    CALL_FAILS(kcl_eval1(mixed, kcl_i64(index, 5, 3)), KCL_ERROR_TYPE, "array 2", "float32", "array 0", "float64");
+    IS_ERROR(kcl_vi(s, kcl_i64(index, 5, 3)), KCL_ERROR_TYPE, "array 3", "int64", "float32 or float64");
+    IS_ERROR(kcl_reduce_logsumexp(kcl_mul(u, v), KCL_OVER_J), KCL_ERROR_SHAPE, "LogSumExp", "dimension 3");
+    IS_ERROR(kcl_reduce_argmin(u, KCL_OVER_J), KCL_ERROR_SHAPE, "ArgMin", "over j", "depends on i");
+    IS_ERROR(kcl_reduce_argmin(u, (kcl_axes)4), KCL_ERROR_ARGUMENT, "kcl_reduce_argmin", "4", "KCL_OVER_BOTH");
+    eval_ok(f, kcl_i64(index, 5, 3));
+    for (int k = 0; k < 15; k++)
+        ck_assert_int_eq(index[k], 0);
+    /* No columns, and no rows. */
+    kcl_expr *none = kcl_vj(s, kcl_f64(NULL, 0, 3));
+    eval_ok(kcl_reduce_argmin(kcl_mul(u, none), KCL_OVER_J), kcl_i64(index, 5, 3));
+    for (int k = 0; k < 15; k++)
+        ck_assert_int_eq(index[k], -1);
+    eval_ok(kcl_reduce_argmin(kcl_mul(u, none), KCL_OVER_BOTH), kcl_i64(index, 3));
+    ck_assert_int_eq(index[2], -1);
+    eval_ok(kcl_reduce_argmin(kcl_mul(u, none), KCL_OVER_I), kcl_i64(NULL, 0, 3));
+    eval_ok(kcl_reduce_logsumexp(kcl_dot(u, none), KCL_OVER_J), kcl_f64(out, 5));
+    ck_assert(out[4] == -INFINITY);
+}
+END_TEST
+
 START_TEST(test_empty_and_single_rows)
 {
     double one[] = {1, 2, 3}, out[3] = {9, 9, 9}, none[1] = {9};
@@ -781,6 +960,71 @@ START_TEST(test_operator_applied_and_looked_at)
 END_TEST
 
 /* The gradient in a parameter, by number and by name, of several outputs, against finite differences. */
+START_TEST(test_operators_with_indices)
+{
+    static const char *const aliases[] = {"x = Vi(3)", "y = Vj(3)"};
+    kcl_operator *op = make("ArgMin_Reduction(SqDist(x,y),0); ArgMin_Reduction(SqNorm2(y),0); "
+                            "LogSumExp_Reduction(-SqDist(x,y),1); ArgMin_Reduction(x*y,2)", 2, aliases);
+    kcl_operator *scale, *grad;
+    kcl_slot_info info;
+    make_points(KCL_F64, DENSE, -1, 1);
+    int64_t nearest[M], same[2 * M], pair[D];
+    double logs[N], values[M], other[M], magnitude[N], products[D];
+    /* The second result is the same for all rows: it is written to each. */
+    kcl_array gaps = *kcl_i64(same, M);
+    gaps.stride[0] = 2 * (int64_t)sizeof *same;
+    memset(same, 0, sizeof same);
+    const kcl_array *args[] = {&x.array, &y.array};
+    const kcl_array *outs[] = {kcl_i64(nearest, M), &gaps, kcl_f64(logs, N), kcl_i64(pair, D)};
+    ck_assert_msg(kcl_operator_apply(op, c, outs, 4, args, 2) == KCL_OK, "%s", kcl_context_error(c));
+    int64_t shortest = 0;
+    for (int64_t j = 1; j < N; j++)
+        if (Y(0) * Y(0) + Y(1) * Y(1) + Y(2) * Y(2) < pow(*numbers_exact(&y, shortest, 0), 2) +
+                                                          pow(*numbers_exact(&y, shortest, 1), 2) +
+                                                          pow(*numbers_exact(&y, shortest, 2), 2))
+            shortest = j;
+    for (int i = 0; i < M; i++) {
+        ck_assert_int_eq(nearest[i], index_of_least(KCL_OVER_J, i, D));
+        ck_assert_int_eq(same[2 * i], shortest);
+        ck_assert_int_eq(same[2 * i + 1], 0);
+    }
+    for (int j = 0; j < N; j++)
+        near(logs[j], log_sum(KCL_OVER_I, j, 0), KCL_F64, "log sum exp over i");
+    for (int k = 0; k < D; k++)
+        ck_assert_int_eq(pair[k], index_of_least(KCL_OVER_BOTH, 0, k));
+    for (int k = 0; k < 4; k++) {
+        ck_assert_int_eq(kcl_operator_output(op, k, &info), KCL_OK);
+        ck_assert_int_eq(info.dtype, k == 2 ? KCL_DTYPE_NONE : KCL_I64);
+    }
+    /* Scales: values themselves, where there is one column. */
+    ck_assert_int_eq(kcl_operator_magnitude(&scale, op), KCL_OK);
+    ck_assert_int_eq(kcl_operator_output(scale, 0, &info), KCL_OK);
+    ck_assert_int_eq(info.dtype, KCL_DTYPE_NONE);
+    kcl_array one = y.array;
+    one.shape[0] = 1;
+    ck_assert_msg(kcl_operator_apply(scale, c, (const kcl_array *[]){kcl_f64(values, M), kcl_f64(other, M), kcl_f64(magnitude, 1),
+                                                                     kcl_f64(products, D)},
+                                     4, (const kcl_array *[]){&x.array, &one}, 2) == KCL_OK,
+                  "%s", kcl_context_error(c));
+    for (int i = 0; i < M; i++)
+        near(values[i], distance_of(i, 0), KCL_F64, "the value at an index");
+    near(magnitude[0], 1 + fabs(log_sum(KCL_OVER_I, 0, 0)), KCL_F64, "the scale of log sum exp");
+    CALL_FAILS(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(values, M), &gaps, kcl_f64(logs, N), kcl_i64(pair, D)},
+                                  4, args, 2),
+               KCL_ERROR_TYPE, "output 0", "float64", "int64");
+    CALL_FAILS(kcl_operator_apply(op, c, outs, 4, (const kcl_array *[]){kcl_i64(nearest, M, 1), &y.array}, 2),
+               KCL_ERROR_SHAPE, "argument \"x\"");
+    CALL_FAILS(kcl_operator_apply(op, c, outs, 4, (const kcl_array *[]){kcl_i64(same, 3, 3), &y.array}, 2), KCL_ERROR_TYPE,
+               "argument \"x\"", "int64");
+    ck_assert_int_eq(kcl_operator_grad(&grad, op, "x"), KCL_ERROR_DERIVATIVE);
+    CONTAINS(kcl_operator_error(grad), "ArgMin_Reduction", "no gradient");
+    kcl_operator_destroy(&grad);
+    kcl_operator_destroy(&scale);
+    kcl_operator_destroy(&op);
+    free_points();
+}
+END_TEST
+
 START_TEST(test_operator_gradient_of_several_outputs)
 {
     kcl_operator *op = make("Sum_Reduction(Exp(-g*SqDist(x,y))*b,0);Sum_Reduction(g*(x|y),1);Sum_Reduction(g*b*b,2)", 4,
@@ -954,6 +1198,8 @@ START_TEST(test_operators_that_cannot_be_made)
     CREATE_FAILS("", 0, NULL, NULL, KCL_ERROR_SYNTAX, "empty");
     CREATE_FAILS("Sum_Reduction(x,0)", 1, ALIASES("x=Vi(3)"), &(kcl_operator_params){.schedule = "diagonal"},
                  KCL_ERROR_ARGUMENT, "\"diagonal\"", "\"rows\"", "\"columns\"");
+    CREATE_FAILS("Sum_Reduction(x,0)", 1, ALIASES("x=Vi(3)"), &(kcl_operator_params){.form = "norms"},
+                 KCL_ERROR_ARGUMENT, "\"norms\"", "\"auto\"", "\"differences\"", "\"expanded\"");
     ck_assert_int_eq(kcl_operator_create(NULL, gauss, 4, gauss_aliases, NULL), KCL_ERROR_ARGUMENT);
     ck_assert_int_eq(kcl_operator_grad(NULL, NULL, "x"), KCL_ERROR_ARGUMENT);
     ck_assert_int_eq(kcl_operator_input_count(NULL), 0);
@@ -1082,6 +1328,10 @@ int main(void)
         {test_variables_and_roles, 0},
         {test_one_handle_in_two_roles, 0},
         {test_results_in_further_formulas, 0},
+        {test_three_kinds_of_reduction_at_once, 2 * LAYOUT_COUNT},
+        {test_indices_in_further_formulas, 0},
+        {test_indices_are_int64_and_nothing_else_is, 0},
+        {test_operators_with_indices, 0},
         {test_empty_and_single_rows, 0},
         {test_gradients_of_chains_by_finite_differences, 0},
         {test_vjp_and_gradients_of_nothing, 0},
