@@ -72,7 +72,7 @@ static const struct {
 } states[KF_REDUCTION_COUNT] = {
     [KF_REDUCE_SUM] = {1, 3, 1},
     [KF_REDUCE_LOGSUMEXP] = {2, 6, 3},
-    [KF_REDUCE_ARGMIN] = {3, 5, 7},
+    [KF_REDUCE_ARGMIN] = {3, 5, 8},
 };
 
 int kp_numbers(const kp_plan *plan)
