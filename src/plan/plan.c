@@ -20,10 +20,10 @@ enum {
     GROUPS = 16,             /* work-groups a compute unit, so that the last ones do not leave the others idle */
     LOCAL_TILE = 256,        /* columns in local memory, at most */
     LOCAL_BYTES = 16 << 10,  /* of them: several work-groups share a compute unit */
-    ROW_REGISTERS = 160,     /* 32-bit registers for the rows of a work-item */
+    ROW_REGISTERS = 100,     /* 32-bit registers for the rows of a work-item */
     FEW_ROWS = 16,           /* rows whose states a work-item of a GPU keeps while columns pass */
-    CONTRACTED = 24,         /* components from which on a GPU stages a vector's index */
-    CHUNK = 16,              /* components of a step: a power of two, so that places are found by shifts */
+    CONTRACTED = 48,         /* components from which on a GPU stages a vector's index */
+    CHUNK = 8,               /* components of a contraction's step where none divides the dimension */
     CONTRACTED_BYTES = 40 << 10, /* of local memory for their components */
     SMALLEST_SIDE = 4,       /* work-items along the side of a register-tiled work-group, at least */
     MAX_NODES = 100000       /* operators of a kernel: compilers do not take formulas of any size */
@@ -608,6 +608,16 @@ static int64_t joining_memory(const kp_plan *plan)
     return (int64_t)kp_numbers(plan) * ((plan->group + 1) / 2) * plan->lanes * (int64_t)kb_dtype_size(plan->dtype);
 }
 
+/* The components a step, at most `most`: all steps alike where that can be had, else a power of two. */
+static int choose_chunk(int dim, int most)
+{
+    static const int even[] = {16, 20, 8, 12, 24};
+    for (size_t k = 0; k < KB_COUNT(even); k++)
+        if (dim % even[k] == 0 && even[k] <= most)
+            return even[k];
+    return KB_MIN(CHUNK, power_of_two(most));
+}
+
 /*
  * Work-group, blocks and step of a contraction: the largest work-group whose vectors, a component of each at least, and
  * states fit into local memory. False where that of SMALLEST_SIDE does not.
@@ -616,7 +626,7 @@ static bool choose_contraction_blocks(kp_plan *plan, const kp_caps *caps)
 {
     int64_t size = (int64_t)kb_dtype_size(plan->dtype);
     plan->lanes = plan->dtype == KCL_F32 ? 8 : 4;
-    plan->stream = 4;
+    plan->stream = plan->lanes;
     for (int side = side_of(caps); side >= SMALLEST_SIDE; side /= 2) {
         int64_t pitch = 0;
         plan->group = side * side;
@@ -627,7 +637,7 @@ static bool choose_contraction_blocks(kp_plan *plan, const kp_caps *caps)
         int64_t room = (int64_t)KB_MIN(caps->local_memory, CONTRACTED_BYTES) - joining_memory(plan);
         int64_t chunk = room / (2 * size * KB_MAX(pitch, 1));
         if (chunk >= 1) {
-            plan->chunk = power_of_two((int)KB_MIN(CHUNK, chunk));
+            plan->chunk = choose_chunk(plan->contracted, (int)KB_MIN(chunk, KF_MAX_DIM));
             return true;
         }
     }
@@ -701,7 +711,7 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
 {
     int64_t sums = 0, work = 0, most = 16;
     if (plan->schedule == KP_BY_ROWS)
-        most = plan->record <= 4 ? 8 : plan->record <= 16 ? 4 : 2;
+        most = plan->record <= 16 ? 8 : 2;
     for (size_t k = 0; k < order->count; k++) {
         if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
             continue;
@@ -783,12 +793,8 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     plan->tile = TILE;
     plan->group = plan->schedule == KP_BY_LANES ? 1 : power_of_two(KB_MIN(GROUP, caps->max_work_group));
     plan->lanes = lanes_of(caps, plan->dtype);
-    if (plan->schedule == KP_BY_ROWS && plan->shape == KP_MAP)
-        plan->lanes = 1;
-    if (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS)
-        plan->lanes = 2;
-    else if (plan->schedule == KP_BY_ROWS && plan->shape != KP_MAP)
-        plan->lanes = rows_of_item(plan, order, kept);
+    if (plan->schedule == KP_BY_ROWS)
+        plan->lanes = plan->shape == KP_MAP || plan->shape == KP_COLUMNS ? 1 : rows_of_item(plan, order, kept);
     /* A work-group joins its states in local memory; where both axes are reduced that is beside the columns. */
     if (plan->schedule == KP_BY_ROWS && (plan->shape == KP_COLUMNS || plan->shape == KP_ROWS_BOTH)) {
         while (plan->group > 1 && joining_memory(plan) > (plan->shape == KP_COLUMNS ? local : local / 2))
