@@ -240,9 +240,6 @@ static void start(program *p, kcl_context *on, kt_kernel_id id, const data *d, c
         case KT_ARG_COLS:
             values[k] = d->cols;
             break;
-        case KT_ARG_STREAMED:
-            values[k] = p->plan->stream_axis == KF_AXIS_J ? d->cols : d->rows;
-            break;
         case KT_ARG_PARTS:
             values[k] = launch->parts;
             break;
@@ -298,8 +295,10 @@ static void run(program *p, kcl_context *on, const data *d, int64_t pieces, resu
     ck_assert_int_eq(kd_buffer_create(on, size * (size_t)(launch.parts * states * numbers + 1), &partial), KCL_OK);
     ck_assert_int_eq(kd_buffer_create(on, size * (size_t)(launch.prepared_elements + 1), &prepared), KCL_OK);
     memset(out, 0, sizeof *out);
-    if (launch.prepare_items && d->cols && d->rows)
-        start(p, on, KT_PREPARE, d, &launch, out, partial, prepared, launch.prepare_items, 1);
+    for (int side = 0; side < 2; side++)
+        if (launch.prepare_items[side] && d->cols && d->rows)
+            start(p, on, side ? KT_PREPARE_COLUMNS : KT_PREPARE_ROWS, d, &launch, out, partial, prepared,
+                  launch.prepare_items[side], 1);
     start(p, on, KT_SWEEP, d, &launch, out, partial, prepared, launch.sweep_items[0], launch.sweep_items[1]);
     if (launch.finish_items)
         start(p, on, KT_FINISH, d, &launch, out, partial, prepared, launch.finish_items, 1);
