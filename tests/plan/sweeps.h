@@ -96,11 +96,12 @@ static inline void sweep_fill(sweep_of *s, unsigned reduced, const char *variabl
                               const char *outputs)
 {
     const kf_node *formulas[MOST];
-    char text[1024], name[8];
-    snprintf(text, sizeof text, "%s", terms);
+    char *text = malloc(strlen(terms) + 1), name[8];
+    strcpy(text, terms);
     read_reductions(s, text);
     add_variables(s, variables);
     s->sweep.term_count = read_formulas(s, text, formulas);
+    free(text);
     for (size_t k = 0; k < s->sweep.term_count; k++) {
         const kf_reduction_info *info = kf_reduction_get(s->terms[k].reduction);
         s->terms[k].formula = formulas[k];
