@@ -20,10 +20,10 @@ enum {
     GROUPS = 16,             /* work-groups a compute unit, so that the last ones do not leave the others idle */
     LOCAL_TILE = 256,        /* columns in local memory, at most */
     LOCAL_BYTES = 16 << 10,  /* of them: several work-groups share a compute unit */
-    ROW_REGISTERS = 160,     /* 32-bit registers for the rows of a work-item */
+    ROW_REGISTERS = 100,     /* 32-bit registers for the rows of a work-item */
     FEW_ROWS = 16,           /* rows whose states a work-item of a GPU keeps while columns pass */
-    CONTRACTED = 24,         /* components from which on a GPU stages a vector's index */
-    CHUNK = 16,              /* components of a step: a power of two, so that places are found by shifts */
+    CONTRACTED = 48,         /* components from which on a GPU stages a vector's index */
+    CHUNK = 8,               /* components of a contraction's step where none divides the dimension */
     CONTRACTED_BYTES = 40 << 10, /* of local memory for their components */
     SMALLEST_SIDE = 4,       /* work-items along the side of a register-tiled work-group, at least */
     MAX_NODES = 100000       /* operators of a kernel: compilers do not take formulas of any size */
@@ -667,7 +667,7 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
 {
     int64_t sums = 0, work = 0, most = 16;
     if (plan->schedule == KP_BY_ROWS)
-        most = plan->record <= 4 ? 8 : plan->record <= 16 ? 4 : 2;
+        most = plan->record <= 16 ? 8 : 2;
     for (size_t k = 0; k < order->count; k++) {
         if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
             continue;
@@ -736,6 +736,16 @@ static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *
     return rows;
 }
 
+/* The components a step, at most `most`: all steps alike where that can be had, else a power of two. */
+static int choose_chunk(int dim, int most)
+{
+    static const int even[] = {16, 20, 8, 12, 24};
+    for (size_t k = 0; k < KB_COUNT(even); k++)
+        if (dim % even[k] == 0 && even[k] <= most)
+            return even[k];
+    return KB_MIN(CHUNK, power_of_two(most));
+}
+
 /* Work-group, vector, step and tile of a plan. */
 static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept, const kp_caps *caps)
 {
@@ -752,7 +762,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     if (plan->schedule == KP_BY_CONTRACTION) {
         int side = side_of(caps), pitch = 0, room, joined;
         plan->lanes = plan->dtype == KCL_F32 ? 8 : 4;
-        plan->stream = 4;
+        plan->stream = plan->lanes;
         plan->group = side * side;
         plan->tile = side * plan->stream;
         for (size_t k = 0; k < plan->var_count; k++)
@@ -760,7 +770,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
                 pitch += side * (plan->vars[k].role == KF_ROLE_I ? plan->lanes : plan->stream) + 4;
         joined = kp_numbers(plan) * (plan->group / 2) * plan->lanes * size;
         room = ((int)KB_MIN(caps->local_memory, CONTRACTED_BYTES) - joined) / (2 * size * KB_MAX(pitch, 1));
-        plan->chunk = KB_MIN(CHUNK, power_of_two(KB_MAX(room, 1)));
+        plan->chunk = choose_chunk(plan->contracted, KB_MAX(room, 1));
         return;
     }
     if (plan->schedule == KP_BY_ROWS && plan->shape == KP_MAP) {
@@ -768,7 +778,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
         return;
     }
     if (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS) {
-        plan->lanes = 2;
+        plan->lanes = 1;
         return;
     }
     if (plan->schedule == KP_BY_ROWS) {
