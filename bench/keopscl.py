@@ -5,14 +5,15 @@ import glob
 import os
 
 MAX_AXES = 9
-F32, F64 = 1, 2
-ELEMENT_SIZE = {F32: 4, F64: 8}
+F32, F64, I64 = 1, 2, 3
+ELEMENT_SIZE = {F32: 4, F64: 8, I64: 8}
 
 
 class Array(ctypes.Structure):
     """kcl_array"""
     _fields_ = [("data", ctypes.c_void_p), ("dtype", ctypes.c_int), ("ndim", ctypes.c_int),
-                ("shape", ctypes.c_int64 * MAX_AXES), ("stride", ctypes.c_int64 * MAX_AXES)]
+                ("shape", ctypes.c_int64 * MAX_AXES), ("stride", ctypes.c_int64 * MAX_AXES),
+                ("memory", ctypes.c_void_p), ("offset", ctypes.c_int64)]
 
 
 class ContextParams(ctypes.Structure):
@@ -22,8 +23,25 @@ class ContextParams(ctypes.Structure):
                 ("log_user", ctypes.c_void_p)]
 
 
+class DeviceInfo(ctypes.Structure):
+    """kcl_device_info"""
+    _fields_ = [("id", ctypes.c_char * 16), ("name", ctypes.c_char * 128), ("platform", ctypes.c_char * 128),
+                ("version", ctypes.c_char * 128), ("type", ctypes.c_char * 8), ("compute_units", ctypes.c_int),
+                ("clock_mhz", ctypes.c_int), ("memory", ctypes.c_uint64), ("max_buffer", ctypes.c_uint64),
+                ("has_f64", ctypes.c_int), ("score", ctypes.c_double)]
+
+
+class OperatorParams(ctypes.Structure):
+    """kcl_operator_params"""
+    _fields_ = [("schedule", ctypes.c_char_p), ("form", ctypes.c_char_p), ("reallocate", ctypes.c_void_p),
+                ("allocator_user", ctypes.c_void_p)]
+
+
+WRITE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t)  # kcl_write_fn
+
+
 def array(address, dtype, *shape):
-    """A dense row-major array at an address."""
+    """A dense row-major array of the host at an address."""
     result = Array(data=address, dtype=dtype, ndim=len(shape))
     stride = ELEMENT_SIZE[dtype]
     for axis in reversed(range(len(shape))):
@@ -52,10 +70,12 @@ class Library:
     def context(self, device=None):
         return Context(self.lib, device)
 
-    def operator(self, formula, aliases):
+    def operator(self, formula, aliases, schedule=None, form=None):
         handle = ctypes.c_void_p()
         texts = (ctypes.c_char_p * len(aliases))(*[alias.encode() for alias in aliases])
-        status = self.lib.kcl_operator_create(ctypes.byref(handle), formula.encode(), len(aliases), texts, None)
+        params = OperatorParams(schedule=schedule.encode() if schedule else None, form=form.encode() if form else None)
+        status = self.lib.kcl_operator_create(ctypes.byref(handle), formula.encode(), len(aliases), texts,
+                                              ctypes.byref(params))
         return Operator(self.lib, handle, status)
 
 
@@ -66,8 +86,42 @@ class Context:
         if lib.kcl_context_create(ctypes.byref(self.handle), ctypes.byref(params)) < 0:
             raise RuntimeError(self.error())
 
+    def device_info(self):
+        info = DeviceInfo()
+        self.check(self.lib.kcl_context_device_info(self.handle, ctypes.byref(info)))
+        return info
+
     def error(self):
         return self.lib.kcl_context_error(self.handle).decode()
+
+    def check(self, status):
+        if status < 0:
+            raise RuntimeError(self.error())
+
+    def upload(self, source):
+        """A device array with the elements of a host array; give it back with free."""
+        result = Array()
+        self.check(self.lib.kcl_array_upload(self.handle, ctypes.byref(source), ctypes.byref(result)))
+        return result
+
+    def empty(self, dtype, *shape):
+        """A device array whose contents are not specified."""
+        result = Array()
+        sizes = (ctypes.c_int64 * max(len(shape), 1))(*shape)
+        self.check(self.lib.kcl_array_create(self.handle, dtype, len(shape), sizes, ctypes.byref(result)))
+        return result
+
+    def download(self, source, target):
+        """Copies a device array to a host array, after all work given before."""
+        self.check(self.lib.kcl_array_download(self.handle, ctypes.byref(source), ctypes.byref(target)))
+
+    def free(self, *arrays):
+        for each in arrays:
+            self.lib.kcl_array_free(ctypes.byref(each))
+
+    def finish(self):
+        """Waits for calls whose outputs are all device arrays."""
+        self.check(self.lib.kcl_context_finish(self.handle))
 
     def close(self):
         self.lib.kcl_context_destroy(ctypes.byref(self.handle))
@@ -90,6 +144,17 @@ class Operator:
         args = (ctypes.POINTER(Array) * len(arguments))(*[ctypes.pointer(a) for a in arguments])
 
         def apply():
-            if self.lib.kcl_operator_apply(self.handle, context.handle, outs, len(outputs), args, len(arguments)) < 0:
-                raise RuntimeError(context.error())
+            context.check(
+                self.lib.kcl_operator_apply(self.handle, context.handle, outs, len(outputs), args, len(arguments)))
         return apply
+
+    def describe(self, context, dtype, m, n):
+        """The lines of kcl_operator_describe."""
+        pieces = []
+        write = WRITE(lambda user, text, length: pieces.append(text[:length]))
+        context.check(self.lib.kcl_operator_describe(self.handle, context.handle, dtype, ctypes.c_int64(m),
+                                                     ctypes.c_int64(n), write, None))
+        return b"".join(pieces).decode().splitlines()
+
+    def close(self):
+        self.lib.kcl_operator_destroy(ctypes.byref(self.handle))

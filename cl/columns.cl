@@ -5,14 +5,13 @@
  * streamed elements are the rows; the generated text is explained in cl/rows.cl.
  */
 
+/* Another row's term comes next: nothing is put off. */
 #define KCL_STEP(R, t, n, value) R##_STEP_NOW(t, n, value)
-#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_PRODUCT_NOW(t, n, a, b)
-#define KCL_DECLARE(R, t, d, p) R##_STATE(t, d, p)
-#define KCL_INIT(R, t, d, p) R##_INIT(t, d, p)
-#define KCL_TILE_BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)
-#define KCL_TILE_END(R, t, d, p) R##_TILE_END(t, d, p)
-#define KCL_MASK(R, t, d, p) R##_MASK(t, d, p)
-#define KCL_SAVE_SUM(R, t, d, p) R##_SAVE_SUM(t, d, p)
+#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_NOW_PRODUCT(t, n, a, b)
+
+#define KCL_COLUMN(v) ((ilanes)((ireal)(i - first)) + kcl_to_ilanes(kcl_lane_numbers()))
+#define KCL_NUMBER(column) (kcl_to_longs(column) + first)
+#define KCL_JOIN_WIDTH KCL_GROUP
 
 /* Rows beyond the last one stand for repetitions of it; their states are not saved. */
 #define KCL_ELEMENT(v) min(j + (v), rows - 1)
@@ -31,6 +30,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
     for (long group = get_group_id(0); group < groups; group += get_num_groups(0)) {
         const long j = group * KCL_STATES;
         KCL_TERMS(KCL_INIT)
+        KCL_TERMS(KCL_ROWS_BEGIN)
         for (long tile = first; tile < last; tile += KCL_TILE * KCL_LANES * KCL_GROUP) {
             const long end = min(last, tile + KCL_TILE * KCL_LANES * KCL_GROUP);
             KCL_TERMS(KCL_TILE_BEGIN)
@@ -48,6 +48,8 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
             }
             KCL_TERMS(KCL_TILE_END)
         }
+        KCL_TERMS(KCL_ROWS_END)
+        KCL_TERMS(KCL_CLOSE)
         KCL_TERMS(KCL_JOIN_STATES)
         _Pragma("unroll") for (int state = 0; state < KCL_STATES; state++)
         {

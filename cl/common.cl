@@ -45,22 +45,53 @@ KCL_FN void kcl_scatter(__global real *restrict to, long first, long count, long
 
 #define KCL_STORE(to, k, value) kcl_scatter(to, i, lane_count, to##_s, (long)(k)*to##_k, (lanes)(value));
 
-/* The sum of the lanes that stand for elements, in a fixed order; the others hold repetitions. */
-KCL_FN real kcl_sum_lanes(lanes value, long first, long count)
+/* The same for whole numbers, which a sweep keeps lane by lane. */
+KCL_FN void kcl_scatter_index(__global long *restrict to, long first, long count, long stride, long offset,
+                              const long *index)
 {
-    real lane[KCL_LANES], sum = 0;
-    KCL_VSTORE(value, lane);
     FOR_LANES
-        sum += first + l < count ? lane[l] : 0;
-    return sum;
+        if (first + l < count)
+            to[(first + l) * stride + offset] = index[l];
 }
 
-/* Lanes beyond the last element set to 0. */
-KCL_FN lanes kcl_mask_lanes(lanes value, long first, long count)
+#define KCL_STORE_INDEX(to, k, index) kcl_scatter_index(to, i, lane_count, to##_s, (long)(k)*to##_k, index);
+
+/* 0, 1, 2, ... */
+KCL_FN longs kcl_lane_numbers(void)
+{
+#if KCL_LANES == 1
+    return 0;
+#else
+    long lane[KCL_LANES];
+    FOR_LANES
+        lane[l] = l;
+    return KCL_VLOAD(lane);
+#endif
+}
+
+/* `value`, but `beyond` in lanes beyond the last element, which hold repetitions. */
+KCL_FN lanes kcl_mask_lanes(lanes value, lanes beyond, long first, long count)
+{
+    real lane[KCL_LANES], other[KCL_LANES];
+    KCL_VSTORE(value, lane);
+    KCL_VSTORE(beyond, other);
+    FOR_LANES
+        lane[l] = first + l < count ? lane[l] : other[l];
+    return KCL_VLOAD(lane);
+}
+
+/* Lane l + by in lane l; the last lanes are 0. */
+KCL_FN lanes kcl_shift_lanes(lanes value, int by)
+{
+    real lane[2 * KCL_LANES];
+    KCL_VSTORE(value, lane);
+    KCL_VSTORE((lanes)(KCL_R(0.0)), lane + KCL_LANES);
+    return KCL_VLOAD(lane + by);
+}
+
+KCL_FN real kcl_first_lane(lanes value)
 {
     real lane[KCL_LANES];
     KCL_VSTORE(value, lane);
-    FOR_LANES
-        lane[l] = first + l < count ? lane[l] : 0;
-    return KCL_VLOAD(lane);
+    return lane[0];
 }

@@ -18,11 +18,9 @@
  * four numbers at a time, KCL_SIDE * 4 apart: neighbouring work-items then read neighbouring memory.
  */
 
-#define KCL_DECLARE(R, t, d, p) R##_STATE(t, d, p)
-#define KCL_INIT(R, t, d, p) R##_INIT(t, d, p)
-#define KCL_TILE_BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)
-#define KCL_TILE_END(R, t, d, p) R##_TILE_END(t, d, p)
-#define KCL_SAVE_LANES(R, t, d, p) R##_SAVE_LANES(t, d, p)
+#define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
+#define KCL_NUMBER(column) (kcl_to_longs(column) + first)
+#define KCL_JOIN_WIDTH KCL_SIDE
 
 /* Columns beyond the last one stand for repetitions of it and do not count. */
 #define KCL_STEP(R, t, n, value)                                                                                       \
@@ -31,7 +29,7 @@
     }
 #define KCL_STEP_PRODUCT(R, t, n, a, b)                                                                                \
     if (j + v < last) {                                                                                                \
-        R##_STEP_PRODUCT_NOW(t, n, a, b)                                                                               \
+        R##_STEP_NOW_PRODUCT(t, n, a, b)                                                                               \
     }
 #define KCL_ELEMENT(v) min(j + (v), last - 1)
 #define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
@@ -113,8 +111,9 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
 {
     __local real local_x[2 * KCL_ROW_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_ROW_TILE)] __attribute__((aligned(sizeof(real4))));
     __local real local_y[2 * KCL_COLUMN_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_TILE)] __attribute__((aligned(sizeof(real4))));
+    __local lanes joined[KCL_JOINED];
     const int item = get_local_id(0);
-    const long first = get_group_id(1) * part_length, last = min(cols, first + part_length);
+    const long part = get_group_id(1), first = part * part_length, last = min(cols, first + part_length);
     const long lane_count = rows, row_blocks = (rows + KCL_ROW_TILE - 1) / KCL_ROW_TILE;
     KCL_TERMS(KCL_DECLARE)
     KCL_SWEEP_LAUNCH
@@ -123,6 +122,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
         const int last_row = (int)min((long)KCL_ROW_TILE, rows - row_start) - 1;
         KCL_SWEEP_LANE
         KCL_TERMS(KCL_INIT)
+        KCL_TERMS(KCL_ROWS_BEGIN)
         KCL_ROW_OPERANDS(KCL_DECLARE_ROWS)
         KCL_COLUMN_OPERANDS(KCL_DECLARE_COLUMNS)
         for (long start = first; start < last; start += KCL_TILE) {
@@ -172,7 +172,11 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
             KCL_SWEEP_BLOCK
             KCL_TERMS(KCL_TILE_END)
         }
-        const long part = get_group_id(1) * KCL_SIDE + item % KCL_SIDE;
-        KCL_TERMS(KCL_SAVE_LANES)
+        KCL_TERMS(KCL_ROWS_END)
+        KCL_TERMS(KCL_CLOSE)
+        KCL_TERMS(KCL_JOIN_STATES)
+        if (item % KCL_SIDE == 0) {
+            KCL_TERMS(KCL_SAVE_LANES)
+        }
     }
 }

@@ -21,20 +21,20 @@
 #define KCL_ROWS_BOTH 3  /* lanes over rows, both axes reduced: a part a work-item */
 #define KCL_COLUMNS 4    /* lanes over columns, a group of rows streamed, columns divided into parts */
 
-/* What generated text does with a term: n is the component, or state * dimension + component. */
+#if KCL_SHAPE != KCL_COLUMNS
+
+/* What generated text does with a term. Results of a block are looked at once; see cl/reduce.cl. */
 #define KCL_STEP(R, t, n, value) R##_STEP(t, n, value)
 #define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_PRODUCT(t, n, a, b)
 
-#define KCL_DECLARE(R, t, d, p) R##_STATE(t, d, p)
-#define KCL_INIT(R, t, d, p) R##_INIT(t, d, p)
-#define KCL_TILE_BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)
-#define KCL_TILE_END(R, t, d, p) R##_TILE_END(t, d, p)
-#define KCL_MASK(R, t, d, p) R##_MASK(t, d, p)
-#define KCL_RESULT(R, t, d, p) R##_RESULT(t, d, p)
-#define KCL_SAVE_LANES(R, t, d, p) R##_SAVE_LANES(t, d, p)
-#define KCL_SAVE_SUM(R, t, d, p) R##_SAVE_SUM(t, d, p)
+#define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
+#if KCL_SHAPE == KCL_ROWS_BOTH
+#define KCL_NUMBER(column) ((kcl_lane_numbers() + i) * cols + kcl_to_longs(column))
+#else
+#define KCL_NUMBER(column) (kcl_to_longs(column) + first)
+#endif
 
-#if KCL_SHAPE != KCL_COLUMNS
+enum { KCL_BLOCK_COLUMNS = KCL_STREAM };
 
 __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #if KCL_SHAPE != KCL_ROWS
@@ -59,27 +59,74 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #if KCL_SHAPE != KCL_ROWS_BOTH
         KCL_TERMS(KCL_INIT)
 #endif
+        KCL_TERMS(KCL_ROWS_BEGIN)
         for (long tile = first; tile < last; tile += KCL_TILE) {
             const long end = min(last, tile + KCL_TILE);
             long j = tile;
             KCL_TERMS(KCL_TILE_BEGIN)
 #if KCL_STREAM > 1
             for (; j + KCL_STREAM <= end; j += KCL_STREAM) {
+                KCL_TERMS(KCL_BLOCK_BEGIN)
                 KCL_SWEEP_BLOCK
+                KCL_TERMS(KCL_BLOCK_END)
             }
 #endif
 #undef KCL_STREAM
 #define KCL_STREAM 1
             for (; j < end; j++) {
+                KCL_TERMS(KCL_BLOCK_BEGIN)
                 KCL_SWEEP_BLOCK
+                KCL_TERMS(KCL_BLOCK_END)
             }
 #if KCL_SHAPE == KCL_ROWS_BOTH
             if (i + KCL_LANES > rows) {
                 KCL_TERMS(KCL_MASK)
             }
 #endif
+#undef KCL_STEP
+#undef KCL_STEP_PRODUCT
+#define KCL_STEP(R, t, n, value) R##_RESCAN_STEP(t, n, value)
+#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_RESCAN_STEP_PRODUCT(t, n, a, b)
+#if KCL_RESCANS & KCL_RESCAN_TILES
+            if (0 KCL_TERMS(KCL_TILE_FAILS)) {
+                KCL_TERMS(KCL_RETRY)
+                for (int again = 0; again < 2; again++) {
+                    if (again) {
+                        KCL_TERMS(KCL_RETRY_AGAIN)
+                    }
+                    for (j = tile; j < end; j++) {
+                        KCL_SWEEP_BLOCK
+                    }
+                }
+#if KCL_SHAPE == KCL_ROWS_BOTH
+                if (i + KCL_LANES > rows) {
+                    KCL_TERMS(KCL_MASK)
+                }
+#endif
+            }
+#endif
             KCL_TERMS(KCL_TILE_END)
         }
+#if KCL_RESCANS & KCL_RESCAN_STEPS
+        KCL_TERMS(KCL_FIND)
+        for (;;) {
+            bool more = false;
+            long query = -1;
+            KCL_TERMS(KCL_FIND_NEXT)
+            if (!more)
+                break;
+            const long end = query < 0 ? last : min(last, first + query + KCL_BLOCK_COLUMNS);
+            KCL_TERMS(KCL_FIND_BEGIN)
+            for (long j = first + max(query, 0L); j < end; j++) {
+                KCL_SWEEP_BLOCK
+            }
+            KCL_TERMS(KCL_FIND_END)
+        }
+#endif
+        KCL_TERMS(KCL_ROWS_END)
+#if KCL_SHAPE != KCL_ROWS_BOTH
+        KCL_TERMS(KCL_CLOSE)
+#endif
 #if KCL_SHAPE == KCL_ROWS
         KCL_TERMS(KCL_RESULT)
         KCL_SWEEP_OUT
@@ -88,6 +135,7 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #endif
     }
 #if KCL_SHAPE == KCL_ROWS_BOTH
+    KCL_TERMS(KCL_CLOSE)
     const long part = get_global_id(0), row = 0, state = 0;
 #define rows 1
     KCL_TERMS(KCL_SAVE_SUM)
@@ -96,6 +144,13 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 }
 
 #else
+
+/* Another row's term comes next: nothing is put off. */
+#define KCL_STEP(R, t, n, value) R##_STEP_NOW(t, n, value)
+#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_NOW_PRODUCT(t, n, a, b)
+
+#define KCL_COLUMN(v) ((ilanes)((ireal)(i - first)) + kcl_to_ilanes(kcl_lane_numbers()))
+#define KCL_NUMBER(column) (kcl_to_longs(column) + first)
 
 __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
                     __global real *restrict partial)
@@ -107,6 +162,7 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const
     for (long group = get_global_id(0); group < groups; group += get_global_size(0)) {
         const long group_rows = min((long)KCL_STREAM, rows - group * KCL_STREAM), group_first = group * KCL_STREAM;
         KCL_TERMS(KCL_INIT)
+        KCL_TERMS(KCL_ROWS_BEGIN)
         for (long tile = first; tile < last; tile += KCL_TILE * KCL_LANES) {
             const long end = min(last, tile + KCL_TILE * KCL_LANES);
             KCL_TERMS(KCL_TILE_BEGIN)
@@ -139,6 +195,8 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const
             }
             KCL_TERMS(KCL_TILE_END)
         }
+        KCL_TERMS(KCL_ROWS_END)
+        KCL_TERMS(KCL_CLOSE)
         for (long state = 0; state < group_rows; state++) {
             const long row = group_first + state;
             KCL_TERMS(KCL_SAVE_SUM)

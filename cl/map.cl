@@ -21,8 +21,6 @@ __kernel void prepare(KCL_PREPARE_PARAMETERS const long lane_count)
 #endif
 
 #ifdef KCL_FINISH_PARAMETERS
-#define KCL_MERGE(R, t, d, p) R##_MERGE(t, d, p)
-
 __kernel void finish(KCL_FINISH_PARAMETERS const long rows
 #ifdef KCL_TERMS
                      , const long parts, __global const real *restrict partial

@@ -38,23 +38,35 @@
 #define KCL_R(literal) literal
 #define KCL_REAL_NAME double
 typedef double real;
+typedef long ireal;
 typedef KCL_VECTOR_(double) lanes;
-typedef KCL_VECTOR_(long) ilanes; /* masks and bit patterns of lanes */
+typedef KCL_VECTOR_(long) ilanes; /* masks, bit patterns and whole numbers of lanes */
 typedef KCL_VECTOR_(ulong) ulanes_;
 #define kcl_as_lanes_ KCL_VECTOR_(as_double)
 #define kcl_as_ilanes_ KCL_VECTOR_(as_long)
 #define kcl_as_ulanes_ KCL_VECTOR_(as_ulong)
+#define kcl_to_lanes KCL_VECTOR_(convert_double)
+#define kcl_to_ilanes KCL_VECTOR_(convert_long)
+#define KCL_REAL_MAX DBL_MAX
+#define KCL_EPSILON DBL_EPSILON
 #else
 #define KCL_R(literal) literal##f
 #define KCL_REAL_NAME float
 typedef float real;
+typedef int ireal;
 typedef KCL_VECTOR_(float) lanes;
-typedef KCL_VECTOR_(int) ilanes; /* masks and bit patterns of lanes */
+typedef KCL_VECTOR_(int) ilanes; /* masks, bit patterns and whole numbers of lanes */
 typedef KCL_VECTOR_(uint) ulanes_;
 #define kcl_as_lanes_ KCL_VECTOR_(as_float)
 #define kcl_as_ilanes_ KCL_VECTOR_(as_int)
 #define kcl_as_ulanes_ KCL_VECTOR_(as_uint)
+#define kcl_to_lanes KCL_VECTOR_(convert_float)
+#define kcl_to_ilanes KCL_VECTOR_(convert_int)
+#define KCL_REAL_MAX FLT_MAX
+#define KCL_EPSILON FLT_EPSILON
 #endif
+typedef KCL_VECTOR_(long) longs; /* numbers of rows and columns */
+#define kcl_to_longs KCL_VECTOR_(convert_long)
 
 /* Lanes from and to arrays. */
 #if KCL_LANES == 1
@@ -66,6 +78,13 @@ typedef KCL_VECTOR_(uint) ulanes_;
 #endif
 
 #define KCL_FN static __attribute__((overloadable, always_inline))
+
+/* Whether a mask is set in any lane; a comparison of single numbers gives 1, not -1. */
+#if KCL_LANES == 1
+#define KCL_ANY(mask) ((mask) != 0)
+#else
+#define KCL_ANY(mask) any(mask)
+#endif
 
 /* The form for `real` of a function of one vector. */
 #if KCL_LANES == 1

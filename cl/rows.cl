@@ -16,16 +16,16 @@
 #define KCL_ROWS_SPLIT 2 /* columns divided into parts */
 #define KCL_ROWS_BOTH 3  /* both axes reduced: a part a work-group */
 
+/* What generated text does with a term. Results of a block are looked at once; see cl/reduce.cl. */
 #define KCL_STEP(R, t, n, value) R##_STEP(t, n, value)
 #define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_PRODUCT(t, n, a, b)
-#define KCL_DECLARE(R, t, d, p) R##_STATE(t, d, p)
-#define KCL_INIT(R, t, d, p) R##_INIT(t, d, p)
-#define KCL_TILE_BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)
-#define KCL_TILE_END(R, t, d, p) R##_TILE_END(t, d, p)
-#define KCL_MASK(R, t, d, p) R##_MASK(t, d, p)
-#define KCL_RESULT(R, t, d, p) R##_RESULT(t, d, p)
-#define KCL_SAVE_LANES(R, t, d, p) R##_SAVE_LANES(t, d, p)
-#define KCL_SAVE_SUM(R, t, d, p) R##_SAVE_SUM(t, d, p)
+
+#define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
+#if KCL_SHAPE == KCL_ROWS_BOTH
+#define KCL_NUMBER(column) ((kcl_lane_numbers() + i) * cols + kcl_to_longs(column))
+#else
+#define KCL_NUMBER(column) (kcl_to_longs(column) + first)
+#endif
 
 #define KCL_ELEMENT(v) (j + (v))
 #if KCL_RECORD
@@ -36,6 +36,10 @@
 #else
 #define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
 #endif
+
+#define KCL_JOIN_WIDTH KCL_GROUP
+
+enum { KCL_BLOCK_COLUMNS = KCL_STREAM };
 
 __kernel __attribute__((reqd_work_group_size(KCL_GROUP, 1, 1)))
 void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
@@ -69,6 +73,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #if KCL_SHAPE != KCL_ROWS_BOTH
         KCL_TERMS(KCL_INIT)
 #endif
+        KCL_TERMS(KCL_ROWS_BEGIN)
         for (long start = first; start < last; start += KCL_TILE) {
             const int count = (int)min((long)KCL_TILE, last - start);
             int c = 0;
@@ -81,22 +86,71 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #if KCL_STREAM > 1
             for (; c + KCL_STREAM <= count; c += KCL_STREAM) {
                 const long j = start + c;
+                KCL_TERMS(KCL_BLOCK_BEGIN)
                 KCL_SWEEP_BLOCK
+                KCL_TERMS(KCL_BLOCK_END)
             }
 #endif
 #undef KCL_STREAM
 #define KCL_STREAM 1
             for (; c < count; c++) {
                 const long j = start + c;
+                KCL_TERMS(KCL_BLOCK_BEGIN)
                 KCL_SWEEP_BLOCK
+                KCL_TERMS(KCL_BLOCK_END)
             }
 #if KCL_SHAPE == KCL_ROWS_BOTH
             if (i + KCL_LANES > rows) {
                 KCL_TERMS(KCL_MASK)
             }
 #endif
+#undef KCL_STEP
+#undef KCL_STEP_PRODUCT
+#define KCL_STEP(R, t, n, value) R##_RESCAN_STEP(t, n, value)
+#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_RESCAN_STEP_PRODUCT(t, n, a, b)
+#if KCL_RESCANS & KCL_RESCAN_TILES
+            if (0 KCL_TERMS(KCL_TILE_FAILS)) {
+                KCL_TERMS(KCL_RETRY)
+                for (int again = 0; again < 2; again++) {
+                    if (again) {
+                        KCL_TERMS(KCL_RETRY_AGAIN)
+                    }
+                    for (c = 0; c < count; c++) {
+                        const long j = start + c;
+                        KCL_SWEEP_BLOCK
+                    }
+                }
+#if KCL_SHAPE == KCL_ROWS_BOTH
+                if (i + KCL_LANES > rows) {
+                    KCL_TERMS(KCL_MASK)
+                }
+#endif
+            }
+#endif
             KCL_TERMS(KCL_TILE_END)
         }
+#undef KCL_READ
+#define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
+#if KCL_RESCANS & KCL_RESCAN_STEPS
+        KCL_TERMS(KCL_FIND)
+        for (;;) {
+            bool more = false;
+            long query = -1;
+            KCL_TERMS(KCL_FIND_NEXT)
+            if (!more)
+                break;
+            const long end = query < 0 ? last : min(last, first + query + KCL_BLOCK_COLUMNS);
+            KCL_TERMS(KCL_FIND_BEGIN)
+            for (long j = first + max(query, 0L); j < end; j++) {
+                KCL_SWEEP_BLOCK
+            }
+            KCL_TERMS(KCL_FIND_END)
+        }
+#endif
+        KCL_TERMS(KCL_ROWS_END)
+#if KCL_SHAPE != KCL_ROWS_BOTH
+        KCL_TERMS(KCL_CLOSE)
+#endif
 #if KCL_SHAPE == KCL_ROWS
         KCL_TERMS(KCL_RESULT)
         KCL_SWEEP_OUT
@@ -105,6 +159,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #endif
     }
 #if KCL_SHAPE == KCL_ROWS_BOTH
+    KCL_TERMS(KCL_CLOSE)
     KCL_TERMS(KCL_JOIN_STATES)
     const long part = get_group_id(0), row = 0, state = 0;
     if (item == 0) {

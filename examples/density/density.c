@@ -9,20 +9,15 @@
  * x_i of a map and a point y_j with value v_j, the map shows the density sum_j K_ij / area and the local mean
  * sum_j K_ij v_j / sum_j K_ij. Both sums come from one sweep over all pairs.
  */
-#include <keopscl/keopscl.h>
+#include "../common/common.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#ifdef HAVE_PNG
-#include <png.h>
-#define PICTURE_TYPE ".png"
-#else
-#define PICTURE_TYPE ".ppm"
-#endif
+
+const char program[] = "density";
 
 #define FORMULA "Sum_Reduction(Exp(-g*SqDist(x,y))*v,0); Sum_Reduction(Exp(-g*SqDist(x,y)),0)"
 
@@ -46,24 +41,12 @@ static void to_sphere(double longitude, double latitude, float *position)
     position[2] = (float)(radius_km * sin(lat));
 }
 
-static void *allocate(size_t count, size_t size)
-{
-    void *p = calloc(count ? count : 1, size);
-    if (!p) {
-        fprintf(stderr, "density: memory is exhausted\n");
-        exit(1);
-    }
-    return p;
-}
-
 static points read_points(const char *path)
 {
     points p = {0, NULL, NULL};
     FILE *file = fopen(path, "r");
-    if (!file) {
-        fprintf(stderr, "density: %s: %s\n", path, strerror(errno));
-        exit(1);
-    }
+    if (!file)
+        fail("%s: %s", path, strerror(errno));
     size_t capacity = 0, line_number = 0;
     char line[256];
     while (fgets(line, sizeof line, file)) {
@@ -71,27 +54,21 @@ static points read_points(const char *path)
         line_number++;
         if (line[0] == '#' || line[0] == '\n')
             continue;
-        if (sscanf(line, "%lf ,%lf ,%lf", &longitude, &latitude, &value) != 3) {
-            fprintf(stderr, "density: %s, line %zu: expected longitude,latitude,value\n", path, line_number);
-            exit(1);
-        }
+        if (sscanf(line, "%lf ,%lf ,%lf", &longitude, &latitude, &value) != 3)
+            fail("%s, line %zu: expected longitude,latitude,value", path, line_number);
         if (p.count == capacity) {
             capacity = capacity ? 2 * capacity : 1024;
             p.position = realloc(p.position, capacity * 3 * sizeof *p.position);
             p.value = realloc(p.value, capacity * sizeof *p.value);
-            if (!p.position || !p.value) {
-                fprintf(stderr, "density: memory is exhausted\n");
-                exit(1);
-            }
+            if (!p.position || !p.value)
+                fail("memory is exhausted");
         }
         to_sphere(longitude, latitude, p.position + 3 * p.count);
         p.value[p.count++] = (float)value;
     }
     fclose(file);
-    if (p.count == 0) {
-        fprintf(stderr, "density: %s holds no points\n", path);
-        exit(1);
-    }
+    if (p.count == 0)
+        fail("%s holds no points", path);
     return p;
 }
 
@@ -161,28 +138,9 @@ static void paint(unsigned char *pixel, double t, const colour *colours, int cou
         pixel[c] = (unsigned char)(colours[k - 1].rgb[c] * (1 - u) + colours[k].rgb[c] * u + 0.5);
 }
 
-static int write_picture(const char *path, int width, int height, const unsigned char *rgb)
-{
-    FILE *file = fopen(path, "wb");
-    if (!file)
-        return -1;
-    int failed;
-#ifdef HAVE_PNG
-    png_image image = {
-        .version = PNG_IMAGE_VERSION, .width = (unsigned)width, .height = (unsigned)height, .format = PNG_FORMAT_RGB};
-    failed = !png_image_write_to_stdio(&image, file, 0, rgb, 0, NULL);
-#else
-    fprintf(file, "P6\n%d %d\n255\n", width, height);
-    failed = fwrite(rgb, 3, (size_t)width * height, file) != (size_t)width * height;
-#endif
-    return fclose(file) || failed ? -1 : 0;
-}
-
 /* The density above (logarithmic), the mean value below; dark where no point is near. */
-static int draw(const char *name, const float *weighted, const float *plain)
+static bool draw(const char *name, const float *weighted, const float *plain)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s" PICTURE_TYPE, name);
     unsigned char *rgb = allocate(2 * PLACES, 3);
     float densest = 0;
     for (int i = 0; i < PLACES; i++)
@@ -195,22 +153,23 @@ static int draw(const char *name, const float *weighted, const float *plain)
         else
             memcpy(below, (unsigned char[]){24, 32, 48}, 3);
     }
-    int status = write_picture(path, WIDTH, 2 * HEIGHT, rgb);
-    if (status < 0)
-        fprintf(stderr, "density: cannot write %s: %s\n", path, strerror(errno));
-    else
-        printf("picture     %s: density above, mean elevation below\n", path);
+    bool written = write_picture(name, WIDTH, 2 * HEIGHT, rgb, "density above, mean elevation below");
     free(rgb);
-    return status;
+    return written;
 }
 
 /* ---- Main --------------------------------------------------------------------------------------------------------- */
 
-static double seconds(void)
+typedef struct sums {
+    kcl_operator *op;
+    kcl_context *context;
+    const kcl_array *outs[2], *args[4];
+} sums;
+
+static kcl_status run(void *user)
 {
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    sums *s = user;
+    return kcl_operator_apply(s->op, s->context, s->outs, 2, s->args, 4);
 }
 
 static int compute(kcl_context *context, const char *points_path, const char *picture)
@@ -223,36 +182,21 @@ static int compute(kcl_context *context, const char *points_path, const char *pi
     const float g = (float)(1 / (2 * bandwidth_km * bandwidth_km));
 
     kcl_operator *op;
-    int status = 1;
-    if (kcl_operator_create(&op, FORMULA, 4, aliases, NULL) < 0) {
-        fprintf(stderr, "density: %s\n", kcl_operator_error(op));
-        goto end;
-    }
-    const kcl_array *outs[] = {kcl_f32(weighted, PLACES, 1), kcl_f32(plain, PLACES, 1)};
-    const kcl_array *args[] = {kcl_f32(x, PLACES, 3), kcl_f32(p.position, (int64_t)p.count, 3),
-                               kcl_f32(p.value, (int64_t)p.count, 1), kcl_f32(&g, 1)};
-    double first = 0, best = 0, begin = seconds();
-    for (int k = 0; k == 0 || (k <= REPEATS && seconds() - begin < 10); k++) {
-        double start = seconds();
-        if (kcl_operator_apply(op, context, outs, 2, args, 4) < 0) {
-            fprintf(stderr, "density: %s\n", kcl_context_error(context));
-            goto end;
-        }
-        double elapsed = seconds() - start;
-        first = k == 0 ? elapsed : first;
-        best = k <= 1 ? elapsed : fmin(best, elapsed);
-    }
+    if (kcl_operator_create(&op, FORMULA, 4, aliases, NULL) < 0)
+        fail("%s", kcl_operator_error(op));
+    sums s = {op,
+              context,
+              {kcl_f32(weighted, PLACES, 1), kcl_f32(plain, PLACES, 1)},
+              {kcl_f32(x, PLACES, 3), kcl_f32(p.position, (int64_t)p.count, 3), kcl_f32(p.value, (int64_t)p.count, 1),
+               kcl_f32(&g, 1)}};
+    timing t = time_calls(run, &s, context, REPEATS, 10);
+    kcl_operator_destroy(&op);
 
-    kcl_device_info device;
-    kcl_context_device_info(context, &device);
-    double pairs = (double)PLACES * (double)p.count;
-    printf("device      %s (%s), KEOPSCL_DEVICE=%s\n", device.name, device.platform, device.id);
+    print_device(context);
     printf("formula     %s\n", FORMULA);
     printf("data        %zu points of %s, map of %d x %d places, bandwidth %.0f km\n", p.count, points_path, WIDTH,
            HEIGHT, bandwidth_km);
-    printf("first call  %.3f s, the kernel built or loaded\n", first);
-    printf("best call   %.3f s: %.2f Gpair/s (1 Gpair = 1e9 pairs of a place and a point)\n", best,
-           pairs / best * 1e-9);
+    print_timing(t, (double)PLACES * (double)p.count, "a place and a point");
 
     static const struct {
         const char *name;
@@ -269,17 +213,15 @@ static int compute(kcl_context *context, const char *points_path, const char *pi
     double error = largest_error(&p, x, g, weighted, plain);
     printf("\nlargest error against a plain loop in double: %.1e of the sum of |terms| (limit 1e-5): %s\n", error,
            error <= 1e-5 ? "ok" : "WRONG");
-    status = !(error <= 1e-5);
-    if (picture && draw(picture, weighted, plain) < 0)
-        status = 1;
-end:
-    kcl_operator_destroy(&op);
+    bool good = error <= 1e-5;
+    if (picture)
+        good = draw(picture, weighted, plain) && good;
     free(plain);
     free(weighted);
     free(x);
     free(p.value);
     free(p.position);
-    return status;
+    return !good;
 }
 
 int main(int argc, char **argv)
@@ -294,12 +236,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: density [POINTS.csv [PICTURE]]\n       density --formula\n");
         return 2;
     }
-    kcl_context *context;
-    int status = 1;
-    if (kcl_context_create(&context, NULL) < 0)
-        fprintf(stderr, "density: %s\n", kcl_context_error(context));
-    else
-        status = compute(context, argc > 1 ? argv[1] : "examples/data/airports.csv", argc > 2 ? argv[2] : NULL);
+    kcl_context *context = create_context();
+    int status = compute(context, argc > 1 ? argv[1] : "examples/data/airports.csv", argc > 2 ? argv[2] : NULL);
     kcl_context_destroy(&context);
     return status;
 }

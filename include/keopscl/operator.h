@@ -16,7 +16,14 @@ KCL_BEGIN
  */
 typedef struct kcl_operator kcl_operator;
 
-/* Zero in any field means the default. */
+/*
+ * Zero in any field means the default.
+ *
+ * Long squared distances are computed from differences or, faster, from norms and dot products ("expanded"),
+ * whose error grows with the distance of the points from their centre. "auto" looks at the data of each call and expands
+ * where errors stay within 4 times those of differences (docs/accuracy.md). "expanded" expands whatever the data are:
+ * for experiments, results may be wrong. Formulas that "auto" never expands are not expanded by it either.
+ */
 typedef struct kcl_operator_params {
     /*
      * How kernels go through the matrix; NULL: by device and sizes. "lanes": rows in the lanes of a CPU's vectors;
@@ -24,6 +31,7 @@ typedef struct kcl_operator_params {
      * vector's index in steps; "split": columns divided, for few rows; "columns": lanes over columns, for very few.
      */
     const char *schedule;
+    const char *form;        /* of squared distances |x - y|^2: "auto" (the default), "differences", "expanded"; above */
     kcl_allocator allocator; /* default: malloc, realloc, free */
 } kcl_operator_params;
 

@@ -511,6 +511,8 @@ kcl_status kl_exec_create(kl_exec **out, const kf_graph *from, size_t root_count
         kb_free(a, c.item_at);
         kb_free(a, c.groups);
     }
+    for (size_t k = 0; status == KCL_OK && k < e->step_count; k++)
+        status = kp_expansion_create(&e->steps[k].expansion, &e->steps[k].sweep, err);
     kb_free(a, own);
     if (status < 0)
         kl_exec_destroy(&e);
@@ -526,6 +528,7 @@ void kl_exec_destroy(kl_exec **exec)
     const kcl_allocator a = *kf_allocator(&e->graph);
     for (size_t k = 0; k < e->step_count; k++) {
         kl_step *s = &e->steps[k];
+        kp_expansion_destroy(&s->expansion);
         kb_free(&a, (void *)s->sweep.vars);
         kb_free(&a, (void *)s->sweep.terms);
         kb_free(&a, (void *)s->sweep.outputs);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/exec.c: steps run on a device. */
 #include "exec.h"
+#include "form.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,11 +31,19 @@ typedef struct temporary {
     room memory;
 } temporary;
 
+/* The form that a step last had, for descriptions: by computation and step. */
+typedef struct form_note {
+    struct form_note *next;
+    uint64_t key;
+    char text[96];
+} form_note;
+
 enum { BUCKETS = 256 };
 
 typedef struct cache {
     compiled *steps[BUCKETS];
     temporary *temps[BUCKETS];
+    form_note *forms[BUCKETS];
 } cache;
 
 static void destroy_compiled(kcl_context *context, compiled *c)
@@ -64,6 +73,11 @@ static void destroy_cache(kcl_context *context, void *object)
             kd_buffer_release(context, &all->temps[k]->memory.buffer);
             kb_free(kd_allocator(context), all->temps[k]);
             all->temps[k] = next;
+        }
+        while (all->forms[k]) {
+            form_note *next = all->forms[k]->next;
+            kb_free(kd_allocator(context), all->forms[k]);
+            all->forms[k] = next;
         }
     }
     kb_free(kd_allocator(context), all);
@@ -110,6 +124,8 @@ typedef struct run {
     const kl_view *outs;
     room **temps;        /* device: by temporary */
     double **host_temps; /* host: by temporary */
+    kl_seen seen;        /* device: what was learnt about arrays, in the arena */
+    kb_arena arena;
 } run;
 
 static int64_t rows_of(const kl_exec *e, const kl_view *slots, int extent)
@@ -157,7 +173,8 @@ static void copy_view(const kl_view *v, char *dense, bool to_dense)
 static uint64_t step_key(const run *r, size_t step, const kp_choice *choice, const bool *dense)
 {
     const kl_step *s = &r->exec->steps[step];
-    uint64_t key = kb_hash_combine(r->exec->key, (((step * 32 + (size_t)choice->states) * 4 + choice->schedule) * 8 + choice->shape) * 4 + r->dtype);
+    uint64_t key = kb_hash_combine(r->exec->key, ((((step * 2 + choice->expand) * 32 + (size_t)choice->states) * 4 + choice->schedule) * 8 +
+                                                 choice->shape) * 4 + r->dtype);
     return kb_hash_combine(key, kb_hash(dense, s->sweep.var_count, 7));
 }
 
@@ -214,7 +231,43 @@ static compiled *find_compiled(run *r, size_t index, const kp_choice *choice, co
 typedef struct geometry {
     int64_t rows, cols, streamed;
     kp_launch launch;
+    const kl_choice *form;
 } geometry;
+
+/* The form of a step by its data; noted for descriptions and the log. */
+static kcl_status choose_form(run *r, size_t index, const geometry *g, kl_choice *choice)
+{
+    const kl_step *step = &r->exec->steps[index];
+    *choice = (kl_choice){.is_expanded = false};
+    if (!step->expansion)
+        return KCL_OK;
+    kb_error *err = kd_error(r->context);
+    const kl_view **views = kb_arena_alloc(&r->arena, step->sweep.var_count * sizeof *views);
+    if (!views)
+        return kb_no_memory(err);
+    for (size_t k = 0; k < step->sweep.var_count; k++)
+        views[k] = step->inputs[k].is_temp ? NULL : &r->slots[step->inputs[k].index];
+    kl_question question = {&step->sweep, step->expansion, views, g->rows, g->cols, r->dtype, kd_caps(r->context),
+                            r->exec->form, kd_threads(r->context)};
+    cache *all = cache_of(r->context);
+    if (!all || kl_choose_form(choice, &question, &r->seen, &r->arena, err) < 0)
+        return err->status;
+    uint64_t key = kb_hash_combine(r->exec->key, index * 4 + r->dtype);
+    form_note *note = all->forms[key % BUCKETS];
+    while (note && note->key != key)
+        note = note->next;
+    if (!note) {
+        note = kb_calloc(kd_allocator(r->context), 1, sizeof *note);
+        if (!note)
+            return kb_no_memory(err);
+        note->key = key;
+        note->next = all->forms[key % BUCKETS];
+        all->forms[key % BUCKETS] = note;
+    }
+    memcpy(note->text, choice->why, sizeof note->text);
+    kb_log_line(kd_log(r->context), "sweep %zu: form: %s", index + 1, choice->why);
+    return KCL_OK;
+}
 
 static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_kernel_id id, const geometry *g,
                                 size_t items0, size_t items1)
@@ -228,13 +281,13 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
         values = kb_calloc(a, signature->count, sizeof *values);
     }
     kcl_status status = args && values ? KCL_OK : kb_no_memory(kd_error(r->context));
-    size_t first_prepared = c->plan->var_count - c->plan->prepared_count;
+    size_t first_prepared = c->plan->var_count - c->plan->prepared_count, own = step->sweep.var_count;
     int64_t size = (int64_t)kb_dtype_size(r->dtype);
     for (size_t k = 0; status == KCL_OK && k < signature->count; k++) {
         kt_arg from = signature->args[k];
         kd_arg *to = &args[k];
         const kl_input *input =
-            from.index < first_prepared && from.kind <= KT_ARG_VAR_STRIDE ? &step->inputs[from.index] : NULL;
+            from.index < own && from.kind <= KT_ARG_VAR_STRIDE ? &step->inputs[from.index] : NULL;
         const kl_output *output =
             from.kind >= KT_ARG_OUTPUT && from.kind <= KT_ARG_OUTPUT_STEP ? &step->outputs[from.index] : NULL;
         const kl_view *out = output && !output->is_temp ? &r->outs[output->index] : NULL;
@@ -242,7 +295,11 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
         *to = (kd_arg){.kind = KD_ARG_VALUE, .data = &values[k], .size = sizeof values[k]};
         switch (from.kind) {
         case KT_ARG_VAR:
-            if (!input)
+            if (!input && from.index < first_prepared)
+                *to = (kd_arg){.kind = KD_ARG_HOST_IN,
+                               .data = g->form->centre[from.index - own],
+                               .size = g->form->size[from.index - own]};
+            else if (!input)
                 *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = c->prepared[from.index - first_prepared].buffer};
             else if (input->is_temp)
                 *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[input->index]->buffer};
@@ -316,6 +373,12 @@ static kcl_status run_step(run *r, size_t index)
         dense[k] = step->inputs[k].is_temp || is_dense(&r->slots[step->inputs[k].index]);
     kp_choice choice;
     kcl_status status = kp_choose(&step->sweep, caps, r->dtype, g.rows, g.cols, r->exec->schedule, &choice, err);
+    kl_choice form;
+    if (status == KCL_OK)
+        status = choose_form(r, index, &g, &form);
+    if (status == KCL_OK)
+        choice.expand = form.is_expanded;
+    g.form = &form;
     compiled *c = status == KCL_OK ? find_compiled(r, index, &choice, dense) : NULL;
     if (dense != small_dense)
         kb_free(a, dense);
@@ -338,7 +401,7 @@ static kcl_status run_step(run *r, size_t index)
     if (status == KCL_OK && g.launch.finish_items)
         /* Where both axes are reduced there is one row of results. */
         status = launch_kernel(r, step, c, KT_FINISH,
-                               &(geometry){step->sweep.reduced & KF_AXIS_I ? 1 : g.rows, g.cols, g.streamed, g.launch},
+                               &(geometry){step->sweep.reduced & KF_AXIS_I ? 1 : g.rows, g.cols, g.streamed, g.launch, &form},
                                g.launch.finish_items, 1);
     return status;
 }
@@ -376,6 +439,7 @@ static kcl_status run_on_device(run *r)
 {
     const kcl_allocator *a = kd_allocator(r->context);
     kcl_status status = KCL_OK;
+    kb_arena_init(&r->arena, a);
     if (r->exec->temp_count) {
         r->temps = kb_calloc(a, r->exec->temp_count, sizeof *r->temps);
         status = r->temps ? find_temps(r) : kb_no_memory(kd_error(r->context));
@@ -390,6 +454,7 @@ static kcl_status run_on_device(run *r)
     } else {
         status = kd_finish(r->context);
     }
+    kb_arena_finish(&r->arena);
     kb_free(a, r->temps);
     return status;
 }
@@ -565,7 +630,21 @@ kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *
     return KCL_OK;
 }
 
-kcl_status kl_exec_emit(const kl_exec *e, const kp_caps *caps, kcl_dtype dtype, const int64_t *extents, bool describe,
+/* What a description says about the form of step `index`. */
+static void describe_form(const kl_exec *e, size_t index, kcl_context *context, kcl_dtype dtype, kb_str *out)
+{
+    static const char *const asked[] = {"by the data of each call", "differences (asked for)", "expanded (asked for)"};
+    const char *text = asked[e->form];
+    const cache *all = context ? kd_attachment(context) : NULL;
+    uint64_t key = kb_hash_combine(e->key, index * 4 + dtype);
+    for (const form_note *n = all ? all->forms[key % BUCKETS] : NULL; n; n = n->next)
+        if (n->key == key)
+            text = n->text;
+    if (e->steps[index].expansion)
+        kb_str_putf(out, "form: %s\n", text);
+}
+
+kcl_status kl_exec_emit(const kl_exec *e, kcl_context *context, const kp_caps *caps, kcl_dtype dtype, const int64_t *extents, bool describe,
                         kb_str *out, kb_error *err)
 {
     for (size_t k = 0; k < e->step_count; k++) {
@@ -574,8 +653,10 @@ kcl_status kl_exec_emit(const kl_exec *e, const kp_caps *caps, kcl_dtype dtype, 
         kt_program program;
         kp_choice choice;
         if (kp_choose(&step->sweep, caps, dtype, extents[step->row_extent], extents[step->col_extent], e->schedule,
-                      &choice, err) < 0 ||
-            kp_plan_create(&plan, &(kp_request){&step->sweep, dtype, caps, choice, NULL}, err) < 0)
+                      &choice, err) < 0)
+            return err->status;
+        choice.expand = e->form == KL_FORM_EXPANDED;
+        if (kp_plan_create(&plan, &(kp_request){&step->sweep, dtype, caps, choice, NULL}, err) < 0)
             return err->status;
         if (e->step_count > 1)
             kb_str_putf(out, describe ? "sweep: %zu of %zu\n" : "/* Sweep %zu of %zu. */\n", k + 1, e->step_count);
@@ -583,6 +664,7 @@ kcl_status kl_exec_emit(const kl_exec *e, const kp_caps *caps, kcl_dtype dtype, 
         if (describe) {
             kp_launch launch;
             kp_describe(plan, out);
+            describe_form(e, k, context, dtype, out);
             kp_launch_for(plan, caps, extents[step->row_extent], extents[step->col_extent], &launch);
             kb_str_putf(out, "work-items: %zu x %zu\nparts: %lld\n", launch.sweep_items[0], launch.sweep_items[1],
                         (long long)launch.parts);

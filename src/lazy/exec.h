@@ -58,8 +58,12 @@ typedef struct kl_output {
     uint32_t index; /* root or temporary */
 } kl_output;
 
+/* How squared distances are computed: "" or "auto" (by the data, form.h), "differences", "expanded". */
+typedef enum kl_form { KL_FORM_AUTO, KL_FORM_DIFFERENCES, KL_FORM_EXPANDED } kl_form;
+
 typedef struct kl_step {
     kr_sweep sweep;
+    kp_expansion *expansion; /* NULL: no squared distance of the sweep can be expanded */
     kl_input *inputs;   /* by variable of the sweep */
     kl_output *outputs; /* by output of the sweep */
     int row_extent, col_extent;
@@ -89,6 +93,7 @@ typedef struct kl_exec {
     kl_step *steps;
     kl_temp *temps;
     char schedule[16]; /* forced, or "" */
+    kl_form form;      /* forced, or KL_FORM_AUTO */
 } kl_exec;
 
 /* Refuses a root that depends on both axes. */
@@ -115,8 +120,11 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
  */
 kcl_status kl_exec_check(const kl_exec *exec, const kl_view *slots, const kl_view *outs, kb_error *err);
 
-/* Writes the programs of all steps for extents: extents[class] rows. */
-kcl_status kl_exec_emit(const kl_exec *exec, const kp_caps *caps, kcl_dtype dtype, const int64_t *extents,
+/*
+ * Writes the programs of all steps for extents: extents[class] rows. With a context (NULL: none) a description tells
+ * the form of the last run there.
+ */
+kcl_status kl_exec_emit(const kl_exec *exec, kcl_context *context, const kp_caps *caps, kcl_dtype dtype, const int64_t *extents,
                         bool describe, kb_str *out, kb_error *err);
 
 #endif

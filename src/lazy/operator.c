@@ -19,6 +19,7 @@ struct kcl_operator {
     kb_error error;
     kf_graph graph;
     char schedule[16];
+    kl_form form;
     size_t input_count, input_capacity;
     input *inputs;
     size_t root_count;
@@ -42,9 +43,21 @@ static kcl_operator *new_operator(const kcl_operator_params *params)
     return op;
 }
 
+static const char *const form_names[] = {"auto", "differences", "expanded"}; /* by kl_form */
+
 static kcl_status check_schedule(kcl_operator *op, const kcl_operator_params *params)
 {
-    return kp_check_schedule_name(params ? params->schedule : NULL, &op->error);
+    if (kp_check_schedule_name(params ? params->schedule : NULL, &op->error) < 0)
+        return op->error.status;
+    const char *s = params && params->form && *params->form ? params->form : form_names[KL_FORM_AUTO];
+    for (size_t k = 0; k < KB_COUNT(form_names); k++) {
+        if (strcmp(s, form_names[k]) == 0) {
+            op->form = (kl_form)k;
+            return KCL_OK;
+        }
+    }
+    return kb_fail(&op->error, KCL_ERROR_ARGUMENT,
+                   "form \"%s\" is not known: write \"auto\", \"differences\" or \"expanded\"", s);
 }
 
 static const char *role_name(kf_role role)
@@ -123,6 +136,8 @@ static kcl_status compile(kcl_operator *op)
     }
     kcl_status status = kl_exec_create(&op->exec, &op->graph, op->root_count, op->roots, op->input_count, slots,
                                        op->schedule, &op->error);
+    if (op->exec)
+        op->exec->form = op->form;
     kb_free(&op->allocator, slots);
     return status;
 }
@@ -310,6 +325,7 @@ static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from,
         op->error = from->error;
         return op->error.status;
     }
+    op->form = from->form;
     for (size_t k = 0; k < from->input_count; k++)
         if (declare(op, (int64_t)k, from->inputs[k].name, from->inputs[k].dim, from->inputs[k].role) < 0)
             return op->error.status;
@@ -619,7 +635,7 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
                                : "a profile or a context is needed");
     kb_str text;
     kb_str_init(&text, &op->allocator);
-    kcl_status status = kl_exec_emit(op->exec, caps, dtype, (int64_t[]){1, m, n}, describe, &text, err);
+    kcl_status status = kl_exec_emit(op->exec, context, caps, dtype, (int64_t[]){1, m, n}, describe, &text, err);
     return hand_over(&text, status, write, user);
 }
 

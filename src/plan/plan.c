@@ -13,6 +13,7 @@ enum {
     PRODUCTS = 8,            /* factors of factors that are looked at, to take them out of a sum */
     CACHED_BYTES = 1 << 18,  /* of streamed variables that stay in a core's cache while all rows pass */
     STATE_NUMBERS = 1 << 22, /* numbers in the memory of states, where fewer parts can keep it so small */
+    LONGEST_PART = 1 << 30,  /* columns that a number of the width of a float counts, and a vector more */
     STEP_WORK = 2048,        /* additions that the unrolled text of a step may cost: compilers are slow */
     UNROLLED = 64,           /* components that loops are unrolled for on GPUs: registers have no index */
     GROUP = 256,             /* work-items of a work-group of a GPU */
@@ -27,6 +28,8 @@ enum {
     SMALLEST_SIDE = 4,       /* work-items along the side of a register-tiled work-group, at least */
     MAX_NODES = 100000       /* operators of a kernel: compilers do not take formulas of any size */
 };
+
+static const double log2e = 0x1.71547652b82fep+0;
 
 static const kp_caps cpu_profile = {
     .device_class = KP_CPU,
@@ -59,6 +62,32 @@ const kp_caps *kp_caps_profile(const char *name)
     return strcmp(name, "cpu") == 0 ? &cpu_profile : strcmp(name, "gpu") == 0 ? &gpu_profile : NULL;
 }
 
+/* ---- States ------------------------------------------------------------------------------------------------------ */
+
+/* What cl/reduce.cl keeps of a reduction, for each component. */
+static const struct {
+    int numbers; /* of a closed state: R_NUMBERS */
+    int arrays;  /* vectors of a running state and its numbers, for each of KCL_STATES */
+    int extra;   /* vectors beside them: of blocks and rescans, results */
+} states[KF_REDUCTION_COUNT] = {
+    [KF_REDUCE_SUM] = {1, 3, 1},
+    [KF_REDUCE_LOGSUMEXP] = {2, 6, 3},
+    [KF_REDUCE_ARGMIN] = {3, 5, 7},
+};
+
+int kp_numbers(const kp_plan *plan)
+{
+    int most = 0;
+    for (size_t k = 0; k < plan->term_count; k++)
+        most = KB_MAX(most, states[plan->terms[k].reduction].numbers);
+    return most;
+}
+
+int64_t kp_state_dim(const kr_term *term)
+{
+    return (int64_t)states[term->reduction].numbers * term->formula->dim;
+}
+
 /* ---- Choice of the schedule -------------------------------------------------------------------------------------- */
 
 static int lanes_of(const kp_caps *caps, kcl_dtype dtype)
@@ -72,7 +101,7 @@ static const char *schedule_name(const kp_plan *plan)
     return plan->shape == KP_COLUMNS ? "columns" : names[plan->schedule];
 }
 
-static const char *shape_name(kp_shape shape)
+const char *kp_shape_name(kp_shape shape)
 {
     static const char *const names[] = {"map", "rows", "rows, columns split", "columns", "rows, both axes reduced"};
     return names[shape];
@@ -180,7 +209,16 @@ kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype
         choice->schedule = cpu ? KP_BY_LANES : KP_BY_ROWS;
         return KCL_OK;
     }
+    /* Columns are counted in numbers of a lane's width, from the first of a part on. */
+    bool counted = false;
+    for (size_t k = 0; k < sweep->term_count; k++)
+        counted = counted || (sweep->terms[k].reduction == KF_REDUCE_ARGMIN && dtype == KCL_F32 && cols > LONGEST_PART);
     if (sweep->reduced & KF_AXIS_I) {
+        if (counted)
+            return kb_fail(err, KCL_ERROR_UNSUPPORTED,
+                           "%s over both axes takes at most %d columns in float32, here are %lld: reduce one axis after "
+                           "the other, or use float64 arrays",
+                           kf_reduction_get(KF_REDUCE_ARGMIN)->name, LONGEST_PART, (long long)cols);
         if (force == FORCE_COLUMNS || force == FORCE_CONTRACTION)
             return kb_fail(err, KCL_ERROR_UNSUPPORTED,
                            "schedule \"%s\" keeps a state for each row: it cannot reduce both axes", name);
@@ -210,11 +248,11 @@ kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype
     }
     if (choice->schedule == KP_BY_ROWS) {
         bool split = blocks_of(rows, lanes * GROUP) < (int64_t)GROUPS * caps->compute_units && cols >= PART_COLUMNS;
-        choice->shape = split ? KP_ROWS_SPLIT : KP_ROWS;
+        choice->shape = split || counted ? KP_ROWS_SPLIT : KP_ROWS;
         return KCL_OK;
     }
     int64_t parts = cached_parts(column_bytes(sweep->var_count, sweep->vars, dtype), cols);
-    if (blocks_of(rows, lanes) < enough && cols >= 2 * PART_COLUMNS)
+    if (counted || (blocks_of(rows, lanes) < enough && cols >= 2 * PART_COLUMNS))
         choice->shape = KP_ROWS_SPLIT;
     else if (parts > 1 && parts <= MAX_PARTS && product(parts, product(state, rows)) <= STATE_NUMBERS)
         choice->shape = KP_ROWS_SPLIT;
@@ -266,7 +304,6 @@ static const kf_node *scaled(kf_graph *g, const kf_node *f, double c)
  */
 static const kf_node *lower_node(kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
-    const double log2e = 0x1.71547652b82fep+0;
     switch ((kf_op)f->op) {
     case KF_EXP: {
         const kf_node *a = args[0];
@@ -376,7 +413,7 @@ static const kf_node *restore_factor(void *user, const kf_node *leaf)
     return mult(s->g, s->factor[at], kf_acc(s->g, at, s->terms[at].formula->dim, KF_REAL));
 }
 
-static kcl_status pull_factors_out(kp_plan *plan)
+static kcl_status rewrite_terms(kp_plan *plan)
 {
     kf_graph *g = &plan->graph;
     const kf_node **factor = kb_calloc(kf_allocator(g), plan->term_count + 1, sizeof *factor);
@@ -384,9 +421,12 @@ static kcl_status pull_factors_out(kp_plan *plan)
         return kb_no_memory(&g->error);
     kcl_status status = KCL_OK;
     for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++) {
-        if (plan->terms[k].reduction != KF_REDUCE_SUM)
-            continue;
-        plan->terms[k].formula = split_factors(g, plan->terms[k].formula, plan->reduced, PRODUCTS, &factor[k]);
+        /* A state of LogSumExp is one of powers of 2 (cl/reduce.cl). */
+        if (plan->terms[k].reduction == KF_REDUCE_LOGSUMEXP)
+            plan->terms[k].formula = scaled(g, plan->terms[k].formula, log2e);
+        else if (plan->terms[k].reduction == KF_REDUCE_SUM)
+            plan->terms[k].formula =
+                split_factors(g, plan->terms[k].formula, plan->reduced, PRODUCTS, &factor[k]);
         status = g->error.status;
     }
     term_factors s = {g, factor, plan->terms};
@@ -583,15 +623,18 @@ static kcl_status check_contraction(kp_plan *plan, const kp_request *request)
 /* ---- Sizes of blocks --------------------------------------------------------------------------------------------- */
 
 /*
- * Bytes of the arrays that a work-item of the sweep cannot do without: three vectors a component of every state
- * (cl/reduce.cl) and its result, and vectors that are computed once a launch or once per lane.
+ * Bytes of the arrays that a work-item of the sweep cannot do without: states and results, and vectors that are computed
+ * once a launch or once per lane.
  */
 static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const bool *kept)
 {
     int64_t bytes = 0, size = (int64_t)kb_dtype_size(plan->dtype), vector = size * plan->lanes;
-    int64_t states = plan->shape == KP_COLUMNS ? plan->stream : 1, arrays = 3 * states + (plan->shape == KP_ROWS);
-    for (size_t k = 0; k < plan->term_count; k++)
-        bytes += kp_state_dim(&plan->terms[k]) * vector * arrays;
+    int64_t rows = plan->shape == KP_COLUMNS ? plan->stream : 1;
+    for (size_t k = 0; k < plan->term_count; k++) {
+        const kr_term *term = &plan->terms[k];
+        int64_t arrays = states[term->reduction].arrays * rows + states[term->reduction].extra;
+        bytes += term->formula->dim * vector * arrays;
+    }
     for (size_t k = 0; k < order->count; k++)
         if (kept[k])
             bytes += order->nodes[k]->dim * (kp_class(plan, order->nodes[k]) & KP_LANE ? vector : size);
@@ -707,7 +750,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     if (plan->schedule != KP_BY_LANES)
         plan->group = power_of_two(KB_MIN(GROUP, caps->max_work_group));
     if (plan->schedule == KP_BY_CONTRACTION) {
-        int side = side_of(caps), pitch = 0, room;
+        int side = side_of(caps), pitch = 0, room, joined;
         plan->lanes = plan->dtype == KCL_F32 ? 8 : 4;
         plan->stream = 4;
         plan->group = side * side;
@@ -715,7 +758,8 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
         for (size_t k = 0; k < plan->var_count; k++)
             if (plan->vars[k].dim == plan->contracted && plan->vars[k].role != KF_ROLE_P)
                 pitch += side * (plan->vars[k].role == KF_ROLE_I ? plan->lanes : plan->stream) + 4;
-        room = (int)KB_MIN(caps->local_memory, CONTRACTED_BYTES) / (2 * size * KB_MAX(pitch, 1));
+        joined = kp_numbers(plan) * (plan->group / 2) * plan->lanes * size;
+        room = ((int)KB_MIN(caps->local_memory, CONTRACTED_BYTES) - joined) / (2 * size * KB_MAX(pitch, 1));
         plan->chunk = KB_MIN(CHUNK, power_of_two(KB_MAX(room, 1)));
         return;
     }
@@ -801,6 +845,23 @@ static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *
     return KCL_OK;
 }
 
+/* Adds a parameter for the centre of each distance that is expanded. */
+static kcl_status expand(kp_plan *plan, const kr_sweep *sweep, size_t root_count, const kf_node **roots)
+{
+    kf_graph *g = &plan->graph;
+    kp_distance distances[KP_MAX_DISTANCES];
+    int count = kp_find_distances(g, sweep->term_count, sweep->terms, roots, distances, NULL, NULL);
+    if (count < 0 || grow_vars(plan, plan->var_count + (size_t)count) < 0 ||
+        kp_expand(g, root_count, roots, (size_t)count, distances, plan->var_count) < 0)
+        return g->error.status;
+    for (int k = 0; k < count; k++) {
+        plan->vars[plan->var_count] = (kr_var){KF_ROLE_P, distances[k].dim};
+        plan->dense[plan->var_count++] = true;
+    }
+    plan->centre_count = (size_t)count;
+    return KCL_OK;
+}
+
 static kcl_status fill(kp_plan *plan, const kp_request *request)
 {
     const kr_sweep *sweep = request->sweep;
@@ -830,6 +891,8 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
         status = check_size(plan, root_count, roots);
     if (status == KCL_OK)
         status = kf_simplify(g, root_count, roots, roots);
+    if (status == KCL_OK && request->choice.expand)
+        status = expand(plan, sweep, root_count, roots);
     if (status == KCL_OK)
         status = lower(g, root_count, roots);
     if (status == KCL_OK) {
@@ -841,7 +904,7 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
             plan->outputs[k] = roots[sweep->term_count + k];
         plan->term_count = sweep->term_count;
         plan->output_count = sweep->output_count;
-        status = pull_factors_out(plan);
+        status = rewrite_terms(plan);
     }
     if (status == KCL_OK)
         status = prepare_streamed(plan);
@@ -930,12 +993,11 @@ void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64
     *launch = (kp_launch){.parts = 1, .part_length = cols, .prepared_elements = product(prepared, streamed)};
     if (plan->prepared_count)
         launch->prepare_items = items_for(blocks_of(streamed, plan->lanes), plan, caps);
-    /* A part of a contraction has a state for each work-item of a row of its square work-groups. */
-    int64_t side = plan->schedule == KP_BY_CONTRACTION ? plan->tile / plan->stream : 1;
-    int64_t groups = blocks_of(row_blocks, side > 1 ? side : plan->group);
-    int64_t states = product(plan->shape == KP_ROWS_BOTH ? 1 : rows, product(state, side));
+    int64_t side = plan->schedule == KP_BY_CONTRACTION ? plan->tile / plan->stream : plan->group;
+    int64_t groups = blocks_of(row_blocks, side);
+    int64_t states = product(plan->shape == KP_ROWS_BOTH ? 1 : rows, state);
     int64_t most = KB_MIN(MAX_PARTS, KB_MAX(1, STATE_NUMBERS / KB_MAX(1, states)));
-    int64_t wanted = KB_MIN(most, KB_MAX(1, wanted_parts(plan, caps, groups, cols)));
+    int64_t wanted = KB_MAX(KB_MIN(most, KB_MAX(1, wanted_parts(plan, caps, groups, cols))), blocks_of(cols, LONGEST_PART));
     switch (plan->shape) {
     case KP_MAP:
         launch->finish_items = items_for(row_blocks, plan, caps);
@@ -963,14 +1025,13 @@ void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64
     }
     launch->parts = KB_MAX(1, blocks_of(cols, KB_MAX(1, launch->part_length)));
     launch->sweep_items[1] = (size_t)launch->parts;
-    launch->parts *= side;
-    launch->partial_elements = product(launch->parts, states / KB_MAX(side, 1));
+    launch->partial_elements = product(launch->parts, states);
     launch->finish_items = items_for(row_blocks, plan, caps);
 }
 
 void kp_describe(const kp_plan *plan, kb_str *out)
 {
-    kb_str_putf(out, "schedule: %s\nshape: %s\ntype: %s\nlanes: %d\n", schedule_name(plan), shape_name(plan->shape),
+    kb_str_putf(out, "schedule: %s\nshape: %s\ntype: %s\nlanes: %d\n", schedule_name(plan), kp_shape_name(plan->shape),
                 kb_dtype_name(plan->dtype), plan->lanes);
     if (plan->schedule != KP_BY_LANES)
         kb_str_putf(out, "work-group: %d\n", plan->group);
@@ -986,5 +1047,7 @@ void kp_describe(const kp_plan *plan, kb_str *out)
         kb_str_putf(out, "%s of dimension %d\n", kf_reduction_get(plan->terms[k].reduction)->name,
                     plan->terms[k].formula->dim);
     }
+    if (plan->centre_count)
+        kb_str_putf(out, "squared distances expanded: %zu\n", plan->centre_count);
     kb_str_putf(out, "values computed once per streamed element: %zu\n", plan->prepared_count);
 }

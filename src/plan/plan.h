@@ -8,6 +8,7 @@
 #define KP_PLAN_H
 
 #include "caps.h"
+#include "expand.h"
 #include "reduction.h"
 
 /*
@@ -35,6 +36,7 @@ typedef struct kp_choice {
     kp_shape shape;
     int states;  /* KP_COLUMNS on GPUs: rows whose states a work-item keeps; else 0 */
     bool forced; /* by name: another schedule does not take its place */
+    bool expand; /* squared distances (expand.h): the caller's to set, who must supply their centres */
 } kp_choice;
 
 /* How often a value is computed, as a set: {} once a launch, {LANE} once per lane, {STREAM}, or per pair. */
@@ -69,8 +71,8 @@ typedef struct kp_plan {
     /* KP_BY_CONTRACTION: sums over the index of vectors of dimension `contracted`, `chunk` components a step. */
     int contracted, chunk;
 
-    /* The sweep's variables, then the prepared ones. */
-    size_t var_count, prepared_count;
+    /* The sweep's variables, then the centres of expanded distances (parameters), then the prepared ones. */
+    size_t var_count, centre_count, prepared_count;
     kr_var *vars;
     bool *dense;   /* see kp_request; prepared ones are */
     bool *private; /* a lane variable whose components fit into private memory; others are read where they are */
@@ -93,6 +95,7 @@ typedef struct kp_plan {
  */
 kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, int64_t rows, int64_t cols,
                      const char *name, kp_choice *choice, kb_error *err);
+const char *kp_shape_name(kp_shape shape);
 kcl_status kp_check_schedule_name(const char *name, kb_error *err);
 
 /*
@@ -127,11 +130,10 @@ void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64
  */
 bool kp_is_contraction(const kp_plan *plan, const kf_node *f);
 
-/* Numbers of state a row and term in the memory of states: the dimension of the term's formula. */
-static inline int64_t kp_state_dim(const kr_term *term)
-{
-    return term->formula->dim;
-}
+int kp_numbers(const kp_plan *plan); /* of a component's state, at most: R_NUMBERS of cl/reduce.cl */
+
+/* Numbers of state a row and term in the memory of states: those of cl/reduce.cl for each component. */
+int64_t kp_state_dim(const kr_term *term);
 
 /* Writes the plan's choices, a "key: value" a line. */
 void kp_describe(const kp_plan *plan, kb_str *out);

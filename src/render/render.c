@@ -303,8 +303,10 @@ static void put_preface(kb_str *out, const kp_plan *plan)
     for (size_t k = 0; k < plan->term_count; k++) {
         kb_str_putf(out, " * r%zu = %s over %s of ", k, kf_reduction_get(plan->terms[k].reduction)->name,
                     plan->reduced == KF_AXIS_J ? "j" : "i and j");
+        bool powers = plan->terms[k].reduction == KF_REDUCE_LOGSUMEXP; /* the plan has multiplied by log2(e) */
+        kb_str_put(out, powers ? "ln(2)*(" : "");
         put_formula(out, plan->terms[k].formula);
-        kb_str_put(out, "\n");
+        kb_str_put(out, powers ? ")\n" : "\n");
     }
     for (size_t k = 0; k < plan->output_count; k++) {
         kb_str_putf(out, " * o%zu = ", k);
@@ -321,7 +323,7 @@ static void put_preface(kb_str *out, const kp_plan *plan)
         if (plan->shape == KP_COLUMNS)
             kb_str_putf(out, "#define KCL_STATES %d\n", plan->stream);
         if (plan->schedule != KP_BY_LANES)
-            kb_str_putf(out, "#define KCL_GROUP %d\n", plan->group);
+            kb_str_putf(out, "#define KCL_GROUP %d\n#define KCL_NUMBERS %d\n", plan->group, kp_numbers(plan));
         if (plan->unrolled)
             kb_str_put(out, "#define KCL_UNROLLED\n");
         if (plan->schedule == KP_BY_ROWS && plan->shape != KP_COLUMNS)

@@ -39,7 +39,7 @@ void contains(const char *text, const char *const *parts);
 /* A kcl_write_fn that appends to the text of a `collected`. */
 typedef struct collected {
     size_t length;
-    char text[1 << 16];
+    char text[1 << 18];
 } collected;
 void collect(void *user, const char *text, size_t length);
 
@@ -85,6 +85,7 @@ typedef struct subject {
     bool scaled_by_rows; /* errors against the largest magnitude of an output, where the formula itself cancels */
     double tolerance;    /* 0: 1e-5 in float32, 1e-12 in float64 */
     layout in, out;
+    const char *form; /* of squared distances; NULL: auto */
 } subject;
 
 /* Makes the operator and its magnitude; `derive` names variables by which the VJP is taken one after another. */

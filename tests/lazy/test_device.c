@@ -653,6 +653,100 @@ START_TEST(test_same_structure_builds_nothing)
 }
 END_TEST
 
+/* ---- Forms of squared distances ---------------------------------------------------------------------------------- */
+
+static const char *const forms[] = {"auto", "differences", "expanded"};
+
+/* A member of a family in a form, over i or j, in both number types. */
+START_TEST(test_forms_against_the_interpreter)
+{
+    static const struct {
+        const char *formula, *derive, *schedule;
+        int dim;
+    } cases[] = {
+        {"Sum_Reduction(Exp(-0.05*g*SqDist(x,y))*b,0)", "", "lanes", 64},
+        {"Sum_Reduction(Exp(-0.05*g*SqDist(x,y))*b,1)", "", "", 33},
+        {"Sum_Reduction(Exp(-0.05*g*SqDist(x,y))*b,0)", "", "columns", 33},
+        {"Sum_Reduction(Exp(-0.05*SqNorm2(g*(x-y))),2)", "", "", 40},
+        {"Sum_Reduction(Exp(-0.05*SqDist(g*x,g*y))*b,0)", "x", "", 32},
+    };
+    for (size_t n = 0; n < KB_COUNT(cases); n++) {
+        char x[32], y[32];
+        snprintf(x, sizeof x, "x=Vi(%d)", cases[n].dim);
+        snprintf(y, sizeof y, "y=Vj(%d)", cases[n].dim);
+        for (size_t f = 0; f < KB_COUNT(forms); f++) {
+            subject s = {.low = 0, .high = 1, .form = forms[f]};
+            subject_make(&s, cases[n].formula, 4, (const char *const[]){x, y, "b=Vj(1)", "g=Pm(1)"}, cases[n].derive,
+                         cases[n].schedule);
+            for (int t = 0; t < 2; t++) {
+                subject_check(&s, device, host, dtypes[t], 100, 211);
+                subject_check(&s, device, host, dtypes[t], 7, 65);
+            }
+            subject_free(&s);
+        }
+    }
+}
+END_TEST
+
+static void check_form(const kcl_operator *op, kcl_dtype dtype, const char *want)
+{
+    static collected text;
+    text.length = 0;
+    ck_assert_int_eq(kcl_operator_describe(op, device, dtype, 4096, 4100, collect, &text), KCL_OK);
+    CONTAINS(text.text, want);
+}
+
+START_TEST(test_the_form_follows_the_data_of_each_call)
+{
+    enum { M = 4096, N = 4100, SAMPLED = 8 };
+    subject s = {.low = 0, .high = 1};
+    subject_make(&s, "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)", 4,
+                 (const char *const[]){"x=Vi(100)", "y=Vj(100)", "b=Vj(1)", "g=Pm(1)"}, "", "");
+    check_form(s.op, KCL_F32, "form: by the data of each call\n");
+    /* Coordinates in a unit cube, in metres far away, in a field of 1e4 length scales, and again. */
+    static const struct {
+        double offset, extent, g;
+        const char *form;
+    } calls[] = {
+        {0, 1, 0.06, "form: expanded (bound "},
+        {1e6, 1e4, 1, "form: differences (bound "},
+        {1e6, 1, 0.06, "form: expanded (bound "},
+        {0, 1e4, 1, "form: differences (bound "},
+        {0, 1, 6, "form: differences (bound "},
+        {0, 1, 0.06, "form: expanded (bound "},
+    };
+    for (size_t n = 0; n < KB_COUNT(calls); n++) {
+        for (int t = 0; t < 2; t++) {
+            numbers ins[MAX_INPUTS], got;
+            arguments_make(&s, dtypes[t], M, N, ins);
+            for (int64_t i = 0; i < M; i++)
+                for (int k = 0; k < 100; k++)
+                    numbers_set(&ins[0], i, k, calls[n].offset + calls[n].extent * uniform(0, 1));
+            for (int64_t j = 0; j < N; j++) /* every column near a row, so that no sum is nothing */
+                for (int k = 0; k < 100; k++)
+                    numbers_set(&ins[1], j, k, *numbers_exact(&ins[0], j % M, k) + uniform(0, 0.125));
+            numbers_set(&ins[3], 0, 0, calls[n].g);
+            outputs_make(s.op, dtypes[t], M, N, DENSE, &got);
+            ck_assert_msg(apply(s.op, device, &got, ins, false) == KCL_OK, "%s", kcl_context_error(device));
+            for (int64_t i = 0; i < M; i += M / SAMPLED) {
+                double want = 0; /* all terms are positive */
+                for (int64_t j = 0; j < N; j++) {
+                    double d2 = 0;
+                    for (int k = 0; k < 100; k++)
+                        d2 += pow(*numbers_exact(&ins[0], i, k) - *numbers_exact(&ins[1], j, k), 2);
+                    want += exp(-*numbers_exact(&ins[3], 0, 0) * d2) * *numbers_exact(&ins[2], j, 0);
+                }
+                close_to(numbers_get(&got, i, 0), want, want, dtypes[t], calls[n].form);
+            }
+            check_form(s.op, dtypes[t], calls[n].form);
+            outputs_free(s.op, &got);
+            arguments_free(&s, ins);
+        }
+    }
+    subject_free(&s);
+}
+END_TEST
+
 START_TEST(test_describe_and_emit_for_the_device)
 {
     static collected text;
@@ -697,6 +791,8 @@ int main(int argc, char **argv)
         {test_infinities_and_nan_propagate, 0},
         {test_formulas_of_results, 0},
         {test_same_structure_builds_nothing, 0},
+        {test_forms_against_the_interpreter, 0},
+        {test_the_form_follows_the_data_of_each_call, 0},
         {test_describe_and_emit_for_the_device, 0},
     };
     int failed = run_entries("lazy tensors on a device", tests, KB_COUNT(tests), setup, teardown);

@@ -13,49 +13,52 @@ typedef struct program_case {
     int lanes;               /* of float32; 0: 16 */
     const char *strided;     /* names of variables whose rows have gaps; NULL: none */
     size_t private_memory;   /* 0: that of cpu_caps */
+    bool expand;             /* squared distances */
 } program_case;
 
 #define GAUSS "Exp(-g*SqDist(x,y))"
 
 static const program_case program_cases[] = {
-    {"gauss-1", "x:i1 y:j1 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
-    {"gauss-3", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
-    {"gauss-100", "x:i100 y:j100 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
-    {"gauss-f64", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F64, 0, NULL, 0},
-    {"gauss-8-lanes", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 8, NULL, 0},
-    {"gauss-4-lanes-f64", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F64, 4, NULL, 0},
-    {"gauss-4-lanes", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS_SPLIT, KCL_F32, 4, NULL, 0},
-    {"gauss-split", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0},
-    {"gauss-columns", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0},
-    {"gauss-both", "x:i3 y:j3 u:i1 b:j1 g:p1", GAUSS "*u*b", "r0", KP_ROWS_BOTH, KCL_F32, 0, NULL, 0},
-    {"gauss-strided", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, "xyb", 0},
-    {"gauss-strided-columns", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, "xb", 0},
-    {"gauss-little-memory", "x:i100 u:i1 y:j100 b:j1 g:p1", GAUSS "*(b+u)", "r0", KP_ROWS, KCL_F32, 0, "x", 1000},
-    {"gauss-wide", "x:i3 y:j3 b:j64 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
-    {"gauss-wide-columns", "x:i3 y:j3 b:j64 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0},
-    {"gauss-wide-1000", "x:i3 y:j3 b:j1000 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0},
-    {"gradient-x", "x:i3 y:j3 b:j1 g:p1 e:i1", "Grad(" GAUSS "*b,x,e)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
-    {"gradient-y", "y:i3 x:j3 b:i1 g:p1 e:j1", "Grad(" GAUSS "*b,y,e)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
-    {"gradient-b", "y:i3 x:j3 b:i2 g:p1 e:j2", "Grad(" GAUSS "*b,b,e)", "r0", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0},
-    {"gradient-g", "x:i3 y:j3 b:j1 g:p1 e:i1", "Grad(" GAUSS "*b,g,e)", "r0", KP_ROWS_BOTH, KCL_F32, 0, NULL, 0},
-    {"two-sums", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;" GAUSS, "r0/r1", KP_ROWS, KCL_F32, 0, NULL, 0},
-    {"two-sums-columns", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;" GAUSS, "r0/r1;r1", KP_COLUMNS, KCL_F64, 0, NULL, 0},
-    {"prepared", "x:i3 y:j3 b:j1", "Exp(-SqDist(x,Sin(y)))*Sqrt(b)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
+    {"gauss-1", "x:i1 y:j1 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+    {"gauss-3", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+    {"gauss-100", "x:i100 y:j100 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+    {"gauss-expanded", "x:i100 y:j100 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, true},
+    {"gauss-expanded-columns", "x:i100 y:j100 b:j1 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F64, 0, NULL, 0, true},
+    {"gauss-f64", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F64, 0, NULL, 0, false},
+    {"gauss-8-lanes", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 8, NULL, 0, false},
+    {"gauss-4-lanes-f64", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F64, 4, NULL, 0, false},
+    {"gauss-4-lanes", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS_SPLIT, KCL_F32, 4, NULL, 0, false},
+    {"gauss-split", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0, false},
+    {"gauss-columns", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0, false},
+    {"gauss-both", "x:i3 y:j3 u:i1 b:j1 g:p1", GAUSS "*u*b", "r0", KP_ROWS_BOTH, KCL_F32, 0, NULL, 0, false},
+    {"gauss-strided", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, "xyb", 0, false},
+    {"gauss-strided-columns", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, "xb", 0, false},
+    {"gauss-little-memory", "x:i100 u:i1 y:j100 b:j1 g:p1", GAUSS "*(b+u)", "r0", KP_ROWS, KCL_F32, 0, "x", 1000, false},
+    {"gauss-wide", "x:i3 y:j3 b:j64 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+    {"gauss-wide-columns", "x:i3 y:j3 b:j64 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0, false},
+    {"gauss-wide-1000", "x:i3 y:j3 b:j1000 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0, false},
+    {"gradient-x", "x:i3 y:j3 b:j1 g:p1 e:i1", "Grad(" GAUSS "*b,x,e)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+    {"gradient-y", "y:i3 x:j3 b:i1 g:p1 e:j1", "Grad(" GAUSS "*b,y,e)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+    {"gradient-b", "y:i3 x:j3 b:i2 g:p1 e:j2", "Grad(" GAUSS "*b,b,e)", "r0", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0, false},
+    {"gradient-g", "x:i3 y:j3 b:j1 g:p1 e:i1", "Grad(" GAUSS "*b,g,e)", "r0", KP_ROWS_BOTH, KCL_F32, 0, NULL, 0, false},
+    {"two-sums", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;" GAUSS, "r0/r1", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+    {"two-sums-columns", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;" GAUSS, "r0/r1;r1", KP_COLUMNS, KCL_F64, 0, NULL, 0, false},
+    {"prepared", "x:i3 y:j3 b:j1", "Exp(-SqDist(x,Sin(y)))*Sqrt(b)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
     {"hoisted", "x:i3 y:j3 u:i1 b:j1 g:p1", "Exp(-Sqrt(g)*SqDist(Cos(x),y))*(Log(u)*b+Norm2(x))",
-     "u*r0", KP_ROWS, KCL_F32, 0, NULL, 0},
+     "u*r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
     {"parameters", "x:i3 y:j3 p:p3 g:p1", "Exp(-Sum(p*Square(x-y)))*(p+Norm2(p)*y)",
-     "r0+g*p", KP_ROWS, KCL_F32, 0, NULL, 0},
+     "r0+g*p", KP_ROWS, KCL_F32, 0, NULL, 0, false},
     {"segments", "x:i3 y:j3 b:j1",
      "Concat(Elem(x,0)*b,Concat(Extract(x-y,1,2),ExtractT(Elem(y,2)*x,1,5)))*Elem(x-y,1)",
-     "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
-    {"norms", "x:i3 y:j3", "Norm2(Norm2(x-y)*x+y)*Norm2(x*y)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0},
+     "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+    {"norms", "x:i3 y:j3", "Norm2(Norm2(x-y)*x+y)*Norm2(x*y)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
     {"functions", "x:i2 y:j2 u:i1",
      "Powf(Abs(x)+1,y)*Pow(x-y,3)+Sin(x*y)*Cos(x-y)*Log(1+Square(x-y))+Sign(y-u)/Sqrt(x*x+1)",
-     "Rsqrt(r0)", KP_ROWS, KCL_F32, 0, NULL, 0},
+     "Rsqrt(r0)", KP_ROWS, KCL_F32, 0, NULL, 0, false},
     {"constants", "x:i1 y:j1", "(x+0.1)*(y-3)+RatCst(-3,7)*Exp(x-1e-3*y)-0.375*Sin(12345678*(x-y))",
-     "r0+1e300", KP_ROWS, KCL_F32, 0, NULL, 0},
-    {"constant", "x:i1", "", "2.5;Zero(2)", KP_MAP, KCL_F32, 0, NULL, 0},
-    {"map", "x:i3 u:i1 g:p1", "", "Norm2(x)*g+u;Sin(x)*Sqrt(g)", KP_MAP, KCL_F32, 0, "u", 0},
+     "r0+1e300", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+    {"constant", "x:i1", "", "2.5;Zero(2)", KP_MAP, KCL_F32, 0, NULL, 0, false},
+    {"map", "x:i3 u:i1 g:p1", "", "Norm2(x)*g+u;Sin(x)*Sqrt(g)", KP_MAP, KCL_F32, 0, "u", 0, false},
 };
 
 enum { PROGRAMS = KB_COUNT(program_cases) };
@@ -74,7 +77,7 @@ static inline kp_plan *plan_case(sweep_of *s, const program_case *c)
     if (c->private_memory)
         caps.private_memory = c->private_memory;
     kb_error_clear(&err);
-    ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s->sweep, c->dtype, &caps, {.shape = c->shape}, dense}, &err) == KCL_OK,
+    ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s->sweep, c->dtype, &caps, {.shape = c->shape, .expand = c->expand}, dense}, &err) == KCL_OK,
                   "%s: %s", c->name, err.text);
     return plan;
 }

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lazy/form.h: differences or the expanded form of squared distances (plan/expand.h), decided by the data of a launch.
+ *
+ * The bound and where its numbers come from: docs/accuracy.md.
+ */
+#ifndef KL_FORM_H
+#define KL_FORM_H
+
+#include "exec.h"
+
+typedef struct kl_choice {
+    bool is_expanded;
+    char why[96];                         /* "differences (bound 3.1e+04 > 12)"; "" where there is nothing to choose */
+    size_t count;                         /* of distances; is_expanded: */
+    const void *centre[KP_MAX_DISTANCES]; /* in the number type of the launch */
+    size_t size[KP_MAX_DISTANCES];        /* bytes */
+} kl_choice;
+
+typedef struct kl_question {
+    const kr_sweep *sweep;
+    const kp_expansion *expansion; /* of the sweep; NULL: there is none */
+    const kl_view *const *views;   /* by variable; NULL: the host does not see it */
+    int64_t rows, cols;
+    kcl_dtype dtype;
+    const kp_caps *caps;
+    kl_form form; /* asked for */
+    int threads;
+} kl_question;
+
+/* Looks at arrays once an evaluation: a zeroed one holds what was seen. Centres live in the arena. */
+typedef struct kl_seen {
+    size_t count;
+    struct {
+        const kl_view *row, *col;
+        const double *centre;
+        double size;
+    } pair[8];
+} kl_seen;
+
+kcl_status kl_choose_form(kl_choice *choice, const kl_question *question, kl_seen *seen, kb_arena *arena,
+                          kb_error *err);
+
+/*
+ * For tests: the bound, in units of roundoff (2^-24, 2^-53), for a slope and a distance of `dim` components with
+ * `size` = max |a - c|^2 + max |b - c|^2, and the limit up to which the expanded form is used.
+ */
+double kl_form_bound(double slope, int32_t dim, double size);
+#define KL_FORM_LIMIT 10.0
+
+#endif

@@ -1,0 +1,87 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The example programs on their own data, on made data whose answer is known, and on files that are not what they should
+# be. examples.sh DENSITY DIGITS DATA_FOLDER. Prints TAP. Uses the default device, and the interpreter.
+LC_ALL=C
+export LC_ALL
+absolute() { # FILE
+    echo "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"
+}
+density=$(absolute "$1") digits=$(absolute "$2") data=$(absolute "$3")
+temporary=$(mktemp -d) || exit 1
+trap 'rm -rf "$temporary"' EXIT
+KEOPSCL_CACHE_DIR=$temporary/cache
+export KEOPSCL_CACHE_DIR
+cd "$temporary" || exit 1
+
+count=0
+check() { # NAME COMMAND...: what the last example printed is shown where it fails
+    count=$((count + 1))
+    name=$1
+    shift
+    if "$@"; then
+        echo "ok $count $name"
+    else
+        echo "not ok $count $name"
+        sed 's/^/# /' out err
+    fi
+}
+works() { # PROGRAM ARGUMENT...: exit status 0, nothing on standard error
+    "$@" >out 2>err && [ ! -s err ]
+}
+fails() { # TEXT PROGRAM ARGUMENT...: exit status 1, one line on standard error that has the text
+    text=$1
+    shift
+    "$@" >out 2>err
+    [ $? -eq 1 ] && [ "$(wc -l <err)" -eq 1 ] && grep -qF "$text" err
+}
+prints() { # TEXT
+    grep -qF "$1" out
+}
+picture() { # NAME WIDTH HEIGHT: a PNG of this size, or a PPM
+    if [ -f "$1.png" ]; then
+        [ "$(od -An -tu1 -j16 -N8 "$1.png" | awk '{ print 256 * $3 + $4, 256 * $7 + $8 }')" = "$2 $3" ]
+    else
+        [ "$(head -n 2 "$1.ppm" | tr '\n' ' ')" = "P6 $2 $3 " ]
+    fi
+}
+
+check 'digits: the data as shipped, all neighbours those of a loop' works "$digits" "$data/digits.txt" read
+check 'digits: tells how many images were compared' \
+    prints '1797 images of 8 x 8 grey values, 1000 references and 797 queries'
+check 'digits: says that the neighbours are right' prints 'all 797 indices are those of a loop in whole numbers'
+accuracy=$(grep '^accuracy' out)
+check 'digits: most are read right' \
+    awk '$1 == "accuracy" { found = $2 > 0.9 * $4 && $4 == 797 } END { exit !found }' out
+check 'digits: the interpreter finds neighbours as well' works env KEOPSCL_DEVICE=host "$digits" "$data/digits.txt"
+check 'digits: and reads the same' prints "${accuracy:-accuracy on the default device}"
+
+# Digit k is dark at pixel k. References are as dark as can be, queries half as dark; of 60, three fives are called 7.
+awk 'BEGIN {
+    print "# made"
+    for (i = 0; i < 1060; i++) {
+        k = i % 10
+        line = ""
+        for (p = 0; p < 64; p++)
+            line = line (p != k ? "0" : i < 1000 ? "g" : "8")
+        print (k == 5 && i >= 1000 && i < 1030 ? 7 : k), line
+    }
+}' >made.txt
+check 'digits: made images' works "$digits" made.txt made
+check 'digits: counts what is right' prints 'accuracy    57 of 60 right: 95.0 %'
+check 'digits: tells the hardest digit' prints 'hardest     7, of which 6 of 9 were read right, 3 as 5'
+check 'digits: draws the three that are wrong' picture made 840 64
+
+head -n 1000 made.txt >few.txt
+check 'digits: too few images' fails 'digits: few.txt holds 999 images' "$digits" few.txt
+sed '7s/g/h/' made.txt >strange.txt
+check 'digits: a line that is no image' fails 'digits: strange.txt, line 7: expected a label' "$digits" strange.txt
+check 'digits: no file' fails 'digits: nowhere.txt: No such file' "$digits" nowhere.txt
+check 'digits: a picture that cannot be written' fails 'cannot write nowhere/picture' "$digits" made.txt nowhere/picture
+
+head -n 12 "$data/airports.csv" >some.csv
+check 'density: some airports, sums those of a loop' works "$density" some.csv map
+check 'density: draws two maps' picture map 720 720
+sed '3s/,/;/' some.csv >strange.csv
+check 'density: a line that is no point' fails 'density: strange.csv, line 3: expected longitude' "$density" strange.csv
+echo "1..$count"

@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * States of the reductions on this machine's OpenCL CPU, in every shape, against the interpreter: widths of vectors,
+ * tails, parts, infinities, NaN, ties, and terms of any growth. Exits with 77 (skipped) where there is none. Kernels
+ * take a while to build: a fixed core is tested; with KEOPSCL_LONG_TESTS=1 the full product.
+ */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+#include "device.h"
+#include "render.h"
+#include "sweeps.h"
+
+#include <math.h>
+
+static kcl_context *context;
+
+/* ---- Sweeps ------------------------------------------------------------------------------------------------------ */
+
+#define VARIABLES "x:i2 y:j2 b:j1 c:j1 g:p1"
+enum { VARS = 5, DIM = 2 };
+
+/* Terms by letter. All values are multiples of 1/4 that a float holds, so that both sides see the same ties. */
+static const struct {
+    char letter;
+    kf_reduction reduction;
+    const char *formula;
+} kinds[] = {
+    {'S', KF_REDUCE_SUM, "Exp(-SqDist(x,y))*c"},   {'L', KF_REDUCE_LOGSUMEXP, "b-SqDist(x,y)"},
+    {'M', KF_REDUCE_LOGSUMEXP, "-g*SqDist(x,y)"},  {'J', KF_REDUCE_LOGSUMEXP, "Like(b,x)"},
+    {'A', KF_REDUCE_ARGMIN, "SqDist(x,y)+b"},      {'V', KF_REDUCE_ARGMIN, "Square(x-y)+b"},
+    {'P', KF_REDUCE_ARGMIN, "Elem(x,0)*Elem(y,1)"},
+};
+
+typedef struct subject {
+    const char *terms; /* letters */
+    kp_shape shape;
+    kcl_dtype dtype;
+    int lanes, stream; /* 0: as the plan has it */
+} subject;
+
+static const char *describe(const subject *s)
+{
+    static char text[128];
+    snprintf(text, sizeof text, "%s, %s, %s, %d lanes, %d a step", s->terms, kp_shape_name(s->shape),
+             kb_dtype_name(s->dtype), s->lanes, s->stream);
+    return text;
+}
+
+static void fill(sweep_of *s, const subject *of)
+{
+    char terms[512] = "", outputs[64] = "";
+    memset(s, 0, sizeof *s);
+    ck_assert_int_eq(kf_graph_init(&s->g, NULL), KCL_OK);
+    for (size_t k = 0; of->terms[k]; k++) {
+        size_t m = 0;
+        while (kinds[m].letter != of->terms[k])
+            m++;
+        snprintf(terms + strlen(terms), sizeof terms - strlen(terms), "%s%s", k ? ";" : "", kinds[m].formula);
+        snprintf(outputs + strlen(outputs), sizeof outputs - strlen(outputs), "%sr%d", k ? ";" : "", (int)k);
+        s->terms[k].reduction = kinds[m].reduction;
+    }
+    kf_reduction reductions[MOST];
+    for (size_t k = 0; k < MOST; k++)
+        reductions[k] = s->terms[k].reduction;
+    sweep_fill(s, of->shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J, VARIABLES, terms, outputs);
+    for (size_t k = 0; k < s->sweep.term_count; k++)
+        s->terms[k].reduction = reductions[k];
+}
+
+/* ---- Data -------------------------------------------------------------------------------------------------------- */
+
+enum { MOST_ROWS = 80, MOST_COLS = 1100, MOST_VALUES = 2 * MOST * MOST_ROWS };
+
+/* How b goes with the column, and what stands where. */
+static const struct {
+    const char *name;
+    double slope, offset;
+    int sawtooth;            /* columns after which it starts again; 0: never; 1: alternating signs */
+    int special, next;       /* columns of `value`, and of `other` */
+    double value, other;
+    bool all;                /* in every column */
+    int nan_row;             /* row in which x is NaN; -1: none */
+} courses[] = {
+    {"level", 0, 0, 0, -1, -1, 0, 0, false, -1},
+    {"growing", 1000, 0, 0, -1, -1, 0, 0, false, -1},
+    {"growing slowly", 0.5, 0, 0, -1, -1, 0, 0, false, -1},
+    {"falling", -1000, 0, 0, -1, -1, 0, 0, false, -1},
+    {"falling slowly", -0.5, 0, 0, -1, -1, 0, 0, false, -1},
+    {"alternating", 500, 0, 1, -1, -1, 0, 0, false, -1},
+    {"sawtooth", 20, 0, 37, -1, -1, 0, 0, false, -1},
+    {"far above", 0, 1e6, 0, -1, -1, 0, 0, false, -1},
+    {"far below", 0, -1e6, 0, -1, -1, 0, 0, false, -1},
+    {"out of reach", 0, 1e30, 0, -1, -1, 0, 0, false, -1},
+    {"growing out of reach", 1e28, 0, 0, -1, -1, 0, 0, false, -1},
+    {"an infinity", 1, 0, 0, 7, -1, INFINITY, 0, false, -1},
+    {"two infinities", 1, 0, 0, 7, 140, INFINITY, INFINITY, false, -1},
+    {"both infinities", -3, 0, 0, 131, 9, INFINITY, -INFINITY, false, -1},
+    {"minus infinities", 3, 0, 0, 0, 131, -INFINITY, -INFINITY, false, -1},
+    {"a NaN", 0.5, 0, 0, 5, -1, NAN, 0, false, -1},
+    {"NaN, then infinity", 0, 0, 0, 5, 140, NAN, INFINITY, false, -1},
+    {"infinity, then NaN", 0, 0, 0, 5, 140, INFINITY, NAN, false, -1},
+    {"only infinities", 0, 0, 0, 0, -1, INFINITY, 0, true, -1},
+    {"only minus infinities", 0, 0, 0, 0, -1, -INFINITY, 0, true, -1},
+    {"only NaN", 0, 0, 0, 0, -1, NAN, 0, true, -1},
+    {"only NaN and an infinity", 0, 0, 0, 0, 133, NAN, INFINITY, true, -1},
+    {"a row of NaN", 1000, 0, 0, -1, -1, 0, 0, false, 1},
+    {"a last row of NaN", -1, 0, 0, -1, -1, 0, 0, false, 17},
+};
+
+typedef struct data {
+    int64_t rows, cols;
+    double value[VARS][DIM * MOST_COLS];
+    float single[VARS][DIM * MOST_COLS];
+} data;
+
+static int64_t data_count(const data *d, int var)
+{
+    static const int dims[VARS] = {2, 2, 1, 1, 1};
+    return dims[var] * (var == 0 ? d->rows : var == 4 ? 1 : d->cols);
+}
+
+/* Coordinates on a lattice: ties everywhere. */
+static void make_data(data *d, int64_t rows, int64_t cols, size_t course, uint64_t *seed)
+{
+    d->rows = rows;
+    d->cols = cols;
+    for (int v = 0; v < VARS; v++)
+        for (int64_t k = 0; k < data_count(d, v); k++)
+            d->value[v][k] = ((double)draw(seed, 7) - 3) / 2;
+    d->value[4][0] = 0.5;
+    for (int64_t j = 0; j < cols; j++) {
+        double at = (double)(courses[course].sawtooth > 1 ? j % courses[course].sawtooth : j);
+        double sign = courses[course].sawtooth == 1 && j % 2 ? -1 : 1;
+        double b = sign * (courses[course].slope * at + courses[course].offset);
+        if (courses[course].slope == 0 && courses[course].offset == 0)
+            b = (double)draw(seed, 3) / 2;
+        if (j == courses[course].special || courses[course].all)
+            b = courses[course].value;
+        if (j == courses[course].next)
+            b = courses[course].other;
+        d->value[2][j] = b;
+    }
+    if (courses[course].nan_row >= 0 && courses[course].nan_row < rows)
+        d->value[0][2 * courses[course].nan_row + 1] = NAN;
+    for (int v = 0; v < VARS; v++) {
+        for (int64_t k = 0; k < data_count(d, v); k++) {
+            d->single[v][k] = (float)d->value[v][k];
+            d->value[v][k] = (double)d->single[v][k];
+        }
+    }
+}
+
+/* ---- Running ----------------------------------------------------------------------------------------------------- */
+
+/* By output, then row, then component. */
+typedef struct results {
+    double value[MOST][2 * MOST_ROWS];
+    unsigned char bytes[MOST][2 * MOST_ROWS * sizeof(double)];
+} results;
+
+typedef struct program {
+    kp_plan *plan;
+    kt_program text;
+    kd_kernel *kernel[KT_KERNELS];
+} program;
+
+static void build(program *p, kcl_context *on, sweep_of *s, const subject *of)
+{
+    kp_caps caps = *kd_caps(on);
+    kb_error err;
+    kb_error_clear(&err);
+    if (of->lanes)
+        caps.lanes_f32 = caps.lanes_f64 = of->lanes;
+    ck_assert_msg(kp_plan_create(&p->plan, &(kp_request){&s->sweep, of->dtype, &caps, {.shape = of->shape}, NULL}, &err) == KCL_OK,
+                  "%s: %s", describe(of), err.text);
+    if (of->stream)
+        p->plan->stream = of->stream;
+    ck_assert_msg(kt_render(&p->text, p->plan, &err) == KCL_OK, "%s: %s", describe(of), err.text);
+    for (int k = 0; k < KT_KERNELS; k++)
+        if (p->text.kernel[k].count)
+            ck_assert_msg(kd_kernel_get(on, kb_str_text(&p->text.source), kt_kernel_names[k], "states", &p->kernel[k]) ==
+                              KCL_OK,
+                          "%s: %s", describe(of), kcl_context_error(on));
+}
+
+static void finish(program *p)
+{
+    kt_program_finish(&p->text);
+    kp_plan_destroy(&p->plan);
+}
+
+static void start(program *p, kcl_context *on, kt_kernel_id id, const data *d, const kp_launch *launch, results *out,
+                  kd_buffer *partial, kd_buffer *prepared, size_t items0, size_t items1, size_t group)
+{
+    enum { MOST_ARGS = 64 };
+    const kt_signature *signature = &p->text.kernel[id];
+    bool both = p->plan->shape == KP_ROWS_BOTH;
+    kd_arg args[MOST_ARGS];
+    int64_t values[MOST_ARGS];
+    size_t size = kb_dtype_size(p->plan->dtype);
+    ck_assert_uint_le(signature->count, MOST_ARGS);
+    for (size_t k = 0; k < signature->count; k++) {
+        kt_arg from = signature->args[k];
+        args[k] = (kd_arg){KD_ARG_VALUE, &values[k], sizeof values[k], NULL};
+        switch (from.kind) {
+        case KT_ARG_VAR:
+            if (from.index >= VARS)
+                args[k] = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = prepared};
+            else
+                args[k] = (kd_arg){KD_ARG_HOST_IN,
+                                   size == 4 ? (const void *)d->single[from.index] : d->value[from.index],
+                                   size * (size_t)data_count(d, (int)from.index), NULL};
+            break;
+        case KT_ARG_OUTPUT: {
+            int64_t count = p->plan->outputs[from.index]->dim * (both ? 1 : d->rows);
+            args[k] = (kd_arg){KD_ARG_HOST_OUT, out->bytes[from.index], size * (size_t)count, NULL};
+            break;
+        }
+        case KT_ARG_OUTPUT_STRIDE:
+            values[k] = p->plan->outputs[from.index]->dim;
+            break;
+        case KT_ARG_OUTPUT_STEP:
+            values[k] = 1;
+            break;
+        case KT_ARG_ROWS:
+            values[k] = both && id == KT_FINISH ? 1 : d->rows;
+            break;
+        case KT_ARG_COLS:
+            values[k] = d->cols;
+            break;
+        case KT_ARG_STREAMED:
+            values[k] = p->plan->stream_axis == KF_AXIS_J ? d->cols : d->rows;
+            break;
+        case KT_ARG_PARTS:
+            values[k] = launch->parts;
+            break;
+        case KT_ARG_PART_LENGTH:
+            values[k] = launch->part_length;
+            break;
+        case KT_ARG_PARTIAL:
+            args[k] = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = partial};
+            break;
+        default:
+            ck_abort_msg("an argument that no dense array has");
+        }
+    }
+    ck_assert_msg(kd_launch(on, p->kernel[id], (int)signature->count, args, (size_t[]){items0, items1, 1},
+                            (size_t[]){group, 1, 1}) == KCL_OK,
+                  "%s", kcl_context_error(on));
+}
+
+static void read_values(const program *p, results *out)
+{
+    for (size_t o = 0; o < MOST; o++) {
+        for (size_t k = 0; k < 2 * MOST_ROWS; k++) {
+            float single;
+            memcpy(&single, out->bytes[o] + k * sizeof single, sizeof single);
+            memcpy(&out->value[o][k], out->bytes[o] + k * sizeof(double), sizeof(double));
+            if (p->plan->dtype == KCL_F32)
+                out->value[o][k] = (double)single;
+        }
+    }
+}
+
+/* `pieces`: into how many parts, or work-items where both axes are reduced, work is divided; 0: as the plan says. */
+static void run(program *p, kcl_context *on, const data *d, int64_t pieces, results *out)
+{
+    kp_launch launch;
+    kp_launch_for(p->plan, kd_caps(on), d->rows, d->cols, &launch);
+    int64_t states = p->plan->shape == KP_ROWS_BOTH ? 1 : d->rows, numbers = 0;
+    for (size_t k = 0; k < p->plan->term_count; k++)
+        numbers += kp_state_dim(&p->plan->terms[k]);
+    if (pieces && p->plan->shape == KP_ROWS_BOTH) {
+        launch.parts = pieces;
+        launch.sweep_items[0] = (size_t)pieces;
+    } else if (pieces && p->plan->shape != KP_ROWS) {
+        int64_t unit = p->plan->shape == KP_COLUMNS ? p->plan->lanes : p->plan->tile;
+        int64_t length = (d->cols / pieces + unit) / unit * unit;
+        launch.part_length = length;
+        launch.parts = KB_MAX(1, (d->cols + length - 1) / length);
+        launch.sweep_items[1] = (size_t)launch.parts;
+    }
+    kd_buffer *partial = NULL, *prepared = NULL;
+    size_t size = kb_dtype_size(p->plan->dtype);
+    ck_assert_uint_le(p->plan->prepared_count, 1);
+    ck_assert_int_eq(kd_buffer_create(on, size * (size_t)(launch.parts * states * numbers + 1), &partial), KCL_OK);
+    ck_assert_int_eq(kd_buffer_create(on, size * (size_t)(launch.prepared_elements + 1), &prepared), KCL_OK);
+    memset(out, 0, sizeof *out);
+    if (launch.prepare_items && d->cols && d->rows)
+        start(p, on, KT_PREPARE, d, &launch, out, partial, prepared, launch.prepare_items, 1, 1);
+    start(p, on, KT_SWEEP, d, &launch, out, partial, prepared, launch.sweep_items[0], launch.sweep_items[1], 1);
+    if (launch.finish_items)
+        start(p, on, KT_FINISH, d, &launch, out, partial, prepared, launch.finish_items, 1, 1);
+    ck_assert_msg(kd_finish(on) == KCL_OK, "%s", kcl_context_error(on));
+    kd_buffer_release(on, &partial);
+    kd_buffer_release(on, &prepared);
+    read_values(p, out);
+}
+
+static void by_interpreter(const sweep_of *s, const data *d, results *out)
+{
+    kf_source sources[VARS];
+    kr_sink sinks[MOST];
+    kb_error err;
+    kb_error_clear(&err);
+    for (int v = 0; v < VARS; v++)
+        sources[v] = (kf_source){d->value[v], KCL_F64, s->vars[v].dim * 8, 8};
+    for (size_t o = 0; o < s->sweep.output_count; o++)
+        sinks[o] = (kr_sink){out->value[o], KCL_F64, s->outputs[o]->dim * 8, 8};
+    ck_assert_msg(kr_run_host(&s->sweep, d->rows, d->cols, sources, sinks, 1, &err) == KCL_OK, "%s", err.text);
+}
+
+static void compare(const sweep_of *s, const subject *of, const data *d, size_t course, int64_t pieces,
+                    const results *got, const results *want)
+{
+    double unit = of->dtype == KCL_F32 ? 0x1p-23 : 0x1p-52;
+    bool both = of->shape == KP_ROWS_BOTH;
+    for (size_t o = 0; o < s->sweep.output_count; o++) {
+        for (int64_t k = 0; k < s->outputs[o]->dim * (both ? 1 : d->rows); k++) {
+            double a = got->value[o][k], b = want->value[o][k], error = 0;
+            kf_reduction r = s->terms[o].reduction;
+            if (r == KF_REDUCE_SUM)
+                error = 8 * unit * (double)(1.5 * d->cols * (both ? d->rows : 1));
+            if (r == KF_REDUCE_LOGSUMEXP)
+                error = 8 * unit * (1 + fabs(b));
+            bool same = isnan(b) ? isnan(a) : isinf(b) ? a == b : fabs(a - b) <= error;
+            ck_assert_msg(same, "%s: %s (%s), M=%lld, N=%lld, %lld pieces: number %lld is %.9g, by the interpreter %.9g",
+                          describe(of), kf_reduction_get(r)->name, courses[course].name, (long long)d->rows,
+                          (long long)d->cols, (long long)pieces, (long long)k, a, b);
+        }
+    }
+}
+
+static bool long_tests(void)
+{
+    const char *value = getenv("KEOPSCL_LONG_TESTS");
+    return value && strcmp(value, "1") == 0;
+}
+
+static void check(const subject *of)
+{
+    static data d;
+    static results got, again, want;
+    uint64_t seed = 1;
+    sweep_of s;
+    program p;
+    fill(&s, of);
+    build(&p, context, &s, of);
+    int v = p.plan->lanes, w = p.plan->stream;
+    /* Around vectors, steps, tiles; parts that end within them. */
+    const int rows[] = {0, 1, 2, v - 1, v, v + 1, 2 * v + 3, 2 * w + 1, 35};
+    const int cols[] = {0, 1, w - 1, w, w + 1, v - 1, v + 1, 127, 128, 129, 128 * v + 1, 300, 700};
+    for (size_t c = 0; c < KB_COUNT(courses); c++) {
+        for (size_t k = 0; k < KB_COUNT(rows) * KB_COUNT(cols); k++) {
+            int m = rows[k % KB_COUNT(rows)], n = cols[k / KB_COUNT(rows)];
+            bool small = of->shape == KP_ROWS_BOTH || m > 0;
+            if (!small || n > MOST_COLS || (!long_tests() && c && (k + c) % 13))
+                continue;
+            make_data(&d, m, n, c, &seed);
+            by_interpreter(&s, &d, &want);
+            for (int64_t pieces = 0; pieces < (of->shape == KP_ROWS ? 1 : 6); pieces += 1 + pieces) {
+                run(&p, context, &d, pieces, &got);
+                compare(&s, of, &d, c, pieces, &got, &want);
+            }
+            run(&p, context, &d, 0, &got);
+            run(&p, context, &d, 0, &again);
+            ck_assert_mem_eq(got.bytes, again.bytes, sizeof got.bytes);
+        }
+    }
+    finish(&p);
+    sweep_finish(&s);
+}
+
+static const kp_shape shapes[] = {KP_ROWS, KP_ROWS_SPLIT, KP_COLUMNS, KP_ROWS_BOTH};
+static const char *const sets[] = {"L", "A", "LSVAM", "P"};
+
+START_TEST(states_of_every_shape)
+{
+    subject s = {sets[_i / 4 % 4], shapes[_i % 4], _i / 16 ? KCL_F64 : KCL_F32, 0, 0};
+    if (s.terms[0] != 'P' || s.shape == KP_COLUMNS || long_tests())
+        check(&s);
+}
+END_TEST
+
+/* Narrower vectors and shorter steps than this device would have. */
+START_TEST(states_of_other_sizes)
+{
+    static const int lanes[] = {1, 2, 4, 8, 16}, streams[] = {1, 2, 4, 8, 16};
+    int number = 0;
+    for (int l = 0; l < 5; l++) {
+        for (int w = 0; w < 5; w++) {
+            for (int t = 0; t < 2; t++) {
+                /* One of each width and each step for every shape. */
+                bool core = (l + _i) % 5 == w && t == (l + _i) % 2 && l != 4;
+                number += core;
+                if (core || long_tests())
+                    check(&(subject){"LSVAM", shapes[_i], t ? KCL_F64 : KCL_F32, lanes[l], streams[w]});
+            }
+        }
+    }
+    ck_assert_int_eq(number, 4);
+}
+END_TEST
+
+START_TEST(terms_of_columns_alone)
+{
+    for (int k = 0; k < 4; k++)
+        if (k == 0 || long_tests())
+            check(&(subject){"JS", shapes[k], KCL_F32, 0, 0});
+}
+END_TEST
+
+START_TEST(threads_change_nothing)
+{
+    static data d;
+    static results one, two;
+    uint64_t seed = 3;
+    kcl_context *other;
+    kcl_status status = kcl_context_create(&other, &(kcl_context_params){.device = "cpu", .threads = 1});
+    ck_assert_msg(status == KCL_OK, "%s", kcl_context_error(other));
+    subject of = {"LSVAM", shapes[_i], KCL_F32, 0, 0};
+    sweep_of s;
+    program p, q;
+    fill(&s, &of);
+    build(&p, context, &s, &of);
+    build(&q, other, &s, &of);
+    for (size_t c = 0; c < KB_COUNT(courses); c++) {
+        make_data(&d, 67, 1000, c, &seed);
+        run(&p, context, &d, 0, &two);
+        run(&q, other, &d, 0, &one);
+        ck_assert_msg(memcmp(one.bytes, two.bytes, sizeof one.bytes) == 0, "%s: %s", describe(&of), courses[c].name);
+    }
+    finish(&p);
+    finish(&q);
+    sweep_finish(&s);
+    kcl_context_destroy(&other);
+}
+END_TEST
+
+/* ---- Numbers in memory that a work-group shares ------------------------------------------------------------------ */
+
+extern const unsigned char kt_cl_math[], kt_cl_common[], kt_cl_reduce[];
+
+/* A schedule of GPUs in small: a work-item has a few rows, a work-group's items divide the columns and join in pairs. */
+static const char skeleton[] =
+    "enum { ITEMS = 8 };\n"
+    "#define KCL_STEP(R, t, n, value) R##_STEP_NOW(t, n, value)\n"
+    "#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_NOW_PRODUCT(t, n, a, b)\n"
+    "#define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v) - first)))\n"
+    "#define KCL_NUMBER(column) (kcl_to_longs(column) + first)\n"
+    "#define DECLARE(R, t, d, p) R##_STATE(t, d, p)\n"
+    "#define START(R, t, d, p) R##_INIT(t, d, p) R##_ROWS_BEGIN(t, d, p)\n"
+    "#define BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)\n"
+    "#define END(R, t, d, p) R##_TILE_END(t, d, p)\n"
+    "#define CLOSE(R, t, d, p) R##_ROWS_END(t, d, p) R##_CLOSE(t, d, p)\n"
+    "#define PUT(R, t, d, p) KCL_PUT(R, t, d, p, memory + item * KCL_LANES, ITEMS * KCL_LANES)\n"
+    "#define MEET(R, t, d, p) KCL_MEET(R, t, d, p, memory + item * KCL_LANES,"
+    " memory + (item + by) * KCL_LANES, ITEMS * KCL_LANES)\n"
+    "#define GET(R, t, d, p) KCL_GET(R, t, d, p, memory + item * KCL_LANES, ITEMS * KCL_LANES)\n"
+    "#define RESULT(R, t, d, p) R##_RESULT(t, d, p)\n"
+    "#define ADD(R, t, d, p) + R##_NUMBERS * (d)\n"
+    "__kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))\n"
+    "void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols)\n"
+    "{\n"
+    "    __local real memory[(0 KCL_TERMS(ADD)) * ITEMS * KCL_LANES];\n"
+    "    const int item = get_local_id(0);\n"
+    "    const long lane_count = rows, i = get_group_id(0) * KCL_LANES, part = (cols + ITEMS - 1) / ITEMS;\n"
+    "    const long first = item * part, last = min(cols, first + part);\n"
+    "    KCL_TERMS(DECLARE)\n"
+    "    KCL_SWEEP_LAUNCH\n"
+    "    KCL_SWEEP_LANE\n"
+    "    KCL_TERMS(START)\n"
+    "#undef KCL_STREAM\n"
+    "#define KCL_STREAM 1\n"
+    "    for (long tile = first; tile < last; tile += KCL_TILE) {\n"
+    "        KCL_TERMS(BEGIN)\n"
+    "        for (long j = tile; j < min(last, tile + KCL_TILE); j++) { KCL_SWEEP_BLOCK }\n"
+    "        KCL_TERMS(END)\n"
+    "    }\n"
+    "    KCL_TERMS(CLOSE)\n"
+    "    KCL_TERMS(PUT)\n"
+    "    for (int by = 1; by < ITEMS; by *= 2) {\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        if (item % (2 * by) == 0) { KCL_TERMS(MEET) }\n"
+    "    }\n"
+    "    if (item == 0) {\n"
+    "        KCL_TERMS(GET)\n"
+    "        KCL_TERMS(RESULT)\n"
+    "        KCL_SWEEP_OUT\n"
+    "    }\n"
+    "}\n";
+
+START_TEST(states_meet_in_local_memory)
+{
+    static data d;
+    static results got, want;
+    static const int rows[] = {1, 2, 5, 16}, cols[] = {0, 1, 7, 8, 9, 130, 1100};
+    uint64_t seed = 2;
+    subject of = {"LSVAM", KP_ROWS, _i % 2 ? KCL_F64 : KCL_F32, _i / 2 ? 4 : 1, 0};
+    kp_caps caps = *kd_caps(context);
+    kb_error err;
+    sweep_of s;
+    program p = {0};
+    kb_error_clear(&err);
+    fill(&s, &of);
+    caps.lanes_f32 = caps.lanes_f64 = of.lanes;
+    ck_assert_int_eq(kp_plan_create(&p.plan, &(kp_request){&s.sweep, of.dtype, &caps, {.shape = of.shape}, NULL}, &err), KCL_OK);
+    ck_assert_int_eq(kt_render(&p.text, p.plan, &err), KCL_OK);
+    kb_str source;
+    kb_str_init(&source, &p.text.allocator);
+    kb_str_putn(&source, kb_str_text(&p.text.source), p.text.body);
+    kb_str_put(&source, (const char *)kt_cl_math);
+    kb_str_put(&source, (const char *)kt_cl_common);
+    kb_str_put(&source, (const char *)kt_cl_reduce);
+    kb_str_put(&source, skeleton);
+    ck_assert_msg(kd_kernel_get(context, kb_str_text(&source), "sweep", "states", &p.kernel[KT_SWEEP]) == KCL_OK, "%s",
+                  kcl_context_error(context));
+    for (size_t c = 0; c < KB_COUNT(courses); c++) {
+        for (size_t k = 0; k < KB_COUNT(rows) * KB_COUNT(cols); k++) {
+            make_data(&d, rows[k % KB_COUNT(rows)], cols[k / KB_COUNT(rows)], c, &seed);
+            by_interpreter(&s, &d, &want);
+            /* A work-group of eight for each vector of rows. */
+            memset(&got, 0, sizeof got);
+            start(&p, context, KT_SWEEP, &d, NULL, &got, NULL, NULL,
+                  8 * (size_t)((d.rows + of.lanes - 1) / of.lanes), 1, 8);
+            ck_assert_msg(kd_finish(context) == KCL_OK, "%s", kcl_context_error(context));
+            read_values(&p, &got);
+            compare(&s, &of, &d, c, 8, &got, &want);
+        }
+    }
+    kb_str_finish(&source);
+    finish(&p);
+    sweep_finish(&s);
+}
+END_TEST
+
+int main(void)
+{
+    if (kcl_context_create(&context, &(kcl_context_params){.device = "cpu"}) < 0) {
+        printf("no OpenCL for the CPU: %s\n", kcl_context_error(context));
+        kcl_context_destroy(&context);
+        return 77;
+    }
+    Suite *suite = suite_create("render-states");
+    TCase *tc = tcase_create("render-states");
+    tcase_set_timeout(tc, 0);
+    tcase_add_loop_test(tc, states_of_every_shape, 0, 32);
+    tcase_add_loop_test(tc, states_of_other_sizes, 0, 4);
+    tcase_add_test(tc, terms_of_columns_alone);
+    tcase_add_loop_test(tc, threads_change_nothing, 0, 4);
+    tcase_add_loop_test(tc, states_meet_in_local_memory, 0, 4);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK); /* drivers do not survive a fork */
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    kcl_context_stats stats;
+    kcl_context_get_stats(context, &stats);
+    printf("%llu kernels built in %.1f s, %llu loaded\n", (unsigned long long)stats.programs_built, stats.build_seconds,
+           (unsigned long long)stats.programs_loaded);
+    srunner_free(runner);
+    kcl_context_destroy(&context);
+    return failed != 0;
+}
