@@ -781,7 +781,6 @@ int main(int argc, char **argv)
         {test_forced_schedules, 0},
         {test_every_operator, 0},
         {test_gradients_and_second_derivatives, 0},
-        {test_three_kinds_of_reduction, 0},
         {test_several_sums_in_one_sweep, 0},
         {test_sample_of_the_product, 0},
         {test_layouts_of_arrays, 0},
@@ -794,6 +793,7 @@ int main(int argc, char **argv)
         {test_forms_against_the_interpreter, 0},
         {test_the_form_follows_the_data_of_each_call, 0},
         {test_describe_and_emit_for_the_device, 0},
+        {test_three_kinds_of_reduction, 0},
     };
     int failed = run_entries("lazy tensors on a device", tests, KB_COUNT(tests), setup, teardown);
     kcl_context_stats stats;
