@@ -19,18 +19,25 @@ typedef enum kcl_dtype {
     KCL_I64 = 3, /* int64_t: only of results that are indices */
 } kcl_dtype;
 
+/* Memory of a device: see keopscl/memory.h. */
+typedef struct kcl_memory kcl_memory;
+
 /*
  * A view of memory that the caller owns, in the manner of DLPack: nothing is copied or freed. Axes go from slowest to
- * fastest. A NULL `data` is valid where the number of elements is 0.
+ * fastest. Where `memory` is NULL the elements are in the host's memory, at `data` (which may be NULL where there are
+ * none); else they are in the memory of a device, and `data` is not looked at.
  *
- * An array may also be built field by field: `stride` counts bytes and may be 0 (a broadcast axis) or negative.
+ * An array may also be built field by field: `stride` counts bytes and may be 0 (a broadcast axis) or negative. Fields
+ * that are not named are zero, which makes a host array.
  */
 typedef struct kcl_array {
-    void *data;                   /* address of element (0, ..., 0) */
+    void *data;                   /* host: address of element (0, ..., 0) */
     kcl_dtype dtype;              /* type of the elements */
     int ndim;                     /* number of axes, 0 to KCL_MAX_AXES */
     int64_t shape[KCL_MAX_AXES];  /* size of each axis, elements */
     int64_t stride[KCL_MAX_AXES]; /* distance between neighbours along each axis, bytes */
+    kcl_memory *memory;           /* device: what holds the elements */
+    int64_t offset; /* device: place of element (0, ..., 0) in `memory`, bytes; a multiple of an element */
 } kcl_array;
 
 /*

@@ -88,7 +88,10 @@ KCL_API const char *kcl_context_error(const kcl_context *context);
 /* The status that belongs to kcl_context_error. */
 KCL_API kcl_status kcl_context_status(const kcl_context *context);
 
-/* Waits until all work given to the context is done. */
+/*
+ * Waits until all work given to the context is done: calls whose results are all device arrays return before that (see
+ * keopscl/memory.h). Reports what went wrong since the last wait.
+ */
 KCL_API kcl_status kcl_context_finish(kcl_context *context);
 
 /* What a device is. Texts are cut to fit. */
@@ -123,7 +126,7 @@ typedef struct kcl_context_stats {
     uint64_t programs_loaded; /* kernels read from the disk cache */
     uint64_t programs_reused; /* kernels found in memory */
     double build_seconds;     /* spent in the driver's compiler */
-    double run_seconds;       /* spent in evaluations, builds not counted */
+    double run_seconds;       /* spent in evaluations (till they return), builds not counted */
 } kcl_context_stats;
 
 KCL_API kcl_status kcl_context_get_stats(const kcl_context *context, kcl_context_stats *stats);

@@ -56,11 +56,19 @@ KCL_API void kcl_scope_destroy(kcl_scope **scope);
 /* ---- Data and variables ------------------------------------------------------------------------------------------ */
 
 /*
- * A handle to an array in host memory. The memory is borrowed and read when an evaluation runs: it must be valid then,
- * and unchanged until the evaluation returns. The description is copied. NULL when memory is out; using a NULL handle,
- * or one whose description was refused, gives an error expression.
+ * A handle to an array in the host's or the device's memory. The memory is borrowed and read when an evaluation runs:
+ * it must be valid then, and unchanged until the evaluation returns (of a device array: until later calls on the context
+ * change it, which are done afterwards). The description is copied. NULL when memory is out; using a NULL handle, or one
+ * whose description was refused, gives an error expression.
  */
 KCL_API kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array);
+
+/*
+ * Copies an array to the device's memory, as kcl_array_upload does, and makes a handle to the copy, which belongs to the
+ * scope: evaluations copy nothing then. NULL and errors as above; one of the copy (KCL_ERROR_DEVICE_MEMORY) is carried
+ * by the variables that are made from the handle.
+ */
+KCL_API kcl_data *kcl_data_upload(kcl_scope *scope, const kcl_array *array);
 
 /*
  * Variables with a stated role, from an array of shape (M, D) for i, (N, D) for j, (D) for a parameter; (M) and (N)
@@ -200,7 +208,8 @@ KCL_API kcl_expr *kcl_vjp(kcl_expr *f, kcl_expr *v, kcl_expr *e);
  * anywhere. An expression that depends on both i and j must be reduced first.
  *
  * All arrays have one number type, but for indices (kcl_reduce_argmin), whose arrays are int64. Outputs must not overlap
- * inputs or each other. On failure the contents of the outputs are not specified.
+ * inputs or each other. On failure the contents of the outputs are not specified. Where all outputs are device arrays the
+ * call need not wait for them: see keopscl/memory.h.
  */
 KCL_API kcl_status kcl_eval(int count, kcl_expr *const *exprs, const kcl_array *const *outs);
 

@@ -31,6 +31,8 @@
  *     kcl_scope_destroy(&s);
  *     kcl_context_destroy(&ctx);
  *
+ * Arrays may be kept in the device's memory (memory.h): then nothing is copied, and calls need not wait.
+ *
  * Three ways in: expressions as above (expr.h), formula strings in KeOps' language (kcl_formula, kcl_operator_create),
  * and operators, compiled once and applied to new arrays many times (operator.h).
  *
@@ -42,6 +44,7 @@
 #include <keopscl/array.h>
 #include <keopscl/context.h>
 #include <keopscl/expr.h>
+#include <keopscl/memory.h>
 #include <keopscl/operator.h>
 #include <keopscl/status.h>
 

@@ -90,8 +90,8 @@ KCL_API const char *kcl_operator_error(const kcl_operator *op);
  * Computes all outputs from arrays: outs[0..out_count), args[0..arg_count). Shapes: see kcl_role; axes of size 1 may be
  * added or left out, and a missing vector axis means D = 1. All arrays have one number type, but for outputs that are
  * indices (ArgMin_Reduction, see kcl_slot_info), whose arrays are int64. Lengths of arguments of one role must agree; a
- * role that no argument has has length 1. The arrays are read and written before the call returns. Outputs must not
- * overlap inputs or each other.
+ * role that no argument has has length 1. The arrays are read and written before the call returns, unless all outputs
+ * are device arrays: see keopscl/memory.h. Outputs must not overlap inputs or each other.
  *
  * Errors: the status, with kcl_context_error(context): KCL_ERROR_ARGUMENT (a missing or surplus argument),
  * KCL_ERROR_SHAPE, KCL_ERROR_LENGTH (which argument, which axis, both sizes), KCL_ERROR_TYPE, and those of the device.

@@ -201,7 +201,7 @@ const char *kb_dtype_name(kcl_dtype dtype)
 
 kcl_array kcl_array_of(const void *data, kcl_dtype dtype, int ndim, const int64_t *shape)
 {
-    kcl_array array = {(void *)(uintptr_t)data, dtype, -1, {0}, {0}};
+    kcl_array array = {.data = (void *)(uintptr_t)data, .dtype = dtype, .ndim = -1};
     int64_t stride = (int64_t)kb_dtype_size(dtype), extent = stride;
     if (ndim < 0 || ndim > KCL_MAX_AXES || stride == 0)
         return array;

@@ -70,6 +70,9 @@ static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_set
     memcpy(d->device_version, c->device_version, sizeof d->device_version);
     memcpy(d->cache_dir, settings->cache_dir, sizeof d->cache_dir);
     d->sharing = sharing_of(&d->info);
+    d->takes_turns = d->sharing == KD_IN_PLACE;
+    d->tells_registers = strncmp(d->info.platform, "NVIDIA", 6) == 0;
+    d->build_options = d->tells_registers ? "-cl-std=CL1.2 -cl-nv-verbose" : "-cl-std=CL1.2";
     if (pthread_mutex_init(&d->lock, NULL) != 0)
         return kb_no_memory(err);
     d->has_lock = true;
@@ -320,6 +323,7 @@ void kcl_context_destroy(kcl_context **context)
         if (c->queue && !forked)
             c->device->cl.clReleaseCommandQueue(c->queue);
     }
+    kd_memories_orphan(c);
     kd_device_release(c->device);
     const kcl_allocator allocator = c->allocator;
     kb_free(&allocator, c);
@@ -349,7 +353,7 @@ kcl_status kcl_context_status(const kcl_context *context)
 kcl_status kcl_context_finish(kcl_context *context)
 {
     kcl_status status = check(context);
-    return status < 0 || context->device->host ? status : kd_finish(context);
+    return status < 0 ? status : kd_finish(context);
 }
 
 kcl_status kcl_context_device_info(const kcl_context *context, kcl_device_info *info)
@@ -392,6 +396,16 @@ const kb_log *kd_log(const kcl_context *context)
 const kp_caps *kd_caps(const kcl_context *context)
 {
     return &context->device->caps;
+}
+
+bool kd_copies(const kcl_context *context)
+{
+    return context->device->sharing == KD_COPIED;
+}
+
+bool kd_always_waits(const kcl_context *context)
+{
+    return context->device->host || context->device->sharing == KD_IN_PLACE;
 }
 
 bool kd_is_host(const kcl_context *context)

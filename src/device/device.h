@@ -12,6 +12,7 @@
 #include "caps.h"
 
 #include <keopscl/context.h>
+#include <keopscl/memory.h>
 
 /*
  * Refuses a NULL context, one that could not be made, and one that crossed a fork (the interpreter may, it has no
@@ -23,8 +24,8 @@ kb_error *kd_error(kcl_context *context);
 const kcl_allocator *kd_allocator(const kcl_context *context);
 const kb_log *kd_log(const kcl_context *context);
 const kp_caps *kd_caps(const kcl_context *context);
-bool kd_is_host(const kcl_context *context); /* the interpreter: no kernels */
-int kd_threads(const kcl_context *context);  /* threads the interpreter may use */
+bool kd_is_host(const kcl_context *context);         /* the interpreter: no kernels */
+int kd_threads(const kcl_context *context);          /* threads the interpreter may use */
 const char *kd_dump_dir(const kcl_context *context); /* KEOPSCL_DUMP_DIR or NULL */
 uint64_t kd_serial(const kcl_context *context); /* unlike that of any other context, past ones too: a key for caches */
 kcl_context_stats *kd_stats(kcl_context *context); /* `evaluations` and `run_seconds` are the caller's to count */
@@ -44,10 +45,38 @@ typedef struct kd_kernel kd_kernel;
 kcl_status kd_kernel_get(kcl_context *context, const char *source, const char *name, const char *label,
                          kd_kernel **kernel);
 
+/* What is known of a kernel once it is built. Sizes in bytes. */
+typedef struct kd_limits {
+    size_t work_group;   /* most work-items of a work-group; 0: the driver does not tell */
+    size_t multiple;     /* sizes of work-groups should be multiples of it; 0: not told */
+    size_t local_memory; /* of a work-group */
+    size_t private_memory;
+    /* From the build log of NVIDIA's compiler; -1: not told. */
+    int registers;   /* of a work-item */
+    int64_t spilled; /* written to and read from memory for want of registers */
+    int64_t stack;   /* private arrays that are not in registers */
+} kd_limits;
+
+/* Asks the driver the first time. Never fails: what is not told is not known. */
+const kd_limits *kd_kernel_limits(kcl_context *context, kd_kernel *kernel);
+
 /* Memory on the device that the host does not see. Contents are undefined. Released memory is kept for a while. */
 typedef struct kd_buffer kd_buffer;
 kcl_status kd_buffer_create(kcl_context *context, size_t bytes, kd_buffer **buffer);
 void kd_buffer_release(kcl_context *context, kd_buffer **buffer); /* work that uses it may still be running */
+
+/* Whether `memory`, which need not be valid, is memory of this context that was not released. */
+bool kd_has_memory(const kcl_context *context, const kcl_memory *memory);
+kd_buffer *kd_memory_buffer(const kcl_memory *memory); /* what kernels see of it; NULL for the interpreter */
+void *kd_memory_host(const kcl_memory *memory);        /* the interpreter's; NULL for other devices */
+
+/* Start copying between `bytes` of host memory and a buffer; the host memory is in use until kd_finish. */
+kcl_status kd_write(kcl_context *context, kd_buffer *buffer, size_t offset, const void *from, size_t bytes);
+kcl_status kd_read(kcl_context *context, kd_buffer *buffer, size_t offset, void *to, size_t bytes);
+
+/* Whether outputs in host memory come back as whole copies, with what lies between their elements. */
+bool kd_copies(const kcl_context *context);
+bool kd_always_waits(const kcl_context *context); /* kd_submit is kd_finish */
 
 /*
  * An argument of a launch. Within a batch, memory of the same address and size is one memory: an output may be an input
@@ -55,10 +84,11 @@ void kd_buffer_release(kcl_context *context, kd_buffer **buffer); /* work that u
  * batch refers to host memory: afterwards it may be changed and freed.
  */
 typedef enum kd_arg_kind {
-    KD_ARG_HOST_IN,  /* host memory that the kernel reads: used in place on CPU devices, else copied once a batch */
-    KD_ARG_HOST_OUT, /* host memory that the kernel writes: holds the result after kd_finish */
-    KD_ARG_BUFFER,   /* device memory */
-    KD_ARG_VALUE,    /* `size` bytes at `data`, copied */
+    KD_ARG_HOST_IN,   /* host memory that the kernel reads: used in place on CPU devices, else copied once a batch */
+    KD_ARG_HOST_COPY, /* the same, but copied before kd_launch returns, on every device */
+    KD_ARG_HOST_OUT,  /* host memory that the kernel writes: holds the result after kd_finish */
+    KD_ARG_BUFFER,    /* device memory */
+    KD_ARG_VALUE,     /* `size` bytes at `data`, copied */
 } kd_arg_kind;
 
 typedef struct kd_arg {
@@ -70,8 +100,11 @@ typedef struct kd_arg {
 
 /*
  * Starts a kernel after all work given before. `global` is a multiple of `local`; both have 3 entries. Work from one
- * kd_launch to kd_finish is a batch. A repeated launch with the same arguments costs little more than the driver's own
- * enqueue.
+ * kd_launch to kd_finish or kd_submit is a batch. A repeated launch with the same arguments costs little more than the
+ * driver's own enqueue.
+ *
+ * KCL_ERROR_UNSUPPORTED: the device has not the means for work-groups of this size; the batch is as before the call,
+ * and smaller ones may be tried. Any other failure ends the batch: see kd_finish.
  */
 kcl_status kd_launch(kcl_context *context, kd_kernel *kernel, int arg_count, const kd_arg *args, const size_t global[3],
                      const size_t local[3]);
@@ -81,5 +114,11 @@ kcl_status kd_launch(kcl_context *context, kd_kernel *kernel, int arg_count, con
  * returns its status: nothing refers to host memory afterwards. Keeps programs on disk that ran for the first time.
  */
 kcl_status kd_finish(kcl_context *context);
+
+/*
+ * Ends the batch without waiting for it, unless it failed, refers to host memory, or the device works in place: then as
+ * kd_finish. What goes wrong later is reported by the next call that waits.
+ */
+kcl_status kd_submit(kcl_context *context);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * device/disk.c: compiled programs kept on disk.
  *
- * One file per program, keopscl-<hash of the key>.bin: an entry_header, the key, the program. An entry counts only if
- * its size, key and checksum are exactly right. It is written to a temporary file in the same folder, which is then
+ * One file per program, keopscl-<hash of the key>.bin: an entry_header, the key, notes, the program. Notes are a text
+ * that only its build could give. An entry counts only if its size, key and checksum are exactly right. It is written to a temporary file in the same folder, which is then
  * renamed, so that no reader meets half an entry and a writer that dies leaves none (but a keopscl-tmp-XXXXXX).
  */
 #ifndef _POSIX_C_SOURCE
@@ -21,12 +21,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char entry_magic[8] = {'K', 'C', 'L', 'P', 'R', 'O', 'G', '1'};
+static const char entry_magic[8] = {'K', 'C', 'L', 'P', 'R', 'O', 'G', '2'};
 
 typedef struct entry_header {
     char magic[8];
-    uint64_t key_size, binary_size;
-    uint64_t checksum; /* of key and program */
+    uint64_t key_size, notes_size, binary_size;
+    uint64_t checksum; /* of all three */
 } entry_header;
 
 enum { LONG_PATH = KD_PATH + 64 };
@@ -36,9 +36,10 @@ static void entry_path(char path[LONG_PATH], const kcl_device *d, const kb_str *
     snprintf(path, LONG_PATH, "%s/keopscl-%016" PRIx64 ".bin", d->cache_dir, kb_hash(kb_str_text(key), key->length, 1));
 }
 
-static uint64_t checksum(const kb_str *key, const unsigned char *binary, size_t size)
+static uint64_t checksum(const kb_str *key, const void *notes, size_t notes_size, const unsigned char *binary,
+                         size_t size)
 {
-    return kb_hash(binary, size, kb_hash(kb_str_text(key), key->length, 2));
+    return kb_hash(binary, size, kb_hash(notes, notes_size, kb_hash(kb_str_text(key), key->length, 2)));
 }
 
 static void switch_off(kcl_device *d, const kb_log *log, const char *what, int code)
@@ -81,7 +82,8 @@ static bool write_all(int file, const void *data, size_t size)
 /* ---- Entries ----------------------------------------------------------------------------------------------------- */
 
 /* Whether the file is a whole entry of this key; *data is its program, NULL where memory is out. */
-static bool read_entry(int file, const kb_str *key, const kcl_allocator *a, unsigned char **data, size_t *size)
+static bool read_entry(int file, const kb_str *key, const kcl_allocator *a, unsigned char **data, size_t *size,
+                       char **notes)
 {
     struct stat st;
     entry_header h;
@@ -91,23 +93,29 @@ static bool read_entry(int file, const kb_str *key, const kcl_allocator *a, unsi
     if (!read_all(file, &h, sizeof h) || memcmp(h.magic, entry_magic, sizeof h.magic) != 0)
         return false;
     uint64_t rest = (uint64_t)st.st_size - sizeof h;
-    if (h.key_size != key->length || rest < h.key_size || h.binary_size != rest - h.key_size || h.binary_size == 0)
+    if (h.key_size != key->length || rest < h.key_size || rest - h.key_size < h.notes_size ||
+        h.binary_size != rest - h.key_size - h.notes_size || h.binary_size == 0)
         return false;
     unsigned char *all = rest <= SIZE_MAX / 2 ? kb_alloc(a, (size_t)rest) : NULL;
     if (!all)
         return true;
+    size_t notes_size = (size_t)h.notes_size;
+    const unsigned char *text = all + key->length, *binary = text + notes_size;
     if (!read_all(file, all, (size_t)rest) || memcmp(all, kb_str_text(key), key->length) != 0 ||
-        checksum(key, all + key->length, (size_t)h.binary_size) != h.checksum) {
+        checksum(key, text, notes_size, binary, (size_t)h.binary_size) != h.checksum) {
         kb_free(a, all);
         return false;
     }
-    memmove(all, all + key->length, (size_t)h.binary_size);
+    if (notes_size && (*notes = kb_calloc(a, notes_size + 1, 1)))
+        memcpy(*notes, text, notes_size);
+    memmove(all, binary, (size_t)h.binary_size);
     *data = all;
     *size = (size_t)h.binary_size;
     return true;
 }
 
-bool kd_disk_load(kcl_device *d, const kb_log *log, const kb_str *key, unsigned char **binary, size_t *size)
+bool kd_disk_load(kcl_device *d, const kb_log *log, const kb_str *key, unsigned char **binary, size_t *size,
+                  char **notes)
 {
     char path[LONG_PATH];
     entry_path(path, d, key);
@@ -118,7 +126,8 @@ bool kd_disk_load(kcl_device *d, const kb_log *log, const kb_str *key, unsigned 
         return false;
     }
     *binary = NULL;
-    bool good = read_entry(file, key, &d->allocator, binary, size);
+    *notes = NULL;
+    bool good = read_entry(file, key, &d->allocator, binary, size, notes);
     close(file);
     if (!good) {
         kb_log_line(log, "%s is damaged or not ours and is removed", path);
@@ -145,7 +154,8 @@ static int make_folders(const char *path)
     return 0;
 }
 
-void kd_disk_store(kcl_device *d, const kb_log *log, const kb_str *key, const unsigned char *binary, size_t size)
+void kd_disk_store(kcl_device *d, const kb_log *log, const kb_str *key, const unsigned char *binary, size_t size,
+                   const char *notes)
 {
     char path[LONG_PATH], temporary[LONG_PATH];
     if (!*d->cache_dir)
@@ -162,10 +172,11 @@ void kd_disk_store(kcl_device *d, const kb_log *log, const kb_str *key, const un
         switch_off(d, log, "cannot be written", errno);
         return;
     }
-    entry_header h = {{0}, key->length, size, checksum(key, binary, size)};
+    size_t notes_size = notes ? strlen(notes) : 0;
+    entry_header h = {{0}, key->length, notes_size, size, checksum(key, notes, notes_size, binary, size)};
     memcpy(h.magic, entry_magic, sizeof h.magic);
     bool good = write_all(file, &h, sizeof h) && write_all(file, kb_str_text(key), key->length) &&
-                write_all(file, binary, size) && fsync(file) == 0;
+                write_all(file, notes, notes_size) && write_all(file, binary, size) && fsync(file) == 0;
     code = errno;
     if (close(file) != 0 && good) {
         good = false;
@@ -203,10 +214,10 @@ static bool is_entry_name(const char *name, bool *temporary)
     return *temporary || (strspn(name + 8, digits) == 16 && strcmp(name + 24, ".bin") == 0);
 }
 
-/* An entry begins with the mark; a temporary file may have been cut before its end. */
+/* An entry begins with the mark, of whatever version; a temporary file may have been cut before its end. */
 static bool is_entry(const char *path, bool temporary, uint64_t *bytes)
 {
-    char start[sizeof entry_magic];
+    char start[sizeof entry_magic - 1];
     struct stat st;
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (file < 0)

@@ -101,6 +101,7 @@ typedef struct kd_program {
     struct kd_program *next;
     cl_program program;
     char *source, *label;
+    char *notes; /* the driver's build log where it tells registers, else NULL; kept with the entry on disk */
     uint64_t hash;
     atomic_bool loaded;  /* from disk */
     atomic_bool unsaved; /* built here and not yet on disk */
@@ -120,11 +121,14 @@ struct kcl_device {
     bool is_part; /* a sub-device of ours */
     cl_context context;
     kd_sharing sharing;
+    bool takes_turns; /* the driver cannot run the batches of several contexts side by side */
+    const char *build_options;
+    bool tells_registers; /* its build log holds what the compiler used: see kd_read_build_log */
     char platform_version[256];
     char device_version[256];
     pthread_mutex_t lock; /* guards what follows */
     bool has_lock;
-    pthread_mutex_t turn; /* held by a context during a batch, where the driver cannot run batches side by side */
+    pthread_mutex_t turn; /* held by a context during a batch, with takes_turns */
     bool has_turn;
     kd_program *programs;
     char cache_dir[KD_PATH]; /* "" : off */
@@ -145,6 +149,8 @@ struct kd_kernel {
     kd_saved_arg *saved;
     size_t saved_count;
     bool launched;
+    bool has_limits;
+    kd_limits limits;
 };
 
 struct kd_buffer {
@@ -153,7 +159,24 @@ struct kd_buffer {
     size_t size;
     const void *host; /* the host memory that it stands for in this batch; NULL: none */
     bool is_output;   /* `host` receives its contents at the end of the batch */
+    bool is_own;      /* memory of its own, not the host's */
+    bool is_kept;     /* `host` was copied to memory of ours: the batch does not refer to it */
     bool idle;        /* waits for reuse */
+};
+
+/* A copy of host memory that the device is to read later; freed when the context has waited. */
+typedef struct kd_kept {
+    struct kd_kept *next;
+    max_align_t data[];
+} kd_kept;
+
+struct kcl_memory {
+    struct kcl_memory *next; /* in the context's list */
+    kcl_context *context;    /* NULL: it was destroyed */
+    kcl_allocator allocator;
+    size_t size;
+    kd_buffer *buffer; /* OpenCL devices */
+    void *host;        /* the interpreter */
 };
 
 struct kcl_context {
@@ -170,6 +193,9 @@ struct kcl_context {
     size_t buffer_count, buffer_capacity;
     uint64_t last_serial; /* of buffers */
     kd_buffer *nothing;   /* stands for memory of size 0 */
+    kcl_memory *memories; /* that users hold */
+    kd_kept *kept;
+    size_t kept_bytes;
     kcl_status batch_status;
     bool holds_turn; /* of the device */
     cl_event last;   /* of the kernel launched last, where its end must be seen: see kd_settle_queue */
@@ -203,13 +229,27 @@ void kd_kernels_free(kcl_context *context);
 void kd_save_programs(kcl_context *context);             /* those whose first launch is done */
 void kd_drop_entry(kcl_context *context, kd_program *p); /* takes a program that failed off the disk */
 
-/* `key` names the entry exactly. False: there is none, or it was damaged and is removed. The caller frees *binary. */
-bool kd_disk_load(kcl_device *device, const kb_log *log, const kb_str *key, unsigned char **binary, size_t *size);
-void kd_disk_store(kcl_device *device, const kb_log *log, const kb_str *key, const unsigned char *binary, size_t size);
+/*
+ * `key` names the entry exactly, `notes` is a text kept with the program. False: there is none, or it was damaged and is
+ * removed. The caller frees *binary and *notes.
+ */
+bool kd_disk_load(kcl_device *device, const kb_log *log, const kb_str *key, unsigned char **binary, size_t *size,
+                  char **notes);
+void kd_disk_store(kcl_device *device, const kb_log *log, const kb_str *key, const unsigned char *binary, size_t size,
+                   const char *notes);
 void kd_disk_remove(kcl_device *device, const kb_str *key);
+
+/* ---- What the compiler tells ------------------------------------------------------------------------------------- */
+
+/*
+ * Reads registers, spilled bytes and stack of a kernel from the log that NVIDIA's compiler writes with -cl-nv-verbose;
+ * leaves alone what the log does not tell.
+ */
+void kd_read_build_log(const char *log, const char *kernel, kd_limits *limits);
 
 /* ---- Buffers ----------------------------------------------------------------------------------------------------- */
 
-void kd_buffers_free(kcl_context *context); /* with kd_forked(), host memory only */
+void kd_buffers_free(kcl_context *context);    /* with kd_forked(), host memory only */
+void kd_memories_orphan(kcl_context *context); /* users may still hold them; their buffers go with all others */
 
 #endif

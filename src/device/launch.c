@@ -12,6 +12,8 @@
 
 /* ---- Buffers ----------------------------------------------------------------------------------------------------- */
 
+static void free_kept(kcl_context *c);
+
 /* Buffers that wait for reuse: a driver's allocation costs far more than a launch, and often page faults on top. */
 enum { MOST_IDLE = 16 };
 
@@ -28,7 +30,7 @@ static uint64_t bytes_in_use(const kcl_context *c)
 {
     uint64_t bytes = 0;
     for (size_t k = 0; k < c->buffer_count; k++)
-        if (!c->buffers[k]->host || c->device->sharing == KD_COPIED)
+        if (c->buffers[k]->is_own)
             bytes += c->buffers[k]->size;
     return bytes;
 }
@@ -52,11 +54,16 @@ static void trim_idle(kcl_context *c, size_t count, uint64_t bytes)
     }
 }
 
-static void make_idle(kcl_context *c, kd_buffer *b)
+static void rest(kd_buffer *b)
 {
     b->host = NULL;
-    b->is_output = false;
+    b->is_output = b->is_kept = false;
     b->idle = true;
+}
+
+static void make_idle(kcl_context *c, kd_buffer *b)
+{
+    rest(b);
     trim_idle(c, MOST_IDLE, c->device->info.memory / 8);
 }
 
@@ -69,27 +76,53 @@ static kcl_status no_device_memory(kcl_context *c, size_t bytes, cl_int code)
                        "an array of %zu bytes is larger than the largest buffer of device %s \"%s\", %" PRIu64
                        " bytes: %s",
                        bytes, info->id, info->name, info->max_buffer, advice);
+    uint64_t held = bytes_in_use(c);
     return kb_fail(&c->error, KCL_ERROR_DEVICE_MEMORY,
-                   "clCreateBuffer failed: %s (%d) on device %s \"%s\": %zu bytes were requested, it has %" PRIu64
-                   " bytes in all and at most %" PRIu64 " in one buffer, this context holds %" PRIu64 ": %s",
-                   kd_cl_error_name(code), (int)code, info->id, info->name, bytes, info->memory, info->max_buffer,
-                   bytes_in_use(c), advice);
-}
-
-/* Drivers that allocate late report it from any command. */
-static kcl_status command_failed(kcl_context *c, const char *call, cl_int code, const char *what)
-{
-    const kcl_device_info *info = &c->device->info;
-    char more[512] = "";
-    if (code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_RESOURCES)
-        snprintf(more, sizeof more, "%s: this context holds %" PRIu64 " bytes of the device's %" PRIu64, what,
-                 bytes_in_use(c), info->memory);
-    return kd_cl_fail(&c->error, info, call, code, *more ? more : what);
+                   "clCreateBuffer failed: %s (%d) on device %s \"%s\": %zu bytes were requested; of its %" PRIu64
+                   " bytes this context holds %" PRIu64 ", at most %" PRIu64 " are available, and %" PRIu64
+                   " in one buffer: %s",
+                   kd_cl_error_name(code), (int)code, info->id, info->name, bytes, info->memory, held,
+                   info->memory - KB_MIN(held, info->memory), info->max_buffer, advice);
 }
 
 static bool means_memory(cl_int code)
 {
     return code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_RESOURCES || code == CL_INVALID_BUFFER_SIZE;
+}
+
+/* Drivers that allocate late report it from any command; `bytes` is what the command works on, 0 where not known. */
+static kcl_status command_failed(kcl_context *c, const char *call, cl_int code, uint64_t bytes, const char *what)
+{
+    const kcl_device_info *info = &c->device->info;
+    char more[640], size[96] = "work started before needs more memory, or more of something else,";
+    if (!means_memory(code))
+        return kd_cl_fail(&c->error, info, call, code, what);
+    uint64_t held = bytes_in_use(c);
+    if (bytes)
+        snprintf(size, sizeof size, "%" PRIu64 " bytes were requested, more", bytes);
+    snprintf(more, sizeof more,
+             "%s: %s than the device has left; of its %" PRIu64 " bytes this context holds %" PRIu64
+             ", at most %" PRIu64 " are available",
+             what, size, info->memory, held, info->memory - KB_MIN(held, info->memory));
+    kd_cl_fail(&c->error, info, call, code, more);
+    return c->error.status = KCL_ERROR_DEVICE_MEMORY;
+}
+
+/*
+ * Whether a command may be tried again: memory that waited for reuse was given back. Drivers let go of it when the work
+ * that uses it is done.
+ */
+static bool made_memory(kcl_context *c, cl_int code)
+{
+    size_t idle = 0;
+    if (!means_memory(code))
+        return false;
+    for (size_t k = 0; k < c->buffer_count; k++)
+        idle += c->buffers[k]->idle;
+    if (!idle || c->device->cl.clFinish(c->queue))
+        return false;
+    trim_idle(c, 0, 0);
+    return true;
 }
 
 /* A buffer on `host` memory (not copied), or one on the device where `host` is NULL. */
@@ -108,8 +141,8 @@ static kcl_status new_buffer(kcl_context *c, size_t bytes, const void *host, kd_
     /* Inputs too are opened for writing: one memory may be an output of one launch and an input of the next. */
     const cl_mem_flags flags = CL_MEM_READ_WRITE | (host ? CL_MEM_USE_HOST_PTR : 0);
     b->mem = d->cl.clCreateBuffer(d->context, flags, bytes, (void *)(uintptr_t)host, &code);
-    if (!b->mem && means_memory(code)) {
-        trim_idle(c, 0, 0);
+    if (!b->mem && made_memory(c, code)) {
+        code = CL_SUCCESS;
         b->mem = d->cl.clCreateBuffer(d->context, flags, bytes, (void *)(uintptr_t)host, &code);
     }
     if (!b->mem) {
@@ -119,6 +152,7 @@ static kcl_status new_buffer(kcl_context *c, size_t bytes, const void *host, kd_
     }
     b->serial = ++c->last_serial;
     b->size = bytes;
+    b->is_own = !host;
     c->buffers[c->buffer_count++] = b;
     *buffer = b;
     return KCL_OK;
@@ -157,9 +191,50 @@ void kd_buffers_free(kcl_context *c)
 {
     while (c->buffer_count)
         release_at(c, c->buffer_count - 1);
+    free_kept(c);
     kb_free(&c->allocator, c->buffers);
     c->buffers = NULL;
     c->buffer_capacity = 0;
+}
+
+/* ---- Copies ------------------------------------------------------------------------------------------------------ */
+
+static kcl_status write_buffer(kcl_context *c, kd_buffer *b, size_t offset, const void *from, size_t bytes)
+{
+    cl_int code;
+    do
+        code = c->device->cl.clEnqueueWriteBuffer(c->queue, b->mem, CL_FALSE, offset, bytes, from, 0, NULL, NULL);
+    while (code && made_memory(c, code));
+    return code ? command_failed(c, "clEnqueueWriteBuffer", code, bytes, "") : KCL_OK;
+}
+
+static kcl_status read_buffer(kcl_context *c, kd_buffer *b, size_t offset, void *to, size_t bytes)
+{
+    cl_int code = c->device->cl.clEnqueueReadBuffer(c->queue, b->mem, CL_FALSE, offset, bytes, to, 0, NULL, NULL);
+    return code ? command_failed(c, "clEnqueueReadBuffer", code, bytes, "") : KCL_OK;
+}
+
+/* A copy of host memory that lives until the context waits; NULL where memory is out. */
+static const void *keep_copy(kcl_context *c, const void *data, size_t bytes)
+{
+    kd_kept *kept = kb_alloc(&c->allocator, sizeof *kept + bytes);
+    if (!kept)
+        return NULL;
+    kept->next = c->kept;
+    c->kept = kept;
+    c->kept_bytes += sizeof *kept + bytes;
+    memcpy(kept->data, data, bytes);
+    return kept->data;
+}
+
+static void free_kept(kcl_context *c)
+{
+    while (c->kept) {
+        kd_kept *next = c->kept->next;
+        kb_free(&c->allocator, c->kept);
+        c->kept = next;
+    }
+    c->kept_bytes = 0;
 }
 
 /* ---- Launches ---------------------------------------------------------------------------------------------------- */
@@ -170,24 +245,25 @@ void kd_buffers_free(kcl_context *c)
  */
 static kcl_status host_buffer(kcl_context *c, const kd_arg *arg, kd_buffer **buffer)
 {
-    kcl_device *d = c->device;
     kd_buffer *b = NULL;
     for (size_t k = 0; k < c->buffer_count && !b; k++)
         if (c->buffers[k]->host == arg->data && c->buffers[k]->size == arg->size)
             b = c->buffers[k];
     if (!b) {
-        bool copied = d->sharing == KD_COPIED;
+        bool keep = arg->kind == KD_ARG_HOST_COPY, copied = keep || c->device->sharing == KD_COPIED;
         kcl_status status = copied ? device_buffer(c, arg->size, &b) : new_buffer(c, arg->size, arg->data, &b);
         if (status < 0)
             return status;
-        cl_int code = 0;
-        if (copied && arg->kind == KD_ARG_HOST_IN)
-            code = d->cl.clEnqueueWriteBuffer(c->queue, b->mem, CL_FALSE, 0, arg->size, arg->data, 0, NULL, NULL);
-        if (code) {
+        if (copied && arg->kind != KD_ARG_HOST_OUT) {
+            const void *from = keep ? keep_copy(c, arg->data, arg->size) : arg->data;
+            status = from ? write_buffer(c, b, 0, from, arg->size) : kb_no_memory(&c->error);
+        }
+        if (status < 0) {
             make_idle(c, b);
-            return command_failed(c, "clEnqueueWriteBuffer", code, "");
+            return status;
         }
         b->host = arg->data;
+        b->is_kept = keep;
     }
     b->is_output |= arg->kind == KD_ARG_HOST_OUT;
     *buffer = b;
@@ -260,8 +336,11 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
     if (status < 0 || !global[0] || !global[1] || !global[2])
         return status;
     cl_event event = NULL;
-    cl_int code = d->cl.clEnqueueNDRangeKernel(c->queue, k->kernel, 3, NULL, global, local, 0, NULL,
-                                               d->sharing == KD_IN_PLACE ? &event : NULL);
+    cl_int code;
+    do
+        code = d->cl.clEnqueueNDRangeKernel(c->queue, k->kernel, 3, NULL, global, local, 0, NULL,
+                                            d->takes_turns ? &event : NULL);
+    while (code && made_memory(c, code));
     if (event) {
         if (c->last)
             d->cl.clReleaseEvent(c->last);
@@ -269,12 +348,21 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
     }
     if (code) {
         char what[256];
+        uint64_t bytes = 0;
         snprintf(what, sizeof what, ", kernel %.60s, %zu x %zu x %zu work-items in groups of %zu x %zu x %zu", k->name,
                  global[0], global[1], global[2], local[0], local[1], local[2]);
         /* A stale binary shows itself here at the latest. */
         if (atomic_load(&k->program->loaded))
             kd_drop_entry(c, k->program);
-        return command_failed(c, "clEnqueueNDRangeKernel", code, what);
+        bool shared = local[0] * local[1] * local[2] > 1;
+        if (code == CL_INVALID_WORK_GROUP_SIZE || (shared && code == CL_OUT_OF_RESOURCES)) {
+            kd_cl_fail(&c->error, &d->info, "clEnqueueNDRangeKernel", code, what);
+            return c->error.status = KCL_ERROR_UNSUPPORTED;
+        }
+        for (size_t n = 0; n < c->buffer_count; n++)
+            for (int a = 0; a < arg_count && !c->buffers[n]->idle; a++)
+                bytes += k->saved[a].serial == c->buffers[n]->serial ? c->buffers[n]->size : 0;
+        return command_failed(c, "clEnqueueNDRangeKernel", code, bytes, what);
     }
     k->launched = true;
     c->save_pending |= atomic_load_explicit(&k->program->unsaved, memory_order_relaxed);
@@ -306,7 +394,7 @@ void kd_settle_queue(kcl_context *c)
  */
 static void take_turn(kcl_context *c)
 {
-    if (c->device->sharing != KD_IN_PLACE || c->holds_turn)
+    if (!c->device->takes_turns || c->holds_turn)
         return;
     pthread_mutex_lock(&c->device->turn);
     c->holds_turn = true;
@@ -327,7 +415,7 @@ kcl_status kd_launch(kcl_context *c, kd_kernel *k, int arg_count, const kd_arg *
         c->batch_start = kb_seconds();
     take_turn(c);
     kcl_status status = start(c, k, arg_count, args, global, local);
-    if (status < 0 && c->batch_status >= 0)
+    if (status < 0 && status != KCL_ERROR_UNSUPPORTED && c->batch_status >= 0)
         c->batch_status = status;
     kb_log_line(&c->log, "launch %s: %zu x %zu x %zu work-items in groups of %zu x %zu x %zu", k->name, global[0],
                 global[1], global[2], local[0], local[1], local[2]);
@@ -348,18 +436,17 @@ static kcl_status fetch_outputs(kcl_context *c)
         cl_int code = 0;
         if (!b->host || !b->is_output)
             continue;
-        if (d->sharing == KD_COPIED) {
-            void *to = (void *)(uintptr_t)b->host;
-            code = d->cl.clEnqueueReadBuffer(c->queue, b->mem, CL_FALSE, 0, b->size, to, 0, NULL, NULL);
-            if (code)
-                return command_failed(c, "clEnqueueReadBuffer", code, "");
+        if (b->is_own) {
+            kcl_status status = read_buffer(c, b, 0, (void *)(uintptr_t)b->host, b->size);
+            if (status < 0)
+                return status;
         } else if (d->sharing == KD_MAPPED) {
             void *at =
                 d->cl.clEnqueueMapBuffer(c->queue, b->mem, CL_FALSE, CL_MAP_READ, 0, b->size, 0, NULL, NULL, &code);
             if (at && !code)
                 code = d->cl.clEnqueueUnmapMemObject(c->queue, b->mem, at, 0, NULL, NULL);
             if (!at || code)
-                return command_failed(c, at ? "clEnqueueUnmapMemObject" : "clEnqueueMapBuffer", code, "");
+                return command_failed(c, at ? "clEnqueueUnmapMemObject" : "clEnqueueMapBuffer", code, b->size, "");
         }
     }
     return KCL_OK;
@@ -372,17 +459,39 @@ static void end_batch(kcl_context *c)
         kd_buffer *b = c->buffers[k];
         if (!b->host)
             continue;
-        if (c->device->sharing != KD_COPIED) {
+        if (b->is_own)
+            rest(b);
+        else
             release_at(c, k);
-        } else {
-            b->host = NULL;
-            b->is_output = false;
-            b->idle = true;
-        }
     }
     trim_idle(c, MOST_IDLE, c->device->info.memory / 8);
     c->batch_status = KCL_OK;
     c->batch_launches = 0;
+}
+
+/* Between host memory and a buffer, as part of the batch. */
+static kcl_status start_copy(kcl_context *c, kd_buffer *b, size_t offset, const void *from, void *to, size_t bytes)
+{
+    if (c->log.write && !c->batch_launches++)
+        c->batch_start = kb_seconds();
+    take_turn(c);
+    kcl_status status = !bytes ? KCL_OK
+                        : from ? write_buffer(c, b, offset, from, bytes)
+                               : read_buffer(c, b, offset, to, bytes);
+    if (status < 0 && c->batch_status >= 0)
+        c->batch_status = status;
+    kb_log_line(&c->log, "copy %s the device: %zu bytes", from ? "to" : "from", bytes);
+    return status;
+}
+
+kcl_status kd_write(kcl_context *c, kd_buffer *buffer, size_t offset, const void *from, size_t bytes)
+{
+    return start_copy(c, buffer, offset, from, NULL, bytes);
+}
+
+kcl_status kd_read(kcl_context *c, kd_buffer *buffer, size_t offset, void *to, size_t bytes)
+{
+    return start_copy(c, buffer, offset, NULL, to, bytes);
 }
 
 kcl_status kd_finish(kcl_context *c)
@@ -395,12 +504,31 @@ kcl_status kd_finish(kcl_context *c)
         status = fetch_outputs(c);
     cl_int code = d->cl.clFinish(c->queue);
     if (code && status >= 0)
-        status = command_failed(c, "clFinish", code, "");
+        status = command_failed(c, "clFinish", code, 0, "");
     if (c->batch_launches)
-        kb_log_line(&c->log, "run: %d launches, %.6f s", c->batch_launches, kb_seconds() - c->batch_start);
+        kb_log_line(&c->log, "run: %d commands, %.6f s", c->batch_launches, kb_seconds() - c->batch_start);
+    free_kept(c);
     end_batch(c);
     if (c->save_pending && status >= 0)
         kd_save_programs(c);
     end_turn(c);
     return status;
+}
+
+kcl_status kd_submit(kcl_context *c)
+{
+    enum { MOST_KEPT = 1 << 20 }; /* bytes of copies that wait for the device */
+    kcl_device *d = c->device;
+    bool waits = kd_always_waits(c) || c->batch_status < 0 || c->kept_bytes > MOST_KEPT;
+    for (size_t k = 0; k < c->buffer_count; k++)
+        waits |= c->buffers[k]->host && !c->buffers[k]->is_kept;
+    if (waits)
+        return kd_finish(c);
+    cl_int code = d->cl.clFlush(c->queue);
+    if (code) {
+        c->batch_status = command_failed(c, "clFlush", code, 0, "");
+        return kd_finish(c);
+    }
+    end_batch(c);
+    return KCL_OK;
 }

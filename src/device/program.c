@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BUILD_OPTIONS "-cl-std=CL1.2"
-
 /* ---- Sources written for reading (KEOPSCL_DUMP_DIR) -------------------------------------------------------------- */
 
 static kcl_status dump_source(kcl_context *c, const kd_program *p)
@@ -38,30 +36,37 @@ static kcl_status dump_source(kcl_context *c, const kd_program *p)
 /* Everything that a compiled program depends on, each part with its length, so that no two lists give one text. */
 static void make_key(kb_str *key, const kcl_device *d, const kd_program *p)
 {
-    const char *parts[] = {"keopscl program 1", BUILD_OPTIONS,    d->info.name,        d->device_version,
+    const char *parts[] = {"keopscl program 1", d->build_options, d->info.name,        d->device_version,
                            d->info.version,     d->info.platform, d->platform_version, p->source};
     kb_str_init(key, &d->allocator);
     for (size_t k = 0; k < KB_COUNT(parts); k++)
         kb_str_putf(key, "%zu:%s\n", strlen(parts[k]), parts[k]);
 }
 
+/* The driver's build log; NULL where there is none, or no memory for it. The caller frees it. */
+static char *read_log(const kcl_device *d, cl_program program)
+{
+    size_t size = 0;
+    char *log = NULL;
+    if (!d->cl.clGetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) && size > 1 &&
+        (log = kb_calloc(&d->allocator, size + 1, 1)) &&
+        d->cl.clGetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, size, log, NULL))
+        log[0] = 0;
+    return log;
+}
+
 static kcl_status build_failed(kcl_context *c, const kd_program *p, cl_program program, const char *call, cl_int code)
 {
     kcl_device *d = c->device;
-    size_t size = 0;
-    char *log = NULL;
+    char *log = program ? read_log(d, program) : NULL;
     enum { MOST = 2500 };
-    if (program && !d->cl.clGetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &size) && size > 1 &&
-        (log = kb_calloc(&c->allocator, size + 1, 1)) &&
-        d->cl.clGetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, size, log, NULL))
-        log[0] = 0;
     kd_cl_fail(&c->error, &d->info, call, code, NULL);
     if (c->error.status != KCL_ERROR_NO_MEMORY)
         c->error.status = KCL_ERROR_BUILD;
     kb_fail(&c->error, c->error.status, "%s, program %s (KEOPSCL_DUMP_DIR=folder keeps its text). %s%.*s",
             c->error.text, p->label, log && *log ? "The driver says:\n" : "The driver gives no reason.", (int)MOST,
             log ? log : "");
-    kb_free(&c->allocator, log);
+    kb_free(&d->allocator, log);
     return c->error.status;
 }
 
@@ -74,7 +79,7 @@ static kcl_status build_from_source(kcl_context *c, kd_program *p)
     cl_program program = d->cl.clCreateProgramWithSource(d->context, 1, &source, NULL, &code);
     if (program) {
         call = "clBuildProgram";
-        code = d->cl.clBuildProgram(program, 1, &d->id, BUILD_OPTIONS, NULL, NULL);
+        code = d->cl.clBuildProgram(program, 1, &d->id, d->build_options, NULL, NULL);
     }
     if (!program || code) {
         kcl_status status = build_failed(c, p, program, call, code);
@@ -87,6 +92,8 @@ static kcl_status build_from_source(kcl_context *c, kd_program *p)
     c->stats.build_seconds += seconds;
     kb_log_line(&c->log, "program %s: built in %.3f s", p->label, seconds);
     p->program = program;
+    kb_free(&d->allocator, p->notes);
+    p->notes = d->tells_registers ? read_log(d, program) : NULL;
     atomic_store(&p->loaded, false);
     atomic_store(&p->unsaved, *d->cache_dir != 0);
     return KCL_OK;
@@ -103,7 +110,7 @@ static bool load_from_disk(kcl_context *c, kd_program *p)
     if (!*d->cache_dir)
         return false;
     make_key(&key, d, p);
-    if (key.failed || !kd_disk_load(d, &c->log, &key, &binary, &size)) {
+    if (key.failed || !kd_disk_load(d, &c->log, &key, &binary, &size, &p->notes)) {
         kb_str_finish(&key);
         return false;
     }
@@ -111,7 +118,7 @@ static bool load_from_disk(kcl_context *c, kd_program *p)
     const unsigned char *data = binary;
     cl_program program = d->cl.clCreateProgramWithBinary(d->context, 1, &d->id, &size, &data, &binary_code, &code);
     if (program && !code && !(code = binary_code))
-        code = d->cl.clBuildProgram(program, 1, &d->id, BUILD_OPTIONS, NULL, NULL);
+        code = d->cl.clBuildProgram(program, 1, &d->id, d->build_options, NULL, NULL);
     if (program && code)
         d->cl.clReleaseProgram(program);
     if (!program || code) {
@@ -138,6 +145,7 @@ static void free_program(kcl_device *d, kd_program *p)
         d->cl.clReleaseProgram(p->program);
     kb_free(&d->allocator, p->source);
     kb_free(&d->allocator, p->label);
+    kb_free(&d->allocator, p->notes);
     kb_free(&d->allocator, p);
 }
 
@@ -206,7 +214,7 @@ static void save_program(kcl_context *c, kd_program *p)
     if (!code && size && !key.failed && (binary = kb_alloc(&d->allocator, size))) {
         code = d->cl.clGetProgramInfo(p->program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL);
         if (!code)
-            kd_disk_store(d, &c->log, &key, binary, size);
+            kd_disk_store(d, &c->log, &key, binary, size, p->notes);
     }
     if (code)
         kb_log_line(&c->log, "program %s is not kept on disk: clGetProgramInfo failed: %s (%d)", p->label,

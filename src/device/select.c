@@ -301,6 +301,10 @@ cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_d
         f64 = KB_MAX(f64, preferred);
     }
 #undef GET
+    /* Work-groups lie along the first axis, which may have a limit of its own. */
+    size_t sizes[16] = {0};
+    if (!cpu && !code && !cl->clGetDeviceInfo(id, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof sizes, sizes, NULL) && sizes[0])
+        group = KB_MIN(group, sizes[0]);
     caps->device_class = cpu ? KP_CPU : KP_GPU;
     caps->lanes_f32 = power_of_two_within(f32, 4, 16);
     caps->lanes_f64 = power_of_two_within(f64, 2, 8);

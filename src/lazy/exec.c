@@ -17,7 +17,10 @@ typedef struct room {
 typedef struct compiled {
     struct compiled *next;
     uint64_t key;
+    kp_caps caps; /* the device's, tightened where the kernels turned out to need that */
+    int tightened;
     kp_plan *plan;
+    kcl_allocator allocator; /* of the signatures */
     kt_signature signature[KT_KERNELS];
     kd_kernel *kernel[KT_KERNELS];
     room partial;
@@ -46,17 +49,28 @@ typedef struct cache {
     form_note *forms[BUCKETS];
 } cache;
 
-static void destroy_compiled(kcl_context *context, compiled *c)
+/* Forgets the kernels. */
+static void clear_compiled(kcl_context *context, compiled *c)
 {
     const kcl_allocator *a = kd_allocator(context);
     for (size_t k = 0; c->prepared && k < c->plan->prepared_count; k++)
         kd_buffer_release(context, &c->prepared[k].buffer);
     kd_buffer_release(context, &c->partial.buffer);
-    for (int k = 0; k < KT_KERNELS; k++)
-        kb_free(a, c->signature[k].args);
+    for (int k = 0; k < KT_KERNELS; k++) {
+        kb_free(&c->allocator, c->signature[k].args);
+        c->signature[k] = (kt_signature){0, NULL};
+        c->kernel[k] = NULL;
+    }
     kb_free(a, c->prepared);
+    c->prepared = NULL;
+    c->partial = (room){NULL, 0};
     kp_plan_destroy(&c->plan);
-    kb_free(a, c);
+}
+
+static void destroy_compiled(kcl_context *context, compiled *c)
+{
+    clear_compiled(context, c);
+    kb_free(kd_allocator(context), c);
 }
 
 static void destroy_cache(kcl_context *context, void *object)
@@ -83,6 +97,27 @@ static void destroy_cache(kcl_context *context, void *object)
     kb_free(kd_allocator(context), all);
 }
 
+static void empty_room(kcl_context *context, room *r)
+{
+    kd_buffer_release(context, &r->buffer);
+    r->size = 0;
+}
+
+/* Gives back all memory of intermediate results: the device has no more. */
+static void empty_rooms(kcl_context *context)
+{
+    cache *all = kd_attachment(context);
+    for (int k = 0; all && k < BUCKETS; k++) {
+        for (compiled *c = all->steps[k]; c; c = c->next) {
+            empty_room(context, &c->partial);
+            for (size_t n = 0; n < c->plan->prepared_count; n++)
+                empty_room(context, &c->prepared[n]);
+        }
+        for (temporary *t = all->temps[k]; t; t = t->next)
+            empty_room(context, &t->memory);
+    }
+}
+
 static cache *cache_of(kcl_context *context)
 {
     cache *all = kd_attachment(context);
@@ -104,8 +139,7 @@ static kcl_status make_room(kcl_context *context, room *r, int64_t elements, kcl
                        (long long)elements);
     if (r->buffer && r->size >= (size_t)bytes)
         return KCL_OK;
-    kd_buffer_release(context, &r->buffer);
-    r->size = 0;
+    empty_room(context, r);
     kcl_status status = kd_buffer_create(context, (size_t)bytes, &r->buffer);
     if (status == KCL_OK)
         r->size = (size_t)bytes;
@@ -122,6 +156,9 @@ typedef struct run {
     kcl_dtype dtype;
     const kl_view *slots; /* packed where the device needs it */
     const kl_view *outs;
+    const kl_view *given_slots, *given_outs;
+    bool waits; /* till the outputs are there */
+    kd_arg_kind host_input;
     room **temps;        /* device: by temporary */
     double **host_temps; /* host: by temporary */
     kl_seen seen;        /* device: what was learnt about arrays, in the arena */
@@ -155,7 +192,7 @@ static bool is_reachable(const kl_view *v, bool with_step)
     int64_t size = (int64_t)kb_dtype_size(v->dtype);
     bool rows_ok = v->rows <= 1 || (v->row_stride >= 0 && v->row_stride % size == 0);
     bool step_ok = v->dim == 1 || v->step == size || (with_step && v->step >= 0 && v->step % size == 0);
-    return rows_ok && step_ok && (uintptr_t)v->data % (size_t)size == 0;
+    return rows_ok && step_ok && v->offset == 0 && (uintptr_t)v->data % (size_t)size == 0;
 }
 
 /* Copies elements between a view and dense memory. */
@@ -170,23 +207,25 @@ static void copy_view(const kl_view *v, char *dense, bool to_dense)
     }
 }
 
-static uint64_t step_key(const run *r, size_t step, const kp_choice *choice, const bool *dense)
+static uint64_t step_key(const kl_exec *exec, kcl_dtype dtype, size_t step, const kp_choice *choice, const bool *dense)
 {
-    const kl_step *s = &r->exec->steps[step];
-    uint64_t key = kb_hash_combine(r->exec->key, ((((step * 2 + choice->expand) * 32 + (size_t)choice->states) * 4 + choice->schedule) * 8 +
-                                                 choice->shape) * 4 + r->dtype);
-    return kb_hash_combine(key, kb_hash(dense, s->sweep.var_count, 7));
+    uint64_t choices = ((step * 2 + choice->expand) * 32 + (size_t)choice->states) * 4 + choice->schedule;
+    uint64_t key = kb_hash_combine(exec->key, (choices * 8 + choice->shape) * 4 + dtype);
+    return kb_hash_combine(key, kb_hash(dense, exec->steps[step].sweep.var_count, 7));
 }
 
-static kcl_status compile(run *r, const kl_step *step, const kp_choice *choice, const bool *dense, compiled *c)
+/* Plans for c->caps and builds. */
+static kcl_status build(run *r, const kl_step *step, const kp_choice *choice, const bool *dense, compiled *c)
 {
     kcl_context *context = r->context;
     kb_error *err = kd_error(context);
-    kp_request request = {&step->sweep, r->dtype, kd_caps(context), *choice, dense};
+    kp_request request = {&step->sweep, r->dtype, &c->caps, *choice, dense};
     kt_program program;
+    clear_compiled(context, c);
     if (kp_plan_create(&c->plan, &request, err) < 0 || kt_render(&program, c->plan, err) < 0)
         return err->status;
     kcl_status status = KCL_OK;
+    c->allocator = program.allocator;
     for (int k = 0; k < KT_KERNELS; k++) {
         c->signature[k] = program.kernel[k];
         program.kernel[k] = (kt_signature){0, NULL};
@@ -202,30 +241,80 @@ static kcl_status compile(run *r, const kl_step *step, const kp_choice *choice, 
     return status;
 }
 
+enum { MOST_TIGHTENED = 2 };
+
+/*
+ * How large a work-group the built kernels allow is known only now. Where the plan asks for more it is made again with
+ * that limit; `most`: what is known of it already, 0: nothing.
+ */
+static kcl_status compile(run *r, const kl_step *step, const kp_choice *choice, const bool *dense, size_t most,
+                          compiled *c)
+{
+    for (;;) {
+        kcl_status status = most ? KCL_OK : build(r, step, choice, dense, c);
+        if (status < 0)
+            return status;
+        size_t group = (size_t)c->plan->group;
+        for (int k = 0; k < KT_KERNELS && group > 1; k++) {
+            size_t limit = c->kernel[k] ? kd_kernel_limits(r->context, c->kernel[k])->work_group : 0;
+            if (limit && limit < group && (!most || limit < most))
+                most = limit;
+        }
+        if (!most)
+            return KCL_OK;
+        if (most >= group || c->tightened == MOST_TIGHTENED)
+            return kb_fail(kd_error(r->context), KCL_ERROR_UNSUPPORTED,
+                           "the device runs the kernels of this formula with at most %zu work-items in a work-group, "
+                           "the smallest plan needs %zu: use another schedule, or shorter vectors",
+                           most, group);
+        kb_log_line(kd_log(r->context), "the kernels run with at most %zu work-items in a work-group: planned again",
+                    most);
+        c->caps.max_work_group = (int)most;
+        c->tightened++;
+        most = 0;
+    }
+}
+
+static compiled *look_up(const cache *all, uint64_t key)
+{
+    compiled *c = all->steps[key % BUCKETS];
+    while (c && c->key != key)
+        c = c->next;
+    return c;
+}
+
 static compiled *find_compiled(run *r, size_t index, const kp_choice *choice, const bool *dense)
 {
-    const kl_step *step = &r->exec->steps[index];
     cache *all = cache_of(r->context);
     if (!all)
         return NULL;
-    uint64_t key = step_key(r, index, choice, dense);
-    compiled **bucket = &all->steps[key % BUCKETS];
-    for (compiled *c = *bucket; c; c = c->next)
-        if (c->key == key)
-            return c;
-    compiled *c = kb_calloc(kd_allocator(r->context), 1, sizeof *c);
+    uint64_t key = step_key(r->exec, r->dtype, index, choice, dense);
+    compiled *c = look_up(all, key);
+    if (c)
+        return c;
+    c = kb_calloc(kd_allocator(r->context), 1, sizeof *c);
     if (!c) {
         kb_no_memory(kd_error(r->context));
         return NULL;
     }
     c->key = key;
-    if (compile(r, step, choice, dense, c) < 0) {
+    c->caps = *kd_caps(r->context);
+    if (compile(r, &r->exec->steps[index], choice, dense, 0, c) < 0) {
         destroy_compiled(r->context, c);
         return NULL;
     }
-    c->next = *bucket;
-    *bucket = c;
+    c->next = all->steps[key % BUCKETS];
+    all->steps[key % BUCKETS] = c;
     return c;
+}
+
+static void forget_compiled(kcl_context *context, compiled *c)
+{
+    compiled **link = &cache_of(context)->steps[c->key % BUCKETS];
+    while (*link != c)
+        link = &(*link)->next;
+    *link = c->next;
+    destroy_compiled(context, c);
 }
 
 typedef struct geometry {
@@ -233,6 +322,14 @@ typedef struct geometry {
     kp_launch launch;
     const kl_choice *form;
 } geometry;
+
+/* A view as an argument of a kernel that reads (host_kind) or writes it. */
+static kd_arg view_arg(const kl_view *v, kd_arg_kind host_kind)
+{
+    if (v->buffer || v->memory)
+        return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = v->buffer ? v->buffer : kd_memory_buffer(v->memory)};
+    return (kd_arg){.kind = host_kind, .data = v->data, .size = span_of(v)};
+}
 
 /* The form of a step by its data; noted for descriptions and the log. */
 static kcl_status choose_form(run *r, size_t index, const geometry *g, kl_choice *choice)
@@ -246,9 +343,12 @@ static kcl_status choose_form(run *r, size_t index, const geometry *g, kl_choice
     if (!views)
         return kb_no_memory(err);
     for (size_t k = 0; k < step->sweep.var_count; k++)
-        views[k] = step->inputs[k].is_temp ? NULL : &r->slots[step->inputs[k].index];
-    kl_question question = {&step->sweep, step->expansion, views, g->rows, g->cols, r->dtype, kd_caps(r->context),
-                            r->exec->form, kd_threads(r->context)};
+        /* The host does not see what is on the device. */
+        views[k] =
+            step->inputs[k].is_temp || r->slots[step->inputs[k].index].memory ? NULL : &r->slots[step->inputs[k].index];
+    kl_question question = {
+        &step->sweep,  step->expansion,       views, g->rows, g->cols, r->dtype, kd_caps(r->context),
+        r->exec->form, kd_threads(r->context)};
     cache *all = cache_of(r->context);
     if (!all || kl_choose_form(choice, &question, &r->seen, &r->arena, err) < 0)
         return err->status;
@@ -286,8 +386,7 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
     for (size_t k = 0; status == KCL_OK && k < signature->count; k++) {
         kt_arg from = signature->args[k];
         kd_arg *to = &args[k];
-        const kl_input *input =
-            from.index < own && from.kind <= KT_ARG_VAR_STRIDE ? &step->inputs[from.index] : NULL;
+        const kl_input *input = from.index < own && from.kind <= KT_ARG_VAR_STRIDE ? &step->inputs[from.index] : NULL;
         const kl_output *output =
             from.kind >= KT_ARG_OUTPUT && from.kind <= KT_ARG_OUTPUT_STEP ? &step->outputs[from.index] : NULL;
         const kl_view *out = output && !output->is_temp ? &r->outs[output->index] : NULL;
@@ -296,7 +395,7 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
         switch (from.kind) {
         case KT_ARG_VAR:
             if (!input && from.index < first_prepared)
-                *to = (kd_arg){.kind = KD_ARG_HOST_IN,
+                *to = (kd_arg){.kind = r->host_input,
                                .data = g->form->centre[from.index - own],
                                .size = g->form->size[from.index - own]};
             else if (!input)
@@ -304,16 +403,14 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
             else if (input->is_temp)
                 *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[input->index]->buffer};
             else
-                *to = (kd_arg){.kind = KD_ARG_HOST_IN,
-                               .data = r->slots[input->index].data,
-                               .size = span_of(&r->slots[input->index])};
+                *to = view_arg(&r->slots[input->index], r->host_input);
             break;
         case KT_ARG_VAR_STRIDE:
             values[k] = r->slots[input->index].row_stride / size;
             break;
         case KT_ARG_OUTPUT:
             if (out)
-                *to = (kd_arg){.kind = KD_ARG_HOST_OUT, .data = out->data, .size = span_of(out)};
+                *to = view_arg(out, KD_ARG_HOST_OUT);
             else
                 *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[output->index]->buffer};
             break;
@@ -353,11 +450,37 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
     return status;
 }
 
+static kcl_status launch_step(run *r, const kl_step *step, compiled *c, geometry g)
+{
+    kcl_context *context = r->context;
+    kcl_status status = KCL_OK;
+    kp_launch_for(c->plan, &c->caps, g.rows, g.cols, &g.launch);
+    g.streamed = c->plan->stream_axis == KF_AXIS_J ? g.cols : g.rows;
+    for (size_t k = 0; status == KCL_OK && k < c->plan->prepared_count; k++) {
+        int64_t elements, dim = c->plan->vars[c->plan->var_count - c->plan->prepared_count + k].dim;
+        if (kb_mul_overflows(dim, g.streamed, &elements))
+            elements = INT64_MAX;
+        status = make_room(context, &c->prepared[k], elements, r->dtype);
+    }
+    if (status == KCL_OK && c->plan->term_count && c->plan->shape != KP_ROWS)
+        status = make_room(context, &c->partial, g.launch.partial_elements, r->dtype);
+    if (status == KCL_OK && g.launch.prepare_items && g.streamed)
+        status = launch_kernel(r, step, c, KT_PREPARE, &g, g.launch.prepare_items, 1);
+    if (status == KCL_OK && g.launch.sweep_items[0])
+        status = launch_kernel(r, step, c, KT_SWEEP, &g, g.launch.sweep_items[0], g.launch.sweep_items[1]);
+    if (status == KCL_OK && g.launch.finish_items)
+        /* Where both axes are reduced there is one row of results. */
+        status = launch_kernel(
+            r, step, c, KT_FINISH,
+            &(geometry){step->sweep.reduced & KF_AXIS_I ? 1 : g.rows, g.cols, g.streamed, g.launch, g.form},
+            g.launch.finish_items, 1);
+    return status;
+}
+
 static kcl_status run_step(run *r, size_t index)
 {
     const kl_step *step = &r->exec->steps[index];
     kcl_context *context = r->context;
-    const kp_caps *caps = kd_caps(context);
     kb_error *err = kd_error(context);
     geometry g = {.rows = rows_of(r->exec, r->slots, step->row_extent),
                   .cols = rows_of(r->exec, r->slots, step->col_extent)};
@@ -372,7 +495,8 @@ static kcl_status run_step(run *r, size_t index)
     for (size_t k = 0; k < step->sweep.var_count; k++)
         dense[k] = step->inputs[k].is_temp || is_dense(&r->slots[step->inputs[k].index]);
     kp_choice choice;
-    kcl_status status = kp_choose(&step->sweep, caps, r->dtype, g.rows, g.cols, r->exec->schedule, &choice, err);
+    kcl_status status =
+        kp_choose(&step->sweep, kd_caps(context), r->dtype, g.rows, g.cols, r->exec->schedule, &choice, err);
     kl_choice form;
     if (status == KCL_OK)
         status = choose_form(r, index, &g, &form);
@@ -380,29 +504,20 @@ static kcl_status run_step(run *r, size_t index)
         choice.expand = form.is_expanded;
     g.form = &form;
     compiled *c = status == KCL_OK ? find_compiled(r, index, &choice, dense) : NULL;
+    status = c ? launch_step(r, step, c, g) : err->status;
+    /* What the driver told beforehand may not have been all. */
+    while (c && status == KCL_ERROR_UNSUPPORTED && c->plan->group > 1) {
+        kb_error_clear(err);
+        status = compile(r, step, &choice, dense, (size_t)c->plan->group / 2, c);
+        if (status == KCL_OK) {
+            status = launch_step(r, step, c, g);
+        } else {
+            forget_compiled(context, c);
+            c = NULL;
+        }
+    }
     if (dense != small_dense)
         kb_free(a, dense);
-    if (!c)
-        return err->status;
-    kp_launch_for(c->plan, caps, g.rows, g.cols, &g.launch);
-    g.streamed = c->plan->stream_axis == KF_AXIS_J ? g.cols : g.rows;
-    for (size_t k = 0; status == KCL_OK && k < c->plan->prepared_count; k++) {
-        int64_t elements, dim = c->plan->vars[c->plan->var_count - c->plan->prepared_count + k].dim;
-        if (kb_mul_overflows(dim, g.streamed, &elements))
-            elements = INT64_MAX;
-        status = make_room(context, &c->prepared[k], elements, r->dtype);
-    }
-    if (status == KCL_OK && c->plan->term_count && choice.shape != KP_ROWS)
-        status = make_room(context, &c->partial, g.launch.partial_elements, r->dtype);
-    if (status == KCL_OK && g.launch.prepare_items && g.streamed)
-        status = launch_kernel(r, step, c, KT_PREPARE, &g, g.launch.prepare_items, 1);
-    if (status == KCL_OK && g.launch.sweep_items[0])
-        status = launch_kernel(r, step, c, KT_SWEEP, &g, g.launch.sweep_items[0], g.launch.sweep_items[1]);
-    if (status == KCL_OK && g.launch.finish_items)
-        /* Where both axes are reduced there is one row of results. */
-        status = launch_kernel(r, step, c, KT_FINISH,
-                               &(geometry){step->sweep.reduced & KF_AXIS_I ? 1 : g.rows, g.cols, g.streamed, g.launch, &form},
-                               g.launch.finish_items, 1);
     return status;
 }
 
@@ -435,31 +550,92 @@ static kcl_status find_temps(run *r)
     return KCL_OK;
 }
 
+/* Between a device array and the copy that kernels work on. */
+static kcl_status copy_rows(run *r, const kl_view *from, const kl_view *to)
+{
+    enum { GROUP = 64, MOST_GROUPS = 4096 };
+    kcl_context *context = r->context;
+    const int64_t size = (int64_t)kb_dtype_size(from->dtype), elements = to->rows * to->dim;
+    const kl_view *ends[2] = {from, to};
+    int64_t values[8];
+    kd_arg args[10];
+    kd_kernel *kernel;
+    kb_str source;
+    if (!elements)
+        return KCL_OK;
+    kb_str_init(&source, kd_allocator(context));
+    kt_render_copy(&source, (size_t)size);
+    kcl_status status = source.failed ? kb_no_memory(kd_error(context))
+                                      : kd_kernel_get(context, kb_str_text(&source), "copy", "copy", &kernel);
+    kb_str_finish(&source);
+    if (status < 0)
+        return status;
+    for (int k = 0; k < 2; k++) {
+        args[5 * k - k] = view_arg(ends[k], KD_ARG_HOST_IN);
+        values[3 * k] = ends[k]->buffer ? 0 : ends[k]->offset / size;
+        values[3 * k + 1] = ends[k]->row_stride / size;
+        values[3 * k + 2] = ends[k]->step / size;
+    }
+    /* One row may be that of all. */
+    if (from->rows == 1)
+        values[1] = 0;
+    values[6] = to->rows;
+    values[7] = to->dim;
+    for (int k = 0; k < 8; k++)
+        args[k + 1 + (k >= 3)] = (kd_arg){.kind = KD_ARG_VALUE, .data = &values[k], .size = sizeof values[k]};
+    size_t group = (size_t)KB_MAX(KB_MIN(GROUP, kd_caps(context)->max_work_group), 1);
+    size_t limit = kd_kernel_limits(context, kernel)->work_group;
+    if (limit)
+        group = KB_MIN(group, limit);
+    size_t groups = KB_MIN(((size_t)elements + group - 1) / group, MOST_GROUPS);
+    return kd_launch(context, kernel, 10, args, (size_t[]){groups * group, 1, 1}, (size_t[]){group, 1, 1});
+}
+
+static kcl_status end_run(run *r, kcl_status status)
+{
+    kcl_context *context = r->context;
+    if (status < 0) {
+        /* Nothing may refer to the caller's memory afterwards; the first error is the one to report. */
+        kb_error first = *kd_error(context);
+        kd_finish(context);
+        *kd_error(context) = first;
+    } else {
+        status = r->waits ? kd_finish(context) : kd_submit(context);
+    }
+    if (status == KCL_ERROR_DEVICE_MEMORY)
+        empty_rooms(context);
+    return status;
+}
+
 static kcl_status run_on_device(run *r)
 {
     const kcl_allocator *a = kd_allocator(r->context);
     kcl_status status = KCL_OK;
     kb_arena_init(&r->arena, a);
-    if (r->exec->temp_count) {
+    for (size_t k = 0; status == KCL_OK && k < r->exec->slot_count; k++)
+        if (r->slots[k].buffer)
+            status = copy_rows(r, &r->given_slots[k], &r->slots[k]);
+    if (status == KCL_OK && r->exec->temp_count) {
         r->temps = kb_calloc(a, r->exec->temp_count, sizeof *r->temps);
         status = r->temps ? find_temps(r) : kb_no_memory(kd_error(r->context));
     }
     for (size_t k = 0; status == KCL_OK && k < r->exec->step_count; k++)
         status = run_step(r, k);
-    if (status < 0) {
-        /* Nothing may refer to the caller's memory afterwards; the first error is the one to report. */
-        kb_error first = *kd_error(r->context);
-        kd_finish(r->context);
-        *kd_error(r->context) = first;
-    } else {
-        status = kd_finish(r->context);
-    }
-    kb_arena_finish(&r->arena);
+    for (size_t k = 0; status == KCL_OK && k < r->exec->root_count; k++)
+        if (r->outs[k].buffer)
+            status = copy_rows(r, &r->outs[k], &r->given_outs[k]);
     kb_free(a, r->temps);
+    status = end_run(r, status);
+    kb_arena_finish(&r->arena);
     return status;
 }
 
 /* ---- The interpreter --------------------------------------------------------------------------------------------- */
+
+static void *host_data(const kl_view *v)
+{
+    return v->memory ? (char *)kd_memory_host(v->memory) + v->offset : (void *)(uintptr_t)v->data;
+}
 
 static kcl_status run_host_step(run *r, const kl_step *step)
 {
@@ -473,14 +649,14 @@ static kcl_status run_host_step(run *r, const kl_step *step)
         const kl_input *in = &step->inputs[k];
         const kl_view *v = in->is_temp ? NULL : &r->slots[in->index];
         int64_t size = sizeof(double);
-        sources[k] = v ? (kf_source){v->data, v->dtype, v->row_stride, v->step}
+        sources[k] = v ? (kf_source){host_data(v), v->dtype, v->row_stride, v->step}
                        : (kf_source){r->host_temps[in->index], KCL_F64, r->exec->temps[in->index].dim * size, size};
     }
     for (size_t k = 0; status == KCL_OK && k < step->sweep.output_count; k++) {
         const kl_output *out = &step->outputs[k];
         const kl_view *v = out->is_temp ? NULL : &r->outs[out->index];
         int64_t size = sizeof(double);
-        sinks[k] = v ? (kr_sink){(void *)(uintptr_t)v->data, v->dtype, v->row_stride, v->step}
+        sinks[k] = v ? (kr_sink){host_data(v), v->dtype, v->row_stride, v->step}
                      : (kr_sink){r->host_temps[out->index], KCL_F64, r->exec->temps[out->index].dim * size, size};
     }
     if (status == KCL_OK)
@@ -512,7 +688,7 @@ static kcl_status run_on_host(run *r)
     return status;
 }
 
-/* ---- Evaluations ------------------------------------------------------------------------------------------------- */
+/* ---- Dense copies ------------------------------------------------------------------------------------------------ */
 
 /* Dense copies of what kernels cannot reach where it is, and single rows of what is repeated. */
 typedef struct staging {
@@ -521,92 +697,237 @@ typedef struct staging {
     size_t count;
 } staging;
 
-/* `roots` belong to outputs; NULL: the views are inputs, and are copied. */
-static kcl_status stage(staging *s, const kcl_allocator *a, size_t count, const kl_view *views, const kl_root *roots,
-                        bool gaps, kb_error *err)
+/* Whether kernels can work on it where it is. */
+static bool is_usable(const kl_view *v, bool is_output, bool copies)
 {
-    bool copy = !roots;
+    /* Of host arrays whole copies come back: what lies between the elements of an output would be overwritten. */
+    return is_reachable(v, is_output) && (!is_output || v->memory || !copies || is_dense(v));
+}
 
+/* `roots` belong to outputs; NULL: the views are inputs, and are copied. */
+static kcl_status stage(staging *s, kcl_context *context, size_t count, const kl_view *views, const kl_root *roots)
+{
+    const kcl_allocator *a = kd_allocator(context);
+    const bool host = kd_is_host(context), copies = kd_copies(context);
     *s = (staging){.count = count};
     s->views = kb_calloc(a, count + 1, sizeof *s->views);
     s->memory = kb_calloc(a, count + 1, sizeof *s->memory);
     if (!s->views || !s->memory)
-        return kb_no_memory(err);
+        return kb_no_memory(kd_error(context));
     for (size_t k = 0; k < count; k++) {
         bool repeated = roots && roots[k].repeated;
         s->views[k] = views[k];
-        if (!repeated && is_reachable(&views[k], !copy) && (gaps || is_dense(&views[k])))
+        if (!repeated && (host || is_usable(&views[k], roots != NULL, copies)))
             continue;
         kl_view *v = &s->views[k];
         v->rows = repeated ? 1 : v->rows;
         v->step = (int64_t)kb_dtype_size(v->dtype);
         v->row_stride = v->dim * v->step;
+        if (v->memory && !host) {
+            kcl_status status = kd_buffer_create(context, (size_t)(v->rows * v->row_stride), &v->buffer);
+            if (status < 0)
+                return status;
+            continue;
+        }
         s->memory[k] = kb_calloc(a, (size_t)v->row_stride, (size_t)v->rows);
         if (!s->memory[k])
-            return kb_no_memory(err);
+            return kb_no_memory(kd_error(context));
         v->data = s->memory[k];
-        if (copy)
+        v->memory = NULL;
+        v->offset = 0;
+        if (!roots)
             copy_view(&views[k], s->memory[k], true);
     }
     return KCL_OK;
 }
 
-static void unstage(staging *s, const kcl_allocator *a, const kl_view *results)
+static void unstage(staging *s, kcl_context *context, const kl_view *results)
 {
+    const kcl_allocator *a = kd_allocator(context);
     for (size_t k = 0; s->memory && k < s->count; k++) {
         for (int64_t i = 0; s->memory[k] && results && i < results[k].rows; i += s->views[k].rows) {
             kl_view rows = results[k];
-            rows.data = (const char *)rows.data + i * rows.row_stride;
+            rows.data = (const char *)host_data(&rows) + i * rows.row_stride;
             rows.rows = s->views[k].rows;
             copy_view(&rows, s->memory[k], false);
         }
         kb_free(a, s->memory[k]);
+        kd_buffer_release(context, &s->views[k].buffer);
     }
     kb_free(a, s->memory);
     kb_free(a, s->views);
 }
 
-/* GPUs get whole copies back: what lies between the elements of an output would be overwritten. */
-static bool keeps_gaps(const kcl_context *context)
-{
-    return kd_caps(context)->device_class == KP_CPU;
-}
-
-static bool all_reachable(size_t count, const kl_view *views, bool is_output, bool gaps)
+static bool all_usable(size_t count, const kl_view *views, bool is_output, bool copies)
 {
     for (size_t k = 0; k < count; k++)
-        if (!is_reachable(&views[k], is_output) || !(gaps || is_dense(&views[k])))
+        if (!is_usable(&views[k], is_output, copies))
             return false;
     return true;
 }
 
+/* ---- Arrays on the device ---------------------------------------------------------------------------------------- */
+
+kcl_status kl_check_memory(kcl_context *context, const kcl_memory *memory, int64_t lowest, int64_t highest,
+                           int64_t offset, kcl_dtype dtype, const char *what)
+{
+    kb_error *err = kd_error(context);
+    if (!memory)
+        return KCL_OK;
+    if (!kd_has_memory(context, memory))
+        return kb_fail(err, KCL_ERROR_ARGUMENT,
+                       "%s is in device memory that this context does not have: it was released, or belongs to another "
+                       "context",
+                       what);
+    if (offset % (int64_t)kb_dtype_size(dtype))
+        return kb_fail(err, KCL_ERROR_ARGUMENT,
+                       "%s begins at byte %lld of its device memory, which is no multiple of "
+                       "the %zu bytes of a %s",
+                       what, (long long)offset, kb_dtype_size(dtype), kb_dtype_name(dtype));
+    if (lowest < 0 || (uint64_t)highest > kcl_memory_size(memory))
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s takes the bytes %lld to %lld of its device memory, which has %zu",
+                       what, (long long)lowest, (long long)highest, kcl_memory_size(memory));
+    return KCL_OK;
+}
+
+static bool has_whole_strides(const kl_view *v)
+{
+    int64_t size = (int64_t)kb_dtype_size(v->dtype);
+    return v->row_stride % size == 0 && v->step % size == 0;
+}
+
+void kl_range_of(int ndim, const int64_t *shape, const int64_t *stride, int64_t offset, kcl_dtype dtype,
+                 int64_t *lowest, int64_t *highest)
+{
+    const int64_t huge = INT64_MAX / 16; /* the sum of as many as an array has axes is a number still */
+    int64_t low = KB_MIN(KB_MAX(offset, -huge), huge), high = low + (int64_t)kb_dtype_size(dtype);
+    for (int k = 0; k < ndim; k++) {
+        int64_t step = KB_MIN(KB_MAX(stride[k], -huge), huge), length;
+        if (shape[k] == 0) {
+            *lowest = *highest = 0;
+            return;
+        }
+        if (kb_mul_overflows(shape[k] - 1, step < 0 ? -step : step, &length) || length > huge)
+            length = huge;
+        *(step < 0 ? &low : &high) += step < 0 ? -length : length;
+    }
+    *lowest = low;
+    *highest = high;
+}
+
+static void range_of(const kl_view *v, int64_t *lowest, int64_t *highest)
+{
+    kl_range_of(2, (int64_t[]){v->rows, v->dim}, (int64_t[]){v->row_stride, v->step}, v->offset, v->dtype, lowest,
+                highest);
+}
+
+static bool overlap(const kl_view *a, const kl_view *b)
+{
+    int64_t low[2], high[2], width[2];
+    range_of(a, &low[0], &high[0]);
+    range_of(b, &low[1], &high[1]);
+    if (!a->memory || a->memory != b->memory || low[0] >= high[1] || low[1] >= high[0])
+        return false;
+    /* Columns of one matrix lie side by side. */
+    const int64_t pitch = a->row_stride;
+    if (a->rows < 2 || b->rows < 2 || pitch <= 0 || b->row_stride != pitch)
+        return true;
+    width[0] = high[0] - low[0] - (a->rows - 1) * pitch;
+    width[1] = high[1] - low[1] - (b->rows - 1) * pitch;
+    int64_t from = low[0] % pitch, to = (low[1] - from) % pitch;
+    to = to < 0 ? to + pitch : to;
+    return to < width[0] || to + width[1] > pitch;
+}
+
+static kcl_status check_memory(const kl_exec *e, kcl_context *context, const kl_view *slots, const kl_view *outs)
+{
+    for (size_t k = 0; k < e->slot_count + e->root_count; k++) {
+        bool is_slot = k < e->slot_count;
+        const kl_view *v = is_slot ? &slots[k] : &outs[k - e->slot_count];
+        int64_t lowest, highest;
+        char output[32];
+        if (!v->memory)
+            continue;
+        range_of(v, &lowest, &highest);
+        snprintf(output, sizeof output, "output %zu", k - e->slot_count);
+        if (kl_check_memory(context, v->memory, lowest, highest, v->offset, v->dtype,
+                            is_slot ? e->slots[k].name : output) < 0)
+            return kd_error(context)->status;
+        if (!has_whole_strides(v))
+            return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT,
+                           "%s is in device memory, where strides must be multiples of the %zu bytes of a %s",
+                           is_slot ? e->slots[k].name : output, kb_dtype_size(v->dtype), kb_dtype_name(v->dtype));
+        for (size_t m = 0; !is_slot && m < k; m++)
+            if (overlap(m < e->slot_count ? &slots[m] : &outs[m - e->slot_count], v))
+                return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT,
+                               "output %zu and %s overlap in device memory: give each output memory of its own",
+                               k - e->slot_count, m < e->slot_count ? e->slots[m].name : "an output before it");
+    }
+    return KCL_OK;
+}
+
+/* Few enough bytes of host arrays among the arguments that they are copied rather than waited for. */
+static bool has_little_host_data(size_t count, const kl_view *views)
+{
+    enum { LITTLE = 1 << 16 };
+    size_t bytes = 0;
+    for (size_t k = 0; k < count && bytes <= LITTLE; k++) {
+        const kl_view *v = &views[k];
+        bytes += v->memory                ? 0
+                 : is_reachable(v, false) ? span_of(v)
+                                          : (size_t)v->rows * (size_t)v->dim * kb_dtype_size(v->dtype);
+    }
+    return bytes <= LITTLE;
+}
+
+static bool all_on_device(size_t count, const kl_view *views)
+{
+    for (size_t k = 0; k < count; k++)
+        if (!views[k].memory)
+            return false;
+    return true;
+}
+
+/* ---- Evaluations ------------------------------------------------------------------------------------------------- */
+
 kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
                        const kl_view *outs)
 {
-    const kcl_allocator *a = kd_allocator(context);
     kcl_context_stats *stats = kd_stats(context);
     double start = kb_seconds(), built = stats->build_seconds;
-    run r = {.exec = exec, .context = context, .dtype = dtype, .slots = slots, .outs = outs};
-    bool host = kd_is_host(context), gaps = host || keeps_gaps(context);
+    const bool host = kd_is_host(context), copies = kd_copies(context);
+    run r = {.exec = exec,
+             .context = context,
+             .dtype = dtype,
+             .slots = slots,
+             .outs = outs,
+             .given_slots = slots,
+             .given_outs = outs,
+             .waits = kd_always_waits(context) || !all_on_device(exec->root_count, outs) ||
+                      !has_little_host_data(exec->slot_count, slots)};
+    r.host_input = r.waits ? KD_ARG_HOST_IN : KD_ARG_HOST_COPY;
     staging in = {0}, out = {0};
-    kcl_status status = KCL_OK;
-    if (!host && !all_reachable(exec->slot_count, slots, false, true)) {
-        status = stage(&in, a, exec->slot_count, slots, NULL, true, kd_error(context));
+    kcl_status status = check_memory(exec, context, slots, outs);
+    if (status < 0)
+        return status;
+    if (!host && !all_usable(exec->slot_count, slots, false, copies)) {
+        status = stage(&in, context, exec->slot_count, slots, NULL);
         r.slots = in.views;
     }
-    if (status == KCL_OK && (exec->repeats || (!host && !all_reachable(exec->root_count, outs, true, gaps)))) {
-        status = stage(&out, a, exec->root_count, outs, exec->root, gaps, kd_error(context));
+    if (status == KCL_OK && (exec->repeats || (!host && !all_usable(exec->root_count, outs, true, copies)))) {
+        status = stage(&out, context, exec->root_count, outs, exec->root);
         r.outs = out.views;
     }
     if (status == KCL_OK)
         status = host ? run_on_host(&r) : run_on_device(&r);
-    unstage(&in, a, NULL);
-    unstage(&out, a, status == KCL_OK ? outs : NULL);
+    unstage(&in, context, NULL);
+    unstage(&out, context, status == KCL_OK ? outs : NULL);
     double seconds = kb_seconds() - start;
     stats->evaluations++;
     stats->run_seconds += seconds - (stats->build_seconds - built);
-    kb_log_line(kd_log(context), "evaluation of %zu results in %zu sweeps: %.6f s, of which %.6f s building",
-                exec->root_count, exec->step_count, seconds, stats->build_seconds - built);
+    kb_log_line(kd_log(context), "evaluation of %zu results in %zu sweeps: %.6f s, of which %.6f s building%s",
+                exec->root_count, exec->step_count, seconds, stats->build_seconds - built,
+                r.waits ? "" : "; the device is not waited for");
     return status;
 }
 
@@ -630,6 +951,44 @@ kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *
     return KCL_OK;
 }
 
+/* What a step was compiled to for dense arrays; NULL: it was not. Not an error where memory is out. */
+static compiled *built_before(const kl_exec *e, kcl_context *context, kcl_dtype dtype, size_t step, kp_choice choice)
+{
+    const cache *all = context ? kd_attachment(context) : NULL;
+    size_t count = e->steps[step].sweep.var_count;
+    bool *dense = all ? kb_calloc(kd_allocator(context), count + 1, sizeof *dense) : NULL;
+    if (!dense)
+        return NULL;
+    memset(dense, 1, count);
+    compiled *c = NULL;
+    /* The data of a call chose the form. */
+    for (int expand = 1; !c && expand >= 0; expand--) {
+        choice.expand = expand;
+        c = look_up(all, step_key(e, dtype, step, &choice, dense));
+    }
+    kb_free(kd_allocator(context), dense);
+    return c;
+}
+
+/* What the compiler made of the kernel that does the work. */
+static void describe_kernel(kcl_context *context, const compiled *c, kb_str *out)
+{
+    kd_kernel *kernel = c->kernel[KT_SWEEP] ? c->kernel[KT_SWEEP] : c->kernel[KT_FINISH];
+    if (!kernel)
+        return;
+    const kd_limits *limits = kd_kernel_limits(context, kernel);
+    if (limits->work_group)
+        kb_str_putf(out, "largest work-group: %zu\n", limits->work_group);
+    kb_str_putf(out, "local memory: %zu bytes\nprivate memory: %zu bytes\n", limits->local_memory,
+                limits->private_memory);
+    if (limits->registers >= 0)
+        kb_str_putf(out, "registers: %d\n", limits->registers);
+    if (limits->spilled >= 0)
+        kb_str_putf(out, "spilled bytes: %lld\n", (long long)limits->spilled);
+    if (limits->stack >= 0)
+        kb_str_putf(out, "stack bytes: %lld\n", (long long)limits->stack);
+}
+
 /* What a description says about the form of step `index`. */
 static void describe_form(const kl_exec *e, size_t index, kcl_context *context, kcl_dtype dtype, kb_str *out)
 {
@@ -644,8 +1003,8 @@ static void describe_form(const kl_exec *e, size_t index, kcl_context *context, 
         kb_str_putf(out, "form: %s\n", text);
 }
 
-kcl_status kl_exec_emit(const kl_exec *e, kcl_context *context, const kp_caps *caps, kcl_dtype dtype, const int64_t *extents, bool describe,
-                        kb_str *out, kb_error *err)
+kcl_status kl_exec_emit(const kl_exec *e, kcl_context *context, const kp_caps *caps, kcl_dtype dtype,
+                        const int64_t *extents, bool describe, kb_str *out, kb_error *err)
 {
     for (size_t k = 0; k < e->step_count; k++) {
         const kl_step *step = &e->steps[k];
@@ -663,11 +1022,15 @@ kcl_status kl_exec_emit(const kl_exec *e, kcl_context *context, const kp_caps *c
         kcl_status status = KCL_OK;
         if (describe) {
             kp_launch launch;
-            kp_describe(plan, out);
+            const compiled *c = built_before(e, context, dtype, k, choice);
+            const kp_plan *made = c ? c->plan : plan;
+            kp_describe(made, out);
             describe_form(e, k, context, dtype, out);
-            kp_launch_for(plan, caps, extents[step->row_extent], extents[step->col_extent], &launch);
+            kp_launch_for(made, c ? &c->caps : caps, extents[step->row_extent], extents[step->col_extent], &launch);
             kb_str_putf(out, "work-items: %zu x %zu\nparts: %lld\n", launch.sweep_items[0], launch.sweep_items[1],
                         (long long)launch.parts);
+            if (c)
+                describe_kernel(context, c, out);
         } else {
             status = kt_render(&program, plan, err);
             if (status == KCL_OK) {
@@ -684,7 +1047,7 @@ kcl_status kl_exec_emit(const kl_exec *e, kcl_context *context, const kp_caps *c
 
 /* ---- Views ------------------------------------------------------------------------------------------------------- */
 
-static void put_shape(char *text, size_t size, const kcl_array *array)
+void kl_put_shape(char *text, size_t size, const kcl_array *array)
 {
     size_t n = (size_t)snprintf(text, size, "(");
     for (int k = 0; k < array->ndim && n < size; k++)
@@ -693,8 +1056,9 @@ static void put_shape(char *text, size_t size, const kcl_array *array)
         snprintf(text + n, size - n, ")");
 }
 
-kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const char *what, kb_error *err)
+kcl_status kl_check_shape(const kcl_array *array, const char *what, int64_t *elements, kb_error *err)
 {
+    int64_t count = 1, bytes;
     if (!array)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "%s is missing", what);
     if (array->ndim < 0 || array->ndim > KCL_MAX_AXES)
@@ -703,21 +1067,38 @@ kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32
                        "64-bit number holds",
                        what, KCL_MAX_AXES);
     if (kb_dtype_size(array->dtype) == 0)
-        return kb_fail(err, KCL_ERROR_TYPE,
-                       "%s has no number type that is supported: float32 or float64, int64 where the result is an index",
-                       what);
-    int axes[KCL_MAX_AXES], count = 0;
-    int64_t elements = 1;
-    for (int k = 0; k < array->ndim; k++) {
-        if (array->shape[k] < 0 || kb_mul_overflows(elements, array->shape[k], &elements))
+        return kb_fail(
+            err, KCL_ERROR_TYPE,
+            "%s has no number type that is supported: float32 or float64, int64 where the result is an index", what);
+    for (int k = 0; k < array->ndim; k++)
+        if (array->shape[k] < 0 || kb_mul_overflows(count, array->shape[k], &count))
             return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has axis %d of size %lld: it is not a size", what, k,
                            (long long)array->shape[k]);
+    if (kb_mul_overflows(count, (int64_t)kb_dtype_size(array->dtype), &bytes))
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has %lld elements: more bytes than a 64-bit number holds", what,
+                       (long long)count);
+    *elements = count;
+    return KCL_OK;
+}
+
+kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const char *what, kb_error *err)
+{
+    int64_t elements;
+    if (kl_check_shape(array, what, &elements, err) < 0)
+        return err->status;
+    if (!array->data && !array->memory && elements)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has no data (NULL), but %lld elements", what, (long long)elements);
+    int axes[KCL_MAX_AXES], count = 0;
+    for (int k = 0; k < array->ndim; k++)
         if (array->shape[k] != 1)
             axes[count++] = k;
-    }
-    if (!array->data && elements)
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has no data (NULL), but %lld elements", what, (long long)elements);
-    *view = (kl_view){array->data, array->dtype, 1, dim ? dim : 1, 0, (int64_t)kb_dtype_size(array->dtype)};
+    *view = (kl_view){.data = array->memory ? NULL : array->data,
+                      .dtype = array->dtype,
+                      .rows = 1,
+                      .dim = dim ? dim : 1,
+                      .step = (int64_t)kb_dtype_size(array->dtype),
+                      .memory = array->memory,
+                      .offset = array->memory ? array->offset : 0};
     /* The vector is the last axis; where the dimension is open, an array of one axis is rows of numbers. */
     bool vector = dim                 ? dim > 1
                   : role == KF_ROLE_P ? count > 0
@@ -741,7 +1122,7 @@ kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32
     if (fits)
         return KCL_OK;
     char shape[160];
-    put_shape(shape, sizeof shape, array);
+    kl_put_shape(shape, sizeof shape, array);
     if (dim)
         return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s of dimension %d needs (%s%d)", what, shape,
                        role == KF_ROLE_I   ? "an i-variable"
@@ -769,10 +1150,11 @@ kcl_status kl_check_output_type(const kl_view *view, kf_kind kind, const char *w
     if ((view->dtype == KCL_I64) == (kind == KF_INT))
         return KCL_OK;
     if (kind == KF_INT)
-        return kb_fail(err, KCL_ERROR_TYPE,
-                       "%s is %s, the result is an index: its array must be int64 (a formula of it, such as 1 times the "
-                       "index, is a real number)",
-                       what, kb_dtype_name(view->dtype));
-    return kb_fail(err, KCL_ERROR_TYPE, "%s is int64, the result is a real number: its array must be float32 or float64",
-                   what);
+        return kb_fail(
+            err, KCL_ERROR_TYPE,
+            "%s is %s, the result is an index: its array must be int64 (a formula of it, such as 1 times the "
+            "index, is a real number)",
+            what, kb_dtype_name(view->dtype));
+    return kb_fail(err, KCL_ERROR_TYPE,
+                   "%s is int64, the result is a real number: its array must be float32 or float64", what);
 }

@@ -17,6 +17,9 @@ typedef struct kl_view {
     int64_t rows;
     int32_t dim;
     int64_t row_stride, step; /* bytes */
+    kcl_memory *memory;       /* of the device, that holds the elements; NULL: they are at `data` */
+    int64_t offset;           /* of element (0, 0) in `memory` or `buffer`, bytes */
+    kd_buffer *buffer;        /* a copy that kernels work on */
 } kl_view;
 
 /*
@@ -25,6 +28,14 @@ typedef struct kl_view {
  */
 kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const char *what,
                       kb_error *err);
+
+/* Refuses what is no array: NULL, too many axes, sizes below 0, no number type. */
+kcl_status kl_check_shape(const kcl_array *array, const char *what, int64_t *elements, kb_error *err);
+void kl_put_shape(char *text, size_t size, const kcl_array *array); /* "(3, 4)" */
+
+/* The bytes of its memory that a device array takes, from *lowest to *highest; huge where they cannot be told. */
+void kl_range_of(int ndim, const int64_t *shape, const int64_t *stride, int64_t offset, kcl_dtype dtype,
+                 int64_t *lowest, int64_t *highest);
 
 /* Whether a variable, or a result of this kind, may be an array of this type: KCL_ERROR_TYPE where not. */
 kcl_status kl_check_input_type(const kl_view *view, const char *what, kb_error *err);
@@ -64,8 +75,8 @@ typedef enum kl_form { KL_FORM_AUTO, KL_FORM_DIFFERENCES, KL_FORM_EXPANDED } kl_
 typedef struct kl_step {
     kr_sweep sweep;
     kp_expansion *expansion; /* NULL: no squared distance of the sweep can be expanded */
-    kl_input *inputs;   /* by variable of the sweep */
-    kl_output *outputs; /* by output of the sweep */
+    kl_input *inputs;        /* by variable of the sweep */
+    kl_output *outputs;      /* by output of the sweep */
     int row_extent, col_extent;
 } kl_step;
 
@@ -108,8 +119,16 @@ kcl_status kl_exec_create(kl_exec **exec, const kf_graph *from, size_t root_coun
 void kl_exec_destroy(kl_exec **exec);
 
 /*
+ * Whether an array in the device's memory is there: the memory is the context's, and the array within it. `what` names
+ * the array; lowest and highest are its bytes in the memory. Host arrays pass.
+ */
+kcl_status kl_check_memory(kcl_context *context, const kcl_memory *memory, int64_t lowest, int64_t highest,
+                           int64_t offset, kcl_dtype dtype, const char *what);
+
+/*
  * Runs on views of the slots; outs[k] receives root k and has its rows and dimension already checked by
- * kl_exec_check. `dtype` of everything but integers.
+ * kl_exec_check. `dtype` of everything but integers. Where all outputs are device arrays the work may still be running
+ * afterwards.
  */
 kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
                        const kl_view *outs);
@@ -122,9 +141,9 @@ kcl_status kl_exec_check(const kl_exec *exec, const kl_view *slots, const kl_vie
 
 /*
  * Writes the programs of all steps for extents: extents[class] rows. With a context (NULL: none) a description tells
- * the form of the last run there.
+ * the form of the last run there, and what was compiled is described as it was built.
  */
-kcl_status kl_exec_emit(const kl_exec *exec, kcl_context *context, const kp_caps *caps, kcl_dtype dtype, const int64_t *extents,
-                        bool describe, kb_str *out, kb_error *err);
+kcl_status kl_exec_emit(const kl_exec *exec, kcl_context *context, const kp_caps *caps, kcl_dtype dtype,
+                        const int64_t *extents, bool describe, kb_str *out, kb_error *err);
 
 #endif

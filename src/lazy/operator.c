@@ -628,14 +628,16 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
                           : context && !kd_is_host(context) ? kd_caps(context)
                                                             : NULL;
     if (!caps && profile)
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "\"%s\" is no built-in device profile: write \"cpu\" or \"gpu\"", profile);
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "\"%s\" is no built-in device profile: write \"cpu\" or \"gpu\"",
+                       profile);
     if (!caps)
         return kb_fail(err, KCL_ERROR_UNSUPPORTED, "%s",
                        context ? "the device \"host\" interprets formulas: it has no kernels and no plan"
                                : "a profile or a context is needed");
     kb_str text;
     kb_str_init(&text, &op->allocator);
-    kcl_status status = kl_exec_emit(op->exec, context, caps, dtype, (int64_t[]){1, m, n}, describe, &text, err);
+    kcl_status status =
+        kl_exec_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n}, describe, &text, err);
     return hand_over(&text, status, write, user);
 }
 

@@ -42,6 +42,8 @@ void kcl_scope_reset(kcl_scope *scope)
     if (!scope)
         return;
     const kcl_allocator *a = kd_allocator(scope->context);
+    for (size_t k = 0; k < scope->data_count; k++)
+        kcl_memory_release(&scope->data[k]->memory);
     kf_graph_finish(&scope->graph);
     kb_arena_finish(&scope->arena);
     kb_free(a, scope->data);
@@ -208,6 +210,25 @@ kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
     }
     scope->data[scope->data_count++] = data;
     return data;
+}
+
+kcl_data *kcl_data_upload(kcl_scope *scope, const kcl_array *array)
+{
+    kcl_data *data = kcl_data_create(scope, array);
+    if (!data || data->error)
+        return data;
+    kcl_array copy;
+    if (kcl_array_upload(scope->context, array, &copy) == KCL_OK) {
+        data->array = copy;
+        data->memory = copy.memory;
+        return data;
+    }
+    data->error = kb_arena_alloc(&scope->arena, sizeof *data->error);
+    if (data->error)
+        *data->error = *kd_error(scope->context);
+    else
+        scope->data_lost = true;
+    return data->error ? data : NULL;
 }
 
 static kcl_expr *variable(kcl_scope *scope, kcl_data *data, kf_role role)
@@ -440,7 +461,8 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         snprintf(e->slots[k].name, sizeof e->slots[k].name, "array %lld", (long long)data->index);
         if (data->is_scalar) {
             const void *value = dtype == KCL_F32 ? (const void *)&data->f32 : (const void *)&data->f64;
-            views[k] = (kl_view){value, dtype, 1, 1, 0, (int64_t)kb_dtype_size(dtype)};
+            views[k] =
+                (kl_view){.data = value, .dtype = dtype, .rows = 1, .dim = 1, .step = (int64_t)kb_dtype_size(dtype)};
             continue;
         }
         bool rows = roles[KF_ROLE_I] || roles[KF_ROLE_J];

@@ -16,6 +16,7 @@ struct kcl_data {
     float f32;
     double f64;
     bool is_scalar;
+    kcl_memory *memory; /* the scope's own, of kcl_data_upload */
 };
 
 struct kcl_expr {

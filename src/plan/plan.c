@@ -805,8 +805,12 @@ static kcl_status choose_sizes(kp_plan *plan, const kp_caps *caps)
         find_kept(plan, &order, kept);
         choose_blocks(plan, &order, kept, caps);
         int64_t bytes, room = (int64_t)KB_MIN(caps->private_memory, (size_t)INT64_MAX);
-        while ((bytes = needed_memory(plan, &order, kept)) > room) {
-            if (plan->shape == KP_COLUMNS && plan->stream > 1)
+        /* On CPUs the work-items of a group share a thread's memory. */
+        bool shares = caps->device_class == KP_CPU;
+        while ((bytes = needed_memory(plan, &order, kept) * (shares ? plan->group : 1)) > room) {
+            if (shares && plan->group > 1 && plan->schedule != KP_BY_CONTRACTION)
+                plan->group /= 2;
+            else if (plan->shape == KP_COLUMNS && plan->stream > 1)
                 plan->stream /= 2;
             else if (plan->lanes > 1 && plan->schedule != KP_BY_CONTRACTION)
                 plan->lanes /= 2;
@@ -818,7 +822,7 @@ static kcl_status choose_sizes(kp_plan *plan, const kp_caps *caps)
                              "the formula's vectors take %lld bytes of a kernel's own memory, which has %lld: reduce "
                              "parts of them one after the other (Extract), or use the device \"host\"",
                              (long long)bytes, (long long)room);
-        place_lane_variables(plan, room - bytes);
+        place_lane_variables(plan, (room - bytes) / (shares ? plan->group : 1));
     }
     kb_free(a, kept);
     kb_free(a, roots);

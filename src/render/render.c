@@ -10,7 +10,7 @@
 const char *const kt_kernel_names[KT_KERNELS] = {"prepare", "sweep", "finish"};
 
 extern const unsigned char kt_cl_math[], kt_cl_common[], kt_cl_reduce[], kt_cl_lanes[],
-    kt_cl_rows[], kt_cl_contraction[], kt_cl_columns[], kt_cl_map[];
+    kt_cl_rows[], kt_cl_contraction[], kt_cl_columns[], kt_cl_map[], kt_cl_copy[];
 
 typedef struct kernel {
     kt_kernel_id id;
@@ -404,4 +404,10 @@ void kt_program_finish(kt_program *program)
         program->kernel[k] = (kt_signature){0, NULL};
     }
     kb_str_finish(&program->source);
+}
+
+void kt_render_copy(kb_str *out, size_t element_size)
+{
+    kb_str_putf(out, "#define KCL_ELEMENT %s\n", element_size == 4 ? "uint" : "ulong");
+    kb_str_put(out, (const char *)kt_cl_copy);
 }

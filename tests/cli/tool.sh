@@ -359,7 +359,12 @@ cmp -s out first
 report $? 'is the default, and the same text again'
 does 'emit in float64' keopscl emit "$gauss" $dims --dtype f64 --m 10 --n 20
 contains 'has doubles' double
-fails 'emit --device gpu' 2 'no built-in profile of a GPU yet|cpu' keopscl emit "$gauss" $dims --device gpu
+does 'emit --device gpu' keopscl emit "$gauss" $dims --device gpu
+contains 'has work-groups' 'KCL_GROUP 256'
+does 'emit --schedule' keopscl emit "$gauss" $dims --device gpu --schedule contraction
+contains 'is the one asked for' 'KCL_ROW_OPERANDS'
+fails 'emit --schedule, not known' 2 'schedule "diagonal" is not known: write "lanes"' \
+    keopscl emit "$gauss" $dims --schedule diagonal
 fails 'emit for a device that is not there' 1 'no such device' keopscl emit "$gauss" $dims --device 'no such device'
 
 does 'grad' keopscl grad "$gauss" x $dims

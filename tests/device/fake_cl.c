@@ -89,8 +89,13 @@ void fake_reset(void)
         free(objects);
         objects = next;
     }
-    fake =
-        (fake_state){.platforms = platforms, .platform_count = KB_COUNT(platforms), .fail_code = CL_OUT_OF_RESOURCES};
+    fake = (fake_state){.platforms = platforms,
+                        .platform_count = KB_COUNT(platforms),
+                        .fail_code = CL_OUT_OF_RESOURCES,
+                        .told_group = 1024,
+                        .most_group = 1024,
+                        .group_code = CL_INVALID_WORK_GROUP_SIZE,
+                        .build_log = "line 1: error: #error"};
 }
 
 static bool fails(const char *call)
@@ -166,7 +171,7 @@ static cl_int fake_clGetDeviceInfo(cl_device_id id, cl_device_info what, size_t 
 {
     FAILS;
     const fake_device *d = (const fake_device *)id;
-    const size_t group = 4096;
+    const size_t group = 4096, sizes[3] = {1024, 1024, 64};
     const cl_ulong local = 32768;
     switch (what) {
     case CL_DEVICE_NAME:
@@ -195,6 +200,8 @@ static cl_int fake_clGetDeviceInfo(cl_device_id id, cl_device_info what, size_t 
         return ANSWER(d->f64);
     case CL_DEVICE_MAX_WORK_GROUP_SIZE:
         return ANSWER(group);
+    case CL_DEVICE_MAX_WORK_ITEM_SIZES:
+        return ANSWER(sizes);
     case CL_DEVICE_LOCAL_MEM_SIZE:
         return ANSWER(local);
     case CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT:
@@ -299,10 +306,11 @@ static cl_program fake_clCreateProgramWithBinary(cl_context c, cl_uint count, co
 static cl_int fake_clBuildProgram(cl_program program, cl_uint count, const cl_device_id *ids, const char *options,
                                   void(CL_CALLBACK *notify)(cl_program, void *), void *user)
 {
-    (void)count, (void)ids, (void)options, (void)notify, (void)user;
+    (void)count, (void)ids, (void)notify, (void)user;
     object *o = use(program, PROGRAM);
     FAILS;
     fake.builds++;
+    snprintf(fake.build_options, sizeof fake.build_options, "%s", options);
     if (strstr(o->source, "#error"))
         return CL_BUILD_PROGRAM_FAILURE;
     o->built = true;
@@ -327,7 +335,7 @@ static cl_int fake_clGetProgramBuildInfo(cl_program program, cl_device_id id, cl
     (void)id, (void)what;
     use(program, PROGRAM);
     FAILS;
-    return ANSWER_TEXT("line 1: error: #error");
+    return ANSWER_TEXT(fake.build_log);
 }
 
 static cl_kernel fake_clCreateKernel(cl_program program, const char *name, cl_int *error)
@@ -342,6 +350,19 @@ static cl_kernel fake_clCreateKernel(cl_program program, const char *name, cl_in
     o->name = copy_text(name);
     o->program = p;
     return (cl_kernel)o;
+}
+
+static cl_int fake_clGetKernelWorkGroupInfo(cl_kernel kernel, cl_device_id id, cl_kernel_work_group_info what,
+                                            size_t size, void *value, size_t *need)
+{
+    use(kernel, KERNEL);
+    (void)id;
+    FAILS;
+    const size_t group = fake.told_group, multiple = 32;
+    const cl_ulong bytes = what == CL_KERNEL_LOCAL_MEM_SIZE ? 4096 : 48;
+    return what == CL_KERNEL_WORK_GROUP_SIZE                      ? ANSWER(group)
+           : what == CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE ? ANSWER(multiple)
+                                                                  : ANSWER(bytes);
 }
 
 static cl_int fake_clSetKernelArg(cl_kernel kernel, cl_uint index, size_t size, const void *value)
@@ -393,8 +414,11 @@ static cl_int fake_clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel kernel, 
 {
     use(q, QUEUE);
     object *k = use(kernel, KERNEL);
-    (void)dim, (void)offset, (void)global, (void)local, (void)n, (void)list;
+    (void)dim, (void)offset, (void)global, (void)n, (void)list;
     FAILS;
+    if (local[0] * local[1] * local[2] > fake.most_group)
+        return fake.group_code;
+    fake.last_group = local[0] * local[1] * local[2];
     if (event)
         *event = (cl_event)new_object(EVENT);
     fake.launches++;
@@ -454,6 +478,14 @@ static cl_int fake_clEnqueueUnmapMemObject(cl_command_queue q, cl_mem mem, void 
     use(mem, BUFFER);
     (void)at, (void)n, (void)list, (void)event;
     FAILS;
+    return CL_SUCCESS;
+}
+
+static cl_int fake_clFlush(cl_command_queue q)
+{
+    use(q, QUEUE);
+    FAILS;
+    fake.flushes++;
     return CL_SUCCESS;
 }
 

@@ -37,7 +37,14 @@ typedef struct fake_state {
     bool failed;
     int live;                                                               /* objects not yet released */
     int buffers, set_args, writes, reads, maps, builds, launches, finishes; /* how often each was called */
+    int flushes;
     size_t sub_device_units;
+    size_t told_group; /* what is told of a kernel: most work-items of a work-group */
+    size_t most_group; /* that it runs with; above: */
+    cl_int group_code; /* what clEnqueueNDRangeKernel then answers */
+    size_t last_group; /* of the last launch */
+    const char *build_log;
+    char build_options[128]; /* of the last build */
 } fake_state;
 
 extern fake_state fake;

@@ -74,6 +74,10 @@ START_TEST(test_fork)
                          &fake_cl, &c, &(kcl_context_params){.device = "gpu", .allocator = failing_allocator(&memory)}),
                      KCL_OK);
     check_twice(c);
+    kcl_memory *held, *released, *kept;
+    ck_assert_int_eq(kcl_memory_create(c, 100, &held), KCL_OK);
+    ck_assert_int_eq(kcl_memory_create(c, 200, &released), KCL_OK);
+    ck_assert_int_eq(kcl_memory_create(c, 300, &kept), KCL_OK);
     fflush(NULL);
     pid_t child = fork();
     ck_assert_int_ge(child, 0);
@@ -87,7 +91,10 @@ START_TEST(test_fork)
         bad |= (kd_device_list_with(&fake_cl, &info, 1) != KCL_ERROR_FORKED) << 4;
         bad |= (open_device(&d, "host") != KCL_OK) << 5;
         kcl_context_destroy(&d);
+        kcl_memory_release(&released);
         kcl_context_destroy(&c);
+        kcl_memory_release(&held);
+        kcl_memory_release(&kept);
         bad |= (memory.blocks != 0) << 6;
         bad |= (fake.calls != calls) << 7;
         _exit(bad);
@@ -97,7 +104,10 @@ START_TEST(test_fork)
     ck_assert(WIFEXITED(state));
     ck_assert_int_eq(WEXITSTATUS(state), 0);
     check_twice(c);
+    kcl_memory_release(&released);
     kcl_context_destroy(&c);
+    kcl_memory_release(&held);
+    kcl_memory_release(&kept);
     ck_assert_int_eq(memory.blocks, 0);
     ck_assert_int_eq(fake.live, 0);
 }

@@ -175,7 +175,7 @@ START_TEST(test_capabilities)
         ck_assert_int_eq(caps->lanes_f64, cases[k].f64);
         ck_assert_int_eq(caps->vector_registers, cases[k].registers);
         ck_assert_int_eq(caps->compute_units, cases[k].units);
-        ck_assert_int_eq(caps->max_work_group, 4096);
+        ck_assert_int_eq(caps->max_work_group, caps->device_class == KP_GPU ? 1024 : 4096);
         ck_assert_uint_eq(caps->local_memory, 32768);
         ck_assert_int_eq(caps->has_f64, k != 2);
         kcl_context_destroy(&c);

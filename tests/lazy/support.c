@@ -112,7 +112,7 @@ void numbers_make(numbers *n, kcl_dtype dtype, int64_t rows, int dim, layout how
     *n = (numbers){.rows = rows, .dim = dim, .bytes = (size_t)(KB_MAX(rows, 1) * (dim * step + row))};
     n->memory = malloc(n->bytes);
     memset(n->memory, gap, n->bytes);
-    n->array = (kcl_array){n->memory, dtype, 2, {rows, dim}, {row, step}};
+    n->array = (kcl_array){.data = n->memory, .dtype = dtype, .ndim = 2, .shape = {rows, dim}, .stride = {row, step}};
     if (how == ROWS_BACKWARDS && rows) {
         n->array.data = (char *)n->memory + (rows - 1) * row;
         n->array.stride[0] = -row;

@@ -760,11 +760,12 @@ START_TEST(test_arrays_that_are_none)
     IS_ERROR(kcl_vi(s, kcl_f64(a, -2, 3)), KCL_ERROR_ARGUMENT, "array 1", "sizes of 0 or more");
     IS_ERROR(kcl_vi(s, kcl_f64(a, INT64_MAX, 3)), KCL_ERROR_ARGUMENT, "array 2", "64-bit");
     IS_ERROR(kcl_vi(s, kcl_f64(a, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)), KCL_ERROR_ARGUMENT, "array 3", "9 axes");
-    const kcl_array negative = {a, KCL_F64, 2, {-2, 3}, {24, 8}}, huge = {a, KCL_F64, 2, {INT64_MAX / 2, 3}, {24, 8}};
+    const kcl_array negative = {.data = a, .dtype = KCL_F64, .ndim = 2, .shape = {-2, 3}, .stride = {24, 8}},
+                    huge = {.data = a, .dtype = KCL_F64, .ndim = 2, .shape = {INT64_MAX / 2, 3}, .stride = {24, 8}};
     IS_ERROR(kcl_vi(s, &negative), KCL_ERROR_ARGUMENT, "array 4", "axis 0", "-2");
     IS_ERROR(kcl_vi(s, &huge), KCL_ERROR_ARGUMENT, "array 5", "axis 1");
     IS_ERROR(kcl_vi(s, kcl_f64(NULL, 2, 3)), KCL_ERROR_ARGUMENT, "array 6", "NULL", "6 elements");
-    const kcl_array odd = {a, (kcl_dtype)17, 1, {3}, {8}};
+    const kcl_array odd = {.data = a, .dtype = (kcl_dtype)17, .ndim = 1, .shape = {3}, .stride = {8}};
     IS_ERROR(kcl_vi(s, &odd), KCL_ERROR_TYPE, "array 7", "float32 or float64");
     kcl_expr *u = kcl_vi(s, kcl_f64(a, 2, 3));
     CALL_FAILS(kcl_eval1(u, NULL), KCL_ERROR_ARGUMENT, "output 0", "missing");

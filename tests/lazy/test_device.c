@@ -437,11 +437,11 @@ END_TEST
 START_TEST(test_broadcast_axis_of_stride_zero)
 {
     float one[3] = {0.5f, -1, 2}, y[20][3], out[6][2];
-    const kcl_array x = {one, KCL_F32, 2, {6, 3}, {0, sizeof(float)}};
+    const kcl_array x = {.data = one, .dtype = KCL_F32, .ndim = 2, .shape = {6, 3}, .stride = {0, sizeof(float)}};
     for (int j = 0; j < 20; j++)
         for (int k = 0; k < 3; k++)
             y[j][k] = (float)uniform(-1, 1);
-    const kcl_array column = {out, KCL_F32, 1, {6}, {2 * sizeof(float)}};
+    const kcl_array column = {.data = out, .dtype = KCL_F32, .ndim = 1, .shape = {6}, .stride = {2 * sizeof(float)}};
     kcl_scope *s = kcl_scope_create(device);
     kcl_expr *f = kcl_sqdist(kcl_vi(s, &x), kcl_vj(s, kcl_f32(&y[0][0], 20, 3)));
     ck_assert_msg(kcl_sum(f, KCL_OVER_J, &column) == KCL_OK, "%s", kcl_context_error(device));

@@ -44,6 +44,7 @@ typedef struct trial {
     kcl_operator *op, *grad, *magnitude, *from, *expanded;
     double sums[M], slopes[M * 3], loss;
     bool one_apply; /* that and no more: a driver takes its time */
+    bool gpu;       /* a device to which everything is copied, and which is not waited for */
 } trial;
 
 static double x[M * 3], y[N * 3], b[N], e[M], g = 0.5;
@@ -51,17 +52,16 @@ static const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "b=Vj(1)", "g=Pm(1)"
 
 static kcl_status open_trial(trial *t)
 {
-    const kcl_context_params params = {
-        .device = t->table ? "cpu" : "host", .threads = 2, .allocator = failing_allocator(&t->memory)};
+    const kcl_context_params params = {.device = !t->table ? "host"
+                                                 : t->gpu  ? "2:1"
+                                                           : "cpu",
+                                       .threads = 2,
+                                       .allocator = failing_allocator(&t->memory)};
     return kd_context_create_with(t->table, &t->context, &params);
 }
 
 static kcl_status evaluate(trial *t)
 {
-    if (!t->scope)
-        t->scope = kcl_scope_create(t->context);
-    if (!t->scope)
-        return KCL_ERROR_NO_MEMORY;
     kcl_scope *s = t->scope;
     kcl_data *points = kcl_data_create(s, kcl_f64(x, M, 3));
     kcl_expr *x_i = kcl_vi_data(s, points), *x_j = kcl_vj_data(s, points);
@@ -81,7 +81,7 @@ static kcl_status make_operators(trial *t)
 {
     const kcl_operator_params params = {.allocator = failing_allocator(&t->memory)};
     kcl_status status = kcl_operator_create(&t->op, "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)", 4, aliases, &params);
-    if (t->one_apply)
+    if (t->one_apply || t->gpu)
         return status;
     if (status == KCL_OK)
         status = kcl_operator_grad(&t->grad, t->op, "x");
@@ -103,12 +103,16 @@ static kcl_status apply_operators(trial *t)
 {
     const kcl_array *args[] = {kcl_f64(x, M, 3), kcl_f64(y, N, 3), kcl_f64(b, N), kcl_f64(&g, 1), kcl_f64(e, M)};
     kcl_status status = kcl_operator_apply(t->op, t->context, (const kcl_array *[]){kcl_f64(t->sums, M)}, 1, args, 4);
-    if (t->one_apply)
+    if (t->one_apply || t->gpu)
         return status;
     if (status == KCL_OK)
         status = kcl_operator_apply(t->grad, t->context, (const kcl_array *[]){kcl_f64(t->slopes, M, 3)}, 1, args, 5);
     /* An input that kernels cannot read where it is. */
-    const kcl_array backwards = {x + (M - 1) * 3, KCL_F64, 2, {M, 3}, {-3 * (int64_t)sizeof(double), sizeof(double)}};
+    const kcl_array backwards = {.data = x + (M - 1) * 3,
+                                 .dtype = KCL_F64,
+                                 .ndim = 2,
+                                 .shape = {M, 3},
+                                 .stride = {-3 * (int64_t)sizeof(double), sizeof(double)}};
     double out[M * 3];
     if (status == KCL_OK)
         status = kcl_operator_apply(t->from, t->context, (const kcl_array *[]){kcl_f64(out, M, 3)}, 1,
@@ -164,14 +168,57 @@ static double sum_at(int i)
     return sum;
 }
 
-/* The whole program, the first failure ends it. `computes`: kernels are real. */
+/* The same sums on device arrays, one of which begins within its memory. */
+static kcl_status apply_on_device(trial *t)
+{
+    kcl_array there[4] = {{.ndim = -1}, {.ndim = -1}, {.ndim = -1}, {.ndim = -1}}, out = {.ndim = -1};
+    kcl_memory *columns = NULL;
+    kcl_scope *s = t->scope;
+    kcl_status status = kcl_array_upload(t->context, kcl_f64(x, M, 3), &there[0]);
+    if (status == KCL_OK)
+        status = kcl_memory_create(t->context, sizeof y + 8, &columns);
+    if (status == KCL_OK) {
+        there[1] = kcl_array_in(columns, 8, KCL_F64, 2, (int64_t[]){N, 3});
+        status = kcl_array_update(t->context, kcl_f64(y, N, 3), &there[1]);
+    }
+    if (status == KCL_OK)
+        status = kcl_array_upload(t->context, kcl_f64(b, N), &there[2]);
+    if (status == KCL_OK)
+        status = kcl_array_create(t->context, KCL_F64, 1, (int64_t[]){M}, &out);
+    const kcl_array *outs[] = {&out}, *args[] = {&there[0], &there[1], &there[2], kcl_f64(&g, 1)};
+    if (status == KCL_OK)
+        status = kcl_operator_apply(t->op, t->context, outs, 1, args, 4);
+    if (status == KCL_OK)
+        status = kcl_array_download(t->context, &out, kcl_f64(t->sums, M));
+    double number = 0;
+    if (status == KCL_OK) {
+        kcl_expr *v = kcl_vi_data(s, kcl_data_upload(s, kcl_f64(e, M)));
+        status = kcl_sum(v, KCL_OVER_I, kcl_f64(&number, 1));
+    }
+    kcl_array_free(&there[0]);
+    kcl_array_free(&there[2]);
+    kcl_array_free(&out);
+    kcl_memory_release(&columns);
+    return status == KCL_OK ? kcl_context_finish(t->context) : status;
+}
+
+/*
+ * The whole program, the first failure ends it. Beside the fake's CPU without device arrays, beside its GPU these and one
+ * operator: each takes its time. `computes`: kernels are real.
+ */
 static kcl_status run_all(trial *t, bool computes)
 {
-    kcl_status status = t->one_apply ? KCL_OK : evaluate(t);
+    kcl_status status = KCL_OK;
+    if (!t->scope && !t->one_apply && !(t->scope = kcl_scope_create(t->context)))
+        return KCL_ERROR_NO_MEMORY;
+    if (!t->one_apply && !t->gpu)
+        status = evaluate(t);
     if (status == KCL_OK)
         status = make_operators(t);
     if (status == KCL_OK)
         status = apply_operators(t);
+    if (status == KCL_OK && !t->one_apply && (t->gpu || !t->table))
+        status = apply_on_device(t);
     for (int i = 0; status == KCL_OK && computes && i < M; i++)
         ck_assert_double_eq_tol(t->sums[i], sum_at(i), 1e-12);
     return status;
@@ -180,9 +227,9 @@ static kcl_status run_all(trial *t, bool computes)
 /* ---- Allocations ------------------------------------------------------------------------------------------------- */
 
 /* Runs with allocation n and all later ones failing; then, where there is a context, once more with none failing. */
-static bool fail_allocation(const kd_cl *table, long long n)
+static bool fail_allocation(const kd_cl *table, bool gpu, long long n)
 {
-    trial t = {.table = table, .memory = {.fail_at = n}};
+    trial t = {.table = table, .gpu = gpu, .memory = {.fail_at = n}};
     kcl_status status = open_trial(&t);
     if (status == KCL_OK) {
         status = run_all(&t, !table);
@@ -208,7 +255,7 @@ START_TEST(test_each_allocation_fails_by_the_interpreter)
 {
     long long n = 1;
     fill();
-    while (!fail_allocation(NULL, n))
+    while (!fail_allocation(NULL, false, n))
         n++;
     ck_assert_int_gt(n, 100);
 }
@@ -217,14 +264,16 @@ END_TEST
 START_TEST(test_each_allocation_fails_beside_a_device)
 {
     const kd_cl table = fake_table();
-    long long n = 1;
     fill();
-    do {
-        fake_reset();
-        empty_folder();
-    } while (!fail_allocation(&table, n++));
-    ck_assert_int_gt(n, 100);
-    ck_assert_int_eq(fake.live, 0);
+    for (int gpu = 0; gpu < 2; gpu++) {
+        long long n = 1;
+        do {
+            fake_reset();
+            empty_folder();
+        } while (!fail_allocation(&table, gpu, n++));
+        ck_assert_int_gt(n, 100);
+        ck_assert_int_eq(fake.live, 0);
+    }
 }
 END_TEST
 
@@ -259,26 +308,65 @@ START_TEST(test_each_call_of_a_device_fails)
 {
     const kd_cl table = fake_table();
     fill();
-    int n = 0, failures = 0;
-    bool failed = true;
-    while (failed) {
-        trial t = {.table = &table};
+    for (int gpu = 0; gpu < 2; gpu++) {
+        int n = 0, failures = 0;
+        bool failed = true;
+        while (failed) {
+            trial t = {.table = &table, .gpu = gpu};
+            fake_reset();
+            empty_folder();
+            kcl_status status = run_faulty(&t, arm_fake, ++n);
+            failed = fake.failed;
+            failures += status < 0;
+            ck_assert(failed || status == KCL_OK);
+            if (status < 0)
+                ck_assert_msg(strstr(kcl_context_error(t.context), "cl") &&
+                                  strstr(kcl_context_error(t.context), "OUT_OF_RES"),
+                              "call %d: %s", n, kcl_context_error(t.context));
+            fake.fail_at = 0;
+            run_again(&t);
+            ck_assert_int_eq(fake.live, 0);
+        }
+        ck_assert_int_gt(n, 50);
+        ck_assert_int_gt(failures, 20);
+    }
+}
+END_TEST
+
+/* The driver allows smaller work-groups than the plan asks for: it says so beforehand, or only when it is asked to. */
+START_TEST(test_plans_follow_what_kernels_allow)
+{
+    static const struct {
+        size_t told, allowed; /* work-items of a work-group */
+        int planned;          /* how often; -1: in vain */
+    } cases[] = {{1024, 1024, 1}, {64, 64, 2}, {1024, 128, 2}, {1024, 64, 3}, {1024, 16, -1}, {0, 128, 2}};
+    const kd_cl table = fake_table();
+    fill();
+    for (size_t k = 0; k < KB_COUNT(cases); k++) {
+        trial t = {.table = &table, .gpu = true, .one_apply = true};
         fake_reset();
         empty_folder();
-        kcl_status status = run_faulty(&t, arm_fake, ++n);
-        failed = fake.failed;
-        failures += status < 0;
-        ck_assert(failed || status == KCL_OK);
-        if (status < 0)
-            ck_assert_msg(strstr(kcl_context_error(t.context), "cl") &&
-                              strstr(kcl_context_error(t.context), "OUT_OF_RES"),
-                          "call %d: %s", n, kcl_context_error(t.context));
-        fake.fail_at = 0;
-        run_again(&t);
+        fake.told_group = cases[k].told;
+        fake.most_group = cases[k].allowed;
+        ck_assert_int_eq(open_trial(&t), KCL_OK);
+        for (int round = 0; round < 2; round++) {
+            int launched = fake.launches;
+            kcl_status status = run_all(&t, false);
+            if (cases[k].planned > 0)
+                ck_assert_msg(status == KCL_OK, "case %zu: %s", k, kcl_context_error(t.context));
+            else
+                ck_assert_int_eq(status, KCL_ERROR_UNSUPPORTED);
+            ck_assert_int_eq(fake.launches > launched, cases[k].planned > 0);
+            ck_assert((size_t)fake.last_group <= cases[k].allowed);
+            ck_assert(cases[k].planned < 0 || !*kcl_context_error(t.context));
+            ck_assert(cases[k].planned > 0 || strstr(kcl_context_error(t.context), "work-group"));
+            kcl_operator_destroy(&t.op);
+        }
+        /* One program a plan, whatever the number of calls. */
+        ck_assert_int_eq(fake.builds, cases[k].planned > 0 ? cases[k].planned : 3);
+        close_trial(&t);
         ck_assert_int_eq(fake.live, 0);
     }
-    ck_assert_int_gt(n, 50);
-    ck_assert_int_gt(failures, 20);
 }
 END_TEST
 
@@ -374,7 +462,10 @@ int main(int argc, char **argv)
         return run_tests("faults of a driver", tests, KB_COUNT(tests));
     }
     const TTest *const tests[] = {test_each_allocation_fails_by_the_interpreter,
-                                  test_each_allocation_fails_beside_a_device, test_each_call_of_a_device_fails,
-                                  test_the_failing_call_is_named, test_objects_of_a_device_do_not_grow};
+                                  test_each_allocation_fails_beside_a_device,
+                                  test_each_call_of_a_device_fails,
+                                  test_plans_follow_what_kernels_allow,
+                                  test_the_failing_call_is_named,
+                                  test_objects_of_a_device_do_not_grow};
     return run_tests("faults", tests, KB_COUNT(tests));
 }

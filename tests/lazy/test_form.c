@@ -59,7 +59,12 @@ static void teardown(void)
 
 static kl_view view_of(const void *data, int64_t rows, int32_t dim)
 {
-    return (kl_view){data, KCL_F32, rows, dim, dim * (int64_t)sizeof(float), sizeof(float)};
+    return (kl_view){.data = data,
+                     .dtype = KCL_F32,
+                     .rows = rows,
+                     .dim = dim,
+                     .row_stride = dim * (int64_t)sizeof(float),
+                     .step = sizeof(float)};
 }
 
 static kl_choice choose_with(kl_form form, const kl_view *const *views)

@@ -438,103 +438,6 @@ START_TEST(threads_change_nothing)
 }
 END_TEST
 
-/* ---- Numbers in memory that a work-group shares ------------------------------------------------------------------ */
-
-extern const unsigned char kt_cl_math[], kt_cl_common[], kt_cl_reduce[];
-
-/* A schedule of GPUs in small: a work-item has a few rows, a work-group's items divide the columns and join in pairs. */
-static const char skeleton[] =
-    "enum { ITEMS = 8 };\n"
-    "#define KCL_STEP(R, t, n, value) R##_STEP_NOW(t, n, value)\n"
-    "#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_NOW_PRODUCT(t, n, a, b)\n"
-    "#define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v) - first)))\n"
-    "#define KCL_NUMBER(column) (kcl_to_longs(column) + first)\n"
-    "#define DECLARE(R, t, d, p) R##_STATE(t, d, p)\n"
-    "#define START(R, t, d, p) R##_INIT(t, d, p) R##_ROWS_BEGIN(t, d, p)\n"
-    "#define BEGIN(R, t, d, p) R##_TILE_BEGIN(t, d, p)\n"
-    "#define END(R, t, d, p) R##_TILE_END(t, d, p)\n"
-    "#define CLOSE(R, t, d, p) R##_ROWS_END(t, d, p) R##_CLOSE(t, d, p)\n"
-    "#define PUT(R, t, d, p) KCL_PUT(R, t, d, p, memory + item * KCL_LANES, ITEMS * KCL_LANES)\n"
-    "#define MEET(R, t, d, p) KCL_MEET(R, t, d, p, memory + item * KCL_LANES,"
-    " memory + (item + by) * KCL_LANES, ITEMS * KCL_LANES)\n"
-    "#define GET(R, t, d, p) KCL_GET(R, t, d, p, memory + item * KCL_LANES, ITEMS * KCL_LANES)\n"
-    "#define RESULT(R, t, d, p) R##_RESULT(t, d, p)\n"
-    "#define ADD(R, t, d, p) + R##_NUMBERS * (d)\n"
-    "__kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))\n"
-    "void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols)\n"
-    "{\n"
-    "    __local real memory[(0 KCL_TERMS(ADD)) * ITEMS * KCL_LANES];\n"
-    "    const int item = get_local_id(0);\n"
-    "    const long lane_count = rows, i = get_group_id(0) * KCL_LANES, part = (cols + ITEMS - 1) / ITEMS;\n"
-    "    const long first = item * part, last = min(cols, first + part);\n"
-    "    KCL_TERMS(DECLARE)\n"
-    "    KCL_SWEEP_LAUNCH\n"
-    "    KCL_SWEEP_LANE\n"
-    "    KCL_TERMS(START)\n"
-    "#undef KCL_STREAM\n"
-    "#define KCL_STREAM 1\n"
-    "    for (long tile = first; tile < last; tile += KCL_TILE) {\n"
-    "        KCL_TERMS(BEGIN)\n"
-    "        for (long j = tile; j < min(last, tile + KCL_TILE); j++) { KCL_SWEEP_BLOCK }\n"
-    "        KCL_TERMS(END)\n"
-    "    }\n"
-    "    KCL_TERMS(CLOSE)\n"
-    "    KCL_TERMS(PUT)\n"
-    "    for (int by = 1; by < ITEMS; by *= 2) {\n"
-    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
-    "        if (item % (2 * by) == 0) { KCL_TERMS(MEET) }\n"
-    "    }\n"
-    "    if (item == 0) {\n"
-    "        KCL_TERMS(GET)\n"
-    "        KCL_TERMS(RESULT)\n"
-    "        KCL_SWEEP_OUT\n"
-    "    }\n"
-    "}\n";
-
-START_TEST(states_meet_in_local_memory)
-{
-    static data d;
-    static results got, want;
-    static const int rows[] = {1, 2, 5, 16}, cols[] = {0, 1, 7, 8, 9, 130, 1100};
-    uint64_t seed = 2;
-    subject of = {"LSVAM", KP_ROWS, _i % 2 ? KCL_F64 : KCL_F32, _i / 2 ? 4 : 1, 0};
-    kp_caps caps = *kd_caps(context);
-    kb_error err;
-    sweep_of s;
-    program p = {0};
-    kb_error_clear(&err);
-    fill(&s, &of);
-    caps.lanes_f32 = caps.lanes_f64 = of.lanes;
-    ck_assert_int_eq(kp_plan_create(&p.plan, &(kp_request){&s.sweep, of.dtype, &caps, {.shape = of.shape}, NULL}, &err), KCL_OK);
-    ck_assert_int_eq(kt_render(&p.text, p.plan, &err), KCL_OK);
-    kb_str source;
-    kb_str_init(&source, &p.text.allocator);
-    kb_str_putn(&source, kb_str_text(&p.text.source), p.text.body);
-    kb_str_put(&source, (const char *)kt_cl_math);
-    kb_str_put(&source, (const char *)kt_cl_common);
-    kb_str_put(&source, (const char *)kt_cl_reduce);
-    kb_str_put(&source, skeleton);
-    ck_assert_msg(kd_kernel_get(context, kb_str_text(&source), "sweep", "states", &p.kernel[KT_SWEEP]) == KCL_OK, "%s",
-                  kcl_context_error(context));
-    for (size_t c = 0; c < KB_COUNT(courses); c++) {
-        for (size_t k = 0; k < KB_COUNT(rows) * KB_COUNT(cols); k++) {
-            make_data(&d, rows[k % KB_COUNT(rows)], cols[k / KB_COUNT(rows)], c, &seed);
-            by_interpreter(&s, &d, &want);
-            /* A work-group of eight for each vector of rows. */
-            memset(&got, 0, sizeof got);
-            start(&p, context, KT_SWEEP, &d, NULL, &got, NULL, NULL,
-                  8 * (size_t)((d.rows + of.lanes - 1) / of.lanes), 1, 8);
-            ck_assert_msg(kd_finish(context) == KCL_OK, "%s", kcl_context_error(context));
-            read_values(&p, &got);
-            compare(&s, &of, &d, c, 8, &got, &want);
-        }
-    }
-    kb_str_finish(&source);
-    finish(&p);
-    sweep_finish(&s);
-}
-END_TEST
-
 int main(void)
 {
     if (kcl_context_create(&context, &(kcl_context_params){.device = "cpu"}) < 0) {
@@ -549,7 +452,6 @@ int main(void)
     tcase_add_loop_test(tc, states_of_other_sizes, 0, 4);
     tcase_add_test(tc, terms_of_columns_alone);
     tcase_add_loop_test(tc, threads_change_nothing, 0, 4);
-    tcase_add_loop_test(tc, states_meet_in_local_memory, 0, 4);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* drivers do not survive a fork */
