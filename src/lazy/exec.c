@@ -318,7 +318,7 @@ static void forget_compiled(kcl_context *context, compiled *c)
 }
 
 typedef struct geometry {
-    int64_t rows, cols, streamed;
+    int64_t rows, cols;
     kp_launch launch;
     const kl_choice *form;
 } geometry;
@@ -426,9 +426,6 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
         case KT_ARG_COLS:
             values[k] = g->cols;
             break;
-        case KT_ARG_STREAMED:
-            values[k] = g->streamed;
-            break;
         case KT_ARG_PARTS:
             values[k] = g->launch.parts;
             break;
@@ -455,24 +452,26 @@ static kcl_status launch_step(run *r, const kl_step *step, compiled *c, geometry
     kcl_context *context = r->context;
     kcl_status status = KCL_OK;
     kp_launch_for(c->plan, &c->caps, g.rows, g.cols, &g.launch);
-    g.streamed = c->plan->stream_axis == KF_AXIS_J ? g.cols : g.rows;
     for (size_t k = 0; status == KCL_OK && k < c->plan->prepared_count; k++) {
-        int64_t elements, dim = c->plan->vars[c->plan->var_count - c->plan->prepared_count + k].dim;
-        if (kb_mul_overflows(dim, g.streamed, &elements))
+        const kr_var *var = &c->plan->vars[c->plan->var_count - c->plan->prepared_count + k];
+        int64_t elements;
+        if (kb_mul_overflows(var->dim, var->role == KF_ROLE_I ? g.rows : g.cols, &elements))
             elements = INT64_MAX;
         status = make_room(context, &c->prepared[k], elements, r->dtype);
     }
     if (status == KCL_OK && c->plan->term_count && c->plan->shape != KP_ROWS)
         status = make_room(context, &c->partial, g.launch.partial_elements, r->dtype);
-    if (status == KCL_OK && g.launch.prepare_items && g.streamed)
-        status = launch_kernel(r, step, c, KT_PREPARE, &g, g.launch.prepare_items, 1);
+    for (int side = 0; side < 2; side++)
+        if (status == KCL_OK && g.launch.prepare_items[side] && (side == 0 ? g.rows : g.cols))
+            status = launch_kernel(r, step, c, side == 0 ? KT_PREPARE_ROWS : KT_PREPARE_COLUMNS, &g,
+                                   g.launch.prepare_items[side], 1);
     if (status == KCL_OK && g.launch.sweep_items[0])
         status = launch_kernel(r, step, c, KT_SWEEP, &g, g.launch.sweep_items[0], g.launch.sweep_items[1]);
     if (status == KCL_OK && g.launch.finish_items)
         /* Where both axes are reduced there is one row of results. */
         status = launch_kernel(
             r, step, c, KT_FINISH,
-            &(geometry){step->sweep.reduced & KF_AXIS_I ? 1 : g.rows, g.cols, g.streamed, g.launch, g.form},
+            &(geometry){step->sweep.reduced & KF_AXIS_I ? 1 : g.rows, g.cols, g.launch, g.form},
             g.launch.finish_items, 1);
     return status;
 }
