@@ -406,7 +406,8 @@ static void check_group_launch(const kp_plan *plan, const kp_caps *c, int64_t ro
     size_t group = (size_t)plan->group;
     bool contraction = plan->schedule == KP_BY_CONTRACTION, columns = plan->shape == KP_COLUMNS;
     ck_assert(l.sweep_items[0] >= group && l.sweep_items[0] % group == 0 && l.sweep_items[1] >= 1);
-    ck_assert(l.prepare_items % group == 0 && (l.prepare_items > 0) == (plan->prepared_count > 0));
+    ck_assert(l.prepare_items[0] % group == 0 && l.prepare_items[1] % group == 0);
+    ck_assert_int_eq(l.prepare_items[0] + l.prepare_items[1] > 0, plan->prepared_count > 0);
     ck_assert(l.finish_items % group == 0 && (l.finish_items > 0) == (plan->shape != KP_ROWS));
     ck_assert_int_le((int64_t)(l.sweep_items[0] / group), c->max_groups);
     ck_assert_int_le((int64_t)l.sweep_items[1], c->max_groups);
