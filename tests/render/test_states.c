@@ -431,14 +431,14 @@ static void check_groups(const subject *of)
     for (size_t c = 0; c < KB_COUNT(courses); c++) {
         for (size_t k = 0; k < KB_COUNT(rows) * KB_COUNT(cols); k++) {
             int m = rows[k % KB_COUNT(rows)], n = cols[k / KB_COUNT(rows)];
-            bool fits = m > 0 && m <= MOST_ROWS && n <= MOST_COLS && m * n <= (long_tests() ? 400000 : 60000);
-            if (fits && (long_tests() || (k * 7 + c) % (c ? 45 : 7) == 0)) {
+            bool fits = m > 0 && m <= MOST_ROWS && n <= MOST_COLS && m * n <= (long_tests() ? 400000 : 20000);
+            if (fits && (long_tests() || (k * 7 + c) % (c ? 89 : 11) == 0)) {
                 check_size(&p, &s, of, c, m, n, &seed);
                 met++;
             }
         }
     }
-    ck_assert_int_ge(met, 24);
+    ck_assert_int_ge(met, 12);
     finish(&p);
     sweep_finish(&s);
 }
@@ -562,8 +562,9 @@ START_TEST(states_of_work_groups)
                 bool contraction = _i == 4, columns = shape_of(_i) == KP_COLUMNS;
                 if ((contraction && groups[g] < 16) || (!contraction && !columns && more))
                     continue;
-                /* Every group; the types, dimensions and numbers of states by turns. */
-                bool core = g != 1 || contraction ? (g + _i) % 2 == t && more == (columns || contraction ? g : 0) : false;
+                /* Groups, types, dimensions and numbers of states by turns. */
+                bool core = (contraction || g % 2 == _i % 2) && (g + _i) / 2 % 2 == t &&
+                            more == (columns || contraction ? g : 0);
                 if (core || long_tests())
                     check_groups(&(subject){contraction ? "LSAM" : "LSVAM", shape_of(_i), t ? KCL_F64 : KCL_F32, 0, 0,
                                             contraction ? KP_BY_CONTRACTION : KP_BY_ROWS, groups[g],
@@ -607,6 +608,9 @@ int main(void)
     tcase_add_test(tc, numbers_beyond_24_bits);
     tcase_add_loop_test(tc, threads_change_nothing, 0, 4);
     tcase_add_loop_test(tc, states_of_schedules_for_gpus, 0, 2);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("groups");
+    tcase_set_timeout(tc, 0);
     tcase_add_loop_test(tc, states_of_work_groups, 0, 5);
     tcase_add_loop_test(tc, states_of_little_local_memory, 0, 5);
     suite_add_tcase(suite, tc);
