@@ -361,6 +361,156 @@ START_TEST(test_three_kinds_of_reduction)
 }
 END_TEST
 
+/* ---- Schedules --------------------------------------------------------------------------------------------------- */
+
+static const char *const schedules[] = {"lanes", "rows", "contraction", "split", "columns"};
+enum { LANES, ROWS, CONTRACTION, SPLIT, COLUMNS, SCHEDULES };
+
+/* Three reductions of numbers, and two of vectors, which no contraction computes. */
+static const char three_reductions[] =
+    "ArgMin_Reduction(SqDist(x,y),%d);LogSumExp_Reduction(-g*SqDist(x,y)-100,%d);Sum_Reduction(Exp(-g*SqDist(x,y))*b,%d)";
+static const char vector_reductions[] =
+    "ArgMin_Reduction(Square(x-y),%d);Sum_Reduction(Exp(-g*SqDist(x,y))*(x-y),%d);LogSumExp_Reduction(-(x|y),%d)";
+
+static void make_reductions(subject *s, const char *formulas, int dim, int tag, const char *schedule)
+{
+    char text[300], x[16], y[16];
+    snprintf(text, sizeof text, formulas, tag, tag, tag);
+    snprintf(x, sizeof x, "x=Vi(%d)", dim);
+    snprintf(y, sizeof y, "y=Vj(%d)", dim);
+    subject_make(s, text, 4, (const char *const[]){x, y, "b=Vj(1)", "g=Pm(1)"}, "", schedule);
+}
+
+/* The schedule cannot run the subject, and says so by name. */
+static void check_refused(const subject *s, kcl_dtype dtype, const char *schedule, const char *why)
+{
+    numbers ins[MAX_INPUTS], outs[64];
+    arguments_make(s, dtype, 5, 6, ins);
+    outputs_make(s->op, dtype, 5, 6, DENSE, outs);
+    ck_assert_int_eq(apply(s->op, device, outs, ins, false), KCL_ERROR_UNSUPPORTED);
+    CONTAINS(kcl_context_error(device), schedule, why);
+    outputs_free(s->op, outs);
+    arguments_free(s, ins);
+}
+
+/* Points of a lattice, so that indices are those of exact ties, through every schedule and both axes. */
+START_TEST(test_every_schedule_on_every_reduction)
+{
+    static const int pairs[][2] = {{1, 1}, {2, 3}, {17, 129}, {33, 31}, {130, 257}, {257, 16}, {5, 2100}, {0, 2}, {3, 0}};
+    for (int n = 0; n < SCHEDULES; n++) {
+        for (int tag = 0; tag < 3; tag++) {
+            for (int set = 0; set < 2; set++) {
+                for (int t = 0; t < 2; t++) {
+                    bool refused = tag == 2 ? n == CONTRACTION || n == COLUMNS : n == CONTRACTION && set;
+                    /* A type each, and vectors over one axis. */
+                    if (!long_tests() && (t != (n + tag + set) % 2 || (set && tag != n % 2 && !refused)))
+                        continue;
+                    subject s = {.lattice = 0.125};
+                    make_reductions(&s, set ? vector_reductions : three_reductions, set ? 3 : 17, tag, schedules[n]);
+                    for (size_t k = 0; !refused && k < KB_COUNT(pairs); k++)
+                        subject_check(&s, device, host, dtypes[t], pairs[k][tag == 1], pairs[k][tag != 1]);
+                    if (refused)
+                        check_refused(&s, dtypes[t], n == COLUMNS ? "\"columns\"" : "\"contraction\"",
+                                      tag == 2 ? "both axes" : "its terms are vectors");
+                    subject_free(&s);
+                }
+            }
+        }
+    }
+    subject s = {0};
+    subject_make(&s, "Sum_Reduction(Exp(x-y),0)", 2, (const char *const[]){"x=Vi(1)", "y=Vj(1)"}, "", "contraction");
+    check_refused(&s, KCL_F32, "\"contraction\"", "no sum over the components");
+    subject_free(&s);
+}
+END_TEST
+
+static double squared_distance(const numbers *x, int64_t i, const numbers *y, int64_t j)
+{
+    double d2 = 0;
+    for (int k = 0; k < x->dim; k++)
+        d2 += pow(*numbers_exact(x, i, k) - *numbers_exact(y, j, k), 2);
+    return d2;
+}
+
+/*
+ * Gaussians of width 1 in a field of 1e4 of them, at the origin or 1e6 away. Streamed points are near the first half of
+ * the others; those of the second half are far from all. Against plain loops in double on the same numbers.
+ */
+static void check_far(int dim, int tag, double offset, const char *schedule)
+{
+    enum { KEPT = 40, REDUCED = 300 };
+    const int64_t m = tag ? REDUCED : KEPT, n = tag ? KEPT : REDUCED;
+    const double unit = 0x1p-24;
+    subject s = {0}, nearest = {0};
+    char text[200], x[16], y[16];
+    snprintf(x, sizeof x, "x=Vi(%d)", dim);
+    snprintf(y, sizeof y, "y=Vj(%d)", dim);
+    const char *const aliases[] = {x, y, tag ? "b=Vi(1)" : "b=Vj(1)"};
+    snprintf(text, sizeof text, "Sum_Reduction(Exp(-SqDist(x,y))*b,%d);LogSumExp_Reduction(-SqDist(x,y),%d)", tag, tag);
+    subject_make(&s, text, 3, aliases, "", schedule);
+    snprintf(text, sizeof text, "ArgMin_Reduction(SqDist(x,y),%d)", tag);
+    subject_make(&nearest, text, 3, aliases, "", schedule);
+    numbers ins[MAX_INPUTS], got[2], index;
+    arguments_make(&s, KCL_F32, m, n, ins);
+    numbers *kept = &ins[tag], *reduced = &ins[1 - tag];
+    for (int64_t i = 0; i < KEPT; i++)
+        for (int k = 0; k < dim; k++)
+            numbers_set(kept, i, k, offset + uniform(0, 1e4));
+    for (int64_t j = 0; j < REDUCED; j++)
+        for (int k = 0; k < dim; k++)
+            numbers_set(reduced, j, k, *numbers_exact(kept, j % (KEPT / 2), k) + uniform(0, 0.2));
+    outputs_make(s.op, KCL_F32, m, n, DENSE, got);
+    outputs_make(nearest.op, KCL_F32, m, n, DENSE, &index);
+    ck_assert_msg(apply(s.op, device, got, ins, false) == KCL_OK, "%s", kcl_context_error(device));
+    ck_assert_msg(apply(nearest.op, device, &index, ins, false) == KCL_OK, "%s", kcl_context_error(device));
+    for (int64_t i = 0; i < KEPT; i++) {
+        double sum = 0, scale = 0, least = INFINITY, power = 0;
+        for (int64_t j = 0; j < REDUCED; j++) {
+            double d2 = squared_distance(kept, i, reduced, j), b = *numbers_exact(&ins[2], j, 0);
+            sum += exp(-d2) * b;
+            scale += exp(-d2) * fabs(b);
+            least = fmin(least, d2);
+        }
+        for (int64_t j = 0; j < REDUCED; j++)
+            power += exp(least - squared_distance(kept, i, reduced, j));
+        double want = log(power) - least;
+        ck_assert_msg(fabs(numbers_get(&got[0], i, 0) - sum) <= 1e-6 * scale + 1e-37,
+                      "%s, D=%d, offset %g, row %lld: sum %.9g, by plain loops %.9g, sum of |terms| %.3g", s.text, dim,
+                      offset, (long long)i, numbers_get(&got[0], i, 0), sum, scale);
+        ck_assert_msg(fabs(numbers_get(&got[1], i, 0) - want) <= 1e-6 * (1 + fabs(want)),
+                      "%s, D=%d, offset %g, row %lld: logsumexp %.9g, by plain loops %.9g", s.text, dim, offset,
+                      (long long)i, numbers_get(&got[1], i, 0), want);
+        int64_t found = (int64_t)numbers_get(&index, i, 0);
+        ck_assert(found >= 0 && found < REDUCED);
+        /* Either of two points whose distances differ by the rounding of a sum of `dim` squares, each. */
+        double at = squared_distance(kept, i, reduced, found);
+        ck_assert_msg(at <= least * (1 + 2 * (dim + 2) * unit),
+                      "%s, D=%d, offset %g, row %lld: point %lld is at %.9g, the nearest at %.9g", nearest.text, dim,
+                      offset, (long long)i, (long long)found, at, least);
+    }
+    outputs_free(s.op, got);
+    outputs_free(nearest.op, &index);
+    arguments_free(&s, ins);
+    subject_free(&s);
+    subject_free(&nearest);
+}
+
+START_TEST(test_fields_far_away_and_wide)
+{
+    static const int far_dims[] = {2, 3, 64, 100};
+    for (int d = 0; d < 4; d++) {
+        for (int n = -1; n < SCHEDULES; n++) {
+            /* By rule, the contraction of long vectors, and another one. */
+            if (!long_tests() && n >= 0 && n != (int)((uint64_t)d + test_seed()) % SCHEDULES && !(n == CONTRACTION && d == 3))
+                continue;
+            for (int tag = 0; tag < 2; tag++)
+                for (int k = 0; (tag == d % 2 || long_tests()) && k < 2; k++)
+                    check_far(far_dims[d], tag, k ? 1e6 : 0, n < 0 ? "" : schedules[n]);
+        }
+    }
+}
+END_TEST
+
 START_TEST(test_several_sums_in_one_sweep)
 {
     const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "b=Vj(2)", "g=Pm(1)"};
@@ -382,13 +532,13 @@ END_TEST
 
 static void check_member(int family, int dim, int tag, int t, int schedule)
 {
-    static const char *const schedules[] = {"", "rows", "columns"};
     static const int pairs[][2] = {{1, 1},     {2, 3},    {17, 129}, {33, 31}, {16, 5003},
                                    {70, 6001}, {257, 16}, {0, 2},    {3, 0}};
-    if (tag == 2 && schedule == 2)
+    /* What a contraction runs is another test's. */
+    if (schedule == CONTRACTION || (tag == 2 && schedule == COLUMNS))
         return;
     subject s = {.scaled_by_rows = family == 9};
-    make_family(&s, &families[family], dim, tag, "", schedules[schedule]);
+    make_family(&s, &families[family], dim, tag, "", schedule < SCHEDULES ? schedules[schedule] : "");
     for (size_t k = 0; k < KB_COUNT(pairs); k++) {
         int m = pairs[k][tag == 1], n = pairs[k][tag != 1];
         /* Each schedule is another kernel: one that few rows ask for, and one that they do not. */
@@ -404,12 +554,13 @@ START_TEST(test_sample_of_the_product)
 {
     /* Every family and every dimension at least once. */
     for (size_t k = 0; !long_tests() && k < KB_COUNT(families); k++)
-        check_member((int)k, dims[(k + test_seed()) % KB_COUNT(dims)], pick(3), pick(4) == 0, pick(3));
+        check_member((int)k, dims[(k + test_seed()) % KB_COUNT(dims)], pick(3), pick(4) == 0,
+                     (const int[]){LANES, ROWS, SPLIT, COLUMNS, SCHEDULES}[pick(5)]);
     for (size_t f = 0; long_tests() && f < KB_COUNT(families); f++)
         for (size_t d = 0; d < KB_COUNT(dims); d++)
             for (int tag = 0; tag < 3; tag++)
                 for (int t = 0; t < 2; t++)
-                    for (int schedule = 0; schedule < 3; schedule++)
+                    for (int schedule = 0; schedule <= SCHEDULES; schedule++)
                         check_member((int)f, dims[d], tag, t, schedule);
 }
 END_TEST
@@ -476,6 +627,26 @@ static bool same_bytes(const numbers *a, const numbers *b)
     return a->bytes == b->bytes && memcmp(a->memory, b->memory, a->bytes) == 0;
 }
 
+/* Repeats, and those on `single`, which has one thread, give the same bits. */
+static void check_bits(const subject *s, kcl_context *single, int m, int n)
+{
+    numbers ins[MAX_INPUTS], first[64], again[64];
+    arguments_make(s, KCL_F32, m, n, ins);
+    outputs_make(s->op, KCL_F32, m, n, DENSE, first);
+    outputs_make(s->op, KCL_F32, m, n, DENSE, again);
+    ck_assert_msg(apply(s->op, device, first, ins, false) == KCL_OK, "%s: %s", s->text, kcl_context_error(device));
+    for (int round = 0; round < 6; round++) {
+        kcl_context *on = round == 5 ? single : device;
+        ck_assert_msg(apply(s->op, on, again, ins, false) == KCL_OK, "%s: %s", s->text, kcl_context_error(on));
+        for (int k = 0; k < kcl_operator_output_count(s->op); k++)
+            ck_assert_msg(same_bytes(&first[k], &again[k]), "%s, M=%d, N=%d: output %d has other bits in run %d%s",
+                          s->text, m, n, k, round, round == 5 ? ", with one thread" : "");
+    }
+    outputs_free(s->op, first);
+    outputs_free(s->op, again);
+    arguments_free(s, ins);
+}
+
 START_TEST(test_repeats_and_thread_counts_give_the_same_bits)
 {
     static const int pairs[][2] = {{1000, 3001}, {9, 20001}, {120, 9001}};
@@ -489,25 +660,21 @@ START_TEST(test_repeats_and_thread_counts_give_the_same_bits)
         char text[80];
         snprintf(text, sizeof text, "Sum_Reduction(Exp(-g*SqDist(x,y))*b,%d)", tag);
         subject_make(&s, text, 4, aliases, "", "");
-        for (size_t k = 0; k < KB_COUNT(pairs); k++) {
-            numbers ins[MAX_INPUTS], first, again;
-            arguments_make(&s, KCL_F32, pairs[k][0], pairs[k][1], ins);
-            outputs_make(s.op, KCL_F32, pairs[k][0], pairs[k][1], DENSE, &first);
-            outputs_make(s.op, KCL_F32, pairs[k][0], pairs[k][1], DENSE, &again);
-            ck_assert_int_eq(apply(s.op, device, &first, ins, false), KCL_OK);
-            for (int round = 0; round < 5; round++) {
-                ck_assert_int_eq(apply(s.op, device, &again, ins, false), KCL_OK);
-                ck_assert_msg(same_bytes(&first, &again), "%s, M=%d, N=%d: run %d differs", text, pairs[k][0],
-                              pairs[k][1], round);
-            }
-            ck_assert_msg(apply(s.op, single, &again, ins, false) == KCL_OK, "%s", kcl_context_error(single));
-            ck_assert_msg(same_bytes(&first, &again), "%s, M=%d, N=%d: one thread gives other bits", text, pairs[k][0],
-                          pairs[k][1]);
-            outputs_free(s.op, &first);
-            outputs_free(s.op, &again);
-            arguments_free(&s, ins);
-        }
+        for (size_t k = 0; k < KB_COUNT(pairs); k++)
+            check_bits(&s, single, pairs[k][0], pairs[k][1]);
         subject_free(&s);
+    }
+    for (int n = 0; n < SCHEDULES; n++) {
+        for (int tag = 0; tag < 3; tag += 2) {
+            if (tag == 2 && n != ROWS && !(long_tests() && (n == LANES || n == SPLIT)))
+                continue;
+            subject s = {0};
+            make_reductions(&s, three_reductions, 3, tag, schedules[n]);
+            check_bits(&s, single, 531, 2051);
+            if (n == COLUMNS || long_tests())
+                check_bits(&s, single, 9, 20001);
+            subject_free(&s);
+        }
     }
     kcl_context_destroy(&single);
 }
@@ -781,6 +948,8 @@ int main(int argc, char **argv)
         {test_forced_schedules, 0},
         {test_every_operator, 0},
         {test_gradients_and_second_derivatives, 0},
+        {test_every_schedule_on_every_reduction, 0},
+        {test_fields_far_away_and_wide, 0},
         {test_several_sums_in_one_sweep, 0},
         {test_sample_of_the_product, 0},
         {test_layouts_of_arrays, 0},
