@@ -24,7 +24,7 @@ enum {
     FEW_ROWS = 16,           /* rows whose states a work-item of a GPU keeps while columns pass */
     CONTRACTED = 48,         /* components from which on a GPU stages a vector's index */
     CHUNK = 8,               /* components of a contraction's step where none divides the dimension */
-    CONTRACTED_BYTES = 40 << 10, /* of local memory for their components */
+    CONTRACTED_BYTES = 48 << 10, /* of local memory for their components */
     SMALLEST_SIDE = 4,       /* work-items along the side of a register-tiled work-group, at least */
     MAX_NODES = 100000       /* operators of a kernel: compilers do not take formulas of any size */
 };
