@@ -746,7 +746,7 @@ static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *
 /* The components a step, at most `most`: all steps alike where that can be had, else a power of two. */
 static int choose_chunk(int dim, int most)
 {
-    static const int even[] = {16, 20, 8, 12, 24};
+    static const int even[] = {16, 20, 10, 8, 12, 24};
     for (size_t k = 0; k < KB_COUNT(even); k++)
         if (dim % even[k] == 0 && even[k] <= most)
             return even[k];
@@ -772,9 +772,12 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
         plan->stream = plan->lanes;
         plan->group = side * side;
         plan->tile = side * plan->stream;
-        for (size_t k = 0; k < plan->var_count; k++)
-            if (plan->vars[k].dim == plan->contracted && plan->vars[k].role != KF_ROLE_P)
-                pitch += side * (plan->vars[k].role == KF_ROLE_I ? plan->lanes : plan->stream) + 4;
+        for (size_t k = 0; k < order->count; k++) {
+            const kf_node *f = order->nodes[k];
+            unsigned c = kp_class(plan, f);
+            if (f->op == KF_VAR && f->dim == plan->contracted && c)
+                pitch += side * (c == KP_LANE ? plan->lanes : plan->stream) + 4;
+        }
         joined = kp_numbers(plan) * (plan->group / 2) * plan->lanes * size;
         room = ((int)KB_MIN(caps->local_memory, CONTRACTED_BYTES) - joined) / (2 * size * KB_MAX(pitch, 1));
         plan->chunk = choose_chunk(plan->contracted, KB_MAX(room, 1));
