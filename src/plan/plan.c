@@ -17,7 +17,7 @@ enum {
     STEP_WORK = 2048,        /* additions that the unrolled text of a step may cost: compilers are slow */
     UNROLLED = 64,           /* components that loops are unrolled for on GPUs: registers have no index */
     GROUP = 256,             /* work-items of a work-group of a GPU */
-    GROUPS = 16,             /* work-groups a compute unit, so that the last ones do not leave the others idle */
+    GROUPS = 48,             /* work-groups a compute unit, so that the last ones do not leave the others idle */
     ROUND = 4,               /* work-groups of the rows schedule that share a compute unit */
     LOCAL_TILE = 256,        /* columns in local memory, at most */
     LOCAL_BYTES = 16 << 10,  /* of them: several work-groups share a compute unit */
