@@ -52,4 +52,7 @@ void kt_program_finish(kt_program *program);
 /* The program whose kernel "copy" moves rows of elements of 4 or 8 bytes: see cl/copy.cl. */
 void kt_render_copy(kb_str *out, size_t element_size);
 
+/* The program whose kernel "squares" measures rows from a centre: see cl/squares.cl. */
+void kt_render_squares(kb_str *out, kcl_dtype dtype);
+
 #endif
