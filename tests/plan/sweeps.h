@@ -149,7 +149,7 @@ static inline kp_caps gpu_caps(int work_group, size_t local_memory)
     return caps;
 }
 
-/* Bytes of local memory that the sweep of a plan declares, where a contraction stages all vectors of its dimension. */
+/* Bytes of local memory that the sweep of a plan declares. */
 static inline size_t local_memory_of(const kp_plan *plan)
 {
     size_t size = kb_dtype_size(plan->dtype), numbers = 0;
@@ -157,11 +157,9 @@ static inline size_t local_memory_of(const kp_plan *plan)
     if (plan->schedule == KP_BY_ROWS && plan->shape != KP_COLUMNS && plan->shape != KP_MAP)
         numbers = (size_t)plan->tile * (size_t)plan->record;
     if (plan->schedule == KP_BY_CONTRACTION) {
-        int side = plan->tile / plan->stream;
-        for (size_t k = 0; k < plan->var_count; k++)
-            if (plan->vars[k].role != KF_ROLE_P && plan->vars[k].dim == plan->contracted)
-                numbers += 2 * (size_t)plan->chunk *
-                           (size_t)(side * (plan->vars[k].role == KF_ROLE_I ? plan->lanes : plan->stream) + 4);
+        size_t side = (size_t)(plan->tile / plan->stream), chunk = 2 * (size_t)plan->chunk;
+        numbers = chunk * (size_t)plan->row_operands * (side * (size_t)plan->lanes + 4) +
+                  chunk * (size_t)plan->column_operands * (side * (size_t)plan->stream + 4);
     }
     bool joins = plan->schedule == KP_BY_CONTRACTION || (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS) ||
                  (plan->schedule == KP_BY_ROWS && plan->shape == KP_ROWS_BOTH);

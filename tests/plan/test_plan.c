@@ -106,7 +106,7 @@ START_TEST(gpus_choose_by_size_and_dimension)
         kp_shape shape;
         int states;
     } cases[] = {
-        {"x:i3 y:j3 b:j1 g:p1", 1 << 20, 1 << 20, KP_BY_ROWS, KP_ROWS, 0},
+        {"x:i3 y:j3 b:j1 g:p1", 1 << 22, 1 << 20, KP_BY_ROWS, KP_ROWS, 0},
         {"x:i3 y:j3 b:j1 g:p1", 1 << 20, 100, KP_BY_ROWS, KP_ROWS, 0},
         {"x:i3 y:j3 b:j1 g:p1", 1000, 1 << 20, KP_BY_ROWS, KP_ROWS_SPLIT, 0},
         {"x:i3 y:j3 b:j1 g:p1", 1000, 2047, KP_BY_ROWS, KP_ROWS, 0},
@@ -119,7 +119,7 @@ START_TEST(gpus_choose_by_size_and_dimension)
         {"x:i3 y:j3 b:j1 g:p1", 1, 2048, KP_BY_ROWS, KP_COLUMNS, 2},
         {"x:i3 y:j3 b:j1 g:p1", 1, 2047, KP_BY_ROWS, KP_ROWS, 0},
         /* Sums over the index of long vectors. */
-        {"x:i47 y:j47 b:j1 g:p1", 1 << 20, 1 << 20, KP_BY_ROWS, KP_ROWS, 0},
+        {"x:i47 y:j47 b:j1 g:p1", 1 << 22, 1 << 20, KP_BY_ROWS, KP_ROWS, 0},
         {"x:i48 y:j48 b:j1 g:p1", 1 << 20, 1 << 20, KP_BY_CONTRACTION, KP_ROWS_SPLIT, 0},
         {"x:i784 y:j784 b:j1 g:p1", 17, 100, KP_BY_CONTRACTION, KP_ROWS_SPLIT, 0},
         {"x:i784 y:j784 b:j1 g:p1", 16, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 16},

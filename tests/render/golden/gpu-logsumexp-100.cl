@@ -12,7 +12,7 @@
 #define KCL_NUMBERS 2
 #define KCL_SIDE 16
 #define KCL_DIM 100
-#define KCL_CHUNK 8
+#define KCL_CHUNK 10
 #define KCL_TERMS(X) X(LOGSUMEXP, 0, 1, 0)
 
 #define KCL_SWEEP_PARAMETERS          \
