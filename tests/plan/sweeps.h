@@ -157,9 +157,9 @@ static inline size_t local_memory_of(const kp_plan *plan)
     if (plan->schedule == KP_BY_ROWS && plan->shape != KP_COLUMNS && plan->shape != KP_MAP)
         numbers = (size_t)plan->tile * (size_t)plan->record;
     if (plan->schedule == KP_BY_CONTRACTION) {
-        int side = plan->tile / plan->stream;
-        numbers = 2 * (size_t)plan->chunk * (size_t)(plan->row_operands * (side * plan->lanes + 4) +
-                                                     plan->column_operands * (side * plan->stream + 4));
+        size_t side = (size_t)(plan->tile / plan->stream), chunk = 2 * (size_t)plan->chunk;
+        numbers = chunk * (size_t)plan->row_operands * (side * (size_t)plan->lanes + 4) +
+                  chunk * (size_t)plan->column_operands * (side * (size_t)plan->stream + 4);
     }
     bool joins = plan->schedule == KP_BY_CONTRACTION || (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS) ||
                  (plan->schedule == KP_BY_ROWS && plan->shape == KP_ROWS_BOTH);

@@ -107,7 +107,7 @@ START_TEST(gpus_choose_by_size_and_dimension)
         int states;
     } cases[] = {
         {"x:i3 y:j3 b:j1 g:p1", 1 << 22, 1 << 20, KP_BY_ROWS, KP_ROWS, 0},
-        {"x:i3 y:j3 b:j1 g:p1", 1 << 22, 100, KP_BY_ROWS, KP_ROWS, 0},
+        {"x:i3 y:j3 b:j1 g:p1", 1 << 20, 100, KP_BY_ROWS, KP_ROWS, 0},
         {"x:i3 y:j3 b:j1 g:p1", 1000, 1 << 20, KP_BY_ROWS, KP_ROWS_SPLIT, 0},
         {"x:i3 y:j3 b:j1 g:p1", 1000, 2047, KP_BY_ROWS, KP_ROWS, 0},
         {"x:i3 y:j3 b:j1 g:p1", 1000, 2048, KP_BY_ROWS, KP_ROWS_SPLIT, 0},
