@@ -23,10 +23,6 @@
 
 #if KCL_SHAPE != KCL_COLUMNS
 
-/* What generated text does with a term. Results of a block are looked at once; see cl/reduce.cl. */
-#define KCL_STEP(R, t, n, value) R##_STEP(t, n, value)
-#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_PRODUCT(t, n, a, b)
-
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
 #if KCL_SHAPE == KCL_ROWS_BOTH
 #define KCL_NUMBER(column) ((kcl_lane_numbers() + i) * cols + kcl_to_longs(column))
@@ -34,7 +30,11 @@
 #define KCL_NUMBER(column) (kcl_to_longs(column) + first)
 #endif
 
+/* KCL_STREAM and what generated text does with a term, KCL_STEP, change within the kernel: a step of many columns or one. */
 enum { KCL_BLOCK_COLUMNS = KCL_STREAM };
+#if KCL_STREAM > 1
+#define KCL_BLOCKS
+#endif
 
 __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #if KCL_SHAPE != KCL_ROWS
@@ -62,52 +62,64 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
         KCL_TERMS(KCL_ROWS_BEGIN)
         for (long tile = first; tile < last; tile += KCL_TILE) {
             const long end = min(last, tile + KCL_TILE);
-            long j = tile;
             KCL_TERMS(KCL_TILE_BEGIN)
-#if KCL_STREAM > 1
-            for (; j + KCL_STREAM <= end; j += KCL_STREAM) {
-                KCL_TERMS(KCL_BLOCK_BEGIN)
-                KCL_SWEEP_BLOCK
-                KCL_TERMS(KCL_BLOCK_END)
-            }
-#endif
-#undef KCL_STREAM
-#define KCL_STREAM 1
-            for (; j < end; j++) {
-                KCL_TERMS(KCL_BLOCK_BEGIN)
-                KCL_SWEEP_BLOCK
-                KCL_TERMS(KCL_BLOCK_END)
-            }
-#if KCL_SHAPE == KCL_ROWS_BOTH
-            if (i + KCL_LANES > rows) {
-                KCL_TERMS(KCL_MASK)
-            }
-#endif
+#if KCL_RESCANS & KCL_RESCAN_TILES
+            /* Columns that are looked at first: a step of them, and all where that was not enough. */
+            long look = 0 KCL_TERMS(KCL_LOOKS) ? min(end, tile + KCL_BLOCK_COLUMNS) : tile;
+            for (bool again = false;; again = true) {
+                if (look > tile) {
+                    KCL_TERMS(KCL_LOOK_BEGIN)
 #undef KCL_STEP
 #undef KCL_STEP_PRODUCT
 #define KCL_STEP(R, t, n, value) R##_RESCAN_STEP(t, n, value)
 #define KCL_STEP_PRODUCT(R, t, n, a, b) R##_RESCAN_STEP_PRODUCT(t, n, a, b)
-#if KCL_RESCANS & KCL_RESCAN_TILES
-            if (0 KCL_TERMS(KCL_TILE_FAILS)) {
-                KCL_TERMS(KCL_RETRY)
-                for (int again = 0; again < 2; again++) {
-                    if (again) {
-                        KCL_TERMS(KCL_RETRY_AGAIN)
-                    }
-                    for (j = tile; j < end; j++) {
+#undef KCL_STREAM
+#define KCL_STREAM 1
+                    for (long j = tile; j < look; j++) {
                         KCL_SWEEP_BLOCK
                     }
+                    KCL_TERMS(KCL_LOOK_END)
+                }
+#endif
+#undef KCL_STEP
+#undef KCL_STEP_PRODUCT
+#undef KCL_STREAM
+#define KCL_STEP(R, t, n, value) R##_STEP(t, n, value)
+#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_PRODUCT(t, n, a, b)
+#define KCL_STREAM KCL_BLOCK_COLUMNS
+                long j = tile;
+#ifdef KCL_BLOCKS
+                for (; j + KCL_BLOCK_COLUMNS <= end; j += KCL_BLOCK_COLUMNS) {
+                    KCL_TERMS(KCL_BLOCK_BEGIN)
+                    KCL_SWEEP_BLOCK
+                    KCL_TERMS(KCL_BLOCK_END)
+                }
+#endif
+#undef KCL_STREAM
+#define KCL_STREAM 1
+                for (; j < end; j++) {
+                    KCL_TERMS(KCL_BLOCK_BEGIN)
+                    KCL_SWEEP_BLOCK
+                    KCL_TERMS(KCL_BLOCK_END)
                 }
 #if KCL_SHAPE == KCL_ROWS_BOTH
                 if (i + KCL_LANES > rows) {
                     KCL_TERMS(KCL_MASK)
                 }
 #endif
+#if KCL_RESCANS & KCL_RESCAN_TILES
+                if (again || !(0 KCL_TERMS(KCL_TILE_FAILS)))
+                    break;
+                look = end;
             }
 #endif
             KCL_TERMS(KCL_TILE_END)
         }
 #if KCL_RESCANS & KCL_RESCAN_STEPS
+#undef KCL_STEP
+#undef KCL_STEP_PRODUCT
+#define KCL_STEP(R, t, n, value) R##_RESCAN_STEP(t, n, value)
+#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_RESCAN_STEP_PRODUCT(t, n, a, b)
         KCL_TERMS(KCL_FIND)
         for (;;) {
             bool more = false;
@@ -116,8 +128,18 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
             if (!more)
                 break;
             const long end = query < 0 ? last : min(last, first + query + KCL_BLOCK_COLUMNS);
+            long j = first + max(query, 0L);
             KCL_TERMS(KCL_FIND_BEGIN)
-            for (long j = first + max(query, 0L); j < end; j++) {
+#ifdef KCL_BLOCKS
+#undef KCL_STREAM
+#define KCL_STREAM KCL_BLOCK_COLUMNS
+            for (; j + KCL_BLOCK_COLUMNS <= end; j += KCL_BLOCK_COLUMNS) {
+                KCL_SWEEP_BLOCK
+            }
+#endif
+#undef KCL_STREAM
+#define KCL_STREAM 1
+            for (; j < end; j++) {
                 KCL_SWEEP_BLOCK
             }
             KCL_TERMS(KCL_FIND_END)

@@ -28,8 +28,10 @@
  *
  * A deferred step leaves something to be looked at again: R_RESCANS is a set of
  *
- *   KCL_RESCAN_TILES   R_TILE_FAILS(t, d, p) in front of R_TILE_END: whether the tile must be done again. Then all terms'
- *                      R_RETRY, all columns of the tile with R_RESCAN_STEP, R_RETRY_AGAIN, and the columns once more
+ *   KCL_RESCAN_TILES   where R_LOOKS(t, d, p), behind R_TILE_BEGIN, some columns of the tile are looked at first:
+ *                      R_LOOK_BEGIN, they with R_RESCAN_STEP, R_LOOK_END. Where R_TILE_FAILS(t, d, p), in front of
+ *                      R_TILE_END, all are looked at and the tile is begun anew: R_LOOK_END of every term forgets what
+ *                      R_STEP has done since R_TILE_BEGIN, or that does nothing twice
  *   KCL_RESCAN_STEPS   in front of R_ROWS_END: R_FIND; then, as long as R_FIND_NEXT sets `more` and `query` to a place
  *                      that lanes remember, a step's first column, or -1, all columns: R_FIND_BEGIN, those columns with
  *                      R_RESCAN_STEP, R_FIND_END
@@ -40,7 +42,8 @@
  *            tiles is as exact as one of a few terms; rest is what rounding took from the total.
  * LogSumExp  two numbers: m and s, for log(s 2^m). Terms are F log2(e), the plan multiplies. m is the largest term when
  *            it was last looked at, -KCL_REAL_MAX before that, KCL_REAL_MAX where a term was infinite; the state
- *            remembers shift = -m. Deferred: a tile whose sum exceeds 2^60, or NaN, is done again with its own largest.
+ *            remembers shift = -m. Deferred: m is at first the largest of a step; a tile whose sum exceeds 2^60, or NaN,
+ *            is done again with its own largest.
  * ArgMin     three numbers: the value, and its column or pair as two exact ones: number = high 2^24 + low; high = -1
  *            where nothing counts. Deferred: the smallest value of a block, and in which block it was; the rescan of
  *            that block finds the column. Infinity is below nothing, so lanes that found nothing look at all columns.
@@ -107,8 +110,9 @@ KCL_FN lanes kcl_total(lanes total, lanes rest)
 #define SUM_RESCAN_STEP KCL_NO_STEP
 #define SUM_RESCAN_STEP_PRODUCT KCL_NO_STEP_PRODUCT
 #define SUM_TILE_FAILS(t, d, p) 0
-#define SUM_RETRY KCL_NOTHING
-#define SUM_RETRY_AGAIN KCL_NOTHING
+#define SUM_LOOKS(t, d, p) 0
+#define SUM_LOOK_BEGIN KCL_NOTHING
+#define SUM_LOOK_END SUM_TILE_BEGIN
 #define SUM_FIND KCL_NOTHING
 #define SUM_FIND_NEXT KCL_NOTHING
 #define SUM_FIND_BEGIN KCL_NOTHING
@@ -221,19 +225,12 @@ KCL_FN lanes kcl_logsumexp(lanes m, lanes s)
 #define LOGSUMEXP_STEP_NOW_PRODUCT(t, n, a, b)                                                                         \
     kcl_add_power(&acc##t[n], &shift##t[n], (lanes)(a) * (lanes)(b), fma((lanes)(a), (lanes)(b), shift##t[n]));
 
-/* The first of two rescans is for the largest term, the second for the sum. */
 #define LOGSUMEXP_RESCAN_STEP(t, n, value)                                                                             \
     {                                                                                                                  \
         const lanes term = (lanes)(value);                                                                             \
         top##t[n] = term > top##t[n] ? term : top##t[n];                                                               \
-        LOGSUMEXP_STEP(t, n, term)                                                                                     \
     }
-#define LOGSUMEXP_RESCAN_STEP_PRODUCT(t, n, a, b)                                                                      \
-    {                                                                                                                  \
-        const lanes term = (lanes)(a) * (lanes)(b);                                                                    \
-        top##t[n] = term > top##t[n] ? term : top##t[n];                                                               \
-        LOGSUMEXP_STEP_PRODUCT(t, n, a, b)                                                                             \
-    }
+#define LOGSUMEXP_RESCAN_STEP_PRODUCT(t, n, a, b) LOGSUMEXP_RESCAN_STEP(t, n, (lanes)(a) * (lanes)(b))
 
 /* Another m does not help where it is infinite, or the sum is NaN already. */
 #define KCL_FAILED(t)                                                                                                  \
@@ -241,11 +238,14 @@ KCL_FN lanes kcl_logsumexp(lanes m, lanes s)
      (number##t[1] == number##t[1]))
 #define LOGSUMEXP_TILE_FAILS(t, d, p) KCL_ANY(KCL_FAILED(t))
 
-#define LOGSUMEXP_RETRY(t, d, p)                                                                                       \
-    failed##t[0] = KCL_FAILED(t);                                                                                      \
+#define KCL_UNSET(t) ((shift##t[0] >= (lanes)(KCL_REAL_MAX)) & (number##t[1] == number##t[1]))
+#define LOGSUMEXP_LOOKS(t, d, p) KCL_ANY(KCL_UNSET(t))
+
+#define LOGSUMEXP_LOOK_BEGIN(t, d, p)                                                                                  \
+    failed##t[0] = KCL_FAILED(t) | KCL_UNSET(t);                                                                       \
     top##t[0] = (lanes)(-KCL_REAL_MAX);
 
-#define LOGSUMEXP_RETRY_AGAIN(t, d, p)                                                                                 \
+#define LOGSUMEXP_LOOK_END(t, d, p)                                                                                    \
     {                                                                                                                  \
         const lanes most = (lanes)(KCL_REAL_MAX), m = top##t[0] > most ? most : top##t[0];                             \
         shift##t[0] = (failed##t[0] & (-m < shift##t[0])) ? -m : shift##t[0];                                          \
@@ -330,7 +330,7 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 
 /* number: value, high, low. best, place: the running state. low: of a block. asked, near, found: of a rescan. */
 #define ARGMIN_STATE(t, d, p)                                                                                          \
-    lanes number##t[3 * KCL_STATES * (d)], best##t[KCL_STATES * (d)], low##t[d], near##t[d];                           \
+    lanes number##t[3 * KCL_STATES * (d)], best##t[KCL_STATES * (d)], low##t[2 * (d)], near##t[d];                           \
     ilanes place##t[KCL_STATES * (d)], found##t[d], asked##t[d];
 
 #define ARGMIN_INIT(t, d, p)                                                                                           \
@@ -356,22 +356,24 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 #define ARGMIN_TILE_END KCL_NOTHING
 #define ARGMIN_MASK KCL_NOTHING
 
+/* Two minima by turns: the next one need not wait for the last. */
 #define ARGMIN_BLOCK_BEGIN(t, d, p)                                                                                    \
-    FOR_INDEX(n, 0, d)                                                                                                 \
+    FOR_INDEX(n, 0, 2 * (d))                                                                                           \
         low##t[n] = (lanes)(INFINITY);
 
 #define ARGMIN_BLOCK_END(t, d, p)                                                                                      \
     FOR_INDEX(n, 0, d)                                                                                                 \
     {                                                                                                                  \
-        const ilanes less = low##t[n] < best##t[n];                                                                    \
-        best##t[n] = less ? low##t[n] : best##t[n];                                                                    \
+        const lanes first_low = low##t[2 * n], low = low##t[2 * n + 1] < first_low ? low##t[2 * n + 1] : first_low;    \
+        const ilanes less = low < best##t[n];                                                                          \
+        best##t[n] = less ? low : best##t[n];                                                                          \
         place##t[n] = less ? KCL_COLUMN(0) : place##t[n];                                                              \
     }
 
 #define ARGMIN_STEP(t, n, value)                                                                                       \
     {                                                                                                                  \
         const lanes term = (lanes)(value);                                                                             \
-        low##t[n] = term < low##t[n] ? term : low##t[n];                                                               \
+        low##t[2 * (n) + v % 2] = term < low##t[2 * (n) + v % 2] ? term : low##t[2 * (n) + v % 2];                     \
     }
 #define ARGMIN_STEP_PRODUCT(t, n, a, b) ARGMIN_STEP(t, n, (lanes)(a) * (lanes)(b))
 #define ARGMIN_STEP_NOW(t, n, value) kcl_take_less(&best##t[n], &place##t[n], (lanes)(value), KCL_COLUMN(v));
@@ -380,8 +382,9 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 #define ARGMIN_RESCAN_STEP_PRODUCT(t, n, a, b) ARGMIN_RESCAN_STEP(t, n, (lanes)(a) * (lanes)(b))
 
 #define ARGMIN_TILE_FAILS(t, d, p) 0
-#define ARGMIN_RETRY KCL_NOTHING
-#define ARGMIN_RETRY_AGAIN KCL_NOTHING
+#define ARGMIN_LOOKS(t, d, p) 0
+#define ARGMIN_LOOK_BEGIN KCL_NOTHING
+#define ARGMIN_LOOK_END KCL_NOTHING
 
 #define ARGMIN_FIND(t, d, p)                                                                                           \
     FOR_INDEX(n, 0, d)                                                                                                 \
@@ -521,8 +524,9 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 #define KCL_BLOCK_BEGIN(R, t, d, p) R##_BLOCK_BEGIN(t, d, p)
 #define KCL_BLOCK_END(R, t, d, p) R##_BLOCK_END(t, d, p)
 #define KCL_TILE_FAILS(R, t, d, p) | R##_TILE_FAILS(t, d, p)
-#define KCL_RETRY(R, t, d, p) R##_RETRY(t, d, p)
-#define KCL_RETRY_AGAIN(R, t, d, p) R##_RETRY_AGAIN(t, d, p)
+#define KCL_LOOKS(R, t, d, p) | R##_LOOKS(t, d, p)
+#define KCL_LOOK_BEGIN(R, t, d, p) R##_LOOK_BEGIN(t, d, p)
+#define KCL_LOOK_END(R, t, d, p) R##_LOOK_END(t, d, p)
 #define KCL_FIND(R, t, d, p) R##_FIND(t, d, p)
 #define KCL_FIND_NEXT(R, t, d, p) R##_FIND_NEXT(t, d, p)
 #define KCL_FIND_BEGIN(R, t, d, p) R##_FIND_BEGIN(t, d, p)

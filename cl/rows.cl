@@ -16,10 +16,6 @@
 #define KCL_ROWS_SPLIT 2 /* columns divided into parts */
 #define KCL_ROWS_BOTH 3  /* both axes reduced: a part a work-group */
 
-/* What generated text does with a term. Results of a block are looked at once; see cl/reduce.cl. */
-#define KCL_STEP(R, t, n, value) R##_STEP(t, n, value)
-#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_PRODUCT(t, n, a, b)
-
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
 #if KCL_SHAPE == KCL_ROWS_BOTH
 #define KCL_NUMBER(column) ((kcl_lane_numbers() + i) * cols + kcl_to_longs(column))
@@ -39,7 +35,11 @@
 
 #define KCL_JOIN_WIDTH KCL_GROUP
 
+/* KCL_STREAM and what generated text does with a term, KCL_STEP, change within the kernel: a step of many columns or one. */
 enum { KCL_BLOCK_COLUMNS = KCL_STREAM };
+#if KCL_STREAM > 1
+#define KCL_BLOCKS
+#endif
 
 __kernel __attribute__((reqd_work_group_size(KCL_GROUP, 1, 1)))
 void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
@@ -76,55 +76,63 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
         KCL_TERMS(KCL_ROWS_BEGIN)
         for (long start = first; start < last; start += KCL_TILE) {
             const int count = (int)min((long)KCL_TILE, last - start);
-            int c = 0;
 #if KCL_RECORD
             barrier(CLK_LOCAL_MEM_FENCE);
             KCL_SWEEP_FILL
             barrier(CLK_LOCAL_MEM_FENCE);
 #endif
             KCL_TERMS(KCL_TILE_BEGIN)
-#if KCL_STREAM > 1
-            for (; c + KCL_STREAM <= count; c += KCL_STREAM) {
-                const long j = start + c;
-                KCL_TERMS(KCL_BLOCK_BEGIN)
-                KCL_SWEEP_BLOCK
-                KCL_TERMS(KCL_BLOCK_END)
-            }
-#endif
-#undef KCL_STREAM
-#define KCL_STREAM 1
-            for (; c < count; c++) {
-                const long j = start + c;
-                KCL_TERMS(KCL_BLOCK_BEGIN)
-                KCL_SWEEP_BLOCK
-                KCL_TERMS(KCL_BLOCK_END)
-            }
-#if KCL_SHAPE == KCL_ROWS_BOTH
-            if (i + KCL_LANES > rows) {
-                KCL_TERMS(KCL_MASK)
-            }
-#endif
+#if KCL_RESCANS & KCL_RESCAN_TILES
+            /* Columns that are looked at first: a step of them, and all where that was not enough. */
+            int look = 0 KCL_TERMS(KCL_LOOKS) ? min(count, KCL_BLOCK_COLUMNS) : 0;
+            for (bool again = false;; again = true) {
+                if (look) {
+                    KCL_TERMS(KCL_LOOK_BEGIN)
 #undef KCL_STEP
 #undef KCL_STEP_PRODUCT
+#undef KCL_STREAM
 #define KCL_STEP(R, t, n, value) R##_RESCAN_STEP(t, n, value)
 #define KCL_STEP_PRODUCT(R, t, n, a, b) R##_RESCAN_STEP_PRODUCT(t, n, a, b)
-#if KCL_RESCANS & KCL_RESCAN_TILES
-            if (0 KCL_TERMS(KCL_TILE_FAILS)) {
-                KCL_TERMS(KCL_RETRY)
-                for (int again = 0; again < 2; again++) {
-                    if (again) {
-                        KCL_TERMS(KCL_RETRY_AGAIN)
-                    }
-                    for (c = 0; c < count; c++) {
+#define KCL_STREAM 1
+                    for (int c = 0; c < look; c++) {
                         const long j = start + c;
                         KCL_SWEEP_BLOCK
                     }
+                    KCL_TERMS(KCL_LOOK_END)
+                }
+#endif
+#undef KCL_STEP
+#undef KCL_STEP_PRODUCT
+#undef KCL_STREAM
+#define KCL_STEP(R, t, n, value) R##_STEP(t, n, value)
+#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_PRODUCT(t, n, a, b)
+#define KCL_STREAM KCL_BLOCK_COLUMNS
+                int c = 0;
+#ifdef KCL_BLOCKS
+                for (; c + KCL_BLOCK_COLUMNS <= count; c += KCL_BLOCK_COLUMNS) {
+                    const long j = start + c;
+                    KCL_TERMS(KCL_BLOCK_BEGIN)
+                    KCL_SWEEP_BLOCK
+                    KCL_TERMS(KCL_BLOCK_END)
+                }
+#endif
+#undef KCL_STREAM
+#define KCL_STREAM 1
+                for (; c < count; c++) {
+                    const long j = start + c;
+                    KCL_TERMS(KCL_BLOCK_BEGIN)
+                    KCL_SWEEP_BLOCK
+                    KCL_TERMS(KCL_BLOCK_END)
                 }
 #if KCL_SHAPE == KCL_ROWS_BOTH
                 if (i + KCL_LANES > rows) {
                     KCL_TERMS(KCL_MASK)
                 }
 #endif
+#if KCL_RESCANS & KCL_RESCAN_TILES
+                if (again || !(0 KCL_TERMS(KCL_TILE_FAILS)))
+                    break;
+                look = count;
             }
 #endif
             KCL_TERMS(KCL_TILE_END)
@@ -132,6 +140,12 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #undef KCL_READ
 #define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
 #if KCL_RESCANS & KCL_RESCAN_STEPS
+#undef KCL_STEP
+#undef KCL_STEP_PRODUCT
+#undef KCL_STREAM
+#define KCL_STEP(R, t, n, value) R##_RESCAN_STEP(t, n, value)
+#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_RESCAN_STEP_PRODUCT(t, n, a, b)
+#define KCL_STREAM 1
         KCL_TERMS(KCL_FIND)
         for (;;) {
             bool more = false;

@@ -23,7 +23,7 @@ enum {
     ROW_REGISTERS = 160,     /* 32-bit registers for the rows of a work-item */
     FEW_ROWS = 16,           /* rows whose states a work-item of a GPU keeps while columns pass */
     CONTRACTED = 24,         /* components from which on a GPU stages a vector's index */
-    CHUNK = 16,              /* components of a step: a power of two, so that places are found by shifts */
+    CHUNK = 8,               /* components of a contraction's step where none divides the dimension */
     CONTRACTED_BYTES = 40 << 10, /* of local memory for their components */
     SMALLEST_SIDE = 4,       /* work-items along the side of a register-tiled work-group, at least */
     MAX_NODES = 100000       /* operators of a kernel: compilers do not take formulas of any size */
@@ -72,7 +72,7 @@ static const struct {
 } states[KF_REDUCTION_COUNT] = {
     [KF_REDUCE_SUM] = {1, 3, 1},
     [KF_REDUCE_LOGSUMEXP] = {2, 6, 3},
-    [KF_REDUCE_ARGMIN] = {3, 5, 7},
+    [KF_REDUCE_ARGMIN] = {3, 5, 8},
 };
 
 int kp_numbers(const kp_plan *plan)
@@ -736,6 +736,16 @@ static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *
     return rows;
 }
 
+/* The components a step, at most `most`: all steps alike where that can be had, else a power of two. */
+static int choose_chunk(int dim, int most)
+{
+    static const int even[] = {16, 20, 8, 12, 24};
+    for (size_t k = 0; k < KB_COUNT(even); k++)
+        if (dim % even[k] == 0 && even[k] <= most)
+            return even[k];
+    return KB_MIN(CHUNK, power_of_two(most));
+}
+
 /* Work-group, vector, step and tile of a plan. */
 static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept, const kp_caps *caps)
 {
@@ -760,7 +770,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
                 pitch += side * (plan->vars[k].role == KF_ROLE_I ? plan->lanes : plan->stream) + 4;
         joined = kp_numbers(plan) * (plan->group / 2) * plan->lanes * size;
         room = ((int)KB_MIN(caps->local_memory, CONTRACTED_BYTES) - joined) / (2 * size * KB_MAX(pitch, 1));
-        plan->chunk = KB_MIN(CHUNK, power_of_two(KB_MAX(room, 1)));
+        plan->chunk = choose_chunk(plan->contracted, KB_MAX(room, 1));
         return;
     }
     if (plan->schedule == KP_BY_ROWS && plan->shape == KP_MAP) {

@@ -37,13 +37,16 @@ typedef struct subject {
     kp_shape shape;
     kcl_dtype dtype;
     int lanes, stream; /* 0: as the plan has it */
+    kp_schedule schedule;
 } subject;
+
+enum { GROUP = 16 };
 
 static const char *describe(const subject *s)
 {
     static char text[128];
-    snprintf(text, sizeof text, "%s, %s, %s, %d lanes, %d a step", s->terms, kp_shape_name(s->shape),
-             kb_dtype_name(s->dtype), s->lanes, s->stream);
+    snprintf(text, sizeof text, "%s, schedule %d, shape %d, %s, %d lanes, %d a step", s->terms, (int)s->schedule,
+             (int)s->shape, kb_dtype_name(s->dtype), s->lanes, s->stream);
     return text;
 }
 
@@ -168,12 +171,20 @@ typedef struct program {
 static void build(program *p, kcl_context *on, sweep_of *s, const subject *of)
 {
     kp_caps caps = *kd_caps(on);
+    kp_choice choice = {.schedule = of->schedule, .shape = of->shape, .forced = true};
     kb_error err;
     kb_error_clear(&err);
+    if (of->schedule != KP_BY_LANES) {
+        /* A GPU with small work-groups, so that few rows are several. */
+        caps = *kp_caps_profile("gpu");
+        caps.max_work_group = GROUP;
+        choice.states = of->shape == KP_COLUMNS ? 4 : 0;
+    }
     if (of->lanes)
         caps.lanes_f32 = caps.lanes_f64 = of->lanes;
-    ck_assert_msg(kp_plan_create(&p->plan, &(kp_request){&s->sweep, of->dtype, &caps, {.shape = of->shape}, NULL}, &err) == KCL_OK,
+    ck_assert_msg(kp_plan_create(&p->plan, &(kp_request){&s->sweep, of->dtype, &caps, choice, NULL}, &err) == KCL_OK,
                   "%s: %s", describe(of), err.text);
+    ck_assert_int_eq(p->plan->schedule, of->schedule);
     if (of->stream)
         p->plan->stream = of->stream;
     ck_assert_msg(kt_render(&p->text, p->plan, &err) == KCL_OK, "%s: %s", describe(of), err.text);
@@ -191,7 +202,7 @@ static void finish(program *p)
 }
 
 static void start(program *p, kcl_context *on, kt_kernel_id id, const data *d, const kp_launch *launch, results *out,
-                  kd_buffer *partial, kd_buffer *prepared, size_t items0, size_t items1, size_t group)
+                  kd_buffer *partial, kd_buffer *prepared, size_t items0, size_t items1)
 {
     enum { MOST_ARGS = 64 };
     const kt_signature *signature = &p->text.kernel[id];
@@ -246,7 +257,7 @@ static void start(program *p, kcl_context *on, kt_kernel_id id, const data *d, c
         }
     }
     ck_assert_msg(kd_launch(on, p->kernel[id], (int)signature->count, args, (size_t[]){items0, items1, 1},
-                            (size_t[]){group, 1, 1}) == KCL_OK,
+                            (size_t[]){(size_t)p->plan->group, 1, 1}) == KCL_OK,
                   "%s", kcl_context_error(on));
 }
 
@@ -273,8 +284,8 @@ static void run(program *p, kcl_context *on, const data *d, int64_t pieces, resu
         numbers += kp_state_dim(&p->plan->terms[k]);
     if (pieces && p->plan->shape == KP_ROWS_BOTH) {
         launch.parts = pieces;
-        launch.sweep_items[0] = (size_t)pieces;
-    } else if (pieces && p->plan->shape != KP_ROWS) {
+        launch.sweep_items[0] = (size_t)(pieces * p->plan->group);
+    } else if (pieces && p->plan->shape != KP_ROWS && p->plan->schedule != KP_BY_CONTRACTION) {
         int64_t unit = p->plan->shape == KP_COLUMNS ? p->plan->lanes : p->plan->tile;
         int64_t length = (d->cols / pieces + unit) / unit * unit;
         launch.part_length = length;
@@ -288,10 +299,10 @@ static void run(program *p, kcl_context *on, const data *d, int64_t pieces, resu
     ck_assert_int_eq(kd_buffer_create(on, size * (size_t)(launch.prepared_elements + 1), &prepared), KCL_OK);
     memset(out, 0, sizeof *out);
     if (launch.prepare_items && d->cols && d->rows)
-        start(p, on, KT_PREPARE, d, &launch, out, partial, prepared, launch.prepare_items, 1, 1);
-    start(p, on, KT_SWEEP, d, &launch, out, partial, prepared, launch.sweep_items[0], launch.sweep_items[1], 1);
+        start(p, on, KT_PREPARE, d, &launch, out, partial, prepared, launch.prepare_items, 1);
+    start(p, on, KT_SWEEP, d, &launch, out, partial, prepared, launch.sweep_items[0], launch.sweep_items[1]);
     if (launch.finish_items)
-        start(p, on, KT_FINISH, d, &launch, out, partial, prepared, launch.finish_items, 1, 1);
+        start(p, on, KT_FINISH, d, &launch, out, partial, prepared, launch.finish_items, 1);
     ck_assert_msg(kd_finish(on) == KCL_OK, "%s", kcl_context_error(on));
     kd_buffer_release(on, &partial);
     kd_buffer_release(on, &prepared);
@@ -377,7 +388,7 @@ static const char *const sets[] = {"L", "A", "LSVAM", "P"};
 
 START_TEST(states_of_every_shape)
 {
-    subject s = {sets[_i / 4 % 4], shapes[_i % 4], _i / 16 ? KCL_F64 : KCL_F32, 0, 0};
+    subject s = {sets[_i / 4 % 4], shapes[_i % 4], _i / 16 ? KCL_F64 : KCL_F32, 0, 0, KP_BY_LANES};
     if (s.terms[0] != 'P' || s.shape == KP_COLUMNS || long_tests())
         check(&s);
 }
@@ -395,7 +406,7 @@ START_TEST(states_of_other_sizes)
                 bool core = (l + _i) % 5 == w && t == (l + _i) % 2 && l != 4;
                 number += core;
                 if (core || long_tests())
-                    check(&(subject){"LSVAM", shapes[_i], t ? KCL_F64 : KCL_F32, lanes[l], streams[w]});
+                    check(&(subject){"LSVAM", shapes[_i], t ? KCL_F64 : KCL_F32, lanes[l], streams[w], KP_BY_LANES});
             }
         }
     }
@@ -407,7 +418,7 @@ START_TEST(terms_of_columns_alone)
 {
     for (int k = 0; k < 4; k++)
         if (k == 0 || long_tests())
-            check(&(subject){"JS", shapes[k], KCL_F32, 0, 0});
+            check(&(subject){"JS", shapes[k], KCL_F32, 0, 0, KP_BY_LANES});
 }
 END_TEST
 
@@ -419,7 +430,7 @@ START_TEST(threads_change_nothing)
     kcl_context *other;
     kcl_status status = kcl_context_create(&other, &(kcl_context_params){.device = "cpu", .threads = 1});
     ck_assert_msg(status == KCL_OK, "%s", kcl_context_error(other));
-    subject of = {"LSVAM", shapes[_i], KCL_F32, 0, 0};
+    subject of = {"LSVAM", shapes[_i], KCL_F32, 0, 0, KP_BY_LANES};
     sweep_of s;
     program p, q;
     fill(&s, &of);
@@ -438,6 +449,16 @@ START_TEST(threads_change_nothing)
 }
 END_TEST
 
+/* The schedules of GPUs, which this device runs as well. */
+START_TEST(states_of_schedules_for_gpus)
+{
+    kcl_dtype dtype = _i % 2 ? KCL_F64 : KCL_F32;
+    for (int k = 0; k < 4; k++)
+        check(&(subject){"LSVAM", shapes[k], dtype, 0, 0, KP_BY_ROWS});
+    check(&(subject){"LSA", KP_ROWS_SPLIT, dtype, 0, 0, KP_BY_CONTRACTION});
+}
+END_TEST
+
 int main(void)
 {
     if (kcl_context_create(&context, &(kcl_context_params){.device = "cpu"}) < 0) {
@@ -452,6 +473,7 @@ int main(void)
     tcase_add_loop_test(tc, states_of_other_sizes, 0, 4);
     tcase_add_test(tc, terms_of_columns_alone);
     tcase_add_loop_test(tc, threads_change_nothing, 0, 4);
+    tcase_add_loop_test(tc, states_of_schedules_for_gpus, 0, 2);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* drivers do not survive a fork */
