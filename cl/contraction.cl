@@ -94,7 +94,7 @@ KCL_FN void kcl_take(__local const real *memory, int of, int count, real *to)
 #define KCL_DECLARE_COLUMNS(n, variable, stride) real next_y##n[KCL_FETCHES(KCL_TILE)];
 #define KCL_FETCH_ROWS(n, variable, stride)                                                                            \
     KCL_FETCH(next_x##n, a##variable, stride, row_start, last_row, KCL_ROW_TILE)
-#define KCL_FETCH_COLUMNS(n, variable, stride) KCL_FETCH(next_y##n, a##variable, stride, start, last_column, KCL_TILE)
+#define KCL_FETCH_COLUMNS(n, variable, stride) KCL_FETCH(next_y##n, a##variable, stride, ahead, last_column, KCL_TILE)
 #define KCL_KEEP_ROWS(n, variable, stride) KCL_KEEP(next_x##n, KCL_LOCAL_X(n, filled, 0), KCL_ROW_TILE, KCL_LANES)
 #define KCL_KEEP_COLUMNS(n, variable, stride) KCL_KEEP(next_y##n, KCL_LOCAL_Y(n, filled, 0), KCL_TILE, KCL_STREAM)
 #define KCL_TAKE_ROWS(n, variable, stride)                                                                             \
@@ -125,24 +125,33 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
         KCL_TERMS(KCL_ROWS_BEGIN)
         KCL_ROW_OPERANDS(KCL_DECLARE_ROWS)
         KCL_COLUMN_OPERANDS(KCL_DECLARE_COLUMNS)
-        for (long start = first; start < last; start += KCL_TILE) {
-            const long j = start + item % KCL_SIDE * KCL_STREAM;
-            const int last_column = (int)min((long)KCL_TILE, last - start) - 1;
-            KCL_SWEEP_SUMS
-            int buffer = 0, next = 0, filled = 0;
+        /* The steps of all tiles are one sequence: the first of the next tile is fetched during the last of this one. */
+        long ahead = first;
+        int buffer = 0, next = 0, filled = 0, last_column = (int)min((long)KCL_TILE, last - first) - 1;
+        if (first < last) {
             KCL_ROW_OPERANDS(KCL_FETCH_ROWS)
             KCL_COLUMN_OPERANDS(KCL_FETCH_COLUMNS)
             KCL_ROW_OPERANDS(KCL_KEEP_ROWS)
             KCL_COLUMN_OPERANDS(KCL_KEEP_COLUMNS)
-            barrier(CLK_LOCAL_MEM_FENCE);
-            for (int from = 0; from < KCL_DIM; from = next) {
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (long start = first; start < last; start += KCL_TILE) {
+            const long j = start + item % KCL_SIDE * KCL_STREAM;
+            KCL_SWEEP_SUMS
+            for (int from = 0; from < KCL_DIM; from += KCL_CHUNK) {
                 next = from + KCL_CHUNK;
-                if (next < KCL_DIM) {
+                if (next >= KCL_DIM) {
+                    next = 0;
+                    ahead = start + KCL_TILE;
+                    last_column = (int)min((long)KCL_TILE, last - ahead) - 1;
+                }
+                const bool more = ahead < last;
+                if (more) {
                     KCL_ROW_OPERANDS(KCL_FETCH_ROWS)
                     KCL_COLUMN_OPERANDS(KCL_FETCH_COLUMNS)
                 }
 #if KCL_DIM % KCL_CHUNK
-                if (next > KCL_DIM) {
+                if (from + KCL_CHUNK > KCL_DIM) {
                     for (int m = 0; m < KCL_DIM % KCL_CHUNK; m++) {
                         const int k = from + m;
                         KCL_ROW_OPERANDS(KCL_TAKE_ROWS)
@@ -161,7 +170,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
                     }
                 }
                 filled = 1 - buffer;
-                if (next < KCL_DIM) {
+                if (more) {
                     KCL_ROW_OPERANDS(KCL_KEEP_ROWS)
                     KCL_COLUMN_OPERANDS(KCL_KEEP_COLUMNS)
                 }

@@ -2,22 +2,29 @@
 /*
  * cl/map.cl: kernels without pairs; lanes over the elements of one axis.
  *
- *   prepare   values that depend on the streamed axis only, computed once a launch: KCL_PREPARE_PARAMETERS,
- *             KCL_PREPARE_LAUNCH, KCL_PREPARE_LANE, KCL_PREPARE_OUT
+ *   prepare_rows, prepare_columns
+ *             values that depend on one axis only, computed once a launch: KCL_PREPARE_ROWS_PARAMETERS,
+ *             KCL_PREPARE_ROWS_LAUNCH, KCL_PREPARE_ROWS_LANE, KCL_PREPARE_ROWS_OUT; KCL_PREPARE_COLUMNS_...
  *   finish    merges partial states, where KCL_TERMS is defined, and computes the outputs: KCL_FINISH_PARAMETERS, ...
  */
 
-#ifdef KCL_PREPARE_PARAMETERS
-__kernel void prepare(KCL_PREPARE_PARAMETERS const long lane_count)
-{
-    const long blocks = (lane_count + KCL_LANES - 1) / KCL_LANES;
-    KCL_PREPARE_LAUNCH
-    for (long block = get_global_id(0); block < blocks; block += get_global_size(0)) {
-        const long i = block * KCL_LANES;
-        KCL_PREPARE_LANE
-        KCL_PREPARE_OUT
+#define KCL_PREPARE(name, X)                                                                                           \
+    __kernel void name(X##_PARAMETERS const long lane_count)                                                           \
+    {                                                                                                                  \
+        const long blocks = (lane_count + KCL_LANES - 1) / KCL_LANES;                                                  \
+        X##_LAUNCH                                                                                                     \
+        for (long block = get_global_id(0); block < blocks; block += get_global_size(0)) {                             \
+            const long i = block * KCL_LANES;                                                                          \
+            X##_LANE                                                                                                   \
+            X##_OUT                                                                                                    \
+        }                                                                                                              \
     }
-}
+
+#ifdef KCL_PREPARE_ROWS_PARAMETERS
+KCL_PREPARE(prepare_rows, KCL_PREPARE_ROWS)
+#endif
+#ifdef KCL_PREPARE_COLUMNS_PARAMETERS
+KCL_PREPARE(prepare_columns, KCL_PREPARE_COLUMNS)
 #endif
 
 #ifdef KCL_FINISH_PARAMETERS

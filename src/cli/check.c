@@ -241,6 +241,9 @@ static int check(const options *o, fault *f)
 }
 
 const command check_command = {
-    "check", {"FORMULA"},
-    OPTION_ARG_SHAPES | OPTION_SIZES | OPTION_SEED | OPTION_DTYPE | OPTION_DEVICE | OPTION_SCHEDULE, check, help,
+    "check",
+    {"FORMULA"},
+    OPTION_ARG_SHAPES | OPTION_SIZES | OPTION_SEED | OPTION_DTYPE | OPTION_DEVICE | OPTION_SCHEDULE,
+    check,
+    help,
 };

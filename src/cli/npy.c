@@ -315,9 +315,9 @@ void npy_write(const table *t, FILE *file)
         snprintf(shape, sizeof shape, "(%lld,)", (long long)(t->rows * t->columns));
     else
         snprintf(shape, sizeof shape, "(%lld, %lld)", (long long)t->rows, (long long)t->columns);
-    int length = snprintf(header, sizeof header, "{'descr': '%c%c%d', 'fortran_order': False, 'shape': %s, }",
-                          host_is_big_endian() ? '>' : '<', t->dtype == KCL_I64 ? 'i' : 'f', (int)dtype_size(t->dtype),
-                          shape);
+    int length =
+        snprintf(header, sizeof header, "{'descr': '%c%c%d', 'fortran_order': False, 'shape': %s, }",
+                 host_is_big_endian() ? '>' : '<', t->dtype == KCL_I64 ? 'i' : 'f', (int)dtype_size(t->dtype), shape);
     /* The elements start at a multiple of 64; the header ends in a newline. */
     int padded = (PRELUDE + 2 + length + 1 + 63) / 64 * 64 - PRELUDE - 2;
     fwrite("\x93NUMPY\x01\x00", 1, PRELUDE, file);

@@ -344,9 +344,8 @@ static bool add_group_step(cut *c, uint32_t index, const uint32_t *fused, const 
     for (size_t r = 0; !c->failed && r < e->root_count; r++) {
         if (fused[r] != index)
             continue;
-        outputs[count] = e->root[r].kind == KF_INT
-                             ? kf_acc(c->g, find_item(c, roots[r])->term, roots[r]->dim, KF_INT)
-                             : localised(c, roots[r], index);
+        outputs[count] = e->root[r].kind == KF_INT ? kf_acc(c->g, find_item(c, roots[r])->term, roots[r]->dim, KF_INT)
+                                                   : localised(c, roots[r], index);
         if (!outputs[count] && !c->failed)
             take_error(c);
         to[count++] = (kl_output){false, (uint32_t)r};

@@ -3,6 +3,7 @@
 #include "exec.h"
 #include "form.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -318,7 +319,7 @@ static void forget_compiled(kcl_context *context, compiled *c)
 }
 
 typedef struct geometry {
-    int64_t rows, cols, streamed;
+    int64_t rows, cols;
     kp_launch launch;
     const kl_choice *form;
 } geometry;
@@ -329,6 +330,134 @@ static kd_arg view_arg(const kl_view *v, kd_arg_kind host_kind)
     if (v->buffer || v->memory)
         return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = v->buffer ? v->buffer : kd_memory_buffer(v->memory)};
     return (kd_arg){.kind = host_kind, .data = v->data, .size = span_of(v)};
+}
+
+/* Work-items of a work-group for kernels that work on any number. */
+static size_t group_for(kcl_context *context, kd_kernel *kernel)
+{
+    enum { GROUP = 64 };
+    size_t group = (size_t)KB_MAX(KB_MIN(GROUP, kd_caps(context)->max_work_group), 1);
+    size_t limit = kd_kernel_limits(context, kernel)->work_group;
+    return limit ? KB_MIN(group, limit) : group;
+}
+
+/* Between a device array and the copy that kernels work on. */
+static kcl_status copy_rows(run *r, const kl_view *from, const kl_view *to)
+{
+    enum { MOST_GROUPS = 4096 };
+    kcl_context *context = r->context;
+    const int64_t size = (int64_t)kb_dtype_size(from->dtype), elements = to->rows * to->dim;
+    const kl_view *ends[2] = {from, to};
+    int64_t values[8];
+    kd_arg args[10];
+    kd_kernel *kernel;
+    kb_str source;
+    if (!elements)
+        return KCL_OK;
+    kb_str_init(&source, kd_allocator(context));
+    kt_render_copy(&source, (size_t)size);
+    kcl_status status = source.failed ? kb_no_memory(kd_error(context))
+                                      : kd_kernel_get(context, kb_str_text(&source), "copy", "copy", &kernel);
+    kb_str_finish(&source);
+    if (status < 0)
+        return status;
+    for (int k = 0; k < 2; k++) {
+        args[5 * k - k] = view_arg(ends[k], KD_ARG_HOST_IN);
+        values[3 * k] = ends[k]->buffer ? 0 : ends[k]->offset / size;
+        values[3 * k + 1] = ends[k]->row_stride / size;
+        values[3 * k + 2] = ends[k]->step / size;
+    }
+    /* One row may be that of all. */
+    if (from->rows == 1)
+        values[1] = 0;
+    values[6] = to->rows;
+    values[7] = to->dim;
+    for (int k = 0; k < 8; k++)
+        args[k + 1 + (k >= 3)] = (kd_arg){.kind = KD_ARG_VALUE, .data = &values[k], .size = sizeof values[k]};
+    size_t group = group_for(context, kernel);
+    size_t groups = KB_MIN(((size_t)elements + group - 1) / group, MOST_GROUPS);
+    return kd_launch(context, kernel, 10, args, (size_t[]){groups * group, 1, 1}, (size_t[]){group, 1, 1});
+}
+
+/* Waits for what was given to the device; after a failure too, and then keeps the first error. */
+static kcl_status wait_for(run *r, kcl_status status)
+{
+    if (status == KCL_OK)
+        return kd_finish(r->context);
+    kb_error first = *kd_error(r->context);
+    kd_finish(r->context);
+    *kd_error(r->context) = first;
+    return status;
+}
+
+/* ---- What the form of squared distances depends on, of device arrays --------------------------------------------- */
+
+/* Takes `count` rows, `step` rows apart, to the host; waits. */
+static kcl_status read_rows(void *user, const kl_view *view, int64_t step, int64_t count, void *to)
+{
+    run *r = user;
+    kl_view from = *view, dense = {.dtype = view->dtype, .rows = count, .dim = view->dim};
+    from.rows = count;
+    from.row_stride *= step;
+    dense.step = (int64_t)kb_dtype_size(view->dtype);
+    dense.row_stride = dense.dim * dense.step;
+    size_t bytes = (size_t)(count * dense.row_stride);
+    if (!bytes)
+        return KCL_OK;
+    kcl_status status = kd_buffer_create(r->context, bytes, &dense.buffer);
+    if (status == KCL_OK)
+        status = copy_rows(r, &from, &dense);
+    if (status == KCL_OK)
+        status = kd_read(r->context, dense.buffer, 0, to, bytes);
+    status = wait_for(r, status);
+    kd_buffer_release(r->context, &dense.buffer);
+    return status;
+}
+
+static kcl_status largest_on_device(void *user, const kl_view *view, const void *factor, const void *centre,
+                                    double *most)
+{
+    enum { MOST_ITEMS = 1 << 14 };
+    run *r = user;
+    kcl_context *context = r->context;
+    const kcl_allocator *a = kd_allocator(context);
+    const int64_t size = (int64_t)kb_dtype_size(view->dtype);
+    const int64_t values[] = {view->buffer ? 0 : view->offset / size, view->rows > 1 ? view->row_stride / size : 0,
+                              view->step / size, view->rows, view->dim};
+    kd_kernel *kernel = NULL;
+    kd_buffer *results = NULL;
+    kd_arg args[9];
+    kb_str source;
+    kb_str_init(&source, a);
+    kt_render_squares(&source, view->dtype);
+    kcl_status status = source.failed ? kb_no_memory(kd_error(context))
+                                      : kd_kernel_get(context, kb_str_text(&source), "squares", "squares", &kernel);
+    kb_str_finish(&source);
+    if (status < 0)
+        return status;
+    size_t group = group_for(context, kernel);
+    size_t items = (size_t)(KB_MIN(view->rows, MOST_ITEMS) + (int64_t)group - 1) / group * group;
+    char *host = kb_calloc(a, items, (size_t)size);
+    status = host ? kd_buffer_create(context, items * (size_t)size, &results) : kb_no_memory(kd_error(context));
+    if (status == KCL_OK) {
+        args[0] = view_arg(view, KD_ARG_HOST_IN);
+        for (int k = 0; k < 5; k++)
+            args[k + 1] = (kd_arg){.kind = KD_ARG_VALUE, .data = &values[k], .size = sizeof values[k]};
+        args[6] = (kd_arg){.kind = KD_ARG_HOST_IN, .data = factor, .size = (size_t)(view->dim * size)};
+        args[7] = (kd_arg){.kind = KD_ARG_HOST_IN, .data = centre, .size = (size_t)(view->dim * size)};
+        args[8] = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = results};
+        status = kd_launch(context, kernel, 9, args, (size_t[]){items, 1, 1}, (size_t[]){group, 1, 1});
+    }
+    if (status == KCL_OK)
+        status = kd_read(context, results, 0, host, items * (size_t)size);
+    status = wait_for(r, status);
+    *most = 0;
+    for (size_t k = 0; status == KCL_OK && k < items; k++)
+        *most = fmax(*most, size == sizeof(float) ? (double)((const float *)(const void *)host)[k]
+                                                  : ((const double *)(const void *)host)[k]);
+    kb_free(a, host);
+    kd_buffer_release(context, &results);
+    return status;
 }
 
 /* The form of a step by its data; noted for descriptions and the log. */
@@ -343,12 +472,11 @@ static kcl_status choose_form(run *r, size_t index, const geometry *g, kl_choice
     if (!views)
         return kb_no_memory(err);
     for (size_t k = 0; k < step->sweep.var_count; k++)
-        /* The host does not see what is on the device. */
-        views[k] =
-            step->inputs[k].is_temp || r->slots[step->inputs[k].index].memory ? NULL : &r->slots[step->inputs[k].index];
-    kl_question question = {
-        &step->sweep,  step->expansion,       views, g->rows, g->cols, r->dtype, kd_caps(r->context),
-        r->exec->form, kd_threads(r->context)};
+        views[k] = step->inputs[k].is_temp ? NULL : &r->slots[step->inputs[k].index];
+    const kl_device_eyes eyes = {r, read_rows, largest_on_device};
+    kl_question question = {&step->sweep, step->expansion,      views,         &eyes,
+                            g->rows,      g->cols,              r->dtype,      kd_caps(r->context),
+                            r->exec->form, kd_threads(r->context)};
     cache *all = cache_of(r->context);
     if (!all || kl_choose_form(choice, &question, &r->seen, &r->arena, err) < 0)
         return err->status;
@@ -426,9 +554,6 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
         case KT_ARG_COLS:
             values[k] = g->cols;
             break;
-        case KT_ARG_STREAMED:
-            values[k] = g->streamed;
-            break;
         case KT_ARG_PARTS:
             values[k] = g->launch.parts;
             break;
@@ -455,24 +580,26 @@ static kcl_status launch_step(run *r, const kl_step *step, compiled *c, geometry
     kcl_context *context = r->context;
     kcl_status status = KCL_OK;
     kp_launch_for(c->plan, &c->caps, g.rows, g.cols, &g.launch);
-    g.streamed = c->plan->stream_axis == KF_AXIS_J ? g.cols : g.rows;
     for (size_t k = 0; status == KCL_OK && k < c->plan->prepared_count; k++) {
-        int64_t elements, dim = c->plan->vars[c->plan->var_count - c->plan->prepared_count + k].dim;
-        if (kb_mul_overflows(dim, g.streamed, &elements))
+        const kr_var *var = &c->plan->vars[c->plan->var_count - c->plan->prepared_count + k];
+        int64_t elements;
+        if (kb_mul_overflows(var->dim, var->role == KF_ROLE_I ? g.rows : g.cols, &elements))
             elements = INT64_MAX;
         status = make_room(context, &c->prepared[k], elements, r->dtype);
     }
     if (status == KCL_OK && c->plan->term_count && c->plan->shape != KP_ROWS)
         status = make_room(context, &c->partial, g.launch.partial_elements, r->dtype);
-    if (status == KCL_OK && g.launch.prepare_items && g.streamed)
-        status = launch_kernel(r, step, c, KT_PREPARE, &g, g.launch.prepare_items, 1);
+    for (int side = 0; side < 2; side++)
+        if (status == KCL_OK && g.launch.prepare_items[side] && (side == 0 ? g.rows : g.cols))
+            status = launch_kernel(r, step, c, side == 0 ? KT_PREPARE_ROWS : KT_PREPARE_COLUMNS, &g,
+                                   g.launch.prepare_items[side], 1);
     if (status == KCL_OK && g.launch.sweep_items[0])
         status = launch_kernel(r, step, c, KT_SWEEP, &g, g.launch.sweep_items[0], g.launch.sweep_items[1]);
     if (status == KCL_OK && g.launch.finish_items)
         /* Where both axes are reduced there is one row of results. */
         status = launch_kernel(
             r, step, c, KT_FINISH,
-            &(geometry){step->sweep.reduced & KF_AXIS_I ? 1 : g.rows, g.cols, g.streamed, g.launch, g.form},
+            &(geometry){step->sweep.reduced & KF_AXIS_I ? 1 : g.rows, g.cols, g.launch, g.form},
             g.launch.finish_items, 1);
     return status;
 }
@@ -550,58 +677,11 @@ static kcl_status find_temps(run *r)
     return KCL_OK;
 }
 
-/* Between a device array and the copy that kernels work on. */
-static kcl_status copy_rows(run *r, const kl_view *from, const kl_view *to)
-{
-    enum { GROUP = 64, MOST_GROUPS = 4096 };
-    kcl_context *context = r->context;
-    const int64_t size = (int64_t)kb_dtype_size(from->dtype), elements = to->rows * to->dim;
-    const kl_view *ends[2] = {from, to};
-    int64_t values[8];
-    kd_arg args[10];
-    kd_kernel *kernel;
-    kb_str source;
-    if (!elements)
-        return KCL_OK;
-    kb_str_init(&source, kd_allocator(context));
-    kt_render_copy(&source, (size_t)size);
-    kcl_status status = source.failed ? kb_no_memory(kd_error(context))
-                                      : kd_kernel_get(context, kb_str_text(&source), "copy", "copy", &kernel);
-    kb_str_finish(&source);
-    if (status < 0)
-        return status;
-    for (int k = 0; k < 2; k++) {
-        args[5 * k - k] = view_arg(ends[k], KD_ARG_HOST_IN);
-        values[3 * k] = ends[k]->buffer ? 0 : ends[k]->offset / size;
-        values[3 * k + 1] = ends[k]->row_stride / size;
-        values[3 * k + 2] = ends[k]->step / size;
-    }
-    /* One row may be that of all. */
-    if (from->rows == 1)
-        values[1] = 0;
-    values[6] = to->rows;
-    values[7] = to->dim;
-    for (int k = 0; k < 8; k++)
-        args[k + 1 + (k >= 3)] = (kd_arg){.kind = KD_ARG_VALUE, .data = &values[k], .size = sizeof values[k]};
-    size_t group = (size_t)KB_MAX(KB_MIN(GROUP, kd_caps(context)->max_work_group), 1);
-    size_t limit = kd_kernel_limits(context, kernel)->work_group;
-    if (limit)
-        group = KB_MIN(group, limit);
-    size_t groups = KB_MIN(((size_t)elements + group - 1) / group, MOST_GROUPS);
-    return kd_launch(context, kernel, 10, args, (size_t[]){groups * group, 1, 1}, (size_t[]){group, 1, 1});
-}
-
 static kcl_status end_run(run *r, kcl_status status)
 {
     kcl_context *context = r->context;
-    if (status < 0) {
-        /* Nothing may refer to the caller's memory afterwards; the first error is the one to report. */
-        kb_error first = *kd_error(context);
-        kd_finish(context);
-        *kd_error(context) = first;
-    } else {
-        status = r->waits ? kd_finish(context) : kd_submit(context);
-    }
+    /* Nothing may refer to the caller's memory afterwards; the first error is the one to report. */
+    status = status < 0 || r->waits ? wait_for(r, status) : kd_submit(context);
     if (status == KCL_ERROR_DEVICE_MEMORY)
         empty_rooms(context);
     return status;

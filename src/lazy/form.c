@@ -92,8 +92,8 @@ static void measure_chunk(void *user, int64_t chunk, int worker)
     m->most[chunk] = most;
 }
 
-/* max |x - c|^2 over the rows; infinite where a row is infinite or NaN. */
-static double largest_square(const kl_view *v, const double *factor, const double *centre, int threads)
+/* max |x - c|^2 over the rows of a host array; infinite where a row is infinite or NaN. */
+static double largest_on_host(const kl_view *v, const double *factor, const double *centre, int threads)
 {
     measure m = {.view = v, .factor = factor, .centre = centre};
     m.chunk_rows = KB_MAX(v->rows / CHUNKS + 1, CHUNK_ROWS);
@@ -103,6 +103,47 @@ static double largest_square(const kl_view *v, const double *factor, const doubl
     for (int64_t k = 0; k < chunks; k++)
         most = fmax(most, m.most[k]);
     return most;
+}
+
+/* Numbers in the number type of the launch. */
+static const void *typed(const kl_question *q, const double *numbers, int32_t dim, kb_arena *arena)
+{
+    if (q->dtype == KCL_F64)
+        return numbers;
+    float *single = kb_arena_alloc(arena, (size_t)dim * sizeof *single);
+    for (int32_t k = 0; single && k < dim; k++)
+        single[k] = (float)numbers[k];
+    return single;
+}
+
+static kcl_status largest_square(const kl_question *q, const kl_view *v, const double *factor, const double *centre,
+                                 double *most, kb_arena *arena, kb_error *err)
+{
+    if (!v->memory) {
+        *most = largest_on_host(v, factor, centre, q->threads);
+        return KCL_OK;
+    }
+    const void *typed_factor = typed(q, factor, v->dim, arena), *typed_centre = typed(q, centre, v->dim, arena);
+    if (!typed_factor || !typed_centre)
+        return kb_no_memory(err);
+    return q->eyes->largest(q->eyes->user, v, typed_factor, typed_centre, most);
+}
+
+/* A view on the host of some rows, evenly spaced: `v` itself where the host sees it. */
+static kcl_status sample_of(const kl_question *q, const kl_view *v, kl_view *sample, kb_arena *arena, kb_error *err)
+{
+    int64_t size = (int64_t)kb_dtype_size(v->dtype), step = v->rows / SAMPLE + 1;
+    *sample = *v;
+    if (!v->memory)
+        return KCL_OK;
+    *sample = (kl_view){.dtype = v->dtype,
+                        .rows = v->rows / step + (v->rows % step != 0),
+                        .dim = v->dim,
+                        .row_stride = v->dim * size,
+                        .step = size};
+    void *rows = kb_arena_alloc(arena, (size_t)(sample->rows * sample->row_stride) + 1);
+    sample->data = rows;
+    return rows ? q->eyes->read(q->eyes->user, v, step, sample->rows, rows) : kb_no_memory(err);
 }
 
 /* The centre of both arrays, a number of the launch's type, and max |a - c|^2 + max |b - c|^2. */
@@ -118,14 +159,23 @@ static kcl_status look(const kl_question *q, const kl_view *rows, const double *
         low[k] = INFINITY;
         high[k] = -INFINITY;
     }
-    widen(rows, row_factor, low, high);
-    widen(cols, col_factor, low, high);
+    kl_view some;
+    if (sample_of(q, rows, &some, arena, err) < 0)
+        return err->status;
+    widen(&some, row_factor, low, high);
+    if (sample_of(q, cols, &some, arena, err) < 0)
+        return err->status;
+    widen(&some, col_factor, low, high);
     for (int32_t k = 0; k < dim; k++) {
         double middle = low[k] + (high[k] - low[k]) / 2;
         c[k] = q->dtype == KCL_F32 ? (double)(float)middle : middle;
     }
     *centre = c;
-    *size = largest_square(rows, row_factor, c, q->threads) + largest_square(cols, col_factor, c, q->threads);
+    double of_rows, of_cols;
+    if (largest_square(q, rows, row_factor, c, &of_rows, arena, err) < 0 ||
+        largest_square(q, cols, col_factor, c, &of_cols, arena, err) < 0)
+        return err->status;
+    *size = of_rows + of_cols;
     return KCL_OK;
 }
 
@@ -138,6 +188,9 @@ static kcl_status mean_ratio(const kl_view *rows, const double *row_factor, cons
                              kb_error *err)
 {
     int32_t dim = rows->dim;
+    *ratio = INFINITY; /* of device arrays nobody computes it */
+    if (rows->memory || cols->memory)
+        return KCL_OK;
     double *mean = kb_arena_alloc(arena, (size_t)dim * sizeof *mean), about_centre = 0, about_mean = 0;
     if (!mean)
         return kb_no_memory(err);
@@ -167,33 +220,38 @@ static kcl_status mean_ratio(const kl_view *rows, const double *row_factor, cons
 
 /* ---- Numbers of parameters --------------------------------------------------------------------------------------- */
 
-/* Whether the host sees all variables of the nodes. */
+/* Whether all variables of the nodes, which are parameters, can be looked at; marks them in `wanted`. */
 static kcl_status are_visible(const kl_question *q, size_t count, const kf_node *const *nodes, bool *visible,
-                              kb_error *err)
+                              bool *wanted, kb_error *err)
 {
     kf_order order;
     *visible = true;
     if (kf_order_init(&order, &q->expansion->graph, count, nodes, false, err) < 0)
         return err->status;
     for (size_t k = 0; k < order.count; k++)
-        if (order.nodes[k]->op == KF_VAR && !q->views[order.nodes[k]->param[0]])
-            *visible = false;
+        if (order.nodes[k]->op == KF_VAR) {
+            wanted[order.nodes[k]->param[0]] = true;
+            *visible = *visible && q->views[order.nodes[k]->param[0]];
+        }
     kf_order_finish(&order);
     return KCL_OK;
 }
 
 /* Values of formulas of parameters, in double: value[k] has the node's dimension. */
-static kcl_status evaluate(const kl_question *q, size_t count, const kf_node *const *nodes, double **value,
-                           kb_arena *arena, kb_error *err)
+static kcl_status evaluate(const kl_question *q, size_t count, const kf_node *const *nodes, const bool *wanted,
+                           double **value, kb_arena *arena, kb_error *err)
 {
     kf_source *sources = kb_arena_alloc(arena, (q->sweep->var_count + 1) * sizeof *sources);
     kr_sink *sinks = kb_arena_alloc(arena, count * sizeof *sinks);
     if (!sources || !sinks)
         return kb_no_memory(err);
     for (size_t k = 0; k < q->sweep->var_count; k++) {
-        const kl_view *v = q->views[k];
-        if (v)
-            sources[k] = (kf_source){v->data, v->dtype, v->row_stride, v->step};
+        kl_view v;
+        if (!wanted[k])
+            continue;
+        if (sample_of(q, q->views[k], &v, arena, err) < 0)
+            return err->status;
+        sources[k] = (kf_source){v.data, v.dtype, v.row_stride, v.step};
     }
     for (size_t k = 0; k < count; k++) {
         value[k] = kb_arena_alloc(arena, (size_t)nodes[k]->dim * sizeof(double));
@@ -280,17 +338,6 @@ static kcl_status bound_of(const kl_question *q, const sight *sights, double *co
     return KCL_OK;
 }
 
-/* The centre in the number type of the launch. */
-static const void *typed(const kl_question *q, const double *centre, int32_t dim, kb_arena *arena)
-{
-    if (q->dtype == KCL_F64)
-        return centre;
-    float *single = kb_arena_alloc(arena, (size_t)dim * sizeof *single);
-    for (int32_t k = 0; single && k < dim; k++)
-        single[k] = (float)centre[k];
-    return single;
-}
-
 static kcl_status differences(kl_choice *choice, const char *why)
 {
     *choice = (kl_choice){.is_expanded = false};
@@ -334,12 +381,14 @@ kcl_status kl_choose_form(kl_choice *choice, const kl_question *q, kl_seen *seen
                 nodes[count++] = sides[s]->factor;
         }
     }
-    bool seen_all;
-    if (are_visible(q, count, nodes, &seen_all, err) < 0)
+    bool seen_all, *wanted = kb_arena_alloc(arena, (q->sweep->var_count + 1) * sizeof *wanted);
+    if (!wanted)
+        return kb_no_memory(err);
+    if (are_visible(q, count, nodes, &seen_all, wanted, err) < 0)
         return err->status;
     if (!visible || !seen_all)
-        return differences(choice, "the bound needs an array that is on the device");
-    if (evaluate(q, count, nodes, value, arena, err) < 0)
+        return differences(choice, "the bound needs a result of an earlier sweep");
+    if (evaluate(q, count, nodes, wanted, value, arena, err) < 0)
         return err->status;
     for (size_t k = 0; k < e->count; k++) {
         double *const pair[] = {*factors[k][0], *factors[k][1]};

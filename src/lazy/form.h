@@ -17,10 +17,20 @@ typedef struct kl_choice {
     size_t size[KP_MAX_DISTANCES];        /* bytes */
 } kl_choice;
 
+/* What is asked about device arrays. */
+typedef struct kl_device_eyes {
+    void *user;
+    /* Rows 0, step, 2 step, ... of a view, `count` of them, to dense host memory. */
+    kcl_status (*read)(void *user, const kl_view *view, int64_t step, int64_t count, void *to);
+    /* max |factor x - centre|^2 over the rows, with one factor and one centre a component, of the view's type. */
+    kcl_status (*largest)(void *user, const kl_view *view, const void *factor, const void *centre, double *most);
+} kl_device_eyes;
+
 typedef struct kl_question {
     const kr_sweep *sweep;
     const kp_expansion *expansion; /* of the sweep; NULL: there is none */
-    const kl_view *const *views;   /* by variable; NULL: the host does not see it */
+    const kl_view *const *views;   /* by variable; NULL: a result of an earlier sweep, which nobody looks at */
+    const kl_device_eyes *eyes;    /* for views in device memory */
     int64_t rows, cols;
     kcl_dtype dtype;
     const kp_caps *caps;

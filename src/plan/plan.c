@@ -20,11 +20,11 @@ enum {
     GROUPS = 16,             /* work-groups a compute unit, so that the last ones do not leave the others idle */
     LOCAL_TILE = 256,        /* columns in local memory, at most */
     LOCAL_BYTES = 16 << 10,  /* of them: several work-groups share a compute unit */
-    ROW_REGISTERS = 160,     /* 32-bit registers for the rows of a work-item */
+    ROW_REGISTERS = 100,     /* 32-bit registers for the rows of a work-item */
     FEW_ROWS = 16,           /* rows whose states a work-item of a GPU keeps while columns pass */
-    CONTRACTED = 24,         /* components from which on a GPU stages a vector's index */
+    CONTRACTED = 48,         /* components from which on a GPU stages a vector's index */
     CHUNK = 8,               /* components of a contraction's step where none divides the dimension */
-    CONTRACTED_BYTES = 40 << 10, /* of local memory for their components */
+    CONTRACTED_BYTES = 48 << 10, /* of local memory for their components */
     SMALLEST_SIDE = 4,       /* work-items along the side of a register-tiled work-group, at least */
     MAX_NODES = 100000       /* operators of a kernel: compilers do not take formulas of any size */
 };
@@ -477,7 +477,14 @@ static kcl_status grow_vars(kp_plan *plan, size_t count)
     return KCL_OK;
 }
 
-static kcl_status prepare_streamed(kp_plan *plan)
+/* Values of the streamed axis; for contractions those of both axes, since their steps read vectors from memory. */
+static bool is_preparable(const kp_plan *plan, const kf_node *f)
+{
+    unsigned c = kp_class(plan, f);
+    return c == KP_STREAM || (c == KP_LANE && plan->schedule == KP_BY_CONTRACTION);
+}
+
+static kcl_status prepare(kp_plan *plan)
 {
     kf_graph *g = &plan->graph;
     const kcl_allocator *a = kf_allocator(g);
@@ -503,28 +510,28 @@ static kcl_status prepare_streamed(kp_plan *plan)
         /* A value is prepared where something that is computed more often needs it. */
         for (size_t k = 0; k < order.count; k++)
             for (int c = 0; c < order.nodes[k]->arg_count; c++)
-                if (kp_class(plan, order.nodes[k]) != KP_STREAM && !(order.nodes[k]->op == KF_LIKE && c == 1))
+                if (!is_preparable(plan, order.nodes[k]) && !(order.nodes[k]->op == KF_LIKE && c == 1))
                     used[kf_at(&order, order.nodes[k]->arg[c])] = true;
         for (size_t k = 0; k < plan->term_count; k++)
             used[kf_at(&order, roots[k])] = true;
         for (size_t k = 0; k < order.count; k++)
-            count += used[k] && work[k] && kp_class(plan, order.nodes[k]) == KP_STREAM;
+            count += used[k] && work[k] && is_preparable(plan, order.nodes[k]);
     }
     if (status == KCL_OK && count) {
         status = grow_vars(plan, plan->var_count + count);
         plan->prepared = kb_calloc(a, count, sizeof *plan->prepared);
         if (status == KCL_OK && !plan->prepared)
             status = kb_no_memory(&g->error);
-        kf_role role = plan->stream_axis == KF_AXIS_J ? KF_ROLE_J : KF_ROLE_I;
         for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
             const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {0};
-            if (used[k] && work[k] && kp_class(plan, f) == KP_STREAM) {
+            if (used[k] && work[k] && is_preparable(plan, f)) {
                 size_t at = plan->var_count++;
+                kf_role role = f->axes == KF_AXIS_J ? KF_ROLE_J : KF_ROLE_I;
                 plan->prepared[plan->prepared_count++] = f;
                 plan->vars[at] = (kr_var){role, f->dim};
                 plan->dense[at] = true;
                 made[k] = kf_var(g, (int64_t)at, f->dim, role);
-            } else if (kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF || kp_class(plan, f) == KP_STREAM) {
+            } else if (kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF || is_preparable(plan, f)) {
                 made[k] = f;
             } else {
                 for (int c = 0; c < f->arg_count; c++)
@@ -667,7 +674,7 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
 {
     int64_t sums = 0, work = 0, most = 16;
     if (plan->schedule == KP_BY_ROWS)
-        most = plan->record <= 4 ? 8 : plan->record <= 16 ? 4 : 2;
+        most = plan->record <= 16 ? 8 : 2;
     for (size_t k = 0; k < order->count; k++) {
         if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
             continue;
@@ -762,7 +769,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     if (plan->schedule == KP_BY_CONTRACTION) {
         int side = side_of(caps), pitch = 0, room, joined;
         plan->lanes = plan->dtype == KCL_F32 ? 8 : 4;
-        plan->stream = 4;
+        plan->stream = plan->lanes;
         plan->group = side * side;
         plan->tile = side * plan->stream;
         for (size_t k = 0; k < plan->var_count; k++)
@@ -778,7 +785,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
         return;
     }
     if (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS) {
-        plan->lanes = 2;
+        plan->lanes = 1;
         return;
     }
     if (plan->schedule == KP_BY_ROWS) {
@@ -921,7 +928,7 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
         status = rewrite_terms(plan);
     }
     if (status == KCL_OK)
-        status = prepare_streamed(plan);
+        status = prepare(plan);
     if (status == KCL_OK)
         status = check_contraction(plan, request);
     kb_free(a, roots);
@@ -997,16 +1004,16 @@ static int64_t wanted_parts(const kp_plan *plan, const kp_caps *caps, int64_t gr
 
 void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64_t cols, kp_launch *launch)
 {
-    int64_t row_blocks = blocks_of(rows, plan->lanes), col_blocks = blocks_of(cols, plan->lanes), state = 0,
-            prepared = 0;
+    int64_t row_blocks = blocks_of(rows, plan->lanes), col_blocks = blocks_of(cols, plan->lanes), state = 0;
     for (size_t k = 0; k < plan->term_count; k++)
         state += kp_state_dim(&plan->terms[k]);
-    for (size_t k = plan->var_count - plan->prepared_count; k < plan->var_count; k++)
-        prepared += plan->vars[k].dim;
-    int64_t streamed = plan->stream_axis == KF_AXIS_J ? cols : rows;
-    *launch = (kp_launch){.parts = 1, .part_length = cols, .prepared_elements = product(prepared, streamed)};
-    if (plan->prepared_count)
-        launch->prepare_items = items_for(blocks_of(streamed, plan->lanes), plan, caps);
+    *launch = (kp_launch){.parts = 1, .part_length = cols};
+    for (size_t k = plan->var_count - plan->prepared_count; k < plan->var_count; k++) {
+        bool of_rows = plan->vars[k].role == KF_ROLE_I;
+        int64_t elements = product(plan->vars[k].dim, of_rows ? rows : cols);
+        launch->prepare_items[of_rows ? 0 : 1] = items_for(of_rows ? row_blocks : col_blocks, plan, caps);
+        launch->prepared_elements = KB_MIN(elements, INT64_MAX - launch->prepared_elements) + launch->prepared_elements;
+    }
     int64_t side = plan->schedule == KP_BY_CONTRACTION ? plan->tile / plan->stream : plan->group;
     int64_t groups = blocks_of(row_blocks, side);
     int64_t states = product(plan->shape == KP_ROWS_BOTH ? 1 : rows, state);
@@ -1063,5 +1070,5 @@ void kp_describe(const kp_plan *plan, kb_str *out)
     }
     if (plan->centre_count)
         kb_str_putf(out, "squared distances expanded: %zu\n", plan->centre_count);
-    kb_str_putf(out, "values computed once per streamed element: %zu\n", plan->prepared_count);
+    kb_str_putf(out, "values computed once a launch: %zu\n", plan->prepared_count);
 }

@@ -79,7 +79,7 @@ typedef struct kp_plan {
 
     /*
      * prepared[k] is the value of variable number (var_count - prepared_count + k): it depends on the streamed axis
-     * only and is computed once a launch, into device memory.
+     * only, for contractions on one axis only, and is computed once a launch, into device memory.
      */
     const kf_node **prepared;
 
@@ -113,7 +113,7 @@ unsigned kp_class(const kp_plan *plan, const kf_node *f);
  * depends on nothing else.
  */
 typedef struct kp_launch {
-    size_t prepare_items;    /* work-items of `prepare`; 0: there is no such kernel */
+    size_t prepare_items[2]; /* work-items of `prepare_rows`, `prepare`; 0: there is no such kernel */
     size_t sweep_items[2];   /* of `sweep`: lane blocks or row groups, parts; 0: there is no such kernel */
     size_t finish_items;     /* of `finish`; 0: there is no such kernel */
     int64_t parts;           /* states a row that `finish` merges */

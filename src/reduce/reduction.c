@@ -137,8 +137,7 @@ static void argmin_step(double *state, int64_t dim, int64_t param, const kr_bloc
     (void)param;
     for (int64_t k = 0; k < dim; k++)
         for (int c = 0; c < block->count; c++)
-            argmin_offer(&state[k], &state[dim + k], block->value[k][c * block->stride[k]],
-                         (double)(block->first + c));
+            argmin_offer(&state[k], &state[dim + k], block->value[k][c * block->stride[k]], (double)(block->first + c));
 }
 
 static void argmin_merge(double *state, const double *other, int64_t dim, int64_t param)

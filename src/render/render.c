@@ -7,10 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const kt_kernel_names[KT_KERNELS] = {"prepare", "sweep", "finish"};
+const char *const kt_kernel_names[KT_KERNELS] = {"prepare_rows", "prepare_columns", "sweep", "finish"};
 
 extern const unsigned char kt_cl_math[], kt_cl_common[], kt_cl_reduce[], kt_cl_lanes[],
-    kt_cl_rows[], kt_cl_contraction[], kt_cl_columns[], kt_cl_map[], kt_cl_copy[];
+    kt_cl_rows[], kt_cl_contraction[], kt_cl_columns[], kt_cl_map[], kt_cl_copy[],
+    kt_cl_squares[];
 
 typedef struct kernel {
     kt_kernel_id id;
@@ -21,7 +22,7 @@ typedef struct kernel {
 
 enum { MACRO_WIDTH = 117 }; /* of lines before their backslash; longer ones stick out */
 
-static const char *const macro_prefix[KT_KERNELS] = {"KCL_PREPARE", "KCL_SWEEP", "KCL_FINISH"};
+static const char *const macro_prefix[KT_KERNELS] = {"KCL_PREPARE_ROWS", "KCL_PREPARE_COLUMNS", "KCL_SWEEP", "KCL_FINISH"};
 
 /* ---- Macros ------------------------------------------------------------------------------------------------------ */
 
@@ -107,9 +108,10 @@ static kcl_status put_parameters(kt_program *program, const kp_plan *plan, const
     bool ok = true;
     kb_str text;
     kb_str_init(&text, &program->allocator);
-    size_t first_prepared = plan->var_count - plan->prepared_count;
     for (size_t v = 0; v < plan->var_count; v++) {
-        bool written = k->id == KT_PREPARE && v >= first_prepared;
+        bool written = false;
+        for (size_t t = 0; t < k->target_count; t++)
+            written = written || (k->targets[t].kind == KT_PREPARED && k->targets[t].index == v);
         if (!written && !body->reads[v])
             continue;
         kb_str_putf(&text, "    __global %sreal *restrict a%zu,\n", written ? "" : "const ", v);
@@ -133,13 +135,11 @@ static kcl_status put_parameters(kt_program *program, const kp_plan *plan, const
     ok = ok && !text.failed;
     kb_str_finish(&text);
     bool partial = plan->shape != KP_ROWS && plan->term_count > 0;
-    if (k->id == KT_PREPARE)
-        ok = ok && add_arg(program, k->id, &capacity, KT_ARG_STREAMED, 0);
-    else
+    if (k->id != KT_PREPARE_COLUMNS)
         ok = ok && add_arg(program, k->id, &capacity, KT_ARG_ROWS, 0);
-    if (k->id == KT_SWEEP)
+    if (k->id == KT_PREPARE_COLUMNS || k->id == KT_SWEEP)
         ok = ok && add_arg(program, k->id, &capacity, KT_ARG_COLS, 0);
-    if (k->id != KT_PREPARE && partial) {
+    if ((k->id == KT_SWEEP || k->id == KT_FINISH) && partial) {
         ok = ok && add_arg(program, k->id, &capacity, KT_ARG_PARTS, 0);
         if (k->id == KT_SWEEP)
             ok = ok && add_arg(program, k->id, &capacity, KT_ARG_PART_LENGTH, 0);
@@ -355,12 +355,15 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
         return kb_no_memory(err);
     put_preface(out, plan);
     kcl_status status = KCL_OK;
-    if (plan->prepared_count) {
+    for (int side = 0; status == KCL_OK && side < 2; side++) {
+        unsigned axis = side == 0 ? KF_AXIS_I : KF_AXIS_J;
+        size_t count = 0, first = plan->var_count - plan->prepared_count;
         for (size_t k = 0; k < plan->prepared_count; k++)
-            targets[k] = (kt_target){
-                .kind = KT_PREPARED, .node = plan->prepared[k], .index = plan->var_count - plan->prepared_count + k};
-        status =
-            put_kernel(program, plan, &(kernel){KT_PREPARE, plan->stream_axis, 0, plan->prepared_count, targets}, err);
+            if (plan->prepared[k]->axes == axis)
+                targets[count++] = (kt_target){.kind = KT_PREPARED, .node = plan->prepared[k], .index = first + k};
+        kernel k = {side == 0 ? KT_PREPARE_ROWS : KT_PREPARE_COLUMNS, axis, 0, count, targets};
+        if (count)
+            status = put_kernel(program, plan, &k, err);
     }
     bool direct = plan->shape == KP_ROWS;
     size_t count = 0;
@@ -410,4 +413,12 @@ void kt_render_copy(kb_str *out, size_t element_size)
 {
     kb_str_putf(out, "#define KCL_ELEMENT %s\n", element_size == 4 ? "uint" : "ulong");
     kb_str_put(out, (const char *)kt_cl_copy);
+}
+
+void kt_render_squares(kb_str *out, kcl_dtype dtype)
+{
+    if (dtype == KCL_F64)
+        kb_str_put(out, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n");
+    kb_str_putf(out, "#define KCL_REAL %s\n", dtype == KCL_F64 ? "double" : "float");
+    kb_str_put(out, (const char *)kt_cl_squares);
 }

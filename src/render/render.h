@@ -19,7 +19,6 @@ typedef enum kt_arg_kind {
     KT_ARG_OUTPUT_STEP,   /* distance of its components, elements (long) */
     KT_ARG_ROWS,          /* long */
     KT_ARG_COLS,          /* long */
-    KT_ARG_STREAMED,      /* long: elements of the streamed axis */
     KT_ARG_PARTS,         /* long */
     KT_ARG_PART_LENGTH,   /* long */
     KT_ARG_PARTIAL,       /* memory of partial states */
@@ -30,7 +29,7 @@ typedef struct kt_arg {
     uint32_t index;
 } kt_arg;
 
-typedef enum kt_kernel_id { KT_PREPARE, KT_SWEEP, KT_FINISH, KT_KERNELS } kt_kernel_id;
+typedef enum kt_kernel_id { KT_PREPARE_ROWS, KT_PREPARE_COLUMNS, KT_SWEEP, KT_FINISH, KT_KERNELS } kt_kernel_id;
 
 /* Arguments of a kernel, in order; none where the program has no such kernel. */
 typedef struct kt_signature {
@@ -52,5 +51,8 @@ void kt_program_finish(kt_program *program);
 
 /* The program whose kernel "copy" moves rows of elements of 4 or 8 bytes: see cl/copy.cl. */
 void kt_render_copy(kb_str *out, size_t element_size);
+
+/* The program whose kernel "squares" measures rows from a centre: see cl/squares.cl. */
+void kt_render_squares(kb_str *out, kcl_dtype dtype);
 
 #endif

@@ -81,6 +81,7 @@ typedef struct subject {
     kcl_operator *op, *magnitude;
     double low, high;    /* range of the arguments */
     double offset;       /* added to arguments that are no parameters and have more than one component */
+    double lattice;      /* of which arguments are multiples, so that float32 is exact and there are ties; 0: none */
     bool scaled_by_rows; /* errors against the largest magnitude of an output, where the formula itself cancels */
     double tolerance;    /* 0: 1e-5 in float32, 1e-12 in float64 */
     layout in, out;
@@ -92,7 +93,10 @@ void subject_make(subject *s, const char *formula, int alias_count, const char *
                   const char *schedule);
 void subject_free(subject *s);
 
-/* Random arguments through `device`, and through `host` in double on the same numbers: fails where they differ. */
+/*
+ * Random arguments through `device`, and through `host` in double on the same numbers: fails where they differ. Indices
+ * must be equal.
+ */
 void subject_check(const subject *s, kcl_context *device, kcl_context *host, kcl_dtype dtype, int64_t m, int64_t n);
 
 /* Random arguments for an operator; ins has MAX_INPUTS entries. */

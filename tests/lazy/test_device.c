@@ -328,6 +328,39 @@ START_TEST(test_gradients_and_second_derivatives)
 }
 END_TEST
 
+/* Points of a lattice: squared distances are exact, and many are equal. */
+START_TEST(test_three_kinds_of_reduction)
+{
+    const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "g=Pm(1)"};
+    for (int tag = 0; tag < 3; tag++) {
+        char text[256];
+        subject s = {.lattice = 0.125, .out = tag == 1 ? TRANSPOSED : COMPONENTS_APART};
+        snprintf(text, sizeof text,
+                 "ArgMin_Reduction(SqDist(x,y),%d);LogSumExp_Reduction(-g*SqDist(x,y)-100,%d);"
+                 "Sum_Reduction(Exp(-g*SqDist(x,y)),%d);ArgMin_Reduction(Square(x-y),%d);ArgMin_Reduction(-(x|x),%d)",
+                 tag, tag, tag, tag, tag);
+        subject_make(&s, text, 3, aliases, "", "");
+        for (int a = 0; a < SIZES; a++)
+            subject_check(&s, device, host, KCL_F32, sizes[a], sizes[pick(SIZES)]);
+        subject_check(&s, device, host, KCL_F64, 257, 127);
+        subject_check(&s, device, host, KCL_F32, 40, 6000);
+        subject_check(&s, device, host, KCL_F32, 6000, 3);
+        subject_free(&s);
+        /* The share of each term in the sum. */
+        snprintf(text, sizeof text, "LogSumExp_Reduction(-g*SqDist(x,y)-100,%d)", tag);
+        const char *const by[] = {"x", "y", "g", "xy"};
+        for (int k = 0; k < 4; k++) {
+            subject gradient = {.tolerance = 1e-4};
+            subject_make(&gradient, text, 3, aliases, by[k], "");
+            subject_check(&gradient, device, host, KCL_F32, 33, 130);
+            gradient.tolerance = 1e-11;
+            subject_check(&gradient, device, host, KCL_F64, 130, 33);
+            subject_free(&gradient);
+        }
+    }
+}
+END_TEST
+
 START_TEST(test_several_sums_in_one_sweep)
 {
     const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "b=Vj(2)", "g=Pm(1)"};
@@ -760,6 +793,7 @@ int main(int argc, char **argv)
         {test_forms_against_the_interpreter, 0},
         {test_the_form_follows_the_data_of_each_call, 0},
         {test_describe_and_emit_for_the_device, 0},
+        {test_three_kinds_of_reduction, 0},
     };
     int failed = run_entries("lazy tensors on a device", tests, KB_COUNT(tests), setup, teardown);
     kcl_context_stats stats;

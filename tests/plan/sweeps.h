@@ -66,18 +66,50 @@ static inline size_t read_formulas(sweep_of *s, const char *text, const kf_node 
     return count;
 }
 
-/* Sums of `terms`, whose results the outputs call r0, r1, ...; s->g is a graph, which may hold other nodes. */
+/* "ArgMin:x*y;u": the reductions, the sum where none is named; leaves the formulas. */
+static inline void read_reductions(sweep_of *s, char *terms)
+{
+    char *to = terms;
+    for (size_t k = 0; *terms; k++) {
+        s->terms[k].reduction = KF_REDUCE_SUM;
+        for (int r = 0; r < KF_REDUCTION_COUNT; r++) {
+            const char *name = kf_reduction_get((kf_reduction)r)->name;
+            if (strncmp(terms, name, strlen(name)) == 0 && terms[strlen(name)] == ':') {
+                s->terms[k].reduction = (kf_reduction)r;
+                terms += strlen(name) + 1;
+            }
+        }
+        size_t length = strcspn(terms, ";");
+        length += terms[length] == ';';
+        memmove(to, terms, length);
+        to += length;
+        terms += length;
+    }
+    *to = 0;
+}
+
+/*
+ * Reductions of `terms`, whose results the outputs call r0, r1, ..., and n0, n1, ... where they are integers that stay
+ * such; s->g is a graph, which may hold other nodes.
+ */
 static inline void sweep_fill(sweep_of *s, unsigned reduced, const char *variables, const char *terms,
                               const char *outputs)
 {
     const kf_node *formulas[MOST];
+    char *text = malloc(strlen(terms) + 1), name[8];
+    strcpy(text, terms);
+    read_reductions(s, text);
     add_variables(s, variables);
-    s->sweep.term_count = read_formulas(s, terms, formulas);
+    s->sweep.term_count = read_formulas(s, text, formulas);
+    free(text);
     for (size_t k = 0; k < s->sweep.term_count; k++) {
-        char name[8];
-        s->terms[k] = (kr_term){KF_REDUCE_SUM, 0, formulas[k]};
+        const kf_reduction_info *info = kf_reduction_get(s->terms[k].reduction);
+        s->terms[k].formula = formulas[k];
         add_name(s, name, (size_t)snprintf(name, sizeof name, "r%d", (int)k),
-                 kf_var(&s->g, (int64_t)k, formulas[k]->dim, KF_ROLE_ACC));
+                 kf_acc(&s->g, (int64_t)k, formulas[k]->dim, KF_REAL));
+        if (info->kind == KF_INT)
+            add_name(s, name, (size_t)snprintf(name, sizeof name, "n%d", (int)k),
+                     kf_acc(&s->g, (int64_t)k, formulas[k]->dim, KF_INT));
     }
     s->sweep.output_count = read_formulas(s, outputs, s->outputs);
     s->sweep.graph = &s->g;

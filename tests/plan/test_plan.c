@@ -234,10 +234,12 @@ static void check_launch(const kp_plan *plan, const kp_caps *c, int64_t rows, in
     ck_assert_int_le((int64_t)l.sweep_items[0], c->max_groups);
     ck_assert_int_le((int64_t)l.sweep_items[1], c->max_groups);
     ck_assert_int_le((int64_t)l.finish_items, c->max_groups);
-    ck_assert_int_le((int64_t)l.prepare_items, c->max_groups);
+    ck_assert_int_le((int64_t)l.prepare_items[0], c->max_groups);
+    ck_assert_int_le((int64_t)l.prepare_items[1], c->max_groups);
     bool partial = plan->shape != KP_ROWS;
     ck_assert_int_eq(l.finish_items > 0, partial);
-    ck_assert_int_eq(l.prepare_items > 0, plan->prepared_count > 0);
+    ck_assert_int_eq(l.prepare_items[plan->shape != KP_COLUMNS] > 0, plan->prepared_count > 0);
+    ck_assert_uint_eq(l.prepare_items[plan->shape == KP_COLUMNS], 0);
     int64_t streamed = plan->shape == KP_COLUMNS ? rows : cols;
     ck_assert_int_eq(l.prepared_elements, (int64_t)plan->prepared_count * streamed);
     /* Every work-item's states have their place: a part and a row, or a work-item. */
@@ -279,7 +281,7 @@ START_TEST(work_without_pairs_is_launched_once_a_row)
     kp_launch_for(plan, &caps, 33, 1, &l);
     ck_assert_uint_eq(l.finish_items, 3);
     ck_assert_uint_eq(l.sweep_items[0], 0);
-    ck_assert_uint_eq(l.prepare_items, 0);
+    ck_assert_uint_eq(l.prepare_items[0] + l.prepare_items[1], 0);
     kp_launch_for(plan, &caps, (int64_t)1 << 40, 1, &l);
     ck_assert_uint_eq(l.finish_items, 65535);
     kp_plan_destroy(&plan);

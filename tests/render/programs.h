@@ -57,6 +57,12 @@ static const program_case program_cases[] = {
      "Rsqrt(r0)", KP_ROWS, KCL_F32, 0, NULL, 0, false},
     {"constants", "x:i1 y:j1", "(x+0.1)*(y-3)+RatCst(-3,7)*Exp(x-1e-3*y)-0.375*Sin(12345678*(x-y))",
      "r0+1e300", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+    {"logsumexp", "x:i3 y:j3 g:p1", "LogSumExp:-g*SqDist(x,y)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+    {"logsumexp-columns", "x:i3 y:j3 b:j1", "LogSumExp:b-SqDist(x,y)", "r0", KP_COLUMNS, KCL_F64, 0, NULL, 0, false},
+    {"argmin", "x:i3 y:j3", "ArgMin:SqDist(x,y)", "n0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+    {"argmin-vectors", "x:i3 y:j3", "ArgMin:Abs(x-y)", "n0;r0+x", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0, false},
+    {"three-reductions", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;LogSumExp:-g*SqDist(x,y);ArgMin:SqDist(x,y)", "r0/Exp(r1);n2",
+     KP_ROWS, KCL_F32, 0, NULL, 0, false},
     {"constant", "x:i1", "", "2.5;Zero(2)", KP_MAP, KCL_F32, 0, NULL, 0, false},
     {"map", "x:i3 u:i1 g:p1", "", "Norm2(x)*g+u;Sin(x)*Sqrt(g)", KP_MAP, KCL_F32, 0, "u", 0, false},
 };
