@@ -12,6 +12,8 @@
 #define KCL_COLUMN(v) ((ilanes)((ireal)(i - first)) + kcl_to_ilanes(kcl_lane_numbers()))
 #define KCL_NUMBER(column) (kcl_to_longs(column) + first)
 #define KCL_JOIN_WIDTH KCL_GROUP
+#define KCL_JOIN_MEMBER item
+#define KCL_JOIN_SET 0
 
 /* Rows beyond the last one stand for repetitions of it; their states are not saved. */
 #define KCL_ELEMENT(v) min(j + (v), rows - 1)

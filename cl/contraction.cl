@@ -21,6 +21,8 @@
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
 #define KCL_NUMBER(column) (kcl_to_longs(column) + first)
 #define KCL_JOIN_WIDTH KCL_SIDE
+#define KCL_JOIN_MEMBER across
+#define KCL_JOIN_SET down
 
 /* Columns beyond the last one stand for repetitions of it and do not count. */
 #define KCL_STEP(R, t, n, value)                                                                                       \
@@ -99,11 +101,11 @@ KCL_FN void kcl_take(__local const real *memory, int of, int count, real *to)
 #define KCL_KEEP_COLUMNS(n, variable, stride) KCL_KEEP(next_y##n, KCL_LOCAL_Y(n, filled, 0), KCL_TILE, KCL_STREAM)
 #define KCL_TAKE_ROWS(n, variable, stride)                                                                             \
     real of_x##n[KCL_LANES];                                                                                           \
-    kcl_take(KCL_LOCAL_X(n, buffer, m), item / KCL_SIDE, KCL_LANES, of_x##n);                                                  \
+    kcl_take(KCL_LOCAL_X(n, buffer, m), down, KCL_LANES, of_x##n);                                                  \
     const lanes x##variable = KCL_VLOAD(of_x##n);
 #define KCL_TAKE_COLUMNS(n, variable, stride)                                                                          \
     real y##variable[KCL_STREAM];                                                                                      \
-    kcl_take(KCL_LOCAL_Y(n, buffer, m), item % KCL_SIDE, KCL_STREAM, y##variable);
+    kcl_take(KCL_LOCAL_Y(n, buffer, m), across, KCL_STREAM, y##variable);
 
 __kernel __attribute__((reqd_work_group_size(KCL_GROUP, 1, 1)))
 void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
@@ -112,13 +114,22 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
     __local real local_x[2 * KCL_ROW_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_ROW_TILE)] __attribute__((aligned(sizeof(real4))));
     __local real local_y[2 * KCL_COLUMN_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_TILE)] __attribute__((aligned(sizeof(real4))));
     __local lanes joined[KCL_JOINED];
-    const int item = get_local_id(0);
+    /*
+     * Neighbouring work-items, 32 of which run in step on many GPUs, are 4 x 8 of the block: they read 4 different
+     * pieces of local memory for the rows and 8 for the columns.
+     */
+    const int item = get_local_id(0), warp = item / 32, lane = item % 32;
+#if KCL_SIDE >= 8
+    const int across = warp % (KCL_SIDE / 8) * 8 + lane % 8, down = warp / (KCL_SIDE / 8) * 4 + lane / 8;
+#else
+    const int across = item % KCL_SIDE, down = item / KCL_SIDE;
+#endif
     const long part = get_group_id(1), first = part * part_length, last = min(cols, first + part_length);
     const long lane_count = rows, row_blocks = (rows + KCL_ROW_TILE - 1) / KCL_ROW_TILE;
     KCL_TERMS(KCL_DECLARE)
     KCL_SWEEP_LAUNCH
     for (long block = get_group_id(0); block < row_blocks; block += get_num_groups(0)) {
-        const long row_start = block * KCL_ROW_TILE, i = row_start + item / KCL_SIDE * KCL_LANES;
+        const long row_start = block * KCL_ROW_TILE, i = row_start + down * KCL_LANES;
         const int last_row = (int)min((long)KCL_ROW_TILE, rows - row_start) - 1;
         KCL_SWEEP_LANE
         KCL_TERMS(KCL_INIT)
@@ -136,7 +147,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
         }
         barrier(CLK_LOCAL_MEM_FENCE);
         for (long start = first; start < last; start += KCL_TILE) {
-            const long j = start + item % KCL_SIDE * KCL_STREAM;
+            const long j = start + across * KCL_STREAM;
             KCL_SWEEP_SUMS
             for (int from = 0; from < KCL_DIM; from += KCL_CHUNK) {
                 next = from + KCL_CHUNK;
@@ -184,7 +195,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
         KCL_TERMS(KCL_ROWS_END)
         KCL_TERMS(KCL_CLOSE)
         KCL_TERMS(KCL_JOIN_STATES)
-        if (item % KCL_SIDE == 0) {
+        if (across == 0) {
             KCL_TERMS(KCL_SAVE_LANES)
         }
     }

@@ -477,16 +477,16 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 #ifdef KCL_GROUP
 
 /*
- * The closed states of KCL_JOIN_WIDTH neighbouring work-items become one, that of the first of them: the upper half puts
- * its numbers into local memory, the lower half joins them with its own, and so on. `joined` is that memory; KCL_NUMBERS
- * is the largest R_NUMBERS of the program.
+ * The closed states of KCL_JOIN_WIDTH work-items become one, that of the first of them: the upper half puts its numbers
+ * into local memory, the lower half joins them with its own, and so on. KCL_JOIN_MEMBER is the work-item's number among
+ * them, KCL_JOIN_SET that of its set; `joined` is the memory; KCL_NUMBERS is the largest R_NUMBERS of the program.
  */
 #define KCL_HALF ((KCL_GROUP + 1) / 2)
 #define KCL_JOINED (KCL_NUMBERS * KCL_HALF)
 #define KCL_JOIN_STATES(R, t, d, p)                                                                                    \
     FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
     {                                                                                                                  \
-        const int member = item % KCL_JOIN_WIDTH, place = item / KCL_JOIN_WIDTH * (KCL_JOIN_WIDTH / 2) + member;       \
+        const int member = KCL_JOIN_MEMBER, place = (KCL_JOIN_SET) * (KCL_JOIN_WIDTH / 2) + member;                    \
         for (int step = KCL_JOIN_WIDTH / 2; step > 0; step /= 2) {                                                     \
             barrier(CLK_LOCAL_MEM_FENCE);                                                                              \
             if (member >= step && member < 2 * step) {                                                                 \

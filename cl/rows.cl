@@ -34,6 +34,8 @@
 #endif
 
 #define KCL_JOIN_WIDTH KCL_GROUP
+#define KCL_JOIN_MEMBER item
+#define KCL_JOIN_SET 0
 
 /* KCL_STREAM and what generated text does with a term, KCL_STEP, change within the kernel: a step of many columns or one. */
 enum { KCL_BLOCK_COLUMNS = KCL_STREAM };

@@ -17,7 +17,8 @@ enum {
     STEP_WORK = 2048,        /* additions that the unrolled text of a step may cost: compilers are slow */
     UNROLLED = 64,           /* components that loops are unrolled for on GPUs: registers have no index */
     GROUP = 256,             /* work-items of a work-group of a GPU */
-    GROUPS = 16,             /* work-groups a compute unit, so that the last ones do not leave the others idle */
+    GROUPS = 48,             /* work-groups a compute unit, so that the last ones do not leave the others idle */
+    ROUND = 4,               /* work-groups of the rows schedule that share a compute unit */
     LOCAL_TILE = 256,        /* columns in local memory, at most */
     LOCAL_BYTES = 16 << 10,  /* of them: several work-groups share a compute unit */
     ROW_REGISTERS = 100,     /* 32-bit registers for the rows of a work-item */
@@ -674,7 +675,7 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
 {
     int64_t sums = 0, work = 0, most = 16;
     if (plan->schedule == KP_BY_ROWS)
-        most = plan->record <= 16 ? 8 : 2;
+        most = plan->record > 16 ? 2 : kp_numbers(plan) == 2 ? 4 : 8; /* LogSumExp needs registers for more */
     for (size_t k = 0; k < order->count; k++) {
         if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
             continue;
@@ -746,7 +747,7 @@ static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *
 /* The components a step, at most `most`: all steps alike where that can be had, else a power of two. */
 static int choose_chunk(int dim, int most)
 {
-    static const int even[] = {16, 20, 8, 12, 24};
+    static const int even[] = {16, 20, 10, 8, 12, 24};
     for (size_t k = 0; k < KB_COUNT(even); k++)
         if (dim % even[k] == 0 && even[k] <= most)
             return even[k];
@@ -772,9 +773,12 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
         plan->stream = plan->lanes;
         plan->group = side * side;
         plan->tile = side * plan->stream;
-        for (size_t k = 0; k < plan->var_count; k++)
-            if (plan->vars[k].dim == plan->contracted && plan->vars[k].role != KF_ROLE_P)
-                pitch += side * (plan->vars[k].role == KF_ROLE_I ? plan->lanes : plan->stream) + 4;
+        for (size_t k = 0; k < order->count; k++) {
+            const kf_node *f = order->nodes[k];
+            unsigned c = kp_class(plan, f);
+            if (f->op == KF_VAR && f->dim == plan->contracted && c)
+                pitch += side * (c == KP_LANE ? plan->lanes : plan->stream) + 4;
+        }
         joined = kp_numbers(plan) * (plan->group / 2) * plan->lanes * size;
         room = ((int)KB_MIN(caps->local_memory, CONTRACTED_BYTES) - joined) / (2 * size * KB_MAX(pitch, 1));
         plan->chunk = choose_chunk(plan->contracted, KB_MAX(room, 1));
@@ -989,6 +993,28 @@ static size_t items_for(int64_t blocks, const kp_plan *plan, const kp_caps *caps
     return (size_t)groups * (size_t)plan->group;
 }
 
+/*
+ * Parts of the columns, so many that work-groups leave few compute units idle at the end: work-groups run in rounds of
+ * about ROUND a compute unit.
+ */
+static int64_t filling_parts(const kp_plan *plan, const kp_caps *caps, int64_t groups, int64_t cols)
+{
+    int64_t tiles = blocks_of(cols, plan->tile), round = caps->compute_units, best = 1;
+    int64_t least = blocks_of((int64_t)GROUPS * caps->compute_units, KB_MAX(groups, 1)), most = KB_MIN(MAX_PARTS, 2 * least);
+    double best_fill = 0;
+    if (plan->schedule == KP_BY_ROWS)
+        round *= ROUND;
+    for (int64_t parts = least; parts <= most && parts <= blocks_of(tiles, 4); parts++) {
+        int64_t length = blocks_of(tiles, parts), rounds = blocks_of(product(groups, blocks_of(tiles, length)), round);
+        double fill = (double)groups * (double)tiles / ((double)rounds * (double)round * (double)length);
+        if (fill > best_fill * 1.002) {
+            best_fill = fill;
+            best = blocks_of(tiles, length);
+        }
+    }
+    return best_fill > 0 ? best : blocks_of(tiles, 4);
+}
+
 /* Parts of the columns that a plan wants, before the limits on their states. */
 static int64_t wanted_parts(const kp_plan *plan, const kp_caps *caps, int64_t groups, int64_t cols)
 {
@@ -999,7 +1025,7 @@ static int64_t wanted_parts(const kp_plan *plan, const kp_caps *caps, int64_t gr
     }
     if (plan->shape == KP_COLUMNS)
         return KB_MIN(few, 2 * (int64_t)caps->compute_units);
-    return KB_MIN(blocks_of((int64_t)GROUPS * caps->compute_units, KB_MAX(groups, 1)), blocks_of(cols, 4 * plan->tile));
+    return filling_parts(plan, caps, groups, cols);
 }
 
 void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64_t cols, kp_launch *launch)
@@ -1017,7 +1043,8 @@ void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64
     int64_t side = plan->schedule == KP_BY_CONTRACTION ? plan->tile / plan->stream : plan->group;
     int64_t groups = blocks_of(row_blocks, side);
     int64_t states = product(plan->shape == KP_ROWS_BOTH ? 1 : rows, state);
-    int64_t most = KB_MIN(MAX_PARTS, KB_MAX(1, STATE_NUMBERS / KB_MAX(1, states)));
+    int64_t numbers = caps->device_class == KP_CPU ? STATE_NUMBERS : 4 * (int64_t)STATE_NUMBERS;
+    int64_t most = KB_MIN(MAX_PARTS, KB_MAX(1, numbers / KB_MAX(1, states)));
     int64_t wanted = KB_MAX(KB_MIN(most, KB_MAX(1, wanted_parts(plan, caps, groups, cols))), blocks_of(cols, LONGEST_PART));
     switch (plan->shape) {
     case KP_MAP:
