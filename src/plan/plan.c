@@ -602,12 +602,61 @@ static kcl_status find_contraction(kp_plan *plan, const char **why)
         for (int n = 0; n < f->arg_count; n++)
             inside[kf_at(&order, f->arg[n])] |= sum || (inside[k] && f->dim > 1);
     }
+    plan->row_operands = plan->column_operands = 0;
+    for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
+        const kf_node *f = order.nodes[k];
+        if (f->op == KF_VAR && f->dim == plan->contracted && f->dim > 1) {
+            plan->row_operands += kp_class(plan, f) == KP_LANE;
+            plan->column_operands += kp_class(plan, f) == KP_STREAM;
+        }
+    }
     if (status == KCL_OK && !*why && plan->contracted < 2)
         *why = "it has no sum over the components of row and column vectors";
     kb_free(a, inside);
     kb_free(a, roots);
     kf_order_finish(&order);
     return status;
+}
+
+/* Bytes of local memory in which the states of a work-group's work-items are joined: `joined` of the kernels. */
+static int64_t joining_memory(const kp_plan *plan)
+{
+    return (int64_t)kp_numbers(plan) * ((plan->group + 1) / 2) * plan->lanes * (int64_t)kb_dtype_size(plan->dtype);
+}
+
+/* The components a step, at most `most`: all steps alike where that can be had, else a power of two. */
+static int choose_chunk(int dim, int most)
+{
+    static const int even[] = {16, 20, 10, 8, 12, 24};
+    for (size_t k = 0; k < KB_COUNT(even); k++)
+        if (dim % even[k] == 0 && even[k] <= most)
+            return even[k];
+    return KB_MIN(CHUNK, power_of_two(most));
+}
+
+/*
+ * Work-group, blocks and step of a contraction: the largest work-group whose vectors, a component of each at least, and
+ * states fit into local memory. False where that of SMALLEST_SIDE does not.
+ */
+static bool choose_contraction_blocks(kp_plan *plan, const kp_caps *caps)
+{
+    int64_t size = (int64_t)kb_dtype_size(plan->dtype);
+    plan->lanes = plan->dtype == KCL_F32 ? 8 : 4;
+    plan->stream = plan->lanes;
+    for (int side = side_of(caps); side >= SMALLEST_SIDE; side /= 2) {
+        int64_t pitch = 0;
+        plan->group = side * side;
+        plan->tile = side * plan->stream;
+        pitch += plan->row_operands * (side * plan->lanes + 4);
+        pitch += plan->column_operands * (side * plan->stream + 4);
+        int64_t room = (int64_t)KB_MIN(caps->local_memory, CONTRACTED_BYTES) - joining_memory(plan);
+        int64_t chunk = room / (2 * size * KB_MAX(pitch, 1));
+        if (chunk >= 1) {
+            plan->chunk = choose_chunk(plan->contracted, (int)KB_MIN(chunk, KF_MAX_DIM));
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Takes the rows schedule in place of a contraction that is none, unless it was forced. */
@@ -620,6 +669,8 @@ static kcl_status check_contraction(kp_plan *plan, const kp_request *request)
         why = "work-groups of the device are too small";
     else if (find_contraction(plan, &why) < 0)
         return plan->graph.error.status;
+    else if (!why && !choose_contraction_blocks(plan, request->caps))
+        why = "local memory of the device is too small";
     if (why && request->choice.forced)
         return kb_fail(&plan->graph.error, KCL_ERROR_UNSUPPORTED,
                        "schedule \"contraction\" cannot run the formula: %s", why);
@@ -744,61 +795,35 @@ static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *
     return rows;
 }
 
-/* The components a step, at most `most`: all steps alike where that can be had, else a power of two. */
-static int choose_chunk(int dim, int most)
-{
-    static const int even[] = {16, 20, 10, 8, 12, 24};
-    for (size_t k = 0; k < KB_COUNT(even); k++)
-        if (dim % even[k] == 0 && even[k] <= most)
-            return even[k];
-    return KB_MIN(CHUNK, power_of_two(most));
-}
-
 /* Work-group, vector, step and tile of a plan. */
 static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept, const kp_caps *caps)
 {
-    int size = (int)kb_dtype_size(plan->dtype);
-    int64_t longest = 0;
+    int64_t size = (int64_t)kb_dtype_size(plan->dtype), longest = 0;
+    int64_t local = (int64_t)KB_MIN(caps->local_memory, (size_t)INT64_MAX);
     for (size_t k = 0; k < order->count; k++)
         longest = KB_MAX(longest, order->nodes[k]->dim);
-    plan->tile = TILE;
-    plan->group = 1;
-    plan->lanes = lanes_of(caps, plan->dtype);
     plan->unrolled = plan->schedule != KP_BY_LANES && longest <= UNROLLED;
-    if (plan->schedule != KP_BY_LANES)
-        plan->group = power_of_two(KB_MIN(GROUP, caps->max_work_group));
-    if (plan->schedule == KP_BY_CONTRACTION) {
-        int side = side_of(caps), pitch = 0, room, joined;
-        plan->lanes = plan->dtype == KCL_F32 ? 8 : 4;
-        plan->stream = plan->lanes;
-        plan->group = side * side;
-        plan->tile = side * plan->stream;
-        for (size_t k = 0; k < order->count; k++) {
-            const kf_node *f = order->nodes[k];
-            unsigned c = kp_class(plan, f);
-            if (f->op == KF_VAR && f->dim == plan->contracted && c)
-                pitch += side * (c == KP_LANE ? plan->lanes : plan->stream) + 4;
-        }
-        joined = kp_numbers(plan) * (plan->group / 2) * plan->lanes * size;
-        room = ((int)KB_MIN(caps->local_memory, CONTRACTED_BYTES) - joined) / (2 * size * KB_MAX(pitch, 1));
-        plan->chunk = choose_chunk(plan->contracted, KB_MAX(room, 1));
-        return;
+    if (plan->schedule == KP_BY_CONTRACTION)
+        return; /* chosen when it was found to be one */
+    plan->tile = TILE;
+    plan->group = plan->schedule == KP_BY_LANES ? 1 : power_of_two(KB_MIN(GROUP, caps->max_work_group));
+    plan->lanes = lanes_of(caps, plan->dtype);
+    if (plan->schedule == KP_BY_ROWS)
+        plan->lanes = plan->shape == KP_MAP || plan->shape == KP_COLUMNS ? 1 : rows_of_item(plan, order, kept);
+    /* A work-group joins its states in local memory; where both axes are reduced that is beside the columns. */
+    if (plan->schedule == KP_BY_ROWS && (plan->shape == KP_COLUMNS || plan->shape == KP_ROWS_BOTH)) {
+        while (plan->group > 1 && joining_memory(plan) > (plan->shape == KP_COLUMNS ? local : local / 2))
+            plan->group /= 2;
+        local -= joining_memory(plan);
     }
-    if (plan->schedule == KP_BY_ROWS && plan->shape == KP_MAP) {
-        plan->lanes = 1;
+    if (plan->schedule == KP_BY_ROWS && (plan->shape == KP_MAP || plan->shape == KP_COLUMNS))
         return;
-    }
-    if (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS) {
-        plan->lanes = 1;
-        return;
-    }
     if (plan->schedule == KP_BY_ROWS) {
-        plan->lanes = rows_of_item(plan, order, kept);
         choose_record(plan, order);
         plan->tile = LOCAL_TILE;
-        while (plan->tile > 16 && (int64_t)plan->tile * plan->record * size > LOCAL_BYTES)
+        while (plan->tile > 16 && size * plan->tile * plan->record > KB_MIN(LOCAL_BYTES, local))
             plan->tile /= 2;
-        if ((uint64_t)plan->tile * (uint64_t)plan->record * (unsigned)size > caps->local_memory) {
+        if (size * plan->tile * plan->record > local) {
             plan->record = 0;
             plan->tile = TILE;
         }

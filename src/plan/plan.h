@@ -70,6 +70,7 @@ typedef struct kp_plan {
 
     /* KP_BY_CONTRACTION: sums over the index of vectors of dimension `contracted`, `chunk` components a step. */
     int contracted, chunk;
+    int row_operands, column_operands; /* vectors that are staged */
 
     /* The sweep's variables, then the centres of expanded distances (parameters), then the prepared ones. */
     size_t var_count, centre_count, prepared_count;

@@ -140,6 +140,32 @@ static inline kp_caps cpu_caps(int lanes, int registers)
                      .private_memory = 1 << 20, .max_groups = 65535, .has_f64 = true};
 }
 
+/* A small GPU. */
+static inline kp_caps gpu_caps(int work_group, size_t local_memory)
+{
+    kp_caps caps = *kp_caps_profile("gpu");
+    caps.max_work_group = work_group;
+    caps.local_memory = local_memory;
+    return caps;
+}
+
+/* Bytes of local memory that the sweep of a plan declares. */
+static inline size_t local_memory_of(const kp_plan *plan)
+{
+    size_t size = kb_dtype_size(plan->dtype), numbers = 0;
+    size_t joined = (size_t)kp_numbers(plan) * (size_t)((plan->group + 1) / 2) * (size_t)plan->lanes;
+    if (plan->schedule == KP_BY_ROWS && plan->shape != KP_COLUMNS && plan->shape != KP_MAP)
+        numbers = (size_t)plan->tile * (size_t)plan->record;
+    if (plan->schedule == KP_BY_CONTRACTION) {
+        size_t side = (size_t)(plan->tile / plan->stream), chunk = 2 * (size_t)plan->chunk;
+        numbers = chunk * (size_t)plan->row_operands * (side * (size_t)plan->lanes + 4) +
+                  chunk * (size_t)plan->column_operands * (side * (size_t)plan->stream + 4);
+    }
+    bool joins = plan->schedule == KP_BY_CONTRACTION || (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS) ||
+                 (plan->schedule == KP_BY_ROWS && plan->shape == KP_ROWS_BOTH);
+    return size * (numbers + (joins ? joined : 0));
+}
+
 static inline kp_plan *plan_of(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, kp_shape shape)
 {
     kp_plan *plan;

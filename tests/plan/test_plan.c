@@ -97,6 +97,131 @@ START_TEST(a_schedule_can_be_forced)
 }
 END_TEST
 
+START_TEST(gpus_choose_by_size_and_dimension)
+{
+    static const struct {
+        const char *variables;
+        int64_t rows, cols;
+        kp_schedule schedule;
+        kp_shape shape;
+        int states;
+    } cases[] = {
+        {"x:i3 y:j3 b:j1 g:p1", 1 << 22, 1 << 20, KP_BY_ROWS, KP_ROWS, 0},
+        {"x:i3 y:j3 b:j1 g:p1", 1 << 20, 100, KP_BY_ROWS, KP_ROWS, 0},
+        {"x:i3 y:j3 b:j1 g:p1", 1000, 1 << 20, KP_BY_ROWS, KP_ROWS_SPLIT, 0},
+        {"x:i3 y:j3 b:j1 g:p1", 1000, 2047, KP_BY_ROWS, KP_ROWS, 0},
+        {"x:i3 y:j3 b:j1 g:p1", 1000, 2048, KP_BY_ROWS, KP_ROWS_SPLIT, 0},
+        {"x:i3 y:j3 b:j1 g:p1", 17, 1 << 20, KP_BY_ROWS, KP_ROWS_SPLIT, 0},
+        {"x:i3 y:j3 b:j1 g:p1", 16, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 16},
+        {"x:i3 y:j3 b:j1 g:p1", 12, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 12},
+        {"x:i3 y:j3 b:j1 g:p1", 9, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 12},
+        {"x:i3 y:j3 b:j1 g:p1", 8, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 8},
+        {"x:i3 y:j3 b:j1 g:p1", 1, 2048, KP_BY_ROWS, KP_COLUMNS, 2},
+        {"x:i3 y:j3 b:j1 g:p1", 1, 2047, KP_BY_ROWS, KP_ROWS, 0},
+        /* Sums over the index of long vectors. */
+        {"x:i47 y:j47 b:j1 g:p1", 1 << 22, 1 << 20, KP_BY_ROWS, KP_ROWS, 0},
+        {"x:i48 y:j48 b:j1 g:p1", 1 << 20, 1 << 20, KP_BY_CONTRACTION, KP_ROWS_SPLIT, 0},
+        {"x:i784 y:j784 b:j1 g:p1", 17, 100, KP_BY_CONTRACTION, KP_ROWS_SPLIT, 0},
+        {"x:i784 y:j784 b:j1 g:p1", 16, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 16},
+        {"x:i784 y:j784 b:j1 g:p1", 16, 2047, KP_BY_ROWS, KP_ROWS, 0},
+    };
+    caps = *kp_caps_profile("gpu");
+    for (size_t n = 0; n < KB_COUNT(cases); n++) {
+        use(KF_AXIS_J, cases[n].variables, gauss_term, "r0");
+        kp_choice c;
+        ck_assert_int_eq(kp_choose(&s.sweep, &caps, KCL_F32, cases[n].rows, cases[n].cols, NULL, &c, &err), KCL_OK);
+        ck_assert_msg(c.schedule == cases[n].schedule && c.shape == cases[n].shape && c.states == cases[n].states &&
+                          !c.forced, "case %zu: schedule %d, shape %d, %d states", n, (int)c.schedule, (int)c.shape,
+                      c.states);
+        kp_plan *plan;
+        ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, c, NULL}, &err), KCL_OK);
+        ck_assert(plan->schedule == c.schedule && plan->shape == c.shape);
+        ck_assert_int_eq(plan->shape == KP_COLUMNS ? plan->stream : 0, c.states);
+        kp_plan_destroy(&plan);
+    }
+    use(BOTH_AXES, "x:i100 y:j100 b:j1 g:p1", gauss_term, "r0");
+    ck_assert_int_eq(shape_of(1000, 1000, NULL), KP_ROWS_BOTH);
+    use(0, "x:i3", "", "Square(x)");
+    ck_assert_int_eq(shape_of(5, 0, "contraction"), KP_MAP);
+}
+END_TEST
+
+/* The group that a plan has, or the reason why there is none. */
+static const char *contraction_of(const char *terms, const kp_caps *c, bool forced, int *group)
+{
+    kp_plan *plan;
+    kp_choice choice = {.schedule = KP_BY_CONTRACTION, .shape = KP_ROWS_SPLIT, .forced = forced};
+    kb_error_clear(&err);
+    use(KF_AXIS_J, "x:i32 y:j32 b:j1 u:i40 v:j40 w:i32", terms, "r0");
+    kcl_status status = kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, c, choice, NULL}, &err);
+    *group = plan && plan->schedule == KP_BY_CONTRACTION ? plan->group : 0;
+    ck_assert(status == KCL_OK || (forced && status == KCL_ERROR_UNSUPPORTED && !plan));
+    ck_assert(!plan || !forced || plan->schedule == KP_BY_CONTRACTION);
+    ck_assert(!plan || *group || (plan->schedule == KP_BY_ROWS && plan->shape == KP_ROWS_SPLIT));
+    if (plan)
+        ck_assert_uint_le(local_memory_of(plan), c->local_memory);
+    kp_plan_destroy(&plan);
+    return status == KCL_OK ? "" : err.text;
+}
+
+START_TEST(a_contraction_that_cannot_be_says_why)
+{
+    static const char far[] = "Exp(-SqDist(x,y))*b";
+    static const struct {
+        const char *terms, *why;
+        int work_group;
+        size_t local_memory;
+    } cases[] = {
+        {far, "", 256, 48 << 10},
+        {"Exp(-SqDist(x,y))*(x|y)+Elem(x,3)*b", "", 256, 48 << 10},
+        {"Exp(-SqDist(x,y))*x", "", 256, 48 << 10}, /* x leaves the sum */
+        {"Exp(-SqDist(x,y))*y", "its terms are vectors", 256, 48 << 10},
+        {"SqNorm2(x*SqDist(w,y)-y)", "it has a sum over components within another one", 256, 48 << 10},
+        {"SqDist(x,y)*SqDist(u,v)", "it sums over the components of vectors of different dimensions", 256, 48 << 10},
+        {"SqNorm2(x*Sin(Elem(w,0)*b)-y)", "a number of both axes enters its sum over components", 256, 48 << 10},
+        {"Elem(x*y,2)*b", "it needs vectors of both axes outside of sums over their components", 256, 48 << 10},
+        {"(Extract(Concat(x,w),4,32)|y)", "it rearranges the components of its vectors", 256, 48 << 10},
+        {"Elem(x,0)*Sin(Elem(x,1)*b)", "it has no sum over the components of row and column vectors", 256, 48 << 10},
+        {far, "work-groups of the device are too small", 15, 48 << 10},
+        {far, "work-groups of the device are too small", 1, 48 << 10},
+        {far, "local memory of the device is too small", 256, 512},
+    };
+    for (size_t n = 0; n < KB_COUNT(cases); n++) {
+        kp_caps c = gpu_caps(cases[n].work_group, cases[n].local_memory);
+        int group, unforced;
+        char want[200] = "";
+        if (*cases[n].why)
+            snprintf(want, sizeof want, "schedule \"contraction\" cannot run the formula: %s", cases[n].why);
+        ck_assert_str_eq(contraction_of(cases[n].terms, &c, true, &group), want);
+        /* By rule, another schedule takes its place. */
+        ck_assert_str_eq(contraction_of(cases[n].terms, &c, false, &unforced), "");
+        ck_assert_int_eq(group, unforced);
+        ck_assert_int_eq(group > 0, !*cases[n].why);
+    }
+    /* Smaller groups, where work-groups or local memory are small. */
+    static const struct {
+        int work_group;
+        size_t local_memory;
+        int group;
+    } sizes[] = {
+        {1024, 48 << 10, 256}, {256, 16 << 10, 256}, {255, 48 << 10, 64}, {64, 16 << 10, 64},
+        {63, 48 << 10, 16},    {16, 16 << 10, 16},   {256, 4 << 10, 64},  {64, 2 << 10, 16},
+    };
+    for (size_t n = 0; n < KB_COUNT(sizes); n++) {
+        kp_caps c = gpu_caps(sizes[n].work_group, sizes[n].local_memory);
+        int group;
+        ck_assert_str_eq(contraction_of(far, &c, true, &group), "");
+        ck_assert_msg(group == sizes[n].group, "work-groups of %d, %zu bytes: %d", sizes[n].work_group,
+                      sizes[n].local_memory, group);
+    }
+    /* Both axes have no row to keep a state for. */
+    kp_choice choice;
+    use(BOTH_AXES, "x:i32 y:j32 b:j1", far, "r0");
+    ck_assert_int_eq(kp_choose(&s.sweep, &caps, KCL_F32, 9, 9, "contraction", &choice, &err), KCL_ERROR_UNSUPPORTED);
+    ck_assert_str_eq(err.text, "schedule \"contraction\" keeps a state for each row: it cannot reduce both axes");
+}
+END_TEST
+
 START_TEST(double_is_refused_where_the_device_has_none)
 {
     kp_plan *plan = (kp_plan *)&s;
@@ -270,6 +395,103 @@ START_TEST(launches_meet_every_row_and_column_once)
             }
         }
     }
+}
+END_TEST
+
+/* Groups are whole, parts are whole tiles (or vectors) and meet all columns, and every state has its place. */
+static void check_group_launch(const kp_plan *plan, const kp_caps *c, int64_t rows, int64_t cols)
+{
+    kp_launch l;
+    kp_launch_for(plan, c, rows, cols, &l);
+    size_t group = (size_t)plan->group;
+    bool contraction = plan->schedule == KP_BY_CONTRACTION, columns = plan->shape == KP_COLUMNS;
+    ck_assert(l.sweep_items[0] >= group && l.sweep_items[0] % group == 0 && l.sweep_items[1] >= 1);
+    ck_assert(l.prepare_items[0] % group == 0 && l.prepare_items[1] % group == 0);
+    ck_assert_int_eq(l.prepare_items[0] + l.prepare_items[1] > 0, plan->prepared_count > 0);
+    ck_assert(l.finish_items % group == 0 && (l.finish_items > 0) == (plan->shape != KP_ROWS));
+    ck_assert_int_le((int64_t)(l.sweep_items[0] / group), c->max_groups);
+    ck_assert_int_le((int64_t)l.sweep_items[1], c->max_groups);
+    /* Not a work-group more than has rows. */
+    int64_t per_item = columns ? plan->stream : plan->lanes;
+    int64_t per_group = columns ? per_item : per_item * (contraction ? plan->tile / plan->stream : plan->group);
+    int64_t groups = rows / per_group + (rows % per_group != 0);
+    if (plan->shape == KP_ROWS_BOTH)
+        ck_assert_int_le((int64_t)(l.sweep_items[0] / group), KB_MAX(groups, 1));
+    else
+        ck_assert_int_eq((int64_t)(l.sweep_items[0] / group), KB_MAX(1, KB_MIN(groups, c->max_groups)));
+    int64_t state = 0;
+    for (size_t k = 0; k < plan->term_count; k++)
+        state += kp_state_dim(&plan->terms[k]);
+    switch (plan->shape) {
+    case KP_ROWS:
+        ck_assert(l.sweep_items[1] == 1 && l.partial_elements == 0);
+        break;
+    case KP_ROWS_BOTH:
+        ck_assert_int_eq(l.parts, (int64_t)(l.sweep_items[0] / group));
+        ck_assert_int_eq(l.partial_elements, l.parts * state);
+        break;
+    default:
+        ck_assert_int_eq(l.parts, (int64_t)l.sweep_items[1]);
+        ck_assert_int_eq(l.partial_elements, l.parts * rows * state);
+        ck_assert_int_eq(l.part_length % (columns ? plan->lanes : plan->tile), 0);
+        ck_assert(l.parts * l.part_length >= cols);
+        ck_assert(cols == 0 ? l.parts == 1 : (l.parts - 1) * l.part_length < cols);
+    }
+}
+
+/* The program's needs on GPUs of any size; and that plans become smaller rather than fail. */
+START_TEST(plans_fit_small_devices)
+{
+    static const struct {
+        const char *variables, *term;
+    } formulas[] = {
+        {"x:i3 y:j3 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b"},
+        {"x:i3 y:j3 b:j7 g:p1", "Exp(-g*SqDist(x,y))*Sin(b)"},
+        {"x:i100 y:j100 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b"},
+        {"x:i50 y:j50 u:i50 v:j50", "SqDist(x,y)*(u|v)"},
+        {"x:i784 y:j784 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b"},
+        {"x:i5000 y:j5000 b:j1", "SqDist(x,y)*b"},
+    };
+    static const int groups[] = {1, 2, 16, 64, 100, 256, 1024};
+    static const size_t memories[] = {1 << 10, 2 << 10, 4 << 10, 16 << 10, 32 << 10, 48 << 10, 200 << 10};
+    static const int64_t sizes[] = {0, 1, 15, 17, 255, 256, 1025, 100003, 16777259};
+    static const kf_reduction reductions[] = {KF_REDUCE_SUM, KF_REDUCE_LOGSUMEXP, KF_REDUCE_ARGMIN};
+    int contractions = 0, staged = 0;
+    for (size_t f = 0; f < KB_COUNT(formulas); f++) {
+        for (int n = 0; n < 5 * 3 * 2; n++) {
+            kp_choice choice = {.shape = (kp_shape)(KP_ROWS + n % 5 % 4), .schedule = KP_BY_ROWS};
+            kf_reduction reduction = reductions[n / 5 % 3];
+            kcl_dtype dtype = n / 15 ? KCL_F64 : KCL_F32;
+            if (n % 5 == 4)
+                choice = (kp_choice){.schedule = KP_BY_CONTRACTION, .shape = KP_ROWS_SPLIT};
+            choice.states = choice.shape == KP_COLUMNS ? 16 : 0;
+            if (reduction == KF_REDUCE_LOGSUMEXP && f == 1)
+                continue; /* of numbers */
+            use(choice.shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J, formulas[f].variables, formulas[f].term, "r0");
+            s.terms[0].reduction = reduction;
+            for (size_t k = 0; k < KB_COUNT(groups) * KB_COUNT(memories); k++) {
+                kp_caps c = gpu_caps(groups[k % KB_COUNT(groups)], memories[k / KB_COUNT(groups)]);
+                kp_plan *plan;
+                ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s.sweep, dtype, &c, choice, NULL}, &err) == KCL_OK,
+                              "%s", err.text);
+                ck_assert_msg(plan->group >= 1 && plan->group <= c.max_work_group &&
+                                  (plan->group & (plan->group - 1)) == 0, "group %d", plan->group);
+                ck_assert_msg(local_memory_of(plan) <= c.local_memory,
+                              "%s, %s, %s, schedule %d, shape %d: %zu bytes of %zu, group %d, %d lanes, tile %d of %d",
+                              formulas[f].term, kf_reduction_get(reduction)->name, kb_dtype_name(dtype),
+                              (int)plan->schedule, (int)plan->shape, local_memory_of(plan), c.local_memory, plan->group,
+                              plan->lanes, plan->tile, plan->record);
+                ck_assert(plan->stream >= 1 && plan->lanes >= 1 && plan->tile >= 1);
+                contractions += plan->schedule == KP_BY_CONTRACTION;
+                staged += plan->schedule == KP_BY_ROWS && plan->record > 0;
+                for (size_t m = 0; m < KB_COUNT(sizes) * KB_COUNT(sizes); m++)
+                    check_group_launch(plan, &c, sizes[m % KB_COUNT(sizes)], sizes[m / KB_COUNT(sizes)]);
+                kp_plan_destroy(&plan);
+            }
+        }
+    }
+    ck_assert_int_gt(contractions, 500);
+    ck_assert_int_gt(staged, 2000);
 }
 END_TEST
 
@@ -680,7 +902,9 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        the_shape_follows_from_sizes, a_schedule_can_be_forced, distances_whose_error_is_told_are_expanded,
+        the_shape_follows_from_sizes, a_schedule_can_be_forced, gpus_choose_by_size_and_dimension,
+        a_contraction_that_cannot_be_says_why, plans_fit_small_devices,
+        distances_whose_error_is_told_are_expanded,
         expansion_depends_on_the_reduction,
         an_expanded_distance_is_hoisted,
         double_is_refused_where_the_device_has_none,

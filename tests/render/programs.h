@@ -14,57 +14,70 @@ typedef struct program_case {
     const char *strided;     /* names of variables whose rows have gaps; NULL: none */
     size_t private_memory;   /* 0: that of cpu_caps */
     bool expand;             /* squared distances */
+    kp_schedule schedule;    /* not by lanes: for the GPU of kp_caps_profile */
 } program_case;
 
 #define GAUSS "Exp(-g*SqDist(x,y))"
 
 static const program_case program_cases[] = {
-    {"gauss-1", "x:i1 y:j1 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
-    {"gauss-3", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
-    {"gauss-100", "x:i100 y:j100 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
-    {"gauss-expanded", "x:i100 y:j100 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, true},
-    {"gauss-expanded-columns", "x:i100 y:j100 b:j1 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F64, 0, NULL, 0, true},
-    {"gauss-f64", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F64, 0, NULL, 0, false},
-    {"gauss-8-lanes", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 8, NULL, 0, false},
-    {"gauss-4-lanes-f64", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F64, 4, NULL, 0, false},
-    {"gauss-4-lanes", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS_SPLIT, KCL_F32, 4, NULL, 0, false},
-    {"gauss-split", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0, false},
-    {"gauss-columns", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0, false},
-    {"gauss-both", "x:i3 y:j3 u:i1 b:j1 g:p1", GAUSS "*u*b", "r0", KP_ROWS_BOTH, KCL_F32, 0, NULL, 0, false},
-    {"gauss-strided", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, "xyb", 0, false},
-    {"gauss-strided-columns", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, "xb", 0, false},
-    {"gauss-little-memory", "x:i100 u:i1 y:j100 b:j1 g:p1", GAUSS "*(b+u)", "r0", KP_ROWS, KCL_F32, 0, "x", 1000, false},
-    {"gauss-wide", "x:i3 y:j3 b:j64 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
-    {"gauss-wide-columns", "x:i3 y:j3 b:j64 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0, false},
-    {"gauss-wide-1000", "x:i3 y:j3 b:j1000 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0, false},
-    {"gradient-x", "x:i3 y:j3 b:j1 g:p1 e:i1", "Grad(" GAUSS "*b,x,e)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
-    {"gradient-y", "y:i3 x:j3 b:i1 g:p1 e:j1", "Grad(" GAUSS "*b,y,e)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
-    {"gradient-b", "y:i3 x:j3 b:i2 g:p1 e:j2", "Grad(" GAUSS "*b,b,e)", "r0", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0, false},
-    {"gradient-g", "x:i3 y:j3 b:j1 g:p1 e:i1", "Grad(" GAUSS "*b,g,e)", "r0", KP_ROWS_BOTH, KCL_F32, 0, NULL, 0, false},
-    {"two-sums", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;" GAUSS, "r0/r1", KP_ROWS, KCL_F32, 0, NULL, 0, false},
-    {"two-sums-columns", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;" GAUSS, "r0/r1;r1", KP_COLUMNS, KCL_F64, 0, NULL, 0, false},
-    {"prepared", "x:i3 y:j3 b:j1", "Exp(-SqDist(x,Sin(y)))*Sqrt(b)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+    {"gauss-1", "x:i1 y:j1 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"gauss-3", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"gauss-100", "x:i100 y:j100 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"gauss-expanded", "x:i100 y:j100 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, true, KP_BY_LANES},
+    {"gauss-expanded-columns", "x:i100 y:j100 b:j1 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F64, 0, NULL, 0, true, KP_BY_LANES},
+    {"gauss-f64", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F64, 0, NULL, 0, false, KP_BY_LANES},
+    {"gauss-8-lanes", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 8, NULL, 0, false, KP_BY_LANES},
+    {"gauss-4-lanes-f64", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F64, 4, NULL, 0, false, KP_BY_LANES},
+    {"gauss-4-lanes", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS_SPLIT, KCL_F32, 4, NULL, 0, false, KP_BY_LANES},
+    {"gauss-split", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"gauss-columns", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"gauss-both", "x:i3 y:j3 u:i1 b:j1 g:p1", GAUSS "*u*b", "r0", KP_ROWS_BOTH, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"gauss-strided", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, "xyb", 0, false, KP_BY_LANES},
+    {"gauss-strided-columns", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, "xb", 0, false, KP_BY_LANES},
+    {"gauss-little-memory", "x:i100 u:i1 y:j100 b:j1 g:p1", GAUSS "*(b+u)", "r0", KP_ROWS, KCL_F32, 0, "x", 1000, false, KP_BY_LANES},
+    {"gauss-wide", "x:i3 y:j3 b:j64 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"gauss-wide-columns", "x:i3 y:j3 b:j64 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"gauss-wide-1000", "x:i3 y:j3 b:j1000 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"gradient-x", "x:i3 y:j3 b:j1 g:p1 e:i1", "Grad(" GAUSS "*b,x,e)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"gradient-y", "y:i3 x:j3 b:i1 g:p1 e:j1", "Grad(" GAUSS "*b,y,e)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"gradient-b", "y:i3 x:j3 b:i2 g:p1 e:j2", "Grad(" GAUSS "*b,b,e)", "r0", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"gradient-g", "x:i3 y:j3 b:j1 g:p1 e:i1", "Grad(" GAUSS "*b,g,e)", "r0", KP_ROWS_BOTH, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"two-sums", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;" GAUSS, "r0/r1", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"two-sums-columns", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;" GAUSS, "r0/r1;r1", KP_COLUMNS, KCL_F64, 0, NULL, 0, false, KP_BY_LANES},
+    {"prepared", "x:i3 y:j3 b:j1", "Exp(-SqDist(x,Sin(y)))*Sqrt(b)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
     {"hoisted", "x:i3 y:j3 u:i1 b:j1 g:p1", "Exp(-Sqrt(g)*SqDist(Cos(x),y))*(Log(u)*b+Norm2(x))",
-     "u*r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+     "u*r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
     {"parameters", "x:i3 y:j3 p:p3 g:p1", "Exp(-Sum(p*Square(x-y)))*(p+Norm2(p)*y)",
-     "r0+g*p", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+     "r0+g*p", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
     {"segments", "x:i3 y:j3 b:j1",
      "Concat(Elem(x,0)*b,Concat(Extract(x-y,1,2),ExtractT(Elem(y,2)*x,1,5)))*Elem(x-y,1)",
-     "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
-    {"norms", "x:i3 y:j3", "Norm2(Norm2(x-y)*x+y)*Norm2(x*y)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+     "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"norms", "x:i3 y:j3", "Norm2(Norm2(x-y)*x+y)*Norm2(x*y)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
     {"functions", "x:i2 y:j2 u:i1",
      "Powf(Abs(x)+1,y)*Pow(x-y,3)+Sin(x*y)*Cos(x-y)*Log(1+Square(x-y))+Sign(y-u)/Sqrt(x*x+1)",
-     "Rsqrt(r0)", KP_ROWS, KCL_F32, 0, NULL, 0, false},
+     "Rsqrt(r0)", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
     {"constants", "x:i1 y:j1", "(x+0.1)*(y-3)+RatCst(-3,7)*Exp(x-1e-3*y)-0.375*Sin(12345678*(x-y))",
-     "r0+1e300", KP_ROWS, KCL_F32, 0, NULL, 0, false},
-    {"logsumexp", "x:i3 y:j3 g:p1", "LogSumExp:-g*SqDist(x,y)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
-    {"logsumexp-columns", "x:i3 y:j3 b:j1", "LogSumExp:b-SqDist(x,y)", "r0", KP_COLUMNS, KCL_F64, 0, NULL, 0, false},
-    {"argmin", "x:i3 y:j3", "ArgMin:SqDist(x,y)", "n0", KP_ROWS, KCL_F32, 0, NULL, 0, false},
-    {"argmin-vectors", "x:i3 y:j3", "ArgMin:Abs(x-y)", "n0;r0+x", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0, false},
+     "r0+1e300", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"logsumexp", "x:i3 y:j3 g:p1", "LogSumExp:-g*SqDist(x,y)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"logsumexp-columns", "x:i3 y:j3 b:j1", "LogSumExp:b-SqDist(x,y)", "r0", KP_COLUMNS, KCL_F64, 0, NULL, 0, false, KP_BY_LANES},
+    {"argmin", "x:i3 y:j3", "ArgMin:SqDist(x,y)", "n0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"argmin-vectors", "x:i3 y:j3", "ArgMin:Abs(x-y)", "n0;r0+x", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
     {"three-reductions", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;LogSumExp:-g*SqDist(x,y);ArgMin:SqDist(x,y)", "r0/Exp(r1);n2",
-     KP_ROWS, KCL_F32, 0, NULL, 0, false},
-    {"constant", "x:i1", "", "2.5;Zero(2)", KP_MAP, KCL_F32, 0, NULL, 0, false},
-    {"map", "x:i3 u:i1 g:p1", "", "Norm2(x)*g+u;Sin(x)*Sqrt(g)", KP_MAP, KCL_F32, 0, "u", 0, false},
+     KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"gpu-gauss-3", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_ROWS},
+    {"gpu-gauss-strided", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS_SPLIT, KCL_F32, 0, "xy", 0, false, KP_BY_ROWS},
+    {"gpu-gauss-long-columns", "x:i1000 y:j1000 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false,
+     KP_BY_ROWS},
+    {"gpu-gauss-both", "x:i3 y:j3 u:i1 b:j1 g:p1", GAUSS "*u*b", "r0", KP_ROWS_BOTH, KCL_F32, 0, NULL, 0, false,
+     KP_BY_ROWS},
+    {"gpu-gauss-columns", "x:i3 y:j3 b:j1 g:p1", GAUSS "*b", "r0", KP_COLUMNS, KCL_F32, 0, NULL, 0, false, KP_BY_ROWS},
+    {"gpu-gauss-100", "x:i100 y:j100 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS_SPLIT, KCL_F32, 0, "y", 0, false,
+     KP_BY_CONTRACTION},
+    {"gpu-argmin-3", "x:i3 y:j3", "ArgMin:SqDist(x,y)", "n0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_ROWS},
+    {"gpu-logsumexp-100", "x:i100 y:j100 b:j1", "LogSumExp:b-SqDist(x,y)", "r0", KP_ROWS_SPLIT, KCL_F64, 0, NULL, 0, false,
+     KP_BY_CONTRACTION},
+    {"constant", "x:i1", "", "2.5;Zero(2)", KP_MAP, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"map", "x:i3 u:i1 g:p1", "", "Norm2(x)*g+u;Sin(x)*Sqrt(g)", KP_MAP, KCL_F32, 0, "u", 0, false, KP_BY_LANES},
 };
 
 enum { PROGRAMS = KB_COUNT(program_cases) };
@@ -73,7 +86,9 @@ enum { PROGRAMS = KB_COUNT(program_cases) };
 static inline kp_plan *plan_case(sweep_of *s, const program_case *c)
 {
     unsigned reduced = c->shape == KP_MAP ? 0 : c->shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J;
-    kp_caps caps = cpu_caps(c->lanes ? c->lanes : 16, c->lanes ? 16 : 32);
+    bool gpu = c->schedule != KP_BY_LANES;
+    kp_caps caps = gpu ? *kp_caps_profile("gpu") : cpu_caps(c->lanes ? c->lanes : 16, c->lanes ? 16 : 32);
+    kp_choice choice = {c->schedule, c->shape, gpu && c->shape == KP_COLUMNS ? 4 : 0, true, c->expand};
     bool dense[MOST];
     kp_plan *plan;
     kb_error err;
@@ -83,7 +98,7 @@ static inline kp_plan *plan_case(sweep_of *s, const program_case *c)
     if (c->private_memory)
         caps.private_memory = c->private_memory;
     kb_error_clear(&err);
-    ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s->sweep, c->dtype, &caps, {.shape = c->shape, .expand = c->expand}, dense}, &err) == KCL_OK,
+    ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s->sweep, c->dtype, &caps, choice, dense}, &err) == KCL_OK,
                   "%s: %s", c->name, err.text);
     return plan;
 }

@@ -510,7 +510,7 @@ END_TEST
 START_TEST(every_allocation_may_fail)
 {
     static const program_case c = {"failing", "x:i3 y:j3 b:j1 g:p1", "g*" GAUSS "*x*b;Log(b)/Norm2(Sin(x)*y)", "r0/r1",
-                                   KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0, false};
+                                   KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0, false, KP_BY_LANES};
     failing counter = {0};
     kcl_allocator allocator = failing_allocator(&counter);
     sweep_of s = {0};

@@ -17,8 +17,7 @@ static kcl_context *context;
 
 /* ---- Sweeps ------------------------------------------------------------------------------------------------------ */
 
-#define VARIABLES "x:i2 y:j2 b:j1 c:j1 g:p1"
-enum { VARS = 5, DIM = 2 };
+enum { VARS = 5, DIM = 2, MOST_DIM = 33 }; /* x:iD y:jD b:j1 c:j1 g:p1 */
 
 /* Terms by letter. All values are multiples of 1/4 that a float holds, so that both sides see the same ties. */
 static const struct {
@@ -38,21 +37,32 @@ typedef struct subject {
     kcl_dtype dtype;
     int lanes, stream; /* 0: as the plan has it */
     kp_schedule schedule;
+    int group, states; /* of GPUs; 0: GROUP, STATES */
+    size_t local;      /* bytes of local memory of a GPU; 0: that of the profile */
+    int dim;           /* of x and y; 0: DIM */
 } subject;
 
-enum { GROUP = 16 };
+enum { GROUP = 16, STATES = 4 };
+
+static int dim_of(const subject *s)
+{
+    return s->dim ? s->dim : DIM;
+}
 
 static const char *describe(const subject *s)
 {
-    static char text[128];
-    snprintf(text, sizeof text, "%s, schedule %d, shape %d, %s, %d lanes, %d a step", s->terms, (int)s->schedule,
-             (int)s->shape, kb_dtype_name(s->dtype), s->lanes, s->stream);
+    static char text[256];
+    snprintf(text, sizeof text,
+             "%s, schedule %d, shape %d, %s, %d lanes, %d a step, groups of %d, %d states, %zu bytes of local memory, "
+             "dimension %d",
+             s->terms, (int)s->schedule, (int)s->shape, kb_dtype_name(s->dtype), s->lanes, s->stream, s->group,
+             s->states, s->local, dim_of(s));
     return text;
 }
 
 static void fill(sweep_of *s, const subject *of)
 {
-    char terms[512] = "", outputs[64] = "";
+    char terms[512] = "", outputs[64] = "", variables[64];
     memset(s, 0, sizeof *s);
     ck_assert_int_eq(kf_graph_init(&s->g, NULL), KCL_OK);
     for (size_t k = 0; of->terms[k]; k++) {
@@ -63,12 +73,13 @@ static void fill(sweep_of *s, const subject *of)
         snprintf(outputs + strlen(outputs), sizeof outputs - strlen(outputs), "%s%c%d", k ? ";" : "",
                  kinds[m].index ? 'n' : 'r', (int)k);
     }
-    sweep_fill(s, of->shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J, VARIABLES, terms, outputs);
+    snprintf(variables, sizeof variables, "x:i%d y:j%d b:j1 c:j1 g:p1", dim_of(of), dim_of(of));
+    sweep_fill(s, of->shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J, variables, terms, outputs);
 }
 
 /* ---- Data -------------------------------------------------------------------------------------------------------- */
 
-enum { MOST_ROWS = 80, MOST_COLS = 1100, MOST_ELEMENTS = 16400 };
+enum { MOST_ROWS = 1100, MOST_COLS = 1100, MOST_ELEMENTS = 16400 };
 
 /* How b goes with the column, and what stands where. */
 static const struct {
@@ -108,24 +119,29 @@ static const struct {
 
 typedef struct data {
     int64_t rows, cols;
-    double value[VARS][DIM * MOST_ELEMENTS];
-    float single[VARS][DIM * MOST_ELEMENTS];
+    int dim;
+    double value[VARS][KB_MAX(DIM * MOST_ELEMENTS, MOST_DIM * MOST_COLS)];
+    float single[VARS][KB_MAX(DIM * MOST_ELEMENTS, MOST_DIM * MOST_COLS)];
 } data;
 
 static int64_t data_count(const data *d, int var)
 {
-    static const int dims[VARS] = {2, 2, 1, 1, 1};
-    return dims[var] * (var == 0 ? d->rows : var == 4 ? 1 : d->cols);
+    return (var < 2 ? d->dim : 1) * (var == 0 ? d->rows : var == 4 ? 1 : d->cols);
 }
 
 /* Coordinates on a lattice: ties everywhere. */
-static void make_data(data *d, int64_t rows, int64_t cols, size_t course, uint64_t *seed)
+static void make_data(data *d, int dim, int64_t rows, int64_t cols, size_t course, uint64_t *seed)
 {
     d->rows = rows;
     d->cols = cols;
-    for (int v = 0; v < VARS; v++)
-        for (int64_t k = 0; k < data_count(d, v); k++)
+    d->dim = dim;
+    for (int v = 0; v < VARS; v++) {
+        for (int64_t k = 0; k < data_count(d, v); k++) {
             d->value[v][k] = ((double)draw(seed, 7) - 3) / 2;
+            if (v < 2 && k % dim >= DIM && draw(seed, 8)) /* distances of long vectors stay small */
+                d->value[v][k] = 0;
+        }
+    }
     d->value[4][0] = 0.5;
     for (int64_t j = 0; j < cols; j++) {
         double at = (double)(courses[course].sawtooth > 1 ? j % courses[course].sawtooth : j);
@@ -140,7 +156,7 @@ static void make_data(data *d, int64_t rows, int64_t cols, size_t course, uint64
         d->value[2][j] = b;
     }
     if (courses[course].nan_row >= 0 && courses[course].nan_row < rows)
-        d->value[0][2 * courses[course].nan_row + 1] = NAN;
+        d->value[0][dim * courses[course].nan_row + 1] = NAN;
     for (int v = 0; v < VARS; v++) {
         for (int64_t k = 0; k < data_count(d, v); k++) {
             d->single[v][k] = (float)d->value[v][k];
@@ -153,8 +169,8 @@ static void make_data(data *d, int64_t rows, int64_t cols, size_t course, uint64
 
 /* By output, then row, then component. */
 typedef struct results {
-    double value[MOST][2 * MOST_ROWS];
-    unsigned char bytes[MOST][2 * MOST_ROWS * sizeof(double)];
+    double value[MOST][DIM * MOST_ROWS];
+    unsigned char bytes[MOST][DIM * MOST_ROWS * sizeof(double)];
 } results;
 
 typedef struct program {
@@ -171,15 +187,15 @@ static void build(program *p, kcl_context *on, sweep_of *s, const subject *of)
     kb_error_clear(&err);
     if (of->schedule != KP_BY_LANES) {
         /* A GPU with small work-groups, so that few rows are several. */
-        caps = *kp_caps_profile("gpu");
-        caps.max_work_group = GROUP;
-        choice.states = of->shape == KP_COLUMNS ? 4 : 0;
+        caps = gpu_caps(of->group ? of->group : GROUP, of->local ? of->local : kp_caps_profile("gpu")->local_memory);
+        choice.states = of->shape != KP_COLUMNS ? 0 : of->states ? of->states : STATES;
     }
     if (of->lanes)
         caps.lanes_f32 = caps.lanes_f64 = of->lanes;
     ck_assert_msg(kp_plan_create(&p->plan, &(kp_request){&s->sweep, of->dtype, &caps, choice, NULL}, &err) == KCL_OK,
                   "%s: %s", describe(of), err.text);
     ck_assert_int_eq(p->plan->schedule, of->schedule);
+    ck_assert_int_le(p->plan->group, caps.max_work_group);
     if (of->stream)
         p->plan->stream = of->stream;
     ck_assert_msg(kt_render(&p->text, p->plan, &err) == KCL_OK, "%s: %s", describe(of), err.text);
@@ -188,6 +204,12 @@ static void build(program *p, kcl_context *on, sweep_of *s, const subject *of)
             ck_assert_msg(
                 kd_kernel_get(on, kb_str_text(&p->text.source), kt_kernel_names[k], "states", &p->kernel[k]) == KCL_OK,
                 "%s: %s", describe(of), kcl_context_error(on));
+    if (of->schedule != KP_BY_LANES) {
+        size_t local = kd_kernel_limits(on, p->kernel[KT_SWEEP])->local_memory;
+        ck_assert_msg(local <= caps.local_memory && local_memory_of(p->plan) <= caps.local_memory,
+                      "%s: the kernel has %zu bytes of local memory, the plan says %zu", describe(of), local,
+                      local_memory_of(p->plan));
+    }
 }
 
 static void finish(program *p)
@@ -254,10 +276,11 @@ static void start(program *p, kcl_context *on, kt_kernel_id id, const data *d, c
                   "%s", kcl_context_error(on));
 }
 
-static void read_values(const program *p, results *out)
+static void read_values(const program *p, const data *d, results *out)
 {
+    int64_t rows = p->plan->shape == KP_ROWS_BOTH ? 1 : d->rows;
     for (size_t o = 0; o < p->plan->output_count; o++) {
-        for (size_t k = 0; k < 2 * MOST_ROWS; k++) {
+        for (size_t k = 0; k < DIM * (size_t)rows; k++) {
             float single;
             int64_t index;
             memcpy(&single, out->bytes[o] + k * sizeof single, sizeof single);
@@ -305,7 +328,7 @@ static void run(program *p, kcl_context *on, const data *d, int64_t pieces, resu
     ck_assert_msg(kd_finish(on) == KCL_OK, "%s", kcl_context_error(on));
     kd_buffer_release(on, &partial);
     kd_buffer_release(on, &prepared);
-    read_values(p, out);
+    read_values(p, d, out);
 }
 
 static void by_interpreter(const sweep_of *s, const data *d, results *out)
@@ -349,10 +372,25 @@ static bool long_tests(void)
     return value && strcmp(value, "1") == 0;
 }
 
-static void check(const subject *of)
+/* Values by the interpreter, divided into pieces, and twice the same bits. */
+static void check_size(program *p, const sweep_of *s, const subject *of, size_t course, int64_t rows, int64_t cols,
+                       uint64_t *seed)
 {
     static data d;
     static results got, again, want;
+    make_data(&d, dim_of(of), rows, cols, course, seed);
+    by_interpreter(s, &d, &want);
+    for (int64_t pieces = 0; pieces < (of->shape == KP_ROWS ? 1 : 6); pieces += 1 + pieces) {
+        run(p, context, &d, pieces, &got);
+        compare(s, of, &d, course, pieces, &got, &want);
+    }
+    run(p, context, &d, 0, &got);
+    run(p, context, &d, 0, &again);
+    ck_assert_mem_eq(got.bytes, again.bytes, sizeof got.bytes);
+}
+
+static void check(const subject *of)
+{
     uint64_t seed = 1;
     sweep_of s;
     program p;
@@ -368,17 +406,39 @@ static void check(const subject *of)
             bool small = of->shape == KP_ROWS_BOTH || m > 0;
             if (!small || n > MOST_COLS || (!long_tests() && c && (k + c) % 23))
                 continue;
-            make_data(&d, m, n, c, &seed);
-            by_interpreter(&s, &d, &want);
-            for (int64_t pieces = 0; pieces < (of->shape == KP_ROWS ? 1 : 6); pieces += 1 + pieces) {
-                run(&p, context, &d, pieces, &got);
-                compare(&s, of, &d, c, pieces, &got, &want);
-            }
-            run(&p, context, &d, 0, &got);
-            run(&p, context, &d, 0, &again);
-            ck_assert_mem_eq(got.bytes, again.bytes, sizeof got.bytes);
+            check_size(&p, &s, of, c, m, n, &seed);
         }
     }
+    finish(&p);
+    sweep_finish(&s);
+}
+
+/* Sizes around what a work-item, a step, a tile and a work-group have of rows and columns. */
+static void check_groups(const subject *of)
+{
+    uint64_t seed = 1;
+    sweep_of s;
+    program p;
+    fill(&s, of);
+    build(&p, context, &s, of);
+    bool columns = of->shape == KP_COLUMNS, contraction = of->schedule == KP_BY_CONTRACTION;
+    int v = p.plan->lanes, w = p.plan->stream, t = p.plan->tile;
+    int own = columns ? w : v, all = columns ? w : v * (contraction ? t / w : p.plan->group);
+    int block = columns ? v * p.plan->group : t;
+    const int rows[] = {1, all - 1, own + 1, 2 * all + own + 1, own, all, own - 1, all + 1, 35};
+    const int cols[] = {0, block, w + 1, block + 1, 1, 2 * block + w + 1, block - 1, w, v + 1, 300};
+    int met = 0;
+    for (size_t c = 0; c < KB_COUNT(courses); c++) {
+        for (size_t k = 0; k < KB_COUNT(rows) * KB_COUNT(cols); k++) {
+            int m = rows[k % KB_COUNT(rows)], n = cols[k / KB_COUNT(rows)];
+            bool fits = m > 0 && m <= MOST_ROWS && n <= MOST_COLS && m * n <= (long_tests() ? 400000 : 20000);
+            if (fits && (long_tests() || (k * 7 + c) % (c ? 89 : 11) == 0)) {
+                check_size(&p, &s, of, c, m, n, &seed);
+                met++;
+            }
+        }
+    }
+    ck_assert_int_ge(met, 12);
     finish(&p);
     sweep_finish(&s);
 }
@@ -388,7 +448,7 @@ static const char *const sets[] = {"L", "A", "LSVAM", "P"};
 
 START_TEST(states_of_every_shape)
 {
-    subject s = {sets[_i / 4 % 4], shapes[_i % 4], _i / 16 ? KCL_F64 : KCL_F32, 0, 0, KP_BY_LANES};
+    subject s = {sets[_i / 4 % 4], shapes[_i % 4], _i / 16 ? KCL_F64 : KCL_F32, 0, 0, KP_BY_LANES, 0, 0, 0, 0};
     if (s.terms[0] != 'P' || s.shape == KP_COLUMNS || long_tests())
         check(&s);
 }
@@ -406,7 +466,7 @@ START_TEST(states_of_other_sizes)
                 bool core = (l + _i) % 5 == w && t == (l + _i) % 2 && l != 4;
                 number += core;
                 if (core || long_tests())
-                    check(&(subject){"LSVAM", shapes[_i], t ? KCL_F64 : KCL_F32, lanes[l], streams[w], KP_BY_LANES});
+                    check(&(subject){"LSVAM", shapes[_i], t ? KCL_F64 : KCL_F32, lanes[l], streams[w], KP_BY_LANES, 0, 0, 0, 0});
             }
         }
     }
@@ -418,7 +478,7 @@ START_TEST(terms_of_columns_alone)
 {
     for (int k = 0; k < 4; k++)
         if (k == 0 || long_tests())
-            check(&(subject){"JS", shapes[k], KCL_F32, 0, 0, KP_BY_LANES});
+            check(&(subject){"JS", shapes[k], KCL_F32, 0, 0, KP_BY_LANES, 0, 0, 0, 0});
 }
 END_TEST
 
@@ -427,11 +487,12 @@ START_TEST(numbers_beyond_24_bits)
 {
     static data d;
     static results got;
-    subject of = {"NAN", KP_ROWS_BOTH, KCL_F32, 0, 0, KP_BY_LANES};
+    subject of = {"NAN", KP_ROWS_BOTH, KCL_F32, 0, 0, KP_BY_LANES, 0, 0, 0, 0};
     sweep_of s;
     program p;
     fill(&s, &of);
     build(&p, context, &s, &of);
+    d.dim = DIM;
     d.rows = 16400;
     d.cols = 1031;
     for (int v = 0; v < VARS; v++)
@@ -456,14 +517,14 @@ START_TEST(threads_change_nothing)
     kcl_context *other;
     kcl_status status = kcl_context_create(&other, &(kcl_context_params){.device = "cpu", .threads = 1});
     ck_assert_msg(status == KCL_OK, "%s", kcl_context_error(other));
-    subject of = {"LSVAM", shapes[_i], KCL_F32, 0, 0, KP_BY_LANES};
+    subject of = {"LSVAM", shapes[_i], KCL_F32, 0, 0, KP_BY_LANES, 0, 0, 0, 0};
     sweep_of s;
     program p, q;
     fill(&s, &of);
     build(&p, context, &s, &of);
     build(&q, other, &s, &of);
     for (size_t c = 0; c < KB_COUNT(courses); c++) {
-        make_data(&d, 67, 1000, c, &seed);
+        make_data(&d, DIM, 67, 1000, c, &seed);
         run(&p, context, &d, 0, &two);
         run(&q, other, &d, 0, &one);
         ck_assert_msg(memcmp(one.bytes, two.bytes, sizeof one.bytes) == 0, "%s: %s", describe(&of), courses[c].name);
@@ -480,8 +541,52 @@ START_TEST(states_of_schedules_for_gpus)
 {
     kcl_dtype dtype = _i % 2 ? KCL_F64 : KCL_F32;
     for (int k = 0; k < 4; k++)
-        check(&(subject){"LSVAM", shapes[k], dtype, 0, 0, KP_BY_ROWS});
-    check(&(subject){"LSA", KP_ROWS_SPLIT, dtype, 0, 0, KP_BY_CONTRACTION});
+        check(&(subject){"LSVAM", shapes[k], dtype, 0, 0, KP_BY_ROWS, 0, 0, 0, 0});
+    check(&(subject){"LSA", KP_ROWS_SPLIT, dtype, 0, 0, KP_BY_CONTRACTION, 0, 0, 0, 0});
+}
+END_TEST
+
+static kp_shape shape_of(int course)
+{
+    return course < 4 ? shapes[course] : KP_ROWS_SPLIT;
+}
+
+/* Work-groups of any size: rows in four shapes, then contractions, which need 16 work-items. */
+START_TEST(states_of_work_groups)
+{
+    static const int groups[] = {1, 16, 64, 256};
+    static const int dims[] = {2, 15, 16, 33};
+    for (int g = 0; g < 4; g++) {
+        for (int t = 0; t < 2; t++) {
+            for (int more = 0; more < 4; more++) {
+                bool contraction = _i == 4, columns = shape_of(_i) == KP_COLUMNS;
+                if ((contraction && groups[g] < 16) || (!contraction && !columns && more))
+                    continue;
+                /* Groups, types, dimensions and numbers of states by turns. */
+                bool core = (contraction || g % 2 == _i % 2) && (g + _i) / 2 % 2 == t &&
+                            more == (columns || contraction ? g : 0);
+                if (core || long_tests())
+                    check_groups(&(subject){contraction ? "LSAM" : "LSVAM", shape_of(_i), t ? KCL_F64 : KCL_F32, 0, 0,
+                                            contraction ? KP_BY_CONTRACTION : KP_BY_ROWS, groups[g],
+                                            (int[]){2, 8, 12, 16}[more], 16 << 10, contraction ? dims[more] : 0});
+            }
+        }
+    }
+}
+END_TEST
+
+/* Local memory for small groups, for a few components of a contraction, and for no columns at all. */
+START_TEST(states_of_little_local_memory)
+{
+    for (int t = 0; t < 2; t++) {
+        if (t != _i % 2 && !long_tests())
+            continue;
+        kcl_dtype dtype = t ? KCL_F64 : KCL_F32;
+        if (_i < 4)
+            check_groups(&(subject){"LSVAM", shape_of(_i), dtype, 0, 0, KP_BY_ROWS, 64, 0, 256, 0});
+        else
+            check_groups(&(subject){"LSAM", shape_of(_i), dtype, 0, 0, KP_BY_CONTRACTION, 64, 0, t ? 4096 : 2048, 19});
+    }
 }
 END_TEST
 
@@ -503,6 +608,11 @@ int main(void)
     tcase_add_test(tc, numbers_beyond_24_bits);
     tcase_add_loop_test(tc, threads_change_nothing, 0, 4);
     tcase_add_loop_test(tc, states_of_schedules_for_gpus, 0, 2);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("groups");
+    tcase_set_timeout(tc, 0);
+    tcase_add_loop_test(tc, states_of_work_groups, 0, 5);
+    tcase_add_loop_test(tc, states_of_little_local_memory, 0, 5);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* drivers do not survive a fork */

@@ -11,15 +11,15 @@
 #define KCL_TILE 128
 #define KCL_TERMS(X) X(SUM, 0, 1, 0)
 
-#define KCL_PREPARE_PARAMETERS        \
-    __global const real *restrict a1, \
-    __global real *restrict a2,       \
+#define KCL_PREPARE_COLUMNS_PARAMETERS \
+    __global const real *restrict a1,  \
+    __global real *restrict a2,        \
     __global real *restrict a3,
-#define KCL_PREPARE_LAUNCH
-#define KCL_PREPARE_LANE   \
-    lanes y1[1];           \
+#define KCL_PREPARE_COLUMNS_LAUNCH
+#define KCL_PREPARE_COLUMNS_LANE \
+    lanes y1[1];                 \
     KCL_LOAD(y1, a1, 1, 1)
-#define KCL_PREPARE_OUT                                                     \
+#define KCL_PREPARE_COLUMNS_OUT                                             \
     kcl_scatter(a2, i, lane_count, 1, 0, (lanes)(y1[0] - 3.0f));            \
     kcl_scatter(a3, i, lane_count, 1, 0, (lanes)(0x1.0624dep-10f * y1[0]));
 

@@ -12,16 +12,16 @@
 #define KCL_STATES 16
 #define KCL_TERMS(X) X(SUM, 0, 1, 0)
 
-#define KCL_PREPARE_PARAMETERS        \
+#define KCL_PREPARE_ROWS_PARAMETERS   \
     __global const real *restrict a0, \
     __global const real *restrict a4, \
     __global real *restrict a5,       \
     __global real *restrict a6,
-#define KCL_PREPARE_LAUNCH
-#define KCL_PREPARE_LANE       \
+#define KCL_PREPARE_ROWS_LAUNCH
+#define KCL_PREPARE_ROWS_LANE  \
     lanes x0[100];             \
     KCL_LOAD(x0, a0, 100, 100)
-#define KCL_PREPARE_OUT                                                 \
+#define KCL_PREPARE_ROWS_OUT                                            \
     lanes r0 = 0; /* SqDist(x0,a4) */                                   \
     FOR_INDEX(k, 0, 100) {                                              \
         const lanes t0 = x0[k] - a4[k];                                 \

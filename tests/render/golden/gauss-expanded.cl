@@ -11,16 +11,16 @@
 #define KCL_TILE 128
 #define KCL_TERMS(X) X(SUM, 0, 1, 0)
 
-#define KCL_PREPARE_PARAMETERS        \
-    __global const real *restrict a1, \
-    __global const real *restrict a4, \
-    __global real *restrict a5,       \
+#define KCL_PREPARE_COLUMNS_PARAMETERS \
+    __global const real *restrict a1,  \
+    __global const real *restrict a4,  \
+    __global real *restrict a5,        \
     __global real *restrict a6,
-#define KCL_PREPARE_LAUNCH
-#define KCL_PREPARE_LANE       \
-    lanes y1[100];             \
+#define KCL_PREPARE_COLUMNS_LAUNCH
+#define KCL_PREPARE_COLUMNS_LANE \
+    lanes y1[100];               \
     KCL_LOAD(y1, a1, 100, 100)
-#define KCL_PREPARE_OUT                                                 \
+#define KCL_PREPARE_COLUMNS_OUT                                         \
     lanes r0 = 0; /* SqDist(y1,a4) */                                   \
     FOR_INDEX(k, 0, 100) {                                              \
         const lanes t0 = y1[k] - a4[k];                                 \

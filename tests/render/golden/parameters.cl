@@ -10,20 +10,20 @@
 #define KCL_TILE 128
 #define KCL_TERMS(X) X(SUM, 0, 3, 0)
 
-#define KCL_PREPARE_PARAMETERS        \
-    __global const real *restrict a1, \
-    __global const real *restrict a2, \
+#define KCL_PREPARE_COLUMNS_PARAMETERS \
+    __global const real *restrict a1,  \
+    __global const real *restrict a2,  \
     __global real *restrict a4,
-#define KCL_PREPARE_LAUNCH                        \
+#define KCL_PREPARE_COLUMNS_LAUNCH                \
     real p0 = 0; /* SqNorm2(a2) */                \
     FOR_INDEX(k, 0, 3) {                          \
         p0 = fma(a2[k], a2[k], p0);               \
     }                                             \
     const real p1 = kcl_sqrt(p0); /* Norm2(a2) */
-#define KCL_PREPARE_LANE   \
-    lanes y1[3];           \
+#define KCL_PREPARE_COLUMNS_LANE \
+    lanes y1[3];                 \
     KCL_LOAD(y1, a1, 3, 3)
-#define KCL_PREPARE_OUT                                                                         \
+#define KCL_PREPARE_COLUMNS_OUT                                                                 \
     FOR_INDEX(k, 0, 3) {                                                                        \
         kcl_scatter(a4, i, lane_count, 3, k, (lanes)(fma((lanes)(p1), y1[k], (lanes)(a2[k])))); \
     }

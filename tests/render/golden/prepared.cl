@@ -11,18 +11,18 @@
 #define KCL_TILE 128
 #define KCL_TERMS(X) X(SUM, 0, 1, 0)
 
-#define KCL_PREPARE_PARAMETERS        \
-    __global const real *restrict a1, \
-    __global const real *restrict a2, \
-    __global real *restrict a3,       \
+#define KCL_PREPARE_COLUMNS_PARAMETERS \
+    __global const real *restrict a1,  \
+    __global const real *restrict a2,  \
+    __global real *restrict a3,        \
     __global real *restrict a4,
-#define KCL_PREPARE_LAUNCH
-#define KCL_PREPARE_LANE   \
-    lanes y1[3];           \
-    KCL_LOAD(y1, a1, 3, 3) \
-    lanes y2[1];           \
+#define KCL_PREPARE_COLUMNS_LAUNCH
+#define KCL_PREPARE_COLUMNS_LANE \
+    lanes y1[3];                 \
+    KCL_LOAD(y1, a1, 3, 3)       \
+    lanes y2[1];                 \
     KCL_LOAD(y2, a2, 1, 1)
-#define KCL_PREPARE_OUT                                                \
+#define KCL_PREPARE_COLUMNS_OUT                                        \
     kcl_scatter(a4, i, lane_count, 1, 0, (lanes)(kcl_sqrt(y2[0])));    \
     FOR_INDEX(k, 0, 3) {                                               \
         kcl_scatter(a3, i, lane_count, 3, k, (lanes)(kcl_sin(y1[k]))); \
