@@ -11,16 +11,16 @@
 int run_entries(const char *name, const test_entry *tests, size_t count, void (*setup)(void), void (*teardown)(void))
 {
     Suite *suite = suite_create(name);
-    TCase *tc = tcase_create(name);
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_set_timeout(tc, 0);
-    for (size_t k = 0; k < count; k++) {
+    for (size_t k = 0; k < count; k++) { /* each a case of its own: CK_RUN_CASE=NAME runs one */
+        TCase *tc = tcase_create(tests[k].test->name);
+        tcase_add_checked_fixture(tc, setup, teardown);
+        tcase_set_timeout(tc, 0);
         if (tests[k].rounds)
             tcase_add_loop_test(tc, tests[k].test, 0, tests[k].rounds);
         else
             tcase_add_test(tc, tests[k].test);
+        suite_add_tcase(suite, tc);
     }
-    suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK);
     srunner_run_all(runner, CK_ENV);

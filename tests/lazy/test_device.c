@@ -537,6 +537,9 @@ static void check_member(int family, int dim, int tag, int t, int schedule)
     /* What a contraction runs is another test's. */
     if (schedule == CONTRACTION || (tag == 2 && schedule == COLUMNS))
         return;
+    /* A work-group's states of 64 components are joined in an unrolled loop with barriers: half a minute to build. */
+    if (tag == 2 && schedule == 1 && family == 1 && dim != 3)
+        return;
     subject s = {.scaled_by_rows = family == 9};
     make_family(&s, &families[family], dim, tag, "", schedule < SCHEDULES ? schedules[schedule] : "");
     for (size_t k = 0; k < KB_COUNT(pairs); k++) {

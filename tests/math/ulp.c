@@ -330,8 +330,9 @@ static worst measure(const device *device, cl_program program, const function *f
         for (int i = 0; i < count; i++) {
             const double got = f64 ? out[i] : (double)of[i];
             const long double want = f64 ? f->g(x[i], y[i]) : (long double)f->f(xf[i], yf[i]);
-            if (!f64 && result.ulps >= 0.5 && (float)want == of[i]) {
-                continue; /* rounded correctly; spares most of the work of --long */
+            const double rounded = f64 ? (double)want : (double)(float)want;
+            if (got == rounded && result.ulps >= ((long double)got == want ? 0 : 0.5)) {
+                continue; /* exact, or rounded correctly: not the worst; spares most of the work of --long */
             }
             const double ulps = error_in_ulps(f64, got, want);
             if (ulps > result.ulps) {
