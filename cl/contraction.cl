@@ -111,8 +111,10 @@ __kernel __attribute__((reqd_work_group_size(KCL_GROUP, 1, 1)))
 void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
            __global real *restrict partial)
 {
-    __local real local_x[2 * KCL_ROW_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_ROW_TILE)] __attribute__((aligned(sizeof(real4))));
-    __local real local_y[2 * KCL_COLUMN_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_TILE)] __attribute__((aligned(sizeof(real4))));
+    __local real local_x[2 * KCL_ROW_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_ROW_TILE)]
+        __attribute__((aligned(sizeof(real4))));
+    __local real local_y[2 * KCL_COLUMN_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_TILE)]
+        __attribute__((aligned(sizeof(real4))));
     __local lanes joined[KCL_JOINED];
     /*
      * Neighbouring work-items, 32 of which run in step on many GPUs, are 4 x 8 of the block: they read 4 different

@@ -176,7 +176,8 @@ static int bench(const options *o, fault *f)
     for (size_t k = 0; k < COUNT(cases); k++)
         known |= o->case_name && strcmp(o->case_name, cases[k].name) == 0;
     if (!known)
-        return fail(f, EXIT_USAGE, "there is no case '%s'; there are gauss_sum, gauss_grad, logsumexp, argmin, wide and split",
+        return fail(f, EXIT_USAGE,
+                    "there is no case '%s'; there are gauss_sum, gauss_grad, logsumexp, argmin, wide and split",
                     o->case_name);
     if (o->d == 0 || o->d > INT_MAX)
         return fail(f, EXIT_USAGE, "--d %lld: points have 1 to %d coordinates", (long long)o->d, INT_MAX);
@@ -191,6 +192,9 @@ static int bench(const options *o, fault *f)
 }
 
 const command bench_command = {
-    "bench", {NULL}, OPTION_CASE | OPTION_D | OPTION_SIZES | OPTION_DTYPE | OPTION_DEVICE | OPTION_JSON | OPTION_SCHEDULE,
-    bench, help,
+    "bench",
+    {NULL},
+    OPTION_CASE | OPTION_D | OPTION_SIZES | OPTION_DTYPE | OPTION_DEVICE | OPTION_JSON | OPTION_SCHEDULE,
+    bench,
+    help,
 };

@@ -46,7 +46,8 @@ static int emit(const options *o, fault *f)
 }
 
 const command emit_command = {
-    "emit", {"FORMULA"}, OPTION_ARG_SHAPES | OPTION_DTYPE | OPTION_DEVICE | OPTION_SIZES | OPTION_SCHEDULE, emit, emit_help,
+    "emit", {"FORMULA"}, OPTION_ARG_SHAPES | OPTION_DTYPE | OPTION_DEVICE | OPTION_SIZES | OPTION_SCHEDULE,
+    emit,   emit_help,
 };
 
 /* ---- grad -------------------------------------------------------------------------------------------------------- */

@@ -474,9 +474,9 @@ static kcl_status choose_form(run *r, size_t index, const geometry *g, kl_choice
     for (size_t k = 0; k < step->sweep.var_count; k++)
         views[k] = step->inputs[k].is_temp ? NULL : &r->slots[step->inputs[k].index];
     const kl_device_eyes eyes = {r, read_rows, largest_on_device};
-    kl_question question = {&step->sweep, step->expansion,      views,         &eyes,
-                            g->rows,      g->cols,              r->dtype,      kd_caps(r->context),
-                            r->exec->form, kd_threads(r->context)};
+    kl_question question = {
+        &step->sweep,  step->expansion,       views, &eyes, g->rows, g->cols, r->dtype, kd_caps(r->context),
+        r->exec->form, kd_threads(r->context)};
     cache *all = cache_of(r->context);
     if (!all || kl_choose_form(choice, &question, &r->seen, &r->arena, err) < 0)
         return err->status;
@@ -597,10 +597,9 @@ static kcl_status launch_step(run *r, const kl_step *step, compiled *c, geometry
         status = launch_kernel(r, step, c, KT_SWEEP, &g, g.launch.sweep_items[0], g.launch.sweep_items[1]);
     if (status == KCL_OK && g.launch.finish_items)
         /* Where both axes are reduced there is one row of results. */
-        status = launch_kernel(
-            r, step, c, KT_FINISH,
-            &(geometry){step->sweep.reduced & KF_AXIS_I ? 1 : g.rows, g.cols, g.launch, g.form},
-            g.launch.finish_items, 1);
+        status = launch_kernel(r, step, c, KT_FINISH,
+                               &(geometry){step->sweep.reduced & KF_AXIS_I ? 1 : g.rows, g.cols, g.launch, g.form},
+                               g.launch.finish_items, 1);
     return status;
 }
 

@@ -10,24 +10,24 @@ enum {
     FEW_BLOCKS = 4,      /* row blocks a compute unit, below which columns are divided too */
     PART_COLUMNS = 2048, /* columns of a part, at least: a part costs a state in memory */
     MAX_PARTS = 1024,
-    PRODUCTS = 8,            /* factors of factors that are looked at, to take them out of a sum */
-    CACHED_BYTES = 1 << 18,  /* of streamed variables that stay in a core's cache while all rows pass */
-    STATE_NUMBERS = 1 << 22, /* numbers in the memory of states, where fewer parts can keep it so small */
-    LONGEST_PART = 1 << 30,  /* columns that a number of the width of a float counts, and a vector more */
-    STEP_WORK = 2048,        /* additions that the unrolled text of a step may cost: compilers are slow */
-    UNROLLED = 64,           /* components that loops are unrolled for on GPUs: registers have no index */
-    GROUP = 256,             /* work-items of a work-group of a GPU */
-    GROUPS = 48,             /* work-groups a compute unit, so that the last ones do not leave the others idle */
-    ROUND = 4,               /* work-groups of the rows schedule that share a compute unit */
-    LOCAL_TILE = 256,        /* columns in local memory, at most */
-    LOCAL_BYTES = 16 << 10,  /* of them: several work-groups share a compute unit */
-    ROW_REGISTERS = 100,     /* 32-bit registers for the rows of a work-item */
-    FEW_ROWS = 16,           /* rows whose states a work-item of a GPU keeps while columns pass */
-    CONTRACTED = 48,         /* components from which on a GPU stages a vector's index */
-    CHUNK = 8,               /* components of a contraction's step where none divides the dimension */
+    PRODUCTS = 8,                /* factors of factors that are looked at, to take them out of a sum */
+    CACHED_BYTES = 1 << 18,      /* of streamed variables that stay in a core's cache while all rows pass */
+    STATE_NUMBERS = 1 << 22,     /* numbers in the memory of states, where fewer parts can keep it so small */
+    LONGEST_PART = 1 << 30,      /* columns that a number of the width of a float counts, and a vector more */
+    STEP_WORK = 2048,            /* additions that the unrolled text of a step may cost: compilers are slow */
+    UNROLLED = 64,               /* components that loops are unrolled for on GPUs: registers have no index */
+    GROUP = 256,                 /* work-items of a work-group of a GPU */
+    GROUPS = 48,                 /* work-groups a compute unit, so that the last ones do not leave the others idle */
+    ROUND = 4,                   /* work-groups of the rows schedule that share a compute unit */
+    LOCAL_TILE = 256,            /* columns in local memory, at most */
+    LOCAL_BYTES = 16 << 10,      /* of them: several work-groups share a compute unit */
+    ROW_REGISTERS = 100,         /* 32-bit registers for the rows of a work-item */
+    FEW_ROWS = 16,               /* rows whose states a work-item of a GPU keeps while columns pass */
+    CONTRACTED = 48,             /* components from which on a GPU stages a vector's index */
+    CHUNK = 8,                   /* components of a contraction's step where none divides the dimension */
     CONTRACTED_BYTES = 48 << 10, /* of local memory for their components */
-    SMALLEST_SIDE = 4,       /* work-items along the side of a register-tiled work-group, at least */
-    MAX_NODES = 100000       /* operators of a kernel: compilers do not take formulas of any size */
+    SMALLEST_SIDE = 4,           /* work-items along the side of a register-tiled work-group, at least */
+    MAX_NODES = 100000           /* operators of a kernel: compilers do not take formulas of any size */
 };
 
 static const double log2e = 0x1.71547652b82fep+0;
@@ -216,10 +216,11 @@ kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype
         counted = counted || (sweep->terms[k].reduction == KF_REDUCE_ARGMIN && dtype == KCL_F32 && cols > LONGEST_PART);
     if (sweep->reduced & KF_AXIS_I) {
         if (counted)
-            return kb_fail(err, KCL_ERROR_UNSUPPORTED,
-                           "%s over both axes takes at most %d columns in float32, here are %lld: reduce one axis after "
-                           "the other, or use float64 arrays",
-                           kf_reduction_get(KF_REDUCE_ARGMIN)->name, LONGEST_PART, (long long)cols);
+            return kb_fail(
+                err, KCL_ERROR_UNSUPPORTED,
+                "%s over both axes takes at most %d columns in float32, here are %lld: reduce one axis after "
+                "the other, or use float64 arrays",
+                kf_reduction_get(KF_REDUCE_ARGMIN)->name, LONGEST_PART, (long long)cols);
         if (force == FORCE_COLUMNS || force == FORCE_CONTRACTION)
             return kb_fail(err, KCL_ERROR_UNSUPPORTED,
                            "schedule \"%s\" keeps a state for each row: it cannot reduce both axes", name);
@@ -426,8 +427,7 @@ static kcl_status rewrite_terms(kp_plan *plan)
         if (plan->terms[k].reduction == KF_REDUCE_LOGSUMEXP)
             plan->terms[k].formula = scaled(g, plan->terms[k].formula, log2e);
         else if (plan->terms[k].reduction == KF_REDUCE_SUM)
-            plan->terms[k].formula =
-                split_factors(g, plan->terms[k].formula, plan->reduced, PRODUCTS, &factor[k]);
+            plan->terms[k].formula = split_factors(g, plan->terms[k].formula, plan->reduced, PRODUCTS, &factor[k]);
         status = g->error.status;
     }
     term_factors s = {g, factor, plan->terms};
@@ -672,8 +672,8 @@ static kcl_status check_contraction(kp_plan *plan, const kp_request *request)
     else if (!why && !choose_contraction_blocks(plan, request->caps))
         why = "local memory of the device is too small";
     if (why && request->choice.forced)
-        return kb_fail(&plan->graph.error, KCL_ERROR_UNSUPPORTED,
-                       "schedule \"contraction\" cannot run the formula: %s", why);
+        return kb_fail(&plan->graph.error, KCL_ERROR_UNSUPPORTED, "schedule \"contraction\" cannot run the formula: %s",
+                       why);
     if (why)
         plan->schedule = KP_BY_ROWS;
     return KCL_OK;
@@ -1025,7 +1025,8 @@ static size_t items_for(int64_t blocks, const kp_plan *plan, const kp_caps *caps
 static int64_t filling_parts(const kp_plan *plan, const kp_caps *caps, int64_t groups, int64_t cols)
 {
     int64_t tiles = blocks_of(cols, plan->tile), round = caps->compute_units, best = 1;
-    int64_t least = blocks_of((int64_t)GROUPS * caps->compute_units, KB_MAX(groups, 1)), most = KB_MIN(MAX_PARTS, 2 * least);
+    int64_t least = blocks_of((int64_t)GROUPS * caps->compute_units, KB_MAX(groups, 1)),
+            most = KB_MIN(MAX_PARTS, 2 * least);
     double best_fill = 0;
     if (plan->schedule == KP_BY_ROWS)
         round *= ROUND;
@@ -1070,7 +1071,8 @@ void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64
     int64_t states = product(plan->shape == KP_ROWS_BOTH ? 1 : rows, state);
     int64_t numbers = caps->device_class == KP_CPU ? STATE_NUMBERS : 4 * (int64_t)STATE_NUMBERS;
     int64_t most = KB_MIN(MAX_PARTS, KB_MAX(1, numbers / KB_MAX(1, states)));
-    int64_t wanted = KB_MAX(KB_MIN(most, KB_MAX(1, wanted_parts(plan, caps, groups, cols))), blocks_of(cols, LONGEST_PART));
+    int64_t wanted =
+        KB_MAX(KB_MIN(most, KB_MAX(1, wanted_parts(plan, caps, groups, cols))), blocks_of(cols, LONGEST_PART));
     switch (plan->shape) {
     case KP_MAP:
         launch->finish_items = items_for(row_blocks, plan, caps);

@@ -9,9 +9,8 @@
 
 const char *const kt_kernel_names[KT_KERNELS] = {"prepare_rows", "prepare_columns", "sweep", "finish"};
 
-extern const unsigned char kt_cl_math[], kt_cl_common[], kt_cl_reduce[], kt_cl_lanes[],
-    kt_cl_rows[], kt_cl_contraction[], kt_cl_columns[], kt_cl_map[], kt_cl_copy[],
-    kt_cl_squares[];
+extern const unsigned char kt_cl_math[], kt_cl_common[], kt_cl_reduce[], kt_cl_lanes[], kt_cl_rows[],
+    kt_cl_contraction[], kt_cl_columns[], kt_cl_map[], kt_cl_copy[], kt_cl_squares[];
 
 typedef struct kernel {
     kt_kernel_id id;
@@ -22,7 +21,8 @@ typedef struct kernel {
 
 enum { MACRO_WIDTH = 117 }; /* of lines before their backslash; longer ones stick out */
 
-static const char *const macro_prefix[KT_KERNELS] = {"KCL_PREPARE_ROWS", "KCL_PREPARE_COLUMNS", "KCL_SWEEP", "KCL_FINISH"};
+static const char *const macro_prefix[KT_KERNELS] = {"KCL_PREPARE_ROWS", "KCL_PREPARE_COLUMNS", "KCL_SWEEP",
+                                                     "KCL_FINISH"};
 
 /* ---- Macros ------------------------------------------------------------------------------------------------------ */
 
