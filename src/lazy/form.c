@@ -33,11 +33,10 @@ static double element(const kl_view *v, int64_t row, int64_t k)
     return value;
 }
 
-/* Widens the box of components by rows of v, each component multiplied by its factor. */
+/* Widens the box of components by the rows of v, each component multiplied by its factor. */
 static void widen(const kl_view *v, const double *factor, double *low, double *high)
 {
-    int64_t step = v->rows / SAMPLE + 1;
-    for (int64_t i = 0; i < v->rows; i += step) {
+    for (int64_t i = 0; i < v->rows; i++) {
         for (int32_t k = 0; k < v->dim; k++) {
             double x = element(v, i, k) * factor[k];
             low[k] = x < low[k] ? x : low[k];
@@ -129,18 +128,17 @@ static kcl_status largest_square(const kl_question *q, const kl_view *v, const d
     return q->eyes->largest(q->eyes->user, v, typed_factor, typed_centre, most);
 }
 
-/* A view on the host of some rows, evenly spaced: `v` itself where the host sees it. */
+/* A view on the host of up to SAMPLE rows, evenly spaced; of device arrays a copy. */
 static kcl_status sample_of(const kl_question *q, const kl_view *v, kl_view *sample, kb_arena *arena, kb_error *err)
 {
     int64_t size = (int64_t)kb_dtype_size(v->dtype), step = v->rows / SAMPLE + 1;
     *sample = *v;
+    sample->rows = v->rows / step + (v->rows % step != 0);
+    sample->row_stride = v->row_stride * step;
     if (!v->memory)
         return KCL_OK;
-    *sample = (kl_view){.dtype = v->dtype,
-                        .rows = v->rows / step + (v->rows % step != 0),
-                        .dim = v->dim,
-                        .row_stride = v->dim * size,
-                        .step = size};
+    *sample = (kl_view){
+        .dtype = v->dtype, .rows = sample->rows, .dim = v->dim, .row_stride = v->dim * size, .step = size};
     void *rows = kb_arena_alloc(arena, (size_t)(sample->rows * sample->row_stride) + 1);
     sample->data = rows;
     return rows ? q->eyes->read(q->eyes->user, v, step, sample->rows, rows) : kb_no_memory(err);

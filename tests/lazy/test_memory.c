@@ -642,6 +642,69 @@ START_TEST(test_calls_that_make_no_sense)
 }
 END_TEST
 
+/* ---- The form of squared distances ------------------------------------------------------------------------------- */
+
+/* Decided by the data of device arrays as by those of host arrays: the same form, and then the same bits. */
+START_TEST(test_the_form_follows_device_arrays)
+{
+    enum { ROWS = 4096, COLS = 4100, DIM = 32 };
+    static const struct {
+        double extent, odd;
+        const char *form;
+    } calls[] = {
+        {1, 0.5, "form: expanded (bound "},
+        {1e4, 0.5, "form: differences (bound "},
+        {1, NAN, "form: differences (bound "},
+        {1, INFINITY, "form: differences (bound "},
+        {1, 0.5, "form: expanded (bound "},
+    };
+    static const char *const far[] = {"x=Vi(32)", "y=Vj(32)", "b=Vj(1)", "g=Pm(1)"};
+    static const kcl_dtype types[] = {KCL_F32, KCL_F64};
+    c = contexts[_i];
+    if (_i == HOST)
+        return;
+    kcl_operator *op;
+    ck_assert_int_eq(kcl_operator_create(&op, "Sum_Reduction(Exp(-0.1*g*SqDist(x,y))*b,0)", 4, far, NULL), KCL_OK);
+    for (size_t n = 0; n < KB_COUNT(calls); n++) {
+        kcl_dtype dtype = types[n % 2];
+        numbers in[4], out[2];
+        for (int k = 0; k < 4; k++) {
+            numbers_make(&in[k], dtype, (int[]){ROWS, COLS, COLS, 1}[k], k < 2 ? DIM : 1, DENSE);
+            numbers_fill(&in[k], 0.5, k < 2 ? 0.5 + calls[n].extent : 1);
+        }
+        numbers_set(&in[1], COLS - 1, DIM - 1, calls[n].odd);
+        for (int device = 0; device < 2; device++) {
+            static collected text;
+            kcl_array arrays[5];
+            numbers_make(&out[device], dtype, ROWS, 1, DENSE);
+            numbers *const all[] = {&in[0], &in[1], &in[2], &in[3], &out[device]};
+            for (int k = 0; k < 5; k++)
+                arrays[k] = device ? to_device(all[k], 64) : all[k]->array;
+            const kcl_array *args[] = {&arrays[0], &arrays[1], &arrays[2], &arrays[3]}, *outs[] = {&arrays[4]};
+            OK(kcl_operator_apply(op, c, outs, 1, args, 4));
+            if (device)
+                from_device(&out[1], &arrays[4]);
+            text.length = 0;
+            OK(kcl_operator_describe(op, c, dtype, ROWS, COLS, collect, &text));
+            CONTAINS(text.text, calls[n].form);
+            for (int k = 0; k < 5; k++)
+                if (device)
+                    kcl_array_free(&arrays[k]);
+        }
+        for (int64_t i = 0; i < ROWS; i++) {
+            double a = numbers_get(&out[0], i, 0), b = numbers_get(&out[1], i, 0);
+            if (!(a == b || (isnan(a) && isnan(b))))
+                ck_abort_msg("call %zu, row %lld: %.17g from host arrays, %.17g from device arrays", n, (long long)i, a, b);
+        }
+        for (int k = 0; k < 4; k++)
+            numbers_free(&in[k]);
+        numbers_free(&out[0]);
+        numbers_free(&out[1]);
+    }
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
 /* ---- What was built ---------------------------------------------------------------------------------------------- */
 
 START_TEST(test_describe_tells_what_was_built)
@@ -695,6 +758,7 @@ int main(int argc, char **argv)
         {test_arrays_that_are_not_there, rounds},
         {test_outputs_that_overlap, rounds},
         {test_calls_that_make_no_sense, rounds},
+        {test_the_form_follows_device_arrays, rounds},
         {test_describe_tells_what_was_built, rounds},
     };
     int failed = run_entries("device arrays", tests, KB_COUNT(tests), setup, teardown);
