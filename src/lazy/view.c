@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* lazy/view.c: arrays of the caller seen as rows of vectors, and what is wrong with those that are none. */
+#include "exec.h"
+
+#include <stdio.h>
+
+void kl_range_of(int ndim, const int64_t *shape, const int64_t *stride, int64_t offset, kcl_dtype dtype,
+                 int64_t *lowest, int64_t *highest)
+{
+    const int64_t huge = INT64_MAX / 16; /* the sum of as many as an array has axes is a number still */
+    int64_t low = KB_MIN(KB_MAX(offset, -huge), huge), high = low + (int64_t)kb_dtype_size(dtype);
+    for (int k = 0; k < ndim; k++) {
+        int64_t step = KB_MIN(KB_MAX(stride[k], -huge), huge), length;
+        if (shape[k] == 0) {
+            *lowest = *highest = 0;
+            return;
+        }
+        if (kb_mul_overflows(shape[k] - 1, step < 0 ? -step : step, &length) || length > huge)
+            length = huge;
+        *(step < 0 ? &low : &high) += step < 0 ? -length : length;
+    }
+    *lowest = low;
+    *highest = high;
+}
+
+void kl_put_shape(char *text, size_t size, const kcl_array *array)
+{
+    size_t n = (size_t)snprintf(text, size, "(");
+    for (int k = 0; k < array->ndim && n < size; k++)
+        n += (size_t)snprintf(text + n, size - n, "%s%lld", k ? ", " : "", (long long)array->shape[k]);
+    if (n < size)
+        snprintf(text + n, size - n, ")");
+}
+
+kcl_status kl_check_shape(const kcl_array *array, const char *what, int64_t *elements, kb_error *err)
+{
+    int64_t count = 1, bytes;
+    if (!array)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s is missing", what);
+    if (array->ndim < 0 || array->ndim > KCL_MAX_AXES)
+        return kb_fail(err, KCL_ERROR_ARGUMENT,
+                       "%s is no valid array: it needs 0 to %d axes, sizes of 0 or more, and a size in bytes that a "
+                       "64-bit number holds",
+                       what, KCL_MAX_AXES);
+    if (kb_dtype_size(array->dtype) == 0)
+        return kb_fail(
+            err, KCL_ERROR_TYPE,
+            "%s has no number type that is supported: float32 or float64, int64 where the result is an index", what);
+    for (int k = 0; k < array->ndim; k++)
+        if (array->shape[k] < 0 || kb_mul_overflows(count, array->shape[k], &count))
+            return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has axis %d of size %lld: it is not a size", what, k,
+                           (long long)array->shape[k]);
+    if (kb_mul_overflows(count, (int64_t)kb_dtype_size(array->dtype), &bytes))
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has %lld elements: more bytes than a 64-bit number holds", what,
+                       (long long)count);
+    *elements = count;
+    return KCL_OK;
+}
+
+kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const char *what, kb_error *err)
+{
+    int64_t elements;
+    if (kl_check_shape(array, what, &elements, err) < 0)
+        return err->status;
+    if (!array->data && !array->memory && elements)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has no data (NULL), but %lld elements", what, (long long)elements);
+    int axes[KCL_MAX_AXES], count = 0;
+    for (int k = 0; k < array->ndim; k++)
+        if (array->shape[k] != 1)
+            axes[count++] = k;
+    *view = (kl_view){.data = array->memory ? NULL : array->data,
+                      .dtype = array->dtype,
+                      .rows = 1,
+                      .dim = dim ? dim : 1,
+                      .step = (int64_t)kb_dtype_size(array->dtype),
+                      .memory = array->memory,
+                      .offset = array->memory ? array->offset : 0};
+    /* The vector is the last axis; where the dimension is open, an array of one axis is rows of numbers. */
+    bool vector = dim                 ? dim > 1
+                  : role == KF_ROLE_P ? count > 0
+                                      : array->ndim >= 2 && array->shape[array->ndim - 1] != 1;
+    bool fits = true;
+    if (vector && count) {
+        int last = axes[count - 1];
+        fits = !dim || array->shape[last] == dim;
+        fits = fits && array->shape[last] >= 1 && array->shape[last] <= KF_MAX_DIM;
+        view->dim = (int32_t)KB_MIN(array->shape[last], KF_MAX_DIM);
+        view->step = array->stride[last];
+        count--;
+    } else if (vector) {
+        fits = false;
+    }
+    if (count) {
+        view->rows = array->shape[axes[0]];
+        view->row_stride = array->stride[axes[0]];
+    }
+    fits = fits && count <= (role == KF_ROLE_P ? 0 : 1);
+    if (fits)
+        return KCL_OK;
+    char shape[160];
+    kl_put_shape(shape, sizeof shape, array);
+    if (dim)
+        return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s of dimension %d needs (%s%d)", what, shape,
+                       role == KF_ROLE_I   ? "an i-variable"
+                       : role == KF_ROLE_J ? "a j-variable"
+                                           : "a parameter",
+                       dim,
+                       role == KF_ROLE_I   ? "M, "
+                       : role == KF_ROLE_J ? "N, "
+                                           : "",
+                       dim);
+    return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s", what, shape,
+                   role == KF_ROLE_P ? "a parameter needs (D)" : "rows of vectors need (rows, D) or (rows)");
+}
+
+kcl_status kl_check_input_type(const kl_view *view, const char *what, kb_error *err)
+{
+    if (view->dtype != KCL_I64)
+        return KCL_OK;
+    return kb_fail(err, KCL_ERROR_TYPE,
+                   "%s is int64: variables are float32 or float64, int64 is for results that are indices", what);
+}
+
+kcl_status kl_check_output_type(const kl_view *view, kf_kind kind, const char *what, kb_error *err)
+{
+    if ((view->dtype == KCL_I64) == (kind == KF_INT))
+        return KCL_OK;
+    if (kind == KF_INT)
+        return kb_fail(
+            err, KCL_ERROR_TYPE,
+            "%s is %s, the result is an index: its array must be int64 (a formula of it, such as 1 times the "
+            "index, is a real number)",
+            what, kb_dtype_name(view->dtype));
+    return kb_fail(err, KCL_ERROR_TYPE,
+                   "%s is int64, the result is a real number: its array must be float32 or float64", what);
+}
