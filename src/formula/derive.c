@@ -23,6 +23,10 @@
 #define SUB(x, z) kf_binary(g, KF_SUB, x, z)
 #define POWF(x, z) kf_binary(g, KF_POWF, x, z)
 #define POW(x, m) kf_make(g, KF_POW, (const kf_node *[]){x}, (const int64_t[]){m})
+#define ADD(x, z) kf_binary(g, KF_ADD, x, z)
+#define STEP(x) kf_unary(g, KF_STEP, x)
+#define LESS_EQUAL(x, z) kf_binary(g, KF_LESS_EQUAL, x, z)
+#define SPHERICAL(x, m) kf_make(g, KF_SPHERICAL, (const kf_node *[]){x}, (const int64_t[]){m})
 #define NONE NULL
 
 /* The derivative of an elementwise node by its operand `k`, elementwise. */
@@ -32,9 +36,9 @@ static const kf_node *partial(kf_graph *g, const kf_node *y, int k)
     const int64_t n = y->param[0];
     (void)b, (void)n;
     switch ((kf_op)y->op) {
-#define KF_MAP(id, name, arity, params, cost, value, kernel, da, db, low, high)                                        \
+#define KF_MAP(id, name, arity, params, cost, value, kernel, da, db, dc, low, high)                                    \
     case KF_##id:                                                                                                      \
-        return k == 0 ? da : db;
+        return k == 0 ? da : k == 1 ? db : dc;
 #include "ops.def"
     default:
         return NULL;

@@ -46,6 +46,7 @@ enum { KF_AXIS_I = 1, KF_AXIS_J = 2 };
 typedef enum kf_role { KF_ROLE_I = 0, KF_ROLE_J = 1, KF_ROLE_P = 2, KF_ROLE_ACC = 3 } kf_role;
 
 enum { KF_MAX_ARGS = 3, KF_MAX_PARAMS = 3, KF_MAX_DIM = 1 << 24, KF_MAX_NODES = 1 << 26 };
+enum { KF_MAX_DIGITS = 18, KF_MAX_BESSEL = 32 };
 
 typedef struct kf_node kf_node;
 struct kf_node {
@@ -136,6 +137,8 @@ const kf_node *kf_make_name(kf_graph *g, const kf_name *name, const kf_node *con
 void kf_each_name(void (*visit)(void *user, const char *text), void *user);
 
 double kf_powi(double base, int64_t exponent);
+double kf_round(double value, int64_t digits); /* to `digits` decimals, half away from zero */
+double kf_spherical(double x, int64_t n);      /* j_n(x) / x^n, j_n the spherical Bessel function: sin(x)/x for n = 0 */
 
 /* ---- Looking at nodes -------------------------------------------------------------------------------------------- */
 

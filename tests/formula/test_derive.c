@@ -122,21 +122,22 @@ static void check_vjp(const char *what, const kf_node *f, size_t count, const kf
 
 START_TEST(elementwise_operators)
 {
-    static const int dims[][2] = {{1, 1}, {3, 3}, {1, 3}, {3, 1}};
+    static const int dims[][3] = {{1, 1, 1}, {3, 3, 1}, {1, 3, 3}, {3, 1, 3}};
     kf_op op = (kf_op)_i;
     const kf_op_info *info = kf_info(op);
     if (info->op_class != KF_CLASS_MAP)
         return;
-    for (int64_t n = -2; n <= (info->params ? 5 : -2); n++)
+    for (int64_t n = table_least_param(op); n <= table_most_param(op); n++)
         for (size_t k = 0; k < KB_COUNT(dims); k++)
-            for (int roles = 0; roles < (info->arity == 2 ? 9 : 3); roles++) {
+            for (int roles = 0; roles < (info->arity == 1 ? 3 : info->arity == 2 ? 9 : 27); roles++) {
                 restart((uint64_t)roles + 1);
-                const kf_node *args[] = {dense_var(&d, (kf_role)(roles % 3), dims[k][0], info->low, info->high),
-                                         dense_var(&d, (kf_role)(roles / 3), dims[k][1], info->low, info->high)};
+                const kf_node *args[KF_MAX_ARGS];
+                for (int m = 0, role = roles; m < KF_MAX_ARGS; m++, role /= 3)
+                    args[m] = dense_var(&d, (kf_role)(role % 3), dims[k][m], info->low, info->high);
                 const kf_node *f = kf_make(&g, op, args, &n);
                 check_vjp(info->name, f, (size_t)info->arity, args, 2);
                 /* Both operands the same. */
-                const kf_node *same[] = {args[0], args[0]};
+                const kf_node *same[] = {args[0], args[0], args[0]};
                 check_vjp(info->name, kf_make(&g, op, same, &n), 1, args, 2);
             }
 }
@@ -187,6 +188,16 @@ static const char *const formulas[] = {
     "Exp(-SqDist(x,y)*s)*y",
     "Sqrt(SqDist(x,y)+s)*Concat(x,s*y)",
     "(x/Norm2(x)|y)*Log(1+Square(y))",
+    "Normalize(x)",
+    "SqNormIso(s,x)",
+    "SqNormDiag(x,y)",
+    "SinXDivX(x)",
+    "Mod(x,s,y)",
+    "Clamp(x,0.9,1.4)*y",
+    "Clamp(x,s-5,y+5)",
+    "Clamp(3*x,1+s,3+y)",
+    "ClampInt(x,-1,1)*x",
+    "DiffClampInt(x,-1,1)*x",
 };
 
 static const kf_node *in_place_of_name(void *user, const kf_node *leaf)
