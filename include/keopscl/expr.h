@@ -21,8 +21,6 @@
 #include <keopscl/array.h>
 #include <keopscl/context.h>
 
-#include <limits.h>
-
 KCL_BEGIN
 
 /* Owns expressions and data handles. */
@@ -208,7 +206,7 @@ KCL_API kcl_expr *kcl_concat(kcl_expr *f, kcl_expr *g);            /* the compon
 KCL_API kcl_expr *kcl_concatenate(int count, kcl_expr *const *f);  /* of f[0], then f[1], ..., f[count - 1] */
 
 /* For `stop` of kcl_slice: as far as there are components. */
-#define KCL_REST INT_MAX
+#define KCL_REST INT32_MAX
 
 /*
  * Components start, start + step, ... before `stop`; from -D to -1 they count from the end. `step` is not 0; a negative
