@@ -228,4 +228,17 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
 kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t var_count, const kf_node *const *vars,
                        const kf_node **out);
 
+/*
+ * forward.c: the derivative of F when every variable vars[k] moves in directions[k], through reductions, simplified. It
+ * has the axes and dimension of F. A direction has its variable's dimension, or 1, and no axis that the variable lacks.
+ * Indices are constants; of F an index that moves, KCL_ERROR_DERIVATIVE.
+ */
+kcl_status kf_jvp(kf_graph *g, const kf_node *F, size_t var_count, const kf_node *const *vars,
+                  const kf_node *const *directions, const kf_node **out);
+
+/* What both modes share: the derivative of elementwise f by its operand k, elementwise; */
+const kf_node *kf_partial(kf_graph *g, const kf_node *f, int k);
+/* whether the use of an array as `leaf` can be told from that as `var`: rows and a parameter are no one shape. */
+bool kf_has_one_shape(kf_graph *g, const kf_node *var, const kf_node *leaf);
+
 #endif

@@ -200,13 +200,22 @@ kcl_expr *kcl_reduce_argmin(kcl_expr *f, kcl_axes over)
     return reduce("kcl_reduce_argmin", KF_REDUCE_ARGMIN, f, over);
 }
 
-static kcl_expr *gradient(const char *name, kcl_expr *f, kcl_expr *v, const kf_node *e, kcl_scope *scope)
+/* NULL where `v` is a variable. */
+static kcl_expr *no_variable(const char *name, const kcl_expr *v, kcl_scope *scope)
 {
-    if (v->node->op != KF_VAR)
-        return kl_fail(scope, KCL_ERROR_ARGUMENT,
+    if (v->node->op == KF_VAR)
+        return NULL;
+    return kl_fail(scope, KCL_ERROR_ARGUMENT,
                        "%s: the second argument is no variable: it must come from kcl_vi, kcl_vj, kcl_pm, kcl_lazy, "
                        "kcl_scalar or kcl_var",
                        name);
+}
+
+static kcl_expr *gradient(const char *name, kcl_expr *f, kcl_expr *v, const kf_node *e, kcl_scope *scope)
+{
+    kcl_expr *refused = no_variable(name, v, scope);
+    if (refused)
+        return refused;
     const kf_node *out = NULL;
     if (e && kf_gradient(&scope->graph, f->node, e, 1, &v->node, &out) < 0)
         out = NULL;
@@ -232,4 +241,24 @@ kcl_expr *kcl_vjp(kcl_expr *f, kcl_expr *v, kcl_expr *e)
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(3, (kcl_expr *[]){f, v, e}, &error);
     return scope ? gradient("kcl_vjp", f, v, e->node, scope) : error;
+}
+
+kcl_expr *kcl_jvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(3, (kcl_expr *[]){f, v, u}, &error);
+    if (!scope)
+        return error;
+    kcl_expr *refused = no_variable("kcl_jvp", v, scope);
+    if (refused)
+        return refused;
+    const kf_node *out = NULL;
+    if (kf_jvp(&scope->graph, f->node, 1, &v->node, &u->node, &out) < 0)
+        out = NULL;
+    return kl_expr_of(scope, out);
+}
+
+kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
+{
+    return kcl_jvp(kcl_grad(f, v), v, u);
 }
