@@ -461,7 +461,7 @@ static kcl_status largest_on_device(void *user, const kl_view *view, const void 
 }
 
 /* The form of a step by its data; noted for descriptions and the log. */
-static kcl_status choose_form(run *r, size_t index, const geometry *g, kl_choice *choice)
+static kcl_status choose_form(run *r, size_t index, const geometry *g, const kp_choice *schedule, kl_choice *choice)
 {
     const kl_step *step = &r->exec->steps[index];
     *choice = (kl_choice){.is_expanded = false};
@@ -474,9 +474,17 @@ static kcl_status choose_form(run *r, size_t index, const geometry *g, kl_choice
     for (size_t k = 0; k < step->sweep.var_count; k++)
         views[k] = step->inputs[k].is_temp ? NULL : &r->slots[step->inputs[k].index];
     const kl_device_eyes eyes = {r, read_rows, largest_on_device};
-    kl_question question = {
-        &step->sweep,  step->expansion,       views, &eyes, g->rows, g->cols, r->dtype, kd_caps(r->context),
-        r->exec->form, kd_threads(r->context)};
+    kl_question question = {&step->sweep,
+                            step->expansion,
+                            views,
+                            &eyes,
+                            g->rows,
+                            g->cols,
+                            r->dtype,
+                            kd_caps(r->context),
+                            r->exec->form,
+                            kp_screens(schedule),
+                            kd_threads(r->context)};
     cache *all = cache_of(r->context);
     if (!all || kl_choose_form(choice, &question, &r->seen, &r->arena, err) < 0)
         return err->status;
@@ -524,7 +532,7 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
         case KT_ARG_VAR:
             if (!input && from.index < first_prepared)
                 *to = (kd_arg){.kind = r->host_input,
-                               .data = g->form->centre[from.index - own],
+                               .data = g->form->parameter[from.index - own],
                                .size = g->form->size[from.index - own]};
             else if (!input)
                 *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = c->prepared[from.index - first_prepared].buffer};
@@ -625,7 +633,7 @@ static kcl_status run_step(run *r, size_t index)
         kp_choose(&step->sweep, kd_caps(context), r->dtype, g.rows, g.cols, r->exec->schedule, &choice, err);
     kl_choice form;
     if (status == KCL_OK)
-        status = choose_form(r, index, &g, &form);
+        status = choose_form(r, index, &g, &choice, &form);
     if (status == KCL_OK)
         choice.expand = form.is_expanded;
     g.form = &form;
@@ -1074,7 +1082,8 @@ kcl_status kl_exec_emit(const kl_exec *e, kcl_context *context, const kp_caps *c
         if (kp_choose(&step->sweep, caps, dtype, extents[step->row_extent], extents[step->col_extent], e->schedule,
                       &choice, err) < 0)
             return err->status;
-        choice.expand = e->form == KL_FORM_EXPANDED;
+        choice.expand =
+            e->form == KL_FORM_EXPANDED && !(step->expansion && step->expansion->screens && !kp_screens(&choice));
         if (kp_plan_create(&plan, &(kp_request){&step->sweep, dtype, caps, choice, NULL}, err) < 0)
             return err->status;
         if (e->step_count > 1)

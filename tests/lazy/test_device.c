@@ -922,6 +922,78 @@ START_TEST(test_the_form_follows_the_data_of_each_call)
 }
 END_TEST
 
+/* Points whose nearest neighbours are clear, or equally near, or near within rounding. */
+enum { SCATTERED, LATTICE, FAR_AWAY, FAR_CLUSTERS, REPEATED, POINT_KINDS };
+
+static void make_points(numbers *kept, numbers *reduced, int kind)
+{
+    for (int side = 0; side < 2; side++) {
+        numbers *to = side == 0 ? kept : reduced;
+        for (int64_t n = 0; n < to->rows; n++) {
+            int cluster = pick(2);
+            int64_t other = side && kind == REPEATED && kept->rows ? pick((int)kept->rows) : -1;
+            for (int k = 0; k < to->dim; k++) {
+                double v = uniform(-1, 1);
+                if (kind == LATTICE)
+                    v = pick(2);
+                else if (kind == FAR_CLUSTERS)
+                    v = 100 * cluster + 1e-3 * v;
+                numbers_set(to, n, k, other >= 0 ? *numbers_exact(kept, other, k) : v + (kind == FAR_AWAY ? 1e6 : 0));
+            }
+        }
+    }
+}
+
+/* Candidates are found with expanded distances and compared by differences: the same indices, ties included. */
+START_TEST(test_candidates_give_the_indices_of_differences)
+{
+    static const struct {
+        const char *formula;
+        int tag, dim;
+        int64_t kept, reduced;
+    } cases[] = {
+        {"ArgMin_Reduction(SqDist(x,y),%d)", 0, 32, 100, 3000},
+        {"ArgMin_Reduction(-SqDist(x,y)/g,%d)", 1, 45, 17, 20011},
+        {"ArgMin_Reduction(g*SqDist(x,y),%d);Sum_Reduction(SqDist(x,y),%d)", 0, 100, 1000, 300},
+        {"ArgMin_Reduction(SqNorm2(g*(y-x)),%d)", 0, 100, 33, 16},
+    };
+    for (size_t n = 0; n < KB_COUNT(cases); n++) {
+        subject s[2] = {{.form = "differences"}, {.form = "expanded"}};
+        char x[16], y[16], text[100];
+        snprintf(x, sizeof x, "x=Vi(%d)", cases[n].dim);
+        snprintf(y, sizeof y, "y=Vj(%d)", cases[n].dim);
+        snprintf(text, sizeof text, cases[n].formula, cases[n].tag, cases[n].tag);
+        for (int f = 0; f < 2; f++)
+            subject_make(&s[f], text, 3, (const char *const[]){x, y, "g=Pm(1)"}, "", "");
+        for (int round = 0; round < 2 * POINT_KINDS; round++) {
+            kcl_dtype dtype = dtypes[round % 2];
+            int64_t m = cases[n].tag ? cases[n].reduced : cases[n].kept, wrong = 0;
+            int64_t cols = cases[n].tag ? cases[n].kept : cases[n].reduced;
+            numbers ins[MAX_INPUTS], got[2][2];
+            arguments_make(&s[0], dtype, m, cols, ins);
+            make_points(&ins[cases[n].tag], &ins[1 - cases[n].tag], round / 2);
+            for (int f = 0; f < 2; f++) {
+                outputs_make(s[f].op, dtype, m, cols, DENSE, got[f]);
+                ck_assert_msg(apply(s[f].op, device, got[f], ins, false) == KCL_OK, "%s", kcl_context_error(device));
+            }
+            for (int64_t i = 0; i < cases[n].kept; i++) {
+                double index = numbers_get(&got[1][0], i, 0);
+                wrong += index != numbers_get(&got[0][0], i, 0);
+                ck_assert(index >= 0 && index < (double)cases[n].reduced);
+            }
+            ck_assert_msg(wrong == 0, "%s, D=%d, kind %d: %lld of %lld indices differ", text, cases[n].dim, round / 2,
+                          (long long)wrong, (long long)cases[n].kept);
+            for (int f = 0; f < 2; f++)
+                outputs_free(s[f].op, got[f]);
+            arguments_free(&s[0], ins);
+        }
+        check_form(s[1].op, KCL_F32, "candidates compared by differences");
+        for (int f = 0; f < 2; f++)
+            subject_free(&s[f]);
+    }
+}
+END_TEST
+
 START_TEST(test_describe_and_emit_for_the_device)
 {
     static collected text;
@@ -969,6 +1041,7 @@ int main(int argc, char **argv)
         {test_same_structure_builds_nothing, 0},
         {test_forms_against_the_interpreter, 0},
         {test_the_form_follows_the_data_of_each_call, 0},
+        {test_candidates_give_the_indices_of_differences, 0},
         {test_describe_and_emit_for_the_device, 0},
         {test_three_kinds_of_reduction, 0},
     };
