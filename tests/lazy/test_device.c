@@ -318,6 +318,43 @@ START_TEST(test_every_operator)
 }
 END_TEST
 
+/* Rearranged components, matrices and extremes in every schedule that takes them, small and as long as 1024. */
+START_TEST(test_rearranged_components)
+{
+    static const struct {
+        const char *formula, *derive;
+        int d, square;
+    } cases[] = {
+        {"Sum_Reduction(MatVecMult(A,x-y)*Exp(-SqDist(x,y)),0)", "", 2, 4},
+        {"Sum_Reduction(MatVecMult(A,x-y)*Exp(-SqDist(x,y)),0)", "x", 5, 25},
+        {"Sum_Reduction(MatVecMult(A,x-y)*Exp(-SqDist(x,y)),0)", "A", 5, 25},
+        {"Sum_Reduction(WeightedSqDist(A,x,y),0)", "y", 32, 1024},
+        {"Sum_Reduction(VecMatMult(y,A)*Max(x*y),1)", "A", 4, 16},
+        {"Sum_Reduction(TensorProd(x,y)*A+TensorProd(y,x),0)", "x", 4, 16},
+        {"LogSumExp_Reduction(Min(MatVecMult(A,x)*y)+ArgMax(x-y),0)", "x", 3, 9},
+        {"Sum_Reduction(Arrange(Concat(x,Place(y,1,1,6,2,20)),2,25,4,-6,6,-1)*OneHot(Elem(x,0),24),0)", "x", 6, 1},
+    };
+    static const char *const schedules[] = {"", "lanes", "rows", "split", "columns"};
+    for (size_t k = 0; k < KB_COUNT(cases); k++) {
+        char x[32], y[32], A[32];
+        snprintf(x, sizeof x, "x=Vi(%d)", cases[k].d);
+        snprintf(y, sizeof y, "y=Vj(%d)", cases[k].d);
+        snprintf(A, sizeof A, "A=Vi(%d)", cases[k].square);
+        for (size_t m = 0; m < KB_COUNT(schedules); m++) {
+            for (int derived = 0; derived < 2; derived++) {
+                if (!long_tests() && (k + m + (size_t)derived) % 3)
+                    continue;
+                subject s = {.scaled_by_rows = true, .low = 0.1, .high = 0.9};
+                subject_make(&s, cases[k].formula, 3, (const char *const[]){x, y, A}, derived ? cases[k].derive : "",
+                             schedules[m]);
+                subject_check(&s, device, host, dtypes[(k + m) % 2], 19, 67);
+                subject_free(&s);
+            }
+        }
+    }
+}
+END_TEST
+
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_gradients_and_second_derivatives)
@@ -1033,6 +1070,7 @@ int main(int argc, char **argv)
         {test_split_thresholds, 0},
         {test_forced_schedules, 0},
         {test_every_operator, 0},
+        {test_rearranged_components, 0},
         {test_gradients_and_second_derivatives, 0},
         {test_every_schedule_on_every_reduction, 0},
         {test_fields_far_away_and_wide, 0},
