@@ -100,7 +100,8 @@ static const kf_node *out_of_memory(kf_graph *g)
 
 static uint64_t structure_hash(const kf_node *f)
 {
-    uint64_t bits, h = kb_hash_combine(f->op | (uint64_t)f->kind << 8, (uint64_t)f->dim);
+    uint64_t kind = f->kind | (f->axes & KF_BATCH_AXES) << 8;
+    uint64_t bits, h = kb_hash_combine(f->op | kind << 8, (uint64_t)f->dim);
     memcpy(&bits, &f->value, sizeof bits);
     h = kb_hash_combine(h, bits);
     for (int k = 0; k < KF_MAX_PARAMS; k++)
@@ -112,7 +113,8 @@ static uint64_t structure_hash(const kf_node *f)
 
 static bool same_structure(const kf_node *f, const kf_node *g)
 {
-    return f->hash == g->hash && f->op == g->op && f->kind == g->kind && f->dim == g->dim && f->arg_count == g->arg_count &&
+    return f->hash == g->hash && f->op == g->op && f->kind == g->kind && f->axes == g->axes && f->dim == g->dim &&
+           f->arg_count == g->arg_count &&
            memcmp(&f->value, &g->value, sizeof f->value) == 0 && memcmp(f->param, g->param, sizeof f->param) == 0 &&
            memcmp(f->arg, g->arg, sizeof f->arg) == 0;
 }
@@ -182,18 +184,26 @@ const kf_node *kf_var(kf_graph *g, int64_t index, int64_t dim, kf_role role)
     return intern(g, &draft);
 }
 
-static const kf_node *with_kind(kf_graph *g, const kf_node *var, kf_kind kind)
+/* `var`, but of a kind and on axes that kf_var does not make. */
+static const kf_node *with(kf_graph *g, const kf_node *var, kf_kind kind, unsigned batches)
 {
-    if (!var || var->kind == kind)
+    unsigned axes = var ? (var->axes & KF_PAIR_AXES) | (batches & KF_BATCH_AXES) : 0;
+    if (!var || (var->kind == kind && var->axes == axes))
         return var;
     kf_node draft = *var;
     draft.kind = (uint8_t)kind;
+    draft.axes = (uint8_t)axes;
     return intern(g, &draft);
+}
+
+const kf_node *kf_on_batches(kf_graph *g, const kf_node *var, unsigned axes)
+{
+    return with(g, var, var ? (kf_kind)var->kind : KF_REAL, axes);
 }
 
 const kf_node *kf_acc(kf_graph *g, int64_t index, int64_t dim, kf_kind kind)
 {
-    return with_kind(g, kf_var(g, index, dim, KF_ROLE_ACC), kind);
+    return with(g, kf_var(g, index, dim, KF_ROLE_ACC), kind, 0);
 }
 
 const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator)
@@ -374,7 +384,7 @@ static const kf_node *leaf_with_axis(const kf_node *f, unsigned axis)
 
 const kf_node *kf_like(kf_graph *g, const kf_node *f, const kf_node *axes_of)
 {
-    for (unsigned axis = KF_AXIS_I; axis <= KF_AXIS_J && f && axes_of; axis++)
+    for (unsigned axis = 1; axis < 1u << KF_AXIS_COUNT && f && axes_of; axis *= 2)
         if (axes_of->axes & ~f->axes & axis)
             f = kf_binary(g, KF_LIKE, f, leaf_with_axis(axes_of, axis));
     return axes_of ? f : NULL;
@@ -399,10 +409,16 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
     if (!(axes & f->axes) && info->kind == KF_INT)
         return refuse(g, KCL_ERROR_SHAPE,
                       "%s_Reduction over %s: the formula depends on %s, there is nothing to choose from", info->name,
-                      axis_names[axes & 3], f->axes ? axis_names[f->axes] : "neither i nor j");
+                      axis_names[axes & KF_PAIR_AXES],
+                      f->axes & KF_PAIR_AXES ? axis_names[f->axes & KF_PAIR_AXES] : "neither i nor j");
     axes &= f->axes;
     if (!axes)
         return f;
+    /* Batches are reduced in the pass over rows and columns: what that pass gives for each of them is not kept. */
+    bool batches_only = !(axes & KF_PAIR_AXES) || (f->op == KF_REDUCE && !(f->param[1] & KF_PAIR_AXES));
+    bool nests = reduction == KF_REDUCE_SUM || reduction == KF_REDUCE_LOGSUMEXP;
+    if (batches_only && nests && f->op == KF_REDUCE && f->param[0] == (int64_t)reduction)
+        return kf_reduce(g, reduction, axes | (unsigned)f->param[1], param, f->arg[0]);
     kf_node draft = {.op = KF_REDUCE, .arg_count = 1, .param = {reduction, axes, param}, .arg = {f}};
     draft.kind = (uint8_t)info->kind;
     draft.axes = (uint8_t)(f->axes & ~axes);
@@ -622,7 +638,7 @@ static const kf_node *rebuild(kf_graph *g, const kf_node *f, const kf_node *cons
 {
     switch ((kf_op)f->op) {
     case KF_VAR:
-        return with_kind(g, kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]), (kf_kind)f->kind);
+        return with(g, kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]), (kf_kind)f->kind, f->axes);
     case KF_CONST:
         return f->param[1] ? kf_rat(g, f->param[0], f->param[1]) : kf_num(g, f->value);
     case KF_REDUCE:
@@ -697,12 +713,14 @@ static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, 
     (void)user;
     static const kf_role swapped[] = {KF_ROLE_J, KF_ROLE_I, KF_ROLE_P, KF_ROLE_ACC};
     static const unsigned swapped_axes[] = {0, KF_AXIS_J, KF_AXIS_I, KF_AXIS_I | KF_AXIS_J};
-    if (!f->axes)
+    if (!(f->axes & KF_PAIR_AXES))
         return f;
     if (f->op == KF_VAR)
-        return kf_var(g, f->param[0], f->param[1], swapped[f->param[2]]);
-    if (f->op == KF_REDUCE)
-        return kf_reduce(g, (kf_reduction)f->param[0], swapped_axes[f->param[1]], f->param[2], args[0]);
+        return kf_on_batches(g, kf_var(g, f->param[0], f->param[1], swapped[f->param[2]]), f->axes);
+    if (f->op == KF_REDUCE) {
+        unsigned axes = swapped_axes[f->param[1] & KF_PAIR_AXES] | (f->param[1] & KF_BATCH_AXES);
+        return kf_reduce(g, (kf_reduction)f->param[0], axes, f->param[2], args[0]);
+    }
     return rebuild(g, f, args);
 }
 

@@ -39,8 +39,11 @@ int64_t kf_reduction_dim(kf_reduction reduction, int64_t dim, int64_t param); /*
 
 typedef enum kf_class { KF_CLASS_MAP, KF_CLASS_LEAF, KF_CLASS_COPY, KF_CLASS_SUM, KF_CLASS_AXIS, KF_CLASS_REDUCE } kf_class;
 
-/* Sets of axes. */
-enum { KF_AXIS_I = 1, KF_AXIS_J = 2 };
+/* Sets of axes: i, j, and batch axes, which count from the last one. */
+enum { KF_AXIS_I = 1, KF_AXIS_J = 2, KF_AXIS_COUNT = 8, KF_MAX_BATCH = 6 };
+#define KF_PAIR_AXES (KF_AXIS_I | KF_AXIS_J)
+#define KF_BATCH_AXIS(k) (4u << (k))
+#define KF_BATCH_AXES (0xffu & ~(unsigned)KF_PAIR_AXES)
 
 /* Roles of a variable, numbered as in KeOps. KF_ACC is the result of reduction `index` of the same sweep. */
 typedef enum kf_role { KF_ROLE_I = 0, KF_ROLE_J = 1, KF_ROLE_P = 2, KF_ROLE_ACC = 3 } kf_role;
@@ -98,6 +101,7 @@ void kf_clear_error(kf_graph *g);
 const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const int64_t *params);
 
 const kf_node *kf_var(kf_graph *g, int64_t index, int64_t dim, kf_role role);
+const kf_node *kf_on_batches(kf_graph *g, const kf_node *var, unsigned axes); /* with these batch axes beside its own */
 /*
  * The result of term `index` of the sweep. KF_INT makes an output an array of integers; formulas take the real number.
  */
