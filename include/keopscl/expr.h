@@ -235,6 +235,12 @@ KCL_API int kcl_expr_dim(const kcl_expr *expr);
 /* The axes that the expression has: a set of kcl_axes bits, 0 for a parameter expression or an error. */
 KCL_API int kcl_expr_axes(const kcl_expr *expr);
 
+/*
+ * The shape (batch axes..., M, N, D) of the values that the expression stands for, with 1 for what it lacks; returns the
+ * number of axes, 3 or more. Batch axes of size 1 in front of all others are left out. 0 for an error expression.
+ */
+KCL_API int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES]);
+
 /* Writes the expression as a formula, variables as Var(index,dim,role). */
 KCL_API kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user);
 

@@ -44,6 +44,7 @@ enum { KF_AXIS_I = 1, KF_AXIS_J = 2, KF_AXIS_COUNT = 8, KF_MAX_BATCH = 6 };
 #define KF_PAIR_AXES (KF_AXIS_I | KF_AXIS_J)
 #define KF_BATCH_AXIS(k) (4u << (k))
 #define KF_BATCH_AXES (0xffu & ~(unsigned)KF_PAIR_AXES)
+#define KF_AXIS_EACH KF_BATCH_AXIS(0) /* of the formulas of a sweep: all batch axes that it reduces */
 
 /* Roles of a variable, numbered as in KeOps. KF_ACC is the result of reduction `index` of the same sweep. */
 typedef enum kf_role { KF_ROLE_I = 0, KF_ROLE_J = 1, KF_ROLE_P = 2, KF_ROLE_ACC = 3 } kf_role;

@@ -36,6 +36,7 @@ typedef struct kl_question {
     const kp_caps *caps;
     kl_form form; /* asked for */
     int threads;
+    bool has_batches; /* which nobody looks at: differences */
 } kl_question;
 
 /* Looks at arrays once an evaluation: a zeroed one holds what was seen. Centres live in the arena. */
