@@ -47,8 +47,8 @@ typedef enum kl_reading {
 } kl_reading;
 
 /*
- * Sees `array` as rows of `dim` components, or of any number where dim is 0 (then KL_STATED). Where dim is 1 the vector's
- * axis may be missing. `what` names the array in errors: "argument \"x\"".
+ * Sees `array` as rows of `dim` components, or of any number where dim is 0 (then KL_STATED). Where dim is 1 and there are
+ * no batches the vector's axis may be missing. `what` names the array in errors: "argument \"x\"".
  */
 kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, kl_reading reading,
                       const char *what, kb_error *err);

@@ -528,7 +528,7 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
             memcpy(what, op->exec->slots[at].name, sizeof op->exec->slots[at].name);
         else
             snprintf(what, sizeof what, "output %d", at);
-        if (!is_arg && kl_view_of_result(view, outs[at], op->tags[at] == 2 ? KF_ROLE_P : KF_ROLE_I, op->roots[at]->dim,
+        if (!is_arg && kl_view_of_result(view, outs[at], (kf_role)op->tags[at], op->roots[at]->dim,
                                          &batch, what, err) < 0)
             return err->status;
         if ((is_arg ? kl_check_input_type(view, what, err) : kl_check_output_type(view, kind, what, err)) < 0)

@@ -549,10 +549,13 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
         *at = (int64_t)++e->slot_count;
     }
     size_t slot = (size_t)*at - 1;
-    if (e->slots[slot].dim != leaf->dim) {
+    for (int k = 0; k < 2; k++) {
+        int64_t other = e->slot_at[2 * index + k];
+        if (!other || e->slots[other - 1].dim == leaf->dim)
+            continue;
         kb_fail(&e->scope->graph.error, KCL_ERROR_SHAPE,
                 "array %lld is used with dimension %d and with dimension %d: give it the shape (rows, D)",
-                (long long)index, e->slots[slot].dim, leaf->dim);
+                (long long)index, e->slots[other - 1].dim, leaf->dim);
         return NULL;
     }
     if (e->batches[slot] != (leaf->axes & KF_BATCH_AXES)) {
@@ -562,6 +565,11 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
         return NULL;
     }
     return kf_on_batches(&e->scope->graph, kf_var(&e->scope->graph, (int64_t)slot, leaf->dim, role), leaf->axes);
+}
+
+static kf_role role_of(const kf_node *result)
+{
+    return result->axes & KF_AXIS_I ? KF_ROLE_I : result->axes & KF_AXIS_J ? KF_ROLE_J : KF_ROLE_P;
 }
 
 static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **roots, const kcl_array *const *outs)
@@ -600,8 +608,7 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         snprintf(what, sizeof what, "output %zu", k);
         status = kl_check_root(roots[k], k, err);
         if (status == KCL_OK)
-            status = kl_view_of_result(&out_views[k], outs[k], roots[k]->axes & KF_PAIR_AXES ? KF_ROLE_I : KF_ROLE_P,
-                                       roots[k]->dim, &batches[k], what, err);
+            status = kl_view_of_result(&out_views[k], outs[k], role_of(roots[k]), roots[k]->dim, &batches[k], what, err);
         if (status == KCL_OK)
             status = kl_check_output_type(&out_views[k], (kf_kind)roots[k]->kind, what, err);
         if (status < 0 || roots[k]->kind == KF_INT)

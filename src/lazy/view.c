@@ -144,7 +144,7 @@ kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32
         return KCL_OK;
     }
     int left = array->ndim;
-    bool has_vector = left > (dim == 1 || !dim ? rows : 0) && (dim != 1 || array->shape[left - 1] == 1);
+    bool has_vector = left > rows || (dim > 1 && left);
     if (has_vector && !take_vector(view, array, --left, dim))
         return refuse_shape(array, role, dim, what, err);
     if (rows && left)
@@ -183,7 +183,7 @@ kcl_status kl_view_of_result(kl_view *view, const kcl_array *array, kf_role role
     for (int k = batch->count - 1; k >= 0 && n < sizeof needed; k--)
         n += (size_t)snprintf(needed + n, sizeof needed - n, "%lld, ", (long long)batch->size[k]);
     return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s, the result (%s%s%d); axes of size 1 may be left out", what,
-                   shape, needed, role == KF_ROLE_P ? "" : "rows, ", dim);
+                   shape, needed, role == KF_ROLE_I ? "M, " : role == KF_ROLE_J ? "N, " : "", dim);
 }
 
 kcl_status kl_check_input_type(const kl_view *view, const char *what, kb_error *err)
