@@ -795,13 +795,25 @@ static void choose_record(kp_plan *plan, const kf_order *order)
         plan->record = (int)blocks_of(plan->record, 4) * 4;
 }
 
+/* Whether a row variable is read while columns pass; one that others are computed from before that needs no registers. */
+static bool is_read_by_pairs(const kp_plan *plan, const kf_order *order, const kf_node *var)
+{
+    bool read = false;
+    for (size_t k = 0; !read && k < order->count; k++)
+        for (int c = 0; c < order->nodes[k]->arg_count; c++)
+            read |= order->nodes[k]->arg[c] == var && kp_class(plan, order->nodes[k]) != KP_LANE;
+    for (size_t k = 0; k < plan->term_count; k++)
+        read |= plan->terms[k].formula == var;
+    return read;
+}
+
 /* Vectors of the work-item's rows: as many rows as registers hold the numbers of. */
 static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *kept)
 {
     int64_t numbers = 0, words = (int64_t)kb_dtype_size(plan->dtype) / 4;
     for (size_t k = 0; k < order->count; k++) {
         const kf_node *f = order->nodes[k];
-        if (kp_class(plan, f) == KP_LANE && (f->op == KF_VAR || kept[k]))
+        if (kp_class(plan, f) == KP_LANE && (kept[k] || (f->op == KF_VAR && is_read_by_pairs(plan, order, f))))
             numbers += f->dim;
     }
     for (size_t k = 0; k < plan->term_count; k++)
