@@ -26,7 +26,9 @@ X, GPAIRS = "x", " Gpair/s"
 CASES = {
     "sum-d3": ("sum", 3, 262144, 262144, None, 1.3, 2.0, X),
     "sum-d10": ("sum", 10, 131072, 131072, "differences", 1.5, 2.0, X),
+    "sum-d16": ("sum", 16, 131072, 131072, None, 0, 0, X),
     "sum-d32": ("sum", 32, 131072, 131072, "differences", 2.0, 2.8, X),
+    "sum-d32-auto": ("sum", 32, 131072, 131072, None, 0, 0, X),
     "sum-d100": ("sum", 100, 65536, 65536, None, 2.2, 6, X),
     "sum-d784": ("sum", 784, 65536, 65536, None, 2.2, 6, X),
     "logsumexp-d3": ("logsumexp", 3, 262144, 262144, None, 1.8, 3, X),

@@ -14,6 +14,8 @@
  *     #define KCL_SWEEP_LANE   lanes x0[3]; ...     once per vector of rows
  *     #define KCL_SWEEP_BLOCK  ...                  once per vector of rows and KCL_STREAM columns
  *     #define KCL_SWEEP_OUT    KCL_STORE(o0, 0, result0[0])   from results, once per vector of rows
+ *
+ * and KCL_DEFERRED where steps of all parts are looked at again by the kernel "finish" (cl/map.cl).
  */
 
 #define KCL_ROWS 1       /* lanes over rows; results are finished here */
@@ -115,35 +117,14 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #endif
             KCL_TERMS(KCL_TILE_END)
         }
-#if KCL_RESCANS & KCL_RESCAN_STEPS
-#undef KCL_STEP
-#undef KCL_STEP_PRODUCT
-#define KCL_STEP(R, t, n, value) R##_RESCAN_STEP(t, n, value)
-#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_RESCAN_STEP_PRODUCT(t, n, a, b)
+#if (KCL_RESCANS & KCL_RESCAN_STEPS) && !defined KCL_DEFERRED
         KCL_TERMS(KCL_FIND)
-        for (;;) {
-            bool more = false;
-            long query = -1;
-            KCL_TERMS(KCL_FIND_NEXT)
-            if (!more)
-                break;
-            const long end = query < 0 ? last : min(last, first + query + KCL_BLOCK_COLUMNS);
-            long j = first + max(query, 0L);
-            KCL_TERMS(KCL_FIND_BEGIN)
+#define KCL_RESCAN_BLOCK KCL_SWEEP_BLOCK
+#define KCL_RESCAN_STREAM KCL_BLOCK_COLUMNS
 #ifdef KCL_BLOCKS
-#undef KCL_STREAM
-#define KCL_STREAM KCL_BLOCK_COLUMNS
-            for (; j + KCL_BLOCK_COLUMNS <= end; j += KCL_BLOCK_COLUMNS) {
-                KCL_SWEEP_BLOCK
-            }
+#define KCL_RESCAN_BLOCKS
 #endif
-#undef KCL_STREAM
-#define KCL_STREAM 1
-            for (; j < end; j++) {
-                KCL_SWEEP_BLOCK
-            }
-            KCL_TERMS(KCL_FIND_END)
-        }
+#include "rescan.cl"
 #endif
         KCL_TERMS(KCL_ROWS_END)
 #if KCL_SHAPE != KCL_ROWS_BOTH

@@ -6,6 +6,8 @@
  *             values that depend on one axis only, computed once a launch: KCL_PREPARE_ROWS_PARAMETERS,
  *             KCL_PREPARE_ROWS_LAUNCH, KCL_PREPARE_ROWS_LANE, KCL_PREPARE_ROWS_OUT; KCL_PREPARE_COLUMNS_...
  *   finish    merges partial states, where KCL_TERMS is defined, and computes the outputs: KCL_FINISH_PARAMETERS, ...
+ *             KCL_DEFERRED: looks again at the steps that parts have left open, with KCL_FINISH_BLOCK: once a row where
+ *             the parts would do so once each. KCL_BLOCK_COLUMNS is that of cl/lanes.cl
  */
 
 #define KCL_PREPARE(name, X)                                                                                           \
@@ -30,17 +32,42 @@ KCL_PREPARE(prepare_columns, KCL_PREPARE_COLUMNS)
 #ifdef KCL_FINISH_PARAMETERS
 __kernel void finish(KCL_FINISH_PARAMETERS const long rows
 #ifdef KCL_TERMS
-                     , const long parts, __global const real *restrict partial
+#ifdef KCL_DEFERRED
+                     , const long cols
+#endif
+                     , const long parts
+#ifdef KCL_DEFERRED
+                     , const long part_length
+#endif
+                     , __global const real *restrict partial
 #endif
 )
 {
     const long lane_count = rows, blocks = (rows + KCL_LANES - 1) / KCL_LANES;
+#ifdef KCL_DEFERRED
+#define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
+#define KCL_NUMBER(column) (kcl_to_longs(column) + first)
+    KCL_TERMS(KCL_FIND_STATE)
+#endif
     KCL_FINISH_LAUNCH
     for (long block = get_global_id(0); block < blocks; block += get_global_size(0)) {
         const long i = block * KCL_LANES;
         KCL_FINISH_LANE
 #ifdef KCL_TERMS
         KCL_TERMS(KCL_MERGE)
+#ifdef KCL_DEFERRED
+        KCL_TERMS(KCL_FIND_LIMIT)
+        for (long part = 0; part < parts; part++) {
+            const long first = part * part_length, last = min(cols, first + part_length);
+            KCL_TERMS(KCL_FIND_PART)
+#define KCL_RESCAN_BLOCK KCL_FINISH_BLOCK
+#define KCL_RESCAN_STREAM KCL_BLOCK_COLUMNS
+#define KCL_RESCAN_BLOCKS
+#include "rescan.cl"
+            KCL_TERMS(KCL_FIND_CLOSE)
+        }
+#endif
+        KCL_TERMS(KCL_RESULT)
 #endif
         KCL_FINISH_OUT
     }

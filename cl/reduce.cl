@@ -34,7 +34,9 @@
  *                      R_STEP has done since R_TILE_BEGIN, or that does nothing twice
  *   KCL_RESCAN_STEPS   in front of R_ROWS_END: R_FIND; then, as long as R_FIND_NEXT sets `more` and `query` to a place
  *                      that lanes remember, a step's first column, or -1, all columns: R_FIND_BEGIN, those columns with
- *                      R_RESCAN_STEP, R_FIND_END
+ *                      R_RESCAN_STEP, R_FIND_END. Or, where columns are divided, behind the join of all parts (KCL_DEFERRED):
+ *                      R_FIND_STATE declares what these need, R_FIND_LIMIT; then, for each part, R_FIND_PART, the same
+ *                      queries among its columns, R_FIND_CLOSE
  *
  * R_RESCAN_STEP changes only what these hooks of its own read, so a rescan for one term leaves other terms alone.
  *
@@ -114,6 +116,10 @@ KCL_FN lanes kcl_total(lanes total, lanes rest)
 #define SUM_LOOK_BEGIN KCL_NOTHING
 #define SUM_LOOK_END SUM_TILE_BEGIN
 #define SUM_FIND KCL_NOTHING
+#define SUM_FIND_STATE KCL_NOTHING
+#define SUM_FIND_LIMIT KCL_NOTHING
+#define SUM_FIND_PART KCL_NOTHING
+#define SUM_FIND_CLOSE KCL_NOTHING
 #define SUM_FIND_NEXT KCL_NOTHING
 #define SUM_FIND_BEGIN KCL_NOTHING
 #define SUM_FIND_END KCL_NOTHING
@@ -253,6 +259,10 @@ KCL_FN lanes kcl_logsumexp(lanes m, lanes s)
     }
 
 #define LOGSUMEXP_FIND KCL_NOTHING
+#define LOGSUMEXP_FIND_STATE KCL_NOTHING
+#define LOGSUMEXP_FIND_LIMIT KCL_NOTHING
+#define LOGSUMEXP_FIND_PART KCL_NOTHING
+#define LOGSUMEXP_FIND_CLOSE KCL_NOTHING
 #define LOGSUMEXP_FIND_NEXT KCL_NOTHING
 #define LOGSUMEXP_FIND_BEGIN KCL_NOTHING
 #define LOGSUMEXP_FIND_END KCL_NOTHING
@@ -314,6 +324,16 @@ KCL_FN lanes kcl_index(const lanes *number, long *index)
     return kcl_to_lanes(KCL_VLOAD(index));
 }
 
+/*
+ * What a part's state asks for where its value is not above `limit`, which may be NaN: its place, from `first` on, or -1, all
+ * columns, where it has none (high < 0); else -2, nothing.
+ */
+KCL_FN ilanes kcl_ask(lanes value, lanes limit, lanes high, lanes low, long first)
+{
+    const ilanes place = kcl_to_ilanes((kcl_to_longs(high) << 24) + kcl_to_longs(low) - first);
+    return value > limit ? (ilanes)(-2) : high < (lanes)(KCL_R(0.0)) ? (ilanes)(-1) : place;
+}
+
 /* Whether a lane's place is still to be looked at: -2 marks those that are done. */
 KCL_FN bool kcl_find(ilanes asked, long *query)
 {
@@ -328,9 +348,12 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
     return false;
 }
 
-/* number: value, high, low. best, place: the running state. low: of a block. asked, near, found: of a rescan. */
+/* number: value, high, low. best, place: the running state. low: of a block. asked, near, found, limit: of a rescan. */
 #define ARGMIN_STATE(t, d, p)                                                                                          \
-    lanes number##t[3 * KCL_STATES * (d)], best##t[KCL_STATES * (d)], low##t[2 * (d)], near##t[d];                           \
+    lanes number##t[3 * KCL_STATES * (d)], low##t[2 * (d)];                                                            \
+    ARGMIN_FIND_STATE(t, d, p)
+#define ARGMIN_FIND_STATE(t, d, p)                                                                                     \
+    lanes best##t[KCL_STATES * (d)], near##t[d], limit##t[d];                                                          \
     ilanes place##t[KCL_STATES * (d)], found##t[d], asked##t[d];
 
 #define ARGMIN_INIT(t, d, p)                                                                                           \
@@ -406,8 +429,22 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
     {                                                                                                                  \
         const ilanes here = asked##t[n] == (ilanes)((ireal)query);                                                     \
         place##t[n] = here ? found##t[n] : place##t[n];                                                                \
+        best##t[n] = here ? near##t[n] : best##t[n];                                                                   \
         asked##t[n] = here ? (ilanes)(-2) : asked##t[n];                                                               \
     }
+
+/* Parts whose smallest value is at most `limit` are looked at. */
+#define ARGMIN_FIND_LIMIT(t, d, p)                                                                                     \
+    FOR_INDEX(n, 0, d)                                                                                                 \
+        limit##t[n] = number##t[3 * n];                                                                                \
+    ARGMIN_INIT(t, d, p)
+
+#define ARGMIN_FIND_PART(t, d, p)                                                                                      \
+    ARGMIN_ROWS_BEGIN(t, d, p)                                                                                         \
+    FOR_INDEX(n, 0, d)                                                                                                 \
+        asked##t[n] = kcl_ask(KCL_PART_(3, d, p, part, n, 0), limit##t[n], KCL_PART_(3, d, p, part, n, 1),             \
+                              KCL_PART_(3, d, p, part, n, 2), first);
+#define ARGMIN_FIND_CLOSE ARGMIN_ROWS_END
 
 #define ARGMIN_CLOSE KCL_NOTHING
 
@@ -420,6 +457,74 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 
 #define ARGMIN_JOIN(a, b) kcl_join_argmin(a, b);
 #define ARGMIN_JOINED(a)
+
+/* ---- ArgMin by candidates ---------------------------------------------------------------------------------------- */
+
+/*
+ * ArgMin where steps compute values with an error, of at most `e`, and rescans without one: a step whose smallest value
+ * is more than 2 e above the smallest of all columns cannot hold the result. For one component, and deferred always. A
+ * part has a fourth number, the smallest value of its steps but the best one: where that is near too, the whole part is
+ * looked at. KCL_MARGIN(2 t) and KCL_MARGIN(2 t + 1) are what 2 e is: a number, and a multiple of the smallest value.
+ */
+#define CANDIDATES_NUMBERS 4
+#define CANDIDATES_RESCANS KCL_RESCAN_STEPS
+
+#define CANDIDATES_STATE(t, d, p)                                                                                      \
+    lanes number##t[4], low##t[2], second##t;                                                                          \
+    ARGMIN_FIND_STATE(t, d, p)
+#define CANDIDATES_FIND_STATE ARGMIN_FIND_STATE
+#define CANDIDATES_INIT ARGMIN_INIT
+
+#define CANDIDATES_ROWS_BEGIN(t, d, p)                                                                                 \
+    second##t = (lanes)(INFINITY);                                                                                     \
+    ARGMIN_ROWS_BEGIN(t, d, p)
+
+#define CANDIDATES_ROWS_END(t, d, p)                                                                                   \
+    number##t[3] = second##t;                                                                                          \
+    ARGMIN_ROWS_END(t, d, p)
+
+#define CANDIDATES_TILE_BEGIN KCL_NOTHING
+#define CANDIDATES_TILE_END KCL_NOTHING
+#define CANDIDATES_MASK KCL_NOTHING
+#define CANDIDATES_BLOCK_BEGIN ARGMIN_BLOCK_BEGIN
+
+/* What is not below the best may be the second. */
+#define CANDIDATES_BLOCK_END(t, d, p)                                                                                  \
+    {                                                                                                                  \
+        const lanes step = low##t[1] < low##t[0] ? low##t[1] : low##t[0], more = step < best##t[0] ? best##t[0] : step; \
+        second##t = more < second##t ? more : second##t;                                                               \
+    }                                                                                                                  \
+    ARGMIN_BLOCK_END(t, d, p)
+
+#define CANDIDATES_STEP ARGMIN_STEP
+#define CANDIDATES_STEP_PRODUCT ARGMIN_STEP_PRODUCT
+#define CANDIDATES_RESCAN_STEP ARGMIN_RESCAN_STEP
+#define CANDIDATES_RESCAN_STEP_PRODUCT ARGMIN_RESCAN_STEP_PRODUCT
+#define CANDIDATES_TILE_FAILS(t, d, p) 0
+#define CANDIDATES_LOOKS(t, d, p) 0
+#define CANDIDATES_LOOK_BEGIN KCL_NOTHING
+#define CANDIDATES_LOOK_END KCL_NOTHING
+
+#define CANDIDATES_FIND_LIMIT(t, d, p)                                                                                 \
+    limit##t[0] = fma(fabs(number##t[0]), (lanes)(KCL_MARGIN(2 * (t) + 1)), number##t[0]) + KCL_MARGIN(2 * (t));       \
+    ARGMIN_INIT(t, d, p)
+
+#define CANDIDATES_FIND_PART(t, d, p)                                                                                  \
+    {                                                                                                                  \
+        const ilanes far = KCL_PART_(4, 1, p, part, 0, 3) > limit##t[0];                                               \
+        ARGMIN_ROWS_BEGIN(t, d, p)                                                                                     \
+        asked##t[0] = kcl_ask(KCL_PART_(4, 1, p, part, 0, 0), limit##t[0],                                             \
+                              far ? KCL_PART_(4, 1, p, part, 0, 1) : (lanes)(KCL_R(-1.0)),                             \
+                              KCL_PART_(4, 1, p, part, 0, 2), first);                                                  \
+    }
+#define CANDIDATES_FIND_CLOSE ARGMIN_ROWS_END
+#define CANDIDATES_FIND_NEXT ARGMIN_FIND_NEXT
+#define CANDIDATES_FIND_BEGIN ARGMIN_FIND_BEGIN
+#define CANDIDATES_FIND_END ARGMIN_FIND_END
+#define CANDIDATES_CLOSE KCL_NOTHING
+#define CANDIDATES_RESULT ARGMIN_RESULT
+#define CANDIDATES_JOIN(a, b) kcl_join_argmin(a, b);
+#define CANDIDATES_JOINED(a)
 
 /* ---- Numbers in memory, of any reduction ------------------------------------------------------------------------- */
 
@@ -452,7 +557,7 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 #define KCL_PART_(numbers, d, p, part, n, q)                                                                           \
     kcl_gather(&KCL_PARTIAL((numbers) * (d), p, part, 0, 0), i, rows, (numbers) * (d), (numbers) * (n) + (q))
 
-/* number: the parts of rows i, i + 1, ..., joined from first to last; and its result. */
+/* number: the parts of rows i, i + 1, ..., joined from first to last. */
 #define KCL_MERGE(R, t, d, p)                                                                                          \
     lanes number##t[R##_NUMBERS * (d)];                                                                                \
     FOR_INDEX(n, 0, d)                                                                                                 \
@@ -469,8 +574,7 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
         R##_JOINED(a)                                                                                                  \
         FOR_INDEX(q, 0, R##_NUMBERS)                                                                                   \
             number##t[R##_NUMBERS * n + q] = a[q];                                                                     \
-    }                                                                                                                  \
-    R##_RESULT(t, d, p)
+    }
 
 /* ---- Work-groups ------------------------------------------------------------------------------------------------- */
 
@@ -531,6 +635,10 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 #define KCL_FIND_NEXT(R, t, d, p) R##_FIND_NEXT(t, d, p)
 #define KCL_FIND_BEGIN(R, t, d, p) R##_FIND_BEGIN(t, d, p)
 #define KCL_FIND_END(R, t, d, p) R##_FIND_END(t, d, p)
+#define KCL_FIND_STATE(R, t, d, p) R##_FIND_STATE(t, d, p)
+#define KCL_FIND_LIMIT(R, t, d, p) R##_FIND_LIMIT(t, d, p)
+#define KCL_FIND_PART(R, t, d, p) R##_FIND_PART(t, d, p)
+#define KCL_FIND_CLOSE(R, t, d, p) R##_FIND_CLOSE(t, d, p)
 #define KCL_CLOSE(R, t, d, p) R##_CLOSE(t, d, p)
 #define KCL_RESULT(R, t, d, p) R##_RESULT(t, d, p)
 

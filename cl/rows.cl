@@ -142,26 +142,10 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #undef KCL_READ
 #define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
 #if KCL_RESCANS & KCL_RESCAN_STEPS
-#undef KCL_STEP
-#undef KCL_STEP_PRODUCT
-#undef KCL_STREAM
-#define KCL_STEP(R, t, n, value) R##_RESCAN_STEP(t, n, value)
-#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_RESCAN_STEP_PRODUCT(t, n, a, b)
-#define KCL_STREAM 1
         KCL_TERMS(KCL_FIND)
-        for (;;) {
-            bool more = false;
-            long query = -1;
-            KCL_TERMS(KCL_FIND_NEXT)
-            if (!more)
-                break;
-            const long end = query < 0 ? last : min(last, first + query + KCL_BLOCK_COLUMNS);
-            KCL_TERMS(KCL_FIND_BEGIN)
-            for (long j = first + max(query, 0L); j < end; j++) {
-                KCL_SWEEP_BLOCK
-            }
-            KCL_TERMS(KCL_FIND_END)
-        }
+#define KCL_RESCAN_BLOCK KCL_SWEEP_BLOCK
+#define KCL_RESCAN_STREAM KCL_BLOCK_COLUMNS
+#include "rescan.cl"
 #endif
         KCL_TERMS(KCL_ROWS_END)
 #if KCL_SHAPE != KCL_ROWS_BOTH

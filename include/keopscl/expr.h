@@ -39,6 +39,13 @@ typedef enum kcl_axes {
     KCL_OVER_BOTH = 3, /* reduce over both: one row */
 } kcl_axes;
 
+/* The role of a variable, or of an operator's argument. */
+typedef enum kcl_role {
+    KCL_ROLE_I = 0,         /* one row per i: (M, D) */
+    KCL_ROLE_J = 1,         /* one row per j: (N, D) */
+    KCL_ROLE_PARAMETER = 2, /* one vector: (D) */
+} kcl_role;
+
 /* ---- Scopes ------------------------------------------------------------------------------------------------------ */
 
 /*
@@ -97,6 +104,14 @@ KCL_API kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array);
  */
 KCL_API kcl_expr *kcl_scalar(kcl_scope *scope, double value);
 
+/*
+ * A symbolic variable: number `index`, 0 or more, of dimension `dim`, with no array. Expressions that have some are made
+ * into an operator (kcl_operator_from) and applied to arrays; evaluating them is an error that names the variable. The
+ * same index gives the same variable; with another dimension or role it is an error. Its number has nothing to do with
+ * its place among the operator's arguments, which kcl_operator_from is given.
+ */
+KCL_API kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role);
+
 /* A number that is part of the formula's text: changing it makes another kernel. NaN and infinities are refused. */
 KCL_API kcl_expr *kcl_constant(kcl_scope *scope, double value);
 
@@ -139,6 +154,42 @@ KCL_API kcl_expr *kcl_sin(kcl_expr *f);   /* sine, radians */
 KCL_API kcl_expr *kcl_cos(kcl_expr *f);   /* cosine, radians */
 KCL_API kcl_expr *kcl_abs(kcl_expr *f);   /* absolute value; derivative 0 at 0 */
 KCL_API kcl_expr *kcl_sign(kcl_expr *f);  /* -1, 0 or 1 */
+KCL_API kcl_expr *kcl_xlogx(kcl_expr *f); /* f log(f), and 0 at f = 0 */
+KCL_API kcl_expr *kcl_asin(kcl_expr *f);  /* arc sine; its derivative at -1 and 1 is taken as 0 */
+KCL_API kcl_expr *kcl_acos(kcl_expr *f);  /* arc cosine; its derivative at -1 and 1 is taken as 0 */
+KCL_API kcl_expr *kcl_atan(kcl_expr *f);  /* arc tangent */
+
+/* The angle of the point (g, f): atan2 of the C library, whose first operand is the ordinate. Derivative 0 at (0, 0). */
+KCL_API kcl_expr *kcl_atan2(kcl_expr *f, kcl_expr *g);
+
+KCL_API kcl_expr *kcl_sinxdivx(kcl_expr *f); /* sin(f) / f, and 1 at f = 0; derivatives are exact near 0 */
+KCL_API kcl_expr *kcl_sinc(kcl_expr *f);     /* sin(pi f) / (pi f) */
+KCL_API kcl_expr *kcl_step(kcl_expr *f);     /* 0 where f < 0, else 1 */
+KCL_API kcl_expr *kcl_relu(kcl_expr *f);     /* 0 where f < 0, else f; its derivative at 0 is taken as 1 */
+KCL_API kcl_expr *kcl_floor(kcl_expr *f);    /* the largest whole number not above f */
+
+/* f rounded to `digits` decimals, -18 to 18, half away from zero; negative: to tens, hundreds, ... */
+KCL_API kcl_expr *kcl_round(kcl_expr *f, int digits);
+
+/* `low` where f < low, `high` where f > high, else f. Each branch has its own derivative. */
+KCL_API kcl_expr *kcl_clamp(kcl_expr *f, kcl_expr *low, kcl_expr *high);
+KCL_API kcl_expr *kcl_clampint(kcl_expr *f, int low, int high); /* with whole numbers, part of the formula */
+
+/* f - n floor((f - offset) / n): f brought into [offset, offset + n) by steps of n. */
+KCL_API kcl_expr *kcl_mod(kcl_expr *f, kcl_expr *n, kcl_expr *offset);
+
+/* ---- Comparisons, elementwise ------------------------------------------------------------------------------------ */
+
+/* 1 where it holds, else 0: with NaN nothing holds but kcl_not_equal. Their derivatives are 0. */
+KCL_API kcl_expr *kcl_equal(kcl_expr *f, kcl_expr *g);         /* f == g */
+KCL_API kcl_expr *kcl_not_equal(kcl_expr *f, kcl_expr *g);     /* f != g */
+KCL_API kcl_expr *kcl_less(kcl_expr *f, kcl_expr *g);          /* f < g */
+KCL_API kcl_expr *kcl_less_equal(kcl_expr *f, kcl_expr *g);    /* f <= g */
+KCL_API kcl_expr *kcl_greater(kcl_expr *f, kcl_expr *g);       /* f > g */
+KCL_API kcl_expr *kcl_greater_equal(kcl_expr *f, kcl_expr *g); /* f >= g */
+
+/* f where condition >= 0, else g, which NaN chooses too. */
+KCL_API kcl_expr *kcl_ifelse(kcl_expr *condition, kcl_expr *f, kcl_expr *g);
 
 /* ---- The vector of components ------------------------------------------------------------------------------------ */
 
@@ -148,9 +199,30 @@ KCL_API kcl_expr *kcl_dot(kcl_expr *f, kcl_expr *g);    /* scalar product (KeOps
 KCL_API kcl_expr *kcl_sqnorm2(kcl_expr *f);             /* squared Euclidean norm */
 KCL_API kcl_expr *kcl_norm2(kcl_expr *f);               /* Euclidean norm; derivative 0 at 0 */
 KCL_API kcl_expr *kcl_sqdist(kcl_expr *f, kcl_expr *g); /* |f - g|^2, from differences */
-KCL_API kcl_expr *kcl_elem(kcl_expr *f, int index);     /* component `index`, 0 to D-1 */
+KCL_API kcl_expr *kcl_normalize(kcl_expr *f);           /* f / |f|, and 0 at f = 0 */
+KCL_API kcl_expr *kcl_elem(kcl_expr *f, int index);     /* component `index`; -1 is the last, -D the first */
 KCL_API kcl_expr *kcl_extract(kcl_expr *f, int start, int length); /* components start to start+length-1 */
 KCL_API kcl_expr *kcl_concat(kcl_expr *f, kcl_expr *g);            /* the components of f, then those of g */
+KCL_API kcl_expr *kcl_concatenate(int count, kcl_expr *const *f);  /* of f[0], then f[1], ..., f[count - 1] */
+
+/* For `stop` of kcl_slice: as far as there are components. */
+#define KCL_REST INT32_MAX
+
+/*
+ * Components start, start + step, ... before `stop`; from -D to -1 they count from the end. `step` is not 0; a negative
+ * one goes backwards. As in Python, but that bounds beyond the vector, and slices without components, are errors.
+ */
+KCL_API kcl_expr *kcl_slice(kcl_expr *f, int start, int stop, int step);
+
+/* ---- Products with vectors --------------------------------------------------------------------------------------- */
+
+/*
+ * K v: the sum over j of K_ij v_j, for K of dimension 1 and v of any number of components (columns), without the axis i.
+ * The product with the transposed matrix is kcl_matmul(kcl_transpose(K), v). Lazy, as every reduction.
+ */
+KCL_API kcl_expr *kcl_matmul(kcl_expr *K, kcl_expr *v);
+KCL_API kcl_expr *kcl_matvec(kcl_expr *K, kcl_expr *v);  /* the same for v of dimension 1 */
+KCL_API kcl_expr *kcl_rmatvec(kcl_expr *K, kcl_expr *v); /* sum over i of K_ij v_i, v of dimension 1 without the axis j */
 
 /* ---- Roles ------------------------------------------------------------------------------------------------------- */
 
@@ -189,7 +261,7 @@ KCL_API kcl_expr *kcl_reduce_argmin(kcl_expr *f, kcl_axes over);
 
 /*
  * Gradient of `f`, which must be one number (no axis, dimension 1), in the variable `v` (an expression made by kcl_vi,
- * kcl_vj, kcl_pm, kcl_lazy or kcl_scalar): an expression of v's role and dimension, 0 where f does not depend on v.
+ * kcl_vj, kcl_pm, kcl_lazy, kcl_scalar or kcl_var): an expression of v's role and dimension, 0 where f does not depend on v.
  * All roles of v's data handle count. Reverse mode, through reductions, to any order.
  */
 KCL_API kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v);
@@ -199,6 +271,20 @@ KCL_API kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v);
  * and no axis that f lacks.
  */
 KCL_API kcl_expr *kcl_vjp(kcl_expr *f, kcl_expr *v, kcl_expr *e);
+
+/*
+ * Jacobian-vector product: the derivative of `f` when the variable `v`, in all roles of its data handle, moves in the
+ * direction `u`: f's axes and dimension, 0 where f does not depend on v. `u` has v's dimension or 1, and no axis that v
+ * lacks. Forward mode, through reductions, to any order; of kcl_grad and kcl_vjp too. An index is a constant in formulas;
+ * the derivative of an index itself is an error. For several variables add the products.
+ */
+KCL_API kcl_expr *kcl_jvp(kcl_expr *f, kcl_expr *v, kcl_expr *u);
+
+/*
+ * The Hessian of the number `f` in `v`, times the direction `u`: the derivative of kcl_grad(f, v) in the direction u, of
+ * v's role and dimension. Between two variables: kcl_jvp(kcl_grad(f, v), w, u).
+ */
+KCL_API kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u);
 
 /* ---- Evaluation -------------------------------------------------------------------------------------------------- */
 

@@ -35,13 +35,6 @@ typedef struct kcl_operator_params {
     kcl_allocator allocator; /* default: malloc, realloc, free */
 } kcl_operator_params;
 
-/* The role of an argument. */
-typedef enum kcl_role {
-    KCL_ROLE_I = 0,         /* one row per i: (M, D) */
-    KCL_ROLE_J = 1,         /* one row per j: (N, D) */
-    KCL_ROLE_PARAMETER = 2, /* one vector: (D) */
-} kcl_role;
-
 /*
  * Reads a text in KeOps' language: one or several reductions separated by ";",
  *

@@ -23,18 +23,21 @@
 #define SUB(x, z) kf_binary(g, KF_SUB, x, z)
 #define POWF(x, z) kf_binary(g, KF_POWF, x, z)
 #define POW(x, m) kf_make(g, KF_POW, (const kf_node *[]){x}, (const int64_t[]){m})
+#define ADD(x, z) kf_binary(g, KF_ADD, x, z)
+#define STEP(x) kf_unary(g, KF_STEP, x)
+#define LESS_EQUAL(x, z) kf_binary(g, KF_LESS_EQUAL, x, z)
+#define SPHERICAL(x, m) kf_make(g, KF_SPHERICAL, (const kf_node *[]){x}, (const int64_t[]){m})
 #define NONE NULL
 
-/* The derivative of an elementwise node by its operand `k`, elementwise. */
-static const kf_node *partial(kf_graph *g, const kf_node *y, int k)
+const kf_node *kf_partial(kf_graph *g, const kf_node *y, int k)
 {
     const kf_node *a = y->arg[0], *b = y->arg[1];
     const int64_t n = y->param[0];
     (void)b, (void)n;
     switch ((kf_op)y->op) {
-#define KF_MAP(id, name, arity, params, cost, value, kernel, da, db, low, high)                                        \
+#define KF_MAP(id, name, arity, params, cost, value, kernel, da, db, dc, low, high)                                    \
     case KF_##id:                                                                                                      \
-        return k == 0 ? da : db;
+        return k == 0 ? da : k == 1 ? db : dc;
 #include "ops.def"
     default:
         return NULL;
@@ -64,7 +67,7 @@ static const kf_node *pull_back(kf_graph *g, const kf_node *f, int k, const kf_n
     case KF_LIKE:
         return k ? kf_zero(g, a->dim) : e;
     default: {
-        const kf_node *product = MULT(e, partial(g, f, k));
+        const kf_node *product = MULT(e, kf_partial(g, f, k));
         return product && a->dim < product->dim ? kf_unary(g, KF_SUM, product) : product;
     }
     }
@@ -219,7 +222,7 @@ static bool is_wanted(const gradient *s, const kf_node *leaf)
     return false;
 }
 
-static bool has_one_shape(kf_graph *g, const kf_node *var, const kf_node *leaf)
+bool kf_has_one_shape(kf_graph *g, const kf_node *var, const kf_node *leaf)
 {
     if (leaf->param[2] == var->param[2] || (leaf->param[2] != KF_ROLE_P && var->param[2] != KF_ROLE_P))
         return true;
@@ -271,7 +274,7 @@ static bool add_result(gradient *s, const kf_node *leaf, domain on, const kf_nod
     for (size_t k = 0; c && k < s->var_count; k++) {
         if (s->vars[k]->param[0] != leaf->param[0])
             continue;
-        if (!has_one_shape(s->g, s->vars[k], leaf))
+        if (!kf_has_one_shape(s->g, s->vars[k], leaf))
             return false;
         const kf_node **sum = leaf->param[2] == s->vars[k]->param[2] ? &s->out[k] : &s->turned[k];
         *sum = accumulate(s->g, *sum, c);

@@ -8,7 +8,7 @@
 /* ---- Tables ------------------------------------------------------------------------------------------------------ */
 
 static const kf_op_info op_table[KF_OP_COUNT] = {
-#define KF_MAP(id, name, arity, params, cost, value, kernel, da, db, low, high)                                        \
+#define KF_MAP(id, name, arity, params, cost, value, kernel, da, db, dc, low, high)                                    \
     {name, KF_CLASS_MAP, arity, params, cost, kernel, low, high},
 #define KF_NODE(id, name, arity, params, class) {name, KF_CLASS_##class, arity, params, 0, NULL, 0, 0},
 #include "ops.def"
@@ -51,6 +51,42 @@ double kf_powi(double base, int64_t exponent)
         if (n & 1)
             power *= factor;
     return exponent < 0 ? 1 / power : power;
+}
+
+double kf_round(double value, int64_t digits)
+{
+    const double scale = pow(10, (double)(digits < 0 ? -digits : digits));
+    double scaled = digits < 0 ? value / scale : value * scale;
+    if (!(fabs(scaled) < 0x1p52)) /* whole already, or no number */
+        return value;
+    scaled = round(scaled);
+    return digits < 0 ? scaled * scale : scaled / scale;
+}
+
+/*
+ * The series converges for all x, but for large ones its terms cancel; the recurrence upwards from sin(x)/x loses digits
+ * where x is small beside n.
+ */
+double kf_spherical(double x, int64_t n)
+{
+    const double square = x * x;
+    if (n > 0 && fabs(x) < (double)(n + 1)) {
+        double sum = 1, scale = 1;
+        for (int64_t k = 14 + 2 * n; k > 0; k--)
+            sum = 1 - square / (double)(2 * k * (2 * n + 2 * k + 1)) * sum;
+        for (int64_t k = 1; k <= n; k++)
+            scale *= (double)(2 * k + 1);
+        return sum / scale;
+    }
+    if (isinf(x))
+        return 0;
+    double here = x == 0 ? 1 : sin(x) / x, before = cos(x);
+    for (int64_t k = 0; k < n; k++) {
+        const double next = ((double)(2 * k + 1) * here - before) / square;
+        before = here;
+        here = next;
+    }
+    return here;
 }
 
 /* ---- The graph --------------------------------------------------------------------------------------------------- */
@@ -304,14 +340,28 @@ static bool set_dim(kf_graph *g, kf_node *draft)
             return refuse(g, KCL_ERROR_SHAPE, "Pow: exponent %lld is not between %d and %d", (long long)p[0],
                           -INT32_MAX, INT32_MAX);
         break;
+    case KF_ROUND:
+        dim = a->dim;
+        if (p[0] < -KF_MAX_DIGITS || p[0] > KF_MAX_DIGITS)
+            return refuse(g, KCL_ERROR_SHAPE, "Round: %lld decimals are not between %d and %d", (long long)p[0],
+                          -KF_MAX_DIGITS, KF_MAX_DIGITS);
+        break;
+    case KF_SPHERICAL:
+        dim = a->dim;
+        if (p[0] < 0 || p[0] > KF_MAX_BESSEL)
+            return refuse(g, KCL_ERROR_SHAPE,
+                          "SphericalBessel: order %lld is not between 0 and %d; derivatives of SinXDivX go up to it",
+                          (long long)p[0], KF_MAX_BESSEL);
+        break;
     default: /* elementwise */
         dim = a->dim;
-        if (b) {
-            if (a->dim != b->dim && a->dim != 1 && b->dim != 1)
+        for (int k = 1; k < draft->arg_count; k++) {
+            const int32_t other = draft->arg[k]->dim;
+            if (dim != other && dim != 1 && other != 1)
                 return refuse(g, KCL_ERROR_SHAPE,
                               "%s: the operands have dimensions %d and %d; they must be equal, or one of them 1", name,
-                              a->dim, b->dim);
-            dim = KB_MAX(a->dim, b->dim);
+                              (int)dim, other);
+            dim = KB_MAX(dim, other);
         }
     }
     if (!dim_in_range(g, name, dim))
@@ -436,6 +486,24 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
 #define SUB(x, y) kf_binary(g, KF_SUB, x, y)
 #define SQUARE(x) kf_unary(g, KF_SQUARE, x)
 #define SQRT(x) kf_unary(g, KF_SQRT, x)
+#define RSQRT(x) kf_unary(g, KF_RSQRT, x)
+#define FLOOR(x) kf_unary(g, KF_FLOOR, x)
+#define MULT(x, y) kf_binary(g, KF_MULT, x, y)
+#define DIV(x, y) kf_binary(g, KF_DIVIDE, x, y)
+#define LESS(x, y) kf_binary(g, KF_LESS, x, y)
+#define SPHERICAL(x, order) kf_make(g, KF_SPHERICAL, (const kf_node *[]){x}, (const int64_t[]){order})
+#define CLAMP(x, low, high) clamp(g, x, low, high)
+
+static const kf_node *if_true(kf_graph *g, const kf_node *condition, const kf_node *a, const kf_node *b)
+{
+    return kf_make(g, KF_IFELSE, (const kf_node *[]){SUB(condition, INT(1)), a, b}, NULL);
+}
+
+/* x < low ? low : x > high ? high : x, as for numbers in C: NaN stays NaN. */
+static const kf_node *clamp(kf_graph *g, const kf_node *x, const kf_node *low, const kf_node *high)
+{
+    return if_true(g, LESS(x, low), low, if_true(g, LESS(high, x), high, x));
+}
 
 static const struct composite {
     const char *name;
@@ -447,14 +515,14 @@ static const struct composite {
 
 static const kf_node *make_composite(kf_graph *g, int index, const kf_node *const *args, const int64_t *params)
 {
-    const kf_node *a = args[0], *b = args[1];
-    const int64_t n = params[0];
+    const kf_node *a = args[0], *b = args[1], *c = args[2];
+    const int64_t n = params[0], m = params[1];
     int k = 0;
 #define KF_COMPOSITE(name, arity, parameters, expression)                                                              \
     if (k++ == index)                                                                                                  \
         return expression;
 #include "ops.def"
-    (void)a, (void)b, (void)n;
+    (void)a, (void)b, (void)c, (void)n, (void)m;
     return NULL;
 }
 
@@ -465,6 +533,13 @@ static const kf_node *make_composite(kf_graph *g, int index, const kf_node *cons
 #undef SUB
 #undef SQUARE
 #undef SQRT
+#undef RSQRT
+#undef FLOOR
+#undef MULT
+#undef DIV
+#undef LESS
+#undef SPHERICAL
+#undef CLAMP
 
 /* Nodes that no text may name: variables and constants have syntax of their own, reductions their own grammar. */
 static bool has_public_name(int op)

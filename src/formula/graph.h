@@ -50,6 +50,7 @@ enum { KF_AXIS_I = 1, KF_AXIS_J = 2, KF_AXIS_COUNT = 8, KF_MAX_BATCH = 6 };
 typedef enum kf_role { KF_ROLE_I = 0, KF_ROLE_J = 1, KF_ROLE_P = 2, KF_ROLE_ACC = 3 } kf_role;
 
 enum { KF_MAX_ARGS = 3, KF_MAX_PARAMS = 3, KF_MAX_DIM = 1 << 24, KF_MAX_NODES = 1 << 26 };
+enum { KF_MAX_DIGITS = 18, KF_MAX_BESSEL = 32 };
 
 typedef struct kf_node kf_node;
 struct kf_node {
@@ -141,6 +142,8 @@ const kf_node *kf_make_name(kf_graph *g, const kf_name *name, const kf_node *con
 void kf_each_name(void (*visit)(void *user, const char *text), void *user);
 
 double kf_powi(double base, int64_t exponent);
+double kf_round(double value, int64_t digits); /* to `digits` decimals, half away from zero */
+double kf_spherical(double x, int64_t n);      /* j_n(x) / x^n, j_n the spherical Bessel function: sin(x)/x for n = 0 */
 
 /* ---- Looking at nodes -------------------------------------------------------------------------------------------- */
 
@@ -229,5 +232,18 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
  */
 kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t var_count, const kf_node *const *vars,
                        const kf_node **out);
+
+/*
+ * forward.c: the derivative of F when every variable vars[k] moves in directions[k], through reductions, simplified. It
+ * has the axes and dimension of F. A direction has its variable's dimension, or 1, and no axis that the variable lacks.
+ * Indices are constants; of F an index that moves, KCL_ERROR_DERIVATIVE.
+ */
+kcl_status kf_jvp(kf_graph *g, const kf_node *F, size_t var_count, const kf_node *const *vars,
+                  const kf_node *const *directions, const kf_node **out);
+
+/* What both modes share: the derivative of elementwise f by its operand k, elementwise; */
+const kf_node *kf_partial(kf_graph *g, const kf_node *f, int k);
+/* whether the use of an array as `leaf` can be told from that as `var`: rows and a parameter are no one shape. */
+bool kf_has_one_shape(kf_graph *g, const kf_node *var, const kf_node *leaf);
 
 #endif

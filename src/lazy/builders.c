@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-static kcl_expr *apply(kf_op op, int count, kcl_expr *const *operands, const int64_t *params)
+kcl_expr *kl_apply(kf_op op, int count, kcl_expr *const *operands, const int64_t *params)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(count, operands, &error);
@@ -18,12 +18,12 @@ static kcl_expr *apply(kf_op op, int count, kcl_expr *const *operands, const int
 
 static kcl_expr *unary(kf_op op, kcl_expr *f)
 {
-    return apply(op, 1, &f, NULL);
+    return kl_apply(op, 1, &f, NULL);
 }
 
 static kcl_expr *binary(kf_op op, kcl_expr *f, kcl_expr *g)
 {
-    return apply(op, 2, (kcl_expr *[]){f, g}, NULL);
+    return kl_apply(op, 2, (kcl_expr *[]){f, g}, NULL);
 }
 
 kcl_expr *kcl_add(kcl_expr *f, kcl_expr *g)
@@ -56,6 +56,51 @@ kcl_expr *kcl_concat(kcl_expr *f, kcl_expr *g)
     return binary(KF_CONCAT, f, g);
 }
 
+kcl_expr *kcl_atan2(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_ATAN2, f, g);
+}
+
+kcl_expr *kcl_equal(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_EQUAL, f, g);
+}
+
+kcl_expr *kcl_not_equal(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_NOT_EQUAL, f, g);
+}
+
+kcl_expr *kcl_less(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_LESS, f, g);
+}
+
+kcl_expr *kcl_less_equal(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_LESS_EQUAL, f, g);
+}
+
+kcl_expr *kcl_greater(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_LESS, g, f);
+}
+
+kcl_expr *kcl_greater_equal(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_LESS_EQUAL, g, f);
+}
+
+kcl_expr *kcl_ifelse(kcl_expr *condition, kcl_expr *f, kcl_expr *g)
+{
+    return kl_apply(KF_IFELSE, 3, (kcl_expr *[]){condition, f, g}, NULL);
+}
+
+kcl_expr *kcl_round(kcl_expr *f, int digits)
+{
+    return kl_apply(KF_ROUND, 1, &f, (int64_t[]){digits});
+}
+
 #define UNARY(name, op)                                                                                                \
     kcl_expr *name(kcl_expr *f)                                                                                        \
     {                                                                                                                  \
@@ -73,6 +118,13 @@ UNARY(kcl_sin, KF_SIN)
 UNARY(kcl_cos, KF_COS)
 UNARY(kcl_abs, KF_ABS)
 UNARY(kcl_sign, KF_SIGN)
+UNARY(kcl_xlogx, KF_XLOGX)
+UNARY(kcl_asin, KF_ASIN)
+UNARY(kcl_acos, KF_ACOS)
+UNARY(kcl_atan, KF_ATAN)
+UNARY(kcl_floor, KF_FLOOR)
+UNARY(kcl_step, KF_STEP)
+UNARY(kcl_relu, KF_RELU)
 UNARY(kcl_sum_inner, KF_SUM)
 
 kcl_expr *kcl_pow(kcl_expr *f, double exponent)
@@ -84,7 +136,7 @@ kcl_expr *kcl_pow(kcl_expr *f, double exponent)
 
 kcl_expr *kcl_repeat(kcl_expr *f, int dim)
 {
-    return apply(KF_SUMT, 1, &f, (int64_t[]){dim});
+    return kl_apply(KF_SUMT, 1, &f, (int64_t[]){dim});
 }
 
 kcl_expr *kcl_dot(kcl_expr *f, kcl_expr *g)
@@ -109,14 +161,9 @@ kcl_expr *kcl_sqdist(kcl_expr *f, kcl_expr *g)
     return kcl_sqnorm2(kcl_sub(f, g));
 }
 
-kcl_expr *kcl_elem(kcl_expr *f, int index)
-{
-    return apply(KF_ELEM, 1, &f, (int64_t[]){index});
-}
-
 kcl_expr *kcl_extract(kcl_expr *f, int start, int length)
 {
-    return apply(KF_EXTRACT, 1, &f, (int64_t[]){start, length});
+    return kl_apply(KF_EXTRACT, 1, &f, (int64_t[]){start, length});
 }
 
 kcl_expr *kcl_transpose(kcl_expr *f)
@@ -153,13 +200,22 @@ kcl_expr *kcl_reduce_argmin(kcl_expr *f, kcl_axes over)
     return reduce("kcl_reduce_argmin", KF_REDUCE_ARGMIN, f, over);
 }
 
+/* NULL where `v` is a variable. */
+static kcl_expr *no_variable(const char *name, const kcl_expr *v, kcl_scope *scope)
+{
+    if (v->node->op == KF_VAR)
+        return NULL;
+    return kl_fail(scope, KCL_ERROR_ARGUMENT,
+                       "%s: the second argument is no variable: it must come from kcl_vi, kcl_vj, kcl_pm, kcl_lazy, "
+                       "kcl_scalar or kcl_var",
+                       name);
+}
+
 static kcl_expr *gradient(const char *name, kcl_expr *f, kcl_expr *v, const kf_node *e, kcl_scope *scope)
 {
-    if (v->node->op != KF_VAR)
-        return kl_fail(scope, KCL_ERROR_ARGUMENT,
-                       "%s: the second argument is no variable: it must come from kcl_vi, kcl_vj, kcl_pm, kcl_lazy or "
-                       "kcl_scalar",
-                       name);
+    kcl_expr *refused = no_variable(name, v, scope);
+    if (refused)
+        return refused;
     const kf_node *out = NULL;
     if (e && kf_gradient(&scope->graph, f->node, e, 1, &v->node, &out) < 0)
         out = NULL;
@@ -185,4 +241,24 @@ kcl_expr *kcl_vjp(kcl_expr *f, kcl_expr *v, kcl_expr *e)
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(3, (kcl_expr *[]){f, v, e}, &error);
     return scope ? gradient("kcl_vjp", f, v, e->node, scope) : error;
+}
+
+kcl_expr *kcl_jvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(3, (kcl_expr *[]){f, v, u}, &error);
+    if (!scope)
+        return error;
+    kcl_expr *refused = no_variable("kcl_jvp", v, scope);
+    if (refused)
+        return refused;
+    const kf_node *out = NULL;
+    if (kf_jvp(&scope->graph, f->node, 1, &v->node, &u->node, &out) < 0)
+        out = NULL;
+    return kl_expr_of(scope, out);
+}
+
+kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
+{
+    return kcl_jvp(kcl_grad(f, v), v, u);
 }

@@ -563,7 +563,7 @@ static bool has_batches(const run *r, size_t step)
 }
 
 /* The form of a step by its data; noted for descriptions and the log. */
-static kcl_status choose_form(run *r, size_t index, const geometry *g, kl_choice *choice)
+static kcl_status choose_form(run *r, size_t index, const geometry *g, const kp_choice *schedule, kl_choice *choice)
 {
     const kl_step *step = &r->exec->steps[index];
     *choice = (kl_choice){.is_expanded = false};
@@ -576,9 +576,18 @@ static kcl_status choose_form(run *r, size_t index, const geometry *g, kl_choice
     for (size_t k = 0; k < step->sweep.var_count; k++)
         views[k] = step->inputs[k].is_temp ? NULL : &r->slots[step->inputs[k].index];
     const kl_device_eyes eyes = {r, read_rows, largest_on_device};
-    kl_question question = {
-        &step->sweep,  step->expansion,       views, &eyes, g->rows, g->cols, r->dtype, kd_caps(r->context),
-        r->exec->form, kd_threads(r->context), has_batches(r, index)};
+    kl_question question = {&step->sweep,
+                            step->expansion,
+                            views,
+                            &eyes,
+                            g->rows,
+                            g->cols,
+                            r->dtype,
+                            kd_caps(r->context),
+                            r->exec->form,
+                            kp_screens(schedule),
+                            kd_threads(r->context),
+                            has_batches(r, index)};
     cache *all = cache_of(r->context);
     if (!all || kl_choose_form(choice, &question, &r->seen, &r->arena, err) < 0)
         return err->status;
@@ -639,7 +648,7 @@ static kd_arg argument(run *r, const kl_step *step, const compiled *c, const geo
     case KT_ARG_VAR:
         if (!input && from.index < first_prepared)
             return (kd_arg){.kind = r->host_input,
-                            .data = g->form->centre[from.index - own],
+                            .data = g->form->parameter[from.index - own],
                             .size = g->form->size[from.index - own]};
         if (!input)
             return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = c->prepared[from.index - first_prepared].buffer};
@@ -903,7 +912,7 @@ static kcl_status run_step(run *r, size_t index)
         kp_choose_for(&step->sweep, kd_caps(context), r->dtype, &sizes, r->exec->schedule, &choice, err);
     kl_choice form;
     if (status == KCL_OK)
-        status = choose_form(r, index, &g, &form);
+        status = choose_form(r, index, &g, &choice, &form);
     if (status == KCL_OK)
         choice.expand = form.is_expanded;
     g.form = &form;
@@ -1374,8 +1383,9 @@ kcl_status kl_exec_emit(const kl_exec *e, kcl_context *context, const kp_caps *c
         if (kp_choose(&step->sweep, caps, dtype, extents[step->row_extent], extents[step->col_extent], e->schedule,
                       &choice, err) < 0)
             return err->status;
-        choice.expand = e->form == KL_FORM_EXPANDED;
-        if (kp_plan_create(&plan, &(kp_request){.sweep = &step->sweep, .dtype = dtype, .caps = caps, .choice = choice}, err) < 0)
+        choice.expand =
+            e->form == KL_FORM_EXPANDED && !(step->expansion && step->expansion->screens && !kp_screens(&choice));
+        if (kp_plan_create(&plan, &(kp_request){&step->sweep, dtype, caps, choice, NULL, {0}}, err) < 0)
             return err->status;
         if (e->step_count > 1)
             kb_str_putf(out, describe ? "sweep: %zu of %zu\n" : "/* Sweep %zu of %zu. */\n", k + 1, e->step_count);

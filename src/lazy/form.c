@@ -5,17 +5,28 @@
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
     SAMPLE = 64, /* rows that the centre is taken from: any centre is right, one in the middle gives the best bound */
     CHUNKS = 64, /* that threads share */
-    CHUNK_ROWS = 512 /* of a chunk at least */
+    CHUNK_ROWS = 512, /* of a chunk at least */
+    FEW = 16,         /* rows of the sample whose neighbours are looked at */
+    APART = 16        /* margins between a row's two nearest neighbours in the sample, at least, for screening to pay */
 };
 
 double kl_form_bound(double slope, int32_t dim, double size)
 {
     return fabs(slope) * sqrt(0.09 * dim + 1.5) * size;
+}
+
+void kl_form_margin(double slope, int32_t dim, double size, kcl_dtype dtype, double margin[2])
+{
+    const double u = dtype == KCL_F32 ? FLT_EPSILON / 2 : DBL_EPSILON / 2, least = dtype == KCL_F32 ? FLT_MIN : DBL_MIN;
+    const double slack = 2.1; /* both values may be wrong; and what rounding does to the test itself */
+    margin[0] = slack * fabs(slope) * (2.0 * dim + 64) * (u * size + least);
+    margin[1] = slack * (dim + 16.0) * u;
 }
 
 /* ---- Looking at arrays ------------------------------------------------------------------------------------------- */
@@ -137,8 +148,8 @@ static kcl_status sample_of(const kl_question *q, const kl_view *v, kl_view *sam
     sample->row_stride = v->row_stride * step;
     if (!v->memory)
         return KCL_OK;
-    *sample = (kl_view){
-        .dtype = v->dtype, .rows = sample->rows, .dim = v->dim, .row_stride = v->dim * size, .step = size};
+    *sample =
+        (kl_view){.dtype = v->dtype, .rows = sample->rows, .dim = v->dim, .row_stride = v->dim * size, .step = size};
     void *rows = kb_arena_alloc(arena, (size_t)(sample->rows * sample->row_stride) + 1);
     sample->data = rows;
     return rows ? q->eyes->read(q->eyes->user, v, step, sample->rows, rows) : kb_no_memory(err);
@@ -322,7 +333,7 @@ static kcl_status bound_of(const kl_question *q, const sight *sights, double *co
         for (size_t k = 0; k < e->slope_count; k++) {
             const sight *s = &sights[e->slopes[k].distance];
             int32_t dim = e->distance[e->slopes[k].distance].dim;
-            if (e->slopes[k].term != t)
+            if (e->slopes[k].term != t || e->slopes[k].is_screened)
                 continue;
             if (!e->slopes[k].is_multiple)
                 sum += kl_form_bound(*slopes[k], dim, s->size);
@@ -334,6 +345,66 @@ static kcl_status bound_of(const kl_question *q, const sight *sights, double *co
         *bound = sum <= *bound ? *bound : sum;
     }
     return KCL_OK;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/*
+ * By how many margins the nearest two columns of a row differ: the median over rows, in a sample of both. Among all columns
+ * they are nearer to each other, but what counts is the order of magnitude: tight clusters far apart have neighbours within
+ * rounding.
+ */
+static kcl_status neighbours(const kl_question *q, const sight *s, double slope, const double *margin, double *apart,
+                             kb_arena *arena, kb_error *err)
+{
+    kl_view rows, cols;
+    double gaps[FEW] = {0};
+    int64_t count = 0;
+    if (sample_of(q, s->row, &rows, arena, err) < 0 || sample_of(q, s->col, &cols, arena, err) < 0)
+        return err->status;
+    for (int64_t i = 0; i < rows.rows && count < FEW; i += rows.rows / FEW + 1) {
+        double first = INFINITY, second = INFINITY;
+        for (int64_t j = 0; j < cols.rows; j++) {
+            double sum = 0;
+            for (int32_t k = 0; k < rows.dim; k++)
+                sum += (element(&rows, i, k) - element(&cols, j, k)) * (element(&rows, i, k) - element(&cols, j, k));
+            second = sum < first ? first : sum < second ? sum : second;
+            first = sum < first ? sum : first;
+        }
+        gaps[count++] = fabs(slope) * (second - first) / (margin[0] + margin[1] * fabs(slope) * first);
+    }
+    qsort(gaps, (size_t)count, sizeof *gaps, by_size);
+    *apart = gaps[count / 2];
+    return KCL_OK;
+}
+
+/* The plan's margins, and how far neighbours are apart where that is least; infinite where nothing is screened. */
+static kcl_status margins_of(const kl_question *q, const sight *sights, double *const *slopes, kl_choice *choice,
+                             double *apart, kb_arena *arena, kb_error *err)
+{
+    const kp_expansion *e = q->expansion;
+    int32_t count = 2 * (int32_t)q->sweep->term_count;
+    *apart = INFINITY;
+    if (!e->screens)
+        return KCL_OK;
+    double *margins = kb_arena_alloc(arena, (size_t)count * sizeof *margins), here = 0;
+    for (size_t k = 0; margins && k < e->slope_count; k++) {
+        const sight *s = &sights[e->slopes[k].distance];
+        double *margin = &margins[2 * e->slopes[k].term];
+        if (!e->slopes[k].is_screened)
+            continue;
+        kl_form_margin(*slopes[k], e->distance[e->slopes[k].distance].dim, s->size, q->dtype, margin);
+        if (neighbours(q, s, *slopes[k], margin, &here, arena, err) < 0)
+            return err->status;
+        *apart = here >= *apart ? *apart : here;
+    }
+    choice->parameter[e->count] = margins ? typed(q, margins, count, arena) : NULL;
+    choice->size[e->count] = (size_t)count * kb_dtype_size(q->dtype);
+    return choice->parameter[e->count] ? KCL_OK : kb_no_memory(err);
 }
 
 static kcl_status differences(kl_choice *choice, const char *why)
@@ -356,6 +427,8 @@ kcl_status kl_choose_form(kl_choice *choice, const kl_question *q, kl_seen *seen
         return differences(choice, "asked for");
     if (q->has_batches)
         return differences(choice, "there are batches");
+    if (e->screens && !q->screens)
+        return differences(choice, "an ArgMin, on this schedule");
     for (size_t k = 0; k < e->count; k++)
         longest = KB_MAX(longest, e->distance[k].dim);
     if (!forced && !kp_expansion_pays(q->caps, longest, q->rows, q->cols))
@@ -365,7 +438,7 @@ kcl_status kl_choose_form(kl_choice *choice, const kl_question *q, kl_seen *seen
     double **value = kb_arena_alloc(arena, (2 * e->count + e->slope_count) * sizeof *value);
     double **factors[KP_MAX_DISTANCES][2] = {{NULL}}, *none = NULL;
     sight sights[KP_MAX_DISTANCES];
-    double bound, largest = q->dtype == KCL_F32 ? FLT_MAX : DBL_MAX;
+    double bound, apart, largest = q->dtype == KCL_F32 ? FLT_MAX : DBL_MAX;
     size_t count = 0;
     if (!nodes || !value)
         return kb_no_memory(err);
@@ -394,23 +467,25 @@ kcl_status kl_choose_form(kl_choice *choice, const kl_question *q, kl_seen *seen
         double *const pair[] = {*factors[k][0], *factors[k][1]};
         if (see_distance(q, &e->distance[k], pair, seen, &sights[k], arena, err) < 0)
             return err->status;
-        choice->centre[k] = typed(q, sights[k].centre, e->distance[k].dim, arena);
+        choice->parameter[k] = typed(q, sights[k].centre, e->distance[k].dim, arena);
         choice->size[k] = (size_t)e->distance[k].dim * kb_dtype_size(q->dtype);
-        if (!choice->centre[k])
+        if (!choice->parameter[k])
             return kb_no_memory(err);
     }
-    if (bound_of(q, sights, value, &bound, arena, err) < 0)
+    if (bound_of(q, sights, value, &bound, arena, err) < 0 ||
+        margins_of(q, sights, value, choice, &apart, arena, err) < 0)
         return err->status;
     /* Norms must not overflow where distances do not. NaN is no bound. */
-    bool holds = bound <= KL_FORM_LIMIT;
+    bool holds = bound <= KL_FORM_LIMIT && apart >= (forced ? 0 : APART);
     for (size_t k = 0; k < e->count; k++)
         holds = holds && sights[k].size < largest / 4;
     snprintf(why, sizeof why, "bound %.3g %s %g%s", bound, bound <= KL_FORM_LIMIT ? "<=" : ">", KL_FORM_LIMIT,
              forced ? ", asked for" : "");
+    if (e->screens && bound <= KL_FORM_LIMIT)
+        snprintf(why, sizeof why, "neighbours %.3g margins apart%s", apart, forced ? ", asked for" : "");
     if (!holds && !forced)
         return differences(choice, why);
     choice->is_expanded = true;
-    choice->count = e->count;
     snprintf(choice->why, sizeof choice->why, "expanded (%s)", why);
     return KCL_OK;
 }

@@ -12,9 +12,9 @@
 typedef struct kl_choice {
     bool is_expanded;
     char why[96];                         /* "differences (bound 3.1e+04 > 12)"; "" where there is nothing to choose */
-    size_t count;                         /* of distances; is_expanded: */
-    const void *centre[KP_MAX_DISTANCES]; /* in the number type of the launch */
-    size_t size[KP_MAX_DISTANCES];        /* bytes */
+    /* is_expanded: what the plan's own parameters are, in the number type of the launch: centres, margins. */
+    const void *parameter[KP_MAX_DISTANCES + 1];
+    size_t size[KP_MAX_DISTANCES + 1]; /* bytes */
 } kl_choice;
 
 /* What is asked about device arrays. */
@@ -35,6 +35,7 @@ typedef struct kl_question {
     kcl_dtype dtype;
     const kp_caps *caps;
     kl_form form; /* asked for */
+    bool screens; /* kp_screens: candidates of an ArgMin may be found with the expanded form */
     int threads;
     bool has_batches; /* which nobody looks at: differences */
 } kl_question;
@@ -58,5 +59,11 @@ kcl_status kl_choose_form(kl_choice *choice, const kl_question *question, kl_see
  */
 double kl_form_bound(double slope, int32_t dim, double size);
 #define KL_FORM_LIMIT 10.0
+
+/*
+ * The margin of a screened ArgMin (docs/accuracy.md) with values v: margin[0] + margin[1] |smallest v|, where the slope
+ * multiplies distances as above.
+ */
+void kl_form_margin(double slope, int32_t dim, double size, kcl_dtype dtype, double margin[2]);
 
 #endif

@@ -244,6 +244,7 @@ kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alia
 
 typedef struct rename_context {
     kcl_operator *op;
+    const kcl_scope *scope;
     int count;
     kcl_expr *const *vars;
 } rename_context;
@@ -256,9 +257,11 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
     for (int k = 0; k < r->count; k++)
         if (r->vars[k]->node->param[0] == leaf->param[0])
             return kf_var(&r->op->graph, k, leaf->dim, (kf_role)leaf->param[2]);
+    char name[KL_DATA_NAME];
+    const kcl_data *data = leaf->param[0] < (int64_t)r->scope->data_count ? r->scope->data[leaf->param[0]] : NULL;
     kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT,
-            "the expressions use the variable of array %lld, which is not in the list of variables",
-            (long long)leaf->param[0]);
+            "the expressions use %s%s, which is not in the list of variables",
+            data && data->is_symbol ? "" : "the variable of ", kl_data_name(r->scope, leaf->param[0], name));
     return NULL;
 }
 
@@ -297,7 +300,7 @@ kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exp
         status = kf_import(&op->graph, &exprs[0]->scope->graph, (size_t)count, op->roots, op->roots);
     if (status == KCL_OK)
         status = kf_substitute(&op->graph, (size_t)count, op->roots, false, rename_variable,
-                               &(rename_context){op, var_count, vars}, op->roots);
+                               &(rename_context){op, exprs[0]->scope, var_count, vars}, op->roots);
     for (int k = 0; status == KCL_OK && k < var_count; k++)
         status = declare(op, k, "", vars[k]->node->dim, (kf_role)vars[k]->node->param[2]);
     if (status == KCL_OK)

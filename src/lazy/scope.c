@@ -291,13 +291,30 @@ int kcl_expr_axes(const kcl_expr *expr)
     return expr && expr->node ? expr->node->axes & KF_PAIR_AXES : 0;
 }
 
+typedef struct symbol_printer {
+    const kcl_scope *scope;
+    char text[16];
+} symbol_printer;
+
+/* Variables of kcl_var have their own numbers. */
+static const char *symbol_name(void *user, const kf_node *var)
+{
+    symbol_printer *p = user;
+    const bool known = var->param[0] < (int64_t)p->scope->data_count && p->scope->data[var->param[0]]->is_symbol;
+    if (!known)
+        return NULL;
+    snprintf(p->text, sizeof p->text, "v%d", p->scope->data[var->param[0]]->number);
+    return p->text;
+}
+
 kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user)
 {
     if (!expr || !expr->node || !write)
         return expr && expr->error ? expr->error->status : KCL_ERROR_ARGUMENT;
     kb_str text;
+    symbol_printer printer = {.scope = expr->scope};
     kb_str_init(&text, kd_allocator(expr->scope->context));
-    kf_print(&text, expr->node, NULL, NULL, 0);
+    kf_print(&text, expr->node, symbol_name, &printer, 0);
     kcl_status status = text.failed ? KCL_ERROR_NO_MEMORY : KCL_OK;
     if (status == KCL_OK)
         write(user, kb_str_text(&text), text.length);
@@ -467,6 +484,47 @@ kcl_expr *kcl_scalar(kcl_scope *scope, double value)
     return kl_expr_of(scope, kf_var(&scope->graph, data->index, 1, KF_ROLE_P));
 }
 
+kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
+{
+    if (!scope)
+        return no_scope();
+    if (index < 0 || dim < 1 || dim > KF_MAX_DIM || (int)role < KCL_ROLE_I || role > KCL_ROLE_PARAMETER)
+        return kl_fail(scope, KCL_ERROR_ARGUMENT,
+                       "kcl_var: index %d, dimension %d, role %d: the index must be 0 or more, the dimension between 1 "
+                       "and %d, the role one of KCL_ROLE_I, KCL_ROLE_J and KCL_ROLE_PARAMETER",
+                       index, dim, (int)role, KF_MAX_DIM);
+    for (size_t k = 0; k < scope->data_count; k++) {
+        const kcl_data *known = scope->data[k];
+        if (!known->is_symbol || known->number != index)
+            continue;
+        if (known->symbol_dim == dim && known->symbol_role == (kf_role)role)
+            return kl_expr_of(scope, kf_var(&scope->graph, known->index, dim, (kf_role)role));
+        static const char *const names[] = {"i", "j", "parameter"};
+        return kl_fail(scope, KCL_ERROR_SHAPE,
+                       "kcl_var: variable %d has dimension %d and role %s already, it cannot have dimension %d and role "
+                       "%s as well",
+                       index, known->symbol_dim, names[known->symbol_role], dim, names[role]);
+    }
+    kcl_data *data = kcl_data_create(scope, &(kcl_array){.dtype = KCL_F64});
+    if (!data)
+        return &scope->out_of_memory;
+    data->is_symbol = true;
+    data->number = index;
+    data->symbol_dim = dim;
+    data->symbol_role = (kf_role)role;
+    return kl_expr_of(scope, kf_var(&scope->graph, data->index, dim, (kf_role)role));
+}
+
+const char *kl_data_name(const kcl_scope *scope, int64_t index, char text[KL_DATA_NAME])
+{
+    const kcl_data *data = index < (int64_t)scope->data_count ? scope->data[index] : NULL;
+    if (data && data->is_symbol)
+        snprintf(text, KL_DATA_NAME, "variable %d (kcl_var)", data->number);
+    else
+        snprintf(text, KL_DATA_NAME, "array %lld", (long long)index);
+    return text;
+}
+
 kcl_expr *kcl_constant(kcl_scope *scope, double value)
 {
     if (scope && !isfinite(value))
@@ -537,6 +595,13 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
         kb_fail(&e->scope->graph.error, KCL_ERROR_ARGUMENT,
                 "the formula has the variable Var(%lld,%d,%lld), which is bound to no data", (long long)index,
                 leaf->dim, (long long)leaf->param[2]);
+        return NULL;
+    }
+    if (e->scope->data[index]->is_symbol) {
+        kb_fail(&e->scope->graph.error, KCL_ERROR_ARGUMENT,
+                "variable %d (kcl_var) is bound to no array: make an operator of the expression (kcl_operator_from) and "
+                "apply it to arrays",
+                e->scope->data[index]->number);
         return NULL;
     }
     kf_role role = (kf_role)leaf->param[2];

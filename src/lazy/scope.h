@@ -17,6 +17,9 @@ struct kcl_data {
     double f64;
     bool is_scalar;
     kcl_memory *memory; /* the scope's own, of kcl_data_upload */
+    bool is_symbol;     /* of kcl_var: no array, but its own number, dimension and role: */
+    int number, symbol_dim;
+    kf_role symbol_role;
 };
 
 struct kcl_expr {
@@ -49,6 +52,14 @@ kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node);
 
 /* An error expression. */
 kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...) KB_PRINTF(3, 4);
+
+/* An operator of the table applied to expressions; `params` may be NULL. */
+kcl_expr *kl_apply(kf_op op, int count, kcl_expr *const *operands, const int64_t *params);
+
+enum { KL_DATA_NAME = 48 };
+
+/* What errors call the data of a variable with this index: "array 3", "variable 0 (kcl_var)". */
+const char *kl_data_name(const kcl_scope *scope, int64_t index, char text[KL_DATA_NAME]);
 
 /*
  * The scope of operands that can be combined; NULL where one is an error or they do not belong together, *error is then

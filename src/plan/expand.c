@@ -190,13 +190,18 @@ static bool is_multiple(kf_graph *g, const kf_node *f, const kf_node *distance)
     return without_factors(g, f, true, &factor) == distance;
 }
 
-/* Whether an error in S leaves an error in the reduction of the term that its slope tells. */
-static bool is_told(kf_graph *g, const kr_term *term, const kf_node *root, follows how, const kf_node *distance)
+/*
+ * Whether an error in S leaves an error in the reduction of the term that its slope tells. Differences of an ArgMin are
+ * taken between the numbers in memory, so that both forms are near to the same distances.
+ */
+static bool is_told(kf_graph *g, const kr_term *term, const kf_node *root, follows how, const kp_distance *d)
 {
     if (how.how == NONE)
         return true;
     if (term->reduction == KF_REDUCE_SUM)
-        return how.how == RELATIVE || (how.how == LINEAR && is_multiple(g, root, distance));
+        return how.how == RELATIVE || (how.how == LINEAR && is_multiple(g, root, d->node));
+    if (term->reduction == KF_REDUCE_ARGMIN)
+        return how.how == LINEAR && is_multiple(g, root, d->node) && !d->row_from.factor && !d->col_from.factor;
     return how.how == LINEAR && term->reduction == KF_REDUCE_LOGSUMEXP;
 }
 
@@ -228,21 +233,21 @@ int kp_find_distances(kf_graph *g, size_t term_count, const kr_term *terms, cons
         }
         bool told = true;
         for (size_t t = 0; t < term_count; t++)
-            told = told && is_told(g, &terms[t], roots[t], at[kf_at(&order, roots[t])], d.node);
+            told = told && is_told(g, &terms[t], roots[t], at[kf_at(&order, roots[t])], &d);
         if (!told)
             continue;
-        for (size_t t = 0; slopes && t < term_count; t++) {
+        for (size_t t = 0; t < term_count; t++) {
             follows how = at[kf_at(&order, roots[t])];
             bool multiple = how.how == LINEAR && terms[t].reduction == KF_REDUCE_SUM;
             if (how.how != NONE)
-                slopes[found++] = (kp_slope){t, (size_t)count, how.slope, multiple};
+                slopes[found++] =
+                    (kp_slope){t, (size_t)count, how.slope, multiple, terms[t].reduction == KF_REDUCE_ARGMIN};
         }
         distances[count++] = d;
     }
     kb_free(kf_allocator(g), at);
     kf_order_finish(&order);
-    if (slope_count)
-        *slope_count = found;
+    *slope_count = found;
     return g->error.status < 0 ? -1 : count;
 }
 
@@ -282,6 +287,8 @@ kcl_status kp_expansion_create(kp_expansion **out, const kr_sweep *sweep, kb_err
         int count =
             kp_find_distances(g, sweep->term_count, sweep->terms, roots, e->distance, &e->slope_count, e->slopes);
         e->count = (size_t)KB_MAX(count, 0);
+        for (size_t k = 0; k < e->slope_count; k++)
+            e->screens = e->screens || e->slopes[k].is_screened;
         status = g->error.status;
     }
     kb_free(a, roots);

@@ -33,12 +33,13 @@ typedef struct kp_distance {
 
 /*
  * How a term follows a change d of |a - b|^2. A sum of exponentials: by |value d| times the term; a LogSumExp: by
- * |value d|; `is_multiple`: the term is a parameter times the distance itself, and a sum.
+ * |value d|; `is_multiple`: the term is a parameter times the distance itself, and a sum; `is_screened`: the same and an
+ * ArgMin, whose candidates are found with the expanded form and compared by differences.
  */
 typedef struct kp_slope {
     size_t term, distance;
     const kf_node *value; /* of parameters */
-    bool is_multiple;
+    bool is_multiple, is_screened;
 } kp_slope;
 
 /* The distances of a sweep that can be expanded. */
@@ -48,6 +49,7 @@ typedef struct kp_expansion {
     kp_distance distance[KP_MAX_DISTANCES];
     size_t slope_count;
     kp_slope *slopes; /* every slope that is not zero */
+    bool screens;     /* one is_screened */
 } kp_expansion;
 
 /* Finds them; *expansion stays NULL where there are none. A pure function of the sweep. */
@@ -59,8 +61,7 @@ bool kp_expansion_pays(const kp_caps *caps, int32_t dim, int64_t rows, int64_t c
 
 /*
  * For plans: the same search in simplified formulas, roots[k] being that of terms[k]; writes at most KP_MAX_DISTANCES
- * distances and returns their number, -1 on failure (g->error). `slopes`, where not NULL, has room for
- * term_count * KP_MAX_DISTANCES.
+ * distances and returns their number, -1 on failure (g->error). `slopes` has room for term_count * KP_MAX_DISTANCES.
  */
 int kp_find_distances(kf_graph *g, size_t term_count, const kr_term *terms, const kf_node *const *roots,
                       kp_distance *distances, size_t *slope_count, kp_slope *slopes);

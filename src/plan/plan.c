@@ -12,7 +12,7 @@ enum {
     PART_COLUMNS = 2048, /* columns of a part, at least: a part costs a state in memory */
     MAX_PARTS = 1024,
     PRODUCTS = 8,                /* factors of factors that are looked at, to take them out of a sum */
-    CACHED_BYTES = 1 << 18,      /* of streamed variables that stay in a core's cache while all rows pass */
+    CACHED_BYTES = 1 << 19,      /* of streamed variables that stay in a core's cache while all rows pass */
     STATE_NUMBERS = 1 << 22,     /* numbers in the memory of states, where fewer parts can keep it so small */
     LONGEST_PART = 1 << 30,      /* columns that a number of the width of a float counts, and a vector more */
     STEP_WORK = 2048,            /* additions that the unrolled text of a step may cost: compilers are slow */
@@ -78,17 +78,28 @@ static const struct {
     [KF_REDUCE_ARGMIN] = {3, 5, 8},
 };
 
+/* Of a closed state, a component: R_NUMBERS. Where candidates are screened, the second smallest value too. */
+static int numbers_of(const kr_term *term, bool is_screened)
+{
+    return states[term->reduction].numbers + is_screened;
+}
+
 int kp_numbers(const kp_plan *plan)
 {
     int most = 0;
     for (size_t k = 0; k < plan->term_count; k++)
-        most = KB_MAX(most, states[plan->terms[k].reduction].numbers);
+        most = KB_MAX(most, numbers_of(&plan->terms[k], plan->exact[k] != NULL));
     return most;
 }
 
-int64_t kp_state_dim(const kr_term *term)
+int64_t kp_state_dim(const kp_plan *plan, size_t term)
 {
-    return (int64_t)states[term->reduction].numbers * term->formula->dim;
+    return (int64_t)numbers_of(&plan->terms[term], plan->exact[term] != NULL) * plan->terms[term].formula->dim;
+}
+
+const char *kp_term_name(const kp_plan *plan, size_t term)
+{
+    return plan->exact[term] ? "CANDIDATES" : kr_get(plan->terms[term].reduction)->cl;
 }
 
 /* ---- Choice of the schedule -------------------------------------------------------------------------------------- */
@@ -247,7 +258,7 @@ static kcl_status choose_shape(const kr_sweep *sweep, const kp_caps *caps, kcl_d
     }
     int64_t lanes = lanes_of(caps, dtype), enough = (int64_t)FEW_BLOCKS * caps->compute_units, state = 0;
     for (size_t k = 0; k < sweep->term_count; k++)
-        state += kp_state_dim(&sweep->terms[k]);
+        state += numbers_of(&sweep->terms[k], false) * (int64_t)sweep->terms[k].formula->dim;
     /* Lanes over columns waste nothing on a few rows, but every row's state is kept while columns pass. */
     bool few = cpu ? rows <= lanes && cols >= 4 * lanes : rows <= FEW_ROWS && cols >= PART_COLUMNS;
     if (force == FORCE_COLUMNS || (force == BY_RULE && few)) {
@@ -294,6 +305,11 @@ kcl_status kp_choose_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype d
     if (choice->shape != KP_MAP && choice->shape != KP_COLUMNS)
         fit_group(choice, sizes, lanes_of(caps, dtype));
     return KCL_OK;
+}
+
+bool kp_screens(const kp_choice *choice)
+{
+    return choice->schedule == KP_BY_LANES && (choice->shape == KP_ROWS || choice->shape == KP_ROWS_SPLIT);
 }
 
 /* ---- Rewriting --------------------------------------------------------------------------------------------------- */
@@ -729,7 +745,8 @@ static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const b
     int64_t rows = plan->shape == KP_COLUMNS ? plan->stream : 1;
     for (size_t k = 0; k < plan->term_count; k++) {
         const kr_term *term = &plan->terms[k];
-        int64_t arrays = states[term->reduction].arrays * rows + states[term->reduction].extra;
+        int64_t arrays =
+            2 * (plan->exact[k] != NULL) + states[term->reduction].arrays * rows + states[term->reduction].extra;
         bytes += term->formula->dim * vector * arrays;
     }
     for (size_t k = 0; k < order->count; k++)
@@ -816,17 +833,29 @@ static void choose_record(kp_plan *plan, const kf_order *order)
         plan->record = (int)blocks_of(plan->record, 4) * 4;
 }
 
+/* Whether a row variable is read while columns pass; one that others are computed from before that needs no registers. */
+static bool is_read_by_pairs(const kp_plan *plan, const kf_order *order, const kf_node *var)
+{
+    bool read = false;
+    for (size_t k = 0; !read && k < order->count; k++)
+        for (int c = 0; c < order->nodes[k]->arg_count; c++)
+            read |= order->nodes[k]->arg[c] == var && kp_class(plan, order->nodes[k]) != KP_LANE;
+    for (size_t k = 0; k < plan->term_count; k++)
+        read |= plan->terms[k].formula == var;
+    return read;
+}
+
 /* Vectors of the work-item's rows: as many rows as registers hold the numbers of. */
 static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *kept)
 {
     int64_t numbers = 0, words = (int64_t)kb_dtype_size(plan->dtype) / 4;
     for (size_t k = 0; k < order->count; k++) {
         const kf_node *f = order->nodes[k];
-        if (kp_class(plan, f) == KP_LANE && (f->op == KF_VAR || kept[k]))
+        if (kp_class(plan, f) == KP_LANE && (kept[k] || (f->op == KF_VAR && is_read_by_pairs(plan, order, f))))
             numbers += f->dim;
     }
     for (size_t k = 0; k < plan->term_count; k++)
-        numbers += 3 * kp_state_dim(&plan->terms[k]);
+        numbers += 3 * kp_state_dim(plan, k);
     int rows = plan->dtype == KCL_F32 ? 4 : 2;
     while (rows > 1 && rows * numbers * words > ROW_REGISTERS)
         rows /= 2;
@@ -934,20 +963,39 @@ static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *
     return KCL_OK;
 }
 
-/* Adds a parameter for the centre of each distance that is expanded. */
-static kcl_status expand(kp_plan *plan, const kr_sweep *sweep, size_t root_count, const kf_node **roots)
+/*
+ * Adds a parameter for the centre of each distance that is expanded, and one for margins where terms are screened: their
+ * formulas as they were go behind the roots, roots[exact_count++], and exact_of[term] tells where.
+ */
+static kcl_status expand(kp_plan *plan, const kr_sweep *sweep, size_t root_count, const kf_node **roots,
+                         size_t *exact_count, size_t *exact_of)
 {
     kf_graph *g = &plan->graph;
     kp_distance distances[KP_MAX_DISTANCES];
-    int count = kp_find_distances(g, sweep->term_count, sweep->terms, roots, distances, NULL, NULL);
-    if (count < 0 || grow_vars(plan, plan->var_count + (size_t)count) < 0 ||
+    size_t slope_count = 0;
+    kp_slope *slopes = kb_calloc(kf_allocator(g), sweep->term_count * KP_MAX_DISTANCES + 1, sizeof *slopes);
+    if (!slopes)
+        return kb_no_memory(&g->error);
+    int count = kp_find_distances(g, sweep->term_count, sweep->terms, roots, distances, &slope_count, slopes);
+    for (size_t k = 0; count >= 0 && k < slope_count; k++) {
+        if (!slopes[k].is_screened)
+            continue;
+        plan->screens = true;
+        exact_of[slopes[k].term] = root_count + *exact_count;
+        roots[root_count + (*exact_count)++] = roots[slopes[k].term];
+    }
+    kb_free(kf_allocator(g), slopes);
+    if (count < 0 || grow_vars(plan, plan->var_count + (size_t)count + plan->screens) < 0 ||
         kp_expand(g, root_count, roots, (size_t)count, distances, plan->var_count) < 0)
         return g->error.status;
-    for (int k = 0; k < count; k++) {
-        plan->vars[plan->var_count] = (kr_var){KF_ROLE_P, distances[k].dim};
+    plan->centre_count = (size_t)count;
+    for (size_t k = 0; k < plan->centre_count + plan->screens; k++) {
+        plan->vars[plan->var_count] =
+            (kr_var){KF_ROLE_P, k < plan->centre_count ? distances[k].dim : 2 * (int32_t)sweep->term_count};
         plan->dense[plan->var_count++] = true;
     }
-    plan->centre_count = (size_t)count;
+    if (plan->screens)
+        plan->shape = KP_ROWS_SPLIT;
     return KCL_OK;
 }
 
@@ -977,12 +1025,14 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
     const kr_sweep *sweep = request->sweep;
     kf_graph *g = &plan->graph;
     const kcl_allocator *a = kf_allocator(g);
-    size_t root_count = sweep->term_count + sweep->output_count;
-    const kf_node **roots = kb_calloc(a, root_count + 1, sizeof *roots);
+    size_t root_count = sweep->term_count + sweep->output_count, exact_count = 0;
+    const kf_node **roots = kb_calloc(a, root_count + sweep->term_count + 1, sizeof *roots);
+    size_t *exact_of = kb_calloc(a, sweep->term_count + 1, sizeof *exact_of);
     plan->terms = kb_calloc(a, sweep->term_count + 1, sizeof *plan->terms);
+    plan->exact = kb_calloc(a, sweep->term_count + 1, sizeof *plan->exact);
     plan->outputs = kb_calloc(a, sweep->output_count + 1, sizeof *plan->outputs);
     kcl_status status = grow_vars(plan, sweep->var_count);
-    if (status == KCL_OK && (!roots || !plan->terms || !plan->outputs))
+    if (status == KCL_OK && (!roots || !exact_of || !plan->terms || !plan->exact || !plan->outputs))
         status = kb_no_memory(&g->error);
     if (status == KCL_OK) {
         for (size_t k = 0; k < sweep->var_count; k++) {
@@ -1003,13 +1053,14 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
     if (status == KCL_OK)
         status = kf_simplify(g, root_count, roots, roots);
     if (status == KCL_OK && request->choice.expand)
-        status = expand(plan, sweep, root_count, roots);
+        status = expand(plan, sweep, root_count, roots, &exact_count, exact_of);
     if (status == KCL_OK)
-        status = lower(g, root_count, roots);
+        status = lower(g, root_count + exact_count, roots);
     if (status == KCL_OK) {
         for (size_t k = 0; k < sweep->term_count; k++) {
             plan->terms[k] = sweep->terms[k];
             plan->terms[k].formula = roots[k];
+            plan->exact[k] = exact_of[k] ? roots[exact_of[k]] : NULL;
         }
         for (size_t k = 0; k < sweep->output_count; k++)
             plan->outputs[k] = roots[sweep->term_count + k];
@@ -1023,6 +1074,10 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
         status = check_contraction(plan, request);
     if (status == KCL_OK)
         status = find_prepared_batches(plan);
+    for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++)
+        plan->deferred |= plan->terms[k].reduction == KF_REDUCE_ARGMIN && plan->schedule == KP_BY_LANES &&
+                          plan->shape == KP_ROWS_SPLIT;
+    kb_free(a, exact_of);
     kb_free(a, roots);
     return status;
 }
@@ -1072,6 +1127,7 @@ void kp_plan_destroy(kp_plan **plan)
     kb_free(&a, p->batched);
     kb_free(&a, p->prepared);
     kb_free(&a, p->terms);
+    kb_free(&a, p->exact);
     kb_free(&a, p->outputs);
     kf_graph_finish(&p->graph);
     kb_free(&a, p);
@@ -1134,7 +1190,7 @@ void kp_launch_batches(const kp_plan *plan, const kp_caps *caps, const kp_sizes 
     const int64_t rows = sizes->rows, cols = sizes->cols, batches = KB_MAX(sizes->batches, 1);
     int64_t row_blocks = blocks_of(rows, plan->lanes), col_blocks = blocks_of(cols, plan->lanes), state = 0;
     for (size_t k = 0; k < plan->term_count; k++)
-        state += kp_state_dim(&plan->terms[k]);
+        state += kp_state_dim(plan, k);
     *launch = (kp_launch){.parts = 1, .part_length = cols, .each_parts = 1, .each_length = sizes->each};
     for (size_t k = plan->var_count - plan->prepared_count; k < plan->var_count; k++) {
         bool of_rows = plan->vars[k].role == KF_ROLE_I;
@@ -1211,6 +1267,7 @@ void kp_describe(const kp_plan *plan, kb_str *out)
                     plan->terms[k].formula->dim);
     }
     if (plan->centre_count)
-        kb_str_putf(out, "squared distances expanded: %zu\n", plan->centre_count);
+        kb_str_putf(out, "squared distances expanded: %zu%s\n", plan->centre_count,
+                    plan->screens ? ", candidates compared by differences" : "");
     kb_str_putf(out, "values computed once a launch: %zu\n", plan->prepared_count);
 }

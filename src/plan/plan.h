@@ -23,11 +23,11 @@ typedef enum kp_schedule {
 
 /* Which axes there are, and where states are merged. */
 typedef enum kp_shape {
-    KP_MAP,          /* no columns: outputs are computed from rows alone; lanes over rows */
-    KP_ROWS,         /* lanes over rows, columns streamed, one pass */
-    KP_ROWS_SPLIT,   /* the same for few rows: columns divided among work-groups, states merged by a second kernel */
-    KP_COLUMNS,      /* very few rows: lanes over columns, rows streamed; states merged by a second kernel */
-    KP_ROWS_BOTH,    /* both axes reduced: lanes over rows, a state a work-group, merged by a second kernel */
+    KP_MAP,        /* no columns: outputs are computed from rows alone; lanes over rows */
+    KP_ROWS,       /* lanes over rows, columns streamed, one pass */
+    KP_ROWS_SPLIT, /* the same for few rows: columns divided among work-groups, states merged by a second kernel */
+    KP_COLUMNS,    /* very few rows: lanes over columns, rows streamed; states merged by a second kernel */
+    KP_ROWS_BOTH,  /* both axes reduced: lanes over rows, a state a work-group, merged by a second kernel */
     KP_SHAPE_COUNT
 } kp_shape;
 
@@ -36,7 +36,7 @@ typedef struct kp_choice {
     kp_shape shape;
     int states;  /* KP_COLUMNS on GPUs: rows whose states a work-item keeps; else 0 */
     bool forced; /* by name: another schedule does not take its place */
-    bool expand; /* squared distances (expand.h): the caller's to set, who must supply their centres */
+    bool expand; /* squared distances (expand.h): the caller's to set, who must supply their centres; see kp_screens */
     int group;   /* batches of few rows on GPUs: work-items of a work-group, at most; 0: no limit */
 } kp_choice;
 
@@ -69,7 +69,7 @@ typedef struct kp_request {
 } kp_request;
 
 typedef struct kp_plan {
-    kf_graph graph; /* of the rewritten formulas */
+    kf_graph graph;       /* of the rewritten formulas */
     kp_schedule schedule; /* the rows schedule where that of contractions cannot run the formula and was not forced */
     kp_shape shape;
     kcl_dtype dtype;
@@ -90,8 +90,12 @@ typedef struct kp_plan {
     int contracted, chunk;
     int row_operands, column_operands; /* vectors that are staged */
 
-    /* The sweep's variables, then the centres of expanded distances (parameters), then the prepared ones. */
+    /*
+     * The sweep's variables, then parameters: the centres of expanded distances and, where terms are screened, what
+     * cl/reduce.cl calls margins, two a term; then the prepared ones.
+     */
     size_t var_count, centre_count, prepared_count;
+    bool screens;
     kr_var *vars;
     bool *dense;   /* see kp_request; prepared ones are */
     int outer_batches, each_batches; /* axes, see kp_batches */
@@ -106,6 +110,8 @@ typedef struct kp_plan {
 
     size_t term_count;
     kr_term *terms;
+    const kf_node **exact; /* by term: the formula by which its candidates are compared; NULL: it is not screened */
+    bool deferred;         /* steps of all parts are looked at again by `finish` */
     size_t output_count;
     const kf_node **outputs;
 } kp_plan;
@@ -122,6 +128,12 @@ const char *kp_shape_name(kp_shape shape);
 kcl_status kp_check_schedule_name(const char *name, kb_error *err);
 
 /*
+ * Whether a choice allows the terms of an ArgMin to be screened: candidates are found with expanded distances, and compared
+ * with differences by `finish`. Of GPUs that would take a work-group for each row that has many.
+ */
+bool kp_screens(const kp_choice *choice);
+
+/*
  * Errors: KCL_ERROR_UNSUPPORTED (double on a device without it, formulas of too many operators, vectors too long for
  * private memory, a forced schedule that cannot run the formula), KCL_ERROR_NO_MEMORY.
  */
@@ -136,11 +148,11 @@ unsigned kp_class(const kp_plan *plan, const kf_node *f);
  * depends on nothing else.
  */
 typedef struct kp_launch {
-    size_t prepare_items[2]; /* work-items of `prepare_rows`, `prepare`; 0: there is no such kernel */
-    size_t sweep_items[2];   /* of `sweep`: lane blocks or row groups, parts; 0: there is no such kernel */
-    size_t finish_items;     /* of `finish`; 0: there is no such kernel */
-    int64_t parts;           /* states a row that `finish` merges */
-    int64_t part_length;     /* columns of a part */
+    size_t prepare_items[2];   /* work-items of `prepare_rows`, `prepare`; 0: there is no such kernel */
+    size_t sweep_items[2];     /* of `sweep`: lane blocks or row groups, parts; 0: there is no such kernel */
+    size_t finish_items;       /* of `finish`; 0: there is no such kernel */
+    int64_t parts;             /* states a row that `finish` merges */
+    int64_t part_length;       /* columns of a part */
     int64_t each_parts, each_length; /* of the batches that are reduced: parts, batches of a part */
     int64_t prepared_elements; /* numbers in the memory of prepared values, all together */
     int64_t partial_elements;  /* numbers in the memory of states */
@@ -160,7 +172,10 @@ bool kp_is_contraction(const kp_plan *plan, const kf_node *f);
 int kp_numbers(const kp_plan *plan); /* of a component's state, at most: R_NUMBERS of cl/reduce.cl */
 
 /* Numbers of state a row and term in the memory of states: those of cl/reduce.cl for each component. */
-int64_t kp_state_dim(const kr_term *term);
+int64_t kp_state_dim(const kp_plan *plan, size_t term);
+
+/* The prefix of a term's macros in cl/reduce.cl. */
+const char *kp_term_name(const kp_plan *plan, size_t term);
 
 /* Writes the plan's choices, a "key: value" a line. */
 void kp_describe(const kp_plan *plan, kb_str *out);

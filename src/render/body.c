@@ -501,7 +501,7 @@ static void put_sink(section *s, kb_str *to, const sink *k, bool loop)
             snprintf(place, sizeof place, "base + v");
         else
             snprintf(place, sizeof place, "(base + v) * %d + %s", dim, component);
-        const char *name = kr_get(term->reduction)->cl;
+        const char *name = kp_term_name(plan, k->index);
         if (is_product(s, k->root)) {
             kb_str_putf(to, "KCL_STEP_PRODUCT(%s, %zu, %s, ", name, k->index, place);
             put_operand(s, to, n->child[0], 3, false);

@@ -24,6 +24,12 @@ enum { MACRO_WIDTH = 117 }; /* of lines before their backslash; longer ones stic
 static const char *const macro_prefix[KT_KERNELS] = {"KCL_PREPARE_ROWS", "KCL_PREPARE_COLUMNS", "KCL_SWEEP",
                                                      "KCL_FINISH"};
 
+/* The variable that holds the margins of screened terms. */
+static size_t margin_of(const kp_plan *plan)
+{
+    return plan->var_count - plan->prepared_count - 1;
+}
+
 /* ---- Macros ------------------------------------------------------------------------------------------------------ */
 
 /*
@@ -279,13 +285,14 @@ static kcl_status put_parameters(kt_program *program, const kp_plan *plan, const
     put_macro(out, macro_prefix[k->id], "PARAMETERS", &p.text);
     p.ok = p.ok && !p.text.failed;
     kb_str_finish(&p.text);
+    bool columns = k->id == KT_SWEEP || (k->id == KT_FINISH && plan->deferred);
     if (k->id != KT_PREPARE_COLUMNS)
         add_arg(&p, KT_ARG_ROWS, 0, 0);
-    if (k->id == KT_PREPARE_COLUMNS || k->id == KT_SWEEP)
+    if (k->id == KT_PREPARE_COLUMNS || columns)
         add_arg(&p, KT_ARG_COLS, 0, 0);
     if (has_partial(plan, k->id)) {
         add_arg(&p, KT_ARG_PARTS, 0, 0);
-        if (k->id == KT_SWEEP)
+        if (columns)
             add_arg(&p, KT_ARG_PART_LENGTH, 0, 0);
         add_arg(&p, KT_ARG_PARTIAL, 0, 0);
     }
@@ -385,6 +392,8 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const ker
     for (size_t t = 0; t < KB_COUNT(texts); t++)
         kb_str_init(texts[t], a);
     body.indirect = k->id == KT_SWEEP && plan->schedule != KP_BY_LANES;
+    if (status == KCL_OK && k->id == KT_FINISH && plan->screens)
+        body.reads[margin_of(plan)] = true;
     if (k->id == KT_SWEEP && plan->schedule == KP_BY_CONTRACTION) {
         body.sums = &sums;
         body.step = &step;
@@ -482,11 +491,13 @@ static void put_preface(kb_str *out, const kp_plan *plan)
         kb_str_put(out, "#define KCL_TERMS(X)");
         int64_t before = 0;
         for (size_t k = 0; k < plan->term_count; k++) {
-            kb_str_putf(out, " X(%s, %zu, %d, %lld)", kr_get(plan->terms[k].reduction)->cl, k,
-                        plan->terms[k].formula->dim, (long long)before);
-            before += kp_state_dim(&plan->terms[k]);
+            kb_str_putf(out, " X(%s, %zu, %d, %lld)", kp_term_name(plan, k), k, plan->terms[k].formula->dim,
+                        (long long)before);
+            before += kp_state_dim(plan, k);
         }
-        kb_str_put(out, "\n");
+        kb_str_put(out, plan->deferred ? "\n#define KCL_DEFERRED\n" : "\n");
+        if (plan->screens)
+            kb_str_putf(out, "#define KCL_MARGIN(k) a%zu[k]\n", margin_of(plan));
     }
     kb_str_put(out, "\n");
 }
@@ -525,7 +536,13 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
         status = put_kernel(program, plan, &k, err);
     }
     if (status == KCL_OK && !direct) {
-        kernel k = {KT_FINISH, KF_AXIS_I, 0, count - term_count, targets + term_count};
+        /* The terms again that are looked at again, in front of the outputs. */
+        size_t first = term_count;
+        for (size_t n = plan->term_count; plan->deferred && n-- > 0;)
+            if (plan->terms[n].reduction == KF_REDUCE_ARGMIN)
+                targets[--first] = (kt_target){
+                    .kind = KT_TERM, .node = plan->exact[n] ? plan->exact[n] : plan->terms[n].formula, .index = n};
+        kernel k = {KT_FINISH, KF_AXIS_I, plan->deferred ? KF_AXIS_J : 0, count - first, targets + first};
         status = put_kernel(program, plan, &k, err);
     }
     kb_free(a, targets);

@@ -740,8 +740,8 @@ START_TEST(test_operands_that_do_not_belong_together)
     IS_ERROR(kcl_add(x3, x2), KCL_ERROR_SHAPE, "Add", "3", "2");
     IS_ERROR(kcl_sqdist(x3, x2), KCL_ERROR_SHAPE, "3", "2");
     IS_ERROR(kcl_dot(x3, x2), KCL_ERROR_SHAPE, "3", "2");
-    IS_ERROR(kcl_elem(x3, 3), KCL_ERROR_SHAPE, "Elem", "3");
-    IS_ERROR(kcl_elem(x3, -1), KCL_ERROR_SHAPE, "Elem", "-1");
+    IS_ERROR(kcl_elem(x3, 3), KCL_ERROR_SHAPE, "kcl_elem", "index 3");
+    IS_ERROR(kcl_elem(x3, -4), KCL_ERROR_SHAPE, "kcl_elem", "index -4");
     IS_ERROR(kcl_extract(x3, 2, 2), KCL_ERROR_SHAPE, "Extract", "2", "3");
     IS_ERROR(kcl_repeat(x3, 4), KCL_ERROR_SHAPE, "SumT", "3");
     IS_ERROR(kcl_zero(s, 0), KCL_ERROR_SHAPE, "0");
@@ -821,7 +821,7 @@ START_TEST(test_formula_texts)
     IS_ERROR(kcl_formula(s, "x", 1, NULL, values), KCL_ERROR_ARGUMENT, "kcl_formula");
     IS_ERROR(kcl_formula(s, "x", -1, names, values), KCL_ERROR_ARGUMENT, "kcl_formula");
     IS_ERROR(kcl_formula(s, "x", 1, (const char *[]){NULL}, values), KCL_ERROR_ARGUMENT, "0 is NULL");
-    IS_ERROR(kcl_formula(s, "x", 1, names, &bad), KCL_ERROR_SHAPE, "Elem", "9");
+    IS_ERROR(kcl_formula(s, "x", 1, names, &bad), KCL_ERROR_SHAPE, "kcl_elem", "9");
     CALL_FAILS(kcl_eval1(kcl_formula(s, "x*Var(77,1,2)", 1, names, values), kcl_f64(a, 2, 3)), KCL_ERROR_ARGUMENT,
                "Var(77,1,2)", "no data");
     eval_ok(kcl_formula(s, "SqNorm2(x)", 1, names, values), kcl_f64(out, 2));

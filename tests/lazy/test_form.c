@@ -20,6 +20,7 @@ static kb_arena arena;
 static kp_caps caps;
 /* Of the launch: many, so that small arrays will do, with which the rule does not compare them. */
 static int64_t launch_rows, launch_cols;
+static bool screens;
 
 typedef struct problem {
     int rows, cols, dim;
@@ -34,12 +35,19 @@ static void finish_sweep(void)
     sweep_finish(&s);
 }
 
-static void use(const char *variables, const char *terms)
+static void use_reduction(kf_reduction reduction, const char *variables, const char *terms)
 {
     if (s.sweep.graph)
         finish_sweep();
     sweep_init(&s, NULL, KF_AXIS_J, variables, terms, "r0");
+    for (size_t k = 0; k < s.sweep.term_count; k++)
+        s.terms[k].reduction = reduction;
     ck_assert_msg(kp_expansion_create(&expansion, &s.sweep, &err) == KCL_OK, "%s", err.text);
+}
+
+static void use(const char *variables, const char *terms)
+{
+    use_reduction(KF_REDUCE_SUM, variables, terms);
 }
 
 static void setup(void)
@@ -49,6 +57,7 @@ static void setup(void)
     kb_arena_init(&arena, NULL);
     caps = cpu_caps(16, 32);
     launch_rows = launch_cols = 4096;
+    screens = true;
 }
 
 static void teardown(void)
@@ -71,7 +80,7 @@ static kl_choice choose_with(kl_form form, const kl_view *const *views)
 {
     kl_choice choice;
     kl_seen seen = {0};
-    kl_question q = {&s.sweep, expansion, views, NULL, launch_rows, launch_cols, KCL_F32, &caps, form, 1, false};
+    kl_question q = {&s.sweep, expansion, views, NULL, launch_rows, launch_cols, KCL_F32, &caps, form, screens, 1, false};
     ck_assert_msg(kl_choose_form(&choice, &q, &seen, &arena, &err) == KCL_OK, "%s", err.text);
     return choice;
 }
@@ -224,11 +233,11 @@ START_TEST(accepted_problems_keep_the_error_of_differences)
             make(kind, dim);
             p.g = 1;
             kl_choice choice = choose(KL_FORM_EXPANDED);
-            double size = size_about(choice.centre[0]);
+            double size = size_about(choice.parameter[0]);
             p.g = (float)(uniform(0.4, 0.999) * KL_FORM_LIMIT / kl_form_bound(1, dim, size));
             choice = choose(KL_FORM_EXPANDED);
             CONTAINS(choice.why, "expanded (bound ", " <= 10, asked for)");
-            double expanded = error_of(choice.centre[0]), differences = error_of(NULL);
+            double expanded = error_of(choice.parameter[0]), differences = error_of(NULL);
             squares[0] += expanded * expanded / count;
             squares[1] += differences * differences / count;
             ck_assert_msg(expanded <= 4 * differences + floor_of(kind) * FLT_EPSILON,
@@ -261,8 +270,49 @@ START_TEST(the_bound_separates_good_from_bad)
     p.g = 1;
     kl_choice choice = choose(KL_FORM_EXPANDED);
     CONTAINS(choice.why, "> 10, asked for)");
-    ck_assert_double_gt(error_of(choice.centre[0]), 1e-2);
+    ck_assert_double_gt(error_of(choice.parameter[0]), 1e-2);
     ck_assert_double_lt(error_of(NULL), 1e-5);
+}
+END_TEST
+
+static void use_nearest(int dim)
+{
+    char variables[64];
+    snprintf(variables, sizeof variables, "x:i%d y:j%d b:j1 g:p1", dim, dim);
+    use_reduction(KF_REDUCE_ARGMIN, variables, "-SqDist(x,y)/g");
+    ck_assert_ptr_nonnull(expansion);
+    ck_assert(expansion->screens);
+}
+
+/* Half a margin is more than the two forms of a value, both as floats have it, are ever apart. */
+START_TEST(margins_hold)
+{
+    int dim = dims[_i];
+    use_nearest(dim);
+    for (int kind = 0; kind < KINDS; kind++) {
+        double closest = 0; /* of the difference to what is allowed */
+        for (int n = 0; n < (long_tests() ? 200 : 4); n++) {
+            make(kind, dim);
+            p.g = (float)(1 - 2 * pick(2)) * 0.5f;
+            kl_choice choice = choose(KL_FORM_EXPANDED);
+            const float *c = choice.parameter[0], *margin = choice.parameter[1];
+            double want[2];
+            ck_assert_uint_eq(choice.size[1], 2 * sizeof(float));
+            kl_form_margin(2, dim, size_about(c), KCL_F32, want);
+            for (int k = 0; k < 2; k++)
+                ck_assert_double_eq_tol((double)margin[k], want[k], 1e-5 * want[k]);
+            for (int i = 0; i < p.rows; i++)
+                for (int j = 0; j < p.cols; j++) {
+                    const float *x = p.x + i * dim, *y = p.y + j * dim;
+                    double exact = (double)(-distance(x, y, NULL, dim) / p.g);
+                    double apart = fabs((double)(-distance(x, y, c, dim) / p.g) - exact);
+                    closest = fmax(closest, apart / (((double)margin[0] + (double)margin[1] * fabs(exact)) / 2));
+                }
+        }
+        ck_assert_msg(closest < 1, "%s, D=%d, seed %llu: %.3g half margins", kind_names[kind], dim,
+                      (unsigned long long)test_seed(), closest);
+        printf("D=%d, %s: forms differ by %.3f half margins at most\n", dim, kind_names[kind], closest);
+    }
 }
 END_TEST
 
@@ -284,9 +334,9 @@ START_TEST(uniform_points_are_expanded)
     make_large(CUBE, dims[_i]);
     kl_choice choice = choose(KL_FORM_AUTO);
     ck_assert_msg(choice.is_expanded, "%s", choice.why);
-    ck_assert_uint_eq(choice.count, 1);
+    ck_assert_uint_eq(choice.size[1], 0);
     ck_assert_uint_eq(choice.size[0], (size_t)dims[_i] * sizeof(float));
-    const float *centre = choice.centre[0];
+    const float *centre = choice.parameter[0];
     for (int k = 0; k < dims[_i]; k++)
         ck_assert_double_eq_tol((double)centre[k], 0.5, 0.1);
     make_large(OFFSET, dims[_i]);
@@ -341,6 +391,43 @@ START_TEST(bad_data_are_not_expanded)
 }
 END_TEST
 
+START_TEST(candidates_are_screened_where_neighbours_are_apart)
+{
+    use_nearest(100);
+    make_large(CUBE, 100);
+    p.g = -1;
+    kl_choice choice = choose(KL_FORM_AUTO);
+    ck_assert_msg(choice.is_expanded, "%s", choice.why);
+    CONTAINS(choice.why, "expanded (neighbours ", " margins apart)");
+    make_large(OFFSET, 100);
+    ck_assert(choose(KL_FORM_AUTO).is_expanded);
+    /* The slope changes nothing: margins are as many times larger. */
+    p.g = 1e-6f;
+    ck_assert(choose(KL_FORM_AUTO).is_expanded);
+    p.g = NAN;
+    ck_assert(!choose(KL_FORM_AUTO).is_expanded);
+    p.g = 1;
+    ck_assert(!choose(KL_FORM_DIFFERENCES).is_expanded);
+    /* Neighbours within rounding, equally near ones, and numbers without an order. */
+    make_large(FAR_CLUSTERS, 100);
+    choice = choose(KL_FORM_AUTO);
+    ck_assert(!choice.is_expanded);
+    CONTAINS(choice.why, "differences (neighbours ", " margins apart)");
+    make_large(CUBE, 100);
+    for (int j = 0; j < p.cols; j++)
+        memcpy(p.y + j * 100, p.y, 100 * sizeof(float));
+    ck_assert(!choose(KL_FORM_AUTO).is_expanded);
+    make_large(CUBE, 100);
+    p.y[77] = NAN;
+    ck_assert(!choose(KL_FORM_AUTO).is_expanded);
+    ck_assert(choose(KL_FORM_EXPANDED).is_expanded);
+    screens = false;
+    choice = choose(KL_FORM_EXPANDED);
+    ck_assert(!choice.is_expanded);
+    ck_assert_str_eq(choice.why, "differences (an ArgMin, on this schedule)");
+}
+END_TEST
+
 START_TEST(what_the_host_does_not_see_is_not_expanded)
 {
     use_gauss(100);
@@ -370,7 +457,7 @@ START_TEST(sums_of_distances_are_bounded_by_their_mean)
         for (int i = 0; i < p.rows; i++) {
             double got = 0, want = 0;
             for (int j = 0; j < p.cols; j++) {
-                got += (double)distance(p.x + i * dim, p.y + j * dim, form ? choice.centre[0] : NULL, dim);
+                got += (double)distance(p.x + i * dim, p.y + j * dim, form ? choice.parameter[0] : NULL, dim);
                 want += true_distance(p.x + i * dim, p.y + j * dim, dim);
             }
             worst[form] = fmax(worst[form], fabs(got - want) / want);
@@ -382,7 +469,7 @@ START_TEST(sums_of_distances_are_bounded_by_their_mean)
     for (int i = 0; i < p.rows; i++) {
         double norms = 0, distances = 0;
         float centre[MOST_DIM];
-        memcpy(centre, choice.centre[0], (size_t)dim * sizeof(float));
+        memcpy(centre, choice.parameter[0], (size_t)dim * sizeof(float));
         for (int j = 0; j < p.cols; j++) {
             norms += true_distance(p.x + i * dim, centre, dim) + true_distance(p.y + j * dim, centre, dim);
             distances += true_distance(p.x + i * dim, p.y + j * dim, dim);
@@ -426,7 +513,7 @@ START_TEST(slopes_and_factors_enter_the_bound)
             p.x[k] *= scale;
         for (int k = 0; k < p.cols * 64; k++)
             p.y[k] *= scale;
-        double want = kl_form_bound(cases[n].slope, 64, size_about(choice.centre[0]));
+        double want = kl_form_bound(cases[n].slope, 64, size_about(choice.parameter[0]));
         double got = strtod(strstr(choice.why, "bound ") + 6, NULL);
         ck_assert_msg(fabs(got - want) <= 0.006 * want, "%s: %s, want %g", cases[n].term, choice.why, want);
     }
@@ -440,6 +527,8 @@ int main(void)
         {the_bound_separates_good_from_bad, 0},
         {uniform_points_are_expanded, (int)KB_COUNT(dims)},
         {bad_data_are_not_expanded, 0},
+        {margins_hold, (int)KB_COUNT(dims)},
+        {candidates_are_screened_where_neighbours_are_apart, 0},
         {what_the_host_does_not_see_is_not_expanded, 0},
         {sums_of_distances_are_bounded_by_their_mean, (int)KB_COUNT(dims)},
         {slopes_and_factors_enter_the_bound, 0},

@@ -421,7 +421,7 @@ static void check_group_launch(const kp_plan *plan, const kp_caps *c, int64_t ro
         ck_assert_int_eq((int64_t)(l.sweep_items[0] / group), KB_MAX(1, KB_MIN(groups, c->max_groups)));
     int64_t state = 0;
     for (size_t k = 0; k < plan->term_count; k++)
-        state += kp_state_dim(&plan->terms[k]);
+        state += kp_state_dim(plan, k);
     switch (plan->shape) {
     case KP_ROWS:
         ck_assert(l.sweep_items[1] == 1 && l.partial_elements == 0);
@@ -850,7 +850,10 @@ START_TEST(expansion_depends_on_the_reduction)
         {KF_REDUCE_LOGSUMEXP, "Log(b)-SqDist(x,y)/g", true},
         {KF_REDUCE_LOGSUMEXP, "Exp(-g*SqDist(x,y))", false},
         {KF_REDUCE_LOGSUMEXP, "-b*SqDist(x,y)", false},
-        {KF_REDUCE_ARGMIN, "SqDist(x,y)", false}, /* an index is right or wrong */
+        {KF_REDUCE_ARGMIN, "SqDist(x,y)", true}, /* screened: an index is right or wrong */
+        {KF_REDUCE_ARGMIN, "-SqDist(x,y)/g", true},
+        {KF_REDUCE_ARGMIN, "SqDist(x/g,y/g)", false},
+        {KF_REDUCE_ARGMIN, "SqDist(x,y)+b", false},
         {KF_REDUCE_ARGMIN, "-Exp(-g*SqDist(x,y))", false},
         {KF_REDUCE_SUM, "SqDist(x,y)", true},
     };
@@ -860,6 +863,8 @@ START_TEST(expansion_depends_on_the_reduction)
         s.terms[0].reduction = cases[n].reduction;
         ck_assert_msg(kp_expansion_create(&expansion, &s.sweep, &err) == KCL_OK, "%s", err.text);
         ck_assert_msg((expansion != NULL) == cases[n].expands, "%s", cases[n].term);
+        if (expansion)
+            ck_assert_int_eq(expansion->screens, cases[n].reduction == KF_REDUCE_ARGMIN);
         kp_expansion_destroy(&expansion);
     }
 }

@@ -61,6 +61,7 @@ static const program_case program_cases[] = {
     {"logsumexp", "x:i3 y:j3 g:p1", "LogSumExp:-g*SqDist(x,y)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
     {"logsumexp-columns", "x:i3 y:j3 b:j1", "LogSumExp:b-SqDist(x,y)", "r0", KP_COLUMNS, KCL_F64, 0, NULL, 0, false, KP_BY_LANES},
     {"argmin", "x:i3 y:j3", "ArgMin:SqDist(x,y)", "n0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"argmin-candidates", "x:i100 y:j100 u:i1", "ArgMin:SqDist(x,y)", "n0;u", KP_ROWS, KCL_F32, 0, NULL, 0, true, KP_BY_LANES},
     {"argmin-vectors", "x:i3 y:j3", "ArgMin:Abs(x-y)", "n0;r0+x", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
     {"three-reductions", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;LogSumExp:-g*SqDist(x,y);ArgMin:SqDist(x,y)", "r0/Exp(r1);n2",
      KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},

@@ -301,7 +301,7 @@ static void run(program *p, kcl_context *on, const data *d, int64_t pieces, resu
     kp_launch_for(p->plan, kd_caps(on), d->rows, d->cols, &launch);
     int64_t states = p->plan->shape == KP_ROWS_BOTH ? 1 : d->rows, numbers = 0;
     for (size_t k = 0; k < p->plan->term_count; k++)
-        numbers += kp_state_dim(&p->plan->terms[k]);
+        numbers += kp_state_dim(p->plan, k);
     if (pieces && p->plan->shape == KP_ROWS_BOTH) {
         launch.parts = pieces;
         launch.sweep_items[0] = (size_t)(pieces * p->plan->group);

@@ -9,6 +9,7 @@
 #define KCL_STREAM 16
 #define KCL_TILE 128
 #define KCL_TERMS(X) X(ARGMIN, 0, 3, 0)
+#define KCL_DEFERRED
 
 #define KCL_SWEEP_PARAMETERS          \
     __global const real *restrict a0, \
@@ -26,12 +27,19 @@
 
 #define KCL_FINISH_PARAMETERS                                     \
     __global const real *restrict a0,                             \
+    __global const real *restrict a1,                             \
     __global long *restrict o0, const long o0_s, const long o0_k, \
     __global real *restrict o1, const long o1_s, const long o1_k,
 #define KCL_FINISH_LAUNCH
 #define KCL_FINISH_LANE    \
     lanes x0[3];           \
     KCL_LOAD(x0, a0, 3, 3)
+#define KCL_FINISH_BLOCK                                                 \
+    FOR_INDEX(k, 0, 3) {                                                 \
+        FOR_STREAM {                                                     \
+            KCL_STEP(ARGMIN, 0, k, kcl_abs(x0[k] - a1[(j + v) * 3 + k])) \
+        }                                                                \
+    }
 #define KCL_FINISH_OUT                       \
     FOR_INDEX(k, 0, 3) {                     \
         KCL_STORE_INDEX(o0, k, index0[k])    \

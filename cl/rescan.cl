@@ -1,0 +1,34 @@
+/*
+ * cl/rescan.cl: looks again at what deferred steps left open. A piece of a kernel: skeletons include it where all columns
+ * from `first` to `last` have passed. They define
+ *
+ *     KCL_RESCAN_BLOCK    the statements for KCL_STREAM columns from j on
+ *     KCL_RESCAN_STREAM   columns of a query; and of a step, where KCL_RESCAN_BLOCKS is defined, else 1
+ */
+#undef KCL_STEP
+#undef KCL_STEP_PRODUCT
+#define KCL_STEP(R, t, n, value) R##_RESCAN_STEP(t, n, value)
+#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_RESCAN_STEP_PRODUCT(t, n, a, b)
+        for (;;) {
+            bool more = false;
+            long query = -1;
+            KCL_TERMS(KCL_FIND_NEXT)
+            if (!more)
+                break;
+            const long end = query < 0 ? last : min(last, first + query + KCL_RESCAN_STREAM);
+            long j = first + max(query, 0L);
+            KCL_TERMS(KCL_FIND_BEGIN)
+#ifdef KCL_RESCAN_BLOCKS
+#undef KCL_STREAM
+#define KCL_STREAM KCL_RESCAN_STREAM
+            for (; j + KCL_RESCAN_STREAM <= end; j += KCL_RESCAN_STREAM) {
+                KCL_RESCAN_BLOCK
+            }
+#endif
+#undef KCL_STREAM
+#define KCL_STREAM 1
+            for (; j < end; j++) {
+                KCL_RESCAN_BLOCK
+            }
+            KCL_TERMS(KCL_FIND_END)
+        }
