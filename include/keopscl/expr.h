@@ -257,12 +257,21 @@ KCL_API kcl_expr *kcl_reduce_logsumexp(kcl_expr *f, kcl_axes over);
  */
 KCL_API kcl_expr *kcl_reduce_argmin(kcl_expr *f, kcl_axes over);
 
+/*
+ * Sum, and log of the sum of exp, over one batch axis, which has size 1 in the result; otherwise as kcl_reduce_sum and
+ * kcl_reduce_logsumexp. `axis` counts the axes that kcl_expr_shape tells, from 0, or backwards from -1, the last batch
+ * axis. A sum over several axes is a chain of calls, and computed in one pass. KCL_ERROR_ARGUMENT where the axis is not
+ * there. A formula that depends on both i and j must be reduced over one of them as well: by the call before or after.
+ */
+KCL_API kcl_expr *kcl_reduce_sum_batch(kcl_expr *f, int axis);
+KCL_API kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis);
+
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */
 
 /*
- * Gradient of `f`, which must be one number (no axis, dimension 1), in the variable `v` (an expression made by kcl_vi,
- * kcl_vj, kcl_pm, kcl_lazy, kcl_scalar or kcl_var): an expression of v's role and dimension, 0 where f does not depend on v.
- * All roles of v's data handle count. Reverse mode, through reductions, to any order.
+ * Gradient of `f`, which must be one number (no axis, no batches, dimension 1), in the variable `v` (an expression made by kcl_vi,
+ * kcl_vj, kcl_pm, kcl_lazy, kcl_scalar or kcl_var): an expression of v's role, dimension and batch axes, 0 where f does not
+ * depend on v. Batch axes that v lacks are summed over. All roles of v's data handle count. Reverse mode, through reductions, to any order.
  */
 KCL_API kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v);
 

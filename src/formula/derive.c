@@ -239,7 +239,7 @@ static const kf_node *sum_to(const gradient *s, const kf_node *f, domain on, con
         if (!on.axis[axis] || f->axes & (1u << axis))
             continue;
         surplus |= 1u << axis;
-        c = kf_like(s->g, c, s->order.nodes[on.axis[axis] - 1]);
+        c = kf_like_on(s->g, c, s->order.nodes[on.axis[axis] - 1], 1u << axis);
     }
     return c ? kf_reduce(s->g, KF_REDUCE_SUM, surplus, 0, c) : NULL;
 }

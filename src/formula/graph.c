@@ -237,6 +237,16 @@ const kf_node *kf_on_batches(kf_graph *g, const kf_node *var, unsigned axes)
     return with(g, var, var ? (kf_kind)var->kind : KF_REAL, axes);
 }
 
+const kf_node *kf_lend_axes(kf_graph *g, const kf_node *var, unsigned axes)
+{
+    if (!var)
+        return NULL;
+    kf_node draft = *var;
+    draft.axes = (uint8_t)axes;
+    draft.value = 1;
+    return intern(g, &draft);
+}
+
 const kf_node *kf_acc(kf_graph *g, int64_t index, int64_t dim, kf_kind kind)
 {
     return with(g, kf_var(g, index, dim, KF_ROLE_ACC), kind, 0);
@@ -434,9 +444,24 @@ static const kf_node *leaf_with_axis(const kf_node *f, unsigned axis)
 
 const kf_node *kf_like(kf_graph *g, const kf_node *f, const kf_node *axes_of)
 {
-    for (unsigned axis = 1; axis < 1u << KF_AXIS_COUNT && f && axes_of; axis *= 2)
-        if (axes_of->axes & ~f->axes & axis)
-            f = kf_binary(g, KF_LIKE, f, leaf_with_axis(axes_of, axis));
+    return kf_like_on(g, f, axes_of, ~0u);
+}
+
+const kf_node *kf_like_on(kf_graph *g, const kf_node *f, const kf_node *axes_of, unsigned axes)
+{
+    unsigned wanted = axes_of ? axes_of->axes & axes : 0;
+    for (unsigned axis = 1; axis < 1u << KF_AXIS_COUNT && f && axes_of; axis *= 2) {
+        if (!(wanted & ~f->axes & axis))
+            continue;
+        const kf_node *leaf = leaf_with_axis(axes_of, axis);
+        /* Its other axes are not asked for. */
+        if (leaf->axes & ~(f->axes | wanted)) {
+            while (leaf->op == KF_REDUCE)
+                leaf = leaf_with_axis(leaf->arg[0], axis);
+            leaf = kf_lend_axes(g, leaf, leaf->axes & wanted);
+        }
+        f = kf_binary(g, KF_LIKE, f, leaf);
+    }
     return axes_of ? f : NULL;
 }
 
@@ -713,6 +738,8 @@ static const kf_node *rebuild(kf_graph *g, const kf_node *f, const kf_node *cons
 {
     switch ((kf_op)f->op) {
     case KF_VAR:
+        if (kf_lends_axes(f))
+            return kf_lend_axes(g, kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]), f->axes);
         return with(g, kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]), (kf_kind)f->kind, f->axes);
     case KF_CONST:
         return f->param[1] ? kf_rat(g, f->param[0], f->param[1]) : kf_num(g, f->value);
@@ -790,8 +817,11 @@ static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, 
     static const unsigned swapped_axes[] = {0, KF_AXIS_J, KF_AXIS_I, KF_AXIS_I | KF_AXIS_J};
     if (!(f->axes & KF_PAIR_AXES))
         return f;
-    if (f->op == KF_VAR)
-        return kf_on_batches(g, kf_var(g, f->param[0], f->param[1], swapped[f->param[2]]), f->axes);
+    if (f->op == KF_VAR) {
+        const kf_node *var = kf_var(g, f->param[0], f->param[1], swapped[f->param[2]]);
+        unsigned axes = swapped_axes[f->axes & KF_PAIR_AXES] | (f->axes & KF_BATCH_AXES);
+        return kf_lends_axes(f) ? kf_lend_axes(g, var, axes) : kf_on_batches(g, var, axes);
+    }
     if (f->op == KF_REDUCE) {
         unsigned axes = swapped_axes[f->param[1] & KF_PAIR_AXES] | (f->param[1] & KF_BATCH_AXES);
         return kf_reduce(g, (kf_reduction)f->param[0], axes, f->param[2], args[0]);

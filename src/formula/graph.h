@@ -64,7 +64,7 @@ struct kf_node {
     int32_t rank;         /* length of `shape`; 1 for vectors */
     const int32_t *shape; /* inner shape (D1, ..., Dk) */
     int64_t param[KF_MAX_PARAMS];
-    double value; /* of a constant */
+    double value; /* of a constant; of a variable that lends its axes: 1 */
     const kf_node *arg[KF_MAX_ARGS];
 };
 
@@ -104,6 +104,8 @@ const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const 
 
 const kf_node *kf_var(kf_graph *g, int64_t index, int64_t dim, kf_role role);
 const kf_node *kf_on_batches(kf_graph *g, const kf_node *var, unsigned axes); /* with these batch axes beside its own */
+/* Some of a variable's axes, for the second operand of Like: its value is never read. */
+const kf_node *kf_lend_axes(kf_graph *g, const kf_node *var, unsigned axes);
 /*
  * The result of term `index` of the sweep. KF_INT makes an output an array of integers; formulas take the real number.
  */
@@ -117,6 +119,7 @@ const kf_node *kf_binary(kf_graph *g, kf_op op, const kf_node *a, const kf_node 
 const kf_node *kf_power(kf_graph *g, const kf_node *f, double exponent);
 const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b); /* f|g: Sum(f*g); one may have dimension 1 */
 const kf_node *kf_like(kf_graph *g, const kf_node *f, const kf_node *axes_of); /* f itself where that changes nothing */
+const kf_node *kf_like_on(kf_graph *g, const kf_node *f, const kf_node *axes_of, unsigned axes); /* on these of them */
 const kf_node *kf_to_real(kf_graph *g, const kf_node *f); /* an integer as a real number */
 /*
  * The axes i and j exchanged: variables change roles, reductions the axes they reduce. What has no axis is the same
@@ -146,6 +149,11 @@ double kf_round(double value, int64_t digits); /* to `digits` decimals, half awa
 double kf_spherical(double x, int64_t n);      /* j_n(x) / x^n, j_n the spherical Bessel function: sin(x)/x for n = 0 */
 
 /* ---- Looking at nodes -------------------------------------------------------------------------------------------- */
+
+static inline bool kf_lends_axes(const kf_node *var)
+{
+    return var->op == KF_VAR && var->value != 0;
+}
 
 static inline bool kf_is_zero(const kf_node *f)
 {

@@ -129,7 +129,7 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, kl_batch 
         unsigned pair = leaf->axes & KF_PAIR_AXES;
         if (leaf->op == KF_VAR) {
             extent = c->exec->slots[leaf->param[0]].extent;
-            of_leaf = c->exec->slots[leaf->param[0]].batch;
+            of_leaf = result_batch(&c->exec->slots[leaf->param[0]].batch, ~(unsigned)leaf->axes);
         } else if (leaf->op == KF_REDUCE) {
             const item *it = find_item(c, leaf);
             ok = it != NULL;
@@ -272,8 +272,11 @@ static const kf_node *localise(void *user, const kf_node *leaf)
 {
     cut *c = user;
     unsigned each = leaf->axes & c->each ? KF_AXIS_EACH : 0, pair = leaf->axes & KF_PAIR_AXES;
-    if (leaf->op == KF_VAR)
-        return local_variable(c, (kl_input){false, (uint32_t)leaf->param[0]}, leaf->dim, (kf_role)leaf->param[2], each);
+    if (leaf->op == KF_VAR) {
+        const kl_input input = {false, (uint32_t)leaf->param[0]};
+        const kf_node *var = local_variable(c, input, leaf->dim, (kf_role)leaf->param[2], each);
+        return var && kf_lends_axes(leaf) ? kf_lend_axes(c->g, var, pair | each) : var;
+    }
     item *it = find_item(c, leaf);
     if (it->group == c->in_group)
         return kf_var(c->g, it->term, leaf->dim, KF_ROLE_ACC);

@@ -255,8 +255,10 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
     if (leaf->op != KF_VAR)
         return leaf;
     for (int k = 0; k < r->count; k++)
-        if (r->vars[k]->node->param[0] == leaf->param[0])
-            return kf_var(&r->op->graph, k, leaf->dim, (kf_role)leaf->param[2]);
+        if (r->vars[k]->node->param[0] == leaf->param[0]) {
+            const kf_node *var = kf_var(&r->op->graph, k, leaf->dim, (kf_role)leaf->param[2]);
+            return kf_lends_axes(leaf) ? kf_lend_axes(&r->op->graph, var, leaf->axes & KF_PAIR_AXES) : var;
+        }
     char name[KL_DATA_NAME];
     const kcl_data *data = leaf->param[0] < (int64_t)r->scope->data_count ? r->scope->data[leaf->param[0]] : NULL;
     kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT,

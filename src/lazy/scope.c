@@ -104,6 +104,11 @@ static kl_batch batch_of_variable(const kcl_scope *scope, const kf_node *var)
     if (!(var->axes & KF_BATCH_AXES) || index >= scope->data_count ||
         kl_view_of(&view, &scope->data[index]->array, (kf_role)var->param[2], 0, KL_STATED, "", &ignored) < 0)
         return (kl_batch){0};
+    for (int k = 0; k < view.batch.count; k++)
+        if (!(var->axes & KF_BATCH_AXIS(k)))
+            view.batch.size[k] = 1;
+    while (view.batch.count && view.batch.size[view.batch.count - 1] == 1)
+        view.batch.count--;
     return view.batch;
 }
 
@@ -574,6 +579,8 @@ kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char 
 
 /* ---- Evaluation -------------------------------------------------------------------------------------------------- */
 
+enum { NOT_KNOWN = KF_PAIR_AXES }; /* of batch axes: a variable that lends others does not tell */
+
 typedef struct evaluation {
     kcl_scope *scope;
     int64_t *slot_at; /* by data index, and whether it is a parameter: slot + 1 */
@@ -609,7 +616,7 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
     if (!*at) {
         e->data[e->slot_count] = e->scope->data[index];
         e->slots[e->slot_count].dim = leaf->dim;
-        e->batches[e->slot_count] = leaf->axes & KF_BATCH_AXES;
+        e->batches[e->slot_count] = NOT_KNOWN;
         e->is_rows[e->slot_count] = role != KF_ROLE_P;
         *at = (int64_t)++e->slot_count;
     }
@@ -623,13 +630,18 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
                 (long long)index, e->slots[other - 1].dim, leaf->dim);
         return NULL;
     }
+    const kf_node *var = kf_var(&e->scope->graph, (int64_t)slot, leaf->dim, role);
+    if (kf_lends_axes(leaf))
+        return kf_lend_axes(&e->scope->graph, var, leaf->axes);
+    if (e->batches[slot] == NOT_KNOWN)
+        e->batches[slot] = leaf->axes & KF_BATCH_AXES;
     if (e->batches[slot] != (leaf->axes & KF_BATCH_AXES)) {
         kb_fail(&e->scope->graph.error, KCL_ERROR_SHAPE,
                 "array %lld has batch axes: a formula's text cannot name it as Var(%lld,%d,%d), give it a name",
                 (long long)index, (long long)index, leaf->dim, (int)role);
         return NULL;
     }
-    return kf_on_batches(&e->scope->graph, kf_var(&e->scope->graph, (int64_t)slot, leaf->dim, role), leaf->axes);
+    return kf_on_batches(&e->scope->graph, var, leaf->axes);
 }
 
 static kf_role role_of(const kf_node *result)
@@ -709,7 +721,7 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
                              kb_dtype_name(views[k].dtype), first_name, kb_dtype_name(dtype));
         for (int b = 0; b < views[k].batch.count; b++)
             batches |= views[k].batch.size[b] != 1 ? KF_BATCH_AXIS(b) : 0;
-        if (status == KCL_OK && batches != e->batches[k])
+        if (status == KCL_OK && e->batches[k] != NOT_KNOWN && batches != e->batches[k])
             status = kb_fail(err, KCL_ERROR_SHAPE,
                              "%s has batch axes, which a formula's text that calls it Var(...) does not know: give it a "
                              "name in kcl_formula",

@@ -100,7 +100,7 @@ static void divide(job *job)
 static int64_t offset_on(const kr_batches *b, int from, int to, int64_t number, const int64_t *stride)
 {
     int64_t offset = 0;
-    for (int k = from; k < to; k++) {
+    for (int k = from; k < to && b->size[k]; k++) {
         offset += number % b->size[k] * stride[k];
         number /= b->size[k];
     }

@@ -481,6 +481,8 @@ static void put_preface(kb_str *out, const kp_plan *plan)
             kb_str_putf(out, "#define KCL_STATES %d\n", plan->stream);
         if (plan->schedule != KP_BY_LANES)
             kb_str_putf(out, "#define KCL_GROUP %d\n#define KCL_NUMBERS %d\n", plan->group, kp_numbers(plan));
+        if (plan->each_batches)
+            kb_str_put(out, "#define KCL_EACH\n");
         if (plan->unrolled)
             kb_str_put(out, "#define KCL_UNROLLED\n");
         if (plan->schedule == KP_BY_ROWS && plan->shape != KP_COLUMNS)

@@ -493,6 +493,284 @@ START_TEST(test_arguments_that_do_not_broadcast)
 }
 END_TEST
 
+/* ---- Reductions over batch axes, gradients ----------------------------------------------------------------------- */
+
+/* The sum of F over `over` and over the batch axes in `axes`, bits from the last one on; with `lse`, log sum exp of G. */
+static void check_reduced(const problem *p, const operand *out, int over, unsigned axes, bool lse)
+{
+    int64_t place[AXES] = {0};
+    sizes inner = no_batches;
+    for (int b = 0; b < AXES; b++)
+        if (axes >> b & 1)
+            inner.of[b] = p->batch.of[b];
+    if (!count_of(&out->batch))
+        return;
+    do {
+        for (int64_t row = 0; row < out->rows; row++) {
+            for (int k = 0; k < out->dim; k++) {
+                double want = 0, scale = 1e-30;
+                int64_t each[AXES] = {0};
+                bool some = count_of(&inner) > 0;
+                while (some) {
+                    int64_t all[AXES];
+                    for (int b = 0; b < AXES; b++)
+                        all[b] = axes >> b & 1 ? each[b] : place[b];
+                    for (int64_t i = over & KCL_OVER_I ? 0 : row; i < (over & KCL_OVER_I ? p->M : row + 1); i++) {
+                        for (int64_t j = over & KCL_OVER_J ? 0 : row; j < (over & KCL_OVER_J ? p->N : row + 1); j++) {
+                            double f = lse ? exp(g_of(p, all, i, j)) : f_of(p, all, i, j, k);
+                            want += f;
+                            scale += fabs(f);
+                        }
+                    }
+                    some = next_place(&inner, each);
+                }
+                if (lse) {
+                    want = log(want);
+                    scale = 1 + fabs(want);
+                }
+                double got = memory_get(out, place, row, k);
+                ck_assert_msg(got == want || fabs(got - want) <= tolerance(p) * scale,
+                              "%s: over %d and batch axes %x, row %lld: %.9g, not %.9g", p->text, over, axes,
+                              (long long)row, got, want);
+            }
+        }
+    } while (next_place(&out->batch, place));
+}
+
+START_TEST(test_reductions_over_batch_axes)
+{
+    seed_random(test_seed() + 20000 + (uint64_t)_i);
+    problem p;
+    do
+        problem_make(&p, _i % 3 ? KCL_F32 : KCL_F64, true);
+    while (count_of(&p.batch) == 1 && (problem_drop(&p), true));
+    kcl_expr *v[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++)
+        v[k] = variable(&p.of[k]);
+    bool lse = pick(3) == 0;
+    int over = 1 + _i % 3, axes_there = 0;
+    kcl_expr *d = kcl_mul(v[G], kcl_sqdist(v[X], v[Y])), *e = kcl_mul(kcl_exp(kcl_neg(d)), v[B]);
+    if (lse)
+        e = kcl_sub(kcl_div(kcl_elem(v[B], 0), kcl_constant(s, 3)), d);
+    for (int b = 0; b < AXES; b++)
+        axes_there = p.batch.of[b] != 1 ? b + 1 : axes_there;
+    unsigned axes = 0;
+    sizes left = p.batch;
+    bool first = pick(2); /* batches before rows, or after them */
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == !first)
+            e = lse ? kcl_reduce_logsumexp(e, (kcl_axes)over) : kcl_reduce_sum(e, (kcl_axes)over);
+        for (int b = 0; pass == first && b < axes_there; b++) {
+            if (!pick(2))
+                continue;
+            axes |= 1u << b;
+            left.of[b] = 1;
+            e = lse ? kcl_reduce_logsumexp_batch(e, -1 - b) : kcl_reduce_sum_batch(e, -1 - b);
+        }
+    }
+    if (!p.M || !p.N || !count_of(&p.batch))
+        lse = lse && !axes; /* checked by hand below */
+    char role = over == KCL_OVER_J ? 'i' : over == KCL_OVER_I ? 'j' : 'p';
+    operand out = result_for(&p, role, kcl_expr_dim(e) == 1 ? 1 : 2, left, p.dtype);
+    ck_assert_msg(kcl_expr_status(e) == KCL_OK, "%s: %s", p.text, kcl_expr_error(e));
+    eval(&p, 1, &e, &out);
+    check_reduced(&p, &out, over, axes, kcl_expr_dim(e) == 1);
+    drop(&out);
+    problem_drop(&p);
+}
+END_TEST
+
+/* Large enough for parts: of columns, of rows, and of the batches that are reduced. */
+START_TEST(test_many_batches_become_one)
+{
+    enum { BATCHES = 300, M = 40, N = 30, D = 2 };
+    static float x[BATCHES * M * D], y[N * D], g[BATCHES], out[M * D + 1];
+    for (int k = 0; k < BATCHES * M * D; k++)
+        x[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < N * D; k++)
+        y[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < BATCHES; k++)
+        g[k] = (float)uniform(0.5, 2);
+    kcl_expr *v = kcl_vi(s, kcl_f32(x, BATCHES, M, D)), *w = kcl_vj(s, kcl_f32(y, N, D));
+    kcl_expr *K = kcl_mul(kcl_pm(s, kcl_f32(g, BATCHES, 1)), kcl_sqdist(v, w));
+    for (int over = 1; over <= 3; over++) {
+        kcl_expr *sum = kcl_reduce_sum_batch(kcl_reduce_sum(K, (kcl_axes)over), 0);
+        ck_assert_msg(kcl_eval1(sum, over == KCL_OVER_J   ? kcl_f32(out, M)
+                                     : over == KCL_OVER_I ? kcl_f32(out, N)
+                                                          : kcl_f32(out, 1)) == KCL_OK,
+                      "%s", kcl_context_error(device));
+        int rows = over == KCL_OVER_J ? M : over == KCL_OVER_I ? N : 1;
+        for (int row = 0; row < rows; row++) {
+            double want = 0;
+            for (int b = 0; b < BATCHES; b++)
+                for (int i = over & KCL_OVER_I ? 0 : row; i < (over & KCL_OVER_I ? M : row + 1); i++)
+                    for (int j = over & KCL_OVER_J ? 0 : row; j < (over & KCL_OVER_J ? N : row + 1); j++)
+                        for (int k = 0; k < D; k++)
+                            want += g[b] * pow((double)x[(b * M + i) * D + k] - y[j * D + k], 2);
+            ck_assert_msg(fabs(out[row] - want) <= 1e-6 * want, "over %d, row %d: %g, not %g", over, row, out[row], want);
+        }
+    }
+    /* Batches of rows, without columns. */
+    kcl_expr *rows = kcl_reduce_sum_batch(kcl_square(v), -1);
+    ck_assert_msg(kcl_eval1(rows, kcl_f32(out, M, D)) == KCL_OK, "%s", kcl_context_error(device));
+    for (int k = 0; k < M * D; k++) {
+        double want = 0;
+        for (int b = 0; b < BATCHES; b++)
+            want += (double)x[b * M * D + k] * x[b * M * D + k];
+        ck_assert_double_le(fabs(out[k] - want), 1e-6 * want);
+    }
+}
+END_TEST
+
+START_TEST(test_batch_axes_that_are_not_there)
+{
+    static float a[MOST], out[MOST];
+    kcl_expr *x = kcl_vi(s, kcl_f32(a, 4, 3, 10, 2)), *y = kcl_vj(s, kcl_f32(a, 10, 2)), *d = kcl_sqdist(x, y);
+    ck_assert_int_eq(kcl_expr_status(kcl_reduce_sum_batch(d, 2)), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_expr_error(kcl_reduce_sum_batch(d, 2)), "kcl_reduce_sum_batch", "axis 2", "2 batch axes");
+    CONTAINS(kcl_expr_error(kcl_reduce_logsumexp_batch(y, -1)), "kcl_reduce_logsumexp_batch", "axis -1", "0 batch axes");
+    /* A matrix of numbers is left, which exp takes one by one: they are nowhere. */
+    kcl_expr *matrix = kcl_exp(kcl_neg(kcl_reduce_sum_batch(d, 0)));
+    ck_assert_int_eq(kcl_sum(matrix, KCL_OVER_J, kcl_f32(out, 3, 10)), KCL_ERROR_SHAPE);
+    CONTAINS(kcl_context_error(device), "batch axes", "both i and j");
+    kcl_expr *L = kcl_reduce_sum(d, KCL_OVER_BOTH);
+    ck_assert_int_eq(kcl_expr_status(kcl_grad(L, x)), KCL_ERROR_SHAPE);
+    CONTAINS(kcl_expr_error(kcl_grad(L, x)), "a value for each batch");
+}
+END_TEST
+
+/* The sum over everything of (u_i sum_j F)^2. */
+static double loss_of(const problem *p)
+{
+    int64_t place[AXES] = {0};
+    sizes all = join(p->batch, p->of[U].batch);
+    double loss = 0;
+    do {
+        for (int64_t i = 0; i < p->M; i++) {
+            for (int k = 0; k < 2; k++) {
+                double sum = 0;
+                for (int64_t j = 0; j < p->N; j++)
+                    sum += f_of(p, place, i, j, k);
+                loss += pow(sum * *exact_at(&p->of[U], place, i, k), 2);
+            }
+        }
+    } while (next_place(&all, place));
+    return loss;
+}
+
+static kcl_expr *over_all_batches(kcl_expr *e)
+{
+    int64_t shape[KCL_MAX_AXES];
+    for (int axes = kcl_expr_shape(e, shape); axes > 3; axes = kcl_expr_shape(e, shape))
+        e = kcl_reduce_sum_batch(e, 0);
+    return e;
+}
+
+/* Fails unless `got` is the gradient of `loss` in operand o, by central differences of the loss in double. */
+static void check_gradient(problem *p, operand *o, const operand *got, double (*loss)(const problem *p))
+{
+    int64_t place[AXES] = {0};
+    double largest = 1e-3, wrong = 0;
+    const double step = 1e-5;
+    do {
+        for (int64_t i = 0; i < o->rows; i++) {
+            for (int k = 0; k < o->dim; k++) {
+                double *x = exact_at(o, place, i, k), kept = *x;
+                *x = kept + step;
+                double above = loss(p);
+                *x = kept - step;
+                double slope = (above - loss(p)) / (2 * step);
+                *x = kept;
+                largest = fmax(largest, fabs(slope));
+                wrong = fmax(wrong, fabs(slope - memory_get(got, place, i, k)));
+            }
+        }
+    } while (next_place(&o->batch, place));
+    ck_assert_msg(wrong <= (p->dtype == KCL_F32 ? 1e-4 : 1e-7) * largest, "%s: gradient off by %g of %g", p->text, wrong,
+                  largest);
+}
+
+START_TEST(test_gradients)
+{
+    seed_random(test_seed() + 30000 + (uint64_t)_i);
+    problem p;
+    do
+        problem_make(&p, _i % 2 ? KCL_F32 : KCL_F64, false);
+    while ((p.M > 5 || p.N > 17 || count_of(&p.batch) > 12) && (problem_drop(&p), true));
+    kcl_expr *v[OPERANDS], *grads[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++)
+        v[k] = variable(&p.of[k]);
+    kcl_expr *F = kcl_mul(kcl_exp(kcl_neg(kcl_mul(v[G], kcl_sqdist(v[X], v[Y])))), v[B]);
+    kcl_expr *w = kcl_mul(kcl_reduce_sum(F, KCL_OVER_J), v[U]);
+    kcl_expr *L = over_all_batches(kcl_reduce_sum(kcl_sqnorm2(w), KCL_OVER_I));
+    operand outs[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++) {
+        grads[k] = kcl_grad(L, v[k]);
+        ck_assert_msg(kcl_expr_status(grads[k]) == KCL_OK, "%s: %s", p.text, kcl_expr_error(grads[k]));
+        int64_t of_grad[KCL_MAX_AXES], of_variable[KCL_MAX_AXES];
+        int axes = kcl_expr_shape(grads[k], of_grad);
+        ck_assert_int_eq(axes, kcl_expr_shape(v[k], of_variable));
+        ck_assert_msg(memcmp(of_grad, of_variable, (size_t)axes * sizeof *of_grad) == 0, "%s: shape of gradient %d", p.text,
+                      k);
+        outs[k] = make(kinds[k].role, kinds[k].dim, p.of[k].rows, &p.of[k].batch, p.dtype, 0, 0);
+    }
+    eval(&p, OPERANDS, grads, outs);
+    for (int k = 0; k < OPERANDS; k++) {
+        check_gradient(&p, &p.of[k], &outs[k], loss_of);
+        drop(&outs[k]);
+    }
+    problem_drop(&p);
+}
+END_TEST
+
+/* |dH/dm|^2 for H = sum over batches of m K m / 2, with x = (i) and m = (u); K_ij = exp(-|x_i - x_j|^2). */
+static double squared_momentum(const problem *p)
+{
+    int64_t place[AXES] = {0};
+    double loss = 0;
+    do {
+        for (int64_t i = 0; i < p->M; i++) {
+            for (int k = 0; k < 2; k++) {
+                double sum = 0;
+                for (int64_t j = 0; j < p->M; j++) {
+                    double square = 0;
+                    for (int c = 0; c < 3; c++)
+                        square += pow(*exact_at(&p->of[X], place, i, c) - *exact_at(&p->of[X], place, j, c), 2);
+                    sum += exp(-square) * *exact_at(&p->of[U], place, j, k);
+                }
+                loss += sum * sum;
+            }
+        }
+    } while (next_place(&p->of[X].batch, place));
+    return loss;
+}
+
+START_TEST(test_second_derivatives_of_batches)
+{
+    problem p = {.dtype = _i ? KCL_F32 : KCL_F64, .M = 6, .text = "second derivatives"};
+    const sizes batch = {{4, 1, 1, 1, 1, 1}};
+    p.of[X] = make('i', 3, p.M, &batch, p.dtype, 0, 0);
+    p.of[U] = make('i', 2, p.M, &batch, p.dtype, 0, 0);
+    fill(&p.of[X], -1, 1);
+    fill(&p.of[U], -1, 1);
+    kcl_data *x = kcl_data_create(s, &p.of[X].array), *m = kcl_data_create(s, &p.of[U].array);
+    kcl_expr *x_i = kcl_vi_data(s, x), *m_i = kcl_vi_data(s, m);
+    kcl_expr *K = kcl_exp(kcl_neg(kcl_sqdist(x_i, kcl_vj_data(s, x))));
+    kcl_expr *H = kcl_reduce_sum(kcl_dot(m_i, kcl_reduce_sum(kcl_mul(K, kcl_vj_data(s, m)), KCL_OVER_J)), KCL_OVER_I);
+    H = kcl_mul(kcl_constant(s, 0.5), over_all_batches(H));
+    kcl_expr *L = over_all_batches(kcl_reduce_sum(kcl_sqnorm2(kcl_grad(H, m_i)), KCL_OVER_I));
+    kcl_expr *grads[] = {kcl_grad(L, x_i), kcl_grad(L, m_i)};
+    operand outs[] = {make('i', 3, p.M, &batch, p.dtype, 0, 0), make('i', 2, p.M, &batch, p.dtype, 0, 0)};
+    eval(&p, 2, grads, outs);
+    check_gradient(&p, &p.of[X], &outs[0], squared_momentum);
+    check_gradient(&p, &p.of[U], &outs[1], squared_momentum);
+    drop(&outs[0]);
+    drop(&outs[1]);
+    drop(&p.of[X]);
+    drop(&p.of[U]);
+}
+END_TEST
+
 /* ---- Scenarios --------------------------------------------------------------------------------------------------- */
 
 /* Clouds (4, 1) against (1, 4): all totals of squared distances. */
@@ -573,6 +851,11 @@ int main(int argc, char **argv)
         {test_operators_on_every_schedule, host ? 60 : long_tests() ? 300 : 18},
         {test_sizes_that_do_not_broadcast, 0},
         {test_arguments_that_do_not_broadcast, 0},
+        {test_reductions_over_batch_axes, host || long_tests() ? 200 : 18},
+        {test_many_batches_become_one, 0},
+        {test_batch_axes_that_are_not_there, 0},
+        {test_gradients, host ? 30 : long_tests() ? 60 : 3},
+        {test_second_derivatives_of_batches, 2},
         {test_all_pairs_of_clouds, 0},
         {test_a_vector_axis_that_is_missing, 0},
         {test_other_sizes_compile_nothing, 0},
