@@ -6,6 +6,7 @@
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
+#include "exec.h"
 #include "support.h"
 
 #include <math.h>
@@ -622,6 +623,70 @@ START_TEST(test_many_batches_become_one)
 }
 END_TEST
 
+/* By the layer below expressions, where a schedule can be asked for. */
+START_TEST(test_every_schedule_reduces_batches)
+{
+    static const char *const schedules[] = {"lanes", "rows", "contraction", "split", "columns"};
+    const char *schedule = schedules[_i % 5];
+    seed_random(test_seed() + 50000 + (uint64_t)_i);
+    bool lse = _i % 5 == 2 || pick(2); /* terms of contractions are numbers */
+    int over = _i % 10 < 5 || _i % 5 == 2 || _i % 5 == 4 ? KCL_OVER_J : KCL_OVER_BOTH;
+    problem p;
+    do
+        problem_make(&p, KCL_F32, false);
+    while (count_of(&p.batch) == 1 && (problem_drop(&p), true));
+    const kcl_allocator allocator = kb_allocator(NULL);
+    kf_graph g;
+    kb_error err;
+    kb_error_clear(&err);
+    kf_graph_init(&g, &allocator);
+    kl_slot slots[4] = {{0}};
+    kl_view views[4], out_view;
+    const kf_node *v[4];
+    for (int k = 0; k < 4; k++) {
+        kf_role role = kinds[k].role == 'i' ? KF_ROLE_I : kinds[k].role == 'j' ? KF_ROLE_J : KF_ROLE_P;
+        ck_assert_int_eq(kl_view_of(&views[k], &p.of[k].array, role, 0, KL_STATED, "array", &err), KCL_OK);
+        slots[k] = (kl_slot){.dim = kinds[k].dim, .extent = role == KF_ROLE_P ? 0 : (int)role + 1, .rows = views[k].rows};
+        slots[k].batch = views[k].batch;
+        unsigned axes = 0;
+        for (int b = 0; b < AXES; b++)
+            axes |= p.of[k].batch.of[b] != 1 ? KF_BATCH_AXIS(b) : 0;
+        v[k] = kf_on_batches(&g, kf_var(&g, k, kinds[k].dim, role), axes);
+    }
+    const kf_node *d = kf_unary(&g, KF_SUM, kf_unary(&g, KF_SQUARE, kf_binary(&g, KF_SUB, v[X], v[Y])));
+    d = kf_binary(&g, KF_MULT, v[G], d);
+    const kf_node *f = kf_binary(&g, KF_MULT, kf_unary(&g, KF_EXP, kf_unary(&g, KF_MINUS, d)), v[B]);
+    if (lse)
+        f = kf_binary(&g, KF_SUB,
+                      kf_binary(&g, KF_DIVIDE, kf_make(&g, KF_ELEM, &v[B], (int64_t[]){0}), kf_rat(&g, 3, 1)), d);
+    unsigned axes = 0;
+    sizes left = p.batch;
+    kl_batch batch = {0};
+    for (int b = 0; b < AXES; b++) {
+        if (p.batch.of[b] != 1 && (pick(3) || (!axes && b == AXES - 1))) {
+            axes |= 1u << b;
+            left.of[b] = 1;
+        }
+        batch.size[batch.count++] = left.of[b];
+    }
+    const kf_node *root = kf_reduce(&g, lse ? KF_REDUCE_LOGSUMEXP : KF_REDUCE_SUM, (unsigned)over | axes << 2, 0, f);
+    operand out = result_for(&p, over == KCL_OVER_J ? 'i' : 'p', lse ? 1 : 2, left, p.dtype);
+    ck_assert_msg(kl_view_of_result(&out_view, &out.array, over == KCL_OVER_J ? KF_ROLE_I : KF_ROLE_P, root->dim, &batch,
+                                    "output", &err) == KCL_OK,
+                  "%s: %s", p.text, err.text);
+    kl_exec *exec;
+    ck_assert_msg(kl_exec_create(&exec, &g, 1, &root, 4, slots, schedule, &err) == KCL_OK, "%s",
+                  err.text);
+    ck_assert_msg(kl_exec_run(exec, device, p.dtype, views, &out_view) == KCL_OK, "%s: %s: %s", schedule, p.text,
+                  kcl_context_error(device));
+    check_reduced(&p, &out, over, axes, lse);
+    kl_exec_destroy(&exec);
+    kf_graph_finish(&g);
+    drop(&out);
+    problem_drop(&p);
+}
+END_TEST
+
 START_TEST(test_batch_axes_that_are_not_there)
 {
     static float a[MOST], out[MOST];
@@ -852,6 +917,7 @@ int main(int argc, char **argv)
         {test_sizes_that_do_not_broadcast, 0},
         {test_arguments_that_do_not_broadcast, 0},
         {test_reductions_over_batch_axes, host || long_tests() ? 200 : 18},
+        {test_every_schedule_reduces_batches, host || long_tests() ? 100 : 20},
         {test_many_batches_become_one, 0},
         {test_batch_axes_that_are_not_there, 0},
         {test_gradients, host ? 30 : long_tests() ? 60 : 3},
