@@ -307,12 +307,21 @@ KCL_API kcl_expr *kcl_reduce_logsumexp(kcl_expr *f, kcl_axes over);
  */
 KCL_API kcl_expr *kcl_reduce_argmin(kcl_expr *f, kcl_axes over);
 
+/*
+ * Sum, and log of the sum of exp, over one batch axis, which has size 1 in the result; otherwise as kcl_reduce_sum and
+ * kcl_reduce_logsumexp. `axis` counts the axes that kcl_expr_shape tells, from 0, or backwards from -1, the last batch
+ * axis. A sum over several axes is a chain of calls, and computed in one pass. KCL_ERROR_ARGUMENT where the axis is not
+ * there. A formula that depends on both i and j must be reduced over one of them as well: by the call before or after.
+ */
+KCL_API kcl_expr *kcl_reduce_sum_batch(kcl_expr *f, int axis);
+KCL_API kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis);
+
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */
 
 /*
- * Gradient of `f`, which must be one number (no axis, dimension 1), in the variable `v` (an expression made by kcl_vi,
- * kcl_vj, kcl_pm, kcl_lazy, kcl_scalar or kcl_var): an expression of v's role and dimension, 0 where f does not depend on v.
- * All roles of v's data handle count. Reverse mode, through reductions, to any order.
+ * Gradient of `f`, which must be one number (no axis, no batches, dimension 1), in the variable `v` (an expression made by kcl_vi,
+ * kcl_vj, kcl_pm, kcl_lazy, kcl_scalar or kcl_var): an expression of v's role, dimension and batch axes, 0 where f does not
+ * depend on v. Batch axes that v lacks are summed over. All roles of v's data handle count. Reverse mode, through reductions, to any order.
  */
 KCL_API kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v);
 
@@ -370,6 +379,12 @@ KCL_API int kcl_expr_dim(const kcl_expr *expr);
 
 /* The axes that the expression has: a set of kcl_axes bits, 0 for a parameter expression or an error. */
 KCL_API int kcl_expr_axes(const kcl_expr *expr);
+
+/*
+ * The shape (batch axes..., M, N, D) of the values that the expression stands for, with 1 for what it lacks; returns the
+ * number of axes, 3 or more. Batch axes of size 1 in front of all others are left out. 0 for an error expression.
+ */
+KCL_API int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES]);
 
 /* Writes the expression as a formula, variables as Var(index,dim,role). */
 KCL_API kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user);

@@ -136,7 +136,8 @@ static const kf_node *out_of_memory(kf_graph *g)
 
 static uint64_t structure_hash(const kf_node *f)
 {
-    uint64_t bits, h = kb_hash_combine(f->op | (uint64_t)f->kind << 8, (uint64_t)f->dim);
+    uint64_t kind = f->kind | (f->axes & KF_BATCH_AXES) << 8;
+    uint64_t bits, h = kb_hash_combine(f->op | kind << 8, (uint64_t)f->dim);
     memcpy(&bits, &f->value, sizeof bits);
     h = kb_hash_combine(h, bits);
     for (int k = 0; k < f->param_count; k++)
@@ -148,8 +149,9 @@ static uint64_t structure_hash(const kf_node *f)
 
 static bool same_structure(const kf_node *f, const kf_node *g)
 {
-    return f->hash == g->hash && f->op == g->op && f->kind == g->kind && f->dim == g->dim && f->arg_count == g->arg_count &&
-           memcmp(&f->value, &g->value, sizeof f->value) == 0 && f->param_count == g->param_count &&
+    return f->hash == g->hash && f->op == g->op && f->kind == g->kind && f->axes == g->axes && f->dim == g->dim &&
+           f->arg_count == g->arg_count && memcmp(&f->value, &g->value, sizeof f->value) == 0 &&
+           f->param_count == g->param_count &&
            memcmp(f->param, g->param, (size_t)f->param_count * sizeof *f->param) == 0 &&
            memcmp(f->arg, g->arg, sizeof f->arg) == 0;
 }
@@ -225,18 +227,36 @@ const kf_node *kf_var(kf_graph *g, int64_t index, int64_t dim, kf_role role)
     return intern(g, &draft);
 }
 
-static const kf_node *with_kind(kf_graph *g, const kf_node *var, kf_kind kind)
+/* `var`, but of a kind and on axes that kf_var does not make. */
+static const kf_node *with(kf_graph *g, const kf_node *var, kf_kind kind, unsigned batches)
 {
-    if (!var || var->kind == kind)
+    unsigned axes = var ? (var->axes & KF_PAIR_AXES) | (batches & KF_BATCH_AXES) : 0;
+    if (!var || (var->kind == kind && var->axes == axes))
         return var;
     kf_node draft = *var;
     draft.kind = (uint8_t)kind;
+    draft.axes = (uint8_t)axes;
+    return intern(g, &draft);
+}
+
+const kf_node *kf_on_batches(kf_graph *g, const kf_node *var, unsigned axes)
+{
+    return with(g, var, var ? (kf_kind)var->kind : KF_REAL, axes);
+}
+
+const kf_node *kf_lend_axes(kf_graph *g, const kf_node *var, unsigned axes)
+{
+    if (!var)
+        return NULL;
+    kf_node draft = *var;
+    draft.axes = (uint8_t)axes;
+    draft.value = 1;
     return intern(g, &draft);
 }
 
 const kf_node *kf_acc(kf_graph *g, int64_t index, int64_t dim, kf_kind kind)
 {
-    return with_kind(g, kf_var(g, index, dim, KF_ROLE_ACC), kind);
+    return with(g, kf_var(g, index, dim, KF_ROLE_ACC), kind, 0);
 }
 
 const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator)
@@ -457,9 +477,24 @@ static const kf_node *leaf_with_axis(const kf_node *f, unsigned axis)
 
 const kf_node *kf_like(kf_graph *g, const kf_node *f, const kf_node *axes_of)
 {
-    for (unsigned axis = KF_AXIS_I; axis <= KF_AXIS_J && f && axes_of; axis++)
-        if (axes_of->axes & ~f->axes & axis)
-            f = kf_binary(g, KF_LIKE, f, leaf_with_axis(axes_of, axis));
+    return kf_like_on(g, f, axes_of, ~0u);
+}
+
+const kf_node *kf_like_on(kf_graph *g, const kf_node *f, const kf_node *axes_of, unsigned axes)
+{
+    unsigned wanted = axes_of ? axes_of->axes & axes : 0;
+    for (unsigned axis = 1; axis < 1u << KF_AXIS_COUNT && f && axes_of; axis *= 2) {
+        if (!(wanted & ~f->axes & axis))
+            continue;
+        const kf_node *leaf = leaf_with_axis(axes_of, axis);
+        /* Its other axes are not asked for. */
+        if (leaf->axes & ~(f->axes | wanted)) {
+            while (leaf->op == KF_REDUCE)
+                leaf = leaf_with_axis(leaf->arg[0], axis);
+            leaf = kf_lend_axes(g, leaf, leaf->axes & wanted);
+        }
+        f = kf_binary(g, KF_LIKE, f, leaf);
+    }
     return axes_of ? f : NULL;
 }
 
@@ -482,10 +517,16 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
     if (!(axes & f->axes) && info->kind == KF_INT)
         return refuse(g, KCL_ERROR_SHAPE,
                       "%s_Reduction over %s: the formula depends on %s, there is nothing to choose from", info->name,
-                      axis_names[axes & 3], f->axes ? axis_names[f->axes] : "neither i nor j");
+                      axis_names[axes & KF_PAIR_AXES],
+                      f->axes & KF_PAIR_AXES ? axis_names[f->axes & KF_PAIR_AXES] : "neither i nor j");
     axes &= f->axes;
     if (!axes)
         return f;
+    /* Batches are reduced in the pass over rows and columns: what that pass gives for each of them is not kept. */
+    bool batches_only = !(axes & KF_PAIR_AXES) || (f->op == KF_REDUCE && !(f->param[1] & KF_PAIR_AXES));
+    bool nests = reduction == KF_REDUCE_SUM || reduction == KF_REDUCE_LOGSUMEXP;
+    if (batches_only && nests && f->op == KF_REDUCE && f->param[0] == (int64_t)reduction)
+        return kf_reduce(g, reduction, axes | (unsigned)f->param[1], param, f->arg[0]);
     kf_node draft = {.op = KF_REDUCE, .arg_count = 1, FEW_PARAMS(reduction, axes, param), .arg = {f}};
     draft.kind = (uint8_t)info->kind;
     draft.axes = (uint8_t)(f->axes & ~axes);
@@ -759,7 +800,9 @@ static const kf_node *rebuild(kf_graph *g, const kf_node *f, const kf_node *cons
 {
     switch ((kf_op)f->op) {
     case KF_VAR:
-        return with_kind(g, kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]), (kf_kind)f->kind);
+        if (kf_lends_axes(f))
+            return kf_lend_axes(g, kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]), f->axes);
+        return with(g, kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]), (kf_kind)f->kind, f->axes);
     case KF_CONST:
         return f->param[1] ? kf_rat(g, f->param[0], f->param[1]) : kf_num(g, f->value);
     case KF_REDUCE:
@@ -834,12 +877,17 @@ static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, 
     (void)user;
     static const kf_role swapped[] = {KF_ROLE_J, KF_ROLE_I, KF_ROLE_P, KF_ROLE_ACC};
     static const unsigned swapped_axes[] = {0, KF_AXIS_J, KF_AXIS_I, KF_AXIS_I | KF_AXIS_J};
-    if (!f->axes)
+    if (!(f->axes & KF_PAIR_AXES))
         return f;
-    if (f->op == KF_VAR)
-        return kf_var(g, f->param[0], f->param[1], swapped[f->param[2]]);
-    if (f->op == KF_REDUCE)
-        return kf_reduce(g, (kf_reduction)f->param[0], swapped_axes[f->param[1]], f->param[2], args[0]);
+    if (f->op == KF_VAR) {
+        const kf_node *var = kf_var(g, f->param[0], f->param[1], swapped[f->param[2]]);
+        unsigned axes = swapped_axes[f->axes & KF_PAIR_AXES] | (f->axes & KF_BATCH_AXES);
+        return kf_lends_axes(f) ? kf_lend_axes(g, var, axes) : kf_on_batches(g, var, axes);
+    }
+    if (f->op == KF_REDUCE) {
+        unsigned axes = swapped_axes[f->param[1] & KF_PAIR_AXES] | (f->param[1] & KF_BATCH_AXES);
+        return kf_reduce(g, (kf_reduction)f->param[0], axes, f->param[2], args[0]);
+    }
     return rebuild(g, f, args);
 }
 

@@ -39,8 +39,12 @@ int64_t kf_reduction_dim(kf_reduction reduction, int64_t dim, int64_t param); /*
 
 typedef enum kf_class { KF_CLASS_MAP, KF_CLASS_LEAF, KF_CLASS_COPY, KF_CLASS_SUM, KF_CLASS_AXIS, KF_CLASS_REDUCE } kf_class;
 
-/* Sets of axes. */
-enum { KF_AXIS_I = 1, KF_AXIS_J = 2 };
+/* Sets of axes: i, j, and batch axes, which count from the last one. */
+enum { KF_AXIS_I = 1, KF_AXIS_J = 2, KF_AXIS_COUNT = 8, KF_MAX_BATCH = 6 };
+#define KF_PAIR_AXES (KF_AXIS_I | KF_AXIS_J)
+#define KF_BATCH_AXIS(k) (4u << (k))
+#define KF_BATCH_AXES (0xffu & ~(unsigned)KF_PAIR_AXES)
+#define KF_AXIS_EACH KF_BATCH_AXIS(0) /* of the formulas of a sweep: all batch axes that it reduces */
 
 /* Roles of a variable, numbered as in KeOps. KF_ACC is the result of reduction `index` of the same sweep. */
 typedef enum kf_role { KF_ROLE_I = 0, KF_ROLE_J = 1, KF_ROLE_P = 2, KF_ROLE_ACC = 3 } kf_role;
@@ -62,7 +66,7 @@ struct kf_node {
     const int32_t *shape; /* inner shape (D1, ..., Dk) */
     int32_t param_count;
     const int64_t *param; /* KF_LEAST_PARAMS at least, 0 beyond those of the operator */
-    double value;         /* of a constant */
+    double value;         /* of a constant; of a variable that lends its axes: 1 */
     const kf_node *arg[KF_MAX_ARGS];
 };
 
@@ -104,6 +108,9 @@ void kf_clear_error(kf_graph *g);
 const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const int64_t *params);
 
 const kf_node *kf_var(kf_graph *g, int64_t index, int64_t dim, kf_role role);
+const kf_node *kf_on_batches(kf_graph *g, const kf_node *var, unsigned axes); /* with these batch axes beside its own */
+/* Some of a variable's axes, for the second operand of Like: its value is never read. */
+const kf_node *kf_lend_axes(kf_graph *g, const kf_node *var, unsigned axes);
 /*
  * The result of term `index` of the sweep. KF_INT makes an output an array of integers; formulas take the real number.
  */
@@ -117,6 +124,7 @@ const kf_node *kf_binary(kf_graph *g, kf_op op, const kf_node *a, const kf_node 
 const kf_node *kf_power(kf_graph *g, const kf_node *f, double exponent);
 const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b); /* f|g: Sum(f*g); one may have dimension 1 */
 const kf_node *kf_like(kf_graph *g, const kf_node *f, const kf_node *axes_of); /* f itself where that changes nothing */
+const kf_node *kf_like_on(kf_graph *g, const kf_node *f, const kf_node *axes_of, unsigned axes); /* on these of them */
 const kf_node *kf_to_real(kf_graph *g, const kf_node *f); /* an integer as a real number */
 /*
  * The axes i and j exchanged: variables change roles, reductions the axes they reduce. What has no axis is the same
@@ -179,6 +187,11 @@ const kf_node *kf_one_hot(kf_graph *g, const kf_node *index, int64_t dim);
 const kf_node *kf_arg_extreme(kf_graph *g, const kf_node *f, kf_op op);
 
 /* ---- Looking at nodes -------------------------------------------------------------------------------------------- */
+
+static inline bool kf_lends_axes(const kf_node *var)
+{
+    return var->op == KF_VAR && var->value != 0;
+}
 
 static inline bool kf_is_zero(const kf_node *f)
 {

@@ -164,7 +164,7 @@ static kcl_status annotate(const kf_order *order, note *notes, size_t root_count
                            kf_info(f->op)->name, (int)f->dim);
         /* Not f->axes: a value depends on less where Like adds axes. */
         if (f->op == KF_VAR)
-            notes[k].axes = f->axes;
+            notes[k].axes = f->axes & KF_PAIR_AXES;
         for (int a = 0; a < f->arg_count; a++)
             notes[k].axes |= note_of(order, notes, f->arg[a])->axes;
     }

@@ -126,7 +126,7 @@ static void put_variable(printer *p, const kf_node *f)
 static void put_rest(kb_str *out, const kf_node *f)
 {
     if (f->op == KF_REDUCE) {
-        unsigned axes = (unsigned)f->param[1];
+        unsigned axes = (unsigned)f->param[1] & KF_PAIR_AXES;
         put_params(out, &f->param[2], kf_reduction_get((kf_reduction)f->param[0])->params, true);
         kb_str_put(out, axes == KF_AXIS_J ? ",0)" : axes == KF_AXIS_I ? ",1)" : ",2)");
     } else if (level_of(f) == LEVEL_POWER) {

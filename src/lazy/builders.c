@@ -191,6 +191,34 @@ static kcl_expr *reduce(const char *name, kf_reduction reduction, kcl_expr *f, k
     return result->node && result->node->dim == f->node->dim ? kl_shaped(result, f->inner) : result;
 }
 
+static kcl_expr *reduce_batch(const char *name, kf_reduction reduction, kcl_expr *f, int axis)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(1, &f, &error);
+    if (!scope)
+        return error;
+    int64_t shape[KCL_MAX_AXES];
+    int count = kcl_expr_shape(f, shape) - 3;
+    if (axis < -count || axis >= count)
+        return kl_fail(scope, KCL_ERROR_ARGUMENT,
+                       "%s: axis %d is not there: the expression has %d batch axes%s (axes of size 1 in front do not "
+                       "count)",
+                       name, axis, count, count ? ", counted from 0, or from -1 backwards" : "");
+    int from_end = axis < 0 ? -1 - axis : count - 1 - axis;
+    const kf_node *node = kf_reduce(&scope->graph, reduction, KF_BATCH_AXIS(from_end), 0, f->node);
+    return kl_shaped(kl_expr_of(scope, node), f->inner);
+}
+
+kcl_expr *kcl_reduce_sum_batch(kcl_expr *f, int axis)
+{
+    return reduce_batch("kcl_reduce_sum_batch", KF_REDUCE_SUM, f, axis);
+}
+
+kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis)
+{
+    return reduce_batch("kcl_reduce_logsumexp_batch", KF_REDUCE_LOGSUMEXP, f, axis);
+}
+
 kcl_expr *kcl_reduce_sum(kcl_expr *f, kcl_axes over)
 {
     return reduce("kcl_reduce_sum", KF_REDUCE_SUM, f, over);
@@ -236,9 +264,10 @@ kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v)
         return error;
     if (f->node->axes || f->node->dim != 1)
         return kl_fail(scope, KCL_ERROR_SHAPE,
-                       "kcl_grad: the expression is no single number (dimension %d%s%s): sum it first, or use kcl_vjp",
+                       "kcl_grad: the expression is no single number (dimension %d%s%s%s): sum it first, or use kcl_vjp",
                        f->node->dim, f->node->axes & KF_AXIS_I ? ", a value for each i" : "",
-                       f->node->axes & KF_AXIS_J ? ", a value for each j" : "");
+                       f->node->axes & KF_AXIS_J ? ", a value for each j" : "",
+                       f->node->axes & KF_BATCH_AXES ? ", a value for each batch" : "");
     return gradient("kcl_grad", f, v, kf_rat(&scope->graph, 1, 1), scope);
 }
 

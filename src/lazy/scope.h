@@ -44,9 +44,15 @@ struct kcl_scope {
     bool data_lost;   /* memory was out when a handle was to be made: a NULL handle is that one */
     kcl_expr **exprs; /* by node id: one expression a node */
     size_t expr_capacity;
+    bool has_batches; /* a variable has batch axes */
+    kl_batch *batch;  /* then: by node id; count -1 where operands clash */
+    size_t batch_count, batch_capacity;
     kcl_expr out_of_memory; /* where not even an error expression can be made */
     kb_error memory_error;
 };
+
+/* The batch axes of a node of the scope's graph. Errors in err: operands that do not broadcast. */
+kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err);
 
 /* The expression of a node of the scope's graph; NULL stands for the graph's error. */
 kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node);

@@ -191,7 +191,7 @@ static kcl_expr *product(const char *name, kcl_expr *K, kcl_expr *v, kcl_axes ov
         return kl_fail(scope, KCL_ERROR_SHAPE,
                        "%s: the vector has dimension %d, it must be 1: kcl_matmul takes any number of columns", name,
                        v->node->dim);
-    if (v->node->axes & ~(unsigned)over)
+    if (v->node->axes & KF_PAIR_AXES & ~(unsigned)over)
         return kl_fail(scope, KCL_ERROR_SHAPE,
                        "%s: the vector has the axis %s, but the sum is over %s: give it the axis %s (%s, or "
                        "kcl_transpose)",

@@ -235,8 +235,10 @@ START_TEST(test_variables_and_roles)
     ck_assert_double_eq(out, 49);
     IS_ERROR(kcl_lazy(s, kcl_f64(a, 2, 2, 3)), KCL_ERROR_SHAPE, "kcl_lazy", "(2, 2, 3)", "axis i", "axis j");
     IS_ERROR(kcl_lazy(s, kcl_f64(a, 4, 3)), KCL_ERROR_SHAPE, "kcl_lazy", "2 axes", "kcl_vi, kcl_vj");
-    IS_ERROR(kcl_pm(s, kcl_f64(a, 4, 3)), KCL_ERROR_SHAPE, "(4, 3)", "a parameter needs (D)");
-    IS_ERROR(kcl_vi(s, kcl_f64(a, 2, 2, 3)), KCL_ERROR_SHAPE, "(2, 2, 3)", "(rows, D)");
+    IS_ERROR(kcl_lazy(s, kcl_f64(a, 3, 2, 2, 1)), KCL_ERROR_SHAPE, "kcl_lazy", "(3, 2, 2, 1)", "axis i", "axis j");
+    IS_ERROR(kcl_pm(s, kcl_f64(a, 2, 1, 1, 1, 1, 1, 1, 3)), KCL_ERROR_SHAPE, "(2, 1, 1, 1, 1, 1, 1, 3)",
+             "a parameter needs (D)", "up to 6 batch axes");
+    IS_ERROR(kcl_vi(s, kcl_f64(a, 2, 1, 1, 1, 1, 1, 1, 2, 3)), KCL_ERROR_SHAPE, "(rows, D)", "up to 6 batch axes");
 }
 END_TEST
 
