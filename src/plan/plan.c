@@ -10,6 +10,7 @@ enum {
     BATCH_ITEMS = 64,    /* work-items a compute unit of a CPU that batches are spread over */
     FEW_BLOCKS = 4,      /* row blocks a compute unit, below which columns are divided too */
     PART_COLUMNS = 2048, /* columns of a part, at least: a part costs a state in memory */
+    LISTS = 64,          /* vectors in the lists that a work-item keeps while columns pass */
     LIST_COLUMNS = 256,  /* the same for each of the K of K-min: most terms shall be above the K smallest */
     MAX_PARTS = 1024,
     PRODUCTS = 8,                /* factors of factors that are looked at, to take them out of a sum */
@@ -820,6 +821,18 @@ static void place_lane_variables(kp_plan *plan, int64_t room)
     }
 }
 
+/* `step` rows, or fewer: each has lists of its own where rows are streamed, and text that inserts into them. */
+static int few_lists(const kp_plan *plan, int step)
+{
+    int64_t lists = 0;
+    for (size_t k = 0; plan->shape == KP_COLUMNS && k < plan->term_count; k++)
+        if (states[plan->terms[k].reduction].list)
+            lists += pieces_of(&plan->terms[k]) * plan->terms[k].formula->dim;
+    while (step > 1 && step * lists > LISTS)
+        step /= 2;
+    return step;
+}
+
 /*
  * Streamed elements a step: as many as registers hold partial results for. Every sum over components keeps a vector an
  * element; more would spill. Fewer for long formulas, whose text is repeated for every element.
@@ -842,7 +855,7 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
     step = KB_MAX(step, sums > 4 ? 1 : 2);
     while (step > 1 && step * work > STEP_WORK)
         step /= 2;
-    return (int)step;
+    return few_lists(plan, (int)step);
 }
 
 /* Vectors that one class of values computes for another: arrays, unless they are variables. */
@@ -932,6 +945,8 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
             plan->group /= 2;
         local -= joining_memory(plan);
     }
+    if (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS)
+        plan->stream = few_lists(plan, plan->stream);
     if (plan->schedule == KP_BY_ROWS && (plan->shape == KP_MAP || plan->shape == KP_COLUMNS))
         return;
     if (plan->schedule == KP_BY_ROWS) {
