@@ -92,7 +92,8 @@ static void sum_in_double(const tensors *t, int64_t a, int64_t b, int64_t j, dou
 /* The largest error of a sample of results, in terms of the sum of absolute values; fails where it is above 1e-6. */
 static void check(const tensors *t, uint64_t seed)
 {
-    double *sum = allocate((size_t)t->D, sizeof *sum), *magnitude = allocate((size_t)t->D, sizeof *magnitude), worst = 0;
+    double *sum = allocate((size_t)t->D, sizeof *sum), *magnitude = allocate((size_t)t->D, sizeof *magnitude),
+           worst = 0;
     int64_t results = t->A * t->B * t->N, checked = results < MOST_CHECKED ? results : MOST_CHECKED, nans = 0;
     for (int64_t n = 0; n < checked; n++) {
         int64_t at = checked == results ? n : (int64_t)(uniform(&seed) * (double)results);
@@ -183,7 +184,8 @@ int main(int argc, char **argv)
     build(&t);
 
     print_device(t.context);
-    printf("A, B, M, N, D = %" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 "\n", t.A, t.B, t.M, t.N, t.D);
+    printf("A, B, M, N, D = %" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 "\n", t.A, t.B, t.M, t.N,
+           t.D);
     timing seconds = time_calls(evaluate, &t, t.context, REPEATS, 60);
     print_timing(seconds, (double)t.A * (double)t.B * (double)t.M * (double)t.N, "rows i and j, in all batches");
     check(&t, 2);

@@ -256,8 +256,9 @@ static void problem_make(problem *p, kcl_dtype dtype, bool zeros)
     p->M = zeros && pick(12) == 0 ? 0 : lengths[pick(7)];
     p->N = zeros && pick(12) == 0 ? 0 : lengths[pick(7)];
     p->batch = no_batches;
-    size_t n = (size_t)snprintf(p->text, sizeof p->text, "seed %llu, %s, M %lld, N %lld", (unsigned long long)test_seed(),
-                                dtype == KCL_F32 ? "float32" : "float64", (long long)p->M, (long long)p->N);
+    size_t n =
+        (size_t)snprintf(p->text, sizeof p->text, "seed %llu, %s, M %lld, N %lld", (unsigned long long)test_seed(),
+                         dtype == KCL_F32 ? "float32" : "float64", (long long)p->M, (long long)p->N);
     for (int k = 0; k < OPERANDS; k++) {
         sizes own = no_batches;
         for (int b = 0; b < AXES; b++)
@@ -337,8 +338,8 @@ static void check_values(const problem *p, const operand *lse, const operand *le
             ck_assert_msg(got == want || fabs(got - want) <= tolerance(p) * (1 + fabs(want)),
                           "%s: logsumexp over %d, row %lld: %.9g, not %.9g", p->text, over, (long long)row, got, want);
             int64_t index = (int64_t)memory_get(least, place, row, 0);
-            ck_assert_msg(terms ? index >= 0 && index < terms : index == -1, "%s: argmin over %d, row %lld: %lld", p->text,
-                          over, (long long)row, (long long)index);
+            ck_assert_msg(terms ? index >= 0 && index < terms : index == -1, "%s: argmin over %d, row %lld: %lld",
+                          p->text, over, (long long)row, (long long)index);
             if (terms) {
                 double g = over == KCL_OVER_J ? g_of(p, place, row, index) : g_of(p, place, index, row);
                 ck_assert_msg(g - smallest <= tolerance(p) * (1 + fabs(smallest)), "%s: argmin over %d, row %lld: %lld",
@@ -408,11 +409,12 @@ START_TEST(test_operators_on_every_schedule)
     int over = _i % 2 ? KCL_OVER_J : KCL_OVER_I;
     const char *schedule = schedules[_i % 6];
     bool numbers = schedule && strcmp(schedule, "contraction") == 0; /* its terms are numbers */
-    const char *sums = over == KCL_OVER_J ? "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)"
-                                          : "Sum_Reduction(Exp(-g*SqDist(x,y))*b,1)";
-    const char *values = over == KCL_OVER_J
-                             ? "LogSumExp_Reduction(Elem(b,0)/3-g*SqDist(x,y),0);ArgMin_Reduction(Elem(b,0)/3-g*SqDist(x,y),0)"
-                             : "LogSumExp_Reduction(Elem(b,0)/3-g*SqDist(x,y),1);ArgMin_Reduction(Elem(b,0)/3-g*SqDist(x,y),1)";
+    const char *sums =
+        over == KCL_OVER_J ? "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)" : "Sum_Reduction(Exp(-g*SqDist(x,y))*b,1)";
+    const char *values =
+        over == KCL_OVER_J
+            ? "LogSumExp_Reduction(Elem(b,0)/3-g*SqDist(x,y),0);ArgMin_Reduction(Elem(b,0)/3-g*SqDist(x,y),0)"
+            : "LogSumExp_Reduction(Elem(b,0)/3-g*SqDist(x,y),1);ArgMin_Reduction(Elem(b,0)/3-g*SqDist(x,y),1)";
     problem p;
     do
         problem_make(&p, _i % 4 == 3 ? KCL_F64 : KCL_F32, false);
@@ -608,7 +610,8 @@ START_TEST(test_many_batches_become_one)
                     for (int j = over & KCL_OVER_J ? 0 : row; j < (over & KCL_OVER_J ? N : row + 1); j++)
                         for (int k = 0; k < D; k++)
                             want += g[b] * pow((double)x[(b * M + i) * D + k] - y[j * D + k], 2);
-            ck_assert_msg(fabs(out[row] - want) <= 1e-6 * want, "over %d, row %d: %g, not %g", over, row, out[row], want);
+            ck_assert_msg(fabs(out[row] - want) <= 1e-6 * want, "over %d, row %d: %g, not %g", over, row, out[row],
+                          want);
         }
     }
     /* Batches of rows, without columns. */
@@ -646,7 +649,8 @@ START_TEST(test_every_schedule_reduces_batches)
     for (int k = 0; k < 4; k++) {
         kf_role role = kinds[k].role == 'i' ? KF_ROLE_I : kinds[k].role == 'j' ? KF_ROLE_J : KF_ROLE_P;
         ck_assert_int_eq(kl_view_of(&views[k], &p.of[k].array, role, 0, KL_STATED, "array", &err), KCL_OK);
-        slots[k] = (kl_slot){.dim = kinds[k].dim, .extent = role == KF_ROLE_P ? 0 : (int)role + 1, .rows = views[k].rows};
+        slots[k] =
+            (kl_slot){.dim = kinds[k].dim, .extent = role == KF_ROLE_P ? 0 : (int)role + 1, .rows = views[k].rows};
         slots[k].batch = views[k].batch;
         unsigned axes = 0;
         for (int b = 0; b < AXES; b++)
@@ -671,12 +675,11 @@ START_TEST(test_every_schedule_reduces_batches)
     }
     const kf_node *root = kf_reduce(&g, lse ? KF_REDUCE_LOGSUMEXP : KF_REDUCE_SUM, (unsigned)over | axes << 2, 0, f);
     operand out = result_for(&p, over == KCL_OVER_J ? 'i' : 'p', lse ? 1 : 2, left, p.dtype);
-    ck_assert_msg(kl_view_of_result(&out_view, &out.array, over == KCL_OVER_J ? KF_ROLE_I : KF_ROLE_P, root->dim, &batch,
-                                    "output", &err) == KCL_OK,
+    ck_assert_msg(kl_view_of_result(&out_view, &out.array, over == KCL_OVER_J ? KF_ROLE_I : KF_ROLE_P, root->dim,
+                                    &batch, "output", &err) == KCL_OK,
                   "%s: %s", p.text, err.text);
     kl_exec *exec;
-    ck_assert_msg(kl_exec_create(&exec, &g, 1, &root, 4, slots, schedule, &err) == KCL_OK, "%s",
-                  err.text);
+    ck_assert_msg(kl_exec_create(&exec, &g, 1, &root, 4, slots, schedule, &err) == KCL_OK, "%s", err.text);
     ck_assert_msg(kl_exec_run(exec, device, p.dtype, views, &out_view) == KCL_OK, "%s: %s: %s", schedule, p.text,
                   kcl_context_error(device));
     check_reduced(&p, &out, over, axes, lse);
@@ -693,7 +696,8 @@ START_TEST(test_batch_axes_that_are_not_there)
     kcl_expr *x = kcl_vi(s, kcl_f32(a, 4, 3, 10, 2)), *y = kcl_vj(s, kcl_f32(a, 10, 2)), *d = kcl_sqdist(x, y);
     ck_assert_int_eq(kcl_expr_status(kcl_reduce_sum_batch(d, 2)), KCL_ERROR_ARGUMENT);
     CONTAINS(kcl_expr_error(kcl_reduce_sum_batch(d, 2)), "kcl_reduce_sum_batch", "axis 2", "2 batch axes");
-    CONTAINS(kcl_expr_error(kcl_reduce_logsumexp_batch(y, -1)), "kcl_reduce_logsumexp_batch", "axis -1", "0 batch axes");
+    CONTAINS(kcl_expr_error(kcl_reduce_logsumexp_batch(y, -1)), "kcl_reduce_logsumexp_batch", "axis -1",
+             "0 batch axes");
     /* A matrix of numbers is left, which exp takes one by one: they are nowhere. */
     kcl_expr *matrix = kcl_exp(kcl_neg(kcl_reduce_sum_batch(d, 0)));
     ck_assert_int_eq(kcl_sum(matrix, KCL_OVER_J, kcl_f32(out, 3, 10)), KCL_ERROR_SHAPE);
@@ -751,8 +755,8 @@ static void check_gradient(problem *p, operand *o, const operand *got, double (*
             }
         }
     } while (next_place(&o->batch, place));
-    ck_assert_msg(wrong <= (p->dtype == KCL_F32 ? 1e-4 : 1e-7) * largest, "%s: gradient off by %g of %g", p->text, wrong,
-                  largest);
+    ck_assert_msg(wrong <= (p->dtype == KCL_F32 ? 1e-4 : 1e-7) * largest, "%s: gradient off by %g of %g", p->text,
+                  wrong, largest);
 }
 
 START_TEST(test_gradients)
@@ -775,8 +779,8 @@ START_TEST(test_gradients)
         int64_t of_grad[KCL_MAX_AXES], of_variable[KCL_MAX_AXES];
         int axes = kcl_expr_shape(grads[k], of_grad);
         ck_assert_int_eq(axes, kcl_expr_shape(v[k], of_variable));
-        ck_assert_msg(memcmp(of_grad, of_variable, (size_t)axes * sizeof *of_grad) == 0, "%s: shape of gradient %d", p.text,
-                      k);
+        ck_assert_msg(memcmp(of_grad, of_variable, (size_t)axes * sizeof *of_grad) == 0, "%s: shape of gradient %d",
+                      p.text, k);
         outs[k] = make(kinds[k].role, kinds[k].dim, p.of[k].rows, &p.of[k].batch, p.dtype, 0, 0);
     }
     eval(&p, OPERANDS, grads, outs);
@@ -913,14 +917,18 @@ int main(int argc, char **argv)
     announce_seed(host ? "test_lazy_batches host" : "test_lazy_batches");
     const test_entry tests[] = {
         {test_random_broadcasts, host || long_tests() ? 300 : 24},
-        {test_operators_on_every_schedule, host ? 60 : long_tests() ? 300 : 18},
+        {test_operators_on_every_schedule, host           ? 60
+                                           : long_tests() ? 300
+                                                          : 18},
         {test_sizes_that_do_not_broadcast, 0},
         {test_arguments_that_do_not_broadcast, 0},
         {test_reductions_over_batch_axes, host || long_tests() ? 200 : 18},
         {test_every_schedule_reduces_batches, host || long_tests() ? 100 : 20},
         {test_many_batches_become_one, 0},
         {test_batch_axes_that_are_not_there, 0},
-        {test_gradients, host ? 30 : long_tests() ? 60 : 3},
+        {test_gradients, host           ? 30
+                         : long_tests() ? 60
+                                        : 3},
         {test_second_derivatives_of_batches, 2},
         {test_all_pairs_of_clouds, 0},
         {test_a_vector_axis_that_is_missing, 0},
