@@ -16,6 +16,7 @@
 enum { AXES = 6, MOST = 8192 };
 
 static kcl_context *device;
+static bool by_interpreter;
 static kcl_scope *s;
 
 static void setup(void)
@@ -903,9 +904,141 @@ START_TEST(test_other_sizes_compile_nothing)
 }
 END_TEST
 
+/* K b with any number of columns, and its gradient for cotangents that are expanded, permuted or a slice. */
+START_TEST(test_strides_of_cotangents)
+{
+    enum { BATCHES = 2, M = 7, N = 9, WIDEST = 128 };
+    static const int columns[] = {1, 79, 80, 81, WIDEST};
+    static float x[BATCHES * M * 3], y[N * 3], e[BATCHES * M * (WIDEST + 3)], out[BATCHES * N * WIDEST];
+    const int C = columns[_i];
+    const int64_t size = sizeof(float);
+    for (int k = 0; k < BATCHES * M * 3; k++)
+        x[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < N * 3; k++)
+        y[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < BATCHES * M * (WIDEST + 3); k++)
+        e[k] = (float)uniform(-1, 1);
+    /* by batch, row, column */
+    const int64_t strides[][3] = {
+        {M * C, C, 1},             /* dense */
+        {0, 0, 0},                 /* one number, expanded */
+        {0, C, 1},                 /* the same for all batches */
+        {1, C * BATCHES, BATCHES}, /* permuted */
+        {M * (C + 3), C + 3, 1},   /* a slice of more columns */
+        {M * C, 1, M},             /* transposed */
+    };
+    kcl_expr *b = kcl_vj(s, kcl_f32(y, N, 1)), *wide = kcl_repeat(b, C);
+    kcl_expr *x_i = kcl_vi(s, kcl_f32(x, BATCHES, M, 3)), *y_j = kcl_vj(s, kcl_f32(y, N, 3));
+    kcl_expr *K = kcl_exp(kcl_neg(kcl_sqdist(x_i, y_j)));
+    kcl_array of_v = *kcl_f32(out, N, C);
+    static float zeros[N * WIDEST];
+    of_v.data = zeros;
+    kcl_expr *v = kcl_vj(s, &of_v), *sums = kcl_reduce_sum(kcl_mul(K, kcl_add(v, wide)), KCL_OVER_J);
+    for (size_t n = 0; n < sizeof strides / sizeof *strides; n++) {
+        kcl_array of_e = {.data = e, .dtype = KCL_F32, .ndim = 3, .shape = {BATCHES, M, C}};
+        for (int k = 0; k < 3; k++)
+            of_e.stride[k] = strides[n][k] * size;
+        kcl_expr *grad = kcl_vjp(sums, v, kcl_vi(s, &of_e));
+        ck_assert_msg(kcl_eval1(grad, kcl_f32(out, N, C)) == KCL_OK, "strides %zu: %s", n, kcl_context_error(device));
+        for (int j = 0; j < N; j++) {
+            for (int c = 0; c < C; c++) {
+                double want = 0, scale = 0;
+                for (int at = 0; at < BATCHES * M; at++) {
+                    double d = 0, f;
+                    for (int k = 0; k < 3; k++)
+                        d += pow((double)x[at * 3 + k] - y[j * 3 + k], 2);
+                    f = exp(-d) * e[at / M * strides[n][0] + at % M * strides[n][1] + c * strides[n][2]];
+                    want += f;
+                    scale += fabs(f);
+                }
+                ck_assert_msg(fabs(out[j * C + c] - want) <= 1e-5 * scale, "strides %zu, %d columns: %g, not %g", n, C,
+                              (double)out[j * C + c], want);
+            }
+        }
+    }
+}
+END_TEST
+
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
+
+/* Totals of all batches and their gradients, in a context of its own. */
+static kcl_status compute(kcl_context *context, kcl_scope *scope, int64_t A, int64_t B, int64_t M)
+{
+    static double x[MOST], y[MOST], g[64], out[MOST], of_x[MOST], of_g[64];
+    for (int k = 0; k < MOST; k++)
+        x[k] = y[k] = sin(k + 1.0);
+    for (int k = 0; k < 64; k++)
+        g[k] = 1 + 0.01 * k;
+    kcl_expr *v = kcl_vi(scope, kcl_f64(x, A, 1, M, 2)), *w = kcl_vj(scope, kcl_f64(y, B, 9, 2));
+    kcl_expr *p = kcl_pm(scope, kcl_f64(g, A, 1, 1));
+    kcl_expr *sum = kcl_reduce_sum(kcl_exp(kcl_neg(kcl_mul(p, kcl_sqdist(v, w)))), KCL_OVER_J);
+    kcl_expr *L = kcl_reduce_sum(kcl_square(kcl_reduce_sum_batch(sum, -1)), KCL_OVER_I);
+    L = kcl_reduce_sum_batch(L, 0);
+    kcl_status status =
+        kcl_eval(3, (kcl_expr *[]){sum, kcl_grad(L, v), kcl_grad(L, p)},
+                 (const kcl_array *[]){kcl_f64(out, A, B, M), kcl_f64(of_x, A, M, 2), kcl_f64(of_g, A)});
+    ck_assert(status == KCL_OK || *kcl_context_error(context));
+    kcl_scope_reset(scope);
+    return status;
+}
+
+START_TEST(test_each_allocation_fails)
+{
+    kcl_status status = KCL_ERROR_NO_MEMORY;
+    long long n;
+    for (n = 1; status == KCL_ERROR_NO_MEMORY; n++) {
+        failing f = {.fail_at = n};
+        kcl_context *c = NULL;
+        status = kcl_context_create(&c, &(kcl_context_params){.device = "host", .allocator = failing_allocator(&f)});
+        kcl_scope *scope = status == KCL_OK ? kcl_scope_create(c) : NULL;
+        if (scope)
+            status = compute(c, scope, 3, 2, 5);
+        else
+            status = KCL_ERROR_NO_MEMORY;
+        ck_assert_msg(status == KCL_OK || status == KCL_ERROR_NO_MEMORY, "allocation %lld: %s", n,
+                      kcl_context_error(c));
+        kcl_scope_destroy(&scope);
+        kcl_context_destroy(&c);
+        ck_assert_msg(f.blocks == 0, "allocation %lld: %lld blocks leak", n, (long long)f.blocks);
+    }
+    ck_assert_int_eq(status, KCL_OK);
+    ck_assert_int_gt(n, 50);
+}
+END_TEST
+
+START_TEST(test_memory_stays_flat)
+{
+    failing f = {0};
+    kcl_context *c = NULL;
+    const char *name = by_interpreter ? "host" : "cpu";
+    ck_assert_int_eq(kcl_context_create(&c, &(kcl_context_params){.device = name, .allocator = failing_allocator(&f)}),
+                     KCL_OK);
+    kcl_scope *scope = kcl_scope_create(c);
+    kcl_context_stats stats, first;
+    long long blocks = 0;
+    const int rounds = 600;
+    for (int round = 0; round < rounds; round++) {
+        ck_assert_msg(compute(c, scope, 2 + round % 5, 2 + round % 3, 3 + round % 40) == KCL_OK, "%s",
+                      kcl_context_error(c));
+        kcl_context_get_stats(c, &stats);
+        if (round == rounds / 2) {
+            blocks = f.blocks;
+            first = stats;
+        }
+        if (round > rounds / 2) {
+            ck_assert_int_le(f.blocks, blocks);
+            ck_assert_uint_eq(stats.programs_built, first.programs_built);
+        }
+    }
+    kcl_scope_destroy(&scope);
+    kcl_context_destroy(&c);
+    ck_assert_int_eq(f.blocks, 0);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
-    bool host = argc > 1 && strcmp(argv[1], "host") == 0;
+    const bool host = by_interpreter = argc > 1 && strcmp(argv[1], "host") == 0;
     if (!getenv("KEOPSCL_CACHE_DIR"))
         setenv("KEOPSCL_CACHE", "off", 1);
     if (host)
@@ -933,6 +1066,9 @@ int main(int argc, char **argv)
         {test_all_pairs_of_clouds, 0},
         {test_a_vector_axis_that_is_missing, 0},
         {test_other_sizes_compile_nothing, 0},
+        {test_strides_of_cotangents, 5},
+        {test_each_allocation_fails, 0},
+        {test_memory_stays_flat, 0},
     };
     int failed = run_entries("batches", tests, KB_COUNT(tests), setup, teardown);
     kcl_context_destroy(&device);
