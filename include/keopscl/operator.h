@@ -54,7 +54,8 @@ KCL_API kcl_status kcl_operator_create(kcl_operator **op, const char *formula, i
 /*
  * An operator from expressions: outputs are exprs[0..], arguments are vars[0..], which must hold every variable the
  * expressions use (kcl_scalar's values and data handles that are not in vars are an error that names the variable).
- * Outlives the scope.
+ * Outlives the scope. Batch axes of the expressions' arrays do not matter: those of the arguments do. Reductions over batch
+ * axes are KCL_ERROR_UNSUPPORTED.
  */
 KCL_API kcl_status kcl_operator_from(kcl_operator **op, int count, kcl_expr *const *exprs, int var_count,
                                      kcl_expr *const *vars, const kcl_operator_params *params);

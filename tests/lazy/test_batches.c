@@ -709,6 +709,32 @@ START_TEST(test_batch_axes_that_are_not_there)
 }
 END_TEST
 
+START_TEST(test_operators_of_expressions_with_batches)
+{
+    static float a[MOST], out[MOST];
+    for (int k = 0; k < MOST; k++)
+        a[k] = (float)(k % 7);
+    kcl_expr *x = kcl_vi(s, kcl_f32(a, 4, 10, 2)), *y = kcl_vj(s, kcl_f32(a, 11, 2)), *d = kcl_sqdist(x, y);
+    kcl_expr *vars[] = {x, y}, *sum = kcl_reduce_sum(d, KCL_OVER_J), *total = kcl_reduce_sum_batch(sum, 0);
+    kcl_operator *op;
+    ck_assert_int_eq(kcl_operator_from(&op, 1, &total, 2, vars, NULL), KCL_ERROR_UNSUPPORTED);
+    CONTAINS(kcl_operator_error(op), "kcl_operator_from", "batch axes", "kcl_eval");
+    kcl_operator_destroy(&op);
+    /* Batches are those of the arguments. */
+    ck_assert_int_eq(kcl_operator_from(&op, 1, &sum, 2, vars, NULL), KCL_OK);
+    const kcl_array *args[] = {kcl_f32(a, 10, 2), kcl_f32(a, 3, 11, 2)}, *to = kcl_f32(out, 3, 10);
+    ck_assert_msg(kcl_operator_apply(op, device, &to, 1, args, 2) == KCL_OK, "%s", kcl_context_error(device));
+    for (int at = 0; at < 30; at++) {
+        double want = 0;
+        for (int j = 0; j < 11; j++)
+            for (int k = 0; k < 2; k++)
+                want += pow((double)a[at % 10 * 2 + k] - a[(at / 10 * 11 + j) * 2 + k], 2);
+        ck_assert_double_eq_tol(out[at], want, 1e-4 * want);
+    }
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
 /* The sum over everything of (u_i sum_j F)^2. */
 static double loss_of(const problem *p)
 {
@@ -1059,6 +1085,7 @@ int main(int argc, char **argv)
         {test_every_schedule_reduces_batches, host || long_tests() ? 100 : 20},
         {test_many_batches_become_one, 0},
         {test_batch_axes_that_are_not_there, 0},
+        {test_operators_of_expressions_with_batches, 0},
         {test_gradients, host           ? 30
                          : long_tests() ? 60
                                         : 3},
