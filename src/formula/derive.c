@@ -64,6 +64,21 @@ static const kf_node *pull_back(kf_graph *g, const kf_node *f, int k, const kf_n
         return kf_make(g, KF_EXTRACT, &e, (int64_t[]){p[0], a->dim});
     case KF_CONCAT:
         return kf_make(g, KF_EXTRACT, &e, (int64_t[]){k ? f->arg[0]->dim : 0, a->dim});
+    case KF_SUMROWS: {
+        const kf_layout l = {.rank = 2, .size = {f->dim, p[0]}, .stride = {1, 0}};
+        return kf_arrange(g, e, &l);
+    }
+    case KF_ARRANGE: {
+        const kf_layout l = kf_layout_of(f);
+        return kf_arrange_adjoint(g, &l, a->dim, e);
+    }
+    case KF_PLACE: {
+        const kf_layout l = kf_layout_of(f);
+        return kf_arrange(g, e, &l);
+    }
+    case KF_MAX:
+    case KF_MIN:
+        return MULT(e, kf_one_hot(g, kf_arg_extreme(g, a, (kf_op)f->op), a->dim));
     case KF_LIKE:
         return k ? kf_zero(g, a->dim) : e;
     default: {

@@ -140,7 +140,7 @@ static uint64_t structure_hash(const kf_node *f)
     uint64_t bits, h = kb_hash_combine(f->op | kind << 8, (uint64_t)f->dim);
     memcpy(&bits, &f->value, sizeof bits);
     h = kb_hash_combine(h, bits);
-    for (int k = 0; k < KF_MAX_PARAMS; k++)
+    for (int k = 0; k < f->param_count; k++)
         h = kb_hash_combine(h, (uint64_t)f->param[k]);
     for (int k = 0; k < f->arg_count; k++)
         h = kb_hash_combine(h, f->arg[k]->hash);
@@ -150,8 +150,9 @@ static uint64_t structure_hash(const kf_node *f)
 static bool same_structure(const kf_node *f, const kf_node *g)
 {
     return f->hash == g->hash && f->op == g->op && f->kind == g->kind && f->axes == g->axes && f->dim == g->dim &&
-           f->arg_count == g->arg_count &&
-           memcmp(&f->value, &g->value, sizeof f->value) == 0 && memcmp(f->param, g->param, sizeof f->param) == 0 &&
+           f->arg_count == g->arg_count && memcmp(&f->value, &g->value, sizeof f->value) == 0 &&
+           f->param_count == g->param_count &&
+           memcmp(f->param, g->param, (size_t)f->param_count * sizeof *f->param) == 0 &&
            memcmp(f->arg, g->arg, sizeof f->arg) == 0;
 }
 
@@ -173,6 +174,9 @@ static bool grow_table(kf_graph *g)
     return true;
 }
 
+/* For drafts: the parameters of a node that has few. */
+#define FEW_PARAMS(...) .param_count = KF_LEAST_PARAMS, .param = (int64_t[KF_LEAST_PARAMS]){__VA_ARGS__}
+
 /* Returns the node that equals *draft, made from it where there is none. */
 static const kf_node *intern(kf_graph *g, kf_node *draft)
 {
@@ -185,10 +189,13 @@ static const kf_node *intern(kf_graph *g, kf_node *draft)
             return g->nodes[g->table[slot] - 1];
     if (g->count >= KF_MAX_NODES)
         return refuse(g, KCL_ERROR_SHAPE, "the formula has more than %d nodes", KF_MAX_NODES);
-    kf_node *f = kb_arena_alloc(&g->arena, sizeof *f);
+    kf_node *f = kb_arena_alloc(&g->arena, sizeof *f + (size_t)draft->param_count * sizeof *draft->param);
+    int64_t *param = f ? (int64_t *)(void *)(f + 1) : NULL;
     if (!f || !kb_reserve(kf_allocator(g), (void **)&g->nodes, &g->capacity, g->count + 1, sizeof *g->nodes))
         return out_of_memory(g);
     *f = *draft;
+    memcpy(param, draft->param, (size_t)draft->param_count * sizeof *param);
+    f->param = param;
     f->id = (uint32_t)g->count;
     f->rank = 1;
     f->shape = &f->dim;
@@ -215,7 +222,7 @@ const kf_node *kf_var(kf_graph *g, int64_t index, int64_t dim, kf_role role)
         return refuse(g, KCL_ERROR_SHAPE, "Var: index %lld is not between 0 and %d", (long long)index, INT32_MAX);
     if ((int)role < KF_ROLE_I || role > KF_ROLE_ACC)
         return refuse(g, KCL_ERROR_SHAPE, "Var: role %d is not 0 (i), 1 (j) or 2 (parameter)", (int)role);
-    kf_node draft = {.op = KF_VAR, .dim = (int32_t)dim, .param = {index, dim, role}};
+    kf_node draft = {.op = KF_VAR, .dim = (int32_t)dim, FEW_PARAMS(index, dim, role)};
     draft.axes = role == KF_ROLE_I || role == KF_ROLE_ACC ? KF_AXIS_I : role == KF_ROLE_J ? KF_AXIS_J : 0;
     return intern(g, &draft);
 }
@@ -268,7 +275,7 @@ const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator)
     }
     if (denominator < 0)
         a = -a;
-    kf_node draft = {.op = KF_CONST, .dim = 1, .param = {numerator / a, denominator / a}};
+    kf_node draft = {.op = KF_CONST, .dim = 1, FEW_PARAMS(numerator / a, denominator / a)};
     draft.value = (double)draft.param[0] / (double)draft.param[1];
     return intern(g, &draft);
 }
@@ -279,7 +286,7 @@ const kf_node *kf_num(kf_graph *g, double value)
         return refuse(g, KCL_ERROR_SHAPE, "a constant must be a finite number");
     if (value == floor(value) && fabs(value) < 0x1p53)
         return kf_rat(g, (int64_t)value, 1);
-    kf_node draft = {.op = KF_CONST, .dim = 1, .value = value};
+    kf_node draft = {.op = KF_CONST, .dim = 1, .value = value, FEW_PARAMS(0)};
     return intern(g, &draft);
 }
 
@@ -302,15 +309,36 @@ static bool set_dim(kf_graph *g, kf_node *draft)
     const char *name = kf_info(draft->op)->name;
     const kf_node *a = draft->arg[0], *b = draft->arg[1];
     const int64_t *p = draft->param;
-    int64_t dim = 1;
+    int64_t dim = 1, count;
+    char text[KF_LAYOUT_TEXT];
     switch ((kf_op)draft->op) {
     case KF_ZERO:
+    case KF_IOTA:
     case KF_SUMT:
         dim = p[0];
         if (draft->op == KF_SUMT && a->dim != 1)
             return refuse(g, KCL_ERROR_SHAPE, "SumT: the operand has dimension %d, it must be 1", a->dim);
         break;
     case KF_SUM:
+    case KF_MAX:
+    case KF_MIN:
+        break;
+    case KF_SUMROWS:
+        if (p[0] < 1 || p[0] > a->dim || a->dim % p[0])
+            return refuse(g, KCL_ERROR_SHAPE, "SumRows: %d components are no rows of %lld", a->dim, (long long)p[0]);
+        dim = a->dim / p[0];
+        break;
+    case KF_ARRANGE:
+        if (!kf_layout_check(p, false, a->dim, &dim, text))
+            return refuse(g, KCL_ERROR_SHAPE, "Arrange: %s", text);
+        break;
+    case KF_PLACE:
+        dim = p[0] >= 1 && p[0] <= KF_MAX_RANK ? p[2 + 2 * p[0]] : 1;
+        if (!kf_layout_check(p, true, dim, &count, text))
+            return refuse(g, KCL_ERROR_SHAPE, "Place: %s", text);
+        if (count != a->dim)
+            return refuse(g, KCL_ERROR_SHAPE, "Place: the sizes make %lld components, the operand has %d",
+                          (long long)count, a->dim);
         break;
     case KF_ELEM:
         if (p[0] < 0 || p[0] >= a->dim)
@@ -383,15 +411,20 @@ static bool set_dim(kf_graph *g, kf_node *draft)
 const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const int64_t *params)
 {
     const kf_op_info *info = kf_info(op);
-    kf_node draft = {.op = (uint8_t)op, .arg_count = (uint8_t)info->arity};
+    int64_t param[KF_MAX_PARAMS] = {0};
+    kf_node draft = {.op = (uint8_t)op, .arg_count = (uint8_t)info->arity, .param = param};
     for (int k = 0; k < info->arity; k++) {
         if (!args[k])
             return refuse(g, KCL_ERROR_ARGUMENT, "%s: operand %d is missing", info->name, k + 1);
         draft.arg[k] = args[k];
         draft.axes |= args[k]->axes;
     }
-    for (int k = 0; k < info->params; k++)
-        draft.param[k] = params[k];
+    int count = info->params;
+    if (count < 0) /* what is no number of axes is refused below */
+        count = 2 + 2 * (int)KB_MAX(KB_MIN(params[0], KF_MAX_RANK), 0) + (info->params == KF_LAYOUT_AND_DIM);
+    if (count > 0)
+        memcpy(param, params, (size_t)count * sizeof *param);
+    draft.param_count = KB_MAX(count, KF_LEAST_PARAMS);
     return set_dim(g, &draft) ? intern(g, &draft) : NULL;
 }
 
@@ -494,7 +527,7 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
     bool nests = reduction == KF_REDUCE_SUM || reduction == KF_REDUCE_LOGSUMEXP;
     if (batches_only && nests && f->op == KF_REDUCE && f->param[0] == (int64_t)reduction)
         return kf_reduce(g, reduction, axes | (unsigned)f->param[1], param, f->arg[0]);
-    kf_node draft = {.op = KF_REDUCE, .arg_count = 1, .param = {reduction, axes, param}, .arg = {f}};
+    kf_node draft = {.op = KF_REDUCE, .arg_count = 1, FEW_PARAMS(reduction, axes, param), .arg = {f}};
     draft.kind = (uint8_t)info->kind;
     draft.axes = (uint8_t)(f->axes & ~axes);
     draft.dim = (int32_t)kf_reduction_dim(reduction, f->dim, param);
@@ -516,6 +549,12 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
 #define MULT(x, y) kf_binary(g, KF_MULT, x, y)
 #define DIV(x, y) kf_binary(g, KF_DIVIDE, x, y)
 #define LESS(x, y) kf_binary(g, KF_LESS, x, y)
+#define WEIGHTED(s, x) kf_weighted_norm(g, s, x)
+#define MATVEC(A, x) kf_mat_vec(g, A, x)
+#define VECMAT(x, A) kf_vec_mat(g, x, A)
+#define TENSORPROD(x, y) kf_tensor_prod(g, x, y)
+#define ONEHOT(x, dim) kf_one_hot(g, x, dim)
+#define ARGEXTREME(x, op) kf_arg_extreme(g, x, op)
 #define SPHERICAL(x, order) kf_make(g, KF_SPHERICAL, (const kf_node *[]){x}, (const int64_t[]){order})
 #define CLAMP(x, low, high) clamp(g, x, low, high)
 
@@ -565,6 +604,12 @@ static const kf_node *make_composite(kf_graph *g, int index, const kf_node *cons
 #undef LESS
 #undef SPHERICAL
 #undef CLAMP
+#undef WEIGHTED
+#undef MATVEC
+#undef VECMAT
+#undef TENSORPROD
+#undef ONEHOT
+#undef ARGEXTREME
 
 /* Nodes that no text may name: variables and constants have syntax of their own, reductions their own grammar. */
 static bool has_public_name(int op)
@@ -637,6 +682,23 @@ int kf_copy_source(const kf_node *f, int64_t k, int64_t *component, int64_t *run
         *component = p[0] + k;
         *run = f->dim - k;
         return 0;
+    case KF_ARRANGE: {
+        const kf_layout l = kf_layout_of(f);
+        const int64_t stride = l.stride[l.rank - 1];
+        *component = kf_layout_source(&l, k);
+        *run = stride == 0 || stride == 1 ? l.size[l.rank - 1] - k % l.size[l.rank - 1] : 1;
+        *step = stride != 0;
+        return 0;
+    }
+    case KF_PLACE: {
+        const kf_layout l = kf_layout_of(f);
+        *component = kf_layout_inverse(&l, k);
+        *run = 1;
+        if (*component >= 0)
+            return 0;
+        *component = 0;
+        return -1;
+    }
     case KF_CONCAT:
         length = f->arg[0]->dim;
         if (k >= length) {

@@ -49,7 +49,8 @@ enum { KF_AXIS_I = 1, KF_AXIS_J = 2, KF_AXIS_COUNT = 8, KF_MAX_BATCH = 6 };
 /* Roles of a variable, numbered as in KeOps. KF_ACC is the result of reduction `index` of the same sweep. */
 typedef enum kf_role { KF_ROLE_I = 0, KF_ROLE_J = 1, KF_ROLE_P = 2, KF_ROLE_ACC = 3 } kf_role;
 
-enum { KF_MAX_ARGS = 3, KF_MAX_PARAMS = 3, KF_MAX_DIM = 1 << 24, KF_MAX_NODES = 1 << 26 };
+enum { KF_MAX_RANK = 8, KF_LEAST_PARAMS = 3, KF_MAX_PARAMS = 3 + 2 * KF_MAX_RANK };
+enum { KF_MAX_ARGS = 3, KF_MAX_DIM = 1 << 24, KF_MAX_NODES = 1 << 26 };
 enum { KF_MAX_DIGITS = 18, KF_MAX_BESSEL = 32 };
 
 typedef struct kf_node kf_node;
@@ -63,16 +64,20 @@ struct kf_node {
     uint8_t arg_count;
     int32_t rank;         /* length of `shape`; 1 for vectors */
     const int32_t *shape; /* inner shape (D1, ..., Dk) */
-    int64_t param[KF_MAX_PARAMS];
-    double value; /* of a constant; of a variable that lends its axes: 1 */
+    int32_t param_count;
+    const int64_t *param; /* KF_LEAST_PARAMS at least, 0 beyond those of the operator */
+    double value;         /* of a constant; of a variable that lends its axes: 1 */
     const kf_node *arg[KF_MAX_ARGS];
 };
+
+enum { KF_LAYOUT = -1, KF_LAYOUT_AND_DIM = -2 };
 
 typedef struct kf_op_info {
     const char *name;
     kf_class op_class;
     int arity;
-    int params;
+    int params;         /* KF_LAYOUT: a number of axes, an offset, and a size and a stride for each axis; */
+                        /* KF_LAYOUT_AND_DIM: then a dimension */
     int cost;           /* KF_CLASS_MAP: of one component */
     const char *kernel; /* KF_CLASS_MAP: OpenCL C */
     double low, high;   /* KF_CLASS_MAP: test domain */
@@ -147,6 +152,39 @@ void kf_each_name(void (*visit)(void *user, const char *text), void *user);
 double kf_powi(double base, int64_t exponent);
 double kf_round(double value, int64_t digits); /* to `digits` decimals, half away from zero */
 double kf_spherical(double x, int64_t n);      /* j_n(x) / x^n, j_n the spherical Bessel function: sin(x)/x for n = 0 */
+
+/* ---- Components as small tensors: layout.c ----------------------------------------------------------------------- */
+
+/* Component (k0, k1, ...) of the result, row-major, is component offset + k0 stride[0] + k1 stride[1] + ... */
+typedef struct kf_layout {
+    int rank;
+    int64_t offset, size[KF_MAX_RANK], stride[KF_MAX_RANK];
+} kf_layout;
+
+kf_layout kf_layout_of(const kf_node *f); /* of Arrange, and of Place, whose operand is the result */
+int64_t kf_layout_source(const kf_layout *l, int64_t k);
+int64_t kf_layout_inverse(const kf_layout *l, int64_t source); /* -1: none; of Place */
+
+enum { KF_LAYOUT_TEXT = 160 };
+
+/* Whether parameters are those of Arrange (Place) of a vector of `dim` components; else `text` tells why not. */
+bool kf_layout_check(const int64_t *params, bool place, int64_t dim, int64_t *count, char text[KF_LAYOUT_TEXT]);
+
+/* The components of f as the layout says; f, Elem, Extract and SumT where they do the same. */
+const kf_node *kf_arrange(kf_graph *g, const kf_node *f, const kf_layout *l);
+/* The cotangent of an operand of dimension `dim` whose arrangement has the cotangent e. */
+const kf_node *kf_arrange_adjoint(kf_graph *g, const kf_layout *l, int64_t dim, const kf_node *e);
+const kf_node *kf_sum_rows(kf_graph *g, const kf_node *f, int64_t length); /* of `length` components each */
+
+/* Matrices are row-major; dimensions tell their sizes. Errors: KCL_ERROR_SHAPE. */
+const kf_node *kf_mat_vec(kf_graph *g, const kf_node *A, const kf_node *b);
+const kf_node *kf_vec_mat(kf_graph *g, const kf_node *b, const kf_node *A);
+const kf_node *kf_tensor_prod(kf_graph *g, const kf_node *a, const kf_node *b);
+/* s|f|^2, the sum of s_k f_k^2, or f^T s f, by the dimension of s. */
+const kf_node *kf_weighted_norm(kf_graph *g, const kf_node *s, const kf_node *f);
+const kf_node *kf_one_hot(kf_graph *g, const kf_node *index, int64_t dim);
+/* The first component that is the largest (KF_MAX) or smallest (KF_MIN); the dimension where all are NaN. */
+const kf_node *kf_arg_extreme(kf_graph *g, const kf_node *f, kf_op op);
 
 /* ---- Looking at nodes -------------------------------------------------------------------------------------------- */
 

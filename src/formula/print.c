@@ -132,7 +132,8 @@ static void put_rest(kb_str *out, const kf_node *f)
     } else if (level_of(f) == LEVEL_POWER) {
         kb_str_putf(out, "**%lld", f->op == KF_SQUARE ? 2LL : (long long)f->param[0]);
     } else {
-        put_params(out, f->param, kf_info((kf_op)f->op)->params, f->arg_count > 0);
+        int count = kf_info((kf_op)f->op)->params;
+        put_params(out, f->param, count < 0 ? f->param_count : count, f->arg_count > 0);
         kb_str_put(out, ")");
     }
 }
@@ -232,7 +233,7 @@ void kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(
                         void *user, size_t limit)
 {
     const kf_node *f = r->node;
-    const int64_t none[KF_MAX_PARAMS] = {KF_REDUCE_SUM};
+    const int64_t none[KF_LEAST_PARAMS] = {KF_REDUCE_SUM};
     const int64_t *params = none;
     size_t start = out->length;
     if (f->op == KF_REDUCE) {

@@ -11,9 +11,14 @@ kcl_expr *kl_apply(kf_op op, int count, kcl_expr *const *operands, const int64_t
     if (!scope)
         return error;
     const kf_node *nodes[KF_MAX_ARGS] = {0};
+    kl_inner inner;
+    bool shaped = false;
     for (int k = 0; k < count; k++)
         nodes[k] = operands[k]->node;
-    return kl_expr_of(scope, kf_make(&scope->graph, op, nodes, params));
+    if (kf_info(op)->op_class == KF_CLASS_MAP &&
+        !kl_broadcast(kf_info(op)->name, scope, count, operands, nodes, &inner, &shaped, &error))
+        return error;
+    return kl_shaped(kl_expr_of(scope, kf_make(&scope->graph, op, nodes, params)), shaped ? &inner : NULL);
 }
 
 static kcl_expr *unary(kf_op op, kcl_expr *f)
@@ -131,7 +136,7 @@ kcl_expr *kcl_pow(kcl_expr *f, double exponent)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(1, &f, &error);
-    return scope ? kl_expr_of(scope, kf_power(&scope->graph, f->node, exponent)) : error;
+    return scope ? kl_shaped(kl_expr_of(scope, kf_power(&scope->graph, f->node, exponent)), f->inner) : error;
 }
 
 kcl_expr *kcl_repeat(kcl_expr *f, int dim)
@@ -170,7 +175,7 @@ kcl_expr *kcl_transpose(kcl_expr *f)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(1, &f, &error);
-    return scope ? kl_expr_of(scope, kf_transpose(&scope->graph, f->node)) : error;
+    return scope ? kl_shaped(kl_expr_of(scope, kf_transpose(&scope->graph, f->node)), f->inner) : error;
 }
 
 static kcl_expr *reduce(const char *name, kf_reduction reduction, kcl_expr *f, kcl_axes over)
@@ -182,7 +187,8 @@ static kcl_expr *reduce(const char *name, kf_reduction reduction, kcl_expr *f, k
     if (over != KCL_OVER_I && over != KCL_OVER_J && over != KCL_OVER_BOTH)
         return kl_fail(scope, KCL_ERROR_ARGUMENT,
                        "%s: the axes are %d; they must be KCL_OVER_I, KCL_OVER_J or KCL_OVER_BOTH", name, (int)over);
-    return kl_expr_of(scope, kf_reduce(&scope->graph, reduction, (unsigned)over, 0, f->node));
+    kcl_expr *result = kl_expr_of(scope, kf_reduce(&scope->graph, reduction, (unsigned)over, 0, f->node));
+    return result->node && result->node->dim == f->node->dim ? kl_shaped(result, f->inner) : result;
 }
 
 static kcl_expr *reduce_batch(const char *name, kf_reduction reduction, kcl_expr *f, int axis)
@@ -200,7 +206,7 @@ static kcl_expr *reduce_batch(const char *name, kf_reduction reduction, kcl_expr
                        name, axis, count, count ? ", counted from 0, or from -1 backwards" : "");
     int from_end = axis < 0 ? -1 - axis : count - 1 - axis;
     const kf_node *node = kf_reduce(&scope->graph, reduction, KF_BATCH_AXIS(from_end), 0, f->node);
-    return kl_expr_of(scope, node);
+    return kl_shaped(kl_expr_of(scope, node), f->inner);
 }
 
 kcl_expr *kcl_reduce_sum_batch(kcl_expr *f, int axis)
@@ -284,7 +290,7 @@ kcl_expr *kcl_jvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
     const kf_node *out = NULL;
     if (kf_jvp(&scope->graph, f->node, 1, &v->node, &u->node, &out) < 0)
         out = NULL;
-    return kl_expr_of(scope, out);
+    return kl_shaped(kl_expr_of(scope, out), f->inner);
 }
 
 kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)

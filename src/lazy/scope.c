@@ -15,7 +15,7 @@ static const kb_error no_scope_error = {
 
 static kcl_expr *no_scope(void)
 {
-    static const kcl_expr expr = {NULL, NULL, &no_scope_error};
+    static const kcl_expr expr = {NULL, NULL, &no_scope_error, NULL};
     return (kcl_expr *)(uintptr_t)&expr;
 }
 
@@ -33,7 +33,7 @@ kcl_scope *kcl_scope_create(kcl_context *context)
     kf_graph_init(&scope->graph, a);
     kb_arena_init(&scope->arena, a);
     kb_no_memory(&scope->memory_error);
-    scope->out_of_memory = (kcl_expr){scope, NULL, &scope->memory_error};
+    scope->out_of_memory = (kcl_expr){scope, NULL, &scope->memory_error, NULL};
     return scope;
 }
 
@@ -77,7 +77,7 @@ static kcl_expr *error_expr(kcl_scope *scope, const kb_error *error)
     if (!kept || !expr)
         return &scope->out_of_memory;
     *kept = *error;
-    *expr = (kcl_expr){scope, NULL, kept};
+    *expr = (kcl_expr){scope, NULL, kept, NULL};
     return expr;
 }
 
@@ -242,7 +242,7 @@ kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node)
         kcl_expr *expr = kb_arena_alloc(&scope->arena, sizeof *expr);
         if (!expr)
             return &scope->out_of_memory;
-        *expr = (kcl_expr){scope, node, NULL};
+        *expr = (kcl_expr){scope, node, NULL, NULL};
         scope->exprs[node->id] = expr;
     }
     return scope->exprs[node->id];

@@ -22,10 +22,17 @@ struct kcl_data {
     kf_role symbol_role;
 };
 
+/* The shape of the components as a small tensor. */
+typedef struct kl_inner {
+    int rank;
+    int64_t size[KF_MAX_RANK];
+} kl_inner;
+
 struct kcl_expr {
     kcl_scope *scope;    /* NULL: the expression without a scope */
     const kf_node *node; /* NULL: the error expression */
     const kb_error *error;
+    const kl_inner *inner; /* of two axes or more; NULL: a vector */
 };
 
 struct kcl_scope {
@@ -55,6 +62,25 @@ kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...) 
 
 /* An operator of the table applied to expressions; `params` may be NULL. */
 kcl_expr *kl_apply(kf_op op, int count, kcl_expr *const *operands, const int64_t *params);
+
+/* ---- inner.c ---- */
+
+/* f with an inner shape of as many components; NULL: f. */
+kcl_expr *kl_shaped(kcl_expr *f, const kl_inner *inner);
+
+/*
+ * Operands of an elementwise operation brought to one inner shape, where one of them has one; *shaped tells. False where
+ * they do not fit, *error is then the expression to return.
+ */
+bool kl_broadcast(const char *name, kcl_scope *scope, int count, kcl_expr *const *operands, const kf_node **nodes,
+                  kl_inner *shape, bool *shaped, kcl_expr **error);
+
+/* `count` components from `first` on by `step` along an inner axis. */
+kcl_expr *kl_slice(kcl_expr *f, int axis, int64_t first, int64_t count, int64_t step);
+
+/* vector.c: what start, stop and step mean for an axis of `size`; false after setting *error. */
+bool kl_check_slice(const char *name, kcl_scope *scope, int64_t size, int start, int stop, int step, int64_t *first,
+                    int64_t *count, kcl_expr **error);
 
 enum { KL_DATA_NAME = 48 };
 

@@ -749,9 +749,14 @@ static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const b
             2 * (plan->exact[k] != NULL) + states[term->reduction].arrays * rows + states[term->reduction].extra;
         bytes += term->formula->dim * vector * arrays;
     }
-    for (size_t k = 0; k < order->count; k++)
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        const unsigned c = kp_class(plan, f);
         if (kept[k])
-            bytes += order->nodes[k]->dim * (kp_class(plan, order->nodes[k]) & KP_LANE ? vector : size);
+            bytes += f->dim * (c & KP_LANE ? vector : size);
+        else if (f->op == KF_SUMROWS) /* sums for every element of a step */
+            bytes += f->dim * (c & KP_LANE ? vector : size) * (c & KP_STREAM ? 2 : 1);
+    }
     return bytes;
 }
 
@@ -785,7 +790,8 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
     for (size_t k = 0; k < order->count; k++) {
         if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
             continue;
-        sums += order->nodes[k]->op == KF_SUM;
+        if (kf_info((kf_op)order->nodes[k]->op)->op_class == KF_CLASS_SUM)
+            sums += order->nodes[k]->dim;
         work += kf_info((kf_op)order->nodes[k]->op)->cost;
     }
     int64_t step = most;

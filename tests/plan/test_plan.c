@@ -804,6 +804,7 @@ START_TEST(distances_whose_error_is_told_are_expanded)
         {"x:i32 y:j32 b:j1 g:p1 u:i8 v:j8", "Exp(-g*SqDist(x,y))*Exp(-SqDist(u,v))", 2},
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b;Exp(-SqDist(x,y))", 1},
         {"x:i32 y:j32 b:j1 g:p1", "SqDist(x,y)*g/3", 1},
+        {"x:i32 y:j32 b:j1 g:p1", "IfElse(b,g,Exp(-SqDist(x,y)))", 0},
         /* The slope is no number, or the formula does not follow relatively to its size. */
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-b*SqDist(x,y))", 0},
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-g*Norm2(x-y))", 0},
