@@ -526,7 +526,7 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 #define CANDIDATES_JOIN(a, b) kcl_join_argmin(a, b);
 #define CANDIDATES_JOINED(a)
 
-/* ---- Batches that are reduced --------------------------------------------------------------------------------------- */
+/* ---- Batches that are reduced ------------------------------------------------------------------------------------ */
 
 /*
  * With KCL_EACH a state goes through all columns of each batch in turn: the loop stands around what R_ROWS_BEGIN and

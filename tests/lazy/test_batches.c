@@ -735,6 +735,61 @@ START_TEST(test_operators_of_expressions_with_batches)
 }
 END_TEST
 
+/* An index that is the same for all rows i, of each batch. */
+START_TEST(test_repeated_indices)
+{
+    enum { BATCHES = 3, M = 5, N = 21 };
+    static const char *const aliases[] = {"x=Vi(1)", "y=Vj(2)", "p=Pm(2)"};
+    static float x[M], y[BATCHES * N * 2], p[] = {0.25f, -0.5f};
+    static int64_t out[BATCHES * M];
+    for (int k = 0; k < BATCHES * N * 2; k++)
+        y[k] = (float)uniform(-1, 1);
+    kcl_operator *op;
+    ck_assert_int_eq(kcl_operator_create(&op, "ArgMin_Reduction(SqDist(y,p),0)", 3, aliases, NULL), KCL_OK);
+    const kcl_array *args[] = {kcl_f32(x, M, 1), kcl_f32(y, BATCHES, N, 2), kcl_f32(p, 2)},
+                    *to = kcl_i64(out, BATCHES, M);
+    ck_assert_msg(kcl_operator_apply(op, device, &to, 1, args, 3) == KCL_OK, "%s", kcl_context_error(device));
+    for (int b = 0; b < BATCHES; b++) {
+        int best = 0;
+        double least = INFINITY;
+        for (int j = 0; j < N; j++) {
+            double d = pow((double)y[(b * N + j) * 2] - p[0], 2) + pow((double)y[(b * N + j) * 2 + 1] - p[1], 2);
+            if (d < least) {
+                least = d;
+                best = j;
+            }
+        }
+        for (int i = 0; i < M; i++)
+            ck_assert_int_eq(out[b * M + i], best);
+    }
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+/* More batches than a launch takes. */
+START_TEST(test_very_many_batches)
+{
+    enum { BATCHES = 70001, M = 2, N = 3 };
+    float *x = malloc(sizeof *x * BATCHES * M), *y = malloc(sizeof *y * BATCHES * N);
+    float *out = malloc(sizeof *out * BATCHES * M);
+    for (int k = 0; k < BATCHES * M; k++)
+        x[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < BATCHES * N; k++)
+        y[k] = (float)uniform(-1, 1);
+    kcl_expr *d = kcl_sqdist(kcl_vi(s, kcl_f32(x, BATCHES, M, 1)), kcl_vj(s, kcl_f32(y, BATCHES, N, 1)));
+    ck_assert_msg(kcl_sum(d, KCL_OVER_J, kcl_f32(out, BATCHES, M)) == KCL_OK, "%s", kcl_context_error(device));
+    for (int at = 0; at < BATCHES * M; at++) {
+        double want = 0;
+        for (int j = 0; j < N; j++)
+            want += pow((double)x[at] - y[at / M * N + j], 2);
+        ck_assert_msg(fabs(out[at] - want) <= 1e-5 * want, "row %d: %g, not %g", at, (double)out[at], want);
+    }
+    free(x);
+    free(y);
+    free(out);
+}
+END_TEST
+
 /* The sum over everything of (u_i sum_j F)^2. */
 static double loss_of(const problem *p)
 {
@@ -1086,6 +1141,8 @@ int main(int argc, char **argv)
         {test_many_batches_become_one, 0},
         {test_batch_axes_that_are_not_there, 0},
         {test_operators_of_expressions_with_batches, 0},
+        {test_repeated_indices, 0},
+        {test_very_many_batches, 0},
         {test_gradients, host           ? 30
                          : long_tests() ? 60
                                         : 3},
