@@ -182,6 +182,10 @@ static kcl_expr *variable(const operand *o)
 {
     const kcl_array *a = &o->array;
     bool by_shape = pick(2) && (o->role == 'p' || o->rows != 1) && a->ndim + (o->role == 'p' ? 2 : 1) <= KCL_MAX_AXES;
+    if (!by_shape && pick(4) == 0) {
+        kcl_data *copy = kcl_data_upload(s, a);
+        return o->role == 'i' ? kcl_vi_data(s, copy) : o->role == 'j' ? kcl_vj_data(s, copy) : kcl_pm_data(s, copy);
+    }
     if (!by_shape)
         return o->role == 'i' ? kcl_vi(s, a) : o->role == 'j' ? kcl_vj(s, a) : kcl_pm(s, a);
     kcl_array wide = {.data = a->data, .dtype = a->dtype};
@@ -1065,6 +1069,37 @@ START_TEST(test_strides_of_cotangents)
 }
 END_TEST
 
+/* Device arrays that begin within their memory are copied batch by batch, in both directions. */
+START_TEST(test_device_arrays_of_batches)
+{
+    enum { A = 3, B = 2, M = 5, N = 4 };
+    float x[A * M * 2], y[B * N * 2], out[A * B * M + 1];
+    for (int k = 0; k < A * M * 2; k++)
+        x[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < B * N * 2; k++)
+        y[k] = (float)uniform(-1, 1);
+    kcl_memory *memory[2] = {NULL, NULL};
+    ck_assert_int_eq(kcl_memory_create(device, sizeof x + 8, &memory[0]), KCL_OK);
+    ck_assert_int_eq(kcl_memory_create(device, sizeof out + 16, &memory[1]), KCL_OK);
+    const kcl_array of_x = kcl_array_in(memory[0], 8, KCL_F32, 4, (const int64_t[]){A, 1, M, 2});
+    const kcl_array of_out = kcl_array_in(memory[1], 4, KCL_F32, 3, (const int64_t[]){A, B, M});
+    ck_assert_msg(kcl_array_update(device, kcl_f32(x, A, 1, M, 2), &of_x) == KCL_OK, "%s", kcl_context_error(device));
+    kcl_expr *sum = kcl_reduce_sum(kcl_sqdist(kcl_vi(s, &of_x), kcl_vj(s, kcl_f32(y, B, N, 2))), KCL_OVER_J);
+    ck_assert_msg(kcl_eval1(sum, &of_out) == KCL_OK, "%s", kcl_context_error(device));
+    ck_assert_msg(kcl_array_download(device, &of_out, kcl_f32(out, A, B, M)) == KCL_OK, "%s",
+                  kcl_context_error(device));
+    for (int at = 0; at < A * B * M; at++) {
+        double want = 0;
+        for (int j = 0; j < N; j++)
+            for (int k = 0; k < 2; k++)
+                want += pow((double)x[(at / M / B * M + at % M) * 2 + k] - y[(at / M % B * N + j) * 2 + k], 2);
+        ck_assert_msg(fabs(out[at] - want) <= 1e-5 * want, "%d: %g, not %g", at, (double)out[at], want);
+    }
+    kcl_memory_release(&memory[0]);
+    kcl_memory_release(&memory[1]);
+}
+END_TEST
+
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 /* Totals of all batches and their gradients, in a context of its own. */
@@ -1175,6 +1210,7 @@ int main(int argc, char **argv)
         {test_all_pairs_of_clouds, 0},
         {test_a_vector_axis_that_is_missing, 0},
         {test_other_sizes_compile_nothing, 0},
+        {test_device_arrays_of_batches, 0},
         {test_strides_of_cotangents, 5},
         {test_each_allocation_fails, 0},
         {test_memory_stays_flat, 0},
