@@ -24,6 +24,9 @@ static inline int64_t kl_batch_size(const kl_batch *b, int axis)
 /* Widens *batch to what it and `other` are broadcast to; returns the axis on which they clash, -1: none. */
 int kl_batch_join(kl_batch *batch, const kl_batch *other);
 
+/* What is left of them where those in `axes`, KF_BATCH_AXIS, are reduced. */
+kl_batch kl_reduced_batch(const kl_batch *batch, unsigned axes);
+
 /* An array seen as rows of vectors, or batches of such. */
 typedef struct kl_view {
     const void *data;
