@@ -1031,7 +1031,7 @@ KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, longs at)
 #define ARGKMIN_JOIN(t, a, b) kcl_join_argkmin(a, KCL_K##t, b);
 #define ARGKMIN_JOINED(a)
 
-/* ---- Batches that are reduced --------------------------------------------------------------------------------------- */
+/* ---- Batches that are reduced ------------------------------------------------------------------------------------ */
 
 /*
  * With KCL_EACH a state goes through all columns of each batch in turn: the loop stands around what R_ROWS_BEGIN and
