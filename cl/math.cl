@@ -97,6 +97,17 @@ typedef KCL_VECTOR_(long) longs; /* numbers of rows and columns */
     }
 #endif
 
+/* The same for functions of two. */
+#if KCL_LANES == 1
+#define KCL_SCALAR_OF_TWO_(name)
+#else
+#define KCL_SCALAR_OF_TWO_(name)                                                                                       \
+    KCL_FN real name(real x, real y)                                                                                   \
+    {                                                                                                                  \
+        return name((lanes)(x), (lanes)(y)).s0;                                                                        \
+    }
+#endif
+
 /* Horner's rule with coefficients from the highest power down. */
 #define KCL_STEP_(p, x, coefficient) p = fma(p, x, (lanes)(coefficient))
 
@@ -562,6 +573,140 @@ KCL_FN lanes kcl_sign(lanes x)
     const lanes zero = (lanes)(KCL_R(0.0));
     return x > zero ? (lanes)(KCL_R(1.0)) : (x < zero ? (lanes)(KCL_R(-1.0)) : x);
 }
+
+/* Largest whole number not above x. */
+KCL_FN lanes kcl_floor(lanes x)
+{
+    return floor(x);
+}
+
+/* x to n decimals, half away from zero; n is a constant. Numbers that have no such decimals stay as they are. */
+KCL_FN lanes kcl_round(lanes x, int n)
+{
+    real scale = KCL_R(1.0);
+    for (int k = 0; k < (n < 0 ? -n : n); k++) {
+        scale *= KCL_R(10.0);
+    }
+    const lanes scaled = n < 0 ? x / (lanes)(scale) : x * (lanes)(scale);
+    const lanes whole = round(scaled);
+    return fabs(scaled) < (lanes)(KCL_TWO_52_) ? (n < 0 ? whole * (lanes)(scale) : whole / (lanes)(scale)) : x;
+}
+
+/* 0 below 0, else 1. */
+KCL_FN lanes kcl_step(lanes x)
+{
+    return x < (lanes)(KCL_R(0.0)) ? (lanes)(KCL_R(0.0)) : (lanes)(KCL_R(1.0));
+}
+
+/* 0 below 0, else x; NaN stays NaN. */
+KCL_FN lanes kcl_relu(lanes x)
+{
+    return x < (lanes)(KCL_R(0.0)) ? (lanes)(KCL_R(0.0)) : x;
+}
+
+/* x log(x), 0 at 0. */
+KCL_FN lanes kcl_xlogx(lanes x)
+{
+    return x == (lanes)(KCL_R(0.0)) ? (lanes)(KCL_R(0.0)) : x * kcl_log(x);
+}
+
+KCL_FN lanes kcl_asin(lanes x)
+{
+    return asin(x);
+}
+
+KCL_FN lanes kcl_acos(lanes x)
+{
+    return acos(x);
+}
+
+KCL_FN lanes kcl_atan(lanes x)
+{
+    return atan(x);
+}
+
+KCL_FN lanes kcl_atan2(lanes y, lanes x)
+{
+    return atan2(y, x);
+}
+
+/*
+ * j_n(x) / x^n, where j_n is the spherical Bessel function: sin(x)/x for n = 0, its derivatives are made of those that
+ * follow. n is a constant. By the series below n + 1, where the recurrence that begins with sin(x)/x loses digits.
+ */
+KCL_FN lanes kcl_spherical(lanes x, int n)
+{
+    const lanes one = (lanes)(KCL_R(1.0)), zero = (lanes)(KCL_R(0.0)), square = x * x;
+    lanes here = x == zero ? one : sin(x) / x;
+    lanes before = cos(x);
+    for (int k = 0; k < n; k++) {
+        const lanes next = fma((lanes)((real)(2 * k + 1)), here, -before) / square;
+        before = here;
+        here = next;
+    }
+    here = fabs(x) == KCL_INFINITY_ ? zero : here;
+    if (n == 0) {
+        return here;
+    }
+    lanes sum = one;
+    for (int k = (sizeof(real) == 4 ? 8 : 14) + 2 * n; k > 0; k--) {
+        sum = fma(square * (lanes)(KCL_R(-1.0) / (real)(2 * k * (2 * n + 2 * k + 1))), sum, one);
+    }
+    for (int k = n; k > 0; k--) {
+        sum *= (lanes)(KCL_R(1.0) / (real)(2 * k + 1));
+    }
+    return fabs(x) < (lanes)((real)(n + 1)) ? sum : here;
+}
+
+/* ---- Comparisons ------------------------------------------------------------------------------------------------- */
+
+/* 1 where the comparison holds, else 0; with NaN none does but x != y. */
+#define KCL_COMPARISON_(name, sign)                                                                                    \
+    KCL_FN lanes name(lanes x, lanes y)                                                                                \
+    {                                                                                                                  \
+        return x sign y ? (lanes)(KCL_R(1.0)) : (lanes)(KCL_R(0.0));                                                   \
+    }
+
+KCL_COMPARISON_(kcl_equal, ==)
+KCL_COMPARISON_(kcl_not_equal, !=)
+KCL_COMPARISON_(kcl_less, <)
+KCL_COMPARISON_(kcl_less_equal, <=)
+
+/* y where x >= 0, else z. */
+KCL_FN lanes kcl_ifelse(lanes x, lanes y, lanes z)
+{
+    return x >= (lanes)(KCL_R(0.0)) ? y : z;
+}
+
+KCL_SCALAR_(kcl_floor)
+KCL_SCALAR_(kcl_step)
+KCL_SCALAR_(kcl_relu)
+KCL_SCALAR_(kcl_xlogx)
+KCL_SCALAR_(kcl_asin)
+KCL_SCALAR_(kcl_acos)
+KCL_SCALAR_(kcl_atan)
+KCL_SCALAR_OF_TWO_(kcl_atan2)
+KCL_SCALAR_OF_TWO_(kcl_equal)
+KCL_SCALAR_OF_TWO_(kcl_not_equal)
+KCL_SCALAR_OF_TWO_(kcl_less)
+KCL_SCALAR_OF_TWO_(kcl_less_equal)
+
+#if KCL_LANES > 1
+KCL_FN real kcl_round(real x, int n)
+{
+    return kcl_round((lanes)(x), n).s0;
+}
+
+KCL_FN real kcl_spherical(real x, int n)
+{
+    return kcl_spherical((lanes)(x), n).s0;
+}
+
+KCL_FN real kcl_ifelse(real x, real y, real z)
+{
+    return kcl_ifelse((lanes)(x), (lanes)(y), (lanes)(z)).s0;
+}
+#endif
 
 KCL_SCALAR_(kcl_sin)
 KCL_SCALAR_(kcl_cos)

@@ -8,6 +8,11 @@
  *
  * Vector components: operands of an elementwise operation have the same dimension D, or dimension 1, which is repeated.
  *
+ * Batches: arrays may have up to 6 batch axes in front of these. Those of operands are broadcast as in NumPy: aligned at
+ * the last one, size 1 is repeated; sizes that do not fit are an error of the builder (KCL_ERROR_SHAPE) that names the
+ * operation, an array of each operand, the axis (-1 is the last batch axis) and both sizes. All reductions are of each
+ * batch on its own; indices count within it. Repeated arrays are not copied.
+ *
  * Errors: a builder that fails returns its scope's error expression, never NULL. Everything built on it carries that
  * first error, and evaluation returns it and copies it to the context: a chain of calls needs one check. NULL operands,
  * operands of two scopes and operands of a destroyed scope are such errors.
@@ -38,6 +43,13 @@ typedef enum kcl_axes {
     KCL_OVER_J = 2,    /* reduce over j: the result has one row per i */
     KCL_OVER_BOTH = 3, /* reduce over both: one row */
 } kcl_axes;
+
+/* The role of a variable, or of an operator's argument. */
+typedef enum kcl_role {
+    KCL_ROLE_I = 0,         /* one row per i: (M, D) */
+    KCL_ROLE_J = 1,         /* one row per j: (N, D) */
+    KCL_ROLE_PARAMETER = 2, /* one vector: (D) */
+} kcl_role;
 
 /* ---- Scopes ------------------------------------------------------------------------------------------------------ */
 
@@ -71,8 +83,9 @@ KCL_API kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array);
 KCL_API kcl_data *kcl_data_upload(kcl_scope *scope, const kcl_array *array);
 
 /*
- * Variables with a stated role, from an array of shape (M, D) for i, (N, D) for j, (D) for a parameter; (M) and (N)
- * mean D = 1, and a parameter may have no axes at all (one number) or the shape (1, D). Each call makes a new handle.
+ * Variables with a stated role, from an array of shape (batch axes..., M, D) for i, (batch axes..., N, D) for j, (batch
+ * axes..., D) for a parameter: the last axis is always the vector, the one before it the rows. (M) and (N) alone mean
+ * D = 1, and a parameter may have no axes at all (one number). Each call makes a new handle.
  */
 KCL_API kcl_expr *kcl_vi(kcl_scope *scope, const kcl_array *array);
 KCL_API kcl_expr *kcl_vj(kcl_scope *scope, const kcl_array *array);
@@ -84,10 +97,10 @@ KCL_API kcl_expr *kcl_vj_data(kcl_scope *scope, kcl_data *data);
 KCL_API kcl_expr *kcl_pm_data(kcl_scope *scope, kcl_data *data);
 
 /*
- * A variable whose role is read off its shape: (M, 1, D) is an i-variable, (1, N, D) a j-variable, (1, 1, D) and (D) a
- * parameter. An axis of size 1 is "not there": (1, 1, D) is a parameter even if you think of it as one point; state the
- * role with kcl_vi or kcl_vj where an axis may have the size 1. (M, N, D) with both above 1 is an error, and so is
- * (M, D), which does not tell its role.
+ * A variable whose role is read off the last three axes of its shape: (batch axes..., M, 1, D) is an i-variable,
+ * (..., 1, N, D) a j-variable, (..., 1, 1, D) and (D) a parameter. An axis of size 1 is "not there": (1, 1, D) is a
+ * parameter even if you think of it as one point; state the role with kcl_vi or kcl_vj where an axis may have the size 1.
+ * (M, N, D) with neither 1 is an error, and so is (M, D), which does not tell its role.
  */
 KCL_API kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array);
 
@@ -96,6 +109,14 @@ KCL_API kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array);
  * direction a gradient may be taken. It is rounded to the number type of the arrays.
  */
 KCL_API kcl_expr *kcl_scalar(kcl_scope *scope, double value);
+
+/*
+ * A symbolic variable: number `index`, 0 or more, of dimension `dim`, with no array. Expressions that have some are made
+ * into an operator (kcl_operator_from) and applied to arrays; evaluating them is an error that names the variable. The
+ * same index gives the same variable; with another dimension or role it is an error. Its number has nothing to do with
+ * its place among the operator's arguments, which kcl_operator_from is given.
+ */
+KCL_API kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role);
 
 /* A number that is part of the formula's text: changing it makes another kernel. NaN and infinities are refused. */
 KCL_API kcl_expr *kcl_constant(kcl_scope *scope, double value);
@@ -139,6 +160,42 @@ KCL_API kcl_expr *kcl_sin(kcl_expr *f);   /* sine, radians */
 KCL_API kcl_expr *kcl_cos(kcl_expr *f);   /* cosine, radians */
 KCL_API kcl_expr *kcl_abs(kcl_expr *f);   /* absolute value; derivative 0 at 0 */
 KCL_API kcl_expr *kcl_sign(kcl_expr *f);  /* -1, 0 or 1 */
+KCL_API kcl_expr *kcl_xlogx(kcl_expr *f); /* f log(f), and 0 at f = 0 */
+KCL_API kcl_expr *kcl_asin(kcl_expr *f);  /* arc sine; its derivative at -1 and 1 is taken as 0 */
+KCL_API kcl_expr *kcl_acos(kcl_expr *f);  /* arc cosine; its derivative at -1 and 1 is taken as 0 */
+KCL_API kcl_expr *kcl_atan(kcl_expr *f);  /* arc tangent */
+
+/* The angle of the point (g, f): atan2 of the C library, whose first operand is the ordinate. Derivative 0 at (0, 0). */
+KCL_API kcl_expr *kcl_atan2(kcl_expr *f, kcl_expr *g);
+
+KCL_API kcl_expr *kcl_sinxdivx(kcl_expr *f); /* sin(f) / f, and 1 at f = 0; derivatives are exact near 0 */
+KCL_API kcl_expr *kcl_sinc(kcl_expr *f);     /* sin(pi f) / (pi f) */
+KCL_API kcl_expr *kcl_step(kcl_expr *f);     /* 0 where f < 0, else 1 */
+KCL_API kcl_expr *kcl_relu(kcl_expr *f);     /* 0 where f < 0, else f; its derivative at 0 is taken as 1 */
+KCL_API kcl_expr *kcl_floor(kcl_expr *f);    /* the largest whole number not above f */
+
+/* f rounded to `digits` decimals, -18 to 18, half away from zero; negative: to tens, hundreds, ... */
+KCL_API kcl_expr *kcl_round(kcl_expr *f, int digits);
+
+/* `low` where f < low, `high` where f > high, else f. Each branch has its own derivative. */
+KCL_API kcl_expr *kcl_clamp(kcl_expr *f, kcl_expr *low, kcl_expr *high);
+KCL_API kcl_expr *kcl_clampint(kcl_expr *f, int low, int high); /* with whole numbers, part of the formula */
+
+/* f - n floor((f - offset) / n): f brought into [offset, offset + n) by steps of n. */
+KCL_API kcl_expr *kcl_mod(kcl_expr *f, kcl_expr *n, kcl_expr *offset);
+
+/* ---- Comparisons, elementwise ------------------------------------------------------------------------------------ */
+
+/* 1 where it holds, else 0: with NaN nothing holds but kcl_not_equal. Their derivatives are 0. */
+KCL_API kcl_expr *kcl_equal(kcl_expr *f, kcl_expr *g);         /* f == g */
+KCL_API kcl_expr *kcl_not_equal(kcl_expr *f, kcl_expr *g);     /* f != g */
+KCL_API kcl_expr *kcl_less(kcl_expr *f, kcl_expr *g);          /* f < g */
+KCL_API kcl_expr *kcl_less_equal(kcl_expr *f, kcl_expr *g);    /* f <= g */
+KCL_API kcl_expr *kcl_greater(kcl_expr *f, kcl_expr *g);       /* f > g */
+KCL_API kcl_expr *kcl_greater_equal(kcl_expr *f, kcl_expr *g); /* f >= g */
+
+/* f where condition >= 0, else g, which NaN chooses too. */
+KCL_API kcl_expr *kcl_ifelse(kcl_expr *condition, kcl_expr *f, kcl_expr *g);
 
 /* ---- The vector of components ------------------------------------------------------------------------------------ */
 
@@ -148,9 +205,80 @@ KCL_API kcl_expr *kcl_dot(kcl_expr *f, kcl_expr *g);    /* scalar product (KeOps
 KCL_API kcl_expr *kcl_sqnorm2(kcl_expr *f);             /* squared Euclidean norm */
 KCL_API kcl_expr *kcl_norm2(kcl_expr *f);               /* Euclidean norm; derivative 0 at 0 */
 KCL_API kcl_expr *kcl_sqdist(kcl_expr *f, kcl_expr *g); /* |f - g|^2, from differences */
-KCL_API kcl_expr *kcl_elem(kcl_expr *f, int index);     /* component `index`, 0 to D-1 */
+KCL_API kcl_expr *kcl_normalize(kcl_expr *f);           /* f / |f|, and 0 at f = 0 */
+
+/* s |f|^2, the sum of s_k f_k^2, or f^T S f, for s of dimension 1, D or D*D (row-major; it need not be symmetric). */
+KCL_API kcl_expr *kcl_weightedsqnorm(kcl_expr *f, kcl_expr *s);
+KCL_API kcl_expr *kcl_weightedsqdist(kcl_expr *f, kcl_expr *g, kcl_expr *s); /* kcl_weightedsqnorm of f - g */
+
+/* The largest and smallest component, and its number, the first of equal ones. NaN is never chosen. */
+KCL_API kcl_expr *kcl_max_inner(kcl_expr *f);
+KCL_API kcl_expr *kcl_min_inner(kcl_expr *f);
+KCL_API kcl_expr *kcl_argmax_inner(kcl_expr *f); /* a real number; derivative 0; D where all are NaN */
+KCL_API kcl_expr *kcl_argmin_inner(kcl_expr *f);
+
+KCL_API kcl_expr *kcl_one_hot(kcl_expr *f, int dim); /* 1 at component round(f), 0 elsewhere, also where there is none */
+KCL_API kcl_expr *kcl_elem(kcl_expr *f, int index);     /* component `index`; -1 is the last, -D the first */
 KCL_API kcl_expr *kcl_extract(kcl_expr *f, int start, int length); /* components start to start+length-1 */
 KCL_API kcl_expr *kcl_concat(kcl_expr *f, kcl_expr *g);            /* the components of f, then those of g */
+KCL_API kcl_expr *kcl_concatenate(int count, kcl_expr *const *f);  /* of f[0], then f[1], ..., f[count - 1] */
+
+/* For `stop` of kcl_slice: as far as there are components. */
+#define KCL_REST INT32_MAX
+
+/*
+ * Components start, start + step, ... before `stop`; from -D to -1 they count from the end. `step` is not 0; a negative
+ * one goes backwards. As in Python, but that bounds beyond the vector, and slices without components, are errors.
+ */
+KCL_API kcl_expr *kcl_slice(kcl_expr *f, int start, int stop, int step);
+
+/* ---- Components as small tensors --------------------------------------------------------------------------------- */
+
+/*
+ * The D components may be seen as a tensor of shape (D1, ..., Dk), row-major, with up to KCL_MAX_INNER axes. Elementwise
+ * operations of such tensors, and of vectors, which have the shape (D), broadcast as in NumPy: axes count from the last
+ * one, an axis of size 1 or one that is not there is repeated. Sums over i and j, kcl_transpose and kcl_jvp keep the
+ * shape; outputs are flat, and what is not said here takes all D components as one vector.
+ */
+#define KCL_MAX_INNER 8
+
+KCL_API kcl_expr *kcl_reshape_inner(kcl_expr *f, int rank, const int *sizes); /* D1 * ... * Dk must be D */
+
+/* Axis k of the result is axis axes[k] of f; negative axes count from the end. */
+KCL_API kcl_expr *kcl_permute_inner(kcl_expr *f, const int *axes);
+KCL_API kcl_expr *kcl_transpose_inner(kcl_expr *f); /* the last two axes exchanged */
+
+KCL_API kcl_expr *kcl_sum_inner_axis(kcl_expr *f, int axis);
+KCL_API kcl_expr *kcl_slice_inner(kcl_expr *f, int axis, int start, int stop, int step); /* as kcl_slice */
+
+/* The matrix product of the last two axes, as NumPy's matmul: vectors are rows or columns, further axes broadcast. */
+KCL_API kcl_expr *kcl_matmul_inner(kcl_expr *f, kcl_expr *g);
+
+/*
+ * The product of f and g summed over pairs of axes, axes_f[k] with axes_g[k]: the axes of f that are left, then those of
+ * g. Together with kcl_permute_inner this is KeOps' TensorDot.
+ */
+KCL_API kcl_expr *kcl_tensordot(kcl_expr *f, kcl_expr *g, int count, const int *axes_f, const int *axes_g);
+
+KCL_API kcl_expr *kcl_kron(kcl_expr *f, kcl_expr *g); /* as NumPy's kron; as many axes each */
+
+/* KeOps' products of flat vectors: matrices are row-major, sizes follow from the dimensions. */
+KCL_API kcl_expr *kcl_matvecmult(kcl_expr *A, kcl_expr *v); /* A of a*b components, v of b: the a components of A v */
+KCL_API kcl_expr *kcl_vecmatmult(kcl_expr *v, kcl_expr *A); /* v of a, A of a*b components: the b components of v A */
+KCL_API kcl_expr *kcl_tensorprod(kcl_expr *f, kcl_expr *g); /* f_k g_l at component k * (dimension of g) + l */
+
+/* Writes the inner shape, (D) for a vector, and returns the number of axes; 0 for an error expression. */
+KCL_API int kcl_expr_inner_shape(const kcl_expr *expr, int shape[KCL_MAX_INNER]);
+
+/* ---- Products with vectors --------------------------------------------------------------------------------------- */
+
+/*
+ * K v: the sum over j of K_ij v_j, for K of dimension 1 and v of any number of components (columns), without the axis i.
+ * The product with the transposed matrix is kcl_matmul(kcl_transpose(K), v). Lazy, as every reduction.
+ */
+KCL_API kcl_expr *kcl_matmul(kcl_expr *K, kcl_expr *v);
+KCL_API kcl_expr *kcl_matvec(kcl_expr *K, kcl_expr *v);  /* the same for v of dimension 1 */
+KCL_API kcl_expr *kcl_rmatvec(kcl_expr *K, kcl_expr *v); /* sum over i of K_ij v_i, v of dimension 1 without the axis j */
 
 /* ---- Roles ------------------------------------------------------------------------------------------------------- */
 
@@ -228,12 +356,22 @@ KCL_API kcl_expr *kcl_reduce_argkmax(kcl_expr *f, int k, kcl_axes over);
 KCL_API kcl_expr *kcl_reduce_kmin_argkmin(kcl_expr *f, int k, kcl_axes over, kcl_expr **index);
 KCL_API kcl_expr *kcl_reduce_kmax_argkmax(kcl_expr *f, int k, kcl_axes over, kcl_expr **index);
 
+/*
+ * Sum, and log of the sum of exp, over one batch axis, which has size 1 in the result; otherwise as kcl_reduce_sum and
+ * kcl_reduce_logsumexp. `axis` counts the axes that kcl_expr_shape tells, from 0, or backwards from -1, the last batch
+ * axis. A sum over several axes is a chain of calls, and computed in one pass. KCL_ERROR_ARGUMENT where the axis is not
+ * there. A formula that depends on both i and j must be reduced over one of them as well: by the call before or after.
+ */
+KCL_API kcl_expr *kcl_reduce_sum_batch(kcl_expr *f, int axis);
+KCL_API kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis);
+
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */
 
 /*
- * Gradient of `f`, which must be one number (no axis, dimension 1), in the variable `v` (an expression made by kcl_vi,
- * kcl_vj, kcl_pm, kcl_lazy or kcl_scalar): an expression of v's role and dimension, 0 where f does not depend on v.
- * All roles of v's data handle count. Reverse mode, through reductions, to any order.
+ * Gradient of `f`, which must be one number (no axis, no batches, dimension 1), in the variable `v` (an expression made
+ * by kcl_vi, kcl_vj, kcl_pm, kcl_lazy, kcl_scalar or kcl_var): an expression of v's role, dimension and batch axes, 0
+ * where f does not depend on v. Batch axes that v lacks are summed over. All roles of v's data handle count. Reverse
+ * mode, through reductions, to any order.
  */
 KCL_API kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v);
 
@@ -243,12 +381,27 @@ KCL_API kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v);
  */
 KCL_API kcl_expr *kcl_vjp(kcl_expr *f, kcl_expr *v, kcl_expr *e);
 
+/*
+ * Jacobian-vector product: the derivative of `f` when the variable `v`, in all roles of its data handle, moves in the
+ * direction `u`: f's axes and dimension, 0 where f does not depend on v. `u` has v's dimension or 1, and no axis that v
+ * lacks. Forward mode, through reductions, to any order; of kcl_grad and kcl_vjp too. An index is a constant in formulas;
+ * the derivative of an index itself is an error. For several variables add the products.
+ */
+KCL_API kcl_expr *kcl_jvp(kcl_expr *f, kcl_expr *v, kcl_expr *u);
+
+/*
+ * The Hessian of the number `f` in `v`, times the direction `u`: the derivative of kcl_grad(f, v) in the direction u, of
+ * v's role and dimension. Between two variables: kcl_jvp(kcl_grad(f, v), w, u).
+ */
+KCL_API kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u);
+
 /* ---- Evaluation -------------------------------------------------------------------------------------------------- */
 
 /*
  * Computes `count` expressions, in one go: reductions that can share a sweep do. outs[k] receives exprs[k]: shape (M, D)
- * for an i-expression, (N, D) for a j-expression, (D) for one without axes; axes of size 1 may be added or left out
- * anywhere. An expression that depends on both i and j must be reduced first.
+ * for an i-expression, (N, D) for a j-expression, (D) for one without axes, each with the expression's batch axes in
+ * front (kcl_expr_shape); axes of size 1 may be added or left out anywhere. An expression that depends on both i and j
+ * must be reduced first.
  *
  * All arrays have one number type, but for indices (kcl_reduce_argmin and its like), whose arrays are int64. Outputs must
  * not overlap inputs or each other. On failure the contents of the outputs are not specified. Where all outputs are
@@ -294,7 +447,16 @@ KCL_API int kcl_expr_dim(const kcl_expr *expr);
 /* The axes that the expression has: a set of kcl_axes bits, 0 for a parameter expression or an error. */
 KCL_API int kcl_expr_axes(const kcl_expr *expr);
 
-/* Writes the expression as a formula, variables as Var(index,dim,role). */
+/*
+ * The shape (batch axes..., M, N, D) of the values that the expression stands for, with 1 for what it lacks; returns the
+ * number of axes, 3 or more. Batch axes of size 1 in front of all others are left out. 0 for an error expression.
+ */
+KCL_API int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES]);
+
+/*
+ * Writes the expression as a formula, variables as Var(index,dim,role). Batch axes that a reduction goes over follow the
+ * number of its results, "Sum_Reduction(F,0,batch axis -1)": that is no formula that can be read back.
+ */
 KCL_API kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user);
 
 KCL_END

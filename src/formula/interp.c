@@ -71,7 +71,7 @@ struct kf_frame {
 
 /* ---- Elementwise operators: ops.def ------------------------------------------------------------------------------ */
 
-/* Component k, column c of an operand is at[k * step + c * lane]; lane is 0 or 1. */
+/* Component k, column l of an operand is at[k * step + l * lane]; lane is 0 or 1. */
 typedef struct operand {
     const double *at;
     int64_t step;
@@ -80,34 +80,42 @@ typedef struct operand {
 
 typedef void (*map_fn)(double *restrict out, int64_t out_step, const operand *x, int64_t n, int64_t dim, int64_t count);
 
-/* The three loops differ in which operand stays, so that each can become vector code. */
+/* The loops differ in which operand stays, so that each can become vector code. */
 #define KF_MAP(id, name, arity, parameters, cost, value, ...)                                                          \
-    _Static_assert((arity) <= 2, "map_" #id " has two operands at most");                                              \
+    _Static_assert((arity) <= KF_MAX_ARGS, "map_" #id " has too many operands");                                       \
     static void map_##id(double *restrict out, int64_t out_step, const operand *x, int64_t n, int64_t dim,             \
                          int64_t count)                                                                                \
     {                                                                                                                  \
         (void)n;                                                                                                       \
         for (int64_t k = 0; k < dim; k++, out += out_step) {                                                           \
             const double *pa = x[0].at + k * x[0].step, *pb = x[1].at + k * x[1].step;                                 \
-            if ((arity) == 1 || (x[0].lane && x[1].lane)) {                                                            \
-                for (int64_t c = 0; c < count; c++) {                                                                  \
-                    double a = pa[c], b = pb[c];                                                                       \
-                    (void)b;                                                                                           \
-                    out[c] = value;                                                                                    \
+            const double *pc = x[2].at + k * x[2].step;                                                                \
+            if ((arity) == 3) {                                                                                        \
+                for (int64_t l = 0; l < count; l++) {                                                                  \
+                    double a = pa[l * x[0].lane], b = pb[l * x[1].lane], c = pc[l * x[2].lane];                        \
+                    (void)b, (void)c;                                                                                  \
+                    out[l] = value;                                                                                    \
+                }                                                                                                      \
+            } else if ((arity) == 1 || (x[0].lane && x[1].lane)) {                                                     \
+                for (int64_t l = 0; l < count; l++) {                                                                  \
+                    double a = pa[l], b = pb[l], c = 0;                                                                \
+                    (void)b, (void)c;                                                                                  \
+                    out[l] = value;                                                                                    \
                 }                                                                                                      \
             } else if (x[0].lane) {                                                                                    \
-                double b = *pb;                                                                                        \
-                (void)b;                                                                                               \
-                for (int64_t c = 0; c < count; c++) {                                                                  \
-                    double a = pa[c];                                                                                  \
-                    out[c] = value;                                                                                    \
+                double b = *pb, c = 0;                                                                                 \
+                (void)b, (void)c;                                                                                      \
+                for (int64_t l = 0; l < count; l++) {                                                                  \
+                    double a = pa[l];                                                                                  \
+                    out[l] = value;                                                                                    \
                 }                                                                                                      \
             } else {                                                                                                   \
-                double a = *pa;                                                                                        \
-                for (int64_t c = 0; c < count; c++) {                                                                  \
-                    double b = pb[c];                                                                                  \
+                double a = *pa, c = 0;                                                                                 \
+                (void)c;                                                                                               \
+                for (int64_t l = 0; l < count; l++) {                                                                  \
+                    double b = pb[l];                                                                                  \
                     (void)b;                                                                                           \
-                    out[c] = value;                                                                                    \
+                    out[l] = value;                                                                                    \
                 }                                                                                                      \
             }                                                                                                          \
         }                                                                                                              \
@@ -156,7 +164,7 @@ static kcl_status annotate(const kf_order *order, note *notes, size_t root_count
                            kf_info(f->op)->name, (int)f->dim);
         /* Not f->axes: a value depends on less where Like adds axes. */
         if (f->op == KF_VAR)
-            notes[k].axes = f->axes;
+            notes[k].axes = f->axes & KF_PAIR_AXES;
         for (int a = 0; a < f->arg_count; a++)
             notes[k].axes |= note_of(order, notes, f->arg[a])->axes;
     }
@@ -377,15 +385,15 @@ static int64_t component_step(const kf_frame *f, const place *p)
 
 static void run_map(const kf_frame *f, const instruction *s)
 {
-    operand x[2];
+    operand x[KF_MAX_ARGS];
     for (int a = 0; a < s->arg_count; a++) {
         const place *from = &s->arg[a];
         x[a].at = address(f, from);
         x[a].step = from->dim == 1 ? 0 : component_step(f, from);
         x[a].lane = s->out.columns ? from->columns : from->dim == s->out.dim;
     }
-    if (s->arg_count == 1)
-        x[1] = x[0];
+    for (int a = s->arg_count; a < KF_MAX_ARGS; a++)
+        x[a] = x[0];
     if (s->out.columns)
         maps[s->op](address(f, &s->out), f->interp->columns, x, s->n, s->out.dim, f->count);
     else /* components take the place of columns */
@@ -426,24 +434,44 @@ static void run_var(const kf_frame *f, const instruction *s)
     }
 }
 
-static void run_sum(const kf_frame *f, const instruction *s)
+static void add_components(double *out, const double *x, int64_t dim, int64_t step, int64_t count)
 {
-    const double *x = address(f, &s->arg[0]);
-    double *out = address(f, &s->out);
-    int64_t dim = s->arg[0].dim, step = component_step(f, &s->arg[0]);
-    int count = s->out.columns ? f->count : 1;
     double sum[KF_BLOCK], error[KF_BLOCK];
-    for (int c = 0; c < count; c++) {
+    for (int64_t c = 0; c < count; c++) {
         sum[c] = x[c];
         error[c] = 0;
     }
     for (int64_t k = 1; k < dim; k++) {
         x += step;
-        for (int c = 0; c < count; c++)
+        for (int64_t c = 0; c < count; c++)
             kf_sum_add(&sum[c], &error[c], x[c]);
     }
-    for (int c = 0; c < count; c++)
+    for (int64_t c = 0; c < count; c++)
         out[c] = kf_sum_value(sum[c], error[c]);
+}
+
+/* NaN is never chosen. */
+static void choose_component(double *out, const double *x, int64_t dim, int64_t step, int64_t count, bool largest)
+{
+    for (int64_t c = 0; c < count; c++)
+        out[c] = largest ? -INFINITY : INFINITY;
+    for (int64_t k = 0; k < dim; k++, x += step)
+        for (int64_t c = 0; c < count; c++)
+            out[c] = (largest ? x[c] > out[c] : x[c] < out[c]) ? x[c] : out[c];
+}
+
+static void run_sum(const kf_frame *f, const instruction *s)
+{
+    const double *x = address(f, &s->arg[0]);
+    double *out = address(f, &s->out);
+    int64_t dim = s->arg[0].dim, step = component_step(f, &s->arg[0]), out_step = component_step(f, &s->out);
+    int64_t count = s->out.columns ? f->count : 1, length = dim / s->out.dim;
+    if (s->op == KF_MAX || s->op == KF_MIN) {
+        choose_component(out, x, dim, step, count, s->op == KF_MAX);
+        return;
+    }
+    for (int64_t k = 0; k < s->out.dim; k++)
+        add_components(out + k * out_step, x + k * length * step, length, step, count);
 }
 
 static void run_copy(const kf_frame *f, const instruction *s)
@@ -484,10 +512,10 @@ static void run(const kf_frame *f, int group)
         case KF_CLASS_LEAF:
             if (s->op == KF_VAR) {
                 run_var(f, s);
-            } else { /* CONST, and ZERO, whose value is 0 */
+            } else { /* CONST, IOTA, and ZERO, whose value is 0 */
                 double *out = address(f, &s->out);
                 for (int64_t k = 0; k < s->out.dim; k++)
-                    out[k] = s->op == KF_CONST ? s->value : 0;
+                    out[k] = s->op == KF_CONST ? s->value : s->op == KF_IOTA ? (double)k : 0;
             }
             break;
         case KF_CLASS_AXIS:

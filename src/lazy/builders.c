@@ -4,26 +4,31 @@
 
 #include <math.h>
 
-static kcl_expr *apply(kf_op op, int count, kcl_expr *const *operands, const int64_t *params)
+kcl_expr *kl_apply(kf_op op, int count, kcl_expr *const *operands, const int64_t *params)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(count, operands, &error);
     if (!scope)
         return error;
     const kf_node *nodes[KF_MAX_ARGS] = {0};
+    kl_inner inner;
+    bool shaped = false;
     for (int k = 0; k < count; k++)
         nodes[k] = operands[k]->node;
-    return kl_expr_of(scope, kf_make(&scope->graph, op, nodes, params));
+    if (kf_info(op)->op_class == KF_CLASS_MAP &&
+        !kl_broadcast(kf_info(op)->name, scope, count, operands, nodes, &inner, &shaped, &error))
+        return error;
+    return kl_shaped(kl_expr_of(scope, kf_make(&scope->graph, op, nodes, params)), shaped ? &inner : NULL);
 }
 
 static kcl_expr *unary(kf_op op, kcl_expr *f)
 {
-    return apply(op, 1, &f, NULL);
+    return kl_apply(op, 1, &f, NULL);
 }
 
 static kcl_expr *binary(kf_op op, kcl_expr *f, kcl_expr *g)
 {
-    return apply(op, 2, (kcl_expr *[]){f, g}, NULL);
+    return kl_apply(op, 2, (kcl_expr *[]){f, g}, NULL);
 }
 
 kcl_expr *kcl_add(kcl_expr *f, kcl_expr *g)
@@ -56,6 +61,51 @@ kcl_expr *kcl_concat(kcl_expr *f, kcl_expr *g)
     return binary(KF_CONCAT, f, g);
 }
 
+kcl_expr *kcl_atan2(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_ATAN2, f, g);
+}
+
+kcl_expr *kcl_equal(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_EQUAL, f, g);
+}
+
+kcl_expr *kcl_not_equal(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_NOT_EQUAL, f, g);
+}
+
+kcl_expr *kcl_less(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_LESS, f, g);
+}
+
+kcl_expr *kcl_less_equal(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_LESS_EQUAL, f, g);
+}
+
+kcl_expr *kcl_greater(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_LESS, g, f);
+}
+
+kcl_expr *kcl_greater_equal(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_LESS_EQUAL, g, f);
+}
+
+kcl_expr *kcl_ifelse(kcl_expr *condition, kcl_expr *f, kcl_expr *g)
+{
+    return kl_apply(KF_IFELSE, 3, (kcl_expr *[]){condition, f, g}, NULL);
+}
+
+kcl_expr *kcl_round(kcl_expr *f, int digits)
+{
+    return kl_apply(KF_ROUND, 1, &f, (int64_t[]){digits});
+}
+
 #define UNARY(name, op)                                                                                                \
     kcl_expr *name(kcl_expr *f)                                                                                        \
     {                                                                                                                  \
@@ -73,18 +123,25 @@ UNARY(kcl_sin, KF_SIN)
 UNARY(kcl_cos, KF_COS)
 UNARY(kcl_abs, KF_ABS)
 UNARY(kcl_sign, KF_SIGN)
+UNARY(kcl_xlogx, KF_XLOGX)
+UNARY(kcl_asin, KF_ASIN)
+UNARY(kcl_acos, KF_ACOS)
+UNARY(kcl_atan, KF_ATAN)
+UNARY(kcl_floor, KF_FLOOR)
+UNARY(kcl_step, KF_STEP)
+UNARY(kcl_relu, KF_RELU)
 UNARY(kcl_sum_inner, KF_SUM)
 
 kcl_expr *kcl_pow(kcl_expr *f, double exponent)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(1, &f, &error);
-    return scope ? kl_expr_of(scope, kf_power(&scope->graph, f->node, exponent)) : error;
+    return scope ? kl_shaped(kl_expr_of(scope, kf_power(&scope->graph, f->node, exponent)), f->inner) : error;
 }
 
 kcl_expr *kcl_repeat(kcl_expr *f, int dim)
 {
-    return apply(KF_SUMT, 1, &f, (int64_t[]){dim});
+    return kl_apply(KF_SUMT, 1, &f, (int64_t[]){dim});
 }
 
 kcl_expr *kcl_dot(kcl_expr *f, kcl_expr *g)
@@ -109,21 +166,16 @@ kcl_expr *kcl_sqdist(kcl_expr *f, kcl_expr *g)
     return kcl_sqnorm2(kcl_sub(f, g));
 }
 
-kcl_expr *kcl_elem(kcl_expr *f, int index)
-{
-    return apply(KF_ELEM, 1, &f, (int64_t[]){index});
-}
-
 kcl_expr *kcl_extract(kcl_expr *f, int start, int length)
 {
-    return apply(KF_EXTRACT, 1, &f, (int64_t[]){start, length});
+    return kl_apply(KF_EXTRACT, 1, &f, (int64_t[]){start, length});
 }
 
 kcl_expr *kcl_transpose(kcl_expr *f)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(1, &f, &error);
-    return scope ? kl_expr_of(scope, kf_transpose(&scope->graph, f->node)) : error;
+    return scope ? kl_shaped(kl_expr_of(scope, kf_transpose(&scope->graph, f->node)), f->inner) : error;
 }
 
 /* Whether a scope's function `name` may reduce over these axes. */
@@ -142,7 +194,26 @@ static kcl_expr *reduce(const char *name, kf_reduction reduction, kcl_expr *f, i
     kcl_scope *scope = kl_common_scope(1, &f, &error);
     if (!scope || !check_axes(scope, name, over, &error))
         return error;
-    return kl_expr_of(scope, kf_reduce(&scope->graph, reduction, (unsigned)over, param, f->node));
+    kcl_expr *result = kl_expr_of(scope, kf_reduce(&scope->graph, reduction, (unsigned)over, param, f->node));
+    return result->node && result->node->dim == f->node->dim ? kl_shaped(result, f->inner) : result;
+}
+
+static kcl_expr *reduce_batch(const char *name, kf_reduction reduction, kcl_expr *f, int axis)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(1, &f, &error);
+    if (!scope)
+        return error;
+    int64_t shape[KCL_MAX_AXES];
+    int count = kcl_expr_shape(f, shape) - 3;
+    if (axis < -count || axis >= count)
+        return kl_fail(scope, KCL_ERROR_ARGUMENT,
+                       "%s: axis %d is not there: the expression has %d batch axes%s (axes of size 1 in front do not "
+                       "count)",
+                       name, axis, count, count ? ", counted from 0, or from -1 backwards" : "");
+    int from_end = axis < 0 ? -1 - axis : count - 1 - axis;
+    const kf_node *node = kf_reduce(&scope->graph, reduction, KF_BATCH_AXIS(from_end), 0, f->node);
+    return kl_shaped(kl_expr_of(scope, node), f->inner);
 }
 
 static kcl_expr *reduce_weighted(const char *name, kf_reduction reduction, kcl_expr *f, kcl_expr *weight, kcl_axes over)
@@ -203,6 +274,16 @@ REDUCTION_PAIR_K(kcl_reduce_kmax_argkmax, KMAX, ARGKMAX)
 REDUCTION_WEIGHTED(kcl_reduce_logsumexp_weight, LOGSUMEXPWEIGHT)
 REDUCTION_WEIGHTED(kcl_reduce_sumsoftmaxweight, SUMSOFTMAXWEIGHT)
 
+kcl_expr *kcl_reduce_sum_batch(kcl_expr *f, int axis)
+{
+    return reduce_batch("kcl_reduce_sum_batch", KF_REDUCE_SUM, f, axis);
+}
+
+kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis)
+{
+    return reduce_batch("kcl_reduce_logsumexp_batch", KF_REDUCE_LOGSUMEXP, f, axis);
+}
+
 kcl_expr *kcl_reduce_mean(kcl_expr *f, kcl_axes over)
 {
     kcl_expr *sum = reduce("kcl_reduce_mean", KF_REDUCE_SUM, f, 0, over), *error;
@@ -213,13 +294,22 @@ kcl_expr *kcl_reduce_mean(kcl_expr *f, kcl_axes over)
     return kl_expr_of(scope, kf_binary(g, KF_DIVIDE, sum->node, kf_term_count(g, (unsigned)over, f->node)));
 }
 
+/* NULL where `v` is a variable. */
+static kcl_expr *no_variable(const char *name, const kcl_expr *v, kcl_scope *scope)
+{
+    if (v->node->op == KF_VAR)
+        return NULL;
+    return kl_fail(scope, KCL_ERROR_ARGUMENT,
+                       "%s: the second argument is no variable: it must come from kcl_vi, kcl_vj, kcl_pm, kcl_lazy, "
+                       "kcl_scalar or kcl_var",
+                       name);
+}
+
 static kcl_expr *gradient(const char *name, kcl_expr *f, kcl_expr *v, const kf_node *e, kcl_scope *scope)
 {
-    if (v->node->op != KF_VAR)
-        return kl_fail(scope, KCL_ERROR_ARGUMENT,
-                       "%s: the second argument is no variable: it must come from kcl_vi, kcl_vj, kcl_pm, kcl_lazy or "
-                       "kcl_scalar",
-                       name);
+    kcl_expr *refused = no_variable(name, v, scope);
+    if (refused)
+        return refused;
     const kf_node *out = NULL;
     if (e && kf_gradient(&scope->graph, f->node, e, 1, &v->node, &out) < 0)
         out = NULL;
@@ -234,9 +324,10 @@ kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v)
         return error;
     if (f->node->axes || f->node->dim != 1)
         return kl_fail(scope, KCL_ERROR_SHAPE,
-                       "kcl_grad: the expression is no single number (dimension %d%s%s): sum it first, or use kcl_vjp",
+                       "kcl_grad: the expression is no single number (dimension %d%s%s%s): sum it first, or use kcl_vjp",
                        f->node->dim, f->node->axes & KF_AXIS_I ? ", a value for each i" : "",
-                       f->node->axes & KF_AXIS_J ? ", a value for each j" : "");
+                       f->node->axes & KF_AXIS_J ? ", a value for each j" : "",
+                       f->node->axes & KF_BATCH_AXES ? ", a value for each batch" : "");
     return gradient("kcl_grad", f, v, kf_rat(&scope->graph, 1, 1), scope);
 }
 
@@ -245,4 +336,24 @@ kcl_expr *kcl_vjp(kcl_expr *f, kcl_expr *v, kcl_expr *e)
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(3, (kcl_expr *[]){f, v, e}, &error);
     return scope ? gradient("kcl_vjp", f, v, e->node, scope) : error;
+}
+
+kcl_expr *kcl_jvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(3, (kcl_expr *[]){f, v, u}, &error);
+    if (!scope)
+        return error;
+    kcl_expr *refused = no_variable("kcl_jvp", v, scope);
+    if (refused)
+        return refused;
+    const kf_node *out = NULL;
+    if (kf_jvp(&scope->graph, f->node, 1, &v->node, &u->node, &out) < 0)
+        out = NULL;
+    return kl_shaped(kl_expr_of(scope, out), f->inner);
+}
+
+kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
+{
+    return kcl_jvp(kcl_grad(f, v), v, u);
 }

@@ -244,6 +244,7 @@ kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alia
 
 typedef struct rename_context {
     kcl_operator *op;
+    const kcl_scope *scope;
     int count;
     kcl_expr *const *vars;
 } rename_context;
@@ -254,12 +255,31 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
     if (leaf->op != KF_VAR)
         return leaf;
     for (int k = 0; k < r->count; k++)
-        if (r->vars[k]->node->param[0] == leaf->param[0])
-            return kf_var(&r->op->graph, k, leaf->dim, (kf_role)leaf->param[2]);
+        if (r->vars[k]->node->param[0] == leaf->param[0]) {
+            const kf_node *var = kf_var(&r->op->graph, k, leaf->dim, (kf_role)leaf->param[2]);
+            return kf_lends_axes(leaf) ? kf_lend_axes(&r->op->graph, var, leaf->axes & KF_PAIR_AXES) : var;
+        }
+    char name[KL_DATA_NAME];
+    const kcl_data *data = leaf->param[0] < (int64_t)r->scope->data_count ? r->scope->data[leaf->param[0]] : NULL;
     kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT,
-            "the expressions use the variable of array %lld, which is not in the list of variables",
-            (long long)leaf->param[0]);
+            "the expressions use %s%s, which is not in the list of variables",
+            data && data->is_symbol ? "" : "the variable of ", kl_data_name(r->scope, leaf->param[0], name));
     return NULL;
+}
+
+/* Arrays bring batches along when the operator is applied: it does not know them before. */
+static kcl_status refuse_batch_reductions(kcl_operator *op)
+{
+    kf_order order;
+    kcl_status status = kf_order_init(&order, &op->graph, op->root_count, op->roots, false, &op->error);
+    for (size_t k = 0; status == KCL_OK && k < order.count; k++)
+        if (order.nodes[k]->op == KF_REDUCE && order.nodes[k]->param[1] & KF_BATCH_AXES)
+            status = kb_fail(&op->error, KCL_ERROR_UNSUPPORTED,
+                             "kcl_operator_from: an expression reduces batch axes, by kcl_reduce_sum_batch, its like, or a "
+                             "gradient in a variable that lacks them; operators do not know batch axes before they are "
+                             "applied: use kcl_eval");
+    kf_order_finish(&order);
+    return status;
 }
 
 kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exprs, int var_count,
@@ -296,8 +316,10 @@ kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exp
     if (status == KCL_OK)
         status = kf_import(&op->graph, &exprs[0]->scope->graph, (size_t)count, op->roots, op->roots);
     if (status == KCL_OK)
+        status = refuse_batch_reductions(op);
+    if (status == KCL_OK)
         status = kf_substitute(&op->graph, (size_t)count, op->roots, false, rename_variable,
-                               &(rename_context){op, var_count, vars}, op->roots);
+                               &(rename_context){op, exprs[0]->scope, var_count, vars}, op->roots);
     for (int k = 0; status == KCL_OK && k < var_count; k++)
         status = declare(op, k, "", vars[k]->node->dim, (kf_role)vars[k]->node->param[2]);
     if (status == KCL_OK)
@@ -483,6 +505,20 @@ void kcl_operator_destroy(kcl_operator **op)
 
 enum { FEW = 16 };
 
+/* Argument `at` clashes with one before it on a batch axis. */
+static kcl_status refuse_batches(const kcl_operator *op, const kl_view *slots, int at, int axis, kb_error *err)
+{
+    int other = 0;
+    while (kl_batch_size(&slots[other].batch, axis) == 1 ||
+           kl_batch_size(&slots[other].batch, axis) == kl_batch_size(&slots[at].batch, axis))
+        other++;
+    return kb_fail(err, KCL_ERROR_LENGTH,
+                   "%s has size %lld on batch axis %d, %s has %lld: sizes must be equal, or one of them 1; batch axes are "
+                   "those before the rows, -1 is the last of them",
+                   op->exec->slots[other].name, (long long)kl_batch_size(&slots[other].batch, axis), -1 - axis,
+                   op->exec->slots[at].name, (long long)kl_batch_size(&slots[at].batch, axis));
+}
+
 static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_array *const *outs, int out_count,
                              const kcl_array *const *args, int arg_count, kl_view *slots, kl_view *out_views,
                              kcl_dtype *dtype)
@@ -502,20 +538,37 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
         return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu outputs, %d were given", op->root_count,
                        outs ? out_count : 0);
     }
+    /* Batch axes of one argument tell that axes of size 1 in front of rows are such axes as well. */
+    kl_batch batch = {0};
+    for (int pass = 0; pass == 0 || (pass == 1 && batch.count); pass++) {
+        kl_batch all = {0};
+        for (int k = 0; k < arg_count; k++) {
+            const char *name = op->exec->slots[k].name;
+            if (kl_view_of(&slots[k], args[k], op->inputs[k].role, op->inputs[k].dim, pass ? KL_STATED : KL_SQUEEZED, name,
+                           err) < 0)
+                return err->status;
+            int clash = kl_batch_join(&all, &slots[k].batch);
+            if (clash >= 0 && pass)
+                return refuse_batches(op, slots, k, clash, err);
+        }
+        batch = all;
+        for (int k = 0; k < arg_count && !pass; k++)
+            batch.count = KB_MAX(batch.count, slots[k].batch.count);
+    }
     *dtype = KCL_DTYPE_NONE;
     for (int k = 0; k < arg_count + out_count; k++) {
         bool is_arg = k < arg_count;
         int at = is_arg ? k : k - arg_count;
         kl_view *view = is_arg ? &slots[at] : &out_views[at];
-        kf_role role = is_arg ? op->inputs[at].role : op->tags[at] == 2 ? KF_ROLE_P : (kf_role)op->tags[at];
-        int32_t dim = is_arg ? op->inputs[at].dim : op->roots[at]->dim;
+        kf_kind kind = is_arg ? KF_REAL : (kf_kind)op->roots[at]->kind;
         if (is_arg)
             memcpy(what, op->exec->slots[at].name, sizeof op->exec->slots[at].name);
         else
             snprintf(what, sizeof what, "output %d", at);
-        kf_kind kind = is_arg ? KF_REAL : (kf_kind)op->roots[at]->kind;
-        if (kl_view_of(view, is_arg ? args[at] : outs[at], role, dim, what, err) < 0 ||
-            (is_arg ? kl_check_input_type(view, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
+        if (!is_arg && kl_view_of_result(view, outs[at], (kf_role)op->tags[at], op->roots[at]->dim,
+                                         &batch, what, err) < 0)
+            return err->status;
+        if ((is_arg ? kl_check_input_type(view, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
             return err->status;
         if (kind == KF_INT)
             continue;

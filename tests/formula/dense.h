@@ -7,6 +7,7 @@
 #define TEST_DENSE_H
 
 #include "interp.h"
+#include "table.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -73,23 +74,6 @@ static inline const kf_node *dense_var(dense *d, kf_role role, int64_t dim, doub
     return kf_var(d->g, index, dim, role);
 }
 
-/* The table's expressions, by the type-generic functions. */
-static inline long double dense_map(kf_op op, long double a, long double b, int64_t n)
-{
-    (void)a, (void)b, (void)n;
-    switch (op) {
-#define kf_powi(a, n) pow(a, (long double)(n))
-#define KF_MAP(id, name, arity, parameters, cost, value, ...)                                                          \
-    case KF_##id:                                                                                                      \
-        return value;
-#include "ops.def"
-#undef kf_powi
-    default:
-        ck_abort_msg("%s is not elementwise", kf_info(op)->name);
-    }
-    return 0;
-}
-
 static inline int64_t dense_row(const dense *d, const kf_node *var, int64_t i, int64_t j)
 {
     (void)d;
@@ -147,11 +131,23 @@ static inline long double dense_reduce(const dense *d, const dense_values *v, co
     return f->kind == KF_INT ? (long double)at : largest ? -found : found;
 }
 
+/* Component k of a layout: axes and offset, then sizes and strides; digits of k from the last axis on. */
+static inline int64_t dense_layout(const int64_t *p, int64_t k)
+{
+    int64_t source = p[1];
+    for (int64_t axis = p[0] - 1; axis >= 0; axis--) {
+        source += (k % p[2 + 2 * axis]) * p[3 + 2 * axis];
+        k /= p[2 + 2 * axis];
+    }
+    return source;
+}
+
 static inline long double dense_component(const dense *d, const dense_values *v, const kf_node *f, int64_t i,
                                           int64_t j, int64_t k)
 {
-    const kf_node *a = f->arg[0], *b = f->arg[1];
+    const kf_node *a = f->arg[0], *b = f->arg[1], *c = f->arg[2];
     const long double *x = a ? dense_at(d, v, a, i, j) : NULL, *y = b ? dense_at(d, v, b, i, j) : NULL;
+    const long double *z = c ? dense_at(d, v, c, i, j) : NULL;
     const int64_t *p = f->param;
     long double sum = 0;
     switch ((kf_op)f->op) {
@@ -162,8 +158,8 @@ static inline long double dense_component(const dense *d, const dense_values *v,
     case KF_ZERO:
         return 0;
     case KF_SUM:
-        for (int64_t c = 0; c < a->dim; c++)
-            sum += x[c];
+        for (int64_t m = 0; m < a->dim; m++)
+            sum += x[m];
         return sum;
     case KF_SUMT:
         return x[0];
@@ -177,12 +173,31 @@ static inline long double dense_component(const dense *d, const dense_values *v,
         return k >= p[0] && k < p[0] + a->dim ? x[k - p[0]] : 0;
     case KF_CONCAT:
         return k < a->dim ? x[k] : y[k - a->dim];
+    case KF_IOTA:
+        return k;
+    case KF_SUMROWS:
+        for (int64_t m = 0; m < p[0]; m++)
+            sum += x[k * p[0] + m];
+        return sum;
+    case KF_MAX:
+    case KF_MIN:
+        sum = f->op == KF_MAX ? -INFINITY : INFINITY;
+        for (int64_t m = 0; m < a->dim; m++)
+            sum = f->op == KF_MAX ? fmax(sum, x[m]) : fmin(sum, x[m]);
+        return sum;
+    case KF_ARRANGE:
+        return x[dense_layout(p, k)];
+    case KF_PLACE:
+        for (int64_t m = 0; m < a->dim; m++)
+            sum += dense_layout(p, m) == k ? x[m] : 0;
+        return sum;
     case KF_LIKE:
         return x[k];
     case KF_REDUCE:
         return dense_reduce(d, v, f, i, j, k);
     default:
-        return dense_map((kf_op)f->op, x[a->dim == 1 ? 0 : k], b ? y[b->dim == 1 ? 0 : k] : 0, p[0]);
+        return table_value((kf_op)f->op, x[a->dim == 1 ? 0 : k], b ? y[b->dim == 1 ? 0 : k] : 0,
+                           c ? z[c->dim == 1 ? 0 : k] : 0, p[0]);
     }
 }
 
@@ -308,7 +323,10 @@ static inline const kf_node *garden_operand(garden *w, double low, double high)
     if (-garden_extreme(w, f, -1) >= low && garden_extreme(w, f, 1) <= high)
         return f;
     f = kf_unary(g, KF_SIN, f);
-    return low <= -1 ? f : kf_binary(g, KF_ADD, kf_rat(g, 1, 1), kf_binary(g, KF_MULT, kf_rat(g, 1, 2), f));
+    if (low <= -1)
+        return f;
+    f = kf_binary(g, KF_MULT, kf_rat(g, 1, 2), f);
+    return low < 0 ? f : kf_binary(g, KF_ADD, kf_rat(g, 1, 1), f);
 }
 
 static inline const kf_node *garden_number(garden *w, double low, double high)
@@ -322,16 +340,23 @@ static inline const kf_node *garden_node(garden *w)
 {
     dense *d = w->d;
     kf_graph *g = d->g;
-    kf_op op = (kf_op)dense_below(d, KF_OP_COUNT);
+    /* Reductions a little more often than the others of the table. */
+    kf_op op = w->reductions && !dense_below(d, 40) ? KF_REDUCE : (kf_op)dense_below(d, KF_OP_COUNT);
     const kf_op_info *info = kf_info(op);
     bool map = info->op_class == KF_CLASS_MAP;
     double low = map ? info->low : -1e3, high = map ? info->high : 1e3;
-    const kf_node *a = NULL, *b = NULL;
+    const kf_node *args[KF_MAX_ARGS] = {NULL}, *a, *b;
     int64_t p[KF_MAX_PARAMS] = {dense_below(d, 8) - 2, 0, 0};
-    if (info->arity > 0)
-        a = op == KF_SUMT || op == KF_ELEMT ? garden_number(w, low, high) : garden_operand(w, low, high);
-    if (info->arity > 1)
-        b = garden_operand(w, low, high);
+    if (map)
+        p[0] = KB_MAX(KB_MIN(p[0], table_most_param(op)), table_least_param(op));
+    for (int k = 0; k < info->arity; k++) {
+        if (table_jumps(op, k)) /* variables are the same in every precision */
+            args[k] = w->pool[dense_below(d, KB_MIN(d->var_count, 4))];
+        else
+            args[k] = op == KF_SUMT || op == KF_ELEMT ? garden_number(w, low, high) : garden_operand(w, low, high);
+    }
+    a = args[0];
+    b = args[1];
     switch (op) {
     case KF_VAR:
         return w->pool[dense_below(d, d->var_count)]; /* variables were planted first */
@@ -366,13 +391,41 @@ static inline const kf_node *garden_node(garden *w)
         p[0] = dense_below(d, 3);
         p[1] = p[0] + a->dim + dense_below(d, 2);
         break;
+    case KF_IOTA:
+        p[0] = 1 + dense_below(d, 4);
+        break;
+    case KF_SUMROWS:
+        p[0] = a->dim % 3 == 0 ? 3 : a->dim % 2 == 0 ? 2 : 1;
+        break;
+    case KF_ARRANGE: /* of one axis or two, forwards, backwards or repeated */
+        p[0] = 1 + dense_below(d, 2);
+        p[1] = p[0] == 2 ? 0 : a->dim - 1;
+        p[2] = p[0] == 2 ? 1 + dense_below(d, 2) : a->dim;
+        p[3] = p[0] == 2 ? 0 : -1;
+        p[4] = (a->dim + 1) / 2;
+        p[5] = 2 - a->dim % 2;
+        if (a->dim % 2 == 0)
+            p[4] = a->dim / 2;
+        else
+            p[4] = a->dim;
+        break;
+    case KF_PLACE:
+        p[0] = 1;
+        p[1] = dense_below(d, 2);
+        p[2] = a->dim;
+        p[3] = 1 + dense_below(d, 2);
+        p[4] = p[1] + (a->dim - 1) * p[3] + 1 + dense_below(d, 2);
+        break;
     case KF_LIKE:
         return kf_like(g, a, b);
     default:
-        if (map && b && a->dim != b->dim && a->dim != 1 && b->dim != 1)
-            b = kf_make(g, KF_ELEM, &b, &(int64_t){dense_below(d, b->dim)});
+        for (int k = 1, dim = a ? a->dim : 1; map && k < info->arity; k++) {
+            if (dim != args[k]->dim && dim != 1 && args[k]->dim != 1)
+                args[k] = kf_make(g, KF_ELEM, &args[k], &(int64_t){dense_below(d, args[k]->dim)});
+            dim = KB_MAX(dim, args[k]->dim);
+        }
     }
-    return kf_make(g, op, (const kf_node *[]){a, b}, p);
+    return kf_make(g, op, args, p);
 }
 
 /* Nodes reachable from f. */

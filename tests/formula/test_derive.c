@@ -118,25 +118,81 @@ static void check_vjp(const char *what, const kf_node *f, size_t count, const kf
             check_vjp(what, out[n], count, leaves, order - 1);
 }
 
+/* ---- Forward mode ------------------------------------------------------------------------------------------------ */
+
+/* f at every pair, its variables moved by `step` in directions that are variables: what their data say. */
+static void moved(const kf_node *f, size_t count, const kf_node *const *vars, const kf_node *const *directions,
+                  double step, long double *out)
+{
+    for (int sign = 1; sign >= -1; sign -= 2) {
+        for (size_t n = 0; n < count; n++) {
+            const int64_t rows = KB_MAX(d.rows, d.cols);
+            double *x = d.data[vars[n]->param[0]], *u = d.data[directions[n]->param[0]];
+            for (int64_t k = 0; k < rows * vars[n]->dim; k++)
+                x[k] += sign * step * u[k];
+        }
+        if (sign < 0)
+            break;
+        long double *value = dense_eval(&d, f);
+        memcpy(out, value, (size_t)(d.rows * d.cols * f->dim) * sizeof *out);
+        free(value);
+    }
+}
+
+enum { LARGEST = PAIRS * 64 };
+
+/* The derivative of f along random directions of its variables, against differences; then that derivative's own. */
+static void check_jvp(const char *what, const kf_node *f, size_t count, const kf_node *const *vars, int order)
+{
+    const double h = 1e-3;
+    const kf_node *u[8], *out = NULL;
+    ck_assert_msg(f != NULL, "%s: %s", what, g.error.text);
+    if (f->dim > 64)
+        return;
+    for (size_t n = 0; n < count; n++)
+        u[n] = dense_var(&d, (kf_role)vars[n]->param[2], vars[n]->dim, -1, 1);
+    ck_assert_msg(kf_jvp(&g, f, count, vars, u, &out) == KCL_OK, "%s: %s", what, g.error.text);
+    ck_assert_int_eq(out->dim, f->dim);
+    ck_assert_int_eq(out->axes, f->axes);
+    static long double near[2][LARGEST], far[2][LARGEST];
+    moved(f, count, vars, u, h, near[0]);
+    moved(f, count, vars, u, -h, near[1]);
+    moved(f, count, vars, u, 2 * h, far[0]);
+    moved(f, count, vars, u, -2 * h, far[1]);
+    long double *got = dense_eval(&d, out);
+    for (int64_t k = 0; k < d.rows * d.cols * f->dim; k++) {
+        long double one = (near[0][k] - near[1][k]) / (2 * h), two = (far[0][k] - far[1][k]) / (4 * h);
+        long double want = (4 * one - two) / 3;
+        if (fabs(one - two) <= 1e-3L * KB_MAX(1, fabs(one))) /* else there is a kink or a jump within the step */
+            ck_assert_msg(fabs(got[k] - want) <= 1e-5L * KB_MAX(1, fabs(want)),
+                          "%s: forward derivative %.15Lg, by differences %.15Lg", what, got[k], want);
+    }
+    free(got);
+    if (order > 1)
+        check_jvp(what, out, count, vars, order - 1);
+}
+
 /* ---- Every operator ---------------------------------------------------------------------------------------------- */
 
 START_TEST(elementwise_operators)
 {
-    static const int dims[][2] = {{1, 1}, {3, 3}, {1, 3}, {3, 1}};
+    static const int dims[][3] = {{1, 1, 1}, {3, 3, 1}, {1, 3, 3}, {3, 1, 3}};
     kf_op op = (kf_op)_i;
     const kf_op_info *info = kf_info(op);
     if (info->op_class != KF_CLASS_MAP)
         return;
-    for (int64_t n = -2; n <= (info->params ? 5 : -2); n++)
+    for (int64_t n = table_least_param(op); n <= table_most_param(op); n++)
         for (size_t k = 0; k < KB_COUNT(dims); k++)
-            for (int roles = 0; roles < (info->arity == 2 ? 9 : 3); roles++) {
+            for (int roles = 0; roles < (info->arity == 1 ? 3 : info->arity == 2 ? 9 : 27); roles++) {
                 restart((uint64_t)roles + 1);
-                const kf_node *args[] = {dense_var(&d, (kf_role)(roles % 3), dims[k][0], info->low, info->high),
-                                         dense_var(&d, (kf_role)(roles / 3), dims[k][1], info->low, info->high)};
+                const kf_node *args[KF_MAX_ARGS];
+                for (int m = 0, role = roles; m < KF_MAX_ARGS; m++, role /= 3)
+                    args[m] = dense_var(&d, (kf_role)(role % 3), dims[k][m], info->low, info->high);
                 const kf_node *f = kf_make(&g, op, args, &n);
                 check_vjp(info->name, f, (size_t)info->arity, args, 2);
+                check_jvp(info->name, f, (size_t)info->arity, args, 2);
                 /* Both operands the same. */
-                const kf_node *same[] = {args[0], args[0]};
+                const kf_node *same[] = {args[0], args[0], args[0]};
                 check_vjp(info->name, kf_make(&g, op, same, &n), 1, args, 2);
             }
 }
@@ -187,6 +243,38 @@ static const char *const formulas[] = {
     "Exp(-SqDist(x,y)*s)*y",
     "Sqrt(SqDist(x,y)+s)*Concat(x,s*y)",
     "(x/Norm2(x)|y)*Log(1+Square(y))",
+    "Normalize(x)",
+    "Iota(3)*x",
+    "Max(x*y)",
+    "Min(x+2*y)*x",
+    "ArgMax(x)*x",
+    "ArgMin(x)*x",
+    "OneHot(s,3)*x",
+    "Arrange(x,1,2,3,-1)*y",
+    "Arrange(x,2,0,2,0,3,1)",
+    "Arrange(Concat(x,y),2,0,3,1,2,3)",
+    "Arrange(TensorProd(x,y),3,8,3,-1,2,0,2,-6)",
+    "Place(x,1,1,3,2,7)",
+    "Place(TensorProd(x,x),2,1,3,5,3,1,16)",
+    "SumRows(TensorProd(x,y),3)*x",
+    "SumRows(x,1)+SumRows(Concat(x,x*y),2)",
+    "MatVecMult(TensorProd(x,y),x)",
+    "VecMatMult(x,TensorProd(x,y))",
+    "TensorProd(x,Concat(s,y))",
+    "SymSqNorm(TensorProd(x,y),x)",
+    "WeightedSqNorm(s,x)",
+    "WeightedSqNorm(y,x)",
+    "WeightedSqNorm(TensorProd(x,y),x-y)",
+    "WeightedSqDist(y,x,s)",
+    "SqNormIso(s,x)",
+    "SqNormDiag(x,y)",
+    "SinXDivX(x)",
+    "Mod(x,s,y)",
+    "Clamp(x,0.9,1.4)*y",
+    "Clamp(x,s-5,y+5)",
+    "Clamp(3*x,1+s,3+y)",
+    "ClampInt(x,-1,1)*x",
+    "DiffClampInt(x,-1,1)*x",
 };
 
 static const kf_node *in_place_of_name(void *user, const kf_node *leaf)
@@ -226,6 +314,7 @@ static void check_text(const char *text, int roles)
         bindings[k] = (kf_binding){names[k], leaves[k]};
     }
     const kf_node *f = parsed(text, 3, bindings);
+    check_jvp(text, f, 3, leaves, 2);
     check_vjp(text, f, 3, leaves, 2);
     check_vjp(text, kf_unary(&g, KF_SIN, f), 3, leaves, 2); /* its derivative is no constant */
 }
@@ -483,6 +572,7 @@ START_TEST(gradients_through_reductions)
         f = kf_reduce(&g, (kf_reduction)(chains[_i][k].axes / 4), chains[_i][k].axes % 4, 0,
                       parsed(text, k ? 8 : 6, bindings));
     }
+    check_jvp(text, f, 6, vars, 2);
     check_gradient(text, f, NULL, 6, vars, 2);
 }
 END_TEST

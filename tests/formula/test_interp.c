@@ -2,6 +2,7 @@
 /* The interpreter against values computed independently, in long double where rounding matters. */
 #include "failing.h"
 #include "interp.h"
+#include "table.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -117,27 +118,10 @@ static void expect_close(const char *what, double got, long double want, double 
 
 /* ---- Elementwise operators --------------------------------------------------------------------------------------- */
 
-/* The table's expressions in long double, by the type-generic functions. */
-static long double in_long_double(kf_op op, long double a, long double b, int64_t n)
-{
-    (void)a, (void)b, (void)n;
-    switch (op) {
-#define kf_powi(a, n) pow(a, (long double)(n))
-#define KF_MAP(id, name, arity, parameters, cost, value, ...)                                                          \
-    case KF_##id:                                                                                                      \
-        return value;
-#include "ops.def"
-#undef kf_powi
-    default:
-        ck_abort_msg("%s is not elementwise", kf_info(op)->name);
-    }
-    return 0;
-}
-
-static void check_map(kf_op op, const kf_node *a, const kf_node *b, int64_t n)
+static void check_map(kf_op op, const kf_node *const *args, int64_t n)
 {
     enum { ROWS = 3, COLS = KF_BLOCK + 3 };
-    const kf_node *args[] = {a, b}, *f = kf_make(&g, op, args, &n);
+    const kf_node *f = kf_make(&g, op, args, &n), *a = args[0], *b = args[1], *c = args[2];
     ck_assert_msg(f != NULL, "%s", g.error.text);
     double *got = malloc((size_t)(ROWS * COLS * f->dim) * sizeof *got);
     evaluate(1, &f, vars.source, ROWS, COLS, got);
@@ -145,26 +129,27 @@ static void check_map(kf_op op, const kf_node *a, const kf_node *b, int64_t n)
         for (int64_t j = 0; j < COLS; j++)
             for (int64_t k = 0; k < f->dim; k++)
                 expect_close(kf_info(op)->name, got[(i * COLS + j) * f->dim + k],
-                             in_long_double(op, at(a, i, j, k), b ? at(b, i, j, k) : 0, n), 1e-15, i, j, k);
+                             table_value(op, at(a, i, j, k), b ? at(b, i, j, k) : 0, c ? at(c, i, j, k) : 0, n), 1e-15,
+                             i, j, k);
     free(got);
 }
 
 START_TEST(elementwise_operators_agree_with_long_double_on_every_axis_and_broadcast)
 {
-    static const int dims[][2] = {{1, 1}, {4, 4}, {1, 4}, {4, 1}};
+    static const int dims[][3] = {{1, 1, 1}, {4, 4, 1}, {1, 4, 4}, {4, 1, 4}};
     kf_op op = (kf_op)_i;
     if (kf_info(op)->op_class != KF_CLASS_MAP)
         return;
     double low = kf_info(op)->low, high = kf_info(op)->high;
-    for (int64_t n = -2; n <= (kf_info(op)->params ? 5 : -2); n++)
-        for (int role = 0; role < 9; role++)
+    for (int64_t n = table_least_param(op); n <= table_most_param(op); n++)
+        for (int roles = 0; roles < (kf_info(op)->arity == 3 ? 27 : 9); roles++)
             for (size_t d = 0; d < KB_COUNT(dims); d++) {
                 teardown();
                 setup();
-                const kf_node *a = variable((kf_role)(role % 3), dims[d][0], 200, low, high), *b = NULL;
-                if (kf_info(op)->arity == 2)
-                    b = variable((kf_role)(role / 3), dims[d][1], 200, low, high);
-                check_map(op, a, b, n);
+                const kf_node *args[KF_MAX_ARGS] = {NULL};
+                for (int k = 0, role = roles; k < kf_info(op)->arity; k++, role /= 3)
+                    args[k] = variable((kf_role)(role % 3), dims[d][k], 200, low, high);
+                check_map(op, args, n);
             }
 }
 END_TEST
@@ -192,12 +177,36 @@ START_TEST(elementwise_operators_have_their_mathematical_values)
         {KF_SIGN, -2, 0, 0, -1},     {KF_SIGN, 0, 0, 0, 0},
         {KF_SIGN, 5, 0, 0, 1},       {KF_SIGN, NAN, 0, 0, NAN},
         {KF_INV, 0, 0, 0, INFINITY}, {KF_SQRT, -1, 0, 0, NAN},
+        {KF_FLOOR, -1.5, 0, 0, -2},  {KF_FLOOR, NAN, 0, 0, NAN},
+        {KF_ROUND, 2.5, 0, 0, 3},    {KF_ROUND, -2.5, 0, 0, -3},
+        {KF_ROUND, 126, 0, -1, 130}, {KF_ROUND, 2.345678, 0, 2, 2.35},
+        {KF_ROUND, 1e300, 0, 18, 1e300}, {KF_ROUND, 4, 0, -18, 0},
+        {KF_ROUND, INFINITY, 0, 1, INFINITY}, {KF_ROUND, NAN, 0, 0, NAN},
+        {KF_STEP, 0, 0, 0, 1},       {KF_STEP, -0.5, 0, 0, 0},
+        {KF_STEP, NAN, 0, 0, 1},     {KF_RELU, -3, 0, 0, 0},
+        {KF_RELU, 3, 0, 0, 3},       {KF_RELU, NAN, 0, 0, NAN},
+        {KF_XLOGX, 0, 0, 0, 0},      {KF_XLOGX, 1, 0, 0, 0},
+        {KF_XLOGX, -1, 0, 0, NAN},   {KF_ASIN, 1, 0, 0, 0x1.921fb54442d18p+0},
+        {KF_ASIN, 1.5, 0, 0, NAN},   {KF_ACOS, 1, 0, 0, 0},
+        {KF_ATAN, 1, 0, 0, 0x1.921fb54442d18p-1}, {KF_ATAN2, 1, 0, 0, 0x1.921fb54442d18p+0},
+        {KF_ATAN2, 0, -1, 0, 0x1.921fb54442d18p+1}, {KF_ATAN2, 0, 0, 0, 0},
+        {KF_SPHERICAL, 0, 0, 0, 1},  {KF_SPHERICAL, 0, 0, 1, 1.0 / 3},
+        {KF_SPHERICAL, 0, 0, 2, 1.0 / 15}, {KF_SPHERICAL, INFINITY, 0, 3, 0},
+        {KF_SPHERICAL, NAN, 0, 3, NAN}, {KF_EQUAL, 2, 2, 0, 1},
+        {KF_EQUAL, 2, 3, 0, 0},      {KF_EQUAL, NAN, NAN, 0, 0},
+        {KF_NOT_EQUAL, 2, 2, 0, 0},  {KF_NOT_EQUAL, NAN, NAN, 0, 1},
+        {KF_LESS, 1, 2, 0, 1},       {KF_LESS, 2, 2, 0, 0},
+        {KF_LESS, NAN, 2, 0, 0},     {KF_LESS_EQUAL, 2, 2, 0, 1},
+        {KF_LESS_EQUAL, 3, 2, 0, 0}, {KF_LESS_EQUAL, NAN, NAN, 0, 0},
+        {KF_IFELSE, 0, 2, 0, 2},     {KF_IFELSE, -1, 2, 0, 7},
+        {KF_IFELSE, NAN, 2, 0, 7},   {KF_IFELSE, -1, NAN, 0, 7},
     };
+    const double third = 7;
     for (size_t k = 0; k < KB_COUNT(known); k++) {
-        const kf_node *args[] = {kf_var(&g, 0, 1, KF_ROLE_P), kf_var(&g, 1, 1, KF_ROLE_P)};
+        const kf_node *args[] = {kf_var(&g, 0, 1, KF_ROLE_P), kf_var(&g, 1, 1, KF_ROLE_P), kf_var(&g, 2, 1, KF_ROLE_P)};
         int64_t n = known[k].n;
         const kf_node *f = kf_make(&g, known[k].op, args, &n);
-        kf_source sources[] = {{&known[k].a, KCL_F64, 0, 8}, {&known[k].b, KCL_F64, 0, 8}};
+        kf_source sources[] = {{&known[k].a, KCL_F64, 0, 8}, {&known[k].b, KCL_F64, 0, 8}, {&third, KCL_F64, 0, 8}};
         double got;
         evaluate(1, &f, sources, 1, 1, &got);
         ck_assert_msg(got == known[k].value || (isnan(got) && isnan(known[k].value)),
@@ -427,19 +436,6 @@ END_TEST
 
 /* ---- Large and tangled formulas ---------------------------------------------------------------------------------- */
 
-static double table_value(kf_op op, double a, double b, int64_t n)
-{
-    (void)a, (void)b, (void)n;
-    switch (op) {
-#define KF_MAP(id, name, arity, parameters, cost, value, ...)                                                          \
-    case KF_##id:                                                                                                      \
-        return value;
-#include "ops.def"
-    default:
-        return 0;
-    }
-}
-
 /* The simplest evaluator: every node of the graph, in the order of construction, at one pair. */
 static void evaluate_all(int64_t i, int64_t j, double **values)
 {
@@ -451,16 +447,17 @@ static void evaluate_all(int64_t i, int64_t j, double **values)
             int step, source;
             switch (kf_info(f->op)->op_class) {
             case KF_CLASS_MAP:
-                values[n][k] = table_value(f->op, values[a->id][a->dim == 1 ? 0 : k],
-                                           b ? values[b->id][b->dim == 1 ? 0 : k] : 0, f->param[0]);
+                values[n][k] = (double)table_value(f->op, values[a->id][a->dim == 1 ? 0 : k],
+                                                   b ? values[b->id][b->dim == 1 ? 0 : k] : 0, 0, f->param[0]);
                 break;
             case KF_CLASS_COPY:
                 source = kf_copy_source(f, k, &component, &run, &step);
                 values[n][k] = source < 0 ? 0 : values[f->arg[source]->id][component];
                 break;
             case KF_CLASS_SUM:
-                for (int64_t m = 0; m < a->dim; m++)
-                    sum += values[a->id][m];
+                sum = 0;
+                for (int64_t m = 0; m < a->dim / f->dim; m++)
+                    sum += values[a->id][k * (a->dim / f->dim) + m];
                 values[n][k] = (double)sum;
                 break;
             case KF_CLASS_AXIS:
@@ -488,7 +485,17 @@ START_TEST(random_graphs_agree_with_the_simplest_evaluator)
     while (count < NODES) {
         const kf_node *args[] = {pool[(int)draw(0, count)], pool[(int)draw(KB_MAX(count - 20, 0), count)]}, *f = NULL;
         int64_t dim = args[0]->dim, start = (int64_t)draw(0, (double)dim);
-        switch ((int)draw(0, 10)) {
+        switch ((int)draw(0, 13)) {
+        case 10:
+            f = kf_make(&g, KF_ARRANGE, args, (int64_t[]){2, dim - 1, 2, 0, dim, -1});
+            break;
+        case 11:
+            f = kf_make(&g, KF_PLACE, args, (int64_t[]){1, 1, dim, 2, 2 * dim + 1});
+            break;
+        case 12:
+            f = kf_make(&g, KF_SUMROWS, args, &(int64_t){dim % 2 ? dim : 2});
+            f = kf_unary(&g, KF_SIN, f);
+            break;
         case 0:
             f = kf_make(&g, KF_CONCAT, args, NULL);
             break;

@@ -26,6 +26,7 @@ typedef enum domain {
     ALL,      /* every number */
     NONPOS,   /* x <= 0 and NaN */
     POWER,    /* pairs */
+    NEAR,     /* |x| <= 4: beyond, the functions have zeros, near which no place is the last */
     PERIODIC, /* |x| <= 1e5: beyond, the driver's reduction of the argument is measured, not ours */
 } domain;
 
@@ -66,6 +67,42 @@ REFERENCE(inverse_square, 1 / (x * x), 1 / (x * x))
 REFERENCE(powf, pow(x, y), powl(x, y))
 REFERENCE(sign, x > 0 ? 1 : x < 0 ? -1 : x, x > 0 ? 1 : x < 0 ? -1 : x)
 
+REFERENCE(floor, floor(x), floorl(x))
+REFERENCE(round, round(x), roundl(x))
+REFERENCE(step, x < 0 ? 0 : 1, x < 0 ? 0 : 1)
+REFERENCE(relu, x < 0 ? 0 : x, x < 0 ? 0 : x)
+REFERENCE(xlogx, x == 0 ? 0 : x * log(x), x == 0 ? 0 : x * logl(x))
+REFERENCE(asin, asin(x), asinl(x))
+REFERENCE(acos, acos(x), acosl(x))
+REFERENCE(atan, atan(x), atanl(x))
+REFERENCE(atan2, atan2(x, y), atan2l(x, y))
+REFERENCE(less, x < y, x < y)
+REFERENCE(less_equal, x <= y, x <= y)
+REFERENCE(equal, x == y, x == y)
+REFERENCE(not_equal, x != y, x != y)
+REFERENCE(ifelse, x >= 0 ? y : x, x >= 0 ? y : x)
+REFERENCE(sinxdivx, x == 0 ? 1 : isinf(x) ? 0 : sin(x) / x, x == 0 ? 1 : isinf(x) ? 0 : sinl(x) / x)
+
+/* j_n(x)/x^n from the integral of (1 - t^2)^n cos(x t) over -1 <= t <= 1, its cosine as a series. */
+static long double spherical(long double x, int n)
+{
+    long double sum = 0, power = 1;
+    for (int k = 0; k < 40; k++) {
+        long double moment = 2 / (2 * k + 1.0L); /* the integral of t^(2k) (1 - t^2)^n */
+        for (int m = 1; m <= n; m++)
+            moment *= 2 * m / (2 * k + 2 * m + 1.0L);
+        sum += power * moment;
+        power *= -x * x / ((2 * k + 1.0L) * (2 * k + 2.0L));
+    }
+    for (int m = 1; m <= n; m++)
+        sum /= 2 * m;
+    return isnan(x) ? x : sum / 2;
+}
+
+REFERENCE(spherical_1, (double)spherical(x, 1), spherical(x, 1))
+REFERENCE(spherical_2, (double)spherical(x, 2), spherical(x, 2))
+REFERENCE(spherical_4, (double)spherical(x, 4), spherical(x, 4))
+
 static const function functions[] = {
     {"exp2", "kcl_exp2(x)", ALL, exp2_f, exp2_g, 1.9, 1.1},
     {"exp2_nonpos", "kcl_exp2_nonpos(x)", NONPOS, exp2_f, exp2_g, 1.9, 1.1},
@@ -83,6 +120,24 @@ static const function functions[] = {
     {"cos", "kcl_cos(x)", PERIODIC, cos_f, cos_g, 4.0, 4.0},
     {"abs", "kcl_abs(x)", ALL, abs_f, abs_g, 0.0, 0.0},
     {"sign", "kcl_sign(x)", ALL, sign_f, sign_g, 0.0, 0.0},
+    {"floor", "kcl_floor(x)", ALL, floor_f, floor_g, 0.0, 0.0},
+    {"round", "kcl_round(x, 0)", ALL, round_f, round_g, 0.0, 0.0},
+    {"step", "kcl_step(x)", ALL, step_f, step_g, 0.0, 0.0},
+    {"relu", "kcl_relu(x)", ALL, relu_f, relu_g, 0.0, 0.0},
+    {"equal", "kcl_equal(x, y)", POWER, equal_f, equal_g, 0.0, 0.0},
+    {"not_equal", "kcl_not_equal(x, y)", POWER, not_equal_f, not_equal_g, 0.0, 0.0},
+    {"less", "kcl_less(x, y)", POWER, less_f, less_g, 0.0, 0.0},
+    {"less_equal", "kcl_less_equal(x, y)", POWER, less_equal_f, less_equal_g, 0.0, 0.0},
+    {"ifelse", "kcl_ifelse(x, y, x)", POWER, ifelse_f, ifelse_g, 0.0, 0.0},
+    {"xlogx", "kcl_xlogx(x)", ALL, xlogx_f, xlogx_g, 2.0, 2.0},
+    {"asin", "kcl_asin(x)", ALL, asin_f, asin_g, 4.0, 4.0},
+    {"acos", "kcl_acos(x)", ALL, acos_f, acos_g, 4.0, 4.0},
+    {"atan", "kcl_atan(x)", ALL, atan_f, atan_g, 5.0, 5.0},
+    {"atan2", "kcl_atan2(x, y)", POWER, atan2_f, atan2_g, 6.0, 6.0},
+    {"sinxdivx", "kcl_spherical(x, 0)", PERIODIC, sinxdivx_f, sinxdivx_g, 7.0, 5.0},
+    {"spherical_1", "kcl_spherical(x, 1)", NEAR, spherical_1_f, spherical_1_g, 7.0, 6.0},
+    {"spherical_2", "kcl_spherical(x, 2)", NEAR, spherical_2_f, spherical_2_g, 7.0, 6.0},
+    {"spherical_4", "kcl_spherical(x, 4)", NEAR, spherical_4_f, spherical_4_g, 7.0, 6.0},
 };
 
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
@@ -192,6 +247,9 @@ static bool argument(const function *f, bool f64, bool every, uint64_t index, do
     }
     if (f->domain == PERIODIC && fabs(*x) > 1e5) {
         *x = f64 ? fmod(*x, 1e5) : (double)fmodf((float)*x, 1e5f);
+    }
+    if (f->domain == NEAR && fabs(*x) > 4) {
+        *x = f64 ? fmod(*x, 4) : (double)fmodf((float)*x, 4);
     }
     return true;
 }

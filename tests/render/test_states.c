@@ -217,7 +217,7 @@ static void build(program *p, kcl_context *on, sweep_of *s, const subject *of)
     }
     if (of->lanes)
         caps.lanes_f32 = caps.lanes_f64 = of->lanes;
-    ck_assert_msg(kp_plan_create(&p->plan, &(kp_request){&s->sweep, of->dtype, &caps, choice, NULL}, &err) == KCL_OK,
+    ck_assert_msg(kp_plan_create(&p->plan, &(kp_request){&s->sweep, of->dtype, &caps, choice, NULL, {0}}, &err) == KCL_OK,
                   "%s: %s", describe(of), err.text);
     ck_assert_int_eq(p->plan->schedule, of->schedule);
     ck_assert_int_le(p->plan->group, caps.max_work_group);

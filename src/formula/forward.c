@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* formula/forward.c: forward-mode derivatives, as formulas: one sweep over the graph, operands before users. */
+#include "graph.h"
+
+/* A NULL among tangents is 0. They may lack axes and repetitions of their nodes: users repeat them. */
+typedef struct forward {
+    kf_graph *g;
+    const kf_order *order;
+    const kf_node **tangent; /* by position */
+    size_t var_count;
+    const kf_node *const *vars, *const *directions;
+} forward;
+
+static const kf_node *tangent_of(const forward *s, const kf_node *f)
+{
+    return s->tangent[kf_at(s->order, f)];
+}
+
+/* a + b where NULL is 0; fails through *ok. */
+static const kf_node *sum_of(kf_graph *g, const kf_node *a, const kf_node *b, bool *ok)
+{
+    const kf_node *sum = a && b ? kf_binary(g, KF_ADD, a, b) : a ? a : b;
+    *ok = *ok && (sum || (!a && !b));
+    return sum;
+}
+
+static const kf_node *of_variable(const forward *s, const kf_node *leaf, bool *ok)
+{
+    const kf_node *sum = NULL;
+    for (size_t k = 0; *ok && k < s->var_count; k++) {
+        const kf_node *v = s->vars[k], *u = s->directions[k];
+        if (v->param[0] != leaf->param[0])
+            continue;
+        *ok = kf_has_one_shape(s->g, v, leaf);
+        if (*ok && leaf->param[2] != v->param[2])
+            *ok = (u = kf_transpose(s->g, u)) != NULL;
+        if (*ok && u->dim < leaf->dim)
+            *ok = (u = kf_make(s->g, KF_SUMT, &u, &(int64_t){leaf->dim})) != NULL;
+        if (*ok)
+            sum = sum_of(s->g, sum, u, ok);
+    }
+    return sum;
+}
+
+static const kf_node *of_map(const forward *s, const kf_node *f, bool *ok)
+{
+    const kf_node *sum = NULL;
+    for (int k = 0; *ok && k < f->arg_count; k++) {
+        const kf_node *t = tangent_of(s, f->arg[k]);
+        if (!t)
+            continue;
+        const kf_node *product = kf_binary(s->g, KF_MULT, t, kf_partial(s->g, f, k));
+        *ok = product != NULL;
+        sum = sum_of(s->g, sum, product, ok);
+    }
+    if (*ok && sum && sum->dim < f->dim)
+        *ok = (sum = kf_make(s->g, KF_SUMT, &sum, &(int64_t){f->dim})) != NULL;
+    return sum;
+}
+
+/* Sums and copies are linear: the same of the operands' tangents. */
+static const kf_node *of_linear(const forward *s, const kf_node *f, bool *ok)
+{
+    const kf_node *args[KF_MAX_ARGS] = {NULL};
+    bool any = false;
+    for (int k = 0; k < f->arg_count; k++) {
+        args[k] = tangent_of(s, f->arg[k]);
+        any |= args[k] != NULL;
+        if (!args[k])
+            *ok = *ok && (args[k] = kf_zero(s->g, f->arg[k]->dim)) != NULL;
+    }
+    const kf_node *made = any && *ok ? kf_make(s->g, (kf_op)f->op, args, f->param) : NULL;
+    *ok = *ok && (made || !any);
+    return made;
+}
+
+static const kf_node *of_extreme(const forward *s, const kf_node *f, bool *ok)
+{
+    const kf_node *t = tangent_of(s, f->arg[0]);
+    if (!t)
+        return NULL;
+    const kf_node *here = kf_one_hot(s->g, kf_arg_extreme(s->g, f->arg[0], (kf_op)f->op), f->arg[0]->dim);
+    const kf_node *made = kf_dot(s->g, here, t);
+    *ok = made != NULL;
+    return made;
+}
+
+static const kf_node *of_reduction(const forward *s, const kf_node *f, bool *ok)
+{
+    const kf_node *t = tangent_of(s, f->arg[0]), *share = NULL;
+    kf_graph *g = s->g;
+    if (!t)
+        return NULL;
+    switch ((kf_reduction)f->param[0]) {
+    case KF_REDUCE_SUM:
+        break;
+    case KF_REDUCE_LOGSUMEXP: /* every term has its share of the sum */
+        share = kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, f->arg[0], f));
+        t = kf_binary(g, KF_MULT, t, share);
+        break;
+    default: /* an index: a constant */
+        return NULL;
+    }
+    /* A tangent that lacks an axis counts once for every term all the same. */
+    const kf_node *made = kf_reduce(g, KF_REDUCE_SUM, (unsigned)f->param[1], 0, kf_like(g, t, f->arg[0]));
+    *ok = made != NULL;
+    return made;
+}
+
+static const kf_node *tangent(const forward *s, const kf_node *f, bool *ok)
+{
+    switch (kf_info((kf_op)f->op)->op_class) {
+    case KF_CLASS_LEAF:
+        return f->op == KF_VAR ? of_variable(s, f, ok) : NULL;
+    case KF_CLASS_MAP:
+        return of_map(s, f, ok);
+    case KF_CLASS_AXIS:
+        return tangent_of(s, f->arg[0]);
+    case KF_CLASS_SUM:
+        return f->op == KF_MAX || f->op == KF_MIN ? of_extreme(s, f, ok) : of_linear(s, f, ok);
+    case KF_CLASS_COPY:
+        return of_linear(s, f, ok);
+    case KF_CLASS_REDUCE:
+        return of_reduction(s, f, ok);
+    }
+    return NULL;
+}
+
+static kcl_status check_directions(kf_graph *g, size_t count, const kf_node *const *vars,
+                                   const kf_node *const *directions)
+{
+    for (size_t k = 0; k < count; k++) {
+        const kf_node *v = vars[k], *u = directions[k];
+        if (u->dim != v->dim && u->dim != 1)
+            return kb_fail(&g->error, KCL_ERROR_SHAPE,
+                           "derivative in a direction: the variable has dimension %d, the direction has %d; they must be "
+                           "equal, or that of the direction 1",
+                           v->dim, u->dim);
+        if (u->axes & ~v->axes)
+            return kb_fail(&g->error, KCL_ERROR_SHAPE,
+                           "derivative in a direction: the direction has an axis (%s) that the variable lacks",
+                           u->axes & ~v->axes & KF_AXIS_I ? "i" : u->axes & ~v->axes & KF_AXIS_J ? "j" : "a batch axis");
+    }
+    return KCL_OK;
+}
+
+kcl_status kf_jvp(kf_graph *g, const kf_node *F, size_t var_count, const kf_node *const *vars,
+                  const kf_node *const *directions, const kf_node **out)
+{
+    kf_order order;
+    if (check_directions(g, var_count, vars, directions) < 0 || kf_order_init(&order, g, 1, &F, false, &g->error) < 0)
+        return g->error.status;
+    forward s = {.g = g, .order = &order, .var_count = var_count, .vars = vars, .directions = directions};
+    s.tangent = kb_calloc(kf_allocator(g), order.count, sizeof *s.tangent);
+    bool ok = s.tangent != NULL;
+    if (!ok)
+        kb_no_memory(&g->error);
+    bool depends = false;
+    for (size_t k = 0; ok && k < order.count; k++) {
+        s.tangent[k] = tangent(&s, order.nodes[k], &ok);
+        depends |= s.tangent[k] && F->kind == KF_INT;
+    }
+    if (ok && depends) {
+        const kf_node *index = kf_value(F);
+        kb_fail(&g->error, KCL_ERROR_DERIVATIVE,
+                "the result of %s_Reduction is a whole number: it jumps where it changes and has no derivative",
+                kf_reduction_get((kf_reduction)index->param[0])->name);
+        ok = false;
+    }
+    if (ok) {
+        *out = tangent_of(&s, F) ? tangent_of(&s, F) : kf_zero(g, F->dim);
+        ok = (*out = kf_like(g, kf_to_real(g, *out), F)) != NULL;
+    }
+    ok = ok && kf_simplify(g, 1, out, out) == KCL_OK;
+    kb_free(kf_allocator(g), s.tangent);
+    kf_order_finish(&order);
+    return ok ? KCL_OK : g->error.status;
+}

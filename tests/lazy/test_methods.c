@@ -1,0 +1,666 @@
+/* SPDX-License-Identifier: MIT */
+/* The methods of lazy tensors by the interpreter: values against plain loops in double, and the sentences of errors. */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { M = 5, N = 4, D = 3 };
+
+static failing memory;
+static kcl_context *c;
+static kcl_scope *s;
+static double x[M][D], y[N][D], w[N], p[D];
+static kcl_expr *x_i, *y_j, *w_j, *p_p;
+
+static void setup(void)
+{
+    memory = (failing){.fail_at = 0};
+    const kcl_context_params params = {.device = "host", .allocator = failing_allocator(&memory)};
+    ck_assert_int_eq(kcl_context_create(&c, &params), KCL_OK);
+    s = kcl_scope_create(c);
+    seed_random(1);
+    for (int k = 0; k < D; k++) {
+        for (int i = 0; i < M; i++)
+            x[i][k] = uniform(-2, 2);
+        for (int j = 0; j < N; j++)
+            y[j][k] = uniform(-2, 2);
+        p[k] = uniform(-2, 2);
+    }
+    for (int j = 0; j < N; j++)
+        w[j] = uniform(0.5, 2);
+    x_i = kcl_vi(s, kcl_f64(&x[0][0], M, D));
+    y_j = kcl_vj(s, kcl_f64(&y[0][0], N, D));
+    w_j = kcl_vj(s, kcl_f64(w, N));
+    p_p = kcl_pm(s, kcl_f64(p, D));
+}
+
+static void teardown(void)
+{
+    kcl_scope_destroy(&s);
+    kcl_context_destroy(&c);
+    ck_assert_int_eq(memory.blocks, 0);
+}
+
+static void eval_ok(kcl_expr *e, const kcl_array *out)
+{
+    ck_assert_msg(kcl_eval1(e, out) == KCL_OK, "%s", kcl_context_error(c));
+}
+
+static void near(double got, double want, const char *what)
+{
+    ck_assert_msg(fabs(got - want) <= 1e-13 * (1 + fabs(want)), "%s: %.17g, wanted %.17g", what, got, want);
+}
+
+/* Sums w_j times `expr` over j and compares with a loop over `value`, a formula in i, j and component k. */
+#define CHECK(dim, expr, value)                                                                                        \
+    do {                                                                                                               \
+        kcl_expr *e_ = (expr);                                                                                         \
+        double got_[M][dim];                                                                                           \
+        ck_assert_msg(kcl_expr_status(e_) == KCL_OK, "%s: %s", #expr, kcl_expr_error(e_));                             \
+        ck_assert_int_eq(kcl_expr_dim(e_), dim);                                                                       \
+        eval_ok(kcl_reduce_sum(kcl_mul(kcl_add(kcl_mul(kcl_zero(s, 1), kcl_elem(x_i, 0)), w_j), e_), KCL_OVER_J),      \
+                kcl_f64(&got_[0][0], M, dim));                                                                         \
+        for (int i = 0; i < M; i++)                                                                                    \
+            for (int k = 0; k < dim; k++) {                                                                            \
+                double sum_ = 0;                                                                                       \
+                for (int j = 0; j < N; j++)                                                                            \
+                    sum_ += w[j] * (value);                                                                            \
+                near(got_[i][k], sum_, #expr);                                                                         \
+            }                                                                                                          \
+    } while (0)
+
+/* The expression is an error whose sentence holds the parts. */
+static void is_error(kcl_expr *e, kcl_status status, const char *const *parts)
+{
+    double out[64];
+    ck_assert_ptr_nonnull(e);
+    ck_assert_msg(kcl_expr_status(e) == status, "%s: %s", kcl_status_name(kcl_expr_status(e)), kcl_expr_error(e));
+    contains(kcl_expr_error(e), parts);
+    kcl_expr *chain = kcl_reduce_sum(kcl_exp(e), KCL_OVER_J);
+    ck_assert_int_eq(kcl_eval1(chain, kcl_f64(out, 64)), status);
+    ck_assert_str_eq(kcl_context_error(c), kcl_expr_error(e));
+}
+#define IS_ERROR(e, status, ...) is_error(e, status, (const char *const[]){__VA_ARGS__, NULL})
+
+/* ---- Elementwise methods ----------------------------------------------------------------------------------------- */
+
+static double clamped(double v, double low, double high)
+{
+    return v < low ? low : v > high ? high : v;
+}
+
+START_TEST(test_functions)
+{
+    const double pi = acos(-1);
+    CHECK(D, kcl_step(kcl_sub(x_i, y_j)), x[i][k] >= y[j][k]);
+    CHECK(D, kcl_relu(kcl_sub(x_i, y_j)), fmax(x[i][k] - y[j][k], 0));
+    CHECK(D, kcl_floor(kcl_mul(kcl_constant(s, 3), kcl_sub(x_i, y_j))), floor(3 * (x[i][k] - y[j][k])));
+    CHECK(D, kcl_round(kcl_mul(x_i, y_j), 0), round(x[i][k] * y[j][k]));
+    CHECK(D, kcl_round(kcl_mul(x_i, y_j), 2), round(x[i][k] * y[j][k] * 100) / 100);
+    CHECK(D, kcl_round(kcl_mul(kcl_constant(s, 100), kcl_mul(x_i, y_j)), -1), round(10 * (x[i][k] * y[j][k])) * 10);
+    CHECK(D, kcl_xlogx(kcl_abs(kcl_mul(x_i, y_j))), fabs(x[i][k] * y[j][k]) * log(fabs(x[i][k] * y[j][k])));
+    CHECK(D, kcl_asin(kcl_sin(kcl_mul(x_i, y_j))), asin(sin(x[i][k] * y[j][k])));
+    CHECK(D, kcl_acos(kcl_sin(kcl_mul(x_i, y_j))), acos(sin(x[i][k] * y[j][k])));
+    CHECK(D, kcl_atan(kcl_mul(x_i, y_j)), atan(x[i][k] * y[j][k]));
+    CHECK(D, kcl_atan2(x_i, y_j), atan2(x[i][k], y[j][k]));
+    CHECK(D, kcl_sinxdivx(kcl_sub(x_i, y_j)), sin(x[i][k] - y[j][k]) / (x[i][k] - y[j][k]));
+    CHECK(D, kcl_sinc(kcl_sub(x_i, y_j)), sin(pi * (x[i][k] - y[j][k])) / (pi * (x[i][k] - y[j][k])));
+    CHECK(D, kcl_clamp(kcl_mul(x_i, y_j), kcl_constant(s, -0.5), p_p), clamped(x[i][k] * y[j][k], -0.5, p[k]));
+    CHECK(D, kcl_clampint(kcl_mul(x_i, y_j), -1, 1), clamped(x[i][k] * y[j][k], -1, 1));
+    CHECK(D, kcl_mod(kcl_mul(x_i, y_j), kcl_constant(s, 0.75), kcl_constant(s, 0)),
+          x[i][k] * y[j][k] - 0.75 * floor(x[i][k] * y[j][k] / 0.75));
+    CHECK(D, kcl_mod(x_i, w_j, p_p), x[i][k] - w[j] * floor((x[i][k] - p[k]) / w[j]));
+    CHECK(D, kcl_ifelse(kcl_sub(x_i, y_j), kcl_mul(x_i, x_i), y_j), x[i][k] >= y[j][k] ? x[i][k] * x[i][k] : y[j][k]);
+    CHECK(D, kcl_ifelse(kcl_dot(x_i, y_j), x_i, p_p),
+          x[i][0] * y[j][0] + x[i][1] * y[j][1] + x[i][2] * y[j][2] >= 0 ? x[i][k] : p[k]);
+    IS_ERROR(kcl_round(x_i, 19), KCL_ERROR_SHAPE, "Round", "19", "-18", "18");
+    IS_ERROR(kcl_ifelse(x_i, y_j, kcl_zero(s, 2)), KCL_ERROR_SHAPE, "IfElse", "dimensions 3 and 2");
+    IS_ERROR(kcl_clamp(x_i, kcl_zero(s, 2), y_j), KCL_ERROR_SHAPE, "dimensions 3 and 2");
+    IS_ERROR(kcl_mod(x_i, NULL, y_j), KCL_ERROR_ARGUMENT, "operand 2 of 3 is NULL");
+}
+END_TEST
+
+START_TEST(test_comparisons)
+{
+    x[0][0] = y[0][0];
+    x[1][2] = y[3][2];
+    CHECK(D, kcl_equal(x_i, y_j), x[i][k] == y[j][k]);
+    CHECK(D, kcl_not_equal(x_i, y_j), x[i][k] != y[j][k]);
+    CHECK(D, kcl_less(x_i, y_j), x[i][k] < y[j][k]);
+    CHECK(D, kcl_less_equal(x_i, y_j), x[i][k] <= y[j][k]);
+    CHECK(D, kcl_greater(x_i, y_j), x[i][k] > y[j][k]);
+    CHECK(D, kcl_greater_equal(x_i, y_j), x[i][k] >= y[j][k]);
+    CHECK(D, kcl_greater(w_j, x_i), w[j] > x[i][k]);
+    IS_ERROR(kcl_less(x_i, kcl_zero(s, 2)), KCL_ERROR_SHAPE, "LessThan", "dimensions 3 and 2");
+}
+END_TEST
+
+/* ---- The vector of components ------------------------------------------------------------------------------------ */
+
+START_TEST(test_components)
+{
+    CHECK(1, kcl_elem(kcl_mul(x_i, y_j), -1), x[i][2] * y[j][2]);
+    CHECK(1, kcl_elem(x_i, -D), x[i][0]);
+    IS_ERROR(kcl_elem(x_i, D), KCL_ERROR_SHAPE, "kcl_elem", "index 3", "dimension 3", "-3 and 2");
+    IS_ERROR(kcl_elem(x_i, -D - 1), KCL_ERROR_SHAPE, "index -4", "-3 and 2");
+    double norm = sqrt(x[2][0] * x[2][0] + x[2][1] * x[2][1] + x[2][2] * x[2][2]), out[M][D];
+    eval_ok(kcl_normalize(x_i), kcl_f64(&out[0][0], M, D));
+    near(out[2][1], x[2][1] / norm, "normalize");
+    double zero[D] = {0}, at_zero[D];
+    eval_ok(kcl_normalize(kcl_pm(s, kcl_f64(zero, D))), kcl_f64(at_zero, D));
+    ck_assert(at_zero[0] == 0 && at_zero[2] == 0);
+    kcl_expr *parts[] = {x_i, w_j, kcl_mul(x_i, y_j), p_p};
+    CHECK(10, kcl_concatenate(4, parts),
+          k < 3 ? x[i][k] : k == 3 ? w[j] : k < 7 ? x[i][k - 4] * y[j][k - 4] : p[k - 7]);
+    CHECK(3, kcl_concatenate(1, parts), x[i][k]);
+    ck_assert_int_eq(kcl_expr_status(kcl_concatenate(0, parts)), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_expr_status(kcl_concatenate(2, NULL)), KCL_ERROR_ARGUMENT);
+    IS_ERROR(kcl_concatenate(2, (kcl_expr *[]){x_i, NULL}), KCL_ERROR_ARGUMENT, "operand 2 of 2 is NULL");
+}
+END_TEST
+
+/* Every start, stop and step of a vector of six, against the rule of Python's slices. */
+START_TEST(test_slices)
+{
+    enum { LENGTH = 6 };
+    double v[LENGTH], out[LENGTH];
+    for (int k = 0; k < LENGTH; k++)
+        v[k] = uniform(-1, 1);
+    kcl_expr *f = kcl_pm(s, kcl_f64(v, LENGTH));
+    int checked = 0, empty = 0;
+    for (int start = -LENGTH; start < LENGTH; start++)
+        for (int stop = -LENGTH; stop <= LENGTH + 1; stop++)
+            for (int step = -3; step <= 3; step++) {
+                int rest = stop == LENGTH + 1, count = 0, want[LENGTH];
+                int last = rest ? (step < 0 ? -1 : LENGTH) : stop < 0 ? stop + LENGTH : stop;
+                for (int k = start < 0 ? start + LENGTH : start; step && (step < 0 ? k > last : k < last); k += step)
+                    want[count++] = k;
+                kcl_expr *e = kcl_slice(f, start, rest ? KCL_REST : stop, step);
+                if (!count) {
+                    empty++;
+                    ck_assert_int_lt(kcl_expr_status(e), 0);
+                    continue;
+                }
+                ck_assert_msg(kcl_expr_status(e) == KCL_OK, "%d:%d:%d: %s", start, stop, step, kcl_expr_error(e));
+                ck_assert_int_eq(kcl_expr_dim(e), count);
+                eval_ok(e, kcl_f64(out, count));
+                for (int k = 0; k < count; k++)
+                    ck_assert_double_eq(out[k], v[want[k]]);
+                checked++;
+            }
+    ck_assert_int_gt(checked, 300);
+    ck_assert_int_gt(empty, 100);
+    IS_ERROR(kcl_slice(f, 0, 6, 0), KCL_ERROR_ARGUMENT, "kcl_slice", "the step is 0");
+    IS_ERROR(kcl_slice(f, 6, KCL_REST, 1), KCL_ERROR_SHAPE, "kcl_slice", "from 6", "dimension 6", "-6 and 5");
+    IS_ERROR(kcl_slice(f, 0, 7, 1), KCL_ERROR_SHAPE, "up to 7", "dimension 6", "-6 and 6");
+    IS_ERROR(kcl_slice(f, 3, 3, 1), KCL_ERROR_SHAPE, "from 3 up to 3 by steps of 1", "there is no component");
+}
+END_TEST
+
+START_TEST(test_extremes_and_weights)
+{
+    double W[D * D];
+    for (int k = 0; k < D * D; k++)
+        W[k] = uniform(-1, 1);
+    kcl_expr *S = kcl_pm(s, kcl_f64(W, D * D)), *f = kcl_mul(x_i, y_j);
+#define F(k) (x[i][k] * y[j][k])
+#define G(k) (x[i][k] - y[j][k])
+    CHECK(1, kcl_max_inner(f), fmax(F(0), fmax(F(1), F(2))));
+    CHECK(1, kcl_min_inner(f), fmin(F(0), fmin(F(1), F(2))));
+    CHECK(1, kcl_argmax_inner(f), F(0) >= F(1) && F(0) >= F(2) ? 0 : F(1) >= F(2) ? 1 : 2);
+    CHECK(1, kcl_argmin_inner(f), F(0) <= F(1) && F(0) <= F(2) ? 0 : F(1) <= F(2) ? 1 : 2);
+    CHECK(1, kcl_weightedsqnorm(x_i, w_j), w[j] * (pow(x[i][0], 2) + pow(x[i][1], 2) + pow(x[i][2], 2)));
+    CHECK(1, kcl_weightedsqdist(x_i, y_j, p_p), p[0] * pow(G(0), 2) + p[1] * pow(G(1), 2) + p[2] * pow(G(2), 2));
+    CHECK(1, kcl_weightedsqdist(x_i, y_j, S),
+          G(0) * (W[0] * G(0) + W[1] * G(1) + W[2] * G(2)) + G(1) * (W[3] * G(0) + W[4] * G(1) + W[5] * G(2)) +
+              G(2) * (W[6] * G(0) + W[7] * G(1) + W[8] * G(2)));
+#undef F
+#undef G
+    CHECK(4, kcl_one_hot(kcl_abs(kcl_elem(x_i, 0)), 4), k == round(fabs(x[i][0])));
+    /* The first of equal components; NaN is not chosen; the derivative goes to the chosen one. */
+    double tie[4] = {1, 2, NAN, 2}, out[4];
+    kcl_expr *t = kcl_pm(s, kcl_f64(tie, 4));
+    eval_ok(kcl_max_inner(t), kcl_f64(out, 1));
+    ck_assert_double_eq(out[0], 2);
+    eval_ok(kcl_argmax_inner(t), kcl_f64(out, 1));
+    ck_assert_double_eq(out[0], 1);
+    eval_ok(kcl_grad(kcl_max_inner(t), t), kcl_f64(out, 4));
+    ck_assert(out[0] == 0 && out[1] == 1 && out[2] == 0 && out[3] == 0);
+    IS_ERROR(kcl_weightedsqnorm(x_i, kcl_zero(s, 4)), KCL_ERROR_SHAPE, "WeightedSqNorm", "dimension 4", "3", "9");
+    IS_ERROR(kcl_one_hot(x_i, 4), KCL_ERROR_SHAPE, "OneHot", "dimension 3");
+    IS_ERROR(kcl_one_hot(w_j, 0), KCL_ERROR_SHAPE, "Iota", "dimension 0");
+}
+END_TEST
+
+/* ---- Components as small tensors --------------------------------------------------------------------------------- */
+
+static void has_shape(kcl_expr *f, int rank, const int *sizes)
+{
+    int shape[KCL_MAX_INNER];
+    ck_assert_msg(kcl_expr_status(f) == KCL_OK, "%s", kcl_expr_error(f));
+    ck_assert_int_eq(kcl_expr_inner_shape(f, shape), rank);
+    for (int k = 0; k < rank; k++)
+        ck_assert_int_eq(shape[k], sizes[k]);
+}
+#define HAS_SHAPE(f, ...)                                                                                              \
+    has_shape(f, (int)(sizeof(int[]){__VA_ARGS__} / sizeof(int)), (const int[]){__VA_ARGS__})
+#define RESHAPE(f, ...)                                                                                                \
+    kcl_reshape_inner(f, (int)(sizeof(int[]){__VA_ARGS__} / sizeof(int)), (const int[]){__VA_ARGS__})
+
+START_TEST(test_inner_shapes)
+{
+    double a[M][12], b[N][12];
+    for (int k = 0; k < 12; k++) {
+        for (int i = 0; i < M; i++)
+            a[i][k] = uniform(-1, 1);
+        for (int j = 0; j < N; j++)
+            b[j][k] = uniform(-1, 1);
+    }
+    kcl_expr *A = kcl_vi(s, kcl_f64(&a[0][0], M, 12)), *B = kcl_vj(s, kcl_f64(&b[0][0], N, 12));
+    kcl_expr *A34 = RESHAPE(A, 3, 4), *B43 = RESHAPE(B, 4, 3), *A232 = RESHAPE(A, 2, 3, 2), *B62 = RESHAPE(B, 6, 2);
+    HAS_SHAPE(A, 12);
+    HAS_SHAPE(A34, 3, 4);
+    HAS_SHAPE(RESHAPE(A34, 12), 12);
+    /* Broadcasting: k is the flat component. */
+    kcl_expr *column = RESHAPE(x_i, 3, 1), *row = kcl_extract(B, 0, 4);
+    HAS_SHAPE(kcl_mul(column, row), 3, 4);
+    CHECK(12, kcl_mul(column, row), x[i][k / 4] * b[j][k % 4]);
+    CHECK(12, kcl_add(A34, row), a[i][k] + b[j][k % 4]);
+    CHECK(12, kcl_add(column, RESHAPE(B, 3, 4)), x[i][k / 4] + b[j][k]);
+    CHECK(12, kcl_mul(A34, w_j), a[i][k] * w[j]);
+    CHECK(12, kcl_ifelse(column, A34, row), x[i][k / 4] >= 0 ? a[i][k] : b[j][k % 4]);
+    CHECK(12, kcl_clamp(A34, kcl_constant(s, -0.5), row), clamped(a[i][k], -0.5, b[j][k % 4]));
+    HAS_SHAPE(kcl_exp(kcl_square(kcl_pow(A34, 3))), 3, 4);
+    HAS_SHAPE(kcl_reduce_sum(kcl_mul(A34, row), KCL_OVER_J), 3, 4);
+    HAS_SHAPE(kcl_transpose(A34), 3, 4);
+    /* Axes rearranged, sliced, summed. */
+    HAS_SHAPE(kcl_transpose_inner(A34), 4, 3);
+    CHECK(12, kcl_mul(kcl_transpose_inner(A34), B43), a[i][k % 3 * 4 + k / 3] * b[j][k]);
+    kcl_expr *turned = kcl_permute_inner(A232, (int[]){2, 0, -2});
+    HAS_SHAPE(turned, 2, 2, 3);
+    CHECK(12, kcl_mul(turned, w_j), a[i][k / 3 % 2 * 6 + k % 3 * 2 + k / 6] * w[j]);
+    HAS_SHAPE(kcl_slice_inner(A34, 1, 3, KCL_REST, -2), 3, 2);
+    CHECK(6, kcl_mul(kcl_slice_inner(A34, 1, 3, KCL_REST, -2), w_j), a[i][k / 2 * 4 + 3 - k % 2 * 2] * w[j]);
+    CHECK(4, kcl_mul(kcl_slice_inner(A34, -2, 1, 2, 1), w_j), a[i][4 + k] * w[j]);
+    HAS_SHAPE(kcl_sum_inner_axis(A232, 1), 2, 2);
+    CHECK(4, kcl_mul(kcl_sum_inner_axis(A232, 1), w_j),
+          (a[i][k / 2 * 6 + k % 2] + a[i][k / 2 * 6 + 2 + k % 2] + a[i][k / 2 * 6 + 4 + k % 2]) * w[j]);
+    CHECK(3, kcl_sum_inner_axis(kcl_mul(A34, row), -1),
+          a[i][k * 4] * b[j][0] + a[i][k * 4 + 1] * b[j][1] + a[i][k * 4 + 2] * b[j][2] + a[i][k * 4 + 3] * b[j][3]);
+    CHECK(1, kcl_sum_inner_axis(kcl_mul(x_i, y_j), 0), x[i][0] * y[j][0] + x[i][1] * y[j][1] + x[i][2] * y[j][2]);
+    /* Products: matrices, a row, a column, and with a further axis that broadcasts. */
+    HAS_SHAPE(kcl_matmul_inner(A34, B43), 3, 3);
+#define DOT4(p, q) (p(0) * q(0) + p(1) * q(1) + p(2) * q(2) + p(3) * q(3))
+#define ROW(m) a[i][k / 3 * 4 + (m)]
+#define COLUMN(m) b[j][(m) * 3 + k % 3]
+    CHECK(9, kcl_matmul_inner(A34, B43), DOT4(ROW, COLUMN));
+#undef ROW
+#define ROW(m) a[i][k * 4 + (m)]
+#define FIRST(m) b[j][m]
+    HAS_SHAPE(kcl_matmul_inner(A34, row), 3);
+    CHECK(3, kcl_matmul_inner(A34, row), DOT4(ROW, FIRST));
+    HAS_SHAPE(kcl_matmul_inner(row, kcl_transpose_inner(A34)), 3);
+    CHECK(3, kcl_matmul_inner(row, kcl_transpose_inner(A34)), DOT4(ROW, FIRST));
+    CHECK(1, kcl_matmul_inner(x_i, y_j), x[i][0] * y[j][0] + x[i][1] * y[j][1] + x[i][2] * y[j][2]);
+    HAS_SHAPE(kcl_matmul_inner(A232, RESHAPE(B, 1, 2, 6)), 2, 3, 6);
+    CHECK(36, kcl_matmul_inner(A232, RESHAPE(B, 1, 2, 6)),
+          a[i][k / 6 * 2] * b[j][k % 6] + a[i][k / 6 * 2 + 1] * b[j][6 + k % 6]);
+    /* KeOps' TensorDot: axes 0 and 2 of (2,3,2) with 1 and 0 of (2,2,3), then permuted. */
+    kcl_expr *dot = kcl_tensordot(A232, RESHAPE(B, 2, 2, 3), 2, (int[]){0, 2}, (int[]){1, 0});
+    HAS_SHAPE(dot, 3, 3);
+#define TERM(m, n) a[i][(m) * 6 + k / 3 * 2 + (n)] * b[j][(n) * 6 + (m) * 3 + k % 3]
+    CHECK(9, dot, TERM(0, 0) + TERM(0, 1) + TERM(1, 0) + TERM(1, 1));
+    HAS_SHAPE(kcl_tensordot(x_i, B62, 0, NULL, NULL), 3, 6, 2);
+    CHECK(36, kcl_tensordot(x_i, B62, 0, NULL, NULL), x[i][k / 12] * b[j][k % 12]);
+    HAS_SHAPE(kcl_kron(RESHAPE(x_i, 3, 1), B62), 18, 2);
+    CHECK(36, kcl_kron(RESHAPE(x_i, 3, 1), B62), x[i][k / 12] * b[j][k % 12]);
+    CHECK(36, kcl_kron(RESHAPE(x_i, 1, 3), B62), x[i][k % 6 / 2] * b[j][k / 6 * 2 + k % 2]);
+    CHECK(3, kcl_matvecmult(A, row), DOT4(ROW, FIRST));
+    CHECK(4, kcl_vecmatmult(x_i, B), x[i][0] * b[j][k] + x[i][1] * b[j][4 + k] + x[i][2] * b[j][8 + k]);
+    CHECK(9, kcl_tensorprod(x_i, y_j), x[i][k / 3] * y[j][k % 3]);
+    /* What does not fit. */
+    IS_ERROR(kcl_add(A34, B43), KCL_ERROR_SHAPE, "Add", "(3, 4)", "(4, 3)", "axis -1", "size 4 and 3");
+    IS_ERROR(kcl_add(A34, y_j), KCL_ERROR_SHAPE, "(3, 4)", "(3)", "size 4 and 3");
+    IS_ERROR(RESHAPE(A, 5, 2), KCL_ERROR_SHAPE, "kcl_reshape_inner", "(12)", "(5, 2)");
+    IS_ERROR(RESHAPE(A, -3, -4), KCL_ERROR_SHAPE, "kcl_reshape_inner", "(-3");
+    IS_ERROR(kcl_reshape_inner(A, 9, (int[9]){12, 1, 1, 1, 1, 1, 1, 1, 1}), KCL_ERROR_ARGUMENT, "9 axes", "1 to 8");
+    IS_ERROR(kcl_transpose_inner(A), KCL_ERROR_SHAPE, "kcl_transpose_inner", "one inner axis");
+    IS_ERROR(kcl_permute_inner(A34, (int[]){0, 2}), KCL_ERROR_SHAPE, "axis 2", "(3, 4)", "-2 and 1");
+    IS_ERROR(kcl_permute_inner(A34, (int[]){1, -1}), KCL_ERROR_ARGUMENT, "axis -1", "twice");
+    IS_ERROR(kcl_sum_inner_axis(A34, 2), KCL_ERROR_SHAPE, "kcl_sum_inner_axis", "axis 2");
+    IS_ERROR(kcl_slice_inner(A34, 0, 3, 4, 1), KCL_ERROR_SHAPE, "kcl_slice_inner", "from 3", "dimension 3");
+    IS_ERROR(kcl_matmul_inner(A34, A34), KCL_ERROR_SHAPE, "kcl_matmul_inner", "(3, 4)", "size 4", "has 3");
+    IS_ERROR(kcl_tensordot(A34, B43, 1, (int[]){0}, (int[]){0}), KCL_ERROR_SHAPE, "axis 0", "size 3", "has 4");
+    IS_ERROR(kcl_tensordot(A34, B43, 3, NULL, NULL), KCL_ERROR_ARGUMENT, "kcl_tensordot", "3 axes", "2 and 2");
+    IS_ERROR(kcl_kron(A34, A232), KCL_ERROR_SHAPE, "kcl_kron", "2 and 3 axes");
+    IS_ERROR(kcl_matvecmult(A, kcl_zero(s, 5)), KCL_ERROR_SHAPE, "MatVecMult", "12 components", "rows of 5");
+    IS_ERROR(kcl_vecmatmult(kcl_zero(s, 5), A), KCL_ERROR_SHAPE, "VecMatMult", "12 components", "columns of 5");
+    ck_assert_int_eq(kcl_expr_inner_shape(NULL, NULL), 0);
+}
+END_TEST
+
+/* The gradient of a loss of matrix products, against differences of the loss by plain loops. */
+static double product_loss(double a[M][6], double b[N][6])
+{
+    double sum = 0;
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++)
+            for (int r = 0; r < 2; r++)
+                for (int q = 0; q < 2; q++) {
+                    double entry = 0;
+                    for (int m = 0; m < 3; m++)
+                        entry += a[i][r * 3 + m] * b[j][m * 2 + q];
+                    sum += sin(entry) * (1 + r + 2 * q);
+                }
+    return sum;
+}
+
+START_TEST(test_gradients_of_inner_products)
+{
+    const double h = 1e-4;
+    double a[M][6], b[N][6], ga[M][6], gb[N][6], weights[4] = {1, 3, 2, 4};
+    for (int k = 0; k < 6; k++) {
+        for (int i = 0; i < M; i++)
+            a[i][k] = uniform(-1, 1);
+        for (int j = 0; j < N; j++)
+            b[j][k] = uniform(-1, 1);
+    }
+    kcl_expr *A = kcl_vi(s, kcl_f64(&a[0][0], M, 6)), *B = kcl_vj(s, kcl_f64(&b[0][0], N, 6));
+    kcl_expr *product = kcl_sin(kcl_matmul_inner(RESHAPE(A, 2, 3), RESHAPE(B, 3, 2)));
+    kcl_expr *W = RESHAPE(kcl_pm(s, kcl_f64(weights, 4)), 2, 2);
+    kcl_expr *L = kcl_reduce_sum(kcl_sum_inner(kcl_mul(product, W)), KCL_OVER_BOTH);
+    eval_ok(kcl_grad(L, A), kcl_f64(&ga[0][0], M, 6));
+    eval_ok(kcl_grad(L, B), kcl_f64(&gb[0][0], N, 6));
+    for (int n = 0; n < M * 6 + N * 6; n++) {
+        double *at = n < M * 6 ? &a[0][0] + n : &b[0][0] + (n - M * 6), was = *at;
+        double got = n < M * 6 ? (&ga[0][0])[n] : (&gb[0][0])[n - M * 6];
+        *at = was + h;
+        double above = product_loss(a, b);
+        *at = was - h;
+        double want = (above - product_loss(a, b)) / (2 * h);
+        *at = was;
+        ck_assert_msg(fabs(got - want) <= 1e-6 * (1 + fabs(want)), "%d: %.12g, by differences %.12g", n, got, want);
+    }
+}
+END_TEST
+
+/* ---- Products with vectors --------------------------------------------------------------------------------------- */
+
+static double kernel(int i, int j)
+{
+    double sum = 0;
+    for (int k = 0; k < D; k++)
+        sum += (x[i][k] - y[j][k]) * (x[i][k] - y[j][k]);
+    return exp(-sum);
+}
+
+START_TEST(test_products_with_vectors)
+{
+    enum { COLUMNS = 7 };
+    double v[N][COLUMNS], u[M], out[M][COLUMNS], row[M], column[N], transposed[N][D];
+    for (int j = 0; j < N; j++)
+        for (int k = 0; k < COLUMNS; k++)
+            v[j][k] = uniform(-1, 1);
+    for (int i = 0; i < M; i++)
+        u[i] = uniform(-1, 1);
+    kcl_expr *K = kcl_exp(kcl_neg(kcl_sqdist(x_i, y_j))), *u_i = kcl_vi(s, kcl_f64(u, M));
+    eval_ok(kcl_matmul(K, kcl_vj(s, kcl_f64(&v[0][0], N, COLUMNS))), kcl_f64(&out[0][0], M, COLUMNS));
+    eval_ok(kcl_matvec(K, w_j), kcl_f64(row, M));
+    eval_ok(kcl_rmatvec(K, u_i), kcl_f64(column, N));
+    for (int i = 0; i < M; i++) {
+        double sums[COLUMNS] = {0}, sum = 0;
+        for (int j = 0; j < N; j++) {
+            sum += kernel(i, j) * w[j];
+            for (int k = 0; k < COLUMNS; k++)
+                sums[k] += kernel(i, j) * v[j][k];
+        }
+        near(row[i], sum, "matvec");
+        for (int k = 0; k < COLUMNS; k++)
+            near(out[i][k], sums[k], "matmul");
+    }
+    /* K^T x: the rows of the product are those of y, its terms those of x. */
+    eval_ok(kcl_matmul(kcl_transpose(K), kcl_transpose(x_i)), kcl_f64(&transposed[0][0], N, D));
+    for (int j = 0; j < N; j++) {
+        double sums[D] = {0}, sum = 0;
+        for (int i = 0; i < M; i++) {
+            sum += kernel(i, j) * u[i];
+            for (int k = 0; k < D; k++)
+                sums[k] += kernel(i, j) * x[i][k];
+        }
+        near(column[j], sum, "rmatvec");
+        for (int k = 0; k < D; k++)
+            near(transposed[j][k], sums[k], "transposed matmul");
+    }
+    IS_ERROR(kcl_matmul(kcl_sub(x_i, y_j), w_j), KCL_ERROR_SHAPE, "kcl_matmul", "dimension 3", "must be 1");
+    IS_ERROR(kcl_matmul(K, u_i), KCL_ERROR_SHAPE, "kcl_matmul", "axis i", "over j", "kcl_vj");
+    IS_ERROR(kcl_matvec(K, y_j), KCL_ERROR_SHAPE, "kcl_matvec", "dimension 3", "kcl_matmul");
+    IS_ERROR(kcl_rmatvec(K, w_j), KCL_ERROR_SHAPE, "kcl_rmatvec", "axis j", "over i", "kcl_vi");
+    kcl_scope *other = kcl_scope_create(c);
+    IS_ERROR(kcl_matmul(K, kcl_vj(other, kcl_f64(w, N))), KCL_ERROR_ARGUMENT, "another scope");
+    kcl_scope_destroy(&other);
+}
+END_TEST
+
+/* ---- Symbolic variables ------------------------------------------------------------------------------------------ */
+
+START_TEST(test_symbolic_variables)
+{
+    kcl_expr *u = kcl_var(s, 0, D, KCL_ROLE_I), *v = kcl_var(s, 1, D, KCL_ROLE_J), *b = kcl_var(s, 2, 1, KCL_ROLE_J);
+    kcl_expr *g = kcl_var(s, 7, 1, KCL_ROLE_PARAMETER);
+    ck_assert_ptr_eq(kcl_var(s, 1, D, KCL_ROLE_J), v);
+    ck_assert_int_eq(kcl_expr_axes(u), KCL_OVER_I);
+    ck_assert_int_eq(kcl_expr_dim(u), D);
+    kcl_expr *K = kcl_exp(kcl_neg(kcl_mul(g, kcl_sqdist(u, v))));
+    kcl_expr *both[] = {kcl_matmul(K, b), kcl_vjp(kcl_matmul(K, b), g, kcl_constant(s, 1))};
+    kcl_expr *vars[] = {g, v, u, b}; /* in any order */
+    kcl_operator *op = NULL;
+    ck_assert_msg(kcl_operator_from(&op, 2, both, 4, vars, NULL) == KCL_OK, "%s", kcl_operator_error(op));
+    for (int round = 0; round < 2; round++) {
+        double gamma = 0.5 + round, sums[M], slope;
+        ck_assert_msg(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(sums, M), kcl_f64(&slope, 1)}, 2,
+                                         (const kcl_array *[]){kcl_f64(&gamma, 1), kcl_f64(&y[0][0], N, D),
+                                                               kcl_f64(&x[0][0], M, D), kcl_f64(w, N)},
+                                         4) == KCL_OK,
+                      "%s", kcl_context_error(c));
+        double derivative = 0;
+        for (int i = 0; i < M; i++) {
+            double sum = 0;
+            for (int j = 0; j < N; j++) {
+                sum += pow(kernel(i, j), gamma) * w[j];
+                derivative += log(kernel(i, j)) * pow(kernel(i, j), gamma) * w[j];
+            }
+            near(sums[i], sum, "applied");
+        }
+        near(slope, derivative, "slope");
+    }
+    kcl_operator_destroy(&op);
+    /* Evaluated without arrays, or left out of the list. */
+    double out[M];
+    ck_assert_int_eq(kcl_eval1(both[0], kcl_f64(out, M)), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_context_error(c), "(kcl_var)", "no array", "kcl_operator_from");
+    ck_assert_int_eq(kcl_eval1(kcl_square(g), kcl_f64(out, 1)), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_context_error(c), "variable 7 (kcl_var)");
+    ck_assert_int_eq(kcl_operator_from(&op, 1, both, 3, (kcl_expr *[]){g, v, u}, NULL), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_operator_error(op), "variable 2 (kcl_var)", "not in the list");
+    kcl_operator_destroy(&op);
+    static collected text;
+    text.length = 0;
+    ck_assert_int_eq(kcl_expr_print(kcl_mul(g, b), collect, &text), KCL_OK);
+    ck_assert_str_eq(text.text, "v7*v2");
+    /* One number has one dimension and role. */
+    IS_ERROR(kcl_var(s, 1, 2, KCL_ROLE_J), KCL_ERROR_SHAPE, "variable 1", "dimension 3", "dimension 2", "role j");
+    IS_ERROR(kcl_var(s, 1, D, KCL_ROLE_I), KCL_ERROR_SHAPE, "role j", "role i");
+    IS_ERROR(kcl_var(s, -1, D, KCL_ROLE_I), KCL_ERROR_ARGUMENT, "index -1");
+    IS_ERROR(kcl_var(s, 3, 0, KCL_ROLE_I), KCL_ERROR_ARGUMENT, "dimension 0");
+    IS_ERROR(kcl_var(s, 3, 1, (kcl_role)3), KCL_ERROR_ARGUMENT, "role 3");
+    ck_assert_int_eq(kcl_expr_status(kcl_var(NULL, 0, 1, KCL_ROLE_I)), KCL_ERROR_ARGUMENT);
+}
+END_TEST
+
+/* ---- Derivatives in a direction ---------------------------------------------------------------------------------- */
+
+/* A loss through two reductions, by plain loops: x moves by its gradient flow, the result is compared with targets. */
+static double loss(double t, double px[M][D], double py[N][D], double gamma)
+{
+    double u[M][D], sum = 0;
+    for (int i = 0; i < M; i++) {
+        memcpy(u[i], px[i], sizeof u[i]);
+        for (int j = 0; j < N; j++) {
+            double distance = 0;
+            for (int k = 0; k < D; k++)
+                distance += (px[i][k] - py[j][k]) * (px[i][k] - py[j][k]);
+            for (int k = 0; k < D; k++)
+                u[i][k] += exp(-gamma * distance) * w[j] * py[j][k];
+        }
+    }
+    for (int j = 0; j < N; j++) {
+        double terms = 0;
+        for (int i = 0; i < M; i++) {
+            double distance = 0;
+            for (int k = 0; k < D; k++)
+                distance += (u[i][k] - py[j][k]) * (u[i][k] - py[j][k]);
+            terms += exp(-distance);
+        }
+        sum += (log(terms) - t) * (log(terms) - t);
+    }
+    return sum;
+}
+
+static kcl_expr *lazy_loss(double t, kcl_expr *gamma)
+{
+    kcl_expr *K = kcl_exp(kcl_neg(kcl_mul(gamma, kcl_sqdist(x_i, y_j))));
+    kcl_expr *u = kcl_add(x_i, kcl_matmul(K, kcl_mul(w_j, y_j)));
+    kcl_expr *v = kcl_reduce_logsumexp(kcl_neg(kcl_sqdist(u, y_j)), KCL_OVER_I);
+    return kcl_reduce_sum(kcl_square(kcl_sub(v, kcl_constant(s, t))), KCL_OVER_J);
+}
+
+/* The loss after a step along a direction of x, y and gamma; negative steps go back. */
+static double loss_along(double step, double dx[M][D], double dy[N][D], double dg)
+{
+    double px[M][D], py[N][D];
+    for (int k = 0; k < D; k++) {
+        for (int i = 0; i < M; i++)
+            px[i][k] = x[i][k] + step * dx[i][k];
+        for (int j = 0; j < N; j++)
+            py[j][k] = y[j][k] + step * dy[j][k];
+    }
+    return loss(0.3, px, py, 0.4 + step * dg);
+}
+
+START_TEST(test_directional_derivatives_across_reductions)
+{
+    const double h = 1e-3;
+    double dx[M][D], dy[N][D], dg[1] = {0.7}, none[1] = {0}, out[3], gamma_value[1] = {0.4};
+    double no_x[M][D] = {{0}}, no_y[N][D] = {{0}};
+    for (int k = 0; k < D; k++) {
+        for (int i = 0; i < M; i++)
+            dx[i][k] = uniform(-1, 1);
+        for (int j = 0; j < N; j++)
+            dy[j][k] = uniform(-1, 1);
+    }
+    kcl_expr *gamma = kcl_pm(s, kcl_f64(gamma_value, 1)), *L = lazy_loss(0.3, gamma);
+    kcl_expr *vars[] = {x_i, y_j, gamma};
+    kcl_expr *directions[] = {kcl_vi(s, kcl_f64(&dx[0][0], M, D)), kcl_vj(s, kcl_f64(&dy[0][0], N, D)),
+                              kcl_pm(s, kcl_f64(dg, 1))};
+    for (int n = 0; n < 3; n++) {
+        double(*ax)[D] = n == 0 ? dx : no_x, (*ay)[D] = n == 1 ? dy : no_y, ag = n == 2 ? dg[0] : none[0];
+        kcl_expr *first = kcl_jvp(L, vars[n], directions[n]), *second = kcl_jvp(first, vars[n], directions[n]);
+        kcl_expr *third = kcl_jvp(second, vars[n], directions[n]);
+        ck_assert_msg(kcl_eval(3, (kcl_expr *[]){first, second, third},
+                               (const kcl_array *[]){kcl_f64(out, 1), kcl_f64(out + 1, 1), kcl_f64(out + 2, 1)}) == KCL_OK,
+                      "%s", kcl_context_error(c));
+        double at[7];
+        for (int k = -3; k <= 3; k++)
+            at[k + 3] = loss_along(k * h, ax, ay, ag);
+        double one = (at[6] - 9 * at[5] + 45 * at[4] - 45 * at[2] + 9 * at[1] - at[0]) / (60 * h);
+        double two = (2 * at[6] - 27 * at[5] + 270 * at[4] - 490 * at[3] + 270 * at[2] - 27 * at[1] + 2 * at[0]) /
+                     (180 * h * h);
+        double three = (-at[6] + 8 * at[5] - 13 * at[4] + 13 * at[2] - 8 * at[1] + at[0]) / (8 * h * h * h);
+        ck_assert_msg(fabs(out[0] - one) <= 1e-8 * (1 + fabs(one)), "%d: %.12g, by differences %.12g", n, out[0], one);
+        ck_assert_msg(fabs(out[1] - two) <= 1e-6 * (1 + fabs(two)), "%d: %.12g, by differences %.12g", n, out[1], two);
+        ck_assert_msg(fabs(out[2] - three) <= 1e-3 * (1 + fabs(three)), "%d: %.12g, by differences %.12g", n, out[2],
+                      three);
+        /* The gradient's product with the direction is the same number. */
+        eval_ok(kcl_reduce_sum(kcl_dot(kcl_grad(L, vars[n]), directions[n]), n == 0   ? KCL_OVER_I
+                                                                             : n == 1 ? KCL_OVER_J
+                                                                                      : KCL_OVER_BOTH),
+                kcl_f64(&out[1], 1));
+        near(out[1], out[0], "gradient and direction");
+    }
+}
+END_TEST
+
+START_TEST(test_hessians_are_symmetric)
+{
+    double gamma_value[1] = {0.4}, dx[M][D], ex[M][D], dy[N][D], a, b;
+    for (int k = 0; k < D; k++) {
+        for (int i = 0; i < M; i++) {
+            dx[i][k] = uniform(-1, 1);
+            ex[i][k] = uniform(-1, 1);
+        }
+        for (int j = 0; j < N; j++)
+            dy[j][k] = uniform(-1, 1);
+    }
+    kcl_expr *L = lazy_loss(0.3, kcl_pm(s, kcl_f64(gamma_value, 1)));
+    kcl_expr *d = kcl_vi(s, kcl_f64(&dx[0][0], M, D)), *e = kcl_vi(s, kcl_f64(&ex[0][0], M, D));
+    kcl_expr *f = kcl_vj(s, kcl_f64(&dy[0][0], N, D));
+    ck_assert_int_eq(kcl_expr_axes(kcl_hvp(L, x_i, d)), KCL_OVER_I);
+    ck_assert_int_eq(kcl_expr_dim(kcl_hvp(L, x_i, d)), D);
+    eval_ok(kcl_reduce_sum(kcl_dot(kcl_hvp(L, x_i, d), e), KCL_OVER_I), kcl_f64(&a, 1));
+    eval_ok(kcl_reduce_sum(kcl_dot(kcl_hvp(L, x_i, e), d), KCL_OVER_I), kcl_f64(&b, 1));
+    near(a, b, "<e, H d> = <d, H e>");
+    ck_assert(fabs(a) > 1e-3);
+    /* Between x and y, forward over reverse both ways, and reverse over reverse. */
+    eval_ok(kcl_reduce_sum(kcl_dot(kcl_jvp(kcl_grad(L, x_i), y_j, f), d), KCL_OVER_I), kcl_f64(&a, 1));
+    eval_ok(kcl_reduce_sum(kcl_dot(kcl_jvp(kcl_grad(L, y_j), x_i, d), f), KCL_OVER_J), kcl_f64(&b, 1));
+    near(a, b, "<d, H f> = <f, H d>");
+    eval_ok(kcl_reduce_sum(kcl_dot(kcl_vjp(kcl_grad(L, x_i), y_j, d), f), KCL_OVER_J), kcl_f64(&b, 1));
+    near(a, b, "forward and reverse");
+}
+END_TEST
+
+START_TEST(test_derivatives_of_what_does_not_depend)
+{
+    double out[M][D], number = 7, one[D] = {1, 1, 1};
+    kcl_expr *f = kcl_reduce_sum(kcl_mul(x_i, y_j), KCL_OVER_J), *L = kcl_reduce_sum(kcl_sqnorm2(x_i), KCL_OVER_I);
+    kcl_expr *moved = kcl_jvp(f, p_p, kcl_pm(s, kcl_f64(one, D)));
+    ck_assert_int_eq(kcl_expr_axes(moved), KCL_OVER_I);
+    ck_assert_int_eq(kcl_expr_dim(moved), D);
+    eval_ok(moved, kcl_f64(&out[0][0], M, D));
+    for (int k = 0; k < M * D; k++)
+        ck_assert_double_eq((&out[0][0])[k], 0);
+    ck_assert_int_eq(kcl_expr_axes(kcl_grad(L, y_j)), KCL_OVER_J);
+    eval_ok(kcl_grad(L, y_j), kcl_f64(&out[0][0], N, D));
+    for (int k = 0; k < N * D; k++)
+        ck_assert_double_eq((&out[0][0])[k], 0);
+    eval_ok(kcl_grad(L, p_p), kcl_f64(&out[0][0], D));
+    ck_assert(out[0][0] == 0 && out[0][2] == 0);
+    eval_ok(kcl_hvp(L, y_j, y_j), kcl_f64(&out[0][0], N, D));
+    ck_assert(out[0][0] == 0 && out[N - 1][2] == 0);
+    /* An index inside a formula is a constant. */
+    kcl_expr *index = kcl_reduce_argmin(kcl_sqdist(x_i, y_j), KCL_OVER_J);
+    eval_ok(kcl_jvp(kcl_reduce_sum(kcl_mul(index, kcl_elem(x_i, 0)), KCL_OVER_I), x_i, kcl_constant(s, 0)),
+            kcl_f64(&number, 1));
+    ck_assert_double_eq(number, 0);
+    IS_ERROR(kcl_jvp(index, x_i, x_i), KCL_ERROR_DERIVATIVE, "ArgMin_Reduction", "whole number", "no derivative");
+    IS_ERROR(kcl_jvp(f, f, x_i), KCL_ERROR_ARGUMENT, "kcl_jvp", "no variable", "kcl_var");
+    IS_ERROR(kcl_jvp(f, x_i, y_j), KCL_ERROR_SHAPE, "direction has an axis (j)", "lacks");
+    IS_ERROR(kcl_jvp(f, x_i, kcl_zero(s, 2)), KCL_ERROR_SHAPE, "dimension 3", "direction has 2");
+    IS_ERROR(kcl_hvp(f, x_i, x_i), KCL_ERROR_SHAPE, "kcl_grad", "no single number", "dimension 3", "each i");
+    IS_ERROR(kcl_grad(kcl_sqdist(x_i, y_j), x_i), KCL_ERROR_SHAPE, "each i", "each j");
+}
+END_TEST
+
+int main(void)
+{
+    const test_entry tests[] = {
+        {test_functions, 0},          {test_comparisons, 0},        {test_components, 0}, {test_slices, 0},
+        {test_extremes_and_weights, 0}, {test_inner_shapes, 0}, {test_gradients_of_inner_products, 0},
+        {test_products_with_vectors, 0}, {test_symbolic_variables, 0},
+        {test_directional_derivatives_across_reductions, 0}, {test_hessians_are_symmetric, 0},
+        {test_derivatives_of_what_does_not_depend, 0},
+    };
+    return run_entries("methods of lazy tensors", tests, KB_COUNT(tests), setup, teardown);
+}
