@@ -132,14 +132,17 @@ static kcl_status check_directions(kf_graph *g, size_t count, const kf_node *con
     for (size_t k = 0; k < count; k++) {
         const kf_node *v = vars[k], *u = directions[k];
         if (u->dim != v->dim && u->dim != 1)
-            return kb_fail(&g->error, KCL_ERROR_SHAPE,
-                           "derivative in a direction: the variable has dimension %d, the direction has %d; they must be "
-                           "equal, or that of the direction 1",
-                           v->dim, u->dim);
+            return kb_fail(
+                &g->error, KCL_ERROR_SHAPE,
+                "derivative in a direction: the variable has dimension %d, the direction has %d; they must be "
+                "equal, or that of the direction 1",
+                v->dim, u->dim);
         if (u->axes & ~v->axes)
             return kb_fail(&g->error, KCL_ERROR_SHAPE,
                            "derivative in a direction: the direction has an axis (%s) that the variable lacks",
-                           u->axes & ~v->axes & KF_AXIS_I ? "i" : u->axes & ~v->axes & KF_AXIS_J ? "j" : "a batch axis");
+                           u->axes & ~v->axes & KF_AXIS_I   ? "i"
+                           : u->axes & ~v->axes & KF_AXIS_J ? "j"
+                                                            : "a batch axis");
     }
     return KCL_OK;
 }
