@@ -460,7 +460,7 @@ START_TEST(test_symbolic_variables)
     kcl_operator *op = NULL;
     ck_assert_msg(kcl_operator_from(&op, 2, both, 4, vars, NULL) == KCL_OK, "%s", kcl_operator_error(op));
     for (int round = 0; round < 2; round++) {
-        double gamma = 0.5 + round, sums[M], slope;
+        double gamma = 0.5 + round, sums[M], slope = 0;
         ck_assert_msg(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(sums, M), kcl_f64(&slope, 1)}, 2,
                                          (const kcl_array *[]){kcl_f64(&gamma, 1), kcl_f64(&y[0][0], N, D),
                                                                kcl_f64(&x[0][0], M, D), kcl_f64(w, N)},
@@ -597,7 +597,7 @@ END_TEST
 
 START_TEST(test_hessians_are_symmetric)
 {
-    double gamma_value[1] = {0.4}, dx[M][D], ex[M][D], dy[N][D], a, b;
+    double gamma_value[1] = {0.4}, dx[M][D], ex[M][D], dy[N][D], a = 0, b = 0;
     for (int k = 0; k < D; k++) {
         for (int i = 0; i < M; i++) {
             dx[i][k] = uniform(-1, 1);
@@ -648,6 +648,8 @@ START_TEST(test_derivatives_of_what_does_not_depend)
             kcl_f64(&number, 1));
     ck_assert_double_eq(number, 0);
     IS_ERROR(kcl_jvp(index, x_i, x_i), KCL_ERROR_DERIVATIVE, "ArgMin_Reduction", "whole number", "no derivative");
+    IS_ERROR(kcl_jvp(kcl_reduce_min(kcl_sqdist(x_i, y_j), KCL_OVER_J), x_i, x_i), KCL_ERROR_DERIVATIVE, "Min_Reduction",
+             "not available");
     IS_ERROR(kcl_jvp(f, f, x_i), KCL_ERROR_ARGUMENT, "kcl_jvp", "no variable", "kcl_var");
     IS_ERROR(kcl_jvp(f, x_i, y_j), KCL_ERROR_SHAPE, "direction has an axis (j)", "lacks");
     IS_ERROR(kcl_jvp(f, x_i, kcl_zero(s, 2)), KCL_ERROR_SHAPE, "dimension 3", "direction has 2");
