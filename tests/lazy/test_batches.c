@@ -987,11 +987,11 @@ START_TEST(test_a_vector_axis_that_is_missing)
     kcl_expr *F = kcl_div(kcl_add(kcl_neg(kcl_sqdist(x, y)), right), kcl_scalar(s, 0.1));
     ck_assert_msg(kcl_logsumexp(F, KCL_OVER_I, kcl_f32(out, BATCHES, 1, N, 1)) == KCL_OK, "%s",
                   kcl_context_error(device));
-    /* (8, 1, 60) is an i-variable of 8 rows and 60 components: it does not get into the sum of numbers. */
+    /* (8, 1, 60) is an i-variable of 8 rows and 60 components: the result has 60 too, and does not get into the output. */
     ck_assert_int_eq(kcl_expr_dim(wrong), N);
     kcl_expr *G = kcl_reduce_logsumexp(kcl_add(kcl_neg(kcl_sqdist(x, y)), wrong), KCL_OVER_I);
-    ck_assert_int_eq(kcl_expr_status(G), KCL_ERROR_SHAPE);
-    CONTAINS(kcl_expr_error(G), "LogSumExp", "dimension 60");
+    ck_assert_int_ne(kcl_eval1(G, kcl_f32(out, BATCHES, 1, N, 1)), KCL_OK);
+    CONTAINS(kcl_context_error(device), "8 rows", "50");
 }
 END_TEST
 
