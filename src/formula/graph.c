@@ -524,11 +524,11 @@ const kf_node *kf_weighted(kf_graph *g, kf_reduction reduction, const kf_node *F
 const kf_node *kf_term_count(kf_graph *g, unsigned axes, const kf_node *f)
 {
     const kf_node *count = kf_rat(g, 1, 1);
-    for (unsigned axis = KF_AXIS_I; axis <= KF_AXIS_J && f; axis++) {
+    for (unsigned axis = 1; axis < 1u << KF_AXIS_COUNT && f; axis *= 2) {
         if (!(axes & f->axes & axis))
             continue;
         /* Along one axis alone: a sum of its own, of few terms. */
-        const kf_node *one = kf_binary(g, KF_LIKE, kf_rat(g, 1, 1), leaf_with_axis(f, axis));
+        const kf_node *one = kf_like_on(g, kf_rat(g, 1, 1), f, axis);
         count = kf_binary(g, KF_MULT, count, kf_reduce(g, KF_REDUCE_SUM, axis, 0, one));
     }
     return f ? count : NULL;
