@@ -853,9 +853,10 @@ static int few_lists(const kp_plan *plan, int step)
  */
 static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps *caps)
 {
-    int64_t sums = 0, work = 0, most = 16;
+    int64_t sums = 0, work = 0, most = 16, list;
     if (plan->schedule == KP_BY_ROWS)
-        most = plan->record > 16 ? 2 : kp_numbers(plan) == 2 ? 4 : 8; /* LogSumExp needs registers for more */
+        /* LogSumExp needs registers for more; of insertions there is a text for each element. */
+        most = plan->record > 16 ? 2 : kp_numbers(plan) == 2 || keeps_lists(plan->term_count, plan->terms, &list) ? 4 : 8;
     for (size_t k = 0; k < order->count; k++) {
         if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
             continue;
