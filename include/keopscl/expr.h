@@ -14,8 +14,9 @@
  * batch on its own; indices count within it. Repeated arrays are not copied.
  *
  * Errors: a builder that fails returns its scope's error expression, never NULL. Everything built on it carries that
- * first error, and evaluation returns it and copies it to the context: a chain of calls needs one check. NULL operands,
- * operands of two scopes and operands of a destroyed scope are such errors.
+ * first error, and evaluation returns it and copies it to the context: a chain of calls needs one check. NULL operands
+ * and operands of two scopes are such errors. Debug builds of the library (without NDEBUG) tell operands of a scope that
+ * was reset or destroyed as well; else their use is undefined.
  *
  * Ownership: expressions and data handles belong to their scope and live until kcl_scope_reset or kcl_scope_destroy.
  * Thread safety: a scope and its expressions belong to one thread at a time.

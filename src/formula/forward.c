@@ -85,26 +85,45 @@ static const kf_node *of_extreme(const forward *s, const kf_node *f, bool *ok)
     return made;
 }
 
-static const kf_node *of_reduction(const forward *s, const kf_node *f, bool *ok)
+/* What a term adds to the tangent of its reduction; NULL with an error where there is none. */
+static const kf_node *of_term(kf_graph *g, const kf_node *f, const kf_node *t)
 {
-    const kf_node *t = tangent_of(s, f->arg[0]), *share = NULL;
-    kf_graph *g = s->g;
-    if (!t)
-        return NULL;
+    const kf_node *terms = f->arg[0], *F, *G, *sum = f;
     switch ((kf_reduction)f->param[0]) {
     case KF_REDUCE_SUM:
-        break;
+        return t;
     case KF_REDUCE_LOGSUMEXP: /* every term has its share of the sum */
-        share = kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, f->arg[0], f));
-        t = kf_binary(g, KF_MULT, t, share);
-        break;
-    default: /* an index: a constant */
+        return kf_binary(g, KF_MULT, t, kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, terms, f)));
+    case KF_REDUCE_LOGSUMEXPWEIGHT:
+    case KF_REDUCE_SUMSOFTMAXWEIGHT:
+        F = kf_make(g, KF_ELEM, &terms, &(int64_t){0});
+        G = kf_make(g, KF_EXTRACT, &terms, (int64_t[]){1, f->dim});
+        if (f->param[0] == KF_REDUCE_SUMSOFTMAXWEIGHT) {
+            sum = kf_reduce(g, KF_REDUCE_LOGSUMEXP, (unsigned)f->param[1], 0, kf_like(g, F, terms));
+            G = kf_binary(g, KF_SUB, G, f);
+        }
+        t = kf_binary(g, KF_ADD, kf_binary(g, KF_MULT, kf_make(g, KF_ELEM, &t, &(int64_t){0}), G),
+                      kf_make(g, KF_EXTRACT, &t, (int64_t[]){1, f->dim}));
+        return kf_binary(g, KF_MULT, t, kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, F, sum)));
+    default:
+        kb_fail(&g->error, KCL_ERROR_DERIVATIVE,
+                "the derivative of %s_Reduction is not available; LogSumExp_Reduction of a multiple of the formula is a "
+                "smooth stand-in for a largest value",
+                kf_reduction_get((kf_reduction)f->param[0])->name);
         return NULL;
     }
+}
+
+static const kf_node *of_reduction(const forward *s, const kf_node *f, bool *ok)
+{
+    const kf_node *t = tangent_of(s, f->arg[0]);
+    if (!t || f->kind == KF_INT) /* an index is a constant */
+        return NULL;
     /* A tangent that lacks an axis counts once for every term all the same. */
-    const kf_node *made = kf_reduce(g, KF_REDUCE_SUM, (unsigned)f->param[1], 0, kf_like(g, t, f->arg[0]));
-    *ok = made != NULL;
-    return made;
+    t = of_term(s->g, f, t);
+    t = t ? kf_reduce(s->g, KF_REDUCE_SUM, (unsigned)f->param[1], 0, kf_like(s->g, t, f->arg[0])) : NULL;
+    *ok = t != NULL;
+    return t;
 }
 
 static const kf_node *tangent(const forward *s, const kf_node *f, bool *ok)
@@ -132,14 +151,17 @@ static kcl_status check_directions(kf_graph *g, size_t count, const kf_node *con
     for (size_t k = 0; k < count; k++) {
         const kf_node *v = vars[k], *u = directions[k];
         if (u->dim != v->dim && u->dim != 1)
-            return kb_fail(&g->error, KCL_ERROR_SHAPE,
-                           "derivative in a direction: the variable has dimension %d, the direction has %d; they must be "
-                           "equal, or that of the direction 1",
-                           v->dim, u->dim);
+            return kb_fail(
+                &g->error, KCL_ERROR_SHAPE,
+                "derivative in a direction: the variable has dimension %d, the direction has %d; they must be "
+                "equal, or that of the direction 1",
+                v->dim, u->dim);
         if (u->axes & ~v->axes)
             return kb_fail(&g->error, KCL_ERROR_SHAPE,
                            "derivative in a direction: the direction has an axis (%s) that the variable lacks",
-                           u->axes & ~v->axes & KF_AXIS_I ? "i" : u->axes & ~v->axes & KF_AXIS_J ? "j" : "a batch axis");
+                           u->axes & ~v->axes & KF_AXIS_I   ? "i"
+                           : u->axes & ~v->axes & KF_AXIS_J ? "j"
+                                                            : "a batch axis");
     }
     return KCL_OK;
 }

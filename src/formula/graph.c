@@ -175,7 +175,11 @@ static bool grow_table(kf_graph *g)
 }
 
 /* For drafts: the parameters of a node that has few. */
-#define FEW_PARAMS(...) .param_count = KF_LEAST_PARAMS, .param = (int64_t[KF_LEAST_PARAMS]){__VA_ARGS__}
+#define FEW_PARAMS(...)                                                                                                \
+    .param_count = KF_LEAST_PARAMS, .param = (int64_t[KF_LEAST_PARAMS])                                                \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
 
 /* Returns the node that equals *draft, made from it where there is none. */
 static const kf_node *intern(kf_graph *g, kf_node *draft)

@@ -24,6 +24,7 @@ typedef struct cache {
     kl_compiled *steps[BUCKETS];
     temporary *temps[BUCKETS];
     form_note *forms[BUCKETS];
+    kl_grave *graves; /* in debug builds */
 } cache;
 
 /* Forgets the kernels. */
@@ -50,9 +51,23 @@ static void destroy_compiled(kcl_context *context, kl_compiled *c)
     kb_free(kd_allocator(context), c);
 }
 
+void kl_graves_free(const kcl_allocator *a, kl_grave **graves, int keep)
+{
+    while (*graves && keep-- > 0)
+        graves = &(*graves)->next;
+    while (*graves) {
+        kl_grave *next = (*graves)->next;
+        kb_arena_finish(&(*graves)->arena);
+        kb_free(a, (*graves)->scope);
+        kb_free(a, *graves);
+        *graves = next;
+    }
+}
+
 static void destroy_cache(kcl_context *context, void *object)
 {
     cache *all = object;
+    kl_graves_free(kd_allocator(context), &all->graves, 0);
     for (int k = 0; k < BUCKETS; k++) {
         while (all->steps[k]) {
             kl_compiled *next = all->steps[k]->next;
@@ -105,6 +120,12 @@ static cache *cache_of(kcl_context *context)
             kd_attach(context, all, destroy_cache);
     }
     return all;
+}
+
+kl_grave **kl_graves(kcl_context *context)
+{
+    cache *all = cache_of(context);
+    return all ? &all->graves : NULL;
 }
 
 kcl_status kl_make_room(kcl_context *context, kl_room *r, int64_t elements, kcl_dtype dtype)

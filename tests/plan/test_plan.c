@@ -184,7 +184,7 @@ START_TEST(a_contraction_that_cannot_be_says_why)
         {"Elem(x,0)*Sin(Elem(x,1)*b)", "it has no sum over the components of row and column vectors", 256, 48 << 10},
         {far, "work-groups of the device are too small", 15, 48 << 10},
         {far, "work-groups of the device are too small", 1, 48 << 10},
-        {far, "local memory of the device is too small", 256, 512},
+        {far, "memory of the device's work-groups is too small", 256, 512},
     };
     for (size_t n = 0; n < KB_COUNT(cases); n++) {
         kp_caps c = gpu_caps(cases[n].work_group, cases[n].local_memory);
