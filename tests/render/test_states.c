@@ -520,7 +520,7 @@ START_TEST(states_of_lists_and_weights)
             kcl_dtype dtype = t ? KCL_F64 : KCL_F32;
             check(&(subject){others[k], shapes[_i % 4], dtype, 0, 0, _i < 4 ? KP_BY_LANES : KP_BY_ROWS, 0, 0, 0, 0});
             if (_i % 4 == 1 && k != 1)
-                check_groups(&(subject){k ? "Bv" : "mq", KP_ROWS_SPLIT, dtype, 0, 0, KP_BY_CONTRACTION, 64, 0, 16 << 10, 16});
+                check_groups(&(subject){k ? "Bv" : "Bq", KP_ROWS_SPLIT, dtype, 0, 0, KP_BY_CONTRACTION, 64, 0, 16 << 10, 16});
         }
     }
 }
