@@ -239,23 +239,66 @@ KCL_API kcl_expr *kcl_transpose(kcl_expr *f);
  */
 KCL_API kcl_expr *kcl_reduce_sum(kcl_expr *f, kcl_axes over);
 
+/* The sum divided by the number of its terms, which is read when it is evaluated: NaN where there are none. */
+KCL_API kcl_expr *kcl_reduce_mean(kcl_expr *f, kcl_axes over);
+
 /*
- * log of the sum of exp(f) over the axes, for f of dimension 1; whatever the size of f, nothing overflows. Otherwise as
- * kcl_reduce_sum, derivatives to any order included. NaN where a term is NaN; else infinity where a term is; -infinity
- * where all terms are, and where there are none.
+ * For each component of f, log of the sum of exp(f) over the axes; whatever the size of f, nothing overflows. Otherwise
+ * as kcl_reduce_sum, derivatives to any order included. NaN where a term is NaN; else infinity where a term is; -infinity
+ * where all are, or where there are no terms.
  */
 KCL_API kcl_expr *kcl_reduce_logsumexp(kcl_expr *f, kcl_axes over);
 
 /*
- * For each component of f, the index of the smallest value over the axes: a column j where j is reduced, a row i where i
- * is, i N + j of the pair where both are and there are N columns. Of equal values the smallest index is the result. NaN
- * is never chosen, infinities are ordinary values; the index is -1 where there is nothing to choose from. An error where
- * f has none of the axes.
+ * For each component of `weight`, log of the sum of exp(f) * weight, for f of dimension 1: as accurate as that sum at any
+ * offset of f, derivatives to any order included. NaN where the sum is negative, -infinity where it is 0.
+ */
+KCL_API kcl_expr *kcl_reduce_logsumexp_weight(kcl_expr *f, kcl_expr *weight, kcl_axes over);
+
+/*
+ * For each component of `weight`, its mean with the weights exp(f) / (sum of exp(f)), for f of dimension 1: softmax, or
+ * attention. Derivatives to any order. NaN where all f are -infinity, where one is infinity, and without terms.
+ */
+KCL_API kcl_expr *kcl_reduce_sumsoftmaxweight(kcl_expr *f, kcl_expr *weight, kcl_axes over);
+
+/*
+ * For each component of f, the smallest or the largest value over the axes. NaN is never chosen; +infinity (of max:
+ * -infinity) where there is nothing else. An f with none of the axes is the result itself. The derivative is an error.
+ */
+KCL_API kcl_expr *kcl_reduce_min(kcl_expr *f, kcl_axes over);
+KCL_API kcl_expr *kcl_reduce_max(kcl_expr *f, kcl_axes over);
+
+/*
+ * For each component of f, the index of the smallest or largest value over the axes: a column j where j is reduced, a row
+ * i where i is, i N + j of the pair where both are and there are N columns. Of equal values the smallest index is the
+ * result. NaN is never chosen, infinities are ordinary values; the index is -1 where there is nothing to choose from. An
+ * error where f has none of the axes.
  *
  * Evaluated on its own, the result is an array of int64. In further formulas it is a real number of the arrays' type, in
  * float32 exact up to 2^24, and a constant: its derivative is 0. The gradient of an index itself is an error.
  */
 KCL_API kcl_expr *kcl_reduce_argmin(kcl_expr *f, kcl_axes over);
+KCL_API kcl_expr *kcl_reduce_argmax(kcl_expr *f, kcl_axes over);
+
+/* Value and index: returns kcl_reduce_min and sets *index, unless that is NULL, to kcl_reduce_argmin. One sweep. */
+KCL_API kcl_expr *kcl_reduce_min_argmin(kcl_expr *f, kcl_axes over, kcl_expr **index);
+KCL_API kcl_expr *kcl_reduce_max_argmax(kcl_expr *f, kcl_axes over, kcl_expr **index);
+
+/*
+ * For each component of f, the k smallest values over the axes, the smallest first, or the k largest, the largest first;
+ * and their indices. The result has k D components: number q of component c is component q D + c, so a (M, k) array takes
+ * it where D is 1. Equal values are in the order of their indices. Where there are fewer than k, the values are +infinity
+ * (of kmax: -infinity) and the indices -1. Otherwise as kcl_reduce_min and kcl_reduce_argmin. An error where k is less
+ * than 1, or where f has none of the axes.
+ */
+KCL_API kcl_expr *kcl_reduce_kmin(kcl_expr *f, int k, kcl_axes over);
+KCL_API kcl_expr *kcl_reduce_kmax(kcl_expr *f, int k, kcl_axes over);
+KCL_API kcl_expr *kcl_reduce_argkmin(kcl_expr *f, int k, kcl_axes over);
+KCL_API kcl_expr *kcl_reduce_argkmax(kcl_expr *f, int k, kcl_axes over);
+
+/* Values and indices: returns the values and sets *index, unless that is NULL. One sweep. */
+KCL_API kcl_expr *kcl_reduce_kmin_argkmin(kcl_expr *f, int k, kcl_axes over, kcl_expr **index);
+KCL_API kcl_expr *kcl_reduce_kmax_argkmax(kcl_expr *f, int k, kcl_axes over, kcl_expr **index);
 
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */
 
@@ -293,19 +336,35 @@ KCL_API kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u);
  * for an i-expression, (N, D) for a j-expression, (D) for one without axes; axes of size 1 may be added or left out
  * anywhere. An expression that depends on both i and j must be reduced first.
  *
- * All arrays have one number type, but for indices (kcl_reduce_argmin), whose arrays are int64. Outputs must not overlap
- * inputs or each other. On failure the contents of the outputs are not specified. Where all outputs are device arrays the
- * call need not wait for them: see keopscl/memory.h.
+ * All arrays have one number type, but for indices (kcl_reduce_argmin and its like), whose arrays are int64. Outputs must
+ * not overlap inputs or each other. On failure the contents of the outputs are not specified. Where all outputs are
+ * device arrays the call need not wait for them: see keopscl/memory.h.
  */
 KCL_API kcl_status kcl_eval(int count, kcl_expr *const *exprs, const kcl_array *const *outs);
 
 /* kcl_eval of one expression. */
 KCL_API kcl_status kcl_eval1(kcl_expr *expr, const kcl_array *out);
 
-/* A reduction and kcl_eval1 in one. */
+/* A reduction and its evaluation in one. Arrays of indices are int64. */
 KCL_API kcl_status kcl_sum(kcl_expr *f, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_mean(kcl_expr *f, kcl_axes over, const kcl_array *out);
 KCL_API kcl_status kcl_logsumexp(kcl_expr *f, kcl_axes over, const kcl_array *out);
-KCL_API kcl_status kcl_argmin(kcl_expr *f, kcl_axes over, const kcl_array *out); /* `out` is int64 */
+KCL_API kcl_status kcl_logsumexp_weight(kcl_expr *f, kcl_expr *weight, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_sumsoftmaxweight(kcl_expr *f, kcl_expr *weight, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_min(kcl_expr *f, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_max(kcl_expr *f, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_argmin(kcl_expr *f, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_argmax(kcl_expr *f, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_min_argmin(kcl_expr *f, kcl_axes over, const kcl_array *values, const kcl_array *indices);
+KCL_API kcl_status kcl_max_argmax(kcl_expr *f, kcl_axes over, const kcl_array *values, const kcl_array *indices);
+KCL_API kcl_status kcl_kmin(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_kmax(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_argkmin(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_argkmax(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_kmin_argkmin(kcl_expr *f, int k, kcl_axes over, const kcl_array *values,
+                                    const kcl_array *indices);
+KCL_API kcl_status kcl_kmax_argkmax(kcl_expr *f, int k, kcl_axes over, const kcl_array *values,
+                                    const kcl_array *indices);
 
 /* ---- Looking at expressions -------------------------------------------------------------------------------------- */
 

@@ -100,7 +100,7 @@ static double relative_error(double value, double exact, double magnitude, kcl_d
     return error == 0 ? 0 : isnan(quotient) ? INFINITY : quotient;
 }
 
-/* Component `at` of output k, an ArgMin of F, says `index`: the value of F there, from the interpreter. */
+/* Component `at` of output k, an ArgMin or its like of F, says `index`: the value of F there, from the interpreter. */
 static int value_at(double *value, const check_data *c, const check_tools *tools, int k, int64_t at, int64_t index,
                     fault *f)
 {
@@ -126,7 +126,7 @@ static int value_at(double *value, const check_data *c, const check_tools *tools
     if (!code)
         code = apply_operator(tools->magnitude, tools->host, outs, args, c->in_count, f);
     if (!code)
-        *value = table_get(&outs[k], at % c->outs[k].columns);
+        *value = table_get(&outs[k], at % outs[k].columns); /* of the K smallest each */
     tables_free(outs, c->out_count);
     free(args);
     return code;

@@ -285,13 +285,26 @@ static bool add_result(gradient *s, const kf_node *leaf, domain on, const kf_nod
 /* What the cotangent `e` of a reduction means for its terms. */
 static const kf_node *pull_back_reduction(kf_graph *g, const kf_node *f, const kf_node *e)
 {
+    const kf_node *F = f->arg[0]->arg[0], *G = f->arg[0]->arg[1], *share; /* of a weighted reduction */
     switch ((kf_reduction)f->param[0]) {
     case KF_REDUCE_SUM:
         return e;
     case KF_REDUCE_LOGSUMEXP: /* every term has its share of the sum */
         return MULT(e, kf_unary(g, KF_EXP, SUB(f->arg[0], f)));
+    case KF_REDUCE_LOGSUMEXPWEIGHT:
+        share = MULT(e, kf_unary(g, KF_EXP, SUB(F, f)));
+        return kf_binary(g, KF_CONCAT, kf_dot(g, share, G), share);
+    case KF_REDUCE_SUMSOFTMAXWEIGHT: {
+        const kf_node *sum = kf_reduce(g, KF_REDUCE_LOGSUMEXP, (unsigned)f->param[1], 0, kf_like(g, F, f->arg[0]));
+        share = MULT(e, kf_unary(g, KF_EXP, SUB(F, sum)));
+        return kf_binary(g, KF_CONCAT, kf_dot(g, share, SUB(G, f)), share);
+    }
     default:
-        return ZERO(f->arg[0]->dim);
+        kb_fail(&g->error, KCL_ERROR_DERIVATIVE,
+                "the derivative of %s_Reduction is not available; LogSumExp_Reduction of a multiple of the formula is a "
+                "smooth stand-in for a largest value",
+                kf_reduction_get((kf_reduction)f->param[0])->name);
+        return NULL;
     }
 }
 

@@ -20,7 +20,7 @@ const kf_op_info *kf_info(kf_op op)
 }
 
 static const kf_reduction_info reduction_table[KF_REDUCTION_COUNT] = {
-#define KF_REDUCTION(id, name, params, scalar, dimension, kind) {name, params, scalar, KF_##kind},
+#define KF_REDUCTION(id, name, formulas, params, dimension, kind) {name, formulas, params, KF_##kind},
 #include "reductions.def"
 };
 
@@ -33,7 +33,7 @@ int64_t kf_reduction_dim(kf_reduction reduction, int64_t dim, int64_t param)
 {
     (void)param;
     switch (reduction) {
-#define KF_REDUCTION(id, name, params, scalar, dimension, kind)                                                        \
+#define KF_REDUCTION(id, name, formulas, params, dimension, kind)                                                      \
     case KF_REDUCE_##id:                                                                                               \
         return dimension;
 #include "reductions.def"
@@ -435,24 +435,68 @@ const kf_node *kf_to_real(kf_graph *g, const kf_node *f)
     return f && f->kind == KF_INT ? kf_binary(g, KF_MULT, kf_rat(g, 1, 1), f) : f;
 }
 
+bool kf_chooses(kf_reduction reduction)
+{
+    return kf_reduction_get(reduction)->kind == KF_INT || kf_reduction_get(reduction)->params > 0;
+}
+
+const kf_node *kf_weighted(kf_graph *g, kf_reduction reduction, const kf_node *F, const kf_node *G)
+{
+    if (F && F->dim != 1)
+        return refuse(g, KCL_ERROR_SHAPE,
+                      "%s_Reduction: the exponent has dimension %d, it must be 1: weigh its components one by one (Elem)",
+                      kf_reduction_get(reduction)->name, F->dim);
+    return kf_binary(g, KF_CONCAT, F, G);
+}
+
+const kf_node *kf_term_count(kf_graph *g, unsigned axes, const kf_node *f)
+{
+    const kf_node *count = kf_rat(g, 1, 1);
+    for (unsigned axis = KF_AXIS_I; axis <= KF_AXIS_J && f; axis++) {
+        if (!(axes & f->axes & axis))
+            continue;
+        /* Along one axis alone: a sum of its own, of few terms. */
+        const kf_node *one = kf_binary(g, KF_LIKE, kf_rat(g, 1, 1), leaf_with_axis(f, axis));
+        count = kf_binary(g, KF_MULT, count, kf_reduce(g, KF_REDUCE_SUM, axis, 0, one));
+    }
+    return f ? count : NULL;
+}
+
+/* The value of a reduction of one term. */
+static const kf_node *of_one_term(kf_graph *g, kf_reduction reduction, const kf_node *f)
+{
+    if (reduction == KF_REDUCE_LOGSUMEXPWEIGHT)
+        return kf_binary(g, KF_ADD, f->arg[0], kf_unary(g, KF_LOG, f->arg[1]));
+    return reduction == KF_REDUCE_SUMSOFTMAXWEIGHT ? f->arg[1] : f;
+}
+
 const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t param, const kf_node *f)
 {
     static const char *const axis_names[] = {"no axis", "i", "j", "i and j"};
     const kf_reduction_info *info = kf_reduction_get(reduction);
     if (!f)
         return refuse(g, KCL_ERROR_ARGUMENT, "%s_Reduction: the formula is missing", info->name);
-    if (info->scalar && f->dim != 1)
+    if (info->params && param < 1)
+        return refuse(g, KCL_ERROR_ARGUMENT, "%s_Reduction: K is %lld, it must be 1 or more", info->name,
+                      (long long)param);
+    if (info->params && param > KF_MAX_DIM / f->dim)
         return refuse(g, KCL_ERROR_SHAPE,
-                      "%s_Reduction: the formula has dimension %d, it must be 1: reduce the components one by one "
-                      "(Elem), or a number made from them",
-                      info->name, f->dim);
-    if (!(axes & f->axes) && info->kind == KF_INT)
+                      "%s_Reduction: K is %lld, for a formula of dimension %d: the result can have at most %d components",
+                      info->name, (long long)param, f->dim, KF_MAX_DIM);
+    if (!(axes & f->axes) && kf_chooses(reduction))
         return refuse(g, KCL_ERROR_SHAPE,
                       "%s_Reduction over %s: the formula depends on %s, there is nothing to choose from", info->name,
                       axis_names[axes & 3], f->axes ? axis_names[f->axes] : "neither i nor j");
+    if (info->formulas == 2 && (f->op != KF_CONCAT || f->arg[0]->dim != 1)) {
+        const kf_node *F = kf_make(g, KF_ELEM, &f, &(int64_t){0});
+        const kf_node *G = kf_make(g, KF_EXTRACT, &f, (int64_t[]){1, f->dim - 1});
+        f = kf_binary(g, KF_CONCAT, F, G);
+        if (!f)
+            return NULL;
+    }
     axes &= f->axes;
     if (!axes)
-        return f;
+        return of_one_term(g, reduction, f);
     kf_node draft = {.op = KF_REDUCE, .arg_count = 1, .param = {reduction, axes, param}, .arg = {f}};
     draft.kind = (uint8_t)info->kind;
     draft.axes = (uint8_t)(f->axes & ~axes);

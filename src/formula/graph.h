@@ -29,13 +29,16 @@ typedef enum kf_kind { KF_REAL, KF_INT } kf_kind;
 
 typedef struct kf_reduction_info {
     const char *name;
+    int formulas; /* 2: a weight follows the formula */
     int params;
-    bool scalar;  /* of formulas of dimension 1 only */
     kf_kind kind; /* of the result */
 } kf_reduction_info;
 
 const kf_reduction_info *kf_reduction_get(kf_reduction reduction);
 int64_t kf_reduction_dim(kf_reduction reduction, int64_t dim, int64_t param); /* of the result */
+
+/* Numbers of the smallest or largest values, and the values themselves where there may be fewer than are asked for. */
+bool kf_chooses(kf_reduction reduction);
 
 typedef enum kf_class { KF_CLASS_MAP, KF_CLASS_LEAF, KF_CLASS_COPY, KF_CLASS_SUM, KF_CLASS_AXIS, KF_CLASS_REDUCE } kf_class;
 
@@ -100,7 +103,8 @@ const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const 
 
 const kf_node *kf_var(kf_graph *g, int64_t index, int64_t dim, kf_role role);
 /*
- * The result of term `index` of the sweep. KF_INT makes an output an array of integers; formulas take the real number.
+ * The result of term `index` of the sweep: its values, or, KF_INT, its numbers of terms. As an output of its own these
+ * are an array of integers; formulas take the real number.
  */
 const kf_node *kf_acc(kf_graph *g, int64_t index, int64_t dim, kf_kind kind);
 const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator); /* reduced to lowest terms */
@@ -119,10 +123,15 @@ const kf_node *kf_to_real(kf_graph *g, const kf_node *f); /* an integer as a rea
  */
 const kf_node *kf_transpose(kf_graph *g, const kf_node *f);
 /*
- * An axis that f lacks is not reduced; where none is left the result is that of one term, f itself. The integer kinds
- * refuse that. Errors: KCL_ERROR_SHAPE, also for a vector where the reduction needs a number.
+ * An axis that f lacks is not reduced; where none is left the result is that of one term. Where numbers of terms are
+ * asked for, or K of them, that is refused: KCL_ERROR_SHAPE. `param` is K of K-min, 1 or more, else 0. The operand of a
+ * weighted reduction is Concat(F, G): see kf_weighted.
  */
 const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t param, const kf_node *f);
+/* How many terms the reduction of f over `axes` has; 1 for axes that f lacks. */
+const kf_node *kf_term_count(kf_graph *g, unsigned axes, const kf_node *f);
+/* Concat(F, G), the operand of `reduction`. Errors: KCL_ERROR_SHAPE where F is a vector. */
+const kf_node *kf_weighted(kf_graph *g, kf_reduction reduction, const kf_node *F, const kf_node *G);
 
 /* A name of the table, or a composite, by its name in formula strings. */
 typedef struct kf_name {

@@ -38,7 +38,7 @@ typedef struct instruction {
     uint32_t producer[KF_MAX_ARGS]; /* the instruction that computes arg[k] */
     uint32_t last_use;              /* the last instruction that reads it, or KEPT */
     uint8_t op, arg_count;
-    uint8_t role;
+    uint8_t role, kind;
     int64_t index; /* of a variable */
     int64_t n;     /* first parameter */
     double value;  /* of a constant */
@@ -223,6 +223,7 @@ static kcl_status emit(kf_interp *p, const kf_order *order, note *notes, kb_erro
         if (f->op == KF_VAR) {
             to->index = f->param[0];
             to->role = (uint8_t)f->param[2];
+            to->kind = f->kind;
         }
         for (int a = 0; a < f->arg_count; a++) {
             const note *source = note_of(order, notes, f->arg[a]);
@@ -418,7 +419,7 @@ static void run_var(const kf_frame *f, const instruction *s)
 {
     double *out = address(f, &s->out);
     if (s->role == KF_ROLE_ACC) {
-        memcpy(out, f->acc[s->index], (size_t)s->out.dim * sizeof *out);
+        memcpy(out, f->acc[2 * s->index + (s->kind == KF_INT)], (size_t)s->out.dim * sizeof *out);
         return;
     }
     const kf_source *from = &f->sources[s->index];

@@ -28,8 +28,8 @@ typedef struct kf_source {
 } kf_source;
 
 /*
- * The workspace of one thread; `interp` must outlive it. `acc` values (KF_ROLE_ACC) are read by kf_frame_row:
- * acc[index] points to its components.
+ * The workspace of one thread; `interp` must outlive it. Results of terms (kf_acc) are read by kf_frame_row:
+ * acc[2 * index] points to the components of a real one, acc[2 * index + 1] to those of one of kind KF_INT.
  */
 typedef struct kf_frame kf_frame;
 

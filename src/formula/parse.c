@@ -47,7 +47,18 @@ typedef struct operand {
     size_t at; /* where it begins */
     int tag;
     double number; /* the value of a literal, NaN for all else */
+    const kf_node *second; /* the indices of Min_ArgMin and its like; NULL for all else */
 } operand;
+
+/* Reductions by their names in texts. */
+static const struct reduction_name {
+    const char *name;
+    kf_reduction first, second; /* the same where there is one result */
+} reduction_names[] = {
+#define KF_REDUCTION(id, name, formulas, ...) {(formulas) ? name "_Reduction" : "", KF_REDUCE_##id, KF_REDUCE_##id},
+#define KF_REDUCTION_PAIR(name, values, indices) {name "_Reduction", KF_REDUCE_##values, KF_REDUCE_##indices},
+#include "reductions.def"
+};
 
 /* ---- Errors ------------------------------------------------------------------------------------------------------ */
 
@@ -341,15 +352,9 @@ static void list(char *names, size_t size, const char *name)
         snprintf(names + n, size - n, "%s%s", n ? ", " : "", name);
 }
 
-static const char *reduction_name(int kind, char text[64])
-{
-    snprintf(text, 64, "%s_Reduction", kf_reduction_get((kf_reduction)kind)->name);
-    return text;
-}
-
 static bool unknown(parser *p, const word *w)
 {
-    char variables[400] = "", reductions[400] = "", text[64];
+    char variables[400] = "", reductions[500] = "";
     nearest best = {.word = w, .distance = w->length < 2 ? 1 : w->length < 5 ? 2 : 3};
     for (size_t k = 0; k < p->binding_count; k++) {
         consider(&best, p->bindings[k].name);
@@ -358,9 +363,11 @@ static bool unknown(parser *p, const word *w)
     kf_each_name(consider, &best);
     consider(&best, "Grad");
     consider(&best, "Var");
-    for (int k = 0; k < KF_REDUCTION_COUNT; k++) {
-        consider(&best, reduction_name(k, text));
-        list(reductions, sizeof reductions, text);
+    for (size_t k = 0; k < KB_COUNT(reduction_names); k++) {
+        if (!reduction_names[k].name[0])
+            continue;
+        consider(&best, reduction_names[k].name);
+        list(reductions, sizeof reductions, reduction_names[k].name);
     }
     if (best.name[0])
         return fail(p, KCL_ERROR_SYNTAX, w->at, "unknown name '%.*s'; did you mean '%s'?", SHOWN(w), best.name);
@@ -581,34 +588,72 @@ static const kf_node *on_declared_axes(parser *p, const kf_node *f, unsigned axe
     return f;
 }
 
-static bool read_reduction(parser *p, const word *name, operand *out)
+static bool take_tag(parser *p, size_t at, int64_t tag, operand *out)
 {
-    char text[64];
-    int kind = 0;
-    while (kind < KF_REDUCTION_COUNT && !is_word(name, reduction_name(kind, text)))
-        kind++;
-    if (kind == KF_REDUCTION_COUNT)
-        return unknown(p, name);
-    int params = kf_reduction_get((kf_reduction)kind)->params;
-    call c = {.name = *name, .formulas = 1, .wholes = params + 1, .most = params + 2};
-    int64_t param = 0, tag = 0;
-    operand f;
-    if (!open_call(p, &c) || !read_formula_argument(p, &c, 0, &f) || !need_formula(p, &f))
-        return false;
-    if (params && !(next_argument(p, &c, 1) && read_whole(p, "the reduction's parameter (a whole number)", &param)))
-        return false;
-    if (!next_argument(p, &c, params + 1))
-        return false;
-    size_t at = p->at;
-    if (!read_whole(p, "the reduction's tag (0, 1 or 2)", &tag))
-        return false;
     if (tag < 0 || tag > 2)
         return fail(p, KCL_ERROR_SYNTAX, at, "tag %lld of a reduction is not 0 (a row per i), 1 (a row per j) or 2 "
                     "(a single row)", (long long)tag);
     out->tag = (int)tag;
-    const kf_node *terms = on_declared_axes(p, f.node, kf_axes_of_tag(out->tag));
-    out->node = kf_reduce(p->g, (kf_reduction)kind, kf_axes_of_tag(out->tag), param, terms);
-    return out->node ? close_call(p, &c) : refused(p, name->at);
+    return true;
+}
+
+/* The weight and the tag, in this order, or in that of KeOps. */
+static bool read_weight(parser *p, const call *c, operand *weight, operand *out)
+{
+    operand tag;
+    if (!read_formula_argument(p, c, 1, weight) || !read_formula_argument(p, c, 2, &tag))
+        return false;
+    if (isnan(tag.number)) {
+        operand other = *weight;
+        *weight = tag;
+        tag = other;
+    }
+    if (!(tag.number >= -1 && tag.number <= 3) || tag.number != floor(tag.number))
+        return fail(p, KCL_ERROR_SYNTAX, tag.at, "the reduction's tag (0, 1 or 2) is expected");
+    return need_formula(p, weight) && take_tag(p, tag.at, (int64_t)tag.number, out);
+}
+
+static bool read_reduction(parser *p, const word *name, operand *out)
+{
+    size_t kind = 0;
+    while (kind < KB_COUNT(reduction_names) && !is_word(name, reduction_names[kind].name))
+        kind++;
+    if (kind == KB_COUNT(reduction_names))
+        return unknown(p, name);
+    kf_reduction first = reduction_names[kind].first, second = reduction_names[kind].second;
+    if (first == KF_REDUCE_LOGSUMEXP && count_arguments(p, p->at) == 3)
+        first = second = KF_REDUCE_LOGSUMEXPWEIGHT;
+    const kf_reduction_info *info = kf_reduction_get(first);
+    bool weighted = info->formulas == 2;
+    call c = {.name = *name,
+              .formulas = info->formulas,
+              .wholes = info->params + 1,
+              .most = info->formulas + info->params + 1};
+    int64_t param = 0, tag = 0;
+    operand f, weight;
+    if (!open_call(p, &c) || !read_formula_argument(p, &c, 0, &f) || !need_formula(p, &f))
+        return false;
+    if (info->params &&
+        !(next_argument(p, &c, 1) && read_whole(p, "the reduction's parameter (a whole number)", &param)))
+        return false;
+    if (weighted) {
+        if (!read_weight(p, &c, &weight, out))
+            return false;
+    } else {
+        if (!next_argument(p, &c, info->params + 1))
+            return false;
+        size_t at = p->at;
+        if (!read_whole(p, "the reduction's tag (0, 1 or 2)", &tag) || !take_tag(p, at, tag, out))
+            return false;
+    }
+    unsigned axes = kf_axes_of_tag(out->tag);
+    const kf_node *terms = on_declared_axes(p, f.node, axes);
+    if (weighted)
+        terms = kf_weighted(p->g, first, terms, weight.node);
+    out->node = kf_reduce(p->g, first, axes, param, terms);
+    if (second != first)
+        out->second = kf_reduce(p->g, second, axes, param, terms);
+    return out->node && (second == first || out->second) ? close_call(p, &c) : refused(p, name->at);
 }
 
 /* The variable that stands for the cotangent of F where a text gives none. */
@@ -618,7 +663,10 @@ static bool new_cotangent(parser *p, const call *c, const operand *F, const kf_n
     kf_role role = F->tag == NO_REDUCTION ? other[v->param[2]] : role_of_tag(F->tag);
     if (p->next_index >= KF_MAX_VARS)
         return fail(p, KCL_ERROR_SHAPE, c->name.at, "there are more than %d variables", KF_MAX_VARS);
-    *e = (operand){kf_var(p->g, p->next_index, F->node->dim, role), c->name.at, NO_REDUCTION, NAN};
+    *e = (operand){.node = kf_var(p->g, p->next_index, F->node->dim, role),
+                   .at = c->name.at,
+                   .tag = NO_REDUCTION,
+                   .number = NAN};
     return e->node ? enter_var(p, e->node, c->name.at) : refused(p, c->name.at);
 }
 
@@ -630,6 +678,8 @@ static bool read_grad(parser *p, const word *name, operand *out)
         return false;
     if (v.tag != NO_REDUCTION || v.node->op != KF_VAR || v.node->param[2] == KF_ROLE_ACC)
         return fail(p, KCL_ERROR_SYNTAX, v.at, "the second argument of Grad must be a variable");
+    if (F.second)
+        return fail(p, KCL_ERROR_SYNTAX, F.at, "Grad differentiates one result: values and indices are two");
     if (peek(p) == ')' ? !new_cotangent(p, &c, &F, v.node, &e)
                        : !read_formula_argument(p, &c, 2, &e) || !need_formula(p, &e))
         return false;
@@ -741,7 +791,7 @@ static bool factor(parser *p, operand *out)
 {
     size_t minus_count = 0, last_minus = 0;
     char c = peek(p);
-    *out = (operand){NULL, p->at, NO_REDUCTION, NAN};
+    *out = (operand){.at = p->at, .tag = NO_REDUCTION, .number = NAN};
     for (; c == '-' || c == '+'; c = peek(p)) {
         minus_count += c == '-';
         last_minus = p->at++;
@@ -941,8 +991,12 @@ kcl_status kf_parse_reductions(kf_graph *g, const char *text, size_t binding_cou
         ok = ok && expression(&p, &f);
         more = ok && peek(&p) == ';';
         ok = ok && (more || end_of_text(&p)) && need_reduction(&p, &f);
+        if (ok && f.second && n + 1 == KF_MAX_RESULTS)
+            ok = fail(&p, KCL_ERROR_SYNTAX, f.at, "there are more than %d results", KF_MAX_RESULTS);
         if (ok)
             out[n++] = (kf_parsed_reduction){f.node, f.tag};
+        if (ok && f.second)
+            out[n++] = (kf_parsed_reduction){f.second, f.tag};
         p.at += more;
         more = more && peek(&p);
     }

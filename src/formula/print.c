@@ -137,6 +137,12 @@ static void put_rest(kb_str *out, const kf_node *f)
     }
 }
 
+/* The operand of a weighted reduction is Concat(F, G); its text is F,G. */
+static bool is_weighted(const kf_node *f)
+{
+    return f->op == KF_REDUCE && kf_reduction_get((kf_reduction)f->param[0])->formulas == 2;
+}
+
 static void put_call(printer *p, const kf_node *f)
 {
     if (f->op == KF_REDUCE)
@@ -144,6 +150,8 @@ static void put_call(printer *p, const kf_node *f)
     kb_str_put(p->out, kf_info((kf_op)f->op)->name);
     kb_str_put(p->out, "(");
     PUSH(REST(f));
+    if (is_weighted(f))
+        f = f->arg[0];
     for (int k = f->arg_count; k-- > 0;)
         PUSH(TEXT(k ? "," : ""), NODE(f->arg[k], LEVEL_ANY));
 }
@@ -246,6 +254,11 @@ void kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(
     }
     const kf_reduction_info *info = kf_reduction_get((kf_reduction)params[0]);
     kb_str_putf(out, "%s_Reduction(", info->name);
+    if (is_weighted(r->node)) {
+        kf_print(out, f->arg[0], name, user, limit);
+        kb_str_put(out, ",");
+        f = f->arg[1];
+    }
     kf_print(out, f, name, user, limit);
     put_params(out, &params[2], info->params, true);
     kb_str_putf(out, ",%d)", r->tag);

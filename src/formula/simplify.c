@@ -549,6 +549,12 @@ static const kf_node *rewrite(kf_graph *g, const kf_node *f)
 
 /* ---- The pass ---------------------------------------------------------------------------------------------------- */
 
+/* Concat(F, G), the operand of a weighted reduction: it stays apart where the rules would join it. */
+static bool is_weighting(const kf_node *f)
+{
+    return f->op == KF_CONCAT && f->arg[0]->dim == 1;
+}
+
 static const kf_node *simplify_node(kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
     if (kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF)
@@ -558,6 +564,9 @@ static const kf_node *simplify_node(kf_graph *g, const kf_node *f, const kf_node
         const kf_node *terms = kf_like(g, args[0], f->arg[0]);
         if (terms && f->param[0] == KF_REDUCE_SUM && kf_is_zero(kf_value(terms)))
             return kf_like(g, kf_zero(g, f->dim), f);
+        if (terms && kf_reduction_get((kf_reduction)f->param[0])->formulas == 2 && !is_weighting(terms))
+            terms = kf_binary(g, KF_CONCAT, rewrite(g, kf_make(g, KF_ELEM, &terms, &(int64_t){0})),
+                              rewrite(g, kf_make(g, KF_EXTRACT, &terms, (int64_t[]){1, terms->dim - 1})));
         return kf_reduce(g, (kf_reduction)f->param[0], (unsigned)f->param[1], f->param[2], terms);
     }
     if (f->op == KF_LIKE)

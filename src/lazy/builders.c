@@ -173,31 +173,91 @@ kcl_expr *kcl_transpose(kcl_expr *f)
     return scope ? kl_expr_of(scope, kf_transpose(&scope->graph, f->node)) : error;
 }
 
-static kcl_expr *reduce(const char *name, kf_reduction reduction, kcl_expr *f, kcl_axes over)
+/* Whether a scope's function `name` may reduce over these axes. */
+static bool check_axes(kcl_scope *scope, const char *name, kcl_axes over, kcl_expr **error)
+{
+    if (over == KCL_OVER_I || over == KCL_OVER_J || over == KCL_OVER_BOTH)
+        return true;
+    *error = kl_fail(scope, KCL_ERROR_ARGUMENT,
+                     "%s: the axes are %d; they must be KCL_OVER_I, KCL_OVER_J or KCL_OVER_BOTH", name, (int)over);
+    return false;
+}
+
+static kcl_expr *reduce(const char *name, kf_reduction reduction, kcl_expr *f, int64_t param, kcl_axes over)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(1, &f, &error);
+    if (!scope || !check_axes(scope, name, over, &error))
+        return error;
+    return kl_expr_of(scope, kf_reduce(&scope->graph, reduction, (unsigned)over, param, f->node));
+}
+
+static kcl_expr *reduce_weighted(const char *name, kf_reduction reduction, kcl_expr *f, kcl_expr *weight, kcl_axes over)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){f, weight}, &error);
+    if (!scope || !check_axes(scope, name, over, &error))
+        return error;
+    const kf_node *terms = kf_weighted(&scope->graph, reduction, f->node, weight->node);
+    return kl_expr_of(scope, terms ? kf_reduce(&scope->graph, reduction, (unsigned)over, 0, terms) : NULL);
+}
+
+#define REDUCTION(name, id)                                                                                            \
+    kcl_expr *name(kcl_expr *f, kcl_axes over)                                                                         \
+    {                                                                                                                  \
+        return reduce(#name, KF_REDUCE_##id, f, 0, over);                                                              \
+    }
+#define REDUCTION_K(name, id)                                                                                          \
+    kcl_expr *name(kcl_expr *f, int k, kcl_axes over)                                                                  \
+    {                                                                                                                  \
+        return reduce(#name, KF_REDUCE_##id, f, k, over);                                                              \
+    }
+/* Values; *index, where that is not NULL, is their numbers. */
+#define REDUCTION_PAIR(name, values, indices)                                                                          \
+    kcl_expr *name(kcl_expr *f, kcl_axes over, kcl_expr **index)                                                       \
+    {                                                                                                                  \
+        if (index)                                                                                                     \
+            *index = reduce(#name, KF_REDUCE_##indices, f, 0, over);                                                   \
+        return reduce(#name, KF_REDUCE_##values, f, 0, over);                                                          \
+    }
+#define REDUCTION_PAIR_K(name, values, indices)                                                                        \
+    kcl_expr *name(kcl_expr *f, int k, kcl_axes over, kcl_expr **index)                                                \
+    {                                                                                                                  \
+        if (index)                                                                                                     \
+            *index = reduce(#name, KF_REDUCE_##indices, f, k, over);                                                   \
+        return reduce(#name, KF_REDUCE_##values, f, k, over);                                                          \
+    }
+#define REDUCTION_WEIGHTED(name, id)                                                                                   \
+    kcl_expr *name(kcl_expr *f, kcl_expr *weight, kcl_axes over)                                                       \
+    {                                                                                                                  \
+        return reduce_weighted(#name, KF_REDUCE_##id, f, weight, over);                                                \
+    }
+
+REDUCTION(kcl_reduce_sum, SUM)
+REDUCTION(kcl_reduce_logsumexp, LOGSUMEXP)
+REDUCTION(kcl_reduce_min, MIN)
+REDUCTION(kcl_reduce_max, MAX)
+REDUCTION(kcl_reduce_argmin, ARGMIN)
+REDUCTION(kcl_reduce_argmax, ARGMAX)
+REDUCTION_PAIR(kcl_reduce_min_argmin, MIN, ARGMIN)
+REDUCTION_PAIR(kcl_reduce_max_argmax, MAX, ARGMAX)
+REDUCTION_K(kcl_reduce_kmin, KMIN)
+REDUCTION_K(kcl_reduce_kmax, KMAX)
+REDUCTION_K(kcl_reduce_argkmin, ARGKMIN)
+REDUCTION_K(kcl_reduce_argkmax, ARGKMAX)
+REDUCTION_PAIR_K(kcl_reduce_kmin_argkmin, KMIN, ARGKMIN)
+REDUCTION_PAIR_K(kcl_reduce_kmax_argkmax, KMAX, ARGKMAX)
+REDUCTION_WEIGHTED(kcl_reduce_logsumexp_weight, LOGSUMEXPWEIGHT)
+REDUCTION_WEIGHTED(kcl_reduce_sumsoftmaxweight, SUMSOFTMAXWEIGHT)
+
+kcl_expr *kcl_reduce_mean(kcl_expr *f, kcl_axes over)
+{
+    kcl_expr *sum = reduce("kcl_reduce_mean", KF_REDUCE_SUM, f, 0, over), *error;
+    kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){f, sum}, &error);
     if (!scope)
         return error;
-    if (over != KCL_OVER_I && over != KCL_OVER_J && over != KCL_OVER_BOTH)
-        return kl_fail(scope, KCL_ERROR_ARGUMENT,
-                       "%s: the axes are %d; they must be KCL_OVER_I, KCL_OVER_J or KCL_OVER_BOTH", name, (int)over);
-    return kl_expr_of(scope, kf_reduce(&scope->graph, reduction, (unsigned)over, 0, f->node));
-}
-
-kcl_expr *kcl_reduce_sum(kcl_expr *f, kcl_axes over)
-{
-    return reduce("kcl_reduce_sum", KF_REDUCE_SUM, f, over);
-}
-
-kcl_expr *kcl_reduce_logsumexp(kcl_expr *f, kcl_axes over)
-{
-    return reduce("kcl_reduce_logsumexp", KF_REDUCE_LOGSUMEXP, f, over);
-}
-
-kcl_expr *kcl_reduce_argmin(kcl_expr *f, kcl_axes over)
-{
-    return reduce("kcl_reduce_argmin", KF_REDUCE_ARGMIN, f, over);
+    kf_graph *g = &scope->graph;
+    return kl_expr_of(scope, kf_binary(g, KF_DIVIDE, sum->node, kf_term_count(g, (unsigned)over, f->node)));
 }
 
 /* NULL where `v` is a variable. */

@@ -17,8 +17,9 @@ typedef struct item {
     const kf_node *node; /* reduces over j, or over both */
     int level;           /* 1 + that of the reductions that it needs */
     int rows, cols;      /* extent classes */
+    kr_term what; /* with the formula's own leaves */
     uint32_t group;
-    uint32_t term; /* within the group */
+    uint32_t term; /* within the group; reductions that one term computes share it */
     int32_t temp;  /* number of the temporary that keeps the result, or -1 */
 } item;
 
@@ -138,6 +139,17 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, int *leve
     return ok;
 }
 
+/* An item of the same group whose term can compute `it` as well. */
+static const item *find_shared(const cut *c, const item *it)
+{
+    for (size_t k = 0; k < c->item_count; k++) {
+        kr_term both = c->items[k].what;
+        if (c->items[k].group == it->group && kr_join_terms(&both, &it->what))
+            return &c->items[k];
+    }
+    return NULL;
+}
+
 static bool add_item(cut *c, const kf_node *reduce)
 {
     const kf_node *node = canonical(c->g, reduce);
@@ -181,7 +193,11 @@ static bool add_item(cut *c, const kf_node *reduce)
         c->groups[c->group_count++] = (group){it.level, it.rows, it.cols, reduced, 0};
     }
     it.group = (uint32_t)at;
-    it.term = (uint32_t)c->groups[at].term_count++;
+    it.what = kr_term_of(c->g, node);
+    if (!it.what.formula)
+        return take_error(c);
+    const item *other = find_shared(c, &it);
+    it.term = other ? other->term : (uint32_t)c->groups[at].term_count++;
     if (!kb_reserve(c->a, (void **)&c->items, &c->item_capacity, c->item_count + 1, sizeof *c->items))
         return out_of_memory(c);
     /* The result of reducing both axes is one row. */
@@ -233,7 +249,7 @@ static const kf_node *localise(void *user, const kf_node *leaf)
         return local_variable(c, (kl_input){false, (uint32_t)leaf->param[0]}, leaf->dim, (kf_role)leaf->param[2]);
     item *it = find_item(c, leaf);
     if (it->group == c->in_group)
-        return kf_var(c->g, it->term, leaf->dim, KF_ROLE_ACC);
+        return kr_value_of(c->g, it->node, it->term);
     if (!need_temp(c, it))
         return NULL;
     kf_role role = leaf->axes == KF_AXIS_I ? KF_ROLE_I : leaf->axes == KF_AXIS_J ? KF_ROLE_J : KF_ROLE_P;
@@ -334,20 +350,23 @@ static bool add_group_step(cut *c, uint32_t index, const uint32_t *fused, const 
         const item *it = &c->items[k];
         if (it->group != index)
             continue;
-        const kf_node *formula = localised(c, it->node->arg[0], UINT32_MAX);
-        terms[it->term] = (kr_term){(kf_reduction)it->node->param[0], it->node->param[2], formula};
+        if (!terms[it->term].formula)
+            terms[it->term] = it->what;
+        else
+            kr_join_terms(&terms[it->term], &it->what);
         if (it->temp >= 0) {
-            outputs[count] = kf_var(c->g, it->term, it->node->dim, KF_ROLE_ACC);
+            outputs[count] = kf_to_real(c->g, kr_value_of(c->g, it->node, it->term));
+            if (!outputs[count])
+                take_error(c);
             to[count++] = (kl_output){true, (uint32_t)it->temp};
         }
     }
+    for (size_t k = 0; !c->failed && k < gr->term_count; k++)
+        terms[k].formula = localised(c, terms[k].formula, UINT32_MAX);
     for (size_t r = 0; !c->failed && r < e->root_count; r++) {
         if (fused[r] != index)
             continue;
-        outputs[count] = e->root[r].kind == KF_INT ? kf_acc(c->g, find_item(c, roots[r])->term, roots[r]->dim, KF_INT)
-                                                   : localised(c, roots[r], index);
-        if (!outputs[count] && !c->failed)
-            take_error(c);
+        outputs[count] = localised(c, roots[r], index);
         to[count++] = (kl_output){false, (uint32_t)r};
     }
     return close_step(c, count, outputs, to);

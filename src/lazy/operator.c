@@ -418,11 +418,26 @@ static const kf_node *magnitude_of(void *user, const kf_node *leaf)
     kf_graph *g = ((magnitude_context *)user)->g;
     if (leaf->op != KF_REDUCE)
         return leaf;
-    if (leaf->param[0] == KF_REDUCE_LOGSUMEXP)
+    const kf_node *f = leaf->arg[0], *size = kf_unary(g, KF_ABS, f);
+    unsigned axes = (unsigned)leaf->param[1];
+    switch ((kf_reduction)leaf->param[0]) {
+    case KF_REDUCE_SUM:
+        return kf_reduce(g, KF_REDUCE_SUM, axes, 0, size);
+    case KF_REDUCE_LOGSUMEXP:
+    case KF_REDUCE_LOGSUMEXPWEIGHT:
         return kf_binary(g, KF_ADD, kf_rat(g, 1, 1), kf_unary(g, KF_ABS, leaf));
-    bool sum = leaf->param[0] == KF_REDUCE_SUM;
-    return kf_reduce(g, KF_REDUCE_SUM, (unsigned)leaf->param[1], 0,
-                     sum ? kf_unary(g, KF_ABS, leaf->arg[0]) : leaf->arg[0]);
+    case KF_REDUCE_SUMSOFTMAXWEIGHT:
+        size = kf_weighted(g, KF_REDUCE_SUMSOFTMAXWEIGHT, f->arg[0], kf_unary(g, KF_ABS, f->arg[1]));
+        return kf_reduce(g, KF_REDUCE_SUMSOFTMAXWEIGHT, axes, 0, size);
+    case KF_REDUCE_MIN:
+    case KF_REDUCE_MAX:
+        return kf_reduce(g, KF_REDUCE_MAX, axes, 0, size);
+    case KF_REDUCE_KMIN:
+    case KF_REDUCE_KMAX:
+        return kf_unary(g, KF_ABS, kf_reduce(g, KF_REDUCE_KMAX, axes, leaf->param[2], size));
+    default: /* of one term at an index, the value there */
+        return kf_reduce(g, KF_REDUCE_SUM, axes, 0, f);
+    }
 }
 
 kcl_status kcl_operator_magnitude(kcl_operator **out, const kcl_operator *from)

@@ -31,7 +31,7 @@ typedef struct worker {
     kf_frame *terms, *outputs;
     double *states;       /* of a chunk, where they are not kept for a merge */
     double *results;      /* of a row */
-    const double **acc;   /* by term, in `results` */
+    const double **acc;   /* in `results`, of each term: values, numbers */
     const double **value; /* by component of all formulas */
     int *stride;
 } worker;
@@ -209,7 +209,7 @@ static kcl_status prepare(job *job, kb_error *err)
         *t = (term){kr_get(from->reduction), from->formula->dim, from->param,
                     job->state_size,         job->result_size,   job->component_count};
         job->state_size += t->reduction->state_size(t->dim, t->param);
-        job->result_size += kf_reduction_dim(from->reduction, t->dim, t->param);
+        job->result_size += 2 * kf_reduction_dim(from->reduction, t->dim, t->param);
         job->component_count += t->dim;
         formulas[k] = from->formula;
     }
@@ -237,7 +237,7 @@ static kcl_status prepare_worker(job *job, worker *w, const kf_source *sources, 
         return status;
     w->states = take(job, job->chunk_states * job->state_size, sizeof *w->states);
     w->results = take(job, job->result_size, sizeof *w->results);
-    w->acc = take(job, (int64_t)job->sweep->term_count, sizeof *w->acc);
+    w->acc = take(job, 2 * (int64_t)job->sweep->term_count, sizeof *w->acc);
     w->value = take(job, job->component_count, sizeof *w->value);
     w->stride = take(job, job->component_count, sizeof *w->stride);
     if (!w->states || !w->results || !w->acc || !w->value || !w->stride)
@@ -246,7 +246,8 @@ static kcl_status prepare_worker(job *job, worker *w, const kf_source *sources, 
     kf_frame_launch(w->outputs, sources);
     for (size_t k = 0; k < job->sweep->term_count; k++) {
         const term *t = &job->terms[k];
-        w->acc[k] = w->results + t->result;
+        w->acc[2 * k] = w->results + t->result;
+        w->acc[2 * k + 1] = w->acc[2 * k] + kf_reduction_dim(job->sweep->terms[k].reduction, t->dim, t->param);
         for (int64_t c = 0; c < t->dim; c++)
             w->value[t->component + c] = kf_frame_value(w->terms, k, c, &w->stride[t->component + c]);
     }

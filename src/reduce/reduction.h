@@ -29,19 +29,29 @@ typedef struct kr_reduction {
     void (*init)(double *state, int64_t dim, int64_t param);
     void (*step)(double *state, int64_t dim, int64_t param, const kr_block *block);
     void (*merge)(double *state, const double *other, int64_t dim, int64_t param); /* `other`: of later columns */
-    void (*finish)(const double *state, int64_t dim, int64_t param, double *result);
+    void (*finish)(const double *state, int64_t dim, int64_t param, double *result); /* values, then their numbers */
 } kr_reduction;
 
+/* Of the reductions that sweeps have; of the others kr_term_of tells. */
 const kr_reduction *kr_get(kf_reduction id);
 
 /* ---- Sweeps ------------------------------------------------------------------------------------------------------ */
 
-/* A reduction of one formula in a sweep. */
+/* A reduction of one formula in a sweep: SUM, LOGSUMEXP, MIN, ARGMIN, KMIN, ARGKMIN or EXPSUMS. */
 typedef struct kr_term {
-    kf_reduction reduction;
+    kf_reduction reduction; /* ARGMIN and ARGKMIN have two results: values, and their numbers */
     int64_t param;
     const kf_node *formula; /* leaves: VAR nodes with roles I, J and P */
 } kr_term;
+
+/* The term that computes a REDUCE node; its formula is NULL on failure. Largest values are smallest ones of -F. */
+kr_term kr_term_of(kf_graph *g, const kf_node *f);
+
+/* Whether one term can compute both, which `term` then does: smallest values and their numbers, of one formula. */
+bool kr_join_terms(kr_term *term, const kr_term *other);
+
+/* The REDUCE node's value from the results of term `index`, which computes it. */
+const kf_node *kr_value_of(kf_graph *g, const kf_node *f, int64_t index);
 
 typedef struct kr_var {
     kf_role role; /* I, J or P; the variable's index is its position */
@@ -51,8 +61,8 @@ typedef struct kr_var {
 /*
  * One pass over pairs (row, column), or over rows only. Rows are i, columns are j: a reduction over i has had its axes
  * exchanged before it gets here. Several reductions are computed together; outputs are formulas of their results
- * (KF_ROLE_ACC variables, index = position of the term), row variables and parameters. An output of kind KF_INT is the
- * result of a term itself, and an array of int64; any other is an array of real numbers.
+ * (kf_acc variables, index = position of the term; of kind KF_INT: numbers of terms), row variables and parameters. An
+ * output of kind KF_INT is such a result itself, and an array of int64; any other is an array of real numbers.
  */
 typedef struct kr_sweep {
     const kf_graph *graph;

@@ -215,8 +215,19 @@ equals 'far below the exponent of doubles' "$(awk 'BEGIN {
     printf "%.15g\n", -1000 + log(2 + exp(-1) + exp(-5))
     printf "%.15g\n", -1000 + log(1 + exp(-4) + 2 * exp(-5))
     printf "%.15g\n", -1000 + log(2 + exp(-1) + exp(-5)) }')" 1e-12
-formula='LogSumExp_Reduction(x*y,0)'
-fails_with_caret 'log of a sum of vectors' 'LogSumExp_Reduction: the formula has dimension 2, it must be 1' 1 \
+does 'nearest points' keopscl run 'KMin_ArgKMin_Reduction(SqDist(x,y),3,0)' --arg x=Vi:corners.txt \
+    --arg y=Vj:corners.txt --device host
+equals 'their distances, then their numbers' '0 0 1
+0 0 1
+0 4 5
+0 0 1
+
+0 1 3
+1 3 0
+2 0 1
+1 3 0' 0
+formula='LogSumExpWeight_Reduction(x*y,y,0)'
+fails_with_caret 'weights for a vector' 'LogSumExpWeight_Reduction: the exponent has dimension 2, it must be 1' 1 \
     keopscl run "$formula" --arg x=Vi:corners.txt --arg y=Vj:corners.txt
 formula='ArgMin_Reduction(x*g,0)'
 fails_with_caret 'index without a choice' 'ArgMin_Reduction over j: the formula depends on i, there is nothing' 1 \

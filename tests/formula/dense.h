@@ -92,23 +92,43 @@ static inline long double dense_moved(const dense *d, const kf_node *f, int64_t 
     return here && k == d->moved_component ? d->step : 0;
 }
 
-/* The exponentials of long double reach far enough for what tests draw. */
+/*
+ * A reduction by its definition. The exponentials of long double reach far enough for what tests draw. The r-th of the
+ * smallest values is that with r others in front of it.
+ */
 static inline long double dense_reduce(const dense *d, const dense_values *v, const kf_node *f, int64_t i, int64_t j,
                                        int64_t k)
 {
     const int64_t *p = f->param;
-    long double sum = 0, least = 0;
-    int64_t at = -1, number = 0;
-    for (int64_t m = 0; m < (p[1] & KF_AXIS_I ? d->rows : 1); m++)
-        for (int64_t n = 0; n < (p[1] & KF_AXIS_J ? d->cols : 1); n++, number++) {
-            long double term = dense_at(d, v, f->arg[0], p[1] & KF_AXIS_I ? m : i, p[1] & KF_AXIS_J ? n : j)[k];
-            sum += p[0] == KF_REDUCE_LOGSUMEXP ? exp(term) : term;
-            if (!isnan(term) && (at < 0 || term < least)) {
-                least = term;
-                at = number;
-            }
-        }
-    return p[0] == KF_REDUCE_ARGMIN ? (long double)at : p[0] == KF_REDUCE_LOGSUMEXP ? log(sum) : sum;
+    const int64_t rows = p[1] & KF_AXIS_I ? d->rows : 1, cols = p[1] & KF_AXIS_J ? d->cols : 1;
+    const kf_reduction of = (kf_reduction)p[0];
+    const int dim = f->arg[0]->dim, weighted = kf_reduction_get(of)->formulas == 2;
+    const bool largest = of == KF_REDUCE_MAX || of == KF_REDUCE_ARGMAX || of == KF_REDUCE_KMAX || of == KF_REDUCE_ARGKMAX;
+    long double sum = 0, powers = 0, *value = malloc((size_t)(rows * cols + 1) * sizeof *value);
+    for (int64_t n = 0; n < rows * cols; n++) {
+        const long double *terms =
+            dense_at(d, v, f->arg[0], p[1] & KF_AXIS_I ? n / cols : i, p[1] & KF_AXIS_J ? n % cols : j);
+        value[n] = largest ? -terms[k % dim] : terms[k % dim];
+        powers += expl(terms[weighted ? 0 : k % dim]);
+        sum += weighted ? expl(terms[0]) * terms[1 + k] : terms[k % dim];
+    }
+    int64_t at = -1, rank = k / dim;
+    for (int64_t n = 0; n < rows * cols && at < 0; n++) {
+        int64_t before = 0;
+        for (int64_t m = 0; m < rows * cols; m++)
+            before += value[m] < value[n] || (value[m] == value[n] && m < n);
+        if (!isnan(value[n]) && before == rank)
+            at = n;
+    }
+    long double found = at < 0 ? INFINITY : value[at];
+    free(value);
+    if (of == KF_REDUCE_SUM)
+        return sum;
+    if (weighted)
+        return of == KF_REDUCE_SUMSOFTMAXWEIGHT ? sum / powers : logl(sum);
+    if (of == KF_REDUCE_LOGSUMEXP)
+        return logl(powers);
+    return f->kind == KF_INT ? (long double)at : largest ? -found : found;
 }
 
 static inline long double dense_component(const dense *d, const dense_values *v, const kf_node *f, int64_t i,
@@ -319,8 +339,10 @@ static inline const kf_node *garden_node(garden *w)
     case KF_ZERO:
         return kf_zero(g, 1 + dense_below(d, 3));
     case KF_REDUCE:
-        /* No ArgMin: what tells almost equal values apart may be a rounding. */
-        p[1] = a->dim == 1 && dense_below(d, 2) ? KF_REDUCE_LOGSUMEXP : KF_REDUCE_SUM;
+        /* No ArgMin: what tells almost equal values apart may be a rounding. No logarithm of sums below 0. */
+        p[1] = !dense_below(d, 2)                 ? KF_REDUCE_SUM
+               : a->dim > 1 && dense_below(d, 2) ? KF_REDUCE_SUMSOFTMAXWEIGHT
+                                                  : KF_REDUCE_LOGSUMEXP;
         return w->reductions ? kf_reduce(g, (kf_reduction)p[1], 1u + (unsigned)dense_below(d, 3), 0, a) : NULL;
     case KF_SUMT:
         p[0] = 1 + dense_below(d, 4);

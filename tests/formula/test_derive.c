@@ -470,7 +470,12 @@ typedef struct stage {
     const char *text;
 } stage;
 
-enum { LSE = 4 * KF_REDUCE_LOGSUMEXP, ARGMIN = 4 * KF_REDUCE_ARGMIN };
+enum {
+    LSE = 4 * KF_REDUCE_LOGSUMEXP,
+    LSEW = 4 * KF_REDUCE_LOGSUMEXPWEIGHT,
+    SOFTMAX = 4 * KF_REDUCE_SUMSOFTMAXWEIGHT,
+    ARGMIN = 4 * KF_REDUCE_ARGMIN
+};
 
 static const stage chains[][4] = {
     {{2, "Exp(-q*SqDist(x,y))*b"}},
@@ -513,6 +518,16 @@ static const stage chains[][4] = {
     {{LSE + 1, "x|y"}, {LSE + 2, "u*b+(x|y)"}, {3, "Square(u-s)+ut"}},
     {{2, "Exp(-SqDist(x,y))*y"}, {LSE + 2, "b-q*SqDist(u,y)"}, {3, "Square(u-s)"}},
     {{LSE + 3, "x|y"}, {2, "Sin(u*x)*y"}},
+    {{LSE + 2, "x*y"}, {1, "Sin(u)*x"}},
+    {{LSEW + 2, "Concat(x|y,Square(y)*b)"}},
+    {{LSEW + 1, "Concat(b-q*SqDist(x,y),b)"}},
+    {{LSEW + 3, "Concat(s*q,x*Square(y))"}, {0, "u*Sin(x)"}},
+    {{LSEW + 2, "Concat(s,Exp(x*y))"}, {2, "Sin(u*y)"}},
+    {{SOFTMAX + 2, "Concat(x|y,y*b)"}},
+    {{SOFTMAX + 1, "Concat(s-q*SqDist(x,y),x-y)"}, {LSE + 2, "ut|y"}},
+    {{SOFTMAX + 3, "Concat(x|y,Sin(x*y))"}, {0, "u*x"}},
+    {{SOFTMAX + 2, "Concat(b,x*y)"}, {1, "u*y*x"}},
+    {{SOFTMAX + 2, "Concat(s,Sin(x*y))"}, {3, "Square(u)+y"}},
     {{ARGMIN + 2, "SqDist(x,y)"}, {0, "u*Sin(x)"}},
     {{ARGMIN + 1, "Square(x-y)*b"}, {3, "Sin(u*y)*x+ut*s"}},
     {{ARGMIN + 3, "x*y"}, {2, "Sin(u*x)*y"}},

@@ -181,7 +181,10 @@ WRONG(var_role, kf_var(&g, 0, 1, (kf_role)7))
 WRONG(rat_zero, kf_rat(&g, 1, 0))
 WRONG(num_nan, kf_num(&g, NAN))
 WRONG(num_inf, kf_num(&g, INFINITY))
-WRONG(logsumexp_vector, kf_reduce(&g, KF_REDUCE_LOGSUMEXP, KF_AXIS_J, 0, kf_binary(&g, KF_MULT, x, y)))
+WRONG(weighted_vector, kf_weighted(&g, KF_REDUCE_LOGSUMEXPWEIGHT, x, y))
+WRONG(softmax_vector, kf_weighted(&g, KF_REDUCE_SUMSOFTMAXWEIGHT, x, y))
+WRONG(kmin_many, kf_reduce(&g, KF_REDUCE_ARGKMIN, KF_AXIS_J, KF_MAX_DIM, y))
+WRONG(kmin_other_axis, kf_reduce(&g, KF_REDUCE_KMAX, KF_AXIS_J, 1, x))
 WRONG(argmin_other_axis, kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_J, 0, x))
 WRONG(argmin_no_axis, kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_I | KF_AXIS_J, 0, p))
 
@@ -222,7 +225,10 @@ static const struct {
     {rat_zero, {"RatCst", "denominator is 0", ""}},
     {num_nan, {"constant", "finite", ""}},
     {num_inf, {"constant", "finite", ""}},
-    {logsumexp_vector, {"LogSumExp_Reduction", "dimension 3", "must be 1"}},
+    {weighted_vector, {"LogSumExpWeight_Reduction", "dimension 3", "must be 1"}},
+    {softmax_vector, {"SumSoftMaxWeight_Reduction", "dimension 3", "must be 1"}},
+    {kmin_many, {"ArgKMin_Reduction", "K is 16777216", "16777216 components"}},
+    {kmin_other_axis, {"KMax_Reduction over j", "depends on i,", "nothing to choose from"}},
     {argmin_other_axis, {"ArgMin_Reduction over j", "depends on i,", "nothing to choose from"}},
     {argmin_no_axis, {"ArgMin_Reduction over i and j", "neither i nor j", ""}},
 };

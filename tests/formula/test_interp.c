@@ -305,19 +305,20 @@ END_TEST
 START_TEST(results_of_reductions_are_read_per_row)
 {
     const kf_node *x = variable(KF_ROLE_I, 2, 4, -2, 2), *s = variable(KF_ROLE_P, 1, 1, 1, 2);
-    const kf_node *acc1 = kf_var(&g, 1, 2, KF_ROLE_ACC), *acc0 = kf_var(&g, 0, 1, KF_ROLE_ACC);
+    const kf_node *acc1 = kf_acc(&g, 1, 2, KF_REAL), *acc0 = kf_acc(&g, 0, 1, KF_REAL), *at1 = kf_acc(&g, 1, 2, KF_INT);
     const kf_node *f = kf_binary(&g, KF_ADD, kf_binary(&g, KF_DIVIDE, acc1, acc0), kf_binary(&g, KF_MULT, x, s));
+    f = kf_binary(&g, KF_ADD, f, at1);
     kf_interp *interp = compiled(1, &f);
     kf_frame *frame = framed(interp);
     kf_frame_launch(frame, vars.source);
     for (int i = 0; i < 4; i++) {
-        double a = 3 + i, b[] = {7.5 * i, -i};
-        kf_frame_row(frame, i, (const double *const[]){&a, b});
+        double a = 3 + i, b[] = {7.5 * i, -i}, numbers[] = {i, 7};
+        kf_frame_row(frame, i, (const double *const[]){&a, NULL, b, numbers});
         for (int k = 0; k < 2; k++) {
             int stride;
             double got = *kf_frame_value(frame, 0, k, &stride);
             ck_assert_int_eq(stride, 0);
-            ck_assert(got == b[k] / a + at(x, i, 0, k) * at(s, 0, 0, 0));
+            ck_assert(got == b[k] / a + at(x, i, 0, k) * at(s, 0, 0, 0) + numbers[k]);
         }
     }
     kf_frame_destroy(&frame);

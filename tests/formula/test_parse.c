@@ -203,6 +203,29 @@ START_TEST(reductions_carry_their_tag)
                      kf_reduce(&g, KF_REDUCE_LOGSUMEXP, KF_AXIS_J, 0, formula("x|y")));
     ck_assert_ptr_eq(reduction("ArgMin_Reduction(x*y,1)").node,
                      kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_I, 0, formula("x*y")));
+    ck_assert_ptr_eq(reduction("ArgKMax_Reduction(x*y, 7, 2)").node,
+                     kf_reduce(&g, KF_REDUCE_ARGKMAX, KF_AXIS_I | KF_AXIS_J, 7, formula("x*y")));
+    /* The weight stands before the tag, or behind it as in KeOps. */
+    const kf_node *weighted = kf_weighted(&g, KF_REDUCE_LOGSUMEXPWEIGHT, formula("x|y"), formula("y"));
+    weighted = kf_reduce(&g, KF_REDUCE_LOGSUMEXPWEIGHT, KF_AXIS_J, 0, weighted);
+    ck_assert_ptr_eq(reduction("LogSumExpWeight_Reduction(x|y,y,0)").node, weighted);
+    ck_assert_ptr_eq(reduction("LogSumExpWeight_Reduction(x|y,0,y)").node, weighted);
+    ck_assert_ptr_eq(reduction("LogSumExp_Reduction(x|y,y,0)").node, weighted);
+    ck_assert_ptr_eq(reduction("LogSumExp_Reduction(x|y,0,y)").node, weighted);
+    ck_assert_ptr_eq(reduction("SumSoftMaxWeight_Reduction(x|y,2,1)").node,
+                     kf_reduce(&g, KF_REDUCE_SUMSOFTMAXWEIGHT, KF_AXIS_I, 0,
+                               kf_weighted(&g, KF_REDUCE_SUMSOFTMAXWEIGHT, formula("x|y"), formula("2"))));
+    /* One name, two results. */
+    ck_assert_int_eq(kf_parse_reductions(&g, "KMin_ArgKMin_Reduction(x*y,3,1);Max_ArgMax_Reduction(b,0)", 4, bindings,
+                                         &next_index, &count, r, &err), KCL_OK);
+    ck_assert_uint_eq(count, 4);
+    ck_assert_ptr_eq(r[0].node, kf_reduce(&g, KF_REDUCE_KMIN, KF_AXIS_I, 3, formula("x*y")));
+    ck_assert_ptr_eq(r[1].node, kf_reduce(&g, KF_REDUCE_ARGKMIN, KF_AXIS_I, 3, formula("x*y")));
+    ck_assert_int_eq(r[0].node->dim, 9);
+    ck_assert_ptr_eq(r[2].node, kf_reduce(&g, KF_REDUCE_MAX, KF_AXIS_J, 0, formula("b")));
+    ck_assert_ptr_eq(r[3].node, kf_reduce(&g, KF_REDUCE_ARGMAX, KF_AXIS_J, 0, formula("b")));
+    ck_assert_int_eq(r[1].tag, 1);
+    ck_assert_int_eq(r[3].tag, 0);
     /* The sum over j has a term for each j of the call, though x is the same for all. */
     ck_assert_ptr_eq(reduction("Sum_Reduction(x,0)").node,
                      kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_J, 0, kf_like(&g, x, formula("y"))));
@@ -397,7 +420,11 @@ END_TEST
 
 /* ---- Errors ------------------------------------------------------------------------------------------------------ */
 
-#define REDUCTIONS "Sum_Reduction, LogSumExp_Reduction, ArgMin_Reduction"
+#define REDUCTIONS                                                                                                     \
+    "Sum_Reduction, LogSumExp_Reduction, Min_Reduction, ArgMin_Reduction, KMin_Reduction, ArgKMin_Reduction, "         \
+    "Max_Reduction, ArgMax_Reduction, KMax_Reduction, ArgKMax_Reduction, LogSumExpWeight_Reduction, "                  \
+    "SumSoftMaxWeight_Reduction, Min_ArgMin_Reduction, Max_ArgMax_Reduction, KMin_ArgKMin_Reduction, "                 \
+    "KMax_ArgKMax_Reduction"
 
 static const struct {
     kcl_status status;
@@ -522,9 +549,20 @@ static const struct {
      "the cotangent depends on j, over which the result is reduced"},
     {KCL_ERROR_SHAPE, "Grad(Sum_Reduction(x*b,1),x,x)", 28,
      "the cotangent depends on i, over which the result is reduced"},
-    {KCL_ERROR_SHAPE, "LogSumExp_Reduction(x*b,0)", 0,
-     "LogSumExp_Reduction: the formula has dimension 3, it must be 1: reduce the components one by one (Elem), or a "
-     "number made from them"},
+    {KCL_ERROR_SHAPE, "LogSumExpWeight_Reduction(x*b,y,0)", 0,
+     "LogSumExpWeight_Reduction: the exponent has dimension 3, it must be 1: weigh its components one by one (Elem)"},
+    {KCL_ERROR_SYNTAX, "LogSumExpWeight_Reduction(b,0)", 0,
+     "LogSumExpWeight_Reduction needs 2 formulas and 1 whole number, 2 given"},
+    {KCL_ERROR_SYNTAX, "LogSumExp_Reduction(b,x,y)", 22, "the reduction's tag (0, 1 or 2) is expected"},
+    {KCL_ERROR_SYNTAX, "SumSoftMaxWeight_Reduction(b,x,3)", 31,
+     "tag 3 of a reduction is not 0 (a row per i), 1 (a row per j) or 2 (a single row)"},
+    {KCL_ERROR_ARGUMENT, "KMin_Reduction(x*b,0,1)", 0, "KMin_Reduction: K is 0, it must be 1 or more"},
+    {KCL_ERROR_SYNTAX, "KMin_Reduction(x*b,0)", 0, "KMin_Reduction needs 1 formula and 2 whole numbers, 2 given"},
+    {KCL_ERROR_SYNTAX, "Grad(Min_ArgMin_Reduction(x*b,0),x)", 5,
+     "Grad differentiates one result: values and indices are two"},
+    {KCL_ERROR_DERIVATIVE, "Grad(Max_Reduction(x*b,0),x,x)", 28,
+     "the derivative of Max_Reduction is not available; LogSumExp_Reduction of a multiple of the formula is a smooth "
+     "stand-in for a largest value"},
     {KCL_ERROR_SYNTAX, "x+ArgMin_Reduction(x*b,0)", 2,
      "a formula is expected, not a reduction; reductions are not part of formulas, nor of each other"},
     {KCL_ERROR_SYNTAX, "ArgMin_Reduction(x)", 0, "ArgMin_Reduction needs 1 formula and 1 whole number, 1 given"},

@@ -280,6 +280,12 @@ static const char *const reductions[][2] = {
     {"ArgMin_Reduction(x*y,2)", NULL},
     {"LogSumExp_Reduction(Elem(x,1),0)", "LogSumExp_Reduction(Like(Elem(x,1),y),0)"},
     {"ArgMin_Reduction(x,0)", "ArgMin_Reduction(Like(x,y),0)"},
+    {"KMin_Reduction(SqDist(x,y),5,0)", NULL},
+    {"ArgKMax_Reduction(x*y,5,2)", NULL},
+    {"Max_Reduction(-x*y,1)", NULL},
+    {"LogSumExpWeight_Reduction(x|y,y*b,0)", NULL},
+    {"LogSumExp_Reduction(x|y,1,b)", "LogSumExpWeight_Reduction(x|y,b,1)"},
+    {"SumSoftMaxWeight_Reduction(-SqDist(x,y),Concat(y,b),2)", NULL},
     {"Sum_Reduction(x,2)", "Sum_Reduction(Like(x,y),2)"},
     {"Sum_Reduction(x,0)", "Sum_Reduction(Like(x,y),0)"},
     {"Sum_Reduction(p,2)", "Sum_Reduction(Like(Like(p,x),y),2)"},
@@ -308,6 +314,9 @@ START_TEST(reductions_inside_formulas_are_written)
     ck_assert_str_eq(printed(kf_unary(&g, KF_EXP, sum)), "Exp(Sum_Reduction(x*b,2))");
     const kf_node *nearest = kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_I, 0, read_back("x*b"));
     ck_assert_str_eq(printed(kf_unary(&g, KF_MINUS, nearest)), "-ArgMin_Reduction(x*b,1)");
+    const kf_node *weighted = kf_weighted(&g, KF_REDUCE_SUMSOFTMAXWEIGHT, read_back("b"), read_back("x"));
+    weighted = kf_reduce(&g, KF_REDUCE_SUMSOFTMAXWEIGHT, KF_AXIS_J, 0, weighted);
+    ck_assert_str_eq(printed(kf_unary(&g, KF_MINUS, weighted)), "-SumSoftMaxWeight_Reduction(b,x,0)");
 }
 END_TEST
 
