@@ -49,7 +49,7 @@ static const kf_node *of_map(const forward *s, const kf_node *f, bool *ok)
         const kf_node *t = tangent_of(s, f->arg[k]);
         if (!t)
             continue;
-        const kf_node *product = kf_binary(s->g, KF_MULT, t, kf_partial(s->g, f, k));
+        const kf_node *product = kf_times_partial(s->g, f, k, t);
         *ok = product != NULL;
         sum = sum_of(s->g, sum, product, ok);
     }
@@ -74,23 +74,48 @@ static const kf_node *of_linear(const forward *s, const kf_node *f, bool *ok)
     return made;
 }
 
+/* The terms' tangents, where their own is `t`, that of Concat(F, G). */
+static const kf_node *of_weighted(kf_graph *g, const kf_node *f, const kf_node *t)
+{
+    const kf_node *F = f->arg[0]->arg[0], *G = f->arg[0]->arg[1], *sum = f;
+    const kf_node *tF = kf_make(g, KF_ELEM, &t, &(int64_t){0});
+    const kf_node *tG = kf_make(g, KF_EXTRACT, &t, (int64_t[]){1, G->dim});
+    if (f->param[0] == KF_REDUCE_SUMSOFTMAXWEIGHT) {
+        sum = kf_reduce(g, KF_REDUCE_LOGSUMEXP, (unsigned)f->param[1], 0, kf_like(g, F, f->arg[0]));
+        G = kf_binary(g, KF_SUB, G, f);
+    }
+    const kf_node *share = kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, F, sum));
+    return kf_binary(g, KF_MULT, share, kf_binary(g, KF_ADD, kf_binary(g, KF_MULT, tF, G), tG));
+}
+
 static const kf_node *of_reduction(const forward *s, const kf_node *f, bool *ok)
 {
-    const kf_node *t = tangent_of(s, f->arg[0]), *share = NULL;
+    const kf_node *t = tangent_of(s, f->arg[0]);
     kf_graph *g = s->g;
-    if (!t)
+    if (!t || f->kind == KF_INT) /* an index is a constant */
         return NULL;
+    /* A tangent that lacks an axis counts once for every term all the same. */
+    t = kf_like(g, t, f->arg[0]);
     switch ((kf_reduction)f->param[0]) {
     case KF_REDUCE_SUM:
         break;
     case KF_REDUCE_LOGSUMEXP: /* every term has its share of the sum */
-        share = kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, f->arg[0], f));
-        t = kf_binary(g, KF_MULT, t, share);
+        t = kf_binary(g, KF_MULT, t, kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, f->arg[0], f)));
         break;
-    default: /* an index: a constant */
+    case KF_REDUCE_LOGSUMEXPWEIGHT:
+    case KF_REDUCE_SUMSOFTMAXWEIGHT:
+        t = of_weighted(g, f, t);
+        break;
+    case KF_REDUCE_GATHER:
+    case KF_REDUCE_SCATTER:
+        t = kf_rebuild(g, f, (const kf_node *[]){t, f->arg[1], f->arg[2]});
+        *ok = t != NULL;
+        return t;
+    default:
+        kf_refuse_derivative(g, f);
+        *ok = false;
         return NULL;
     }
-    /* A tangent that lacks an axis counts once for every term all the same. */
     const kf_node *made = kf_reduce(g, KF_REDUCE_SUM, (unsigned)f->param[1], 0, kf_like(g, t, f->arg[0]));
     *ok = made != NULL;
     return made;
@@ -136,7 +161,8 @@ kcl_status kf_jvp(kf_graph *g, const kf_node *F, size_t var_count, const kf_node
                   const kf_node *const *directions, const kf_node **out)
 {
     kf_order order;
-    if (check_directions(g, var_count, vars, directions) < 0 || kf_order_init(&order, g, 1, &F, false, &g->error) < 0)
+    if (check_directions(g, var_count, vars, directions) < 0 || kf_select_terms(g, F, var_count, vars, &F) < 0 ||
+        kf_order_init(&order, g, 1, &F, false, &g->error) < 0)
         return g->error.status;
     forward s = {.g = g, .order = &order, .var_count = var_count, .vars = vars, .directions = directions};
     s.tangent = kb_calloc(kf_allocator(g), order.count, sizeof *s.tangent);
