@@ -18,11 +18,6 @@
  * and KCL_DEFERRED where steps of all parts are looked at again by the kernel "finish" (cl/map.cl).
  */
 
-#define KCL_ROWS 1       /* lanes over rows; results are finished here */
-#define KCL_ROWS_SPLIT 2 /* lanes over rows, columns divided into parts */
-#define KCL_ROWS_BOTH 3  /* lanes over rows, both axes reduced: a part a work-item */
-#define KCL_COLUMNS 4    /* lanes over columns, a group of rows streamed, columns divided into parts */
-
 #if KCL_SHAPE != KCL_COLUMNS
 
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))

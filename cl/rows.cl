@@ -12,10 +12,6 @@
  *     #define KCL_SWEEP_FILL KCL_FILL(0, a1, 3, 3)   once per tile: first number, memory, distance of rows, dimension
  */
 
-#define KCL_ROWS 1       /* results are finished here */
-#define KCL_ROWS_SPLIT 2 /* columns divided into parts */
-#define KCL_ROWS_BOTH 3  /* both axes reduced: a part a work-group */
-
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
 #if KCL_SHAPE == KCL_ROWS_BOTH
 #define KCL_NUMBER(column) ((kcl_lane_numbers() + i) * cols + kcl_to_longs(column))

@@ -9,6 +9,7 @@ enum {
     TILE = 128,          /* terms added up before they meet the total: rounding errors stay those of a short sum */
     FEW_BLOCKS = 4,      /* row blocks a compute unit, below which columns are divided too */
     PART_COLUMNS = 2048, /* columns of a part, at least: a part costs a state in memory */
+    LIST_COLUMNS = 256,  /* the same for each of the K of K-min: most terms shall be above the K smallest */
     MAX_PARTS = 1024,
     PRODUCTS = 8,                /* factors of factors that are looked at, to take them out of a sum */
     CACHED_BYTES = 1 << 19,      /* of streamed variables that stay in a core's cache while all rows pass */
@@ -65,21 +66,40 @@ const kp_caps *kp_caps_profile(const char *name)
 
 /* ---- States ------------------------------------------------------------------------------------------------------ */
 
-/* What cl/reduce.cl keeps of a reduction, for each component. */
-static const struct {
-    int numbers; /* of a closed state: R_NUMBERS */
+/* What cl/reduce.cl keeps of a reduction, for each component; of K-min, for each of the K as well. */
+static const struct state {
+    int numbers; /* of a piece of a closed state: R_NUMBERS */
     int arrays;  /* vectors of a running state and its numbers, for each of KCL_STATES */
     int extra;   /* vectors beside them: of blocks and rescans, results */
+    int list, list_extra; /* the same for each of the K, and for their join */
+    int step;             /* vectors for each streamed element of a step */
 } states[KF_REDUCTION_COUNT] = {
-    [KF_REDUCE_SUM] = {1, 3, 1},
-    [KF_REDUCE_LOGSUMEXP] = {2, 6, 3},
-    [KF_REDUCE_ARGMIN] = {3, 5, 8},
+    [KF_REDUCE_SUM] = {1, 3, 1, 0, 0, 0},     [KF_REDUCE_LOGSUMEXP] = {2, 6, 3, 0, 0, 0},
+    [KF_REDUCE_EXPSUMS] = {2, 6, 3, 0, 0, 1}, [KF_REDUCE_MIN] = {1, 3, 1, 0, 0, 0},
+    [KF_REDUCE_ARGMIN] = {3, 5, 9, 0, 0, 0},  [KF_REDUCE_KMIN] = {1, 0, 2, 1, 3, 1},
+    [KF_REDUCE_ARGKMIN] = {3, 2, 3, 5, 10, 1},
 };
 
-/* Of a closed state, a component: R_NUMBERS. Where candidates are screened, the second smallest value too. */
+/* Of a piece of a closed state: R_NUMBERS. Where candidates are screened, the second smallest value too. */
 static int numbers_of(const kr_term *term, bool is_screened)
 {
     return states[term->reduction].numbers + is_screened;
+}
+
+/* Pieces of a closed state: R_PIECES. */
+static int64_t pieces_of(const kr_term *term)
+{
+    return kf_reduction_get(term->reduction)->params ? term->param : 1;
+}
+
+/* Lists of K values fill anew in every part of the columns. */
+static bool keeps_lists(size_t count, const kr_term *terms, int64_t *longest)
+{
+    *longest = 0;
+    for (size_t k = 0; k < count; k++)
+        if (kf_reduction_get(terms[k].reduction)->params)
+            *longest = KB_MAX(*longest, terms[k].param);
+    return *longest > 0;
 }
 
 int kp_numbers(const kp_plan *plan)
@@ -92,12 +112,19 @@ int kp_numbers(const kp_plan *plan)
 
 int64_t kp_state_dim(const kp_plan *plan, size_t term)
 {
-    return (int64_t)numbers_of(&plan->terms[term], plan->exact[term] != NULL) * plan->terms[term].formula->dim;
+    const kr_term *t = &plan->terms[term];
+    return numbers_of(t, plan->exact[term] != NULL) * pieces_of(t) * t->formula->dim;
 }
 
 const char *kp_term_name(const kp_plan *plan, size_t term)
 {
     return plan->exact[term] ? "CANDIDATES" : kr_get(plan->terms[term].reduction)->cl;
+}
+
+/* Whether a term has numbers of terms as its results too. */
+static bool has_numbers(const kr_term *term)
+{
+    return kf_reduction_get(term->reduction)->kind == KF_INT;
 }
 
 /* ---- Choice of the schedule -------------------------------------------------------------------------------------- */
@@ -224,7 +251,7 @@ kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype
     /* Columns are counted in numbers of a lane's width, from the first of a part on. */
     bool counted = false;
     for (size_t k = 0; k < sweep->term_count; k++)
-        counted = counted || (sweep->terms[k].reduction == KF_REDUCE_ARGMIN && dtype == KCL_F32 && cols > LONGEST_PART);
+        counted = counted || (has_numbers(&sweep->terms[k]) && dtype == KCL_F32 && cols > LONGEST_PART);
     if (sweep->reduced & KF_AXIS_I) {
         if (counted)
             return kb_fail(
@@ -240,7 +267,7 @@ kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype
     }
     int64_t lanes = lanes_of(caps, dtype), enough = (int64_t)FEW_BLOCKS * caps->compute_units, state = 0;
     for (size_t k = 0; k < sweep->term_count; k++)
-        state += numbers_of(&sweep->terms[k], false) * (int64_t)sweep->terms[k].formula->dim;
+        state += numbers_of(&sweep->terms[k], false) * pieces_of(&sweep->terms[k]) * sweep->terms[k].formula->dim;
     /* Lanes over columns waste nothing on a few rows, but every row's state is kept while columns pass. */
     bool few = cpu ? rows <= lanes && cols >= 4 * lanes : rows <= FEW_ROWS && cols >= PART_COLUMNS;
     if (force == FORCE_COLUMNS || (force == BY_RULE && few)) {
@@ -264,7 +291,9 @@ kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype
         choice->shape = split || counted ? KP_ROWS_SPLIT : KP_ROWS;
         return KCL_OK;
     }
-    int64_t parts = cached_parts(column_bytes(sweep->var_count, sweep->vars, dtype), cols);
+    int64_t list, parts = cached_parts(column_bytes(sweep->var_count, sweep->vars, dtype), cols);
+    if (keeps_lists(sweep->term_count, sweep->terms, &list))
+        parts = 1;
     if (counted || (blocks_of(rows, lanes) < enough && cols >= 2 * PART_COLUMNS))
         choice->shape = KP_ROWS_SPLIT;
     else if (parts > 1 && parts <= MAX_PARTS && product(parts, product(state, rows)) <= STATE_NUMBERS)
@@ -431,6 +460,15 @@ static const kf_node *restore_factor(void *user, const kf_node *leaf)
     return mult(s->g, s->factor[at], kf_acc(s->g, at, s->terms[at].formula->dim, KF_REAL));
 }
 
+/* Concat(F, G), of F as a power of 2. */
+static const kf_node *scaled_exponent(kf_graph *g, const kf_node *f)
+{
+    bool apart = f->op == KF_CONCAT && f->arg[0]->dim == 1;
+    const kf_node *F = apart ? f->arg[0] : kf_make(g, KF_ELEM, &f, &(int64_t){0});
+    const kf_node *G = apart ? f->arg[1] : kf_make(g, KF_EXTRACT, &f, (int64_t[]){1, f->dim - 1});
+    return F ? kf_binary(g, KF_CONCAT, scaled(g, F, log2e), G) : NULL;
+}
+
 static kcl_status rewrite_terms(kp_plan *plan)
 {
     kf_graph *g = &plan->graph;
@@ -442,6 +480,8 @@ static kcl_status rewrite_terms(kp_plan *plan)
         /* A state of LogSumExp is one of powers of 2 (cl/reduce.cl). */
         if (plan->terms[k].reduction == KF_REDUCE_LOGSUMEXP)
             plan->terms[k].formula = scaled(g, plan->terms[k].formula, log2e);
+        else if (plan->terms[k].reduction == KF_REDUCE_EXPSUMS)
+            plan->terms[k].formula = scaled_exponent(g, plan->terms[k].formula);
         else if (plan->terms[k].reduction == KF_REDUCE_SUM)
             plan->terms[k].formula = split_factors(g, plan->terms[k].formula, plan->reduced, PRODUCTS, &factor[k]);
         status = g->error.status;
@@ -707,8 +747,10 @@ static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const b
     int64_t rows = plan->shape == KP_COLUMNS ? plan->stream : 1;
     for (size_t k = 0; k < plan->term_count; k++) {
         const kr_term *term = &plan->terms[k];
-        int64_t arrays =
-            2 * (plan->exact[k] != NULL) + states[term->reduction].arrays * rows + states[term->reduction].extra;
+        const struct state *s = &states[term->reduction];
+        int64_t list = s->list ? pieces_of(term) : 0, step = (int64_t)s->step * KB_MAX(plan->stream, 1);
+        int64_t arrays = 2 * (plan->exact[k] != NULL) + s->arrays * rows + s->extra + step;
+        arrays += list * (s->list * rows + s->list_extra);
         bytes += term->formula->dim * vector * arrays;
     }
     for (size_t k = 0; k < order->count; k++)
@@ -1100,6 +1142,10 @@ static int64_t filling_parts(const kp_plan *plan, const kp_caps *caps, int64_t g
 /* Parts of the columns that a plan wants, before the limits on their states. */
 static int64_t wanted_parts(const kp_plan *plan, const kp_caps *caps, int64_t groups, int64_t cols)
 {
+    int64_t list;
+    if (keeps_lists(plan->term_count, plan->terms, &list))
+        return KB_MIN(blocks_of((int64_t)FEW_BLOCKS * caps->compute_units, KB_MAX(groups, 1)),
+                      cols / KB_MAX(product(LIST_COLUMNS, list), PART_COLUMNS));
     int64_t few = blocks_of(cols, PART_COLUMNS);
     if (plan->schedule == KP_BY_LANES) {
         bool enough = plan->shape == KP_ROWS_SPLIT && groups >= (int64_t)FEW_BLOCKS * caps->compute_units;
@@ -1177,6 +1223,8 @@ void kp_describe(const kp_plan *plan, kb_str *out)
         kb_str_putf(out, "term %zu: ", k);
         kb_str_putf(out, "%s of dimension %d\n", kf_reduction_get(plan->terms[k].reduction)->name,
                     plan->terms[k].formula->dim);
+        if (states[plan->terms[k].reduction].list)
+            kb_str_putf(out, "K: %lld\n", (long long)plan->terms[k].param);
     }
     if (plan->centre_count)
         kb_str_putf(out, "squared distances expanded: %zu%s\n", plan->centre_count,

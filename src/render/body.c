@@ -234,7 +234,7 @@ static void put_variable(section *s, kb_str *text, const instance *n)
     int64_t index = n->node->param[0];
     int dim = n->node->dim;
     if (n->node->param[2] == KF_ROLE_ACC) {
-        kb_str_putf(text, "result%lld[", (long long)index);
+        kb_str_putf(text, "%s%lld[", n->node->kind == KF_INT ? "order" : "result", (long long)index);
         put_component(text, n);
         kb_str_put(text, "]");
         return;

@@ -313,9 +313,10 @@ static void put_preface(kb_str *out, const kp_plan *plan)
         kb_str_putf(out, " * r%zu = %s over %s of ", k, kf_reduction_get(plan->terms[k].reduction)->name,
                     plan->reduced == KF_AXIS_J ? "j" : "i and j");
         bool powers = plan->terms[k].reduction == KF_REDUCE_LOGSUMEXP; /* the plan has multiplied by log2(e) */
+        bool exponent = plan->terms[k].reduction == KF_REDUCE_EXPSUMS;
         kb_str_put(out, powers ? "ln(2)*(" : "");
         put_formula(out, plan->terms[k].formula);
-        kb_str_put(out, powers ? ")\n" : "\n");
+        kb_str_put(out, powers ? ")\n" : exponent ? ", the first component times ln(2)\n" : "\n");
     }
     for (size_t k = 0; k < plan->output_count; k++) {
         kb_str_putf(out, " * o%zu = ", k);
@@ -340,6 +341,9 @@ static void put_preface(kb_str *out, const kp_plan *plan)
         if (plan->schedule == KP_BY_CONTRACTION)
             kb_str_putf(out, "#define KCL_SIDE %d\n#define KCL_DIM %d\n#define KCL_CHUNK %d\n",
                         plan->tile / plan->stream, plan->contracted, plan->chunk);
+        for (size_t k = 0; k < plan->term_count; k++)
+            if (kf_reduction_get(plan->terms[k].reduction)->params)
+                kb_str_putf(out, "#define KCL_K%zu %lld\n", k, (long long)plan->terms[k].param);
         kb_str_put(out, "#define KCL_TERMS(X)");
         int64_t before = 0;
         for (size_t k = 0; k < plan->term_count; k++) {
