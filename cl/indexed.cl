@@ -8,14 +8,15 @@
  * indices of a row, each of which has `dim` components.
  */
 
-/* Row `row`, index q: the row of F with that number, 0 where there is none. */
+/* Row `row`, index n: row (n / divisor) % modulus of F, 0 where there is none. */
 __kernel void gather(__global const KCL_REAL *restrict F, long offset, long distance, long step,
                      __global const long *restrict index, __global KCL_REAL *restrict out, long rows, long count,
-                     long dim, long terms)
+                     long dim, long terms, long divisor, long modulus)
 {
     const long width = count * dim;
     for (long e = get_global_id(0); e < rows * width; e += get_global_size(0)) {
-        const long row = e / width, k = e - row * width, q = k / dim, t = index[row * count + q];
+        const long row = e / width, k = e - row * width, q = k / dim, n = index[row * count + q];
+        const long t = n < 0 ? n : n / divisor % modulus;
         out[e] = t >= 0 && t < terms ? F[offset + t * distance + (k - q * dim) * step] : 0;
     }
 }

@@ -29,7 +29,7 @@
 #define SPHERICAL(x, m) kf_make(g, KF_SPHERICAL, (const kf_node *[]){x}, (const int64_t[]){m})
 #define NONE NULL
 
-static const kf_node *kf_partial(kf_graph *g, const kf_node *y, int k)
+static const kf_node *partial_of(kf_graph *g, const kf_node *y, int k)
 {
     const kf_node *a = y->arg[0], *b = y->arg[1];
     const int64_t n = y->param[0];
@@ -49,7 +49,7 @@ const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_n
     /* What was not chosen may have no derivative, and 0 times that is not 0. */
     if (f->op == KF_IFELSE && k > 0)
         return kf_make(g, KF_IFELSE, (const kf_node *[]){f->arg[0], k == 1 ? e : ZERO(1), k == 1 ? ZERO(1) : e}, NULL);
-    return MULT(e, kf_partial(g, f, k));
+    return MULT(e, partial_of(g, f, k));
 }
 
 /* What the cotangent `e` of node f means for its operand `k`. */
@@ -282,14 +282,6 @@ static bool add_result(gradient *s, const kf_node *leaf, domain on, const kf_nod
     return c != NULL;
 }
 
-void kf_refuse_derivative(kf_graph *g, const kf_node *f)
-{
-    kb_fail(&g->error, KCL_ERROR_DERIVATIVE,
-            "the derivative of %s_Reduction over both axes is not available: reduce over one axis first, or use "
-            "Min_Reduction or Max_Reduction",
-            kf_reduction_get((kf_reduction)f->param[0])->name);
-}
-
 /* What the cotangent `e` of a reduction means for its terms. */
 static const kf_node *pull_back_reduction(kf_graph *g, const kf_node *f, const kf_node *e)
 {
@@ -308,12 +300,11 @@ static const kf_node *pull_back_reduction(kf_graph *g, const kf_node *f, const k
         return kf_binary(g, KF_CONCAT, kf_dot(g, share, SUB(G, f)), share);
     }
     case KF_REDUCE_GATHER:
-        return kf_scatter(g, e, f->arg[1], f->arg[0]);
+        return kf_scatter(g, e, f->arg[1], (kf_part)f->param[2], f->arg[0]);
     case KF_REDUCE_SCATTER:
-        return kf_gather(g, kf_like(g, e, f->arg[2]), f->arg[1]);
-    default:
-        kf_refuse_derivative(g, f);
-        return NULL;
+        return kf_gather(g, kf_like(g, e, f->arg[2]), f->arg[1], (kf_part)f->param[2]);
+    default: /* an index is a constant; what chooses by one was replaced (kf_select_terms) */
+        return kf_zero(g, f->arg[0]->dim);
     }
 }
 

@@ -111,9 +111,7 @@ static const kf_node *of_reduction(const forward *s, const kf_node *f, bool *ok)
         t = kf_rebuild(g, f, (const kf_node *[]){t, f->arg[1], f->arg[2]});
         *ok = t != NULL;
         return t;
-    default:
-        kf_refuse_derivative(g, f);
-        *ok = false;
+    default: /* what chooses by an index was replaced (kf_select_terms) */
         return NULL;
     }
     const kf_node *made = kf_reduce(g, KF_REDUCE_SUM, (unsigned)f->param[1], 0, kf_like(g, t, f->arg[0]));

@@ -507,11 +507,14 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
 /* ---- Rows chosen by an index ------------------------------------------------------------------------------------- */
 
 static const kf_node *indexed(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t dim, const kf_node *F,
-                              const kf_node *index, const kf_node *like)
+                              const kf_node *index, kf_part part, const kf_node *like)
 {
     if (!dim_in_range(g, kf_reduction_get(reduction)->name, dim))
         return NULL;
-    kf_node draft = {.op = KF_REDUCE, .dim = (int32_t)dim, .param = {reduction, F->axes}, .arg = {F, index, like}};
+    kf_node draft = {.op = KF_REDUCE, .dim = (int32_t)dim, .arg = {F, index, like}};
+    draft.param[0] = reduction;
+    draft.param[1] = F->axes;
+    draft.param[2] = part;
     draft.arg_count = like ? 3 : 2;
     draft.axes = (uint8_t)axes;
     return intern(g, &draft);
@@ -522,7 +525,7 @@ static bool has_one_axis(const kf_node *f)
     return f->axes == KF_AXIS_I || f->axes == KF_AXIS_J;
 }
 
-const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index)
+const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part)
 {
     F = kf_to_real(g, F);
     if (!F || !index)
@@ -532,10 +535,10 @@ const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index)
                       "the derivative of a smallest or largest value needs terms along one axis, i or j");
     if (kf_is_zero(kf_value(F)))
         return kf_like(g, kf_zero(g, (int64_t)F->dim * index->dim), index);
-    return indexed(g, KF_REDUCE_GATHER, index->axes, (int64_t)F->dim * index->dim, F, index, NULL);
+    return indexed(g, KF_REDUCE_GATHER, index->axes, (int64_t)F->dim * index->dim, F, index, part, NULL);
 }
 
-const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, const kf_node *like)
+const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part, const kf_node *like)
 {
     F = kf_like(g, kf_to_real(g, F), index);
     if (!F || !like)
@@ -549,7 +552,7 @@ const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, c
     like = leaf_with_axis(like, like->axes);
     while (like->op == KF_REDUCE && like->param[0] == KF_REDUCE_SCATTER)
         like = like->arg[2];
-    return indexed(g, KF_REDUCE_SCATTER, like->axes, F->dim / index->dim, F, index, like);
+    return indexed(g, KF_REDUCE_SCATTER, like->axes, F->dim / index->dim, F, index, part, like);
 }
 
 /* ---- Names ------------------------------------------------------------------------------------------------------- */
@@ -793,7 +796,8 @@ const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *a
         return f->param[1] ? kf_rat(g, f->param[0], f->param[1]) : kf_num(g, f->value);
     case KF_REDUCE:
         if (kf_is_indexed(f))
-            return f->arg_count == 2 ? kf_gather(g, args[0], args[1]) : kf_scatter(g, args[0], args[1], args[2]);
+            return f->arg_count == 2 ? kf_gather(g, args[0], args[1], (kf_part)f->param[2])
+                                     : kf_scatter(g, args[0], args[1], (kf_part)f->param[2], args[2]);
         return kf_reduce(g, (kf_reduction)f->param[0], (unsigned)f->param[1], f->param[2], args[0]);
     default:
         return kf_make(g, (kf_op)f->op, args, f->param);

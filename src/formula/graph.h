@@ -130,16 +130,18 @@ const kf_node *kf_transpose(kf_graph *g, const kf_node *f);
 const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t param, const kf_node *f);
 /* How many terms the reduction of f over `axes` has; 1 for axes that f lacks. */
 const kf_node *kf_term_count(kf_graph *g, unsigned axes, const kf_node *f);
+/* What of an index is meant: all of it, or of a number i N + j of pairs i or j. */
+typedef enum kf_part { KF_ALL, KF_PART_I, KF_PART_J } kf_part;
 /*
  * F, which has one axis, at the terms `index` (KF_INT, without that axis): the dimension of F for each component of the
- * index, and the axes of the index. A REDUCE node of operands F and index.
+ * index, and the axes of the index. A REDUCE node of operands F and index, as it is made by kf_reduce.
  */
-const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index);
+const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part);
 /*
  * The adjoint: for each row of `like`, which has one axis, the sum of those parts of F whose index is that row. F has no
  * axis that the index lacks, and a multiple of its dimension. A REDUCE node of operands F, index and a leaf of `like`.
  */
-const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, const kf_node *like);
+const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part, const kf_node *like);
 static inline bool kf_is_indexed(const kf_node *f); /* a REDUCE node made by one of these */
 /* Concat(F, G), the operand of `reduction`. Errors: KCL_ERROR_SHAPE where F is a vector. */
 const kf_node *kf_weighted(kf_graph *g, kf_reduction reduction, const kf_node *F, const kf_node *G);
@@ -266,7 +268,7 @@ kcl_status kf_jvp(kf_graph *g, const kf_node *F, size_t var_count, const kf_node
 
 /*
  * select.c: F with every smallest or largest value that depends on one of the variables written as the formula of the
- * term that it is, at its index, so that it can be differentiated. K-min over both axes stays as it is.
+ * term that it is, at its index, so that it can be differentiated.
  */
 kcl_status kf_select_terms(kf_graph *g, const kf_node *F, size_t var_count, const kf_node *const *vars,
                            const kf_node **out);
@@ -275,8 +277,6 @@ kcl_status kf_select_terms(kf_graph *g, const kf_node *F, size_t var_count, cons
 const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_node *e);
 /* whether f is a use of the array of one of the variables; */
 bool kf_is_among(const kf_node *f, size_t var_count, const kf_node *const *vars);
-/* the error of a reduction that has no derivative; */
-void kf_refuse_derivative(kf_graph *g, const kf_node *f);
 /* whether the use of an array as `leaf` can be told from that as `var`: rows and a parameter are no one shape. */
 bool kf_has_one_shape(kf_graph *g, const kf_node *var, const kf_node *leaf);
 

@@ -16,11 +16,10 @@ typedef struct selection {
     bool *moves;          /* depends on one of the variables, by position */
 
     /* While a term is written: */
-    unsigned axis;                  /* that is reduced */
-    const kf_node *index;           /* all indices */
-    const kf_node *number;          /* the one of the term, a real number */
-    int64_t at;                     /* its component of the index */
-    const kf_node *inner, *as_term; /* a value that is reduced once more, and its formula */
+    unsigned axes;         /* that are reduced */
+    const kf_node *index;  /* all indices */
+    const kf_node *number; /* the one of the term, a real number */
+    int64_t at;            /* its component of the index */
 } selection;
 
 bool kf_is_among(const kf_node *f, size_t var_count, const kf_node *const *vars)
@@ -35,16 +34,17 @@ static const kf_node *at_index(void *user, const kf_node *leaf)
 {
     const selection *s = user;
     kf_graph *g = s->g;
-    const kf_node *f = leaf == s->inner ? s->as_term : s->made[kf_at(&s->order, leaf)];
-    if (!(leaf->axes & s->axis))
+    const kf_node *f = s->made[kf_at(&s->order, leaf)];
+    if (!(leaf->axes & s->axes))
         return kf_make(g, KF_IFELSE, (const kf_node *[]){s->number, f, kf_zero(g, 1)}, NULL);
-    f = kf_gather(g, f, s->index);
+    const bool pairs = s->axes == (KF_AXIS_I | KF_AXIS_J);
+    f = kf_gather(g, f, s->index, !pairs ? KF_ALL : leaf->axes == KF_AXIS_I ? KF_PART_I : KF_PART_J);
     if (!f || s->index->dim == 1)
         return f;
     return kf_make(g, KF_EXTRACT, &f, (int64_t[]){s->at * leaf->dim, leaf->dim});
 }
 
-/* Value number s->at of f, which reduces one axis. */
+/* Value number s->at of f. */
 static const kf_node *value_at(selection *s, const kf_node *f, bool largest)
 {
     kf_graph *g = s->g;
@@ -75,7 +75,6 @@ static const kf_node *values(selection *s, const kf_node *f, bool largest, int64
     return kf_binary(s->g, KF_CONCAT, first, values(s, f, largest, from + count / 2, count - count / 2));
 }
 
-/* f, which reduces one axis, at its indices. */
 static const kf_node *selected(selection *s, const kf_node *f)
 {
     static const kf_reduction numbers[KF_REDUCTION_COUNT] = {
@@ -85,8 +84,8 @@ static const kf_node *selected(selection *s, const kf_node *f)
         [KF_REDUCE_KMAX] = KF_REDUCE_ARGKMAX,
     };
     const kf_reduction reduction = (kf_reduction)f->param[0];
-    s->axis = (unsigned)f->param[1];
-    s->index = kf_reduce(s->g, numbers[reduction], s->axis, f->param[2], f->arg[0]);
+    s->axes = (unsigned)f->param[1];
+    s->index = kf_reduce(s->g, numbers[reduction], s->axes, f->param[2], f->arg[0]);
     if (!s->index)
         return NULL;
     return values(s, f, reduction == KF_REDUCE_MAX || reduction == KF_REDUCE_KMAX, 0, f->dim);
@@ -99,10 +98,9 @@ static bool is_choice(const kf_node *f)
     switch ((kf_reduction)f->param[0]) {
     case KF_REDUCE_MIN:
     case KF_REDUCE_MAX:
-        return true;
     case KF_REDUCE_KMIN:
     case KF_REDUCE_KMAX:
-        return f->param[1] != (KF_AXIS_I | KF_AXIS_J);
+        return true;
     default:
         return false;
     }
@@ -110,19 +108,8 @@ static bool is_choice(const kf_node *f)
 
 static const kf_node *rewritten(selection *s, const kf_node *f)
 {
-    s->inner = NULL;
-    if (is_choice(f)) {
-        if (f->param[1] != (KF_AXIS_I | KF_AXIS_J))
-            return selected(s, f);
-        /* Of the smallest values over j the smallest. */
-        const kf_reduction reduction = (kf_reduction)f->param[0];
-        const kf_node *inner = kf_reduce(s->g, reduction, KF_AXIS_J, 0, f->arg[0]);
-        const kf_node *as_term = inner ? selected(s, inner) : NULL;
-        const kf_node *outer = as_term ? kf_reduce(s->g, reduction, KF_AXIS_I, 0, inner) : NULL;
-        s->inner = inner;
-        s->as_term = as_term;
-        return outer ? selected(s, outer) : NULL;
-    }
+    if (is_choice(f))
+        return selected(s, f);
     const kf_node *args[KF_MAX_ARGS] = {NULL};
     bool changed = false;
     for (int c = 0; c < f->arg_count; c++) {

@@ -497,7 +497,10 @@ static bool add_indexed_step(cut *c, size_t index)
     if (!step->inputs || !step->outputs)
         return out_of_memory(c);
     step->inputs[0] = values;
-    step->inputs[1] = (kl_input){true, (uint32_t)find_item(c, it->operand[1])->index_temp};
+    const item *chosen = find_item(c, it->operand[1]);
+    step->inputs[1] = (kl_input){true, (uint32_t)chosen->index_temp};
+    step->part = (kf_part)it->node->param[2];
+    step->pair_extent = chosen->cols;
     step->outputs[0] = (kl_output){true, (uint32_t)it->temp};
     return true;
 }

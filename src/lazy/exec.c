@@ -636,6 +636,8 @@ static kl_view view_of_temp(const run *r, uint32_t index)
 static kcl_status run_indexed(run *r, const kl_step *step)
 {
     kl_indexed work = {.is_scatter = step->kind == KL_SCATTER,
+                       .part = step->part,
+                       .columns = rows_of(r->exec, r->slots, step->pair_extent),
                        .index = view_of_temp(r, step->inputs[1].index),
                        .out = view_of_temp(r, step->outputs[0].index)};
     work.values =

@@ -11,6 +11,24 @@
  */
 enum { PIECE = 4096 };
 
+/* The number of a row in an index: (n / divisor) % modulus. */
+typedef struct decoding {
+    int64_t divisor, modulus;
+} decoding;
+
+static decoding decoding_of(const kl_indexed *work)
+{
+    const int64_t columns = KB_MAX(work->columns, 1);
+    return (decoding){work->part == KF_PART_I ? columns : 1, work->part == KF_PART_J ? columns : INT64_MAX};
+}
+
+/* -1: none of `rows` rows. */
+static int64_t row_of(const decoding *d, int64_t n, int64_t rows)
+{
+    const int64_t row = n < 0 ? n : n / d->divisor % d->modulus;
+    return row >= 0 && row < rows ? row : -1;
+}
+
 typedef struct segments {
     int64_t parts, pieces; /* parts with an index; pieces of all segments, where an empty one is a piece too */
     int64_t *order;        /* parts, by their index */
@@ -29,7 +47,7 @@ static int64_t *numbers(kb_arena *arena, int64_t count)
     return kb_arena_alloc(arena, (size_t)count * sizeof(int64_t));
 }
 
-/* `count` indices of rows 0..rows-1. Launches refer to the memory of the segments till their batch ends: the arena's. */
+/* `count` numbers of rows 0..rows-1, or -1. Launches refer to the memory of the segments till their batch ends: the arena's. */
 static kcl_status sort_parts(segments *s, const int64_t *index, int64_t count, int64_t rows, kb_arena *arena,
                              kb_error *err)
 {
@@ -39,7 +57,7 @@ static kcl_status sort_parts(segments *s, const int64_t *index, int64_t count, i
     s->first = numbers(arena, rows + 1);
     bool ok = next && s->order && s->first;
     for (int64_t p = 0; ok && p < count; p++)
-        if (index[p] >= 0 && index[p] < rows)
+        if (index[p] >= 0)
             next[index[p]]++;
     for (int64_t r = 0; ok && r < rows; r++)
         s->pieces += pieces_of(next[r]);
@@ -59,7 +77,7 @@ static kcl_status sort_parts(segments *s, const int64_t *index, int64_t count, i
         s->start[s->pieces] = s->parts;
         s->first[rows] = s->pieces;
         for (int64_t p = 0; p < count; p++)
-            if (index[p] >= 0 && index[p] < rows)
+            if (index[p] >= 0)
                 s->order[next[index[p]]++] = p;
         for (int64_t n = 0; n < s->pieces && s->pieces > rows; n++)
             s->identity[n] = n;
@@ -93,19 +111,21 @@ static void put_values(kd_arg *args, int64_t *where, const kl_view *v, kd_arg_ki
         args[1 + k] = (kd_arg){.kind = KD_ARG_VALUE, .data = &where[k], .size = sizeof where[k]};
 }
 
-static kcl_status launch(kcl_context *context, kd_kernel *kernel, const kd_arg args[10], int64_t items)
+static kcl_status launch(kcl_context *context, kd_kernel *kernel, int count, const kd_arg *args, int64_t items)
 {
     enum { MOST_GROUPS = 1 << 16 };
     size_t group = kl_group_for(context, kernel), groups = ((size_t)items + group - 1) / group;
-    return kd_launch(context, kernel, 10, args, (size_t[]){KB_MIN(groups, MOST_GROUPS) * group, 1, 1},
+    return kd_launch(context, kernel, count, args, (size_t[]){KB_MIN(groups, MOST_GROUPS) * group, 1, 1},
                      (size_t[]){group, 1, 1});
 }
 
 static kcl_status gather(kcl_context *context, const kl_indexed *work, kcl_dtype dtype, kd_arg_kind host_input)
 {
-    const int64_t numbers[] = {work->out.rows, work->index.dim, work->values.dim, work->values.rows};
+    const decoding d = decoding_of(work);
+    const int64_t numbers[] = {work->out.rows,    work->index.dim, work->values.dim,
+                               work->values.rows, d.divisor,       d.modulus};
     kd_kernel *kernel;
-    kd_arg args[10];
+    kd_arg args[12];
     int64_t where[3];
     kcl_status status = get_kernel(context, dtype, "gather", &kernel);
     if (status < 0)
@@ -113,9 +133,9 @@ static kcl_status gather(kcl_context *context, const kl_indexed *work, kcl_dtype
     put_values(args, where, &work->values, host_input);
     args[4] = kl_view_arg(&work->index, host_input);
     args[5] = kl_view_arg(&work->out, KD_ARG_HOST_OUT);
-    for (int k = 0; k < 4; k++)
+    for (int k = 0; k < 6; k++)
         args[6 + k] = (kd_arg){.kind = KD_ARG_VALUE, .data = &numbers[k], .size = sizeof numbers[k]};
-    return launch(context, kernel, args, work->out.rows * work->out.dim);
+    return launch(context, kernel, 12, args, work->out.rows * work->out.dim);
 }
 
 /* Sums of `pieces` pieces, which begin at `start` in `order`. */
@@ -132,7 +152,7 @@ static kcl_status add_pieces(kcl_context *context, kd_kernel *kernel, const kl_v
     args[6] = kl_view_arg(out, KD_ARG_HOST_OUT);
     for (int k = 0; k < 3; k++)
         args[7 + k] = (kd_arg){.kind = KD_ARG_VALUE, .data = &numbers[k], .size = sizeof numbers[k]};
-    return launch(context, kernel, args, pieces * out->dim);
+    return launch(context, kernel, 10, args, pieces * out->dim);
 }
 
 static kcl_status scatter(kcl_context *context, const kl_indexed *work, kcl_dtype dtype, kd_arg_kind host_input,
@@ -149,6 +169,9 @@ static kcl_status scatter(kcl_context *context, const kl_indexed *work, kcl_dtyp
     kcl_status status = get_kernel(context, dtype, "scatter", &kernel);
     if (status == KCL_OK && parts)
         status = kl_wait_for(context, kd_read(context, work->index.buffer, 0, index, (size_t)parts * sizeof *index));
+    const decoding d = decoding_of(work);
+    for (int64_t p = 0; status == KCL_OK && p < parts; p++)
+        index[p] = row_of(&d, index[p], rows);
     if (status == KCL_OK)
         status = sort_parts(&s, index, parts, rows, arena, kd_error(context));
     kb_free(a, index);
@@ -196,30 +219,44 @@ static double number_at(const kl_view *v, int64_t row, int64_t k)
     return number;
 }
 
-kcl_status kl_run_indexed_on_host(const kl_indexed *work, const kcl_allocator *allocator, kb_error *err)
+static void gather_on_host(const kl_indexed *work, const decoding *d, double *out)
 {
-    const int64_t *index = work->index.data;
-    double *out = (double *)(uintptr_t)work->out.data;
-    const int64_t count = work->index.dim, parts = work->index.rows * count, rows = work->out.rows;
-    const int64_t dim = work->is_scatter ? work->out.dim : work->values.dim;
-    if (!work->is_scatter) {
-        for (int64_t p = 0; p < parts; p++)
-            for (int64_t c = 0; c < dim; c++)
-                out[p * dim + c] =
-                    index[p] >= 0 && index[p] < work->values.rows ? number_at(&work->values, index[p], c) : 0;
-        return KCL_OK;
+    const int64_t *index = work->index.data, parts = work->index.rows * work->index.dim;
+    for (int64_t p = 0; p < parts; p++) {
+        const int64_t row = row_of(d, index[p], work->values.rows);
+        for (int64_t c = 0; c < work->values.dim; c++)
+            *out++ = row < 0 ? 0 : number_at(&work->values, row, c);
     }
-    double *error = kb_calloc(allocator, (size_t)(rows * dim) + 1, sizeof *error);
+}
+
+static kcl_status scatter_on_host(const kl_indexed *work, const decoding *d, double *out,
+                                  const kcl_allocator *allocator, kb_error *err)
+{
+    const int64_t *index = work->index.data, count = work->index.dim, parts = work->index.rows * count;
+    const int64_t dim = work->out.dim, elements = work->out.rows * dim;
+    double *error = kb_calloc(allocator, (size_t)elements + 1, sizeof *error);
     if (!error)
         return kb_no_memory(err);
-    memset(out, 0, (size_t)(rows * dim) * sizeof *out);
-    for (int64_t p = 0; p < parts; p++)
-        for (int64_t c = 0; c < dim && index[p] >= 0 && index[p] < rows; c++)
-            kf_sum_add(&out[index[p] * dim + c], &error[index[p] * dim + c],
+    memset(out, 0, (size_t)elements * sizeof *out);
+    for (int64_t p = 0; p < parts; p++) {
+        const int64_t row = row_of(d, index[p], work->out.rows);
+        for (int64_t c = 0; c < dim && row >= 0; c++)
+            kf_sum_add(&out[row * dim + c], &error[row * dim + c],
                        number_at(&work->values, p / count, p % count * dim + c));
-    for (int64_t e = 0; e < rows * dim; e++)
+    }
+    for (int64_t e = 0; e < elements; e++)
         out[e] = kf_sum_value(out[e], error[e]);
     kb_free(allocator, error);
+    return KCL_OK;
+}
+
+kcl_status kl_run_indexed_on_host(const kl_indexed *work, const kcl_allocator *allocator, kb_error *err)
+{
+    const decoding d = decoding_of(work);
+    double *out = (double *)(uintptr_t)work->out.data;
+    if (work->is_scatter)
+        return scatter_on_host(work, &d, out, allocator, err);
+    gather_on_host(work, &d, out);
     return KCL_OK;
 }
 

@@ -15,6 +15,8 @@
  */
 typedef struct kl_indexed {
     bool is_scatter;
+    kf_part part;    /* of the index, where it numbers pairs, */
+    int64_t columns; /* of which each row has so many */
     kl_view values, index, out;
 } kl_indexed;
 
