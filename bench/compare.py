@@ -36,7 +36,14 @@ CASES = {
     "logsumexp-d100": ("logsumexp", 100, "f32", 30, 0),
     "argmin-d3": ("argmin", 3, "f32", 7, 0),
     "argmin-d100": ("argmin", 100, "f32", 30, 0),
+    "argkmin-d3": ("argkmin", 3, "f32", 6, 0),
+    "argkmin-d100": ("argkmin", 100, "f32", 26, 0),
+    "wide-d3": ("wide", 3, "f32", 13, 0),
+    "batches-d3": ("sum", 3, "f32", 15, 0),
 }
+
+# 1,000 batches of 256 x 256.
+BATCHES = {"batches-d3": (1000, 256, 256)}
 
 # What loop.c has.
 LOOPS = [("sum", "f32"), ("sum", "f64"), ("grad", "f32")]
@@ -85,13 +92,14 @@ def loop_engine(data, folder):
 
 def compare(name, options, library, context, folder):
     kind, d, dtype, need_pykeops, need_loop = CASES[name]
-    data = cases.Data(kind, d, dtype, options.m, options.n, options.seed)
+    batches, m, n = BATCHES.get(name, (None, options.m, options.n))
+    data = cases.Data(kind, d, dtype, m, n, options.seed, batches)
     engines = {"keopscl": ours(data, library, context) if library else None,
                "pykeops": pykeops_engine(data) if "pykeops" in options.peers else None,
                "loop": loop_engine(data, folder) if "loop" in options.peers else None}
     engines = {engine: run for engine, run in engines.items() if run}
     reference = data.reference(64)
-    record = {"case": name, "m": options.m, "n": options.n, "d": d, "dtype": dtype, "seconds": {}, "gpairs": {},
+    record = {"case": name, "m": m, "n": n, "batches": batches, "d": d, "dtype": dtype, "seconds": {}, "gpairs": {},
               "first_seconds": {}, "errors": {}, "tolerance": data.tolerance(), "ratios": {},
               "needed": {"pykeops": need_pykeops, "loop": need_loop}, "ok": True}
     for engine, run in engines.items():  # the first call compiles
@@ -107,7 +115,7 @@ def compare(name, options, library, context, folder):
             times[engine].append(time.perf_counter() - start)
     for engine in engines:
         record["seconds"][engine] = min(times[engine])
-        record["gpairs"][engine] = options.m * options.n / min(times[engine]) / 1e9
+        record["gpairs"][engine] = data.pairs() / min(times[engine]) / 1e9
     for peer in ("pykeops", "loop"):
         if peer in engines and "keopscl" in engines:
             record["ratios"][peer] = record["seconds"][peer] / record["seconds"]["keopscl"]

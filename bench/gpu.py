@@ -35,8 +35,14 @@ CASES = {
     "argmin-d3": ("argmin", 3, 262144, 262144, None, 1.2, 2.5, X),
     "argmin-d100": ("argmin", 100, 65536, 65536, None, 2.2, 6, X),
     "grad-d3": ("grad", 3, 262144, 262144, None, 1.4, 2.2, X),
+    "argkmin-d3": ("argkmin", 3, 131072, 131072, None, 1.5, 1.5, X),
+    "argkmin-d100": ("argkmin", 100, 65536, 65536, None, 2, 2, X),
+    "wide-d3": ("wide", 3, 131072, 131072, None, 0, 0, X),
+    "batches-d3": ("sum", 3, 256, 256, None, 2, 2, X),
     "split-d3": ("sum", 3, 10, 10000000, None, 500, 2000, GPAIRS),
 }
+
+BATCHES = {"batches-d3": 1000}
 
 # pykeops has a scheme that spreads the columns as well; it takes the other one unless asked. The faster counts.
 PYKEOPS_BACKENDS = {"split-d3": ("GPU_1D", "GPU_2D")}
@@ -53,7 +59,7 @@ class Ours:
         self.dtype = keopscl.F32 if data.dtype == "f32" else keopscl.F64
         self.operator = data.operator(library, schedule, form)
         self.inputs = [context.upload(cases.describe(array)) for array in data.arguments()]
-        self.out = context.empty(keopscl.I64 if data.kind == "argmin" else self.dtype, *data.out_shape)
+        self.out = context.empty(keopscl.I64 if data.is_index else self.dtype, *data.out_shape)
         self.run = self.operator.bind(context, [self.out], self.inputs)
         self.wait = context.finish
 
@@ -124,7 +130,7 @@ def measure(engine, calls):
 def compare(name, options, library, context, pykeops):
     kind, d, m, n, form, needed, aim, unit = CASES[name]
     m, n = (size if size <= 10 else max(1, round(size * options.scale)) for size in (m, n))
-    data = cases.Data(kind, d, "f32", m, n, options.seed)
+    data = cases.Data(kind, d, "f32", m, n, options.seed, BATCHES.get(name))
     reference = data.reference(options.rows)
     record = {"case": name, "d": d, "m": m, "n": n, "dtype": data.dtype, "tolerance": data.tolerance(),
               "needed": needed, "aim": aim, "unit": unit.strip(), "engines": {}}
@@ -154,8 +160,8 @@ def compare(name, options, library, context, pykeops):
             entry["times"].append(measure(engine, entry["calls"]))
     for label, engine in engines.items():
         entry = record["engines"][label]
-        entry["median_gpairs"] = m * n / statistics.median(entry["times"]) / 1e9
-        entry["best_gpairs"] = m * n / min(entry["times"]) / 1e9
+        entry["median_gpairs"] = data.pairs() / statistics.median(entry["times"]) / 1e9
+        entry["best_gpairs"] = data.pairs() / min(entry["times"]) / 1e9
         if isinstance(engine, Ours):
             entry["plan"] = engine.plan()
     for engine in engines.values():

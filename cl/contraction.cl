@@ -126,15 +126,17 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
 #else
     const int across = item % KCL_SIDE, down = item / KCL_SIDE;
 #endif
-    const long part = get_group_id(1), first = part * part_length, last = min(cols, first + part_length);
+    const long part = get_group_id(1), first = KCL_COLUMN_PART(part) * part_length;
+    const long last = min(cols, first + part_length);
     const long lane_count = rows, row_blocks = (rows + KCL_ROW_TILE - 1) / KCL_ROW_TILE;
     KCL_TERMS(KCL_DECLARE)
     KCL_SWEEP_LAUNCH
     for (long block = get_group_id(0); block < row_blocks; block += get_num_groups(0)) {
         const long row_start = block * KCL_ROW_TILE, i = row_start + down * KCL_LANES;
         const int last_row = (int)min((long)KCL_ROW_TILE, rows - row_start) - 1;
-        KCL_SWEEP_LANE
         KCL_TERMS(KCL_INIT)
+        KCL_EACH_BEGIN(KCL_EACH_PART(part))
+        KCL_SWEEP_LANE
         KCL_TERMS(KCL_ROWS_BEGIN)
         KCL_ROW_OPERANDS(KCL_DECLARE_ROWS)
         KCL_COLUMN_OPERANDS(KCL_DECLARE_COLUMNS)
@@ -195,6 +197,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
             KCL_TERMS(KCL_TILE_END)
         }
         KCL_TERMS(KCL_ROWS_END)
+        KCL_EACH_END
         KCL_TERMS(KCL_CLOSE)
         KCL_TERMS(KCL_JOIN_STATES)
         if (across == 0) {

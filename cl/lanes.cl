@@ -41,7 +41,8 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 {
     const long lane_count = rows, blocks = (rows + KCL_LANES - 1) / KCL_LANES;
 #if KCL_SHAPE == KCL_ROWS_SPLIT
-    const long part = get_global_id(1), first = part * part_length, last = min(cols, first + part_length);
+    const long part = get_global_id(1), first = KCL_COLUMN_PART(part) * part_length;
+    const long last = min(cols, first + part_length);
 #else
     const long first = 0, last = cols;
 #endif
@@ -52,10 +53,13 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #endif
     for (long block = get_global_id(0); block < blocks; block += get_global_size(0)) {
         const long i = block * KCL_LANES;
-        KCL_SWEEP_LANE
 #if KCL_SHAPE != KCL_ROWS_BOTH
         KCL_TERMS(KCL_INIT)
+        KCL_EACH_BEGIN(KCL_EACH_PART(part))
+#else
+        KCL_EACH_BEGIN(get_group_id(1))
 #endif
+        KCL_SWEEP_LANE
         KCL_TERMS(KCL_ROWS_BEGIN)
         for (long tile = first; tile < last; tile += KCL_TILE) {
             const long end = min(last, tile + KCL_TILE);
@@ -122,6 +126,7 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #include "rescan.cl"
 #endif
         KCL_TERMS(KCL_ROWS_END)
+        KCL_EACH_END
 #if KCL_SHAPE != KCL_ROWS_BOTH
         KCL_TERMS(KCL_CLOSE)
 #endif
@@ -134,7 +139,7 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
     }
 #if KCL_SHAPE == KCL_ROWS_BOTH
     KCL_TERMS(KCL_CLOSE)
-    const long part = get_global_id(0), row = 0, state = 0;
+    const long part = KCL_ALL_PARTS(get_global_id(0)), row = 0, state = 0;
 #define rows 1
     KCL_TERMS(KCL_SAVE_SUM)
 #undef rows
@@ -153,13 +158,15 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
                     __global real *restrict partial)
 {
-    const long part = get_global_id(1), first = part * part_length, last = min(cols, first + part_length);
+    const long part = get_global_id(1), first = KCL_COLUMN_PART(part) * part_length;
+    const long last = min(cols, first + part_length);
     const long lane_count = cols, groups = (rows + KCL_STREAM - 1) / KCL_STREAM;
     KCL_TERMS(KCL_DECLARE)
     KCL_SWEEP_LAUNCH
     for (long group = get_global_id(0); group < groups; group += get_global_size(0)) {
         const long group_rows = min((long)KCL_STREAM, rows - group * KCL_STREAM), group_first = group * KCL_STREAM;
         KCL_TERMS(KCL_INIT)
+        KCL_EACH_BEGIN(KCL_EACH_PART(part))
         KCL_TERMS(KCL_ROWS_BEGIN)
         for (long tile = first; tile < last; tile += KCL_TILE * KCL_LANES) {
             const long end = min(last, tile + KCL_TILE * KCL_LANES);
@@ -194,6 +201,7 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const
             KCL_TERMS(KCL_TILE_END)
         }
         KCL_TERMS(KCL_ROWS_END)
+        KCL_EACH_END
         KCL_TERMS(KCL_CLOSE)
         for (long state = 0; state < group_rows; state++) {
             const long row = group_first + state;

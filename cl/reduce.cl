@@ -1031,6 +1031,27 @@ KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, longs at)
 #define ARGKMIN_JOIN(t, a, b) kcl_join_argkmin(a, KCL_K##t, b);
 #define ARGKMIN_JOINED(a)
 
+/* ---- Batches that are reduced --------------------------------------------------------------------------------------- */
+
+/*
+ * With KCL_EACH a state goes through all columns of each batch in turn: the loop stands around what R_ROWS_BEGIN and
+ * R_ROWS_END stand around, and begins with what is computed once per row. Parts of these batches multiply the parts of
+ * columns, of which there are column_parts.
+ */
+#ifdef KCL_EACH
+#define KCL_COLUMN_PART(part) ((part) % column_parts)
+#define KCL_EACH_PART(part) ((part) / column_parts)
+#define KCL_EACH_BEGIN(each_part)                                                                                      \
+    for (long each = (each_part) * each_length, each_end = min(each_count, each + each_length); each < each_end; each++) {
+#define KCL_EACH_END }
+#define KCL_ALL_PARTS(part) (get_group_id(1) * column_parts + (part))
+#else
+#define KCL_COLUMN_PART(part) (part)
+#define KCL_EACH_BEGIN(each_part)
+#define KCL_EACH_END
+#define KCL_ALL_PARTS(part) (part)
+#endif
+
 /* ---- Numbers in memory, of any reduction ------------------------------------------------------------------------- */
 
 /* Partial states: number k of part `part` and row `row`, of a term with `count` numbers a row. */

@@ -55,7 +55,8 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
     const int item = get_local_id(0);
     const long lane_count = rows, groups = (rows + KCL_LANES * KCL_GROUP - 1) / (KCL_LANES * KCL_GROUP);
 #if KCL_SHAPE == KCL_ROWS_SPLIT
-    const long part = get_group_id(1), first = part * part_length, last = min(cols, first + part_length);
+    const long part = get_group_id(1), first = KCL_COLUMN_PART(part) * part_length;
+    const long last = min(cols, first + part_length);
 #else
     const long first = 0, last = cols;
 #endif
@@ -67,10 +68,13 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
     for (long group = get_group_id(0); group < groups; group += get_num_groups(0)) {
         /* Work-items beyond the last row work on repetitions of it and store nothing. */
         const long i = (group * KCL_GROUP + item) * KCL_LANES;
-        KCL_SWEEP_LANE
 #if KCL_SHAPE != KCL_ROWS_BOTH
         KCL_TERMS(KCL_INIT)
+        KCL_EACH_BEGIN(KCL_EACH_PART(part))
+#else
+        KCL_EACH_BEGIN(get_group_id(1))
 #endif
+        KCL_SWEEP_LANE
         KCL_TERMS(KCL_ROWS_BEGIN)
         for (long start = first; start < last; start += KCL_TILE) {
             const int count = (int)min((long)KCL_TILE, last - start);
@@ -144,6 +148,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #include "rescan.cl"
 #endif
         KCL_TERMS(KCL_ROWS_END)
+        KCL_EACH_END
 #if KCL_SHAPE != KCL_ROWS_BOTH
         KCL_TERMS(KCL_CLOSE)
 #endif
@@ -157,7 +162,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #if KCL_SHAPE == KCL_ROWS_BOTH
     KCL_TERMS(KCL_CLOSE)
     KCL_TERMS(KCL_JOIN_STATES)
-    const long part = get_group_id(0), row = 0, state = 0;
+    const long part = KCL_ALL_PARTS(get_group_id(0)), row = 0, state = 0;
     if (item == 0) {
 #define rows 1
         KCL_TERMS(KCL_SAVE_SUM)

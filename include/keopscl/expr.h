@@ -200,6 +200,18 @@ KCL_API kcl_expr *kcl_sqnorm2(kcl_expr *f);             /* squared Euclidean nor
 KCL_API kcl_expr *kcl_norm2(kcl_expr *f);               /* Euclidean norm; derivative 0 at 0 */
 KCL_API kcl_expr *kcl_sqdist(kcl_expr *f, kcl_expr *g); /* |f - g|^2, from differences */
 KCL_API kcl_expr *kcl_normalize(kcl_expr *f);           /* f / |f|, and 0 at f = 0 */
+
+/* s |f|^2, the sum of s_k f_k^2, or f^T S f, for s of dimension 1, D or D*D (row-major; it need not be symmetric). */
+KCL_API kcl_expr *kcl_weightedsqnorm(kcl_expr *f, kcl_expr *s);
+KCL_API kcl_expr *kcl_weightedsqdist(kcl_expr *f, kcl_expr *g, kcl_expr *s); /* kcl_weightedsqnorm of f - g */
+
+/* The largest and smallest component, and its number, the first of equal ones. NaN is never chosen. */
+KCL_API kcl_expr *kcl_max_inner(kcl_expr *f);
+KCL_API kcl_expr *kcl_min_inner(kcl_expr *f);
+KCL_API kcl_expr *kcl_argmax_inner(kcl_expr *f); /* a real number; derivative 0; D where all are NaN */
+KCL_API kcl_expr *kcl_argmin_inner(kcl_expr *f);
+
+KCL_API kcl_expr *kcl_one_hot(kcl_expr *f, int dim); /* 1 at component round(f), 0 elsewhere, also where there is none */
 KCL_API kcl_expr *kcl_elem(kcl_expr *f, int index);     /* component `index`; -1 is the last, -D the first */
 KCL_API kcl_expr *kcl_extract(kcl_expr *f, int start, int length); /* components start to start+length-1 */
 KCL_API kcl_expr *kcl_concat(kcl_expr *f, kcl_expr *g);            /* the components of f, then those of g */
@@ -213,6 +225,44 @@ KCL_API kcl_expr *kcl_concatenate(int count, kcl_expr *const *f);  /* of f[0], t
  * one goes backwards. As in Python, but that bounds beyond the vector, and slices without components, are errors.
  */
 KCL_API kcl_expr *kcl_slice(kcl_expr *f, int start, int stop, int step);
+
+/* ---- Components as small tensors --------------------------------------------------------------------------------- */
+
+/*
+ * The D components may be seen as a tensor of shape (D1, ..., Dk), row-major, with up to KCL_MAX_INNER axes. Elementwise
+ * operations of such tensors, and of vectors, which have the shape (D), broadcast as in NumPy: axes count from the last
+ * one, an axis of size 1 or one that is not there is repeated. Sums over i and j, kcl_transpose and kcl_jvp keep the
+ * shape; outputs are flat, and what is not said here takes all D components as one vector.
+ */
+#define KCL_MAX_INNER 8
+
+KCL_API kcl_expr *kcl_reshape_inner(kcl_expr *f, int rank, const int *sizes); /* D1 * ... * Dk must be D */
+
+/* Axis k of the result is axis axes[k] of f; negative axes count from the end. */
+KCL_API kcl_expr *kcl_permute_inner(kcl_expr *f, const int *axes);
+KCL_API kcl_expr *kcl_transpose_inner(kcl_expr *f); /* the last two axes exchanged */
+
+KCL_API kcl_expr *kcl_sum_inner_axis(kcl_expr *f, int axis);
+KCL_API kcl_expr *kcl_slice_inner(kcl_expr *f, int axis, int start, int stop, int step); /* as kcl_slice */
+
+/* The matrix product of the last two axes, as NumPy's matmul: vectors are rows or columns, further axes broadcast. */
+KCL_API kcl_expr *kcl_matmul_inner(kcl_expr *f, kcl_expr *g);
+
+/*
+ * The product of f and g summed over pairs of axes, axes_f[k] with axes_g[k]: the axes of f that are left, then those of
+ * g. Together with kcl_permute_inner this is KeOps' TensorDot.
+ */
+KCL_API kcl_expr *kcl_tensordot(kcl_expr *f, kcl_expr *g, int count, const int *axes_f, const int *axes_g);
+
+KCL_API kcl_expr *kcl_kron(kcl_expr *f, kcl_expr *g); /* as NumPy's kron; as many axes each */
+
+/* KeOps' products of flat vectors: matrices are row-major, sizes follow from the dimensions. */
+KCL_API kcl_expr *kcl_matvecmult(kcl_expr *A, kcl_expr *v); /* A of a*b components, v of b: the a components of A v */
+KCL_API kcl_expr *kcl_vecmatmult(kcl_expr *v, kcl_expr *A); /* v of a, A of a*b components: the b components of v A */
+KCL_API kcl_expr *kcl_tensorprod(kcl_expr *f, kcl_expr *g); /* f_k g_l at component k * (dimension of g) + l */
+
+/* Writes the inner shape, (D) for a vector, and returns the number of axes; 0 for an error expression. */
+KCL_API int kcl_expr_inner_shape(const kcl_expr *expr, int shape[KCL_MAX_INNER]);
 
 /* ---- Products with vectors --------------------------------------------------------------------------------------- */
 
@@ -300,12 +350,21 @@ KCL_API kcl_expr *kcl_reduce_argkmax(kcl_expr *f, int k, kcl_axes over);
 KCL_API kcl_expr *kcl_reduce_kmin_argkmin(kcl_expr *f, int k, kcl_axes over, kcl_expr **index);
 KCL_API kcl_expr *kcl_reduce_kmax_argkmax(kcl_expr *f, int k, kcl_axes over, kcl_expr **index);
 
+/*
+ * Sum, and log of the sum of exp, over one batch axis, which has size 1 in the result; otherwise as kcl_reduce_sum and
+ * kcl_reduce_logsumexp. `axis` counts the axes that kcl_expr_shape tells, from 0, or backwards from -1, the last batch
+ * axis. A sum over several axes is a chain of calls, and computed in one pass. KCL_ERROR_ARGUMENT where the axis is not
+ * there. A formula that depends on both i and j must be reduced over one of them as well: by the call before or after.
+ */
+KCL_API kcl_expr *kcl_reduce_sum_batch(kcl_expr *f, int axis);
+KCL_API kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis);
+
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */
 
 /*
- * Gradient of `f`, which must be one number (no axis, dimension 1), in the variable `v` (an expression made by kcl_vi,
- * kcl_vj, kcl_pm, kcl_lazy, kcl_scalar or kcl_var): an expression of v's role and dimension, 0 where f does not depend on v.
- * All roles of v's data handle count. Reverse mode, through reductions, to any order.
+ * Gradient of `f`, which must be one number (no axis, no batches, dimension 1), in the variable `v` (an expression made by kcl_vi,
+ * kcl_vj, kcl_pm, kcl_lazy, kcl_scalar or kcl_var): an expression of v's role, dimension and batch axes, 0 where f does not
+ * depend on v. Batch axes that v lacks are summed over. All roles of v's data handle count. Reverse mode, through reductions, to any order.
  */
 KCL_API kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v);
 
@@ -379,6 +438,12 @@ KCL_API int kcl_expr_dim(const kcl_expr *expr);
 
 /* The axes that the expression has: a set of kcl_axes bits, 0 for a parameter expression or an error. */
 KCL_API int kcl_expr_axes(const kcl_expr *expr);
+
+/*
+ * The shape (batch axes..., M, N, D) of the values that the expression stands for, with 1 for what it lacks; returns the
+ * number of axes, 3 or more. Batch axes of size 1 in front of all others are left out. 0 for an error expression.
+ */
+KCL_API int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES]);
 
 /* Writes the expression as a formula, variables as Var(index,dim,role). */
 KCL_API kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user);

@@ -72,6 +72,21 @@ static const kf_node *pull_back(kf_graph *g, const kf_node *f, int k, const kf_n
         return kf_make(g, KF_EXTRACT, &e, (int64_t[]){p[0], a->dim});
     case KF_CONCAT:
         return kf_make(g, KF_EXTRACT, &e, (int64_t[]){k ? f->arg[0]->dim : 0, a->dim});
+    case KF_SUMROWS: {
+        const kf_layout l = {.rank = 2, .size = {f->dim, p[0]}, .stride = {1, 0}};
+        return kf_arrange(g, e, &l);
+    }
+    case KF_ARRANGE: {
+        const kf_layout l = kf_layout_of(f);
+        return kf_arrange_adjoint(g, &l, a->dim, e);
+    }
+    case KF_PLACE: {
+        const kf_layout l = kf_layout_of(f);
+        return kf_arrange(g, e, &l);
+    }
+    case KF_MAX:
+    case KF_MIN:
+        return MULT(e, kf_one_hot(g, kf_arg_extreme(g, a, (kf_op)f->op), a->dim));
     case KF_LIKE:
         return k ? kf_zero(g, a->dim) : e;
     default: {
@@ -161,7 +176,7 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
  * at once, because otherwise whatever it is made of would be visited for every formula that it goes into.
  */
 typedef struct domain {
-    uint32_t axis[2]; /* by axis: 1 + position of the variable that stands for its rows; 0: not there */
+    uint32_t axis[KF_AXIS_COUNT]; /* by axis: 1 + position of the variable that stands for its rows; 0: not there */
 } domain;
 
 typedef struct cotangent {
@@ -175,7 +190,8 @@ typedef struct gradient {
     kb_arena arena;          /* of cotangents */
     kf_order order;          /* all nodes, through reductions */
     cotangent **cotangents;  /* by position */
-    uint32_t *same_rows[2];  /* by axis and position: a node that has the same rows, up to the first such variable */
+    /* By axis and position: a node that has the same rows, up to the first such variable. */
+    uint32_t *same_rows[KF_AXIS_COUNT];
     bool *wanted;            /* the node has a derivative by a variable that is asked for */
     bool *reduces;           /* the node depends on a reduction, or is one */
     size_t var_count;
@@ -199,9 +215,10 @@ static void join_rows(gradient *s)
 {
     for (uint32_t k = 0; k < s->order.count; k++) {
         const kf_node *f = s->order.nodes[k];
-        s->same_rows[0][k] = s->same_rows[1][k] = k;
+        for (int axis = 0; axis < KF_AXIS_COUNT; axis++)
+            s->same_rows[axis][k] = k;
         for (int c = 0; c < f->arg_count; c++) {
-            for (int axis = 0; axis < 2; axis++) {
+            for (int axis = 0; axis < KF_AXIS_COUNT; axis++) {
                 if (!(f->axes & f->arg[c]->axes & (1u << axis)))
                     continue;
                 uint32_t a = find_rows(s, axis, k), b = find_rows(s, axis, (uint32_t)kf_at(&s->order, f->arg[c]));
@@ -213,8 +230,8 @@ static void join_rows(gradient *s)
 
 static domain domain_of(const gradient *s, const kf_node *f)
 {
-    domain d = {{0, 0}};
-    for (int axis = 0; axis < 2; axis++)
+    domain d = {{0}};
+    for (int axis = 0; axis < KF_AXIS_COUNT; axis++)
         if (f->axes & (1u << axis))
             d.axis[axis] = 1 + find_rows(s, axis, (uint32_t)kf_at(&s->order, f));
     return d;
@@ -233,11 +250,11 @@ bool kf_has_one_shape(kf_graph *g, const kf_node *var, const kf_node *leaf)
 static const kf_node *sum_to(const gradient *s, const kf_node *f, domain on, const kf_node *c)
 {
     unsigned surplus = 0;
-    for (int axis = 0; c && axis < 2; axis++) {
+    for (int axis = 0; c && axis < KF_AXIS_COUNT; axis++) {
         if (!on.axis[axis] || f->axes & (1u << axis))
             continue;
         surplus |= 1u << axis;
-        c = kf_like(s->g, c, s->order.nodes[on.axis[axis] - 1]);
+        c = kf_like_on(s->g, c, s->order.nodes[on.axis[axis] - 1], 1u << axis);
     }
     return c ? kf_reduce(s->g, KF_REDUCE_SUM, surplus, 0, c) : NULL;
 }
@@ -332,18 +349,21 @@ kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t v
                        e->dim);
     if (e->axes & ~F->axes)
         return kb_fail(&g->error, KCL_ERROR_SHAPE, "gradient: the cotangent has an axis (%s) that the expression lacks",
-                       e->axes & ~F->axes & KF_AXIS_I ? "i" : "j");
+                       e->axes & ~F->axes & KF_AXIS_I   ? "i"
+                       : e->axes & ~F->axes & KF_AXIS_J ? "j"
+                                                        : "a batch axis");
     if (kf_select_terms(g, F, var_count, vars, &F) < 0 || kf_order_init(&s.order, g, 1, &F, false, &g->error) < 0)
         return g->error.status;
     const kcl_allocator *alloc = kf_allocator(g);
     kb_arena_init(&s.arena, alloc);
     s.cotangents = kb_calloc(alloc, s.order.count, sizeof *s.cotangents);
-    s.same_rows[0] = kb_calloc(alloc, s.order.count, sizeof *s.same_rows[0]);
-    s.same_rows[1] = kb_calloc(alloc, s.order.count, sizeof *s.same_rows[1]);
+    s.same_rows[0] = kb_calloc(alloc, s.order.count * KF_AXIS_COUNT, sizeof *s.same_rows[0]);
+    for (size_t axis = 1; s.same_rows[0] && axis < KF_AXIS_COUNT; axis++)
+        s.same_rows[axis] = s.same_rows[0] + axis * s.order.count;
     s.wanted = kb_calloc(alloc, s.order.count, sizeof *s.wanted);
     s.reduces = kb_calloc(alloc, s.order.count, sizeof *s.reduces);
     s.turned = kb_calloc(alloc, var_count, sizeof *s.turned);
-    bool ok = s.cotangents && s.same_rows[0] && s.same_rows[1] && s.wanted && s.reduces && s.turned;
+    bool ok = s.cotangents && s.same_rows[0] && s.wanted && s.reduces && s.turned;
     if (!ok)
         kb_no_memory(&g->error);
     for (size_t k = 0; k < var_count; k++)
@@ -381,7 +401,6 @@ kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t v
         ok = kf_simplify(g, var_count, out, out) == KCL_OK;
     kb_free(alloc, s.cotangents);
     kb_free(alloc, s.same_rows[0]);
-    kb_free(alloc, s.same_rows[1]);
     kb_arena_finish(&s.arena);
     kb_free(alloc, s.wanted);
     kb_free(alloc, s.reduces);

@@ -88,6 +88,17 @@ static const kf_node *of_weighted(kf_graph *g, const kf_node *f, const kf_node *
     return kf_binary(g, KF_MULT, share, kf_binary(g, KF_ADD, kf_binary(g, KF_MULT, tF, G), tG));
 }
 
+static const kf_node *of_extreme(const forward *s, const kf_node *f, bool *ok)
+{
+    const kf_node *t = tangent_of(s, f->arg[0]);
+    if (!t)
+        return NULL;
+    const kf_node *here = kf_one_hot(s->g, kf_arg_extreme(s->g, f->arg[0], (kf_op)f->op), f->arg[0]->dim);
+    const kf_node *made = kf_dot(s->g, here, t);
+    *ok = made != NULL;
+    return made;
+}
+
 static const kf_node *of_reduction(const forward *s, const kf_node *f, bool *ok)
 {
     const kf_node *t = tangent_of(s, f->arg[0]);
@@ -128,8 +139,9 @@ static const kf_node *tangent(const forward *s, const kf_node *f, bool *ok)
         return of_map(s, f, ok);
     case KF_CLASS_AXIS:
         return tangent_of(s, f->arg[0]);
-    case KF_CLASS_COPY:
     case KF_CLASS_SUM:
+        return f->op == KF_MAX || f->op == KF_MIN ? of_extreme(s, f, ok) : of_linear(s, f, ok);
+    case KF_CLASS_COPY:
         return of_linear(s, f, ok);
     case KF_CLASS_REDUCE:
         return of_reduction(s, f, ok);

@@ -136,10 +136,11 @@ static const kf_node *out_of_memory(kf_graph *g)
 
 static uint64_t structure_hash(const kf_node *f)
 {
-    uint64_t bits, h = kb_hash_combine(f->op | (uint64_t)f->kind << 8, (uint64_t)f->dim);
+    uint64_t kind = f->kind | (f->axes & KF_BATCH_AXES) << 8;
+    uint64_t bits, h = kb_hash_combine(f->op | kind << 8, (uint64_t)f->dim);
     memcpy(&bits, &f->value, sizeof bits);
     h = kb_hash_combine(h, bits);
-    for (int k = 0; k < KF_MAX_PARAMS; k++)
+    for (int k = 0; k < f->param_count; k++)
         h = kb_hash_combine(h, (uint64_t)f->param[k]);
     for (int k = 0; k < f->arg_count; k++)
         h = kb_hash_combine(h, f->arg[k]->hash);
@@ -148,8 +149,10 @@ static uint64_t structure_hash(const kf_node *f)
 
 static bool same_structure(const kf_node *f, const kf_node *g)
 {
-    return f->hash == g->hash && f->op == g->op && f->kind == g->kind && f->dim == g->dim && f->arg_count == g->arg_count &&
-           memcmp(&f->value, &g->value, sizeof f->value) == 0 && memcmp(f->param, g->param, sizeof f->param) == 0 &&
+    return f->hash == g->hash && f->op == g->op && f->kind == g->kind && f->axes == g->axes && f->dim == g->dim &&
+           f->arg_count == g->arg_count && memcmp(&f->value, &g->value, sizeof f->value) == 0 &&
+           f->param_count == g->param_count &&
+           memcmp(f->param, g->param, (size_t)f->param_count * sizeof *f->param) == 0 &&
            memcmp(f->arg, g->arg, sizeof f->arg) == 0;
 }
 
@@ -171,6 +174,9 @@ static bool grow_table(kf_graph *g)
     return true;
 }
 
+/* For drafts: the parameters of a node that has few. */
+#define FEW_PARAMS(...) .param_count = KF_LEAST_PARAMS, .param = (int64_t[KF_LEAST_PARAMS]){__VA_ARGS__}
+
 /* Returns the node that equals *draft, made from it where there is none. */
 static const kf_node *intern(kf_graph *g, kf_node *draft)
 {
@@ -183,10 +189,13 @@ static const kf_node *intern(kf_graph *g, kf_node *draft)
             return g->nodes[g->table[slot] - 1];
     if (g->count >= KF_MAX_NODES)
         return refuse(g, KCL_ERROR_SHAPE, "the formula has more than %d nodes", KF_MAX_NODES);
-    kf_node *f = kb_arena_alloc(&g->arena, sizeof *f);
+    kf_node *f = kb_arena_alloc(&g->arena, sizeof *f + (size_t)draft->param_count * sizeof *draft->param);
+    int64_t *param = f ? (int64_t *)(void *)(f + 1) : NULL;
     if (!f || !kb_reserve(kf_allocator(g), (void **)&g->nodes, &g->capacity, g->count + 1, sizeof *g->nodes))
         return out_of_memory(g);
     *f = *draft;
+    memcpy(param, draft->param, (size_t)draft->param_count * sizeof *param);
+    f->param = param;
     f->id = (uint32_t)g->count;
     f->rank = 1;
     f->shape = &f->dim;
@@ -213,23 +222,41 @@ const kf_node *kf_var(kf_graph *g, int64_t index, int64_t dim, kf_role role)
         return refuse(g, KCL_ERROR_SHAPE, "Var: index %lld is not between 0 and %d", (long long)index, INT32_MAX);
     if ((int)role < KF_ROLE_I || role > KF_ROLE_ACC)
         return refuse(g, KCL_ERROR_SHAPE, "Var: role %d is not 0 (i), 1 (j) or 2 (parameter)", (int)role);
-    kf_node draft = {.op = KF_VAR, .dim = (int32_t)dim, .param = {index, dim, role}};
+    kf_node draft = {.op = KF_VAR, .dim = (int32_t)dim, FEW_PARAMS(index, dim, role)};
     draft.axes = role == KF_ROLE_I || role == KF_ROLE_ACC ? KF_AXIS_I : role == KF_ROLE_J ? KF_AXIS_J : 0;
     return intern(g, &draft);
 }
 
-static const kf_node *with_kind(kf_graph *g, const kf_node *var, kf_kind kind)
+/* `var`, but of a kind and on axes that kf_var does not make. */
+static const kf_node *with(kf_graph *g, const kf_node *var, kf_kind kind, unsigned batches)
 {
-    if (!var || var->kind == kind)
+    unsigned axes = var ? (var->axes & KF_PAIR_AXES) | (batches & KF_BATCH_AXES) : 0;
+    if (!var || (var->kind == kind && var->axes == axes))
         return var;
     kf_node draft = *var;
     draft.kind = (uint8_t)kind;
+    draft.axes = (uint8_t)axes;
+    return intern(g, &draft);
+}
+
+const kf_node *kf_on_batches(kf_graph *g, const kf_node *var, unsigned axes)
+{
+    return with(g, var, var ? (kf_kind)var->kind : KF_REAL, axes);
+}
+
+const kf_node *kf_lend_axes(kf_graph *g, const kf_node *var, unsigned axes)
+{
+    if (!var)
+        return NULL;
+    kf_node draft = *var;
+    draft.axes = (uint8_t)axes;
+    draft.value = 1;
     return intern(g, &draft);
 }
 
 const kf_node *kf_acc(kf_graph *g, int64_t index, int64_t dim, kf_kind kind)
 {
-    return with_kind(g, kf_var(g, index, dim, KF_ROLE_ACC), kind);
+    return with(g, kf_var(g, index, dim, KF_ROLE_ACC), kind, 0);
 }
 
 const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator)
@@ -248,7 +275,7 @@ const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator)
     }
     if (denominator < 0)
         a = -a;
-    kf_node draft = {.op = KF_CONST, .dim = 1, .param = {numerator / a, denominator / a}};
+    kf_node draft = {.op = KF_CONST, .dim = 1, FEW_PARAMS(numerator / a, denominator / a)};
     draft.value = (double)draft.param[0] / (double)draft.param[1];
     return intern(g, &draft);
 }
@@ -259,7 +286,7 @@ const kf_node *kf_num(kf_graph *g, double value)
         return refuse(g, KCL_ERROR_SHAPE, "a constant must be a finite number");
     if (value == floor(value) && fabs(value) < 0x1p53)
         return kf_rat(g, (int64_t)value, 1);
-    kf_node draft = {.op = KF_CONST, .dim = 1, .value = value};
+    kf_node draft = {.op = KF_CONST, .dim = 1, .value = value, FEW_PARAMS(0)};
     return intern(g, &draft);
 }
 
@@ -282,15 +309,36 @@ static bool set_dim(kf_graph *g, kf_node *draft)
     const char *name = kf_info(draft->op)->name;
     const kf_node *a = draft->arg[0], *b = draft->arg[1];
     const int64_t *p = draft->param;
-    int64_t dim = 1;
+    int64_t dim = 1, count;
+    char text[KF_LAYOUT_TEXT];
     switch ((kf_op)draft->op) {
     case KF_ZERO:
+    case KF_IOTA:
     case KF_SUMT:
         dim = p[0];
         if (draft->op == KF_SUMT && a->dim != 1)
             return refuse(g, KCL_ERROR_SHAPE, "SumT: the operand has dimension %d, it must be 1", a->dim);
         break;
     case KF_SUM:
+    case KF_MAX:
+    case KF_MIN:
+        break;
+    case KF_SUMROWS:
+        if (p[0] < 1 || p[0] > a->dim || a->dim % p[0])
+            return refuse(g, KCL_ERROR_SHAPE, "SumRows: %d components are no rows of %lld", a->dim, (long long)p[0]);
+        dim = a->dim / p[0];
+        break;
+    case KF_ARRANGE:
+        if (!kf_layout_check(p, false, a->dim, &dim, text))
+            return refuse(g, KCL_ERROR_SHAPE, "Arrange: %s", text);
+        break;
+    case KF_PLACE:
+        dim = p[0] >= 1 && p[0] <= KF_MAX_RANK ? p[2 + 2 * p[0]] : 1;
+        if (!kf_layout_check(p, true, dim, &count, text))
+            return refuse(g, KCL_ERROR_SHAPE, "Place: %s", text);
+        if (count != a->dim)
+            return refuse(g, KCL_ERROR_SHAPE, "Place: the sizes make %lld components, the operand has %d",
+                          (long long)count, a->dim);
         break;
     case KF_ELEM:
         if (p[0] < 0 || p[0] >= a->dim)
@@ -363,15 +411,20 @@ static bool set_dim(kf_graph *g, kf_node *draft)
 const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const int64_t *params)
 {
     const kf_op_info *info = kf_info(op);
-    kf_node draft = {.op = (uint8_t)op, .arg_count = (uint8_t)info->arity};
+    int64_t param[KF_MAX_PARAMS] = {0};
+    kf_node draft = {.op = (uint8_t)op, .arg_count = (uint8_t)info->arity, .param = param};
     for (int k = 0; k < info->arity; k++) {
         if (!args[k])
             return refuse(g, KCL_ERROR_ARGUMENT, "%s: operand %d is missing", info->name, k + 1);
         draft.arg[k] = args[k];
         draft.axes |= args[k]->axes;
     }
-    for (int k = 0; k < info->params; k++)
-        draft.param[k] = params[k];
+    int count = info->params;
+    if (count < 0) /* what is no number of axes is refused below */
+        count = 2 + 2 * (int)KB_MAX(KB_MIN(params[0], KF_MAX_RANK), 0) + (info->params == KF_LAYOUT_AND_DIM);
+    if (count > 0)
+        memcpy(param, params, (size_t)count * sizeof *param);
+    draft.param_count = KB_MAX(count, KF_LEAST_PARAMS);
     return set_dim(g, &draft) ? intern(g, &draft) : NULL;
 }
 
@@ -424,9 +477,24 @@ static const kf_node *leaf_with_axis(const kf_node *f, unsigned axis)
 
 const kf_node *kf_like(kf_graph *g, const kf_node *f, const kf_node *axes_of)
 {
-    for (unsigned axis = KF_AXIS_I; axis <= KF_AXIS_J && f && axes_of; axis++)
-        if (axes_of->axes & ~f->axes & axis)
-            f = kf_binary(g, KF_LIKE, f, leaf_with_axis(axes_of, axis));
+    return kf_like_on(g, f, axes_of, ~0u);
+}
+
+const kf_node *kf_like_on(kf_graph *g, const kf_node *f, const kf_node *axes_of, unsigned axes)
+{
+    unsigned wanted = axes_of ? axes_of->axes & axes : 0;
+    for (unsigned axis = 1; axis < 1u << KF_AXIS_COUNT && f && axes_of; axis *= 2) {
+        if (!(wanted & ~f->axes & axis))
+            continue;
+        const kf_node *leaf = leaf_with_axis(axes_of, axis);
+        /* Its other axes are not asked for. */
+        if (leaf->axes & ~(f->axes | wanted)) {
+            while (leaf->op == KF_REDUCE)
+                leaf = leaf_with_axis(leaf->arg[0], axis);
+            leaf = kf_lend_axes(g, leaf, leaf->axes & wanted);
+        }
+        f = kf_binary(g, KF_LIKE, f, leaf);
+    }
     return axes_of ? f : NULL;
 }
 
@@ -486,7 +554,8 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
     if (!(axes & f->axes) && kf_chooses(reduction))
         return refuse(g, KCL_ERROR_SHAPE,
                       "%s_Reduction over %s: the formula depends on %s, there is nothing to choose from", info->name,
-                      axis_names[axes & 3], f->axes ? axis_names[f->axes] : "neither i nor j");
+                      axis_names[axes & KF_PAIR_AXES],
+                      f->axes & KF_PAIR_AXES ? axis_names[f->axes & KF_PAIR_AXES] : "neither i nor j");
     if (info->formulas == 2 && (f->op != KF_CONCAT || f->arg[0]->dim != 1)) {
         const kf_node *F = kf_make(g, KF_ELEM, &f, &(int64_t){0});
         const kf_node *G = kf_make(g, KF_EXTRACT, &f, (int64_t[]){1, f->dim - 1});
@@ -497,7 +566,12 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
     axes &= f->axes;
     if (!axes)
         return of_one_term(g, reduction, f);
-    kf_node draft = {.op = KF_REDUCE, .arg_count = 1, .param = {reduction, axes, param}, .arg = {f}};
+    /* Batches are reduced in the pass over rows and columns: what that pass gives for each of them is not kept. */
+    bool batches_only = !(axes & KF_PAIR_AXES) || (f->op == KF_REDUCE && !(f->param[1] & KF_PAIR_AXES));
+    bool nests = reduction == KF_REDUCE_SUM || reduction == KF_REDUCE_LOGSUMEXP;
+    if (batches_only && nests && f->op == KF_REDUCE && f->param[0] == (int64_t)reduction)
+        return kf_reduce(g, reduction, axes | (unsigned)f->param[1], param, f->arg[0]);
+    kf_node draft = {.op = KF_REDUCE, .arg_count = 1, FEW_PARAMS(reduction, axes, param), .arg = {f}};
     draft.kind = (uint8_t)info->kind;
     draft.axes = (uint8_t)(f->axes & ~axes);
     draft.dim = (int32_t)kf_reduction_dim(reduction, f->dim, param);
@@ -511,10 +585,8 @@ static const kf_node *indexed(kf_graph *g, kf_reduction reduction, unsigned axes
 {
     if (!dim_in_range(g, kf_reduction_get(reduction)->name, dim))
         return NULL;
-    kf_node draft = {.op = KF_REDUCE, .dim = (int32_t)dim, .arg = {F, index, like}};
-    draft.param[0] = reduction;
-    draft.param[1] = F->axes;
-    draft.param[2] = part;
+    kf_node draft = {.op = KF_REDUCE, FEW_PARAMS(reduction, F->axes, part), .arg = {F, index, like}};
+    draft.dim = (int32_t)dim;
     draft.arg_count = like ? 3 : 2;
     draft.axes = (uint8_t)axes;
     return intern(g, &draft);
@@ -525,14 +597,20 @@ static bool has_one_axis(const kf_node *f)
     return f->axes == KF_AXIS_I || f->axes == KF_AXIS_J;
 }
 
+static const kf_node *refuse_indexed(kf_graph *g)
+{
+    return refuse(g, KCL_ERROR_UNSUPPORTED,
+                  "the derivative of a smallest or largest value is there for formulas of i, j and parameters, not yet "
+                  "for those with batch axes: take it for each batch");
+}
+
 const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part)
 {
     F = kf_to_real(g, F);
     if (!F || !index)
         return NULL;
-    if (!has_one_axis(F) || F->axes & index->axes || index->kind != KF_INT)
-        return refuse(g, KCL_ERROR_UNSUPPORTED,
-                      "the derivative of a smallest or largest value needs terms along one axis, i or j");
+    if (!has_one_axis(F) || F->axes & index->axes || index->axes & ~KF_PAIR_AXES || index->kind != KF_INT)
+        return refuse_indexed(g);
     if (kf_is_zero(kf_value(F)))
         return kf_like(g, kf_zero(g, (int64_t)F->dim * index->dim), index);
     return indexed(g, KF_REDUCE_GATHER, index->axes, (int64_t)F->dim * index->dim, F, index, part, NULL);
@@ -543,10 +621,9 @@ const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, k
     F = kf_like(g, kf_to_real(g, F), index);
     if (!F || !like)
         return NULL;
-    if (!has_one_axis(like) || F->axes & ~index->axes || index->axes & like->axes || index->kind != KF_INT ||
-        F->dim % index->dim)
-        return refuse(g, KCL_ERROR_UNSUPPORTED,
-                      "the derivative of a smallest or largest value needs terms along one axis, i or j");
+    if (!has_one_axis(like) || F->axes & ~index->axes || index->axes & (like->axes | ~KF_PAIR_AXES) ||
+        index->kind != KF_INT || F->dim % index->dim)
+        return refuse_indexed(g);
     if (kf_is_zero(kf_value(F)))
         return kf_like(g, kf_zero(g, F->dim / index->dim), like);
     like = leaf_with_axis(like, like->axes);
@@ -570,6 +647,12 @@ const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, k
 #define MULT(x, y) kf_binary(g, KF_MULT, x, y)
 #define DIV(x, y) kf_binary(g, KF_DIVIDE, x, y)
 #define LESS(x, y) kf_binary(g, KF_LESS, x, y)
+#define WEIGHTED(s, x) kf_weighted_norm(g, s, x)
+#define MATVEC(A, x) kf_mat_vec(g, A, x)
+#define VECMAT(x, A) kf_vec_mat(g, x, A)
+#define TENSORPROD(x, y) kf_tensor_prod(g, x, y)
+#define ONEHOT(x, dim) kf_one_hot(g, x, dim)
+#define ARGEXTREME(x, op) kf_arg_extreme(g, x, op)
 #define SPHERICAL(x, order) kf_make(g, KF_SPHERICAL, (const kf_node *[]){x}, (const int64_t[]){order})
 #define CLAMP(x, low, high) clamp(g, x, low, high)
 
@@ -619,6 +702,12 @@ static const kf_node *make_composite(kf_graph *g, int index, const kf_node *cons
 #undef LESS
 #undef SPHERICAL
 #undef CLAMP
+#undef WEIGHTED
+#undef MATVEC
+#undef VECMAT
+#undef TENSORPROD
+#undef ONEHOT
+#undef ARGEXTREME
 
 /* Nodes that no text may name: variables and constants have syntax of their own, reductions their own grammar. */
 static bool has_public_name(int op)
@@ -691,6 +780,23 @@ int kf_copy_source(const kf_node *f, int64_t k, int64_t *component, int64_t *run
         *component = p[0] + k;
         *run = f->dim - k;
         return 0;
+    case KF_ARRANGE: {
+        const kf_layout l = kf_layout_of(f);
+        const int64_t stride = l.stride[l.rank - 1];
+        *component = kf_layout_source(&l, k);
+        *run = stride == 0 || stride == 1 ? l.size[l.rank - 1] - k % l.size[l.rank - 1] : 1;
+        *step = stride != 0;
+        return 0;
+    }
+    case KF_PLACE: {
+        const kf_layout l = kf_layout_of(f);
+        *component = kf_layout_inverse(&l, k);
+        *run = 1;
+        if (*component >= 0)
+            return 0;
+        *component = 0;
+        return -1;
+    }
     case KF_CONCAT:
         length = f->arg[0]->dim;
         if (k >= length) {
@@ -791,7 +897,9 @@ const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *a
 {
     switch ((kf_op)f->op) {
     case KF_VAR:
-        return with_kind(g, kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]), (kf_kind)f->kind);
+        if (kf_lends_axes(f))
+            return kf_lend_axes(g, kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]), f->axes);
+        return with(g, kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]), (kf_kind)f->kind, f->axes);
     case KF_CONST:
         return f->param[1] ? kf_rat(g, f->param[0], f->param[1]) : kf_num(g, f->value);
     case KF_REDUCE:
@@ -869,12 +977,17 @@ static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, 
     (void)user;
     static const kf_role swapped[] = {KF_ROLE_J, KF_ROLE_I, KF_ROLE_P, KF_ROLE_ACC};
     static const unsigned swapped_axes[] = {0, KF_AXIS_J, KF_AXIS_I, KF_AXIS_I | KF_AXIS_J};
-    if (!f->axes)
+    if (!(f->axes & KF_PAIR_AXES))
         return f;
-    if (f->op == KF_VAR)
-        return kf_var(g, f->param[0], f->param[1], swapped[f->param[2]]);
-    if (f->op == KF_REDUCE && !kf_is_indexed(f))
-        return kf_reduce(g, (kf_reduction)f->param[0], swapped_axes[f->param[1]], f->param[2], args[0]);
+    if (f->op == KF_VAR) {
+        const kf_node *var = kf_var(g, f->param[0], f->param[1], swapped[f->param[2]]);
+        unsigned axes = swapped_axes[f->axes & KF_PAIR_AXES] | (f->axes & KF_BATCH_AXES);
+        return kf_lends_axes(f) ? kf_lend_axes(g, var, axes) : kf_on_batches(g, var, axes);
+    }
+    if (f->op == KF_REDUCE && !kf_is_indexed(f)) {
+        unsigned axes = swapped_axes[f->param[1] & KF_PAIR_AXES] | (f->param[1] & KF_BATCH_AXES);
+        return kf_reduce(g, (kf_reduction)f->param[0], axes, f->param[2], args[0]);
+    }
     return kf_rebuild(g, f, args);
 }
 

@@ -42,13 +42,18 @@ bool kf_chooses(kf_reduction reduction);
 
 typedef enum kf_class { KF_CLASS_MAP, KF_CLASS_LEAF, KF_CLASS_COPY, KF_CLASS_SUM, KF_CLASS_AXIS, KF_CLASS_REDUCE } kf_class;
 
-/* Sets of axes. */
-enum { KF_AXIS_I = 1, KF_AXIS_J = 2 };
+/* Sets of axes: i, j, and batch axes, which count from the last one. */
+enum { KF_AXIS_I = 1, KF_AXIS_J = 2, KF_AXIS_COUNT = 8, KF_MAX_BATCH = 6 };
+#define KF_PAIR_AXES (KF_AXIS_I | KF_AXIS_J)
+#define KF_BATCH_AXIS(k) (4u << (k))
+#define KF_BATCH_AXES (0xffu & ~(unsigned)KF_PAIR_AXES)
+#define KF_AXIS_EACH KF_BATCH_AXIS(0) /* of the formulas of a sweep: all batch axes that it reduces */
 
 /* Roles of a variable, numbered as in KeOps. KF_ACC is the result of reduction `index` of the same sweep. */
 typedef enum kf_role { KF_ROLE_I = 0, KF_ROLE_J = 1, KF_ROLE_P = 2, KF_ROLE_ACC = 3 } kf_role;
 
-enum { KF_MAX_ARGS = 3, KF_MAX_PARAMS = 3, KF_MAX_DIM = 1 << 24, KF_MAX_NODES = 1 << 26 };
+enum { KF_MAX_RANK = 8, KF_LEAST_PARAMS = 3, KF_MAX_PARAMS = 3 + 2 * KF_MAX_RANK };
+enum { KF_MAX_ARGS = 3, KF_MAX_DIM = 1 << 24, KF_MAX_NODES = 1 << 26 };
 enum { KF_MAX_DIGITS = 18, KF_MAX_BESSEL = 32 };
 
 typedef struct kf_node kf_node;
@@ -62,16 +67,20 @@ struct kf_node {
     uint8_t arg_count;
     int32_t rank;         /* length of `shape`; 1 for vectors */
     const int32_t *shape; /* inner shape (D1, ..., Dk) */
-    int64_t param[KF_MAX_PARAMS];
-    double value; /* of a constant */
+    int32_t param_count;
+    const int64_t *param; /* KF_LEAST_PARAMS at least, 0 beyond those of the operator */
+    double value;         /* of a constant; of a variable that lends its axes: 1 */
     const kf_node *arg[KF_MAX_ARGS];
 };
+
+enum { KF_LAYOUT = -1, KF_LAYOUT_AND_DIM = -2 };
 
 typedef struct kf_op_info {
     const char *name;
     kf_class op_class;
     int arity;
-    int params;
+    int params;         /* KF_LAYOUT: a number of axes, an offset, and a size and a stride for each axis; */
+                        /* KF_LAYOUT_AND_DIM: then a dimension */
     int cost;           /* KF_CLASS_MAP: of one component */
     const char *kernel; /* KF_CLASS_MAP: OpenCL C */
     double low, high;   /* KF_CLASS_MAP: test domain */
@@ -102,6 +111,9 @@ void kf_clear_error(kf_graph *g);
 const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const int64_t *params);
 
 const kf_node *kf_var(kf_graph *g, int64_t index, int64_t dim, kf_role role);
+const kf_node *kf_on_batches(kf_graph *g, const kf_node *var, unsigned axes); /* with these batch axes beside its own */
+/* Some of a variable's axes, for the second operand of Like: its value is never read. */
+const kf_node *kf_lend_axes(kf_graph *g, const kf_node *var, unsigned axes);
 /*
  * The result of term `index` of the sweep: its values, or, KF_INT, its numbers of terms. As an output of its own these
  * are an array of integers; formulas take the real number.
@@ -116,6 +128,7 @@ const kf_node *kf_binary(kf_graph *g, kf_op op, const kf_node *a, const kf_node 
 const kf_node *kf_power(kf_graph *g, const kf_node *f, double exponent);
 const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b); /* f|g: Sum(f*g); one may have dimension 1 */
 const kf_node *kf_like(kf_graph *g, const kf_node *f, const kf_node *axes_of); /* f itself where that changes nothing */
+const kf_node *kf_like_on(kf_graph *g, const kf_node *f, const kf_node *axes_of, unsigned axes); /* on these of them */
 const kf_node *kf_to_real(kf_graph *g, const kf_node *f); /* an integer as a real number */
 /*
  * The axes i and j exchanged: variables change roles, reductions the axes they reduce. What has no axis is the same
@@ -162,7 +175,45 @@ double kf_powi(double base, int64_t exponent);
 double kf_round(double value, int64_t digits); /* to `digits` decimals, half away from zero */
 double kf_spherical(double x, int64_t n);      /* j_n(x) / x^n, j_n the spherical Bessel function: sin(x)/x for n = 0 */
 
+/* ---- Components as small tensors: layout.c ----------------------------------------------------------------------- */
+
+/* Component (k0, k1, ...) of the result, row-major, is component offset + k0 stride[0] + k1 stride[1] + ... */
+typedef struct kf_layout {
+    int rank;
+    int64_t offset, size[KF_MAX_RANK], stride[KF_MAX_RANK];
+} kf_layout;
+
+kf_layout kf_layout_of(const kf_node *f); /* of Arrange, and of Place, whose operand is the result */
+int64_t kf_layout_source(const kf_layout *l, int64_t k);
+int64_t kf_layout_inverse(const kf_layout *l, int64_t source); /* -1: none; of Place */
+
+enum { KF_LAYOUT_TEXT = 160 };
+
+/* Whether parameters are those of Arrange (Place) of a vector of `dim` components; else `text` tells why not. */
+bool kf_layout_check(const int64_t *params, bool place, int64_t dim, int64_t *count, char text[KF_LAYOUT_TEXT]);
+
+/* The components of f as the layout says; f, Elem, Extract and SumT where they do the same. */
+const kf_node *kf_arrange(kf_graph *g, const kf_node *f, const kf_layout *l);
+/* The cotangent of an operand of dimension `dim` whose arrangement has the cotangent e. */
+const kf_node *kf_arrange_adjoint(kf_graph *g, const kf_layout *l, int64_t dim, const kf_node *e);
+const kf_node *kf_sum_rows(kf_graph *g, const kf_node *f, int64_t length); /* of `length` components each */
+
+/* Matrices are row-major; dimensions tell their sizes. Errors: KCL_ERROR_SHAPE. */
+const kf_node *kf_mat_vec(kf_graph *g, const kf_node *A, const kf_node *b);
+const kf_node *kf_vec_mat(kf_graph *g, const kf_node *b, const kf_node *A);
+const kf_node *kf_tensor_prod(kf_graph *g, const kf_node *a, const kf_node *b);
+/* s|f|^2, the sum of s_k f_k^2, or f^T s f, by the dimension of s. */
+const kf_node *kf_weighted_norm(kf_graph *g, const kf_node *s, const kf_node *f);
+const kf_node *kf_one_hot(kf_graph *g, const kf_node *index, int64_t dim);
+/* The first component that is the largest (KF_MAX) or smallest (KF_MIN); the dimension where all are NaN. */
+const kf_node *kf_arg_extreme(kf_graph *g, const kf_node *f, kf_op op);
+
 /* ---- Looking at nodes -------------------------------------------------------------------------------------------- */
+
+static inline bool kf_lends_axes(const kf_node *var)
+{
+    return var->op == KF_VAR && var->value != 0;
+}
 
 static inline bool kf_is_zero(const kf_node *f)
 {

@@ -164,7 +164,7 @@ static kcl_status annotate(const kf_order *order, note *notes, size_t root_count
                            kf_info(f->op)->name, (int)f->dim);
         /* Not f->axes: a value depends on less where Like adds axes. */
         if (f->op == KF_VAR)
-            notes[k].axes = f->axes;
+            notes[k].axes = f->axes & KF_PAIR_AXES;
         for (int a = 0; a < f->arg_count; a++)
             notes[k].axes |= note_of(order, notes, f->arg[a])->axes;
     }
@@ -434,24 +434,44 @@ static void run_var(const kf_frame *f, const instruction *s)
     }
 }
 
-static void run_sum(const kf_frame *f, const instruction *s)
+static void add_components(double *out, const double *x, int64_t dim, int64_t step, int64_t count)
 {
-    const double *x = address(f, &s->arg[0]);
-    double *out = address(f, &s->out);
-    int64_t dim = s->arg[0].dim, step = component_step(f, &s->arg[0]);
-    int count = s->out.columns ? f->count : 1;
     double sum[KF_BLOCK], error[KF_BLOCK];
-    for (int c = 0; c < count; c++) {
+    for (int64_t c = 0; c < count; c++) {
         sum[c] = x[c];
         error[c] = 0;
     }
     for (int64_t k = 1; k < dim; k++) {
         x += step;
-        for (int c = 0; c < count; c++)
+        for (int64_t c = 0; c < count; c++)
             kf_sum_add(&sum[c], &error[c], x[c]);
     }
-    for (int c = 0; c < count; c++)
+    for (int64_t c = 0; c < count; c++)
         out[c] = kf_sum_value(sum[c], error[c]);
+}
+
+/* NaN is never chosen. */
+static void choose_component(double *out, const double *x, int64_t dim, int64_t step, int64_t count, bool largest)
+{
+    for (int64_t c = 0; c < count; c++)
+        out[c] = largest ? -INFINITY : INFINITY;
+    for (int64_t k = 0; k < dim; k++, x += step)
+        for (int64_t c = 0; c < count; c++)
+            out[c] = (largest ? x[c] > out[c] : x[c] < out[c]) ? x[c] : out[c];
+}
+
+static void run_sum(const kf_frame *f, const instruction *s)
+{
+    const double *x = address(f, &s->arg[0]);
+    double *out = address(f, &s->out);
+    int64_t dim = s->arg[0].dim, step = component_step(f, &s->arg[0]), out_step = component_step(f, &s->out);
+    int64_t count = s->out.columns ? f->count : 1, length = dim / s->out.dim;
+    if (s->op == KF_MAX || s->op == KF_MIN) {
+        choose_component(out, x, dim, step, count, s->op == KF_MAX);
+        return;
+    }
+    for (int64_t k = 0; k < s->out.dim; k++)
+        add_components(out + k * out_step, x + k * length * step, length, step, count);
 }
 
 static void run_copy(const kf_frame *f, const instruction *s)
@@ -492,10 +512,10 @@ static void run(const kf_frame *f, int group)
         case KF_CLASS_LEAF:
             if (s->op == KF_VAR) {
                 run_var(f, s);
-            } else { /* CONST, and ZERO, whose value is 0 */
+            } else { /* CONST, IOTA, and ZERO, whose value is 0 */
                 double *out = address(f, &s->out);
                 for (int64_t k = 0; k < s->out.dim; k++)
-                    out[k] = s->op == KF_CONST ? s->value : 0;
+                    out[k] = s->op == KF_CONST ? s->value : s->op == KF_IOTA ? (double)k : 0;
             }
             break;
         case KF_CLASS_AXIS:

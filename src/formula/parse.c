@@ -702,10 +702,15 @@ static bool read_grad(parser *p, const word *name, operand *out)
 
 static bool read_operator(parser *p, const word *name, const kf_name *found, operand *out)
 {
-    call c = {.name = *name, .formulas = found->arity, .wholes = found->params, .most = found->arity + found->params};
+    int count = found->params; /* of whole numbers; of layouts the first tells how many follow */
+    call c = {.name = *name, .formulas = found->arity, .wholes = KB_MAX(count, 1), .most = found->arity + count};
     const kf_node *args[KF_MAX_ARGS];
-    int64_t params[KF_MAX_PARAMS];
+    int64_t params[KF_MAX_PARAMS] = {0};
     int k = 0;
+    if (count >= 0)
+        c.wholes = count;
+    else
+        c.needs = "a formula, a number of axes, an offset, and a size and a stride for each axis";
     if (!open_call(p, &c))
         return false;
     for (; k < found->arity; k++) {
@@ -714,9 +719,14 @@ static bool read_operator(parser *p, const word *name, const kf_name *found, ope
             return false;
         args[k] = f.node;
     }
-    for (; k < found->arity + found->params; k++)
-        if (!next_argument(p, &c, k) || !read_whole(p, "a whole number", &params[k - found->arity]))
+    for (int n = 0; n < (count < 0 ? 1 : count); n++, k++) {
+        if (!next_argument(p, &c, k) || !read_whole(p, "a whole number", &params[n]))
             return false;
+        if (count < 0) {
+            count = 2 + 2 * (int)KB_MAX(KB_MIN(params[0], KF_MAX_RANK), 0) + (found->params == KF_LAYOUT_AND_DIM);
+            c.most = found->arity + count;
+        }
+    }
     if (!close_call(p, &c))
         return false;
     out->node = kf_make_name(p->g, found, args, params);

@@ -126,13 +126,14 @@ static void put_variable(printer *p, const kf_node *f)
 static void put_rest(kb_str *out, const kf_node *f)
 {
     if (f->op == KF_REDUCE) {
-        unsigned axes = (unsigned)f->param[1];
+        unsigned axes = (unsigned)f->param[1] & KF_PAIR_AXES;
         put_params(out, &f->param[2], kf_reduction_get((kf_reduction)f->param[0])->params, true);
         kb_str_put(out, axes == KF_AXIS_J ? ",0)" : axes == KF_AXIS_I ? ",1)" : ",2)");
     } else if (level_of(f) == LEVEL_POWER) {
         kb_str_putf(out, "**%lld", f->op == KF_SQUARE ? 2LL : (long long)f->param[0]);
     } else {
-        put_params(out, f->param, kf_info((kf_op)f->op)->params, f->arg_count > 0);
+        int count = kf_info((kf_op)f->op)->params;
+        put_params(out, f->param, count < 0 ? f->param_count : count, f->arg_count > 0);
         kb_str_put(out, ")");
     }
 }
@@ -240,7 +241,7 @@ void kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(
                         void *user, size_t limit)
 {
     const kf_node *f = r->node;
-    const int64_t none[KF_MAX_PARAMS] = {KF_REDUCE_SUM};
+    const int64_t none[KF_LEAST_PARAMS] = {KF_REDUCE_SUM};
     const int64_t *params = none;
     size_t start = out->length;
     if (f->op == KF_REDUCE && !kf_is_indexed(f)) {

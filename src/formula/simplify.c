@@ -423,11 +423,28 @@ static const kf_node *sum_of_copy(kf_graph *g, const kf_node *f)
     }
 }
 
+/* Rows of one component, or a single row. */
+static const kf_node *sum_rows_all(kf_graph *g, const kf_node *f)
+{
+    if (f->param[0] == 1)
+        return f->arg[0];
+    return f->dim == 1 ? unary(g, KF_SUM, f->arg[0]) : f;
+}
+
+static const kf_node *sum_rows_of_zero(kf_graph *g, const kf_node *f)
+{
+    return kf_is_zero(f->arg[0]) ? kf_zero(g, f->dim) : f;
+}
+
 /* ---- Copies ------------------------------------------------------------------------------------------------------ */
 
 static const kf_node *copy_all(kf_graph *g, const kf_node *f)
 {
     (void)g;
+    if (f->op == KF_ARRANGE || f->op == KF_PLACE) {
+        const kf_layout l = kf_layout_of(f);
+        return l.rank == 1 && l.stride[0] == 1 && f->arg[0]->dim == f->dim ? f->arg[0] : f;
+    }
     bool in_place = f->op == KF_SUMT || f->op == KF_ELEM || f->param[0] == 0 || f->op == KF_ELEMT;
     return in_place && f->arg[0]->dim == f->dim ? f->arg[0] : f;
 }
@@ -457,6 +474,8 @@ static const kf_node *extract_of_copy(kf_graph *g, const kf_node *f)
             return f;
         if (source < 0)
             return kf_zero(g, f->dim);
+        if (step == 0 && a->arg[source]->dim > 1)
+            return widen(g, with_params(g, KF_ELEM, a->arg[source], component, 0), f->dim);
         if (step == 0)
             return widen(g, a->arg[source], f->dim);
         a = a->arg[source];
@@ -522,6 +541,12 @@ const kf_rule kf_rules[] = {
     {"copy-zero", KF_ELEMT, "ElemT(Zero(1),3,1)", "", copy_zero},
     {"copy-zero", KF_EXTRACT, "Extract(Zero(3),1,2)", "", copy_zero},
     {"copy-zero", KF_EXTRACTT, "ExtractT(Zero(2),1,3)", "", copy_zero},
+    {"copy-all", KF_ARRANGE, "Arrange(x,1,0,3,1)", "", copy_all},
+    {"copy-all", KF_PLACE, "Place(x,1,0,3,1,3)", "", copy_all},
+    {"copy-zero", KF_ARRANGE, "Arrange(Zero(3),1,2,3,-1)", "", copy_zero},
+    {"copy-zero", KF_PLACE, "Place(Zero(3),1,0,3,2,6)", "", copy_zero},
+    {"sum-rows-all", KF_SUMROWS, "SumRows(x,3)", "", sum_rows_all},
+    {"sum-rows-of-zero", KF_SUMROWS, "SumRows(Zero(6),2)", "", sum_rows_of_zero},
     {"copy-zero", KF_CONCAT, "Concat(Zero(2),Zero(1))", "", copy_zero},
     {"extract-one", KF_EXTRACT, "Extract(x,1,1)", "", extract_one},
     {"elem-of-copy", KF_ELEM, "Elem(Concat(x,y),4)", "", extract_of_copy},

@@ -11,9 +11,14 @@ kcl_expr *kl_apply(kf_op op, int count, kcl_expr *const *operands, const int64_t
     if (!scope)
         return error;
     const kf_node *nodes[KF_MAX_ARGS] = {0};
+    kl_inner inner;
+    bool shaped = false;
     for (int k = 0; k < count; k++)
         nodes[k] = operands[k]->node;
-    return kl_expr_of(scope, kf_make(&scope->graph, op, nodes, params));
+    if (kf_info(op)->op_class == KF_CLASS_MAP &&
+        !kl_broadcast(kf_info(op)->name, scope, count, operands, nodes, &inner, &shaped, &error))
+        return error;
+    return kl_shaped(kl_expr_of(scope, kf_make(&scope->graph, op, nodes, params)), shaped ? &inner : NULL);
 }
 
 static kcl_expr *unary(kf_op op, kcl_expr *f)
@@ -131,7 +136,7 @@ kcl_expr *kcl_pow(kcl_expr *f, double exponent)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(1, &f, &error);
-    return scope ? kl_expr_of(scope, kf_power(&scope->graph, f->node, exponent)) : error;
+    return scope ? kl_shaped(kl_expr_of(scope, kf_power(&scope->graph, f->node, exponent)), f->inner) : error;
 }
 
 kcl_expr *kcl_repeat(kcl_expr *f, int dim)
@@ -170,7 +175,7 @@ kcl_expr *kcl_transpose(kcl_expr *f)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(1, &f, &error);
-    return scope ? kl_expr_of(scope, kf_transpose(&scope->graph, f->node)) : error;
+    return scope ? kl_shaped(kl_expr_of(scope, kf_transpose(&scope->graph, f->node)), f->inner) : error;
 }
 
 /* Whether a scope's function `name` may reduce over these axes. */
@@ -189,7 +194,26 @@ static kcl_expr *reduce(const char *name, kf_reduction reduction, kcl_expr *f, i
     kcl_scope *scope = kl_common_scope(1, &f, &error);
     if (!scope || !check_axes(scope, name, over, &error))
         return error;
-    return kl_expr_of(scope, kf_reduce(&scope->graph, reduction, (unsigned)over, param, f->node));
+    kcl_expr *result = kl_expr_of(scope, kf_reduce(&scope->graph, reduction, (unsigned)over, param, f->node));
+    return result->node && result->node->dim == f->node->dim ? kl_shaped(result, f->inner) : result;
+}
+
+static kcl_expr *reduce_batch(const char *name, kf_reduction reduction, kcl_expr *f, int axis)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(1, &f, &error);
+    if (!scope)
+        return error;
+    int64_t shape[KCL_MAX_AXES];
+    int count = kcl_expr_shape(f, shape) - 3;
+    if (axis < -count || axis >= count)
+        return kl_fail(scope, KCL_ERROR_ARGUMENT,
+                       "%s: axis %d is not there: the expression has %d batch axes%s (axes of size 1 in front do not "
+                       "count)",
+                       name, axis, count, count ? ", counted from 0, or from -1 backwards" : "");
+    int from_end = axis < 0 ? -1 - axis : count - 1 - axis;
+    const kf_node *node = kf_reduce(&scope->graph, reduction, KF_BATCH_AXIS(from_end), 0, f->node);
+    return kl_shaped(kl_expr_of(scope, node), f->inner);
 }
 
 static kcl_expr *reduce_weighted(const char *name, kf_reduction reduction, kcl_expr *f, kcl_expr *weight, kcl_axes over)
@@ -250,6 +274,16 @@ REDUCTION_PAIR_K(kcl_reduce_kmax_argkmax, KMAX, ARGKMAX)
 REDUCTION_WEIGHTED(kcl_reduce_logsumexp_weight, LOGSUMEXPWEIGHT)
 REDUCTION_WEIGHTED(kcl_reduce_sumsoftmaxweight, SUMSOFTMAXWEIGHT)
 
+kcl_expr *kcl_reduce_sum_batch(kcl_expr *f, int axis)
+{
+    return reduce_batch("kcl_reduce_sum_batch", KF_REDUCE_SUM, f, axis);
+}
+
+kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis)
+{
+    return reduce_batch("kcl_reduce_logsumexp_batch", KF_REDUCE_LOGSUMEXP, f, axis);
+}
+
 kcl_expr *kcl_reduce_mean(kcl_expr *f, kcl_axes over)
 {
     kcl_expr *sum = reduce("kcl_reduce_mean", KF_REDUCE_SUM, f, 0, over), *error;
@@ -290,9 +324,10 @@ kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v)
         return error;
     if (f->node->axes || f->node->dim != 1)
         return kl_fail(scope, KCL_ERROR_SHAPE,
-                       "kcl_grad: the expression is no single number (dimension %d%s%s): sum it first, or use kcl_vjp",
+                       "kcl_grad: the expression is no single number (dimension %d%s%s%s): sum it first, or use kcl_vjp",
                        f->node->dim, f->node->axes & KF_AXIS_I ? ", a value for each i" : "",
-                       f->node->axes & KF_AXIS_J ? ", a value for each j" : "");
+                       f->node->axes & KF_AXIS_J ? ", a value for each j" : "",
+                       f->node->axes & KF_BATCH_AXES ? ", a value for each batch" : "");
     return gradient("kcl_grad", f, v, kf_rat(&scope->graph, 1, 1), scope);
 }
 
@@ -315,7 +350,7 @@ kcl_expr *kcl_jvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
     const kf_node *out = NULL;
     if (kf_jvp(&scope->graph, f->node, 1, &v->node, &u->node, &out) < 0)
         out = NULL;
-    return kl_expr_of(scope, out);
+    return kl_shaped(kl_expr_of(scope, out), f->inner);
 }
 
 kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)

@@ -17,6 +17,7 @@ typedef struct item {
     const kf_node *node; /* reduces over j, or over both */
     int level;           /* 1 + that of the reductions that it needs */
     int rows, cols;      /* extent classes */
+    kl_batch batch;      /* of the terms */
     kr_term what; /* with the formula's own leaves */
     uint32_t group;
     uint32_t term; /* within the group; reductions that one term computes share it */
@@ -30,6 +31,7 @@ enum { NO_GROUP = UINT32_MAX - 1 }; /* of what is a step of its own */
 
 typedef struct group {
     int level, rows, cols;
+    kl_batch batch;
     unsigned reduced;
     size_t term_count;
 } group;
@@ -52,6 +54,7 @@ typedef struct cut {
     kr_var *vars;
     size_t var_count, var_capacity, input_capacity;
     uint32_t in_group; /* reductions of this group are results; UINT32_MAX: none */
+    unsigned each;     /* batch axes that the step reduces */
     bool failed;
 } cut;
 
@@ -77,9 +80,12 @@ static item *find_item(const cut *c, const kf_node *f)
 /* The reduction in the orientation of sweeps, also where its result has no axis. */
 static const kf_node *canonical(kf_graph *g, const kf_node *reduce)
 {
-    if (reduce->param[1] != KF_AXIS_I)
+    unsigned batches = reduce->param[1] & KF_BATCH_AXES, pair = reduce->param[1] & KF_PAIR_AXES;
+    bool of_columns = !pair && (reduce->arg[0]->axes & KF_PAIR_AXES) == KF_AXIS_J;
+    if (pair != KF_AXIS_I && !of_columns)
         return reduce;
-    return kf_reduce(g, (kf_reduction)reduce->param[0], KF_AXIS_J, reduce->param[2], kf_transpose(g, reduce->arg[0]));
+    return kf_reduce(g, (kf_reduction)reduce->param[0], batches | (pair ? KF_AXIS_J : 0), reduce->param[2],
+                     kf_transpose(g, reduce->arg[0]));
 }
 
 /* The array that tells how many rows a leaf has: the variable's, or one as long as the result of a reduction. */
@@ -91,12 +97,31 @@ static const kl_slot *slot_behind(const cut *c, const kf_node *leaf, int extent)
     return &c->exec->slots[k];
 }
 
-/* The extent classes of a formula's rows and columns: of the leaves that have the axis. */
-static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, int *level)
+/* What is left of the terms' batch axes. */
+static kl_batch result_batch(const kl_batch *terms, unsigned reduced)
+{
+    kl_batch batch = *terms;
+    for (int k = 0; k < batch.count; k++)
+        if (reduced & KF_BATCH_AXIS(k))
+            batch.size[k] = 1;
+    return batch;
+}
+
+static bool same_batch(const kl_batch *a, const kl_batch *b)
+{
+    for (int k = 0; k < KB_MAX(a->count, b->count); k++)
+        if (kl_batch_size(a, k) != kl_batch_size(b, k))
+            return false;
+    return true;
+}
+
+/* The extent classes of a formula's rows and columns, and its batch axes: of the leaves that have the axis. */
+static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, kl_batch *batch, int *level)
 {
     kf_order order;
     const kl_slot *met[2] = {NULL, NULL};
     *rows = *cols = *level = 0;
+    *batch = (kl_batch){0};
     if (kf_order_init(&order, c->g, 1, &f, true, c->err) < 0) {
         c->failed = true;
         return false;
@@ -106,8 +131,11 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, int *leve
     for (size_t k = 0; ok && k < (f->op == KF_REDUCE ? 1 : order.count); k++) {
         const kf_node *leaf = f->op == KF_REDUCE ? f : order.nodes[k];
         int extent = 0;
+        kl_batch of_leaf = {0};
+        unsigned pair = leaf->axes & KF_PAIR_AXES;
         if (leaf->op == KF_VAR) {
             extent = c->exec->slots[leaf->param[0]].extent;
+            of_leaf = result_batch(&c->exec->slots[leaf->param[0]].batch, ~(unsigned)leaf->axes);
         } else if (leaf->op == KF_REDUCE) {
             const item *it = find_item(c, leaf);
             ok = it != NULL;
@@ -116,17 +144,23 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, int *leve
                 c->failed = true;
                 break;
             }
-            extent = leaf->axes ? it->rows : 0;
+            extent = pair ? it->rows : 0;
+            of_leaf = result_batch(&it->batch, (unsigned)it->node->param[1]);
             *level = KB_MAX(*level, it->level);
         }
         if (leaf->op != KF_VAR && leaf->op != KF_REDUCE)
             continue;
-        int *slot = leaf->axes == KF_AXIS_I ? rows : leaf->axes == KF_AXIS_J ? cols : NULL;
+        if (kl_batch_join(batch, &of_leaf) >= 0) {
+            kb_fail(c->err, KCL_ERROR_INTERNAL, "batch axes clash that were broadcast before");
+            c->failed = true;
+            break;
+        }
+        int *slot = pair == KF_AXIS_I ? rows : pair == KF_AXIS_J ? cols : NULL;
         if (!slot || !extent)
             continue;
-        const kl_slot *from = slot_behind(c, leaf, extent), **first = &met[leaf->axes == KF_AXIS_J];
+        const kl_slot *from = slot_behind(c, leaf, extent), **first = &met[pair == KF_AXIS_J];
         if (*slot && *slot != extent) {
-            const char *axis = leaf->axes == KF_AXIS_I ? "i" : "j";
+            const char *axis = pair == KF_AXIS_I ? "i" : "j";
             if (from->rows < 0)
                 kb_fail(c->err, KCL_ERROR_LENGTH, "%s and %s are on different axes, but both on axis %s of a formula",
                         (*first)->name, from->name, axis);
@@ -141,7 +175,7 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, int *leve
         *first = from;
     }
     kf_order_finish(&order);
-    return ok;
+    return ok && !c->failed;
 }
 
 /* The same values as a formula of rows. */
@@ -154,17 +188,18 @@ static const kf_node *of_rows(cut *c, const kf_node *f)
 static bool find_indexed(cut *c, const kf_node *f, item *it)
 {
     int rows, cols, level;
+    kl_batch batch; /* there are none */
     /* F and the index of a scatter run over the same rows. */
     const kf_node *both = kf_binary(c->g, KF_CONCAT, f->arg[0], f->arg[1]);
     if (!both)
         return take_error(c);
-    if (!extents_of(c, both, &rows, &cols, &it->level))
+    if (!extents_of(c, both, &rows, &cols, &batch, &it->level))
         return false;
     it->group = NO_GROUP;
     it->rows = it->cols = 0;
     if (f->param[0] == KF_REDUCE_SCATTER) {
         it->cols = f->arg[1]->axes == KF_AXIS_J ? cols : rows;
-        if (!extents_of(c, f->arg[2], &rows, &cols, &level))
+        if (!extents_of(c, f->arg[2], &rows, &cols, &batch, &level))
             return false;
         it->level = KB_MAX(it->level, level);
         it->rows = f->axes == KF_AXIS_J ? cols : rows;
@@ -226,7 +261,14 @@ static bool add_item(cut *c, const kf_node *reduce)
     }
     /* The formula's own leaves; the transposed formula's reductions are known by their canonical forms. */
     const kf_node *formula = reduce->arg[0];
-    if (!extents_of(c, formula, &it.rows, &it.cols, &it.level))
+    if (!(node->param[1] & KF_PAIR_AXES) && (formula->axes & KF_PAIR_AXES) == KF_PAIR_AXES) {
+        kb_fail(c->err, KCL_ERROR_SHAPE,
+                "a reduction over batch axes has a formula that depends on both i and j: reduce it over one of them, or "
+                "over both, before or at once after the batch axes");
+        c->failed = true;
+        return false;
+    }
+    if (!extents_of(c, formula, &it.rows, &it.cols, &it.batch, &it.level))
         return false;
     if (node != reduce) {
         int rows = it.rows;
@@ -235,17 +277,18 @@ static bool add_item(cut *c, const kf_node *reduce)
     }
     it.level++;
     unsigned reduced = (unsigned)node->param[1];
-    if (reduced == (KF_AXIS_I | KF_AXIS_J) && node->arg[0]->axes != reduced)
+    if ((reduced & KF_PAIR_AXES) == KF_PAIR_AXES && (node->arg[0]->axes & KF_PAIR_AXES) != KF_PAIR_AXES)
         return kb_fail(c->err, KCL_ERROR_INTERNAL, "a reduction over an axis that is not there"), c->failed = true,
                                                                                                   false;
     size_t at = 0;
     while (at < c->group_count && !(c->groups[at].level == it.level && c->groups[at].rows == it.rows &&
-                                    c->groups[at].cols == it.cols && c->groups[at].reduced == reduced))
+                                    c->groups[at].cols == it.cols && c->groups[at].reduced == reduced &&
+                                    same_batch(&c->groups[at].batch, &it.batch)))
         at++;
     if (at == c->group_count) {
         if (!kb_reserve(c->a, (void **)&c->groups, &c->group_capacity, at + 1, sizeof *c->groups))
             return out_of_memory(c);
-        c->groups[c->group_count++] = (group){it.level, it.rows, it.cols, reduced, 0};
+        c->groups[c->group_count++] = (group){it.level, it.rows, it.cols, it.batch, reduced, 0};
     }
     it.group = (uint32_t)at;
     it.what = kr_term_of(c->g, node);
@@ -259,7 +302,7 @@ static bool add_item(cut *c, const kf_node *reduce)
 /* The result of reducing both axes is one row. */
 static int result_rows(const item *it)
 {
-    return it->node->axes ? it->rows : 0;
+    return it->node->axes & KF_PAIR_AXES ? it->rows : 0;
 }
 
 static bool new_temp(cut *c, int32_t *number, kl_temp temp)
@@ -287,12 +330,12 @@ static bool need_index_temp(cut *c, item *it)
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
 /* The sweep's variable for an input in a role. */
-static const kf_node *local_variable(cut *c, kl_input input, int32_t dim, kf_role role)
+static const kf_node *local_variable(cut *c, kl_input input, int32_t dim, kf_role role, unsigned each)
 {
     kl_step *step = c->step;
     for (size_t k = 0; k < c->var_count; k++)
         if (step->inputs[k].is_temp == input.is_temp && step->inputs[k].index == input.index && c->vars[k].role == role)
-            return kf_var(c->g, (int64_t)k, dim, role);
+            return kf_on_batches(c->g, kf_var(c->g, (int64_t)k, dim, role), each);
     if (!kb_reserve(c->a, (void **)&c->vars, &c->var_capacity, c->var_count + 1, sizeof *c->vars) ||
         !kb_reserve(c->a, (void **)&step->inputs, &c->input_capacity, c->var_count + 1, sizeof *step->inputs)) {
         out_of_memory(c);
@@ -300,21 +343,25 @@ static const kf_node *local_variable(cut *c, kl_input input, int32_t dim, kf_rol
     }
     c->vars[c->var_count] = (kr_var){role, dim};
     step->inputs[c->var_count] = input;
-    return kf_var(c->g, (int64_t)c->var_count++, dim, role);
+    return kf_on_batches(c->g, kf_var(c->g, (int64_t)c->var_count++, dim, role), each);
 }
 
 static const kf_node *localise(void *user, const kf_node *leaf)
 {
     cut *c = user;
-    if (leaf->op == KF_VAR)
-        return local_variable(c, (kl_input){false, (uint32_t)leaf->param[0]}, leaf->dim, (kf_role)leaf->param[2]);
+    unsigned each = leaf->axes & c->each ? KF_AXIS_EACH : 0, pair = leaf->axes & KF_PAIR_AXES;
+    if (leaf->op == KF_VAR) {
+        const kl_input input = {false, (uint32_t)leaf->param[0]};
+        const kf_node *var = local_variable(c, input, leaf->dim, (kf_role)leaf->param[2], each);
+        return var && kf_lends_axes(leaf) ? kf_lend_axes(c->g, var, pair | each) : var;
+    }
     item *it = find_item(c, leaf);
     if (it->group == c->in_group)
         return kr_value_of(c->g, it->node, it->term);
     if (!need_temp(c, it))
         return NULL;
-    kf_role role = leaf->axes == KF_AXIS_I ? KF_ROLE_I : leaf->axes == KF_AXIS_J ? KF_ROLE_J : KF_ROLE_P;
-    return local_variable(c, (kl_input){true, (uint32_t)it->temp}, leaf->dim, role);
+    kf_role role = pair == KF_AXIS_I ? KF_ROLE_I : pair == KF_AXIS_J ? KF_ROLE_J : KF_ROLE_P;
+    return local_variable(c, (kl_input){true, (uint32_t)it->temp}, leaf->dim, role, each);
 }
 
 static const kf_node *localised(cut *c, const kf_node *f, uint32_t in_group)
@@ -340,6 +387,7 @@ static kl_step *new_step(cut *c)
     c->step = &e->steps[e->step_count++];
     *c->step = (kl_step){.sweep = {.graph = c->g}};
     c->vars = NULL;
+    c->each = 0;
     c->var_count = c->var_capacity = c->input_capacity = 0;
     return c->step;
 }
@@ -379,9 +427,10 @@ static uint32_t fused_group(cut *c, const kf_node *f)
     if (found != UINT32_MAX && same) {
         const group *gr = &c->groups[found];
         int rows, cols, level, result = gr->reduced & KF_AXIS_I ? 0 : gr->rows;
-        same = extents_of(c, f->op == KF_REDUCE ? f->arg[0] : f, &rows, &cols, &level);
+        kl_batch batch, of_results = result_batch(&gr->batch, gr->reduced);
+        same = extents_of(c, f->op == KF_REDUCE ? f->arg[0] : f, &rows, &cols, &batch, &level);
         if (f->op != KF_REDUCE)
-            same = same && (f->axes == 0 || rows == result);
+            same = same && (!(f->axes & KF_PAIR_AXES) || rows == result) && same_batch(&batch, &of_results);
     }
     kf_order_finish(&order);
     return same ? found : UINT32_MAX;
@@ -402,7 +451,12 @@ static bool add_group_step(cut *c, uint32_t index, const uint32_t *fused, const 
         kb_free(c->a, to);
         return out_of_memory(c);
     }
-    step->sweep.reduced = gr->reduced;
+    c->each = gr->reduced & KF_BATCH_AXES;
+    step->batch = gr->batch;
+    step->reduced_batches = c->each;
+    /* Batches alone are reduced as a single column each. */
+    step->sweep.reduced =
+        (gr->reduced & KF_PAIR_AXES ? gr->reduced & KF_PAIR_AXES : KF_AXIS_J) | (c->each ? KF_AXIS_EACH : 0);
     step->sweep.terms = terms;
     step->sweep.term_count = gr->term_count;
     step->row_extent = gr->rows;
@@ -452,7 +506,7 @@ static bool add_map_step(cut *c, kl_output result, const kf_node *f)
         return out_of_memory(c);
     }
     int rows = 0;
-    if (extents_of(c, f, &rows, &cols, &level)) {
+    if (extents_of(c, f, &rows, &cols, &step->batch, &level)) {
         step->row_extent = rows;
         outputs[0] = localised(c, f, UINT32_MAX);
     }
@@ -546,7 +600,7 @@ static bool find_temps(cut *c, const uint32_t *fused, const kf_node *const *root
 
 kcl_status kl_check_root(const kf_node *root, size_t number, kb_error *err)
 {
-    if (root->axes != (KF_AXIS_I | KF_AXIS_J))
+    if ((root->axes & KF_PAIR_AXES) != KF_PAIR_AXES)
         return KCL_OK;
     return kb_fail(err, KCL_ERROR_SHAPE,
                    "result %zu depends on both i and j: reduce it over one of them before it is computed", number);
@@ -559,7 +613,7 @@ static bool cut_roots(cut *c, const kf_node **roots)
     for (size_t r = 0; r < e->root_count; r++) {
         if (kl_check_root(roots[r], r, c->err) < 0)
             return false;
-        if (roots[r]->axes == KF_AXIS_J)
+        if ((roots[r]->axes & KF_PAIR_AXES) == KF_AXIS_J)
             roots[r] = kf_transpose(c->g, roots[r]);
         if (!roots[r])
             return take_error(c);
@@ -594,13 +648,15 @@ static bool cut_roots(cut *c, const kf_node **roots)
     for (size_t r = 0; !c->failed && r < e->root_count; r++) {
         const kf_node *f = roots[r];
         int rows = 0, cols, level;
-        if (!extents_of(c, f->op == KF_REDUCE && !kf_is_indexed(f) ? f->arg[0] : f, &rows, &cols, &level))
+        kl_batch batch;
+        if (!extents_of(c, f->op == KF_REDUCE && !kf_is_indexed(f) ? f->arg[0] : f, &rows, &cols, &batch, &level))
             break;
         /* Formulas are real: an integer that got an axis from elsewhere is the reduction itself, and copies. */
         if (f->kind == KF_INT)
             roots[r] = kf_value(f);
-        e->root[r] = (kl_root){f->dim, f->axes ? rows : 0, (kf_kind)f->kind, f->axes != roots[r]->axes};
-        e->repeats |= e->root[r].repeated;
+        e->root[r] = (kl_root){f->dim, f->axes & KF_PAIR_AXES ? rows : 0, (kf_kind)f->kind,
+                               f->axes & ~(unsigned)roots[r]->axes};
+        e->repeats = e->repeats || e->root[r].repeats;
         fused[r] = fused_group(c, roots[r]);
     }
     if (!c->failed)
@@ -654,8 +710,16 @@ kcl_status kl_exec_create(kl_exec **out, const kf_graph *from, size_t root_count
         e->key = kb_hash(e->schedule, strlen(e->schedule), root_count);
         for (size_t r = 0; r < root_count; r++)
             e->key = kb_hash_combine(e->key, own[r]->hash);
-        for (size_t k = 0; k < slot_count; k++)
+        for (size_t k = 0; k < slot_count; k++) {
             e->key = kb_hash_combine(e->key, (uint64_t)slots[k].extent);
+            /* Which sizes of batch axes are equal tells what shares a sweep. */
+            for (int b = 0; b < slots[k].batch.count; b++) {
+                size_t first = 0;
+                while (kl_batch_size(&slots[first].batch, b) != slots[k].batch.size[b])
+                    first++;
+                e->key = kb_hash_combine(e->key, first * KF_MAX_BATCH + (size_t)b);
+            }
+        }
         kb_error_clear(err);
         cut c = {.exec = e, .g = &e->graph, .err = err, .a = a};
         if (!cut_roots(&c, own))

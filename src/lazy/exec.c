@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/exec.c: steps run on a device. */
+#include "batch.h"
 #include "exec.h"
 #include "form.h"
 #include "indexed.h"
@@ -163,6 +164,7 @@ typedef struct run {
     kd_arg_kind host_input;
     room **temps;        /* device: by temporary */
     double **host_temps; /* host: by temporary */
+    kl_batch *step_batch, *temp_batch; /* by step, by temporary; NULL: there are no batches */
     kl_seen seen;        /* device: what was learnt about arrays, in the arena */
     kb_arena arena;
 } run;
@@ -175,17 +177,57 @@ static int64_t rows_of(const kl_exec *e, const kl_view *slots, int extent)
     return 1;
 }
 
+/* Whether there is an element at all. */
+static bool is_empty(const kl_view *v)
+{
+    return v->rows == 0 || kl_batch_count(&v->batch) == 0;
+}
+
 static size_t span_of(const kl_view *v)
 {
-    if (v->rows == 0)
+    if (is_empty(v))
         return 0;
-    return (size_t)((v->rows - 1) * v->row_stride + (v->dim - 1) * v->step) + kb_dtype_size(v->dtype);
+    int64_t length = (v->rows - 1) * v->row_stride + (v->dim - 1) * v->step;
+    for (int k = 0; k < v->batch.count; k++)
+        length += (v->batch.size[k] - 1) * v->batch_stride[k];
+    return (size_t)length + kb_dtype_size(v->dtype);
+}
+
+/* The batch axes along which the elements of a view differ. */
+static kl_batch own_batch(const kl_view *v)
+{
+    kl_batch own = v->batch;
+    for (int k = 0; k < own.count; k++)
+        if (!v->batch_stride[k] && own.size[k])
+            own.size[k] = 1;
+    return own;
+}
+
+/* Strides for elements without gaps, each of them once. Returns their number. */
+static int64_t pack(kl_view *v)
+{
+    kl_batch own = own_batch(v);
+    int64_t count = v->rows * v->dim;
+    v->step = (int64_t)kb_dtype_size(v->dtype);
+    v->row_stride = v->dim * v->step;
+    kl_dense_strides(&own, v->rows * v->row_stride, v->batch_stride);
+    return kl_batch_count(&own) * count;
+}
+
+static bool has_dense_rows(const kl_view *v)
+{
+    int64_t size = (int64_t)kb_dtype_size(v->dtype);
+    return (v->dim == 1 || v->step == size) && (v->rows <= 1 || v->row_stride == v->dim * size);
 }
 
 static bool is_dense(const kl_view *v)
 {
-    int64_t size = (int64_t)kb_dtype_size(v->dtype);
-    return (v->dim == 1 || v->step == size) && (v->rows <= 1 || v->row_stride == v->dim * size);
+    int64_t stride[KF_MAX_BATCH];
+    kl_dense_strides(&v->batch, v->rows * v->dim * (int64_t)kb_dtype_size(v->dtype), stride);
+    for (int k = 0; k < v->batch.count; k++)
+        if (v->batch_stride[k] != stride[k])
+            return false;
+    return has_dense_rows(v);
 }
 
 /* Whether kernels can reach the elements: whole elements apart, forwards. */
@@ -194,34 +236,73 @@ static bool is_reachable(const kl_view *v, bool with_step)
     int64_t size = (int64_t)kb_dtype_size(v->dtype);
     bool rows_ok = v->rows <= 1 || (v->row_stride >= 0 && v->row_stride % size == 0);
     bool step_ok = v->dim == 1 || v->step == size || (with_step && v->step >= 0 && v->step % size == 0);
+    for (int k = 0; k < v->batch.count; k++)
+        rows_ok = rows_ok && v->batch_stride[k] >= 0 && v->batch_stride[k] % size == 0;
     return rows_ok && step_ok && v->offset == 0 && (uintptr_t)v->data % (size_t)size == 0;
 }
 
-/* Copies elements between a view and dense memory. */
-static void copy_view(const kl_view *v, char *dense, bool to_dense)
+/* Takes the next of the places of a batch; false after the last. Starts and ends with zeros. */
+static bool next_place(const kl_batch *batch, int64_t place[KF_MAX_BATCH])
 {
-    size_t size = kb_dtype_size(v->dtype);
-    for (int64_t i = 0; i < v->rows; i++) {
-        for (int64_t k = 0; k < v->dim; k++, dense += size) {
-            char *element = (char *)(uintptr_t)v->data + i * v->row_stride + k * v->step;
-            memcpy(to_dense ? dense : element, to_dense ? element : dense, size);
-        }
+    for (int k = 0; k < batch->count; k++) {
+        if (++place[k] < batch->size[k])
+            return true;
+        place[k] = 0;
     }
+    return false;
 }
 
-static uint64_t step_key(const kl_exec *exec, kcl_dtype dtype, size_t step, const kp_choice *choice, const bool *dense)
+static int64_t offset_of(const kl_view *v, const int64_t place[KF_MAX_BATCH])
 {
+    int64_t offset = 0;
+    for (int k = 0; k < v->batch.count; k++)
+        offset += place[k] * v->batch_stride[k];
+    return offset;
+}
+
+/* Copies all elements of view `to`, at `target`, from those at `source`, where one row may be that of all. */
+static void copy_view(const kl_view *from, const char *source, const kl_view *to, char *target)
+{
+    size_t size = kb_dtype_size(to->dtype);
+    int64_t place[KF_MAX_BATCH] = {0}, row_stride = from->rows == 1 ? 0 : from->row_stride;
+    kl_batch own = own_batch(to);
+    if (is_empty(to))
+        return;
+    do {
+        const char *start = source + offset_of(from, place);
+        char *first = target + offset_of(to, place);
+        for (int64_t i = 0; i < to->rows; i++)
+            for (int64_t k = 0; k < to->dim; k++)
+                memcpy(first + i * to->row_stride + k * to->step, start + i * row_stride + k * from->step, size);
+    } while (next_place(&own, place));
+}
+
+/* How the arrays of a step lie in memory, as far as kernels are made for that. */
+typedef struct layout {
+    bool *dense;        /* by variable: kp_request */
+    kp_batches batches; /* its `axes` by variable */
+} layout;
+
+static uint64_t step_key(const kl_exec *exec, kcl_dtype dtype, size_t step, const kp_choice *choice,
+                         const layout *arrays)
+{
+    size_t count = exec->steps[step].sweep.var_count;
     uint64_t choices = ((step * 2 + choice->expand) * 32 + (size_t)choice->states) * 4 + choice->schedule;
     uint64_t key = kb_hash_combine(exec->key, (choices * 8 + choice->shape) * 4 + dtype);
-    return kb_hash_combine(key, kb_hash(dense, exec->steps[step].sweep.var_count, 7));
+    key = kb_hash_combine(key, kb_hash(arrays->dense, count, 7));
+    const kp_batches *b = &arrays->batches;
+    if (!(b->outer + b->each))
+        return key;
+    key = kb_hash_combine(key, (uint64_t)(b->outer * 8 + b->each) * 1024 + (uint64_t)choice->group);
+    return kb_hash_combine(key, kb_hash(b->axes, count, 8));
 }
 
 /* Plans for c->caps and builds. */
-static kcl_status build(run *r, const kl_step *step, const kp_choice *choice, const bool *dense, compiled *c)
+static kcl_status build(run *r, const kl_step *step, const kp_choice *choice, const layout *arrays, compiled *c)
 {
     kcl_context *context = r->context;
     kb_error *err = kd_error(context);
-    kp_request request = {&step->sweep, r->dtype, &c->caps, *choice, dense};
+    kp_request request = {&step->sweep, r->dtype, &c->caps, *choice, arrays->dense, arrays->batches};
     kt_program program;
     clear_compiled(context, c);
     if (kp_plan_create(&c->plan, &request, err) < 0 || kt_render(&program, c->plan, err) < 0)
@@ -249,11 +330,11 @@ enum { MOST_TIGHTENED = 2 };
  * How large a work-group the built kernels allow is known only now. Where the plan asks for more it is made again with
  * that limit; `most`: what is known of it already, 0: nothing.
  */
-static kcl_status compile(run *r, const kl_step *step, const kp_choice *choice, const bool *dense, size_t most,
+static kcl_status compile(run *r, const kl_step *step, const kp_choice *choice, const layout *arrays, size_t most,
                           compiled *c)
 {
     for (;;) {
-        kcl_status status = most ? KCL_OK : build(r, step, choice, dense, c);
+        kcl_status status = most ? KCL_OK : build(r, step, choice, arrays, c);
         if (status < 0)
             return status;
         size_t group = (size_t)c->plan->group;
@@ -285,12 +366,12 @@ static compiled *look_up(const cache *all, uint64_t key)
     return c;
 }
 
-static compiled *find_compiled(run *r, size_t index, const kp_choice *choice, const bool *dense)
+static compiled *find_compiled(run *r, size_t index, const kp_choice *choice, const layout *arrays)
 {
     cache *all = cache_of(r->context);
     if (!all)
         return NULL;
-    uint64_t key = step_key(r->exec, r->dtype, index, choice, dense);
+    uint64_t key = step_key(r->exec, r->dtype, index, choice, arrays);
     compiled *c = look_up(all, key);
     if (c)
         return c;
@@ -301,7 +382,7 @@ static compiled *find_compiled(run *r, size_t index, const kp_choice *choice, co
     }
     c->key = key;
     c->caps = *kd_caps(r->context);
-    if (compile(r, &r->exec->steps[index], choice, dense, 0, c) < 0) {
+    if (compile(r, &r->exec->steps[index], choice, arrays, 0, c) < 0) {
         destroy_compiled(r->context, c);
         return NULL;
     }
@@ -323,6 +404,8 @@ typedef struct geometry {
     int64_t rows, cols;
     kp_launch launch;
     const kl_choice *form;
+    kl_axes axes;
+    const kl_operand *operands; /* variables of the sweep, then outputs; strides in bytes */
 } geometry;
 
 kd_arg kl_view_arg(const kl_view *v, kd_arg_kind host_kind)
@@ -340,8 +423,8 @@ size_t kl_group_for(kcl_context *context, kd_kernel *kernel)
     return limit ? KB_MIN(group, limit) : group;
 }
 
-/* Between a device array and the copy that kernels work on. */
-static kcl_status copy_rows(run *r, const kl_view *from, const kl_view *to)
+/* Between batches of a device array and of the copy that kernels work on, those at `place`. */
+static kcl_status copy_batch(run *r, const kl_view *from, const kl_view *to, const int64_t place[KF_MAX_BATCH])
 {
     enum { MOST_GROUPS = 4096 };
     kcl_context *context = r->context;
@@ -362,7 +445,7 @@ static kcl_status copy_rows(run *r, const kl_view *from, const kl_view *to)
         return status;
     for (int k = 0; k < 2; k++) {
         args[5 * k - k] = kl_view_arg(ends[k], KD_ARG_HOST_IN);
-        values[3 * k] = ends[k]->buffer ? 0 : ends[k]->offset / size;
+        values[3 * k] = ((ends[k]->buffer ? 0 : ends[k]->offset) + offset_of(ends[k], place)) / size;
         values[3 * k + 1] = ends[k]->row_stride / size;
         values[3 * k + 2] = ends[k]->step / size;
     }
@@ -376,6 +459,19 @@ static kcl_status copy_rows(run *r, const kl_view *from, const kl_view *to)
     size_t group = kl_group_for(context, kernel);
     size_t groups = KB_MIN(((size_t)elements + group - 1) / group, MOST_GROUPS);
     return kd_launch(context, kernel, 10, args, (size_t[]){groups * group, 1, 1}, (size_t[]){group, 1, 1});
+}
+
+static kcl_status copy_rows(run *r, const kl_view *from, const kl_view *to)
+{
+    int64_t place[KF_MAX_BATCH] = {0};
+    kl_batch own = own_batch(to);
+    kcl_status status = KCL_OK;
+    if (is_empty(to))
+        return KCL_OK;
+    do
+        status = copy_batch(r, from, to, place);
+    while (status == KCL_OK && next_place(&own, place));
+    return status;
 }
 
 kcl_status kl_wait_for(kcl_context *context, kcl_status status)
@@ -458,6 +554,12 @@ static kcl_status largest_on_device(void *user, const kl_view *view, const void 
     return status;
 }
 
+/* Whether a step has any, also those that became rows or columns. */
+static bool has_batches(const run *r, size_t step)
+{
+    return r->step_batch && r->step_batch[step].count;
+}
+
 /* The form of a step by its data; noted for descriptions and the log. */
 static kcl_status choose_form(run *r, size_t index, const geometry *g, const kp_choice *schedule, kl_choice *choice)
 {
@@ -482,7 +584,8 @@ static kcl_status choose_form(run *r, size_t index, const geometry *g, const kp_
                             kd_caps(r->context),
                             r->exec->form,
                             kp_screens(schedule),
-                            kd_threads(r->context)};
+                            kd_threads(r->context),
+                            has_batches(r, index)};
     cache *all = cache_of(r->context);
     if (!all || kl_choose_form(choice, &question, &r->seen, &r->arena, err) < 0)
         return err->status;
@@ -503,77 +606,133 @@ static kcl_status choose_form(run *r, size_t index, const geometry *g, const kp_
     return KCL_OK;
 }
 
+enum { MOST_BATCHES = 65535 }; /* of a launch: work-groups along the last axis, where drivers are narrow */
+
+/* Batches of a prepared variable: of the axes that it has. */
+static int64_t prepared_batches(const compiled *c, const geometry *g, size_t var)
+{
+    int64_t count = 1;
+    for (int k = 0; k < g->axes.outer + g->axes.each; k++)
+        if (c->plan->batched[var] >> k & 1 && kb_mul_overflows(count, g->axes.size[k], &count))
+            count = INT64_MAX;
+    return count;
+}
+
+/* Its distance along an axis that it has. */
+static int64_t prepared_stride(const compiled *c, const geometry *g, size_t var, uint32_t axis)
+{
+    const kr_var *v = &c->plan->vars[var];
+    int64_t stride = v->dim * (v->role == KF_ROLE_I ? g->rows : g->cols);
+    for (uint32_t k = 0; k < axis; k++)
+        if (c->plan->batched[var] >> k & 1)
+            stride *= g->axes.size[k];
+    return stride;
+}
+
+/* One argument; its value, where it is one, goes to *value. */
+static kd_arg argument(run *r, const kl_step *step, const compiled *c, const geometry *g, kt_arg from, int64_t *value)
+{
+    const size_t own = step->sweep.var_count, first_prepared = c->plan->var_count - c->plan->prepared_count;
+    const int64_t size = (int64_t)kb_dtype_size(r->dtype);
+    const bool of_output = from.kind == KT_ARG_OUTPUT || from.kind == KT_ARG_OUTPUT_STRIDE ||
+                           from.kind == KT_ARG_OUTPUT_STEP || from.kind == KT_ARG_OUTPUT_BATCH;
+    const bool of_var = from.kind == KT_ARG_VAR || from.kind == KT_ARG_VAR_STRIDE || from.kind == KT_ARG_VAR_BATCH;
+    const kl_input *input = of_var && from.index < own ? &step->inputs[from.index] : NULL;
+    const kl_output *output = of_output ? &step->outputs[from.index] : NULL;
+    const kl_view *out = output && !output->is_temp ? &r->outs[output->index] : NULL;
+    const int64_t out_size = out ? (int64_t)kb_dtype_size(out->dtype) : size;
+    *value = 0;
+    switch (from.kind) {
+    case KT_ARG_VAR:
+        if (!input && from.index < first_prepared)
+            return (kd_arg){.kind = r->host_input,
+                            .data = g->form->parameter[from.index - own],
+                            .size = g->form->size[from.index - own]};
+        if (!input)
+            return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = c->prepared[from.index - first_prepared].buffer};
+        if (input->is_temp)
+            return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[input->index]->buffer};
+        return kl_view_arg(&r->slots[input->index], r->host_input);
+    case KT_ARG_VAR_STRIDE:
+        *value = r->slots[input->index].row_stride / size;
+        break;
+    case KT_ARG_VAR_BATCH:
+        *value = input ? g->operands[from.index].stride[from.axis] / size
+                       : prepared_stride(c, g, from.index, from.axis);
+        break;
+    case KT_ARG_OUTPUT:
+        if (out)
+            return kl_view_arg(out, KD_ARG_HOST_OUT);
+        return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[output->index]->buffer};
+    case KT_ARG_OUTPUT_STRIDE:
+        *value = out ? out->row_stride / out_size : r->exec->temps[output->index].dim;
+        break;
+    case KT_ARG_OUTPUT_STEP:
+        *value = out ? out->step / out_size : 1;
+        break;
+    case KT_ARG_OUTPUT_BATCH:
+        *value = g->operands[own + from.index].stride[from.axis] / out_size;
+        break;
+    case KT_ARG_ROWS:
+        *value = g->rows;
+        break;
+    case KT_ARG_COLS:
+        *value = g->cols;
+        break;
+    case KT_ARG_PARTS:
+        *value = g->launch.parts;
+        break;
+    case KT_ARG_PART_LENGTH:
+        *value = g->launch.part_length;
+        break;
+    case KT_ARG_PARTIAL:
+        return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = c->partial.buffer};
+    case KT_ARG_PARTIAL_BATCH:
+        *value = g->launch.partial_elements / KB_MAX(g->axes.batches, 1);
+        break;
+    case KT_ARG_BATCH_SIZE:
+        *value = g->axes.size[from.axis];
+        break;
+    case KT_ARG_FIRST_BATCH: /* the launches of all batches: see launch_kernel */
+        break;
+    case KT_ARG_COLUMN_PARTS:
+        *value = g->launch.parts / g->launch.each_parts;
+        break;
+    case KT_ARG_EACH_COUNT:
+        *value = g->axes.each_count;
+        break;
+    case KT_ARG_EACH_LENGTH:
+        *value = g->launch.each_length;
+        break;
+    }
+    return (kd_arg){.kind = KD_ARG_VALUE, .data = value, .size = sizeof *value};
+}
+
+/* `items` of the first two axes; the third is that of `batches`. */
 static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_kernel_id id, const geometry *g,
-                                size_t items0, size_t items1)
+                                const size_t items[2], int64_t batches)
 {
     const kt_signature *signature = &c->signature[id];
     kd_arg small_args[SMALL], *args = small_args;
-    int64_t small_values[SMALL], *values = small_values;
+    int64_t small_values[SMALL], *values = small_values, *first_batch = NULL;
     const kcl_allocator *a = kd_allocator(r->context);
     if (signature->count > SMALL) {
         args = kb_calloc(a, signature->count, sizeof *args);
         values = kb_calloc(a, signature->count, sizeof *values);
     }
     kcl_status status = args && values ? KCL_OK : kb_no_memory(kd_error(r->context));
-    size_t first_prepared = c->plan->var_count - c->plan->prepared_count, own = step->sweep.var_count;
-    int64_t size = (int64_t)kb_dtype_size(r->dtype);
     for (size_t k = 0; status == KCL_OK && k < signature->count; k++) {
-        kt_arg from = signature->args[k];
-        kd_arg *to = &args[k];
-        const kl_input *input = from.index < own && from.kind <= KT_ARG_VAR_STRIDE ? &step->inputs[from.index] : NULL;
-        const kl_output *output =
-            from.kind >= KT_ARG_OUTPUT && from.kind <= KT_ARG_OUTPUT_STEP ? &step->outputs[from.index] : NULL;
-        const kl_view *out = output && !output->is_temp ? &r->outs[output->index] : NULL;
-        values[k] = 0;
-        *to = (kd_arg){.kind = KD_ARG_VALUE, .data = &values[k], .size = sizeof values[k]};
-        switch (from.kind) {
-        case KT_ARG_VAR:
-            if (!input && from.index < first_prepared)
-                *to = (kd_arg){.kind = r->host_input,
-                               .data = g->form->parameter[from.index - own],
-                               .size = g->form->size[from.index - own]};
-            else if (!input)
-                *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = c->prepared[from.index - first_prepared].buffer};
-            else if (input->is_temp)
-                *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[input->index]->buffer};
-            else
-                *to = kl_view_arg(&r->slots[input->index], r->host_input);
-            break;
-        case KT_ARG_VAR_STRIDE:
-            values[k] = r->slots[input->index].row_stride / size;
-            break;
-        case KT_ARG_OUTPUT:
-            if (out)
-                *to = kl_view_arg(out, KD_ARG_HOST_OUT);
-            else
-                *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[output->index]->buffer};
-            break;
-        case KT_ARG_OUTPUT_STRIDE:
-            values[k] = out ? out->row_stride / (int64_t)kb_dtype_size(out->dtype) : r->exec->temps[output->index].dim;
-            break;
-        case KT_ARG_OUTPUT_STEP:
-            values[k] = out ? out->step / (int64_t)kb_dtype_size(out->dtype) : 1;
-            break;
-        case KT_ARG_ROWS:
-            values[k] = g->rows;
-            break;
-        case KT_ARG_COLS:
-            values[k] = g->cols;
-            break;
-        case KT_ARG_PARTS:
-            values[k] = g->launch.parts;
-            break;
-        case KT_ARG_PART_LENGTH:
-            values[k] = g->launch.part_length;
-            break;
-        case KT_ARG_PARTIAL:
-            *to = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = c->partial.buffer};
-            break;
-        }
+        args[k] = argument(r, step, c, g, signature->args[k], &values[k]);
+        if (signature->args[k].kind == KT_ARG_FIRST_BATCH)
+            first_batch = &values[k];
     }
-    if (status == KCL_OK)
-        status = kd_launch(r->context, c->kernel[id], (int)signature->count, args, (size_t[]){items0, items1, 1},
+    for (int64_t first = 0; status == KCL_OK && first < batches; first += MOST_BATCHES) {
+        if (first_batch)
+            *first_batch = first;
+        status = kd_launch(r->context, c->kernel[id], (int)signature->count, args,
+                           (size_t[]){items[0], items[1], (size_t)KB_MIN(batches - first, MOST_BATCHES)},
                            (size_t[]){(size_t)c->plan->group, 1, 1});
+    }
     if (args != small_args)
         kb_free(a, args);
     if (values != small_values)
@@ -585,11 +744,15 @@ static kcl_status launch_step(run *r, const kl_step *step, compiled *c, geometry
 {
     kcl_context *context = r->context;
     kcl_status status = KCL_OK;
-    kp_launch_for(c->plan, &c->caps, g.rows, g.cols, &g.launch);
+    int64_t side_batches[2] = {0, 0};
+    kp_launch_batches(c->plan, &c->caps, &(kp_sizes){g.rows, g.cols, g.axes.batches, g.axes.each_count}, &g.launch);
     for (size_t k = 0; status == KCL_OK && k < c->plan->prepared_count; k++) {
-        const kr_var *var = &c->plan->vars[c->plan->var_count - c->plan->prepared_count + k];
-        int64_t elements;
-        if (kb_mul_overflows(var->dim, var->role == KF_ROLE_I ? g.rows : g.cols, &elements))
+        size_t number = c->plan->var_count - c->plan->prepared_count + k;
+        const kr_var *var = &c->plan->vars[number];
+        int64_t elements, *batches = &side_batches[var->role == KF_ROLE_I ? 0 : 1];
+        *batches = prepared_batches(c, &g, number);
+        if (kb_mul_overflows(var->dim, var->role == KF_ROLE_I ? g.rows : g.cols, &elements) ||
+            kb_mul_overflows(elements, *batches, &elements))
             elements = INT64_MAX;
         status = make_room(context, &c->prepared[k], elements, r->dtype);
     }
@@ -598,15 +761,136 @@ static kcl_status launch_step(run *r, const kl_step *step, compiled *c, geometry
     for (int side = 0; side < 2; side++)
         if (status == KCL_OK && g.launch.prepare_items[side] && (side == 0 ? g.rows : g.cols))
             status = launch_kernel(r, step, c, side == 0 ? KT_PREPARE_ROWS : KT_PREPARE_COLUMNS, &g,
-                                   g.launch.prepare_items[side], 1);
+                                   (size_t[]){g.launch.prepare_items[side], 1}, side_batches[side]);
     if (status == KCL_OK && g.launch.sweep_items[0])
-        status = launch_kernel(r, step, c, KT_SWEEP, &g, g.launch.sweep_items[0], g.launch.sweep_items[1]);
-    if (status == KCL_OK && g.launch.finish_items)
+        status = launch_kernel(r, step, c, KT_SWEEP, &g, g.launch.sweep_items, g.axes.batches);
+    if (status == KCL_OK && g.launch.finish_items) {
+        geometry of_results = g;
         /* Where both axes are reduced there is one row of results. */
-        status = launch_kernel(r, step, c, KT_FINISH,
-                               &(geometry){step->sweep.reduced & KF_AXIS_I ? 1 : g.rows, g.cols, g.launch, g.form},
-                               g.launch.finish_items, 1);
+        of_results.rows = step->sweep.reduced & KF_AXIS_I ? 1 : g.rows;
+        status = launch_kernel(r, step, c, KT_FINISH, &of_results, (size_t[]){g.launch.finish_items, 1},
+                               g.axes.batches);
+    }
     return status;
+}
+
+/* ---- Batches ----------------------------------------------------------------------------------------------------- */
+
+static kl_batch result_batch(const kl_step *step, kl_batch batch)
+{
+    for (int k = 0; k < batch.count; k++)
+        if (step->reduced_batches & KF_BATCH_AXIS(k))
+            batch.size[k] = 1;
+    return batch;
+}
+
+/* The batch axes of every step and temporary; nothing where no array has any. */
+static kcl_status find_batches(run *r)
+{
+    const kl_exec *e = r->exec;
+    bool any = false;
+    for (size_t k = 0; k < e->slot_count; k++)
+        any = any || r->slots[k].batch.count;
+    for (size_t k = 0; k < e->root_count; k++)
+        any = any || r->outs[k].batch.count;
+    if (!any)
+        return KCL_OK;
+    r->step_batch = kb_arena_alloc(&r->arena, (e->step_count + 1) * sizeof *r->step_batch);
+    r->temp_batch = kb_arena_alloc(&r->arena, (e->temp_count + 1) * sizeof *r->temp_batch);
+    if (!r->step_batch || !r->temp_batch)
+        return kb_no_memory(kd_error(r->context));
+    for (size_t k = 0; k < e->step_count; k++) {
+        const kl_step *step = &e->steps[k];
+        kl_batch *batch = &r->step_batch[k];
+        *batch = step->batch;
+        int clash = -1;
+        for (size_t v = 0; v < step->sweep.var_count && clash < 0; v++)
+            clash = kl_batch_join(batch, step->inputs[v].is_temp ? &r->temp_batch[step->inputs[v].index]
+                                                                 : &r->slots[step->inputs[v].index].batch);
+        for (size_t o = 0; o < step->sweep.output_count && clash < 0; o++)
+            if (!step->outputs[o].is_temp)
+                clash = kl_batch_join(batch, &r->outs[step->outputs[o].index].batch);
+        if (clash >= 0)
+            return kb_fail(kd_error(r->context), KCL_ERROR_INTERNAL, "sweep %zu: batch axis %d has two sizes", k + 1,
+                           -1 - clash);
+        for (size_t o = 0; o < step->sweep.output_count; o++)
+            if (step->outputs[o].is_temp)
+                r->temp_batch[step->outputs[o].index] = result_batch(step, *batch);
+    }
+    return KCL_OK;
+}
+
+/* Rows of a temporary, those of all batches. */
+static int64_t temp_rows(const run *r, size_t temp)
+{
+    int64_t rows = rows_of(r->exec, r->slots, r->exec->temps[temp].extent);
+    if (r->temp_batch && kb_mul_overflows(rows, kl_batch_count(&r->temp_batch[temp]), &rows))
+        rows = INT64_MAX;
+    return rows;
+}
+
+static void temp_strides(const run *r, size_t temp, int64_t size, kl_operand *to)
+{
+    const kl_temp *t = &r->exec->temps[temp];
+    to->row_stride = t->dim * size;
+    kl_dense_strides(&r->temp_batch[temp], rows_of(r->exec, r->slots, t->extent) * to->row_stride, to->stride);
+}
+
+/* The operands of a step, and its batch axes merged. `size`: bytes of an element of temporaries. */
+static kl_operand *find_operands(run *r, size_t index, int64_t size, geometry *g)
+{
+    const kl_step *step = &r->exec->steps[index];
+    size_t count = step->sweep.var_count + step->sweep.output_count;
+    kl_operand *operands = kb_arena_alloc(&r->arena, (count + 1) * sizeof *operands);
+    if (!operands)
+        return NULL;
+    for (size_t k = 0; k < count; k++) {
+        bool is_var = k < step->sweep.var_count;
+        size_t o = k - step->sweep.var_count;
+        bool is_temp = is_var ? step->inputs[k].is_temp : step->outputs[o].is_temp;
+        size_t from = is_var ? step->inputs[k].index : step->outputs[o].index;
+        const kl_view *v = is_temp ? NULL : is_var ? &r->slots[from] : &r->outs[from];
+        bool one_row = step->sweep.reduced & KF_AXIS_I || g->rows == 1;
+        operands[k].role = is_var ? step->sweep.vars[k].role : one_row ? KF_ROLE_P : KF_ROLE_I;
+        if (v) {
+            operands[k].row_stride = v->row_stride;
+            memcpy(operands[k].stride, v->batch_stride, sizeof operands[k].stride);
+        } else {
+            temp_strides(r, from, size, &operands[k]);
+        }
+    }
+    kl_merge_axes(&g->axes, &r->step_batch[index], step->sweep.reduced, step->reduced_batches, count, operands,
+                  &g->rows, &g->cols);
+    g->operands = operands;
+    return operands;
+}
+
+static kcl_status find_geometry(run *r, size_t index, int64_t size, geometry *g)
+{
+    const kl_step *step = &r->exec->steps[index];
+    *g = (geometry){.rows = rows_of(r->exec, r->slots, step->row_extent),
+                    .cols = rows_of(r->exec, r->slots, step->col_extent),
+                    .axes = {.batches = 1, .each_count = 1}};
+    if (has_batches(r, index) && !find_operands(r, index, size, g))
+        return kb_no_memory(kd_error(r->context));
+    return KCL_OK;
+}
+
+/* How the arrays lie: kept in the arena. */
+static kcl_status find_layout(run *r, const kl_step *step, const geometry *g, layout *arrays)
+{
+    size_t count = step->sweep.var_count;
+    uint8_t *axes = kb_arena_alloc(&r->arena, count + 1);
+    arrays->dense = kb_arena_alloc(&r->arena, (count + 1) * sizeof *arrays->dense);
+    if (!arrays->dense || !axes)
+        return kb_no_memory(kd_error(r->context));
+    for (size_t k = 0; k < count; k++) {
+        arrays->dense[k] = step->inputs[k].is_temp || has_dense_rows(&r->slots[step->inputs[k].index]);
+        for (int b = 0; g->operands && b < g->axes.outer + g->axes.each; b++)
+            axes[k] |= (uint8_t)(g->operands[k].stride[b] ? 1u << b : 0);
+    }
+    arrays->batches = (kp_batches){g->axes.outer, g->axes.each, axes};
+    return KCL_OK;
 }
 
 static void *host_data(const kl_view *v)
@@ -614,12 +898,12 @@ static void *host_data(const kl_view *v)
     return v->memory ? (char *)kd_memory_host(v->memory) + v->offset : (void *)(uintptr_t)v->data;
 }
 
-static kcl_dtype type_of_temp(const run *r, uint32_t index)
+static kcl_dtype type_of_temp(const run *r, size_t index)
 {
     return r->exec->temps[index].kind == KF_INT ? KCL_I64 : r->host_temps ? KCL_F64 : r->dtype;
 }
 
-static kl_view view_of_temp(const run *r, uint32_t index)
+static kl_view view_of_temp(const run *r, size_t index)
 {
     const kl_temp *temp = &r->exec->temps[index];
     kl_view v = {.dtype = type_of_temp(r, index), .rows = rows_of(r->exec, r->slots, temp->extent), .dim = temp->dim};
@@ -655,33 +939,28 @@ static kcl_status run_step(run *r, size_t index)
     if (step->kind != KL_SWEEP)
         return run_indexed(r, step);
     kb_error *err = kd_error(context);
-    geometry g = {.rows = rows_of(r->exec, r->slots, step->row_extent),
-                  .cols = rows_of(r->exec, r->slots, step->col_extent)};
-    if (g.rows == 0 && !(step->sweep.reduced & KF_AXIS_I))
+    geometry g;
+    layout arrays;
+    if (find_geometry(r, index, (int64_t)kb_dtype_size(r->dtype), &g) < 0 || find_layout(r, step, &g, &arrays) < 0)
+        return err->status;
+    if ((g.rows == 0 && !(step->sweep.reduced & KF_AXIS_I)) || g.axes.batches == 0)
         return KCL_OK;
-    bool small_dense[SMALL], *dense = small_dense;
-    const kcl_allocator *a = kd_allocator(context);
-    if (step->sweep.var_count > SMALL)
-        dense = kb_calloc(a, step->sweep.var_count, sizeof *dense);
-    if (!dense)
-        return kb_no_memory(err);
-    for (size_t k = 0; k < step->sweep.var_count; k++)
-        dense[k] = step->inputs[k].is_temp || is_dense(&r->slots[step->inputs[k].index]);
     kp_choice choice;
+    kp_sizes sizes = {g.rows, g.cols, g.axes.batches, g.axes.each_count};
     kcl_status status =
-        kp_choose(&step->sweep, kd_caps(context), r->dtype, g.rows, g.cols, r->exec->schedule, &choice, err);
+        kp_choose_for(&step->sweep, kd_caps(context), r->dtype, &sizes, r->exec->schedule, &choice, err);
     kl_choice form;
     if (status == KCL_OK)
         status = choose_form(r, index, &g, &choice, &form);
     if (status == KCL_OK)
         choice.expand = form.is_expanded;
     g.form = &form;
-    compiled *c = status == KCL_OK ? find_compiled(r, index, &choice, dense) : NULL;
+    compiled *c = status == KCL_OK ? find_compiled(r, index, &choice, &arrays) : NULL;
     status = c ? launch_step(r, step, c, g) : err->status;
     /* What the driver told beforehand may not have been all. */
     while (c && status == KCL_ERROR_UNSUPPORTED && c->plan->group > 1) {
         kb_error_clear(err);
-        status = compile(r, step, &choice, dense, (size_t)c->plan->group / 2, c);
+        status = compile(r, step, &choice, &arrays, (size_t)c->plan->group / 2, c);
         if (status == KCL_OK) {
             status = launch_step(r, step, c, g);
         } else {
@@ -689,8 +968,6 @@ static kcl_status run_step(run *r, size_t index)
             c = NULL;
         }
     }
-    if (dense != small_dense)
-        kb_free(a, dense);
     return status;
 }
 
@@ -714,9 +991,9 @@ static kcl_status find_temps(run *r)
             all->temps[key % BUCKETS] = t;
         }
         int64_t elements;
-        if (kb_mul_overflows(e->temps[k].dim, rows_of(e, r->slots, e->temps[k].extent), &elements))
+        if (kb_mul_overflows(e->temps[k].dim, temp_rows(r, k), &elements))
             elements = INT64_MAX;
-        if (make_room(r->context, &t->memory, elements, type_of_temp(r, (uint32_t)k)) < 0)
+        if (make_room(r->context, &t->memory, elements, type_of_temp(r, k)) < 0)
             return kd_error(r->context)->status;
         r->temps[k] = &t->memory;
     }
@@ -736,8 +1013,7 @@ static kcl_status end_run(run *r, kcl_status status)
 static kcl_status run_on_device(run *r)
 {
     const kcl_allocator *a = kd_allocator(r->context);
-    kcl_status status = KCL_OK;
-    kb_arena_init(&r->arena, a);
+    kcl_status status = find_batches(r);
     for (size_t k = 0; status == KCL_OK && k < r->exec->slot_count; k++)
         if (r->slots[k].buffer)
             status = copy_rows(r, &r->given_slots[k], &r->slots[k]);
@@ -751,42 +1027,52 @@ static kcl_status run_on_device(run *r)
         if (r->outs[k].buffer)
             status = copy_rows(r, &r->outs[k], &r->given_outs[k]);
     kb_free(a, r->temps);
-    status = end_run(r, status);
-    kb_arena_finish(&r->arena);
-    return status;
+    return end_run(r, status);
 }
 
 /* ---- The interpreter --------------------------------------------------------------------------------------------- */
 
-static kcl_status run_host_step(run *r, const kl_step *step)
+static kcl_status run_host_step(run *r, size_t index)
 {
+    const kl_step *step = &r->exec->steps[index];
     const kcl_allocator *a = kd_allocator(r->context);
     kb_error *err = kd_error(r->context);
+    const int64_t size = sizeof(double);
     if (step->kind != KL_SWEEP)
         return run_indexed(r, step);
-    int64_t rows = rows_of(r->exec, r->slots, step->row_extent), cols = rows_of(r->exec, r->slots, step->col_extent);
-    kf_source *sources = kb_calloc(a, step->sweep.var_count + 1, sizeof *sources);
-    kr_sink *sinks = kb_calloc(a, step->sweep.output_count + 1, sizeof *sinks);
-    kcl_status status = sources && sinks ? KCL_OK : kb_no_memory(err);
-    for (size_t k = 0; status == KCL_OK && k < step->sweep.var_count; k++) {
+    const size_t vars = step->sweep.var_count, outputs = step->sweep.output_count;
+    geometry g;
+    if (find_geometry(r, index, size, &g) < 0)
+        return err->status;
+    kf_source *sources = kb_calloc(a, vars + 1, sizeof *sources);
+    kr_sink *sinks = kb_calloc(a, outputs + 1, sizeof *sinks);
+    int64_t(*strides)[KF_MAX_BATCH] = kb_calloc(a, vars + outputs + 1, sizeof *strides);
+    kcl_status status = sources && sinks && strides ? KCL_OK : kb_no_memory(err);
+    for (size_t k = 0; status == KCL_OK && k < vars; k++) {
         const kl_input *in = &step->inputs[k];
         const kl_view *v = in->is_temp ? NULL : &r->slots[in->index];
-        int64_t size = sizeof(double);
         sources[k] = v ? (kf_source){host_data(v), v->dtype, v->row_stride, v->step}
                        : (kf_source){r->host_temps[in->index], KCL_F64, r->exec->temps[in->index].dim * size, size};
     }
-    for (size_t k = 0; status == KCL_OK && k < step->sweep.output_count; k++) {
+    for (size_t k = 0; status == KCL_OK && k < outputs; k++) {
         const kl_output *out = &step->outputs[k];
         const kl_view *v = out->is_temp ? NULL : &r->outs[out->index];
-        int64_t size = sizeof(double);
         sinks[k] = v ? (kr_sink){host_data(v), v->dtype, v->row_stride, v->step}
                      : (kr_sink){r->host_temps[out->index], type_of_temp(r, out->index),
                                  r->exec->temps[out->index].dim * size, size};
     }
-    if (status == KCL_OK)
-        status = kr_run_host(&step->sweep, rows, cols, sources, sinks, kd_threads(r->context), err);
+    for (size_t k = 0; status == KCL_OK && g.operands && k < vars + outputs; k++)
+        memcpy(strides[k], g.operands[k].stride, sizeof strides[k]);
+    if (status == KCL_OK) {
+        kr_batches batches = {g.axes.outer, g.axes.each, {0}, (const int64_t(*)[KF_MAX_BATCH])strides,
+                              (const int64_t(*)[KF_MAX_BATCH])(strides + vars)};
+        memcpy(batches.size, g.axes.size, sizeof batches.size);
+        status = kr_run_batches(&step->sweep, g.rows, g.cols, g.operands ? &batches : NULL, sources, sinks,
+                                kd_threads(r->context), err);
+    }
     kb_free(a, sources);
     kb_free(a, sinks);
+    kb_free(a, strides);
     return status;
 }
 
@@ -794,18 +1080,19 @@ static kcl_status run_on_host(run *r)
 {
     const kcl_allocator *a = kd_allocator(r->context);
     const kl_exec *e = r->exec;
-    kcl_status status = KCL_OK;
+    kcl_status status = find_batches(r);
+    if (status < 0)
+        return status;
     r->host_temps = kb_calloc(a, e->temp_count + 1, sizeof *r->host_temps);
     if (!r->host_temps)
         return kb_no_memory(kd_error(r->context));
     for (size_t k = 0; status == KCL_OK && k < e->temp_count; k++) {
-        r->host_temps[k] =
-            kb_calloc(a, (size_t)e->temps[k].dim * sizeof(double), (size_t)rows_of(e, r->slots, e->temps[k].extent));
+        r->host_temps[k] = kb_calloc(a, (size_t)e->temps[k].dim * sizeof(double), (size_t)temp_rows(r, k));
         if (!r->host_temps[k])
             status = kb_no_memory(kd_error(r->context));
     }
     for (size_t k = 0; status == KCL_OK && k < e->step_count; k++)
-        status = run_host_step(r, &e->steps[k]);
+        status = run_host_step(r, k);
     for (size_t k = 0; k < e->temp_count; k++)
         kb_free(a, r->host_temps[k]);
     kb_free(a, r->host_temps);
@@ -839,28 +1126,30 @@ static kcl_status stage(staging *s, kcl_context *context, size_t count, const kl
     if (!s->views || !s->memory)
         return kb_no_memory(kd_error(context));
     for (size_t k = 0; k < count; k++) {
-        bool repeated = roots && roots[k].repeated;
+        unsigned repeats = roots ? roots[k].repeats : 0;
         s->views[k] = views[k];
-        if (!repeated && (host || is_usable(&views[k], roots != NULL, copies)))
+        if (!repeats && (host || is_usable(&views[k], roots != NULL, copies)))
             continue;
         kl_view *v = &s->views[k];
-        v->rows = repeated ? 1 : v->rows;
-        v->step = (int64_t)kb_dtype_size(v->dtype);
-        v->row_stride = v->dim * v->step;
+        v->rows = repeats & KF_PAIR_AXES ? 1 : v->rows;
+        for (int b = 0; b < v->batch.count; b++)
+            if (repeats & KF_BATCH_AXIS(b))
+                v->batch.size[b] = 1;
+        int64_t elements = pack(v);
         if (v->memory && !host) {
-            kcl_status status = kd_buffer_create(context, (size_t)(v->rows * v->row_stride), &v->buffer);
+            kcl_status status = kd_buffer_create(context, (size_t)(elements * v->step), &v->buffer);
             if (status < 0)
                 return status;
             continue;
         }
-        s->memory[k] = kb_calloc(a, (size_t)v->row_stride, (size_t)v->rows);
+        s->memory[k] = kb_calloc(a, (size_t)v->step, (size_t)KB_MAX(elements, 1));
         if (!s->memory[k])
             return kb_no_memory(kd_error(context));
         v->data = s->memory[k];
         v->memory = NULL;
         v->offset = 0;
         if (!roots)
-            copy_view(&views[k], s->memory[k], true);
+            copy_view(&views[k], views[k].data, v, s->memory[k]);
     }
     return KCL_OK;
 }
@@ -869,12 +1158,8 @@ static void unstage(staging *s, kcl_context *context, const kl_view *results)
 {
     const kcl_allocator *a = kd_allocator(context);
     for (size_t k = 0; s->memory && k < s->count; k++) {
-        for (int64_t i = 0; s->memory[k] && results && i < results[k].rows; i += s->views[k].rows) {
-            kl_view rows = results[k];
-            rows.data = (const char *)host_data(&rows) + i * rows.row_stride;
-            rows.rows = s->views[k].rows;
-            copy_view(&rows, s->memory[k], false);
-        }
+        if (s->memory[k] && results)
+            copy_view(&s->views[k], s->memory[k], &results[k], host_data(&results[k]));
         kb_free(a, s->memory[k]);
         kd_buffer_release(context, &s->views[k].buffer);
     }
@@ -917,13 +1202,20 @@ kcl_status kl_check_memory(kcl_context *context, const kcl_memory *memory, int64
 static bool has_whole_strides(const kl_view *v)
 {
     int64_t size = (int64_t)kb_dtype_size(v->dtype);
+    for (int k = 0; k < v->batch.count; k++)
+        if (v->batch_stride[k] % size)
+            return false;
     return v->row_stride % size == 0 && v->step % size == 0;
 }
 
 static void range_of(const kl_view *v, int64_t *lowest, int64_t *highest)
 {
-    kl_range_of(2, (int64_t[]){v->rows, v->dim}, (int64_t[]){v->row_stride, v->step}, v->offset, v->dtype, lowest,
-                highest);
+    int64_t shape[2 + KF_MAX_BATCH] = {v->rows, v->dim}, stride[2 + KF_MAX_BATCH] = {v->row_stride, v->step};
+    for (int k = 0; k < v->batch.count; k++) {
+        shape[2 + k] = v->batch.size[k];
+        stride[2 + k] = v->batch_stride[k];
+    }
+    kl_range_of(2 + v->batch.count, shape, stride, v->offset, v->dtype, lowest, highest);
 }
 
 static bool overlap(const kl_view *a, const kl_view *b)
@@ -935,7 +1227,7 @@ static bool overlap(const kl_view *a, const kl_view *b)
         return false;
     /* Columns of one matrix lie side by side. */
     const int64_t pitch = a->row_stride;
-    if (a->rows < 2 || b->rows < 2 || pitch <= 0 || b->row_stride != pitch)
+    if (a->batch.count || b->batch.count || a->rows < 2 || b->rows < 2 || pitch <= 0 || b->row_stride != pitch)
         return true;
     width[0] = high[0] - low[0] - (a->rows - 1) * pitch;
     width[1] = high[1] - low[1] - (b->rows - 1) * pitch;
@@ -971,6 +1263,12 @@ static kcl_status check_memory(const kl_exec *e, kcl_context *context, const kl_
     return KCL_OK;
 }
 
+static size_t packed_size(const kl_view *v)
+{
+    kl_view packed = *v;
+    return (size_t)pack(&packed) * kb_dtype_size(v->dtype);
+}
+
 /* Few enough bytes of host arrays among the arguments that they are copied rather than waited for. */
 static bool has_little_host_data(size_t count, const kl_view *views)
 {
@@ -980,7 +1278,7 @@ static bool has_little_host_data(size_t count, const kl_view *views)
         const kl_view *v = &views[k];
         bytes += v->memory                ? 0
                  : is_reachable(v, false) ? span_of(v)
-                                          : (size_t)v->rows * (size_t)v->dim * kb_dtype_size(v->dtype);
+                                          : packed_size(v);
     }
     return bytes <= LITTLE;
 }
@@ -1023,8 +1321,10 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
         status = stage(&out, context, exec->root_count, outs, exec->root);
         r.outs = out.views;
     }
+    kb_arena_init(&r.arena, kd_allocator(context));
     if (status == KCL_OK)
         status = host ? run_on_host(&r) : run_on_device(&r);
+    kb_arena_finish(&r.arena);
     unstage(&in, context, NULL);
     unstage(&out, context, status == KCL_OK ? outs : NULL);
     double seconds = kb_seconds() - start;
@@ -1062,6 +1362,7 @@ static compiled *built_before(const kl_exec *e, kcl_context *context, kcl_dtype 
     const cache *all = context ? kd_attachment(context) : NULL;
     size_t count = e->steps[step].sweep.var_count;
     bool *dense = all ? kb_calloc(kd_allocator(context), count + 1, sizeof *dense) : NULL;
+    const layout arrays = {.dense = dense};
     if (!dense)
         return NULL;
     memset(dense, 1, count);
@@ -1069,7 +1370,7 @@ static compiled *built_before(const kl_exec *e, kcl_context *context, kcl_dtype 
     /* The data of a call chose the form. */
     for (int expand = 1; !c && expand >= 0; expand--) {
         choice.expand = expand;
-        c = look_up(all, step_key(e, dtype, step, &choice, dense));
+        c = look_up(all, step_key(e, dtype, step, &choice, &arrays));
     }
     kb_free(kd_allocator(context), dense);
     return c;
@@ -1125,7 +1426,7 @@ kcl_status kl_exec_emit(const kl_exec *e, kcl_context *context, const kp_caps *c
             return err->status;
         choice.expand =
             e->form == KL_FORM_EXPANDED && !(step->expansion && step->expansion->screens && !kp_screens(&choice));
-        if (kp_plan_create(&plan, &(kp_request){&step->sweep, dtype, caps, choice, NULL}, err) < 0)
+        if (kp_plan_create(&plan, &(kp_request){&step->sweep, dtype, caps, choice, NULL, {0}}, err) < 0)
             return err->status;
         if (e->step_count > 1)
             kb_str_putf(out, describe ? "sweep: %zu of %zu\n" : "/* Sweep %zu of %zu. */\n", k + 1, e->step_count);

@@ -10,7 +10,21 @@
 #include "reduction.h"
 #include "render.h"
 
-/* An array seen as rows of vectors. */
+/* Sizes of batch axes, counted from the last one; axes beyond `count` have size 1. */
+typedef struct kl_batch {
+    int count;
+    int64_t size[KF_MAX_BATCH];
+} kl_batch;
+
+static inline int64_t kl_batch_size(const kl_batch *b, int axis)
+{
+    return axis < b->count ? b->size[axis] : 1;
+}
+
+/* Widens *batch to what it and `other` are broadcast to; returns the axis on which they clash, -1: none. */
+int kl_batch_join(kl_batch *batch, const kl_batch *other);
+
+/* An array seen as rows of vectors, or batches of such. */
 typedef struct kl_view {
     const void *data;
     kcl_dtype dtype;
@@ -20,14 +34,31 @@ typedef struct kl_view {
     kcl_memory *memory;       /* of the device, that holds the elements; NULL: they are at `data` */
     int64_t offset;           /* of element (0, 0) in `memory` or `buffer`, bytes */
     kd_buffer *buffer;        /* a copy that kernels work on */
+    kl_batch batch;
+    int64_t batch_stride[KF_MAX_BATCH]; /* bytes; 0 for axes of size 1 */
 } kl_view;
 
 /*
- * Sees `array` as rows of `dim` components, or of any number where dim is 0. Axes of size 1 do not count; role P has one
- * row. `what` names the array in errors: "argument \"x\"".
+ * How the axes of an array are read. In all cases role P has no rows, and the batch axes stand in front.
  */
-kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const char *what,
-                      kb_error *err);
+typedef enum kl_reading {
+    KL_STATED,   /* the last axis is the vector, the one before it the rows; (M) is rows of numbers */
+    KL_SQUEEZED, /* axes of size 1 do not count; where that leaves more than rows and vector, as KL_STATED */
+} kl_reading;
+
+/*
+ * Sees `array` as rows of `dim` components, or of any number where dim is 0 (then KL_STATED). Where dim is 1 and there are
+ * no batches the vector's axis may be missing. `what` names the array in errors: "argument \"x\"".
+ */
+kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, kl_reading reading,
+                      const char *what, kb_error *err);
+
+/*
+ * Sees the array of a result: its axes that are not 1 must be those of the batches, the rows (any number, where there
+ * are rows) and the vector.
+ */
+kcl_status kl_view_of_result(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const kl_batch *batch,
+                             const char *what, kb_error *err);
 
 /* Refuses what is no array: NULL, too many axes, sizes below 0, no number type. */
 kcl_status kl_check_shape(const kcl_array *array, const char *what, int64_t *elements, kb_error *err);
@@ -54,6 +85,7 @@ typedef struct kl_slot {
     int32_t dim;
     int extent;   /* class */
     int64_t rows; /* for messages about classes that clash; -1 where they are not known yet */
+    kl_batch batch; /* those that the formula knows; arrays of a call may bring others along */
     char name[64];
 } kl_slot;
 
@@ -88,6 +120,8 @@ typedef struct kl_step {
     kl_input *inputs;        /* by variable of the sweep */
     kl_output *outputs;      /* by output of the sweep */
     int row_extent, col_extent;
+    kl_batch batch;           /* as in slots */
+    unsigned reduced_batches; /* KF_BATCH_AXIS */
 } kl_step;
 
 typedef struct kl_temp {
@@ -101,7 +135,7 @@ typedef struct kl_root {
     int32_t dim;
     int extent;
     kf_kind kind;
-    bool repeated; /* an integer that is the same for all rows: computed once, copied */
+    unsigned repeats; /* axes along which an integer is the same: computed once, copied */
 } kl_root;
 
 /* Roots compiled to steps. Immutable, shared between threads. */

@@ -425,6 +425,8 @@ kcl_status kl_choose_form(kl_choice *choice, const kl_question *q, kl_seen *seen
         return forced ? differences(choice, "no distance can be expanded") : KCL_OK;
     if (q->form == KL_FORM_DIFFERENCES)
         return differences(choice, "asked for");
+    if (q->has_batches)
+        return differences(choice, "there are batches");
     if (e->screens && !q->screens)
         return differences(choice, "an ArgMin, on this schedule");
     for (size_t k = 0; k < e->count; k++)

@@ -37,6 +37,7 @@ typedef struct kl_question {
     kl_form form; /* asked for */
     bool screens; /* kp_screens: candidates of an ArgMin may be found with the expanded form */
     int threads;
+    bool has_batches; /* which nobody looks at: differences */
 } kl_question;
 
 /* Looks at arrays once an evaluation: a zeroed one holds what was seen. Centres live in the arena. */

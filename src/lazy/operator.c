@@ -255,8 +255,10 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
     if (leaf->op != KF_VAR)
         return leaf;
     for (int k = 0; k < r->count; k++)
-        if (r->vars[k]->node->param[0] == leaf->param[0])
-            return kf_var(&r->op->graph, k, leaf->dim, (kf_role)leaf->param[2]);
+        if (r->vars[k]->node->param[0] == leaf->param[0]) {
+            const kf_node *var = kf_var(&r->op->graph, k, leaf->dim, (kf_role)leaf->param[2]);
+            return kf_lends_axes(leaf) ? kf_lend_axes(&r->op->graph, var, leaf->axes & KF_PAIR_AXES) : var;
+        }
     char name[KL_DATA_NAME];
     const kcl_data *data = leaf->param[0] < (int64_t)r->scope->data_count ? r->scope->data[leaf->param[0]] : NULL;
     kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT,
@@ -486,6 +488,20 @@ void kcl_operator_destroy(kcl_operator **op)
 
 enum { FEW = 16 };
 
+/* Argument `at` clashes with one before it on a batch axis. */
+static kcl_status refuse_batches(const kcl_operator *op, const kl_view *slots, int at, int axis, kb_error *err)
+{
+    int other = 0;
+    while (kl_batch_size(&slots[other].batch, axis) == 1 ||
+           kl_batch_size(&slots[other].batch, axis) == kl_batch_size(&slots[at].batch, axis))
+        other++;
+    return kb_fail(err, KCL_ERROR_LENGTH,
+                   "%s has size %lld on batch axis %d, %s has %lld: sizes must be equal, or one of them 1; batch axes are "
+                   "those before the rows, -1 is the last of them",
+                   op->exec->slots[other].name, (long long)kl_batch_size(&slots[other].batch, axis), -1 - axis,
+                   op->exec->slots[at].name, (long long)kl_batch_size(&slots[at].batch, axis));
+}
+
 static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_array *const *outs, int out_count,
                              const kcl_array *const *args, int arg_count, kl_view *slots, kl_view *out_views,
                              kcl_dtype *dtype)
@@ -505,20 +521,37 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
         return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu outputs, %d were given", op->root_count,
                        outs ? out_count : 0);
     }
+    /* Batch axes of one argument tell that axes of size 1 in front of rows are such axes as well. */
+    kl_batch batch = {0};
+    for (int pass = 0; pass == 0 || (pass == 1 && batch.count); pass++) {
+        kl_batch all = {0};
+        for (int k = 0; k < arg_count; k++) {
+            const char *name = op->exec->slots[k].name;
+            if (kl_view_of(&slots[k], args[k], op->inputs[k].role, op->inputs[k].dim, pass ? KL_STATED : KL_SQUEEZED, name,
+                           err) < 0)
+                return err->status;
+            int clash = kl_batch_join(&all, &slots[k].batch);
+            if (clash >= 0 && pass)
+                return refuse_batches(op, slots, k, clash, err);
+        }
+        batch = all;
+        for (int k = 0; k < arg_count && !pass; k++)
+            batch.count = KB_MAX(batch.count, slots[k].batch.count);
+    }
     *dtype = KCL_DTYPE_NONE;
     for (int k = 0; k < arg_count + out_count; k++) {
         bool is_arg = k < arg_count;
         int at = is_arg ? k : k - arg_count;
         kl_view *view = is_arg ? &slots[at] : &out_views[at];
-        kf_role role = is_arg ? op->inputs[at].role : op->tags[at] == 2 ? KF_ROLE_P : (kf_role)op->tags[at];
-        int32_t dim = is_arg ? op->inputs[at].dim : op->roots[at]->dim;
+        kf_kind kind = is_arg ? KF_REAL : (kf_kind)op->roots[at]->kind;
         if (is_arg)
             memcpy(what, op->exec->slots[at].name, sizeof op->exec->slots[at].name);
         else
             snprintf(what, sizeof what, "output %d", at);
-        kf_kind kind = is_arg ? KF_REAL : (kf_kind)op->roots[at]->kind;
-        if (kl_view_of(view, is_arg ? args[at] : outs[at], role, dim, what, err) < 0 ||
-            (is_arg ? kl_check_input_type(view, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
+        if (!is_arg && kl_view_of_result(view, outs[at], (kf_role)op->tags[at], op->roots[at]->dim,
+                                         &batch, what, err) < 0)
+            return err->status;
+        if ((is_arg ? kl_check_input_type(view, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
             return err->status;
         if (kind == KF_INT)
             continue;

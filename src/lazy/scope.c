@@ -15,7 +15,7 @@ static const kb_error no_scope_error = {
 
 static kcl_expr *no_scope(void)
 {
-    static const kcl_expr expr = {NULL, NULL, &no_scope_error};
+    static const kcl_expr expr = {NULL, NULL, &no_scope_error, NULL};
     return (kcl_expr *)(uintptr_t)&expr;
 }
 
@@ -33,7 +33,7 @@ kcl_scope *kcl_scope_create(kcl_context *context)
     kf_graph_init(&scope->graph, a);
     kb_arena_init(&scope->arena, a);
     kb_no_memory(&scope->memory_error);
-    scope->out_of_memory = (kcl_expr){scope, NULL, &scope->memory_error};
+    scope->out_of_memory = (kcl_expr){scope, NULL, &scope->memory_error, NULL};
     return scope;
 }
 
@@ -48,8 +48,12 @@ void kcl_scope_reset(kcl_scope *scope)
     kb_arena_finish(&scope->arena);
     kb_free(a, scope->data);
     kb_free(a, scope->exprs);
+    kb_free(a, scope->batch);
     scope->data = NULL;
     scope->exprs = NULL;
+    scope->batch = NULL;
+    scope->batch_count = scope->batch_capacity = 0;
+    scope->has_batches = false;
     scope->data_count = scope->data_capacity = scope->expr_capacity = 0;
     scope->data_lost = false;
 }
@@ -73,7 +77,7 @@ static kcl_expr *error_expr(kcl_scope *scope, const kb_error *error)
     if (!kept || !expr)
         return &scope->out_of_memory;
     *kept = *error;
-    *expr = (kcl_expr){scope, NULL, kept};
+    *expr = (kcl_expr){scope, NULL, kept, NULL};
     return expr;
 }
 
@@ -89,6 +93,134 @@ kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...)
     return error_expr(scope, &error);
 }
 
+/* ---- Batch axes of expressions ----------------------------------------------------------------------------------- */
+
+/* The batch axes of a variable's array; none for one that is bound to no array. */
+static kl_batch batch_of_variable(const kcl_scope *scope, const kf_node *var)
+{
+    kl_view view = {.rows = 0};
+    kb_error ignored;
+    size_t index = (size_t)var->param[0];
+    if (!(var->axes & KF_BATCH_AXES) || index >= scope->data_count ||
+        kl_view_of(&view, &scope->data[index]->array, (kf_role)var->param[2], 0, KL_STATED, "", &ignored) < 0)
+        return (kl_batch){0};
+    for (int k = 0; k < view.batch.count; k++)
+        if (!(var->axes & KF_BATCH_AXIS(k)))
+            view.batch.size[k] = 1;
+    while (view.batch.count && view.batch.size[view.batch.count - 1] == 1)
+        view.batch.count--;
+    return view.batch;
+}
+
+static kl_batch batch_of_operands(const kcl_scope *scope, const kf_node *f)
+{
+    kl_batch batch = {0};
+    for (int c = 0; c < f->arg_count; c++) {
+        const kl_batch *of = &scope->batch[f->arg[c]->id];
+        if (of->count < 0 || kl_batch_join(&batch, of) >= 0)
+            return (kl_batch){.count = -1};
+    }
+    for (int k = 0; f->op == KF_REDUCE && k < batch.count; k++)
+        if (f->param[1] & KF_BATCH_AXIS(k))
+            batch.size[k] = 1;
+    while (batch.count && batch.size[batch.count - 1] == 1)
+        batch.count--;
+    return batch;
+}
+
+static const kf_node *below(const kf_node *f, unsigned axis)
+{
+    for (int c = 0; c < f->arg_count; c++)
+        if (f->arg[c]->axes & axis)
+            return f->arg[c];
+    return f;
+}
+
+/* Names an operand by a variable that gives it the axis. */
+static void name_operand(const kf_node *f, unsigned axis, char *text, size_t size)
+{
+    bool reduced = false;
+    for (; f->op != KF_VAR; f = below(f, axis))
+        reduced = reduced || f->op == KF_REDUCE;
+    snprintf(text, size, "%sarray %lld", reduced ? "a reduction of " : "", (long long)f->param[0]);
+}
+
+/* Tells which operands below f clash. */
+static kcl_status refuse_operands(const kcl_scope *scope, const kf_node *f, kb_error *err)
+{
+    for (int c = 0; c < f->arg_count; c++) {
+        if (scope->batch[f->arg[c]->id].count < 0) {
+            f = f->arg[c];
+            c = -1;
+        }
+    }
+    kl_batch batch = scope->batch[f->arg[0]->id];
+    int other = 1, at = kl_batch_join(&batch, &scope->batch[f->arg[1]->id]);
+    if (at < 0)
+        at = kl_batch_join(&batch, &scope->batch[f->arg[other = 2]->id]);
+    int first = f->arg[0]->axes & KF_BATCH_AXIS(at) ? 0 : 1;
+    char names[2][64];
+    name_operand(f->arg[first], KF_BATCH_AXIS(at), names[0], sizeof names[0]);
+    name_operand(f->arg[other], KF_BATCH_AXIS(at), names[1], sizeof names[1]);
+    return kb_fail(err, KCL_ERROR_SHAPE,
+                   "%s: the first operand has size %lld on batch axis %d (that of %s), the other %lld (that of %s): sizes "
+                   "must be equal, or one of them 1; batch axes are those before the rows, -1 is the last of them",
+                   kf_info((kf_op)f->op)->name, (long long)batch.size[at], -1 - at, names[0],
+                   (long long)scope->batch[f->arg[other]->id].size[at], names[1]);
+}
+
+kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err)
+{
+    *batch = (kl_batch){0};
+    if (!scope->has_batches)
+        return KCL_OK;
+    size_t from = scope->batch_count;
+    if (!kb_reserve(kd_allocator(scope->context), (void **)&scope->batch, &scope->batch_capacity, node->id + 1u,
+                    sizeof *scope->batch))
+        return kb_no_memory(err);
+    for (; from <= node->id; from++) {
+        const kf_node *f = scope->graph.nodes[from];
+        scope->batch[from] = f->op == KF_VAR ? batch_of_variable(scope, f) : batch_of_operands(scope, f);
+    }
+    scope->batch_count = KB_MAX(scope->batch_count, from);
+    if (scope->batch[node->id].count < 0)
+        return refuse_operands(scope, node, err);
+    *batch = scope->batch[node->id];
+    return KCL_OK;
+}
+
+/* Rows on an axis of the pair: of a variable that has it. */
+static int64_t rows_on(const kcl_scope *scope, const kf_node *f, unsigned axis)
+{
+    kl_view view;
+    kb_error ignored;
+    if (!(f->axes & axis))
+        return 1;
+    while (f->op != KF_VAR)
+        f = below(f, axis);
+    if ((size_t)f->param[0] >= scope->data_count ||
+        kl_view_of(&view, &scope->data[f->param[0]]->array, (kf_role)f->param[2], 0, KL_STATED, "", &ignored) < 0)
+        return 1;
+    return view.rows;
+}
+
+int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES])
+{
+    kl_batch batch;
+    kb_error ignored;
+    if (!expr || !expr->node || kl_batch_of(expr->scope, expr->node, &batch, &ignored) < 0)
+        return 0;
+    int count = 0;
+    for (int k = batch.count - 1; k >= 0; k--)
+        shape[count++] = batch.size[k];
+    for (unsigned axis = KF_AXIS_I; axis <= KF_AXIS_J; axis *= 2) {
+        const kf_node *f = expr->node;
+        shape[count++] = rows_on(expr->scope, f, axis);
+    }
+    shape[count++] = expr->node->dim;
+    return count;
+}
+
 kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node)
 {
     if (!node) {
@@ -96,6 +228,10 @@ kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node)
         kf_clear_error(&scope->graph);
         return failed;
     }
+    kl_batch batch;
+    kb_error clash;
+    if (kl_batch_of(scope, node, &batch, &clash) < 0)
+        return error_expr(scope, &clash);
     size_t before = scope->expr_capacity;
     if (!kb_reserve(kd_allocator(scope->context), (void **)&scope->exprs, &scope->expr_capacity, node->id + 1u,
                     sizeof *scope->exprs))
@@ -106,7 +242,7 @@ kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node)
         kcl_expr *expr = kb_arena_alloc(&scope->arena, sizeof *expr);
         if (!expr)
             return &scope->out_of_memory;
-        *expr = (kcl_expr){scope, node, NULL};
+        *expr = (kcl_expr){scope, node, NULL, NULL};
         scope->exprs[node->id] = expr;
     }
     return scope->exprs[node->id];
@@ -157,7 +293,7 @@ int kcl_expr_dim(const kcl_expr *expr)
 
 int kcl_expr_axes(const kcl_expr *expr)
 {
-    return expr && expr->node ? expr->node->axes : 0;
+    return expr && expr->node ? expr->node->axes & KF_PAIR_AXES : 0;
 }
 
 typedef struct symbol_printer {
@@ -212,7 +348,7 @@ kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
     if (!array)
         kb_fail(&err, KCL_ERROR_ARGUMENT, "%s is NULL", what);
     else if (array->ndim < 0 || array->ndim > KCL_MAX_AXES || !kb_dtype_size(array->dtype))
-        kl_view_of(&view, array, KF_ROLE_I, 0, what, &err);
+        kl_view_of(&view, array, KF_ROLE_I, 0, KL_STATED, what, &err);
     else
         kl_check_input_type(&(kl_view){.dtype = array->dtype}, what, &err);
     if (err.status < 0) {
@@ -264,9 +400,14 @@ static kcl_expr *variable(kcl_scope *scope, kcl_data *data, kf_role role)
     kb_error err;
     char what[48];
     snprintf(what, sizeof what, "array %lld", (long long)data->index);
-    if (kl_view_of(&view, &data->array, role, 0, what, &err) < 0)
+    if (kl_view_of(&view, &data->array, role, 0, KL_STATED, what, &err) < 0)
         return error_expr(scope, &err);
-    return kl_expr_of(scope, kf_var(&scope->graph, data->index, view.dim, role));
+    unsigned axes = 0;
+    for (int k = 0; k < view.batch.count; k++)
+        axes |= view.batch.size[k] != 1 ? KF_BATCH_AXIS(k) : 0;
+    scope->has_batches |= axes != 0;
+    return kl_expr_of(scope,
+                      kf_on_batches(&scope->graph, kf_var(&scope->graph, data->index, view.dim, role), axes));
 }
 
 kcl_expr *kcl_vi_data(kcl_scope *scope, kcl_data *data)
@@ -305,25 +446,33 @@ kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
         return no_scope();
     if (!array || array->ndim < 0 || array->ndim > KCL_MAX_AXES)
         return kcl_vi(scope, array);
-    const int64_t *n = array->shape;
-    int axes = array->ndim;
+    const int axes = array->ndim;
     if (axes <= 1)
         return kcl_pm(scope, array);
-    if (axes == 3 && n[1] == 1 && n[0] != 1)
-        return kcl_vi(scope, array);
-    if (axes == 3 && n[0] == 1 && n[1] != 1)
-        return kcl_vj(scope, array);
-    if (axes == 3 && n[0] == 1 && n[1] == 1)
-        return kcl_pm(scope, array);
-    if (axes == 3)
+    if (axes == 2)
         return kl_fail(scope, KCL_ERROR_SHAPE,
-                       "kcl_lazy: shape (%lld, %lld, %lld) has both the axis i and the axis j: K_ij is given by a "
-                       "formula, not by an array; one of the first two sizes must be 1",
-                       (long long)n[0], (long long)n[1], (long long)n[2]);
-    return kl_fail(scope, KCL_ERROR_SHAPE,
-                   "kcl_lazy: an array of %d axes does not tell its role: (M, 1, D) is an i-variable, (1, N, D) a "
-                   "j-variable, (1, 1, D) or (D) a parameter; kcl_vi, kcl_vj and kcl_pm state it",
-                   axes);
+                       "kcl_lazy: an array of 2 axes does not tell its role: (M, 1, D) is an i-variable, (1, N, D) a "
+                       "j-variable, (1, 1, D) or (D) a parameter, each with batch axes in front of it where there are "
+                       "some; kcl_vi, kcl_vj and kcl_pm state the role");
+    const int64_t rows = array->shape[axes - 3], cols = array->shape[axes - 2];
+    if (rows != 1 && cols != 1) {
+        char shape[160];
+        kl_put_shape(shape, sizeof shape, array);
+        return kl_fail(scope, KCL_ERROR_SHAPE,
+                       "kcl_lazy: shape %s has both the axis i (size %lld) and the axis j (size %lld): K_ij is given by a "
+                       "formula, not by an array; one of the two sizes must be 1",
+                       shape, (long long)rows, (long long)cols);
+    }
+    /* Without the axes of the pair that it lacks. */
+    kcl_array stated = *array;
+    stated.ndim = 0;
+    for (int k = 0; k < axes; k++) {
+        if ((k == axes - 3 && rows == 1) || (k == axes - 2 && cols == 1))
+            continue;
+        stated.shape[stated.ndim] = array->shape[k];
+        stated.stride[stated.ndim++] = array->stride[k];
+    }
+    return rows != 1 ? kcl_vi(scope, &stated) : cols != 1 ? kcl_vj(scope, &stated) : kcl_pm(scope, &stated);
 }
 
 kcl_expr *kcl_scalar(kcl_scope *scope, double value)
@@ -430,14 +579,16 @@ kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char 
 
 /* ---- Evaluation -------------------------------------------------------------------------------------------------- */
 
+enum { NOT_KNOWN = KF_PAIR_AXES }; /* of batch axes: a variable that lends others does not tell */
+
 typedef struct evaluation {
     kcl_scope *scope;
-    int64_t *slot_at; /* by data index: slot + 1 */
+    int64_t *slot_at; /* by data index, and whether it is a parameter: slot + 1 */
     kl_slot *slots;
     kcl_data **data; /* by slot */
     size_t slot_count;
-    bool *roles; /* by slot and role */
-    bool failed;
+    bool *is_rows;     /* by slot: has rows */
+    unsigned *batches; /* by slot: batch axes */
 } evaluation;
 
 /* Variables numbered by first use, so that the same structure has the same text whatever was built before. */
@@ -460,20 +611,42 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
                 e->scope->data[index]->number);
         return NULL;
     }
-    if (!e->slot_at[index]) {
+    kf_role role = (kf_role)leaf->param[2];
+    int64_t *at = &e->slot_at[2 * index + (role == KF_ROLE_P)];
+    if (!*at) {
         e->data[e->slot_count] = e->scope->data[index];
         e->slots[e->slot_count].dim = leaf->dim;
-        e->slot_at[index] = (int64_t)++e->slot_count;
+        e->batches[e->slot_count] = NOT_KNOWN;
+        e->is_rows[e->slot_count] = role != KF_ROLE_P;
+        *at = (int64_t)++e->slot_count;
     }
-    size_t slot = (size_t)e->slot_at[index] - 1;
-    if (e->slots[slot].dim != leaf->dim) {
+    size_t slot = (size_t)*at - 1;
+    for (int k = 0; k < 2; k++) {
+        int64_t other = e->slot_at[2 * index + k];
+        if (!other || e->slots[other - 1].dim == leaf->dim)
+            continue;
         kb_fail(&e->scope->graph.error, KCL_ERROR_SHAPE,
                 "array %lld is used with dimension %d and with dimension %d: give it the shape (rows, D)",
-                (long long)index, e->slots[slot].dim, leaf->dim);
+                (long long)index, e->slots[other - 1].dim, leaf->dim);
         return NULL;
     }
-    e->roles[slot * 4 + (size_t)leaf->param[2]] = true;
-    return kf_var(&e->scope->graph, (int64_t)slot, leaf->dim, (kf_role)leaf->param[2]);
+    const kf_node *var = kf_var(&e->scope->graph, (int64_t)slot, leaf->dim, role);
+    if (kf_lends_axes(leaf))
+        return kf_lend_axes(&e->scope->graph, var, leaf->axes);
+    if (e->batches[slot] == NOT_KNOWN)
+        e->batches[slot] = leaf->axes & KF_BATCH_AXES;
+    if (e->batches[slot] != (leaf->axes & KF_BATCH_AXES)) {
+        kb_fail(&e->scope->graph.error, KCL_ERROR_SHAPE,
+                "array %lld has batch axes: a formula's text cannot name it as Var(%lld,%d,%d), give it a name",
+                (long long)index, (long long)index, leaf->dim, (int)role);
+        return NULL;
+    }
+    return kf_on_batches(&e->scope->graph, var, leaf->axes);
+}
+
+static kf_role role_of(const kf_node *result)
+{
+    return result->axes & KF_AXIS_I ? KF_ROLE_I : result->axes & KF_AXIS_J ? KF_ROLE_J : KF_ROLE_P;
 }
 
 static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **roots, const kcl_array *const *outs)
@@ -484,15 +657,27 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     kb_error *err = kd_error(context);
     kf_graph *g = &scope->graph;
     kl_exec *exec = NULL;
+    kl_batch *batches = kb_calloc(a, count + 1, sizeof *batches);
+    if (!batches)
+        return kb_no_memory(err);
+    for (size_t k = 0; k < count; k++) {
+        if (kl_batch_of(scope, roots[k], &batches[k], err) < 0) {
+            kb_free(a, batches);
+            return err->status;
+        }
+    }
     kcl_status status = kf_substitute(g, count, roots, false, renumber, e, roots);
     if (status < 0) {
         *err = g->error;
         kf_clear_error(g);
+        kb_free(a, batches);
         return status;
     }
     kl_view *views = kb_calloc(a, e->slot_count + count + 1, sizeof *views);
-    if (!views)
+    if (!views) {
+        kb_free(a, batches);
         return kb_no_memory(err);
+    }
     kl_view *out_views = views + e->slot_count;
     kcl_dtype dtype = KCL_DTYPE_NONE;
     char what[48], first_name[48] = "";
@@ -500,8 +685,7 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         snprintf(what, sizeof what, "output %zu", k);
         status = kl_check_root(roots[k], k, err);
         if (status == KCL_OK)
-            status =
-                kl_view_of(&out_views[k], outs[k], roots[k]->axes ? KF_ROLE_I : KF_ROLE_P, roots[k]->dim, what, err);
+            status = kl_view_of_result(&out_views[k], outs[k], role_of(roots[k]), roots[k]->dim, &batches[k], what, err);
         if (status == KCL_OK)
             status = kl_check_output_type(&out_views[k], (kf_kind)roots[k]->kind, what, err);
         if (status < 0 || roots[k]->kind == KF_INT)
@@ -522,7 +706,6 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     }
     for (size_t k = 0; status == KCL_OK && k < e->slot_count; k++) {
         kcl_data *data = e->data[k];
-        const bool *roles = &e->roles[k * 4];
         snprintf(e->slots[k].name, sizeof e->slots[k].name, "array %lld", (long long)data->index);
         if (data->is_scalar) {
             const void *value = dtype == KCL_F32 ? (const void *)&data->f32 : (const void *)&data->f64;
@@ -530,12 +713,20 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
                 (kl_view){.data = value, .dtype = dtype, .rows = 1, .dim = 1, .step = (int64_t)kb_dtype_size(dtype)};
             continue;
         }
-        bool rows = roles[KF_ROLE_I] || roles[KF_ROLE_J];
-        status =
-            kl_view_of(&views[k], &data->array, rows ? KF_ROLE_I : KF_ROLE_P, e->slots[k].dim, e->slots[k].name, err);
+        bool rows = e->is_rows[k];
+        unsigned batches = 0;
+        status = kl_view_of(&views[k], &data->array, rows ? KF_ROLE_I : KF_ROLE_P, 0, KL_STATED, e->slots[k].name, err);
         if (status == KCL_OK && views[k].dtype != dtype)
             status = kb_fail(err, KCL_ERROR_TYPE, "%s is %s, %s is %s: all arrays need one type", e->slots[k].name,
                              kb_dtype_name(views[k].dtype), first_name, kb_dtype_name(dtype));
+        for (int b = 0; b < views[k].batch.count; b++)
+            batches |= views[k].batch.size[b] != 1 ? KF_BATCH_AXIS(b) : 0;
+        if (status == KCL_OK && e->batches[k] != NOT_KNOWN && batches != e->batches[k])
+            status = kb_fail(err, KCL_ERROR_SHAPE,
+                             "%s has batch axes, which a formula's text that calls it Var(...) does not know: give it a "
+                             "name in kcl_formula",
+                             e->slots[k].name);
+        e->slots[k].batch = views[k].batch;
         if (!rows)
             continue;
         e->slots[k].rows = views[k].rows;
@@ -553,6 +744,7 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         status = kl_exec_run(exec, context, dtype, views, out_views);
     kl_exec_destroy(&exec);
     kb_free(a, views);
+    kb_free(a, batches);
     return status;
 }
 
@@ -581,15 +773,16 @@ kcl_status kcl_eval(int count, kcl_expr *const *exprs, const kcl_array *const *o
                            "kcl_eval: expression %d belongs to another scope than expression 0", k);
     }
     const kcl_allocator *a = kd_allocator(context);
-    size_t most = scope->data_count + 1;
+    size_t most = 2 * scope->data_count + 1;
     evaluation e = {.scope = scope};
     e.slot_at = kb_calloc(a, most, sizeof *e.slot_at);
     e.slots = kb_calloc(a, most, sizeof *e.slots);
     e.data = kb_calloc(a, most, sizeof *e.data);
-    e.roles = kb_calloc(a, most * 4, sizeof *e.roles);
+    e.is_rows = kb_calloc(a, most, sizeof *e.is_rows);
+    e.batches = kb_calloc(a, most, sizeof *e.batches);
     const kf_node **roots = kb_calloc(a, (size_t)count, sizeof *roots);
     kcl_status status = KCL_OK;
-    if (!e.slot_at || !e.slots || !e.data || !e.roles || !roots)
+    if (!e.slot_at || !e.slots || !e.data || !e.is_rows || !e.batches || !roots)
         status = kb_no_memory(err);
     for (int k = 0; status == KCL_OK && k < count; k++)
         roots[k] = exprs[k]->node;
@@ -598,7 +791,8 @@ kcl_status kcl_eval(int count, kcl_expr *const *exprs, const kcl_array *const *o
     kb_free(a, e.slot_at);
     kb_free(a, e.slots);
     kb_free(a, e.data);
-    kb_free(a, e.roles);
+    kb_free(a, e.is_rows);
+    kb_free(a, e.batches);
     kb_free(a, roots);
     return status;
 }

@@ -22,10 +22,17 @@ struct kcl_data {
     kf_role symbol_role;
 };
 
+/* The shape of the components as a small tensor. */
+typedef struct kl_inner {
+    int rank;
+    int64_t size[KF_MAX_RANK];
+} kl_inner;
+
 struct kcl_expr {
     kcl_scope *scope;    /* NULL: the expression without a scope */
     const kf_node *node; /* NULL: the error expression */
     const kb_error *error;
+    const kl_inner *inner; /* of two axes or more; NULL: a vector */
 };
 
 struct kcl_scope {
@@ -37,9 +44,15 @@ struct kcl_scope {
     bool data_lost;   /* memory was out when a handle was to be made: a NULL handle is that one */
     kcl_expr **exprs; /* by node id: one expression a node */
     size_t expr_capacity;
+    bool has_batches; /* a variable has batch axes */
+    kl_batch *batch;  /* then: by node id; count -1 where operands clash */
+    size_t batch_count, batch_capacity;
     kcl_expr out_of_memory; /* where not even an error expression can be made */
     kb_error memory_error;
 };
+
+/* The batch axes of a node of the scope's graph. Errors in err: operands that do not broadcast. */
+kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err);
 
 /* The expression of a node of the scope's graph; NULL stands for the graph's error. */
 kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node);
@@ -49,6 +62,25 @@ kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...) 
 
 /* An operator of the table applied to expressions; `params` may be NULL. */
 kcl_expr *kl_apply(kf_op op, int count, kcl_expr *const *operands, const int64_t *params);
+
+/* ---- inner.c ---- */
+
+/* f with an inner shape of as many components; NULL: f. */
+kcl_expr *kl_shaped(kcl_expr *f, const kl_inner *inner);
+
+/*
+ * Operands of an elementwise operation brought to one inner shape, where one of them has one; *shaped tells. False where
+ * they do not fit, *error is then the expression to return.
+ */
+bool kl_broadcast(const char *name, kcl_scope *scope, int count, kcl_expr *const *operands, const kf_node **nodes,
+                  kl_inner *shape, bool *shaped, kcl_expr **error);
+
+/* `count` components from `first` on by `step` along an inner axis. */
+kcl_expr *kl_slice(kcl_expr *f, int axis, int64_t first, int64_t count, int64_t step);
+
+/* vector.c: what start, stop and step mean for an axis of `size`; false after setting *error. */
+bool kl_check_slice(const char *name, kcl_scope *scope, int64_t size, int start, int stop, int step, int64_t *first,
+                    int64_t *count, kcl_expr **error);
 
 enum { KL_DATA_NAME = 48 };
 

@@ -5,27 +5,31 @@
 #include <string.h>
 
 /* An operator or composite of ops.def by its name in formulas. */
-static kcl_expr *named(const char *name, int count, kcl_expr *const *operands, const int64_t *params)
+static kcl_expr *named(const char *name, bool elementwise, int count, kcl_expr *const *operands, const int64_t *params)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(count, operands, &error);
     if (!scope)
         return error;
     const kf_node *nodes[KF_MAX_ARGS] = {0};
+    kl_inner inner;
+    bool shaped = false;
     for (int k = 0; k < count; k++)
         nodes[k] = operands[k]->node;
+    if (elementwise && !kl_broadcast(name, scope, count, operands, nodes, &inner, &shaped, &error))
+        return error;
     kf_name found;
     const kf_node *made = NULL;
     if (kf_find_name(name, strlen(name), &found))
         made = kf_make_name(&scope->graph, &found, nodes, params);
-    return kl_expr_of(scope, made);
+    return kl_shaped(kl_expr_of(scope, made), shaped ? &inner : NULL);
 }
 
 /* ---- Functions --------------------------------------------------------------------------------------------------- */
 
 kcl_expr *kcl_sinxdivx(kcl_expr *f)
 {
-    return named("SinXDivX", 1, &f, NULL);
+    return named("SinXDivX", true, 1, &f, NULL);
 }
 
 kcl_expr *kcl_sinc(kcl_expr *f)
@@ -36,22 +40,22 @@ kcl_expr *kcl_sinc(kcl_expr *f)
 
 kcl_expr *kcl_clamp(kcl_expr *f, kcl_expr *low, kcl_expr *high)
 {
-    return named("Clamp", 3, (kcl_expr *[]){f, low, high}, NULL);
+    return named("Clamp", true, 3, (kcl_expr *[]){f, low, high}, NULL);
 }
 
 kcl_expr *kcl_clampint(kcl_expr *f, int low, int high)
 {
-    return named("ClampInt", 1, &f, (int64_t[]){low, high});
+    return named("ClampInt", true, 1, &f, (int64_t[]){low, high});
 }
 
 kcl_expr *kcl_mod(kcl_expr *f, kcl_expr *n, kcl_expr *offset)
 {
-    return named("Mod", 3, (kcl_expr *[]){f, n, offset}, NULL);
+    return named("Mod", true, 3, (kcl_expr *[]){f, n, offset}, NULL);
 }
 
 kcl_expr *kcl_normalize(kcl_expr *f)
 {
-    return named("Normalize", 1, &f, NULL);
+    return kl_shaped(named("Normalize", false, 1, &f, NULL), f ? f->inner : NULL);
 }
 
 /* ---- The vector of components ------------------------------------------------------------------------------------ */
@@ -69,39 +73,93 @@ kcl_expr *kcl_elem(kcl_expr *f, int index)
     return kl_apply(KF_ELEM, 1, &f, (int64_t[]){index < 0 ? index + dim : index});
 }
 
+bool kl_check_slice(const char *name, kcl_scope *scope, int64_t size, int start, int stop, int step, int64_t *first,
+                    int64_t *count, kcl_expr **error)
+{
+    const int64_t end = stop == KCL_REST ? (step < 0 ? -1 : size) : stop < 0 ? stop + size : stop;
+    *first = start < 0 ? start + size : start;
+    const int64_t span = step < 0 ? *first - end : end - *first, stride = step < 0 ? -(int64_t)step : step;
+    if (step == 0) {
+        *error = kl_fail(scope, KCL_ERROR_ARGUMENT, "%s: the step is 0", name);
+        return false;
+    }
+    if (*first < 0 || *first >= size || end < -1 || end > size) {
+        *error = kl_fail(scope, KCL_ERROR_SHAPE,
+                         "%s: from %d up to %d of a vector of dimension %lld: the start must be between %lld and %lld, the "
+                         "stop between %lld and %lld or KCL_REST",
+                         name, start, stop, (long long)size, (long long)-size, (long long)size - 1, (long long)-size,
+                         (long long)size);
+        return false;
+    }
+    if (span <= 0) {
+        *error = kl_fail(scope, KCL_ERROR_SHAPE,
+                         "%s: from %d up to %d by steps of %d of a vector of dimension %lld there is no component", name,
+                         start, stop, step, (long long)size);
+        return false;
+    }
+    *count = (span + stride - 1) / stride;
+    return true;
+}
+
 kcl_expr *kcl_slice(kcl_expr *f, int start, int stop, int step)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(1, &f, &error);
-    if (!scope)
+    int64_t first, count;
+    if (!scope || !kl_check_slice("kcl_slice", scope, f->node->dim, start, stop, step, &first, &count, &error))
         return error;
-    const int64_t dim = f->node->dim;
-    const int64_t first = start < 0 ? start + dim : start;
-    const int64_t end = stop == KCL_REST ? (step < 0 ? -1 : dim) : stop < 0 ? stop + dim : stop;
-    if (step == 0)
-        return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_slice: the step is 0");
-    if (first < 0 || first >= dim || end < -1 || end > dim)
-        return kl_fail(scope, KCL_ERROR_SHAPE,
-                       "kcl_slice: from %d up to %d of a vector of dimension %lld: the start must be between %lld and "
-                       "%lld, the stop between %lld and %lld or KCL_REST",
-                       start, stop, (long long)dim, (long long)-dim, (long long)dim - 1, (long long)-dim,
-                       (long long)dim);
-    const int64_t span = step < 0 ? first - end : end - first, size = step < 0 ? -(int64_t)step : step;
-    if (span <= 0)
-        return kl_fail(scope, KCL_ERROR_SHAPE,
-                       "kcl_slice: from %d up to %d by steps of %d of a vector of dimension %lld there is no component",
-                       start, stop, step, (long long)dim);
-    const int64_t count = (span + size - 1) / size;
-    if (step == 1 || count == 1)
-        return kl_apply(KF_EXTRACT, 1, &f, (int64_t[]){first, count});
-    kcl_expr **parts = kb_calloc(kd_allocator(scope->context), (size_t)count, sizeof *parts);
-    if (!parts)
-        return &scope->out_of_memory;
-    for (int64_t k = 0; k < count; k++)
-        parts[k] = kl_apply(KF_ELEM, 1, &f, (int64_t[]){first + k * step});
-    kcl_expr *result = kcl_concatenate((int)count, parts);
-    kb_free(kd_allocator(scope->context), parts);
-    return result;
+    const kf_layout l = {.rank = 1, .offset = first, .size = {count}, .stride = {count > 1 ? step : 1}};
+    return kl_expr_of(scope, kf_arrange(&scope->graph, f->node, &l));
+}
+
+kcl_expr *kcl_one_hot(kcl_expr *f, int dim)
+{
+    return named("OneHot", false, 1, &f, (int64_t[]){dim});
+}
+
+kcl_expr *kcl_max_inner(kcl_expr *f)
+{
+    return kl_apply(KF_MAX, 1, &f, NULL);
+}
+
+kcl_expr *kcl_min_inner(kcl_expr *f)
+{
+    return kl_apply(KF_MIN, 1, &f, NULL);
+}
+
+kcl_expr *kcl_argmax_inner(kcl_expr *f)
+{
+    return named("ArgMax", false, 1, &f, NULL);
+}
+
+kcl_expr *kcl_argmin_inner(kcl_expr *f)
+{
+    return named("ArgMin", false, 1, &f, NULL);
+}
+
+kcl_expr *kcl_weightedsqnorm(kcl_expr *f, kcl_expr *s)
+{
+    return named("WeightedSqNorm", false, 2, (kcl_expr *[]){s, f}, NULL);
+}
+
+kcl_expr *kcl_weightedsqdist(kcl_expr *f, kcl_expr *g, kcl_expr *s)
+{
+    return named("WeightedSqDist", false, 3, (kcl_expr *[]){s, f, g}, NULL);
+}
+
+kcl_expr *kcl_matvecmult(kcl_expr *A, kcl_expr *v)
+{
+    return named("MatVecMult", false, 2, (kcl_expr *[]){A, v}, NULL);
+}
+
+kcl_expr *kcl_vecmatmult(kcl_expr *v, kcl_expr *A)
+{
+    return named("VecMatMult", false, 2, (kcl_expr *[]){v, A}, NULL);
+}
+
+kcl_expr *kcl_tensorprod(kcl_expr *f, kcl_expr *g)
+{
+    return named("TensorProd", false, 2, (kcl_expr *[]){f, g}, NULL);
 }
 
 /* By halves, so that no component passes through many operators. */
@@ -133,7 +191,7 @@ static kcl_expr *product(const char *name, kcl_expr *K, kcl_expr *v, kcl_axes ov
         return kl_fail(scope, KCL_ERROR_SHAPE,
                        "%s: the vector has dimension %d, it must be 1: kcl_matmul takes any number of columns", name,
                        v->node->dim);
-    if (v->node->axes & ~(unsigned)over)
+    if (v->node->axes & KF_PAIR_AXES & ~(unsigned)over)
         return kl_fail(scope, KCL_ERROR_SHAPE,
                        "%s: the vector has the axis %s, but the sum is over %s: give it the axis %s (%s, or "
                        "kcl_transpose)",

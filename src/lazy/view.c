@@ -57,17 +57,44 @@ kcl_status kl_check_shape(const kcl_array *array, const char *what, int64_t *ele
     return KCL_OK;
 }
 
-kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const char *what, kb_error *err)
+/* Takes axis `at` of the array as the next batch axis, from the last one on. */
+static void add_batch_axis(kl_view *view, const kcl_array *array, int at)
+{
+    int k = view->batch.count++;
+    view->batch.size[k] = array->shape[at];
+    view->batch_stride[k] = array->shape[at] == 1 ? 0 : array->stride[at];
+}
+
+/* Axes of size 1 in front are those of all arrays. */
+static void trim_batch(kl_view *view)
+{
+    while (view->batch.count && view->batch.size[view->batch.count - 1] == 1)
+        view->batch.count--;
+}
+
+static kcl_status refuse_shape(const kcl_array *array, kf_role role, int32_t dim, const char *what, kb_error *err)
+{
+    char shape[160], needed[32] = "";
+    kl_put_shape(shape, sizeof shape, array);
+    if (!dim)
+        return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s, with up to %d batch axes in front, and D up to %d",
+                       what, shape, role == KF_ROLE_P ? "a parameter needs (D)" : "rows of vectors need (rows, D)",
+                       KF_MAX_BATCH, KF_MAX_DIM);
+    snprintf(needed, sizeof needed, "(%s%d)", role == KF_ROLE_I ? "M, " : role == KF_ROLE_J ? "N, " : "", dim);
+    return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s of dimension %d needs %s, or batches of that", what, shape,
+                   role == KF_ROLE_I   ? "an i-variable"
+                   : role == KF_ROLE_J ? "a j-variable"
+                                       : "a parameter",
+                   dim, needed);
+}
+
+static kcl_status start_view(kl_view *view, const kcl_array *array, int32_t dim, const char *what, kb_error *err)
 {
     int64_t elements;
     if (kl_check_shape(array, what, &elements, err) < 0)
         return err->status;
     if (!array->data && !array->memory && elements)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has no data (NULL), but %lld elements", what, (long long)elements);
-    int axes[KCL_MAX_AXES], count = 0;
-    for (int k = 0; k < array->ndim; k++)
-        if (array->shape[k] != 1)
-            axes[count++] = k;
     *view = (kl_view){.data = array->memory ? NULL : array->data,
                       .dtype = array->dtype,
                       .rows = 1,
@@ -75,42 +102,88 @@ kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32
                       .step = (int64_t)kb_dtype_size(array->dtype),
                       .memory = array->memory,
                       .offset = array->memory ? array->offset : 0};
-    /* The vector is the last axis; where the dimension is open, an array of one axis is rows of numbers. */
-    bool vector = dim                 ? dim > 1
-                  : role == KF_ROLE_P ? count > 0
-                                      : array->ndim >= 2 && array->shape[array->ndim - 1] != 1;
-    bool fits = true;
-    if (vector && count) {
-        int last = axes[count - 1];
-        fits = !dim || array->shape[last] == dim;
-        fits = fits && array->shape[last] >= 1 && array->shape[last] <= KF_MAX_DIM;
-        view->dim = (int32_t)KB_MIN(array->shape[last], KF_MAX_DIM);
-        view->step = array->stride[last];
-        count--;
-    } else if (vector) {
-        fits = false;
-    }
-    if (count) {
-        view->rows = array->shape[axes[0]];
-        view->row_stride = array->stride[axes[0]];
-    }
-    fits = fits && count <= (role == KF_ROLE_P ? 0 : 1);
-    if (fits)
+    return KCL_OK;
+}
+
+/* The axes that count: those that are not 1. Returns their number. */
+static int counted_axes(const kcl_array *array, int axes[KCL_MAX_AXES])
+{
+    int count = 0;
+    for (int k = 0; k < array->ndim; k++)
+        if (array->shape[k] != 1)
+            axes[count++] = k;
+    return count;
+}
+
+static bool take_vector(kl_view *view, const kcl_array *array, int at, int32_t dim)
+{
+    if (array->shape[at] < 1 || array->shape[at] > KF_MAX_DIM || (dim && array->shape[at] != dim))
+        return false;
+    view->dim = (int32_t)array->shape[at];
+    view->step = array->stride[at];
+    return true;
+}
+
+static void take_rows(kl_view *view, const kcl_array *array, int at)
+{
+    view->rows = array->shape[at];
+    view->row_stride = array->stride[at];
+}
+
+kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, kl_reading reading,
+                      const char *what, kb_error *err)
+{
+    if (start_view(view, array, dim, what, err) < 0)
+        return err->status;
+    int axes[KCL_MAX_AXES], count = counted_axes(array, axes), rows = role != KF_ROLE_P;
+    if (reading == KL_SQUEEZED && count <= rows + (dim > 1)) {
+        if (dim > 1 && (!count || !take_vector(view, array, axes[--count], dim)))
+            return refuse_shape(array, role, dim, what, err);
+        if (count)
+            take_rows(view, array, axes[0]);
         return KCL_OK;
-    char shape[160];
+    }
+    int left = array->ndim;
+    bool has_vector = left > rows || (dim > 1 && left);
+    if (has_vector && !take_vector(view, array, --left, dim))
+        return refuse_shape(array, role, dim, what, err);
+    if (rows && left)
+        take_rows(view, array, --left);
+    if (left > KF_MAX_BATCH || (dim > 1 && !has_vector))
+        return refuse_shape(array, role, dim, what, err);
+    while (left)
+        add_batch_axis(view, array, --left);
+    trim_batch(view);
+    return KCL_OK;
+}
+
+kcl_status kl_view_of_result(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const kl_batch *batch,
+                             const char *what, kb_error *err)
+{
+    if (start_view(view, array, dim, what, err) < 0)
+        return err->status;
+    int axes[KCL_MAX_AXES], count = counted_axes(array, axes), first = 0;
+    bool fits = true;
+    view->batch = *batch;
+    for (int k = batch->count - 1; k >= 0; k--) {
+        if (batch->size[k] == 1)
+            continue;
+        fits = fits && first < count && array->shape[axes[first]] == batch->size[k];
+        view->batch_stride[k] = fits ? array->stride[axes[first++]] : 0;
+    }
+    if (fits && dim > 1)
+        fits = first < count && take_vector(view, array, axes[--count], dim);
+    if (fits && first < count && role != KF_ROLE_P)
+        take_rows(view, array, axes[first++]);
+    if (fits && first == count)
+        return KCL_OK;
+    char shape[160], needed[160] = "";
     kl_put_shape(shape, sizeof shape, array);
-    if (dim)
-        return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s of dimension %d needs (%s%d)", what, shape,
-                       role == KF_ROLE_I   ? "an i-variable"
-                       : role == KF_ROLE_J ? "a j-variable"
-                                           : "a parameter",
-                       dim,
-                       role == KF_ROLE_I   ? "M, "
-                       : role == KF_ROLE_J ? "N, "
-                                           : "",
-                       dim);
-    return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s", what, shape,
-                   role == KF_ROLE_P ? "a parameter needs (D)" : "rows of vectors need (rows, D) or (rows)");
+    size_t n = 0;
+    for (int k = batch->count - 1; k >= 0 && n < sizeof needed; k--)
+        n += (size_t)snprintf(needed + n, sizeof needed - n, "%lld, ", (long long)batch->size[k]);
+    return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s, the result (%s%s%d); axes of size 1 may be left out", what,
+                   shape, needed, role == KF_ROLE_I ? "M, " : role == KF_ROLE_J ? "N, " : "", dim);
 }
 
 kcl_status kl_check_input_type(const kl_view *view, const char *what, kb_error *err)

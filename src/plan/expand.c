@@ -229,6 +229,8 @@ int kp_find_distances(kf_graph *g, size_t term_count, const kr_term *terms, cons
                 a = at[kf_at(&order, f->arg[0])];
             if (f->arg_count > 1)
                 b = at[kf_at(&order, f->arg[1])];
+            if (f->arg_count > 2 && at[kf_at(&order, f->arg[2])].how != NONE)
+                a = unknown;
             at[k] = k == n ? (follows){LINEAR, d.weight ? d.weight : kf_rat(g, 1, 1)} : follow(g, f, a, b);
         }
         bool told = true;

@@ -7,8 +7,10 @@
 
 enum {
     TILE = 128,          /* terms added up before they meet the total: rounding errors stay those of a short sum */
+    BATCH_ITEMS = 64,    /* work-items a compute unit of a CPU that batches are spread over */
     FEW_BLOCKS = 4,      /* row blocks a compute unit, below which columns are divided too */
     PART_COLUMNS = 2048, /* columns of a part, at least: a part costs a state in memory */
+    LISTS = 64,          /* vectors in the lists that a work-item keeps while columns pass */
     LIST_COLUMNS = 256,  /* the same for each of the K of K-min: most terms shall be above the K smallest */
     MAX_PARTS = 1024,
     PRODUCTS = 8,                /* factors of factors that are looked at, to take them out of a sum */
@@ -18,6 +20,7 @@ enum {
     STEP_WORK = 2048,            /* additions that the unrolled text of a step may cost: compilers are slow */
     UNROLLED = 64,               /* components that loops are unrolled for on GPUs: registers have no index */
     GROUP = 256,                 /* work-items of a work-group of a GPU */
+    SMALL_GROUP = 32,            /* the same where batches have few rows, at least */
     GROUPS = 48,                 /* work-groups a compute unit, so that the last ones do not leave the others idle */
     ROUND = 4,                   /* work-groups of the rows schedule that share a compute unit */
     LOCAL_TILE = 256,            /* columns in local memory, at most */
@@ -226,7 +229,7 @@ static kcl_status find_long_sums(const kr_sweep *sweep, bool *found, kb_error *e
             return err->status;
         for (size_t n = 0; n < order.count; n++) {
             const kf_node *f = order.nodes[n];
-            *found = *found || (f->op == KF_SUM && f->axes == (KF_AXIS_I | KF_AXIS_J) && f->arg[0]->dim >= CONTRACTED);
+            *found = *found || (f->op == KF_SUM && (f->axes & KF_PAIR_AXES) == KF_PAIR_AXES && f->arg[0]->dim >= CONTRACTED);
         }
         kf_order_finish(&order);
     }
@@ -236,6 +239,22 @@ static kcl_status find_long_sums(const kr_sweep *sweep, bool *found, kb_error *e
 kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, int64_t rows, int64_t cols,
                      const char *name, kp_choice *choice, kb_error *err)
 {
+    return kp_choose_for(sweep, caps, dtype, &(kp_sizes){rows, cols, 1, 1}, name, choice, err);
+}
+
+/* Work-groups of GPUs no larger than the rows of a batch need. */
+static void fit_group(kp_choice *choice, const kp_sizes *sizes, int lanes)
+{
+    if (sizes->batches * sizes->each == 1 || choice->schedule != KP_BY_ROWS)
+        return;
+    for (choice->group = SMALL_GROUP; choice->group < GROUP && (int64_t)choice->group * lanes < sizes->rows;)
+        choice->group *= 2;
+}
+
+static kcl_status choose_shape(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, const kp_sizes *sizes,
+                               const char *name, kp_choice *choice, kb_error *err)
+{
+    const int64_t rows = sizes->rows, cols = sizes->cols;
     int force = forced_schedule(name);
     if (force < 0)
         return kp_check_schedule_name(name, err);
@@ -287,19 +306,34 @@ kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype
         return KCL_OK;
     }
     if (choice->schedule == KP_BY_ROWS) {
-        bool split = blocks_of(rows, lanes * GROUP) < (int64_t)GROUPS * caps->compute_units && cols >= PART_COLUMNS;
+        int64_t groups = product(blocks_of(rows, lanes * GROUP), sizes->batches);
+        bool split = groups < (int64_t)GROUPS * caps->compute_units && cols >= PART_COLUMNS;
         choice->shape = split || counted ? KP_ROWS_SPLIT : KP_ROWS;
         return KCL_OK;
     }
     int64_t list, parts = cached_parts(column_bytes(sweep->var_count, sweep->vars, dtype), cols);
+    int64_t all_rows = product(rows, sizes->batches);
     if (keeps_lists(sweep->term_count, sweep->terms, &list))
         parts = 1;
-    if (counted || (blocks_of(rows, lanes) < enough && cols >= 2 * PART_COLUMNS))
+    if (counted || (product(blocks_of(rows, lanes), sizes->batches) < enough && cols >= 2 * PART_COLUMNS))
         choice->shape = KP_ROWS_SPLIT;
-    else if (parts > 1 && parts <= MAX_PARTS && product(parts, product(state, rows)) <= STATE_NUMBERS)
+    else if (parts > 1 && parts <= MAX_PARTS && product(parts, product(state, all_rows)) <= STATE_NUMBERS)
         choice->shape = KP_ROWS_SPLIT;
     else
         choice->shape = KP_ROWS;
+    return KCL_OK;
+}
+
+kcl_status kp_choose_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, const kp_sizes *sizes,
+                         const char *name, kp_choice *choice, kb_error *err)
+{
+    if (choose_shape(sweep, caps, dtype, sizes, name, choice, err) < 0)
+        return err->status;
+    /* Results come after the last of the batches that are reduced. */
+    if (choice->shape == KP_ROWS && sweep->reduced & KF_AXIS_EACH)
+        choice->shape = KP_ROWS_SPLIT;
+    if (choice->shape != KP_MAP && choice->shape != KP_COLUMNS)
+        fit_group(choice, sizes, lanes_of(caps, dtype));
     return KCL_OK;
 }
 
@@ -512,21 +546,26 @@ static kcl_status grow_vars(kp_plan *plan, size_t count)
     kr_var *vars = kb_calloc(a, count + 1, sizeof *vars);
     bool *dense = kb_calloc(a, count + 1, sizeof *dense), *private = kb_calloc(a, count + 1, sizeof *private);
     int *offset = kb_calloc(a, count + 1, sizeof *offset);
-    if (!vars || !dense || !private || !offset) {
+    uint8_t *batched = kb_calloc(a, count + 1, sizeof *batched);
+    if (!vars || !dense || !private || !offset || !batched) {
         kb_free(a, vars);
         kb_free(a, dense);
         kb_free(a, private);
         kb_free(a, offset);
+        kb_free(a, batched);
         return kb_no_memory(&plan->graph.error);
     }
     if (plan->var_count) {
         memcpy(vars, plan->vars, plan->var_count * sizeof *vars);
         memcpy(dense, plan->dense, plan->var_count * sizeof *dense);
+        memcpy(batched, plan->batched, plan->var_count * sizeof *batched);
     }
     kb_free(a, plan->vars);
     kb_free(a, plan->dense);
     kb_free(a, plan->private);
     kb_free(a, plan->offset);
+    kb_free(a, plan->batched);
+    plan->batched = batched;
     plan->offset = offset;
     plan->vars = vars;
     plan->dense = dense;
@@ -583,11 +622,11 @@ static kcl_status prepare(kp_plan *plan)
             const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {0};
             if (used[k] && work[k] && is_preparable(plan, f)) {
                 size_t at = plan->var_count++;
-                kf_role role = f->axes == KF_AXIS_J ? KF_ROLE_J : KF_ROLE_I;
+                kf_role role = f->axes & KF_AXIS_J ? KF_ROLE_J : KF_ROLE_I;
                 plan->prepared[plan->prepared_count++] = f;
                 plan->vars[at] = (kr_var){role, f->dim};
                 plan->dense[at] = true;
-                made[k] = kf_var(g, (int64_t)at, f->dim, role);
+                made[k] = kf_on_batches(g, kf_var(g, (int64_t)at, f->dim, role), f->axes);
             } else if (kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF || is_preparable(plan, f)) {
                 made[k] = f;
             } else {
@@ -753,9 +792,14 @@ static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const b
         arrays += list * (s->list * rows + s->list_extra);
         bytes += term->formula->dim * vector * arrays;
     }
-    for (size_t k = 0; k < order->count; k++)
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        const unsigned c = kp_class(plan, f);
         if (kept[k])
-            bytes += order->nodes[k]->dim * (kp_class(plan, order->nodes[k]) & KP_LANE ? vector : size);
+            bytes += f->dim * (c & KP_LANE ? vector : size);
+        else if (f->op == KF_SUMROWS) /* sums for every element of a step */
+            bytes += f->dim * (c & KP_LANE ? vector : size) * (c & KP_STREAM ? 2 : 1);
+    }
     return bytes;
 }
 
@@ -777,6 +821,18 @@ static void place_lane_variables(kp_plan *plan, int64_t room)
     }
 }
 
+/* `step` rows, or fewer: each has lists of its own where rows are streamed, and text that inserts into them. */
+static int few_lists(const kp_plan *plan, int step)
+{
+    int64_t lists = 0;
+    for (size_t k = 0; plan->shape == KP_COLUMNS && k < plan->term_count; k++)
+        if (states[plan->terms[k].reduction].list)
+            lists += pieces_of(&plan->terms[k]) * plan->terms[k].formula->dim;
+    while (step > 1 && step * lists > LISTS)
+        step /= 2;
+    return step;
+}
+
 /*
  * Streamed elements a step: as many as registers hold partial results for. Every sum over components keeps a vector an
  * element; more would spill. Fewer for long formulas, whose text is repeated for every element.
@@ -789,7 +845,8 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
     for (size_t k = 0; k < order->count; k++) {
         if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
             continue;
-        sums += order->nodes[k]->op == KF_SUM;
+        if (kf_info((kf_op)order->nodes[k]->op)->op_class == KF_CLASS_SUM)
+            sums += order->nodes[k]->dim;
         work += kf_info((kf_op)order->nodes[k]->op)->cost;
     }
     int64_t step = most;
@@ -798,7 +855,7 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
     step = KB_MAX(step, sums > 4 ? 1 : 2);
     while (step > 1 && step * work > STEP_WORK)
         step /= 2;
-    return (int)step;
+    return few_lists(plan, (int)step);
 }
 
 /* Vectors that one class of values computes for another: arrays, unless they are variables. */
@@ -877,7 +934,8 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     if (plan->schedule == KP_BY_CONTRACTION)
         return; /* chosen when it was found to be one */
     plan->tile = TILE;
-    plan->group = plan->schedule == KP_BY_LANES ? 1 : power_of_two(KB_MIN(GROUP, caps->max_work_group));
+    plan->group = plan->group ? plan->group : GROUP;
+    plan->group = plan->schedule == KP_BY_LANES ? 1 : power_of_two(KB_MIN(plan->group, caps->max_work_group));
     plan->lanes = lanes_of(caps, plan->dtype);
     if (plan->schedule == KP_BY_ROWS)
         plan->lanes = plan->shape == KP_MAP || plan->shape == KP_COLUMNS ? 1 : rows_of_item(plan, order, kept);
@@ -887,6 +945,8 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
             plan->group /= 2;
         local -= joining_memory(plan);
     }
+    if (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS)
+        plan->stream = few_lists(plan, plan->stream);
     if (plan->schedule == KP_BY_ROWS && (plan->shape == KP_MAP || plan->shape == KP_COLUMNS))
         return;
     if (plan->schedule == KP_BY_ROWS) {
@@ -1002,6 +1062,27 @@ static kcl_status expand(kp_plan *plan, const kr_sweep *sweep, size_t root_count
     return KCL_OK;
 }
 
+/* Prepared values have the batch axes of all that the kernel which computes them reads: one launch does for them. */
+static kcl_status find_prepared_batches(kp_plan *plan)
+{
+    size_t first = plan->var_count - plan->prepared_count;
+    uint8_t of_side[2] = {0, 0};
+    kf_order order;
+    if (!plan->prepared_count || !(plan->outer_batches + plan->each_batches))
+        return KCL_OK;
+    for (size_t k = 0; k < plan->prepared_count; k++) {
+        if (kf_order_init(&order, &plan->graph, 1, &plan->prepared[k], false, &plan->graph.error) < 0)
+            return plan->graph.error.status;
+        for (size_t m = 0; m < order.count; m++)
+            if (order.nodes[m]->op == KF_VAR)
+                of_side[plan->vars[first + k].role] |= plan->batched[order.nodes[m]->param[0]];
+        kf_order_finish(&order);
+    }
+    for (size_t k = first; k < plan->var_count; k++)
+        plan->batched[k] = of_side[plan->vars[k].role];
+    return KCL_OK;
+}
+
 static kcl_status fill(kp_plan *plan, const kp_request *request)
 {
     const kr_sweep *sweep = request->sweep;
@@ -1020,6 +1101,7 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
         for (size_t k = 0; k < sweep->var_count; k++) {
             plan->vars[k] = sweep->vars[k];
             plan->dense[k] = !request->dense || request->dense[k];
+            plan->batched[k] = request->batches.axes ? request->batches.axes[k] : 0;
         }
         plan->var_count = sweep->var_count;
         for (size_t k = 0; k < sweep->term_count; k++)
@@ -1053,6 +1135,8 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
         status = prepare(plan);
     if (status == KCL_OK)
         status = check_contraction(plan, request);
+    if (status == KCL_OK)
+        status = find_prepared_batches(plan);
     for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++)
         plan->deferred |= plan->terms[k].reduction == KF_REDUCE_ARGMIN && plan->schedule == KP_BY_LANES &&
                           plan->shape == KP_ROWS_SPLIT;
@@ -1081,6 +1165,9 @@ kcl_status kp_plan_create(kp_plan **out, const kp_request *request, kb_error *er
     plan->stream_axis = plan->shape == KP_MAP ? 0 : plan->shape == KP_COLUMNS ? KF_AXIS_I : KF_AXIS_J;
     plan->stream = request->choice.states;
     plan->native = caps->device_class == KP_GPU;
+    plan->group = request->choice.group;
+    plan->outer_batches = request->batches.outer;
+    plan->each_batches = request->batches.each;
     if (fill(plan, request) < 0 || choose_sizes(plan, caps) < 0) {
         *err = plan->graph.error;
         kp_plan_destroy(&plan);
@@ -1100,6 +1187,7 @@ void kp_plan_destroy(kp_plan **plan)
     kb_free(&a, p->dense);
     kb_free(&a, p->private);
     kb_free(&a, p->offset);
+    kb_free(&a, p->batched);
     kb_free(&a, p->prepared);
     kb_free(&a, p->terms);
     kb_free(&a, p->exact);
@@ -1156,35 +1244,44 @@ static int64_t wanted_parts(const kp_plan *plan, const kp_caps *caps, int64_t gr
     return filling_parts(plan, caps, groups, cols);
 }
 
-void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64_t cols, kp_launch *launch)
+/* The same where every batch has as many: on CPUs a work-item takes several blocks then. */
+static size_t items_of_batch(int64_t blocks, const kp_plan *plan, const kp_caps *caps, const kp_sizes *sizes)
 {
+    if (caps->device_class == KP_CPU && sizes->batches > 1)
+        blocks = KB_MIN(blocks, blocks_of((int64_t)BATCH_ITEMS * caps->compute_units, sizes->batches));
+    return items_for(blocks, plan, caps);
+}
+
+void kp_launch_batches(const kp_plan *plan, const kp_caps *caps, const kp_sizes *sizes, kp_launch *launch)
+{
+    const int64_t rows = sizes->rows, cols = sizes->cols, batches = KB_MAX(sizes->batches, 1);
     int64_t row_blocks = blocks_of(rows, plan->lanes), col_blocks = blocks_of(cols, plan->lanes), state = 0;
     for (size_t k = 0; k < plan->term_count; k++)
         state += kp_state_dim(plan, k);
-    *launch = (kp_launch){.parts = 1, .part_length = cols};
+    *launch = (kp_launch){.parts = 1, .part_length = cols, .each_parts = 1, .each_length = sizes->each};
     for (size_t k = plan->var_count - plan->prepared_count; k < plan->var_count; k++) {
         bool of_rows = plan->vars[k].role == KF_ROLE_I;
         int64_t elements = product(plan->vars[k].dim, of_rows ? rows : cols);
-        launch->prepare_items[of_rows ? 0 : 1] = items_for(of_rows ? row_blocks : col_blocks, plan, caps);
+        launch->prepare_items[of_rows ? 0 : 1] = items_of_batch(of_rows ? row_blocks : col_blocks, plan, caps, sizes);
         launch->prepared_elements = KB_MIN(elements, INT64_MAX - launch->prepared_elements) + launch->prepared_elements;
     }
     int64_t side = plan->schedule == KP_BY_CONTRACTION ? plan->tile / plan->stream : plan->group;
     int64_t groups = blocks_of(row_blocks, side);
-    int64_t states = product(plan->shape == KP_ROWS_BOTH ? 1 : rows, state);
+    int64_t states = product(product(plan->shape == KP_ROWS_BOTH ? 1 : rows, state), batches);
     int64_t numbers = caps->device_class == KP_CPU ? STATE_NUMBERS : 4 * (int64_t)STATE_NUMBERS;
     int64_t most = KB_MIN(MAX_PARTS, KB_MAX(1, numbers / KB_MAX(1, states)));
-    int64_t wanted =
-        KB_MAX(KB_MIN(most, KB_MAX(1, wanted_parts(plan, caps, groups, cols))), blocks_of(cols, LONGEST_PART));
+    int64_t wanted = KB_MAX(KB_MIN(most, KB_MAX(1, wanted_parts(plan, caps, product(groups, batches), cols))),
+                            blocks_of(cols, LONGEST_PART));
     switch (plan->shape) {
     case KP_MAP:
-        launch->finish_items = items_for(row_blocks, plan, caps);
+        launch->finish_items = items_of_batch(row_blocks, plan, caps, sizes);
         return;
     case KP_ROWS:
-        launch->sweep_items[0] = items_for(row_blocks, plan, caps);
+        launch->sweep_items[0] = items_of_batch(row_blocks, plan, caps, sizes);
         launch->sweep_items[1] = 1;
         return;
     case KP_ROWS_SPLIT:
-        launch->sweep_items[0] = items_for(product(groups, plan->group), plan, caps);
+        launch->sweep_items[0] = items_of_batch(product(groups, plan->group), plan, caps, sizes);
         /* Parts are whole tiles, so that a split sum has the terms of an undivided one. */
         launch->part_length = blocks_of(blocks_of(cols, wanted), plan->tile) * plan->tile;
         break;
@@ -1195,15 +1292,27 @@ void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64
     default:
         launch->parts = KB_MAX(1, KB_MIN(most, groups));
         launch->sweep_items[0] = (size_t)launch->parts * (size_t)plan->group;
-        launch->sweep_items[1] = 1;
-        launch->partial_elements = product(launch->parts, states);
         launch->finish_items = (size_t)plan->group;
-        return;
+        break;
     }
-    launch->parts = KB_MAX(1, blocks_of(cols, KB_MAX(1, launch->part_length)));
-    launch->sweep_items[1] = (size_t)launch->parts;
+    if (plan->shape != KP_ROWS_BOTH) {
+        launch->parts = KB_MAX(1, blocks_of(cols, KB_MAX(1, launch->part_length)));
+        launch->finish_items = items_of_batch(row_blocks, plan, caps, sizes);
+    }
+    /* Batches that are reduced are divided where rows and columns leave compute units idle. */
+    int64_t busy = product(product(groups, batches), plan->shape == KP_ROWS_BOTH ? 1 : launch->parts);
+    int64_t idle = blocks_of((int64_t)GROUPS * caps->compute_units, KB_MAX(1, busy));
+    int64_t each = KB_MAX(1, KB_MIN(KB_MIN(idle, most / launch->parts), sizes->each));
+    launch->each_length = blocks_of(sizes->each, each);
+    launch->each_parts = KB_MAX(1, blocks_of(sizes->each, KB_MAX(1, launch->each_length)));
+    launch->sweep_items[1] = (size_t)(plan->shape == KP_ROWS_BOTH ? 1 : launch->parts) * (size_t)launch->each_parts;
+    launch->parts *= launch->each_parts;
     launch->partial_elements = product(launch->parts, states);
-    launch->finish_items = items_for(row_blocks, plan, caps);
+}
+
+void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64_t cols, kp_launch *launch)
+{
+    kp_launch_batches(plan, caps, &(kp_sizes){rows, cols, 1, 1}, launch);
 }
 
 void kp_describe(const kp_plan *plan, kb_str *out)

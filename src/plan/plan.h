@@ -37,7 +37,24 @@ typedef struct kp_choice {
     int states;  /* KP_COLUMNS on GPUs: rows whose states a work-item keeps; else 0 */
     bool forced; /* by name: another schedule does not take its place */
     bool expand; /* squared distances (expand.h): the caller's to set, who must supply their centres; see kp_screens */
+    int group;   /* batches of few rows on GPUs: work-items of a work-group, at most; 0: no limit */
 } kp_choice;
+
+/* What a launch goes through. */
+typedef struct kp_sizes {
+    int64_t rows, cols;
+    int64_t batches; /* that have results of their own */
+    int64_t each;    /* that are reduced for each of these; 1 where none are */
+} kp_sizes;
+
+/*
+ * Batch axes of a launch, merged as far as the arrays allow: the first `outer` have results, the others are reduced
+ * (the sweep's `reduced` then has KF_AXIS_EACH). All zero: there are none.
+ */
+typedef struct kp_batches {
+    int outer, each;
+    const uint8_t *axes; /* by variable: bit k where it has axis k */
+} kp_batches;
 
 /* How often a value is computed, as a set: {} once a launch, {LANE} once per lane, {STREAM}, or per pair. */
 enum { KP_LANE = 1, KP_STREAM = 2 };
@@ -48,6 +65,7 @@ typedef struct kp_request {
     const kp_caps *caps;
     kp_choice choice;
     const bool *dense; /* by variable: its rows follow each other in memory without a gap; NULL: all do */
+    kp_batches batches;
 } kp_request;
 
 typedef struct kp_plan {
@@ -80,6 +98,8 @@ typedef struct kp_plan {
     bool screens;
     kr_var *vars;
     bool *dense;   /* see kp_request; prepared ones are */
+    int outer_batches, each_batches; /* axes, see kp_batches */
+    uint8_t *batched;                /* by variable: its batch axes; prepared ones have those of what they come from */
     bool *private; /* a lane variable whose components fit into private memory; others are read where they are */
 
     /*
@@ -102,6 +122,8 @@ typedef struct kp_plan {
  */
 kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, int64_t rows, int64_t cols,
                      const char *name, kp_choice *choice, kb_error *err);
+kcl_status kp_choose_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, const kp_sizes *sizes,
+                         const char *name, kp_choice *choice, kb_error *err);
 const char *kp_shape_name(kp_shape shape);
 kcl_status kp_check_schedule_name(const char *name, kb_error *err);
 
@@ -131,11 +153,15 @@ typedef struct kp_launch {
     size_t finish_items;       /* of `finish`; 0: there is no such kernel */
     int64_t parts;             /* states a row that `finish` merges */
     int64_t part_length;       /* columns of a part */
+    int64_t each_parts, each_length; /* of the batches that are reduced: parts, batches of a part */
     int64_t prepared_elements; /* numbers in the memory of prepared values, all together */
     int64_t partial_elements;  /* numbers in the memory of states */
 } kp_launch;
 
 void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64_t cols, kp_launch *launch);
+
+/* The same for batches: work-items are those of a batch, memory is that of all. */
+void kp_launch_batches(const kp_plan *plan, const kp_caps *caps, const kp_sizes *sizes, kp_launch *launch);
 
 /*
  * Whether `f`, of a term, is a sum over the vector index that the contraction schedule computes: of a function of one

@@ -29,6 +29,9 @@ typedef struct term {
 /* What a thread needs of its own. */
 typedef struct worker {
     kf_frame *terms, *outputs;
+    kf_source *sources;   /* of the batch that the frames are at */
+    kr_sink *sinks;
+    int64_t batch, each;  /* that is; -1: none yet */
     double *states;       /* of a chunk, where they are not kept for a merge */
     double *results;      /* of a row */
     const double **acc;   /* in `results`, of each term: values, numbers */
@@ -38,12 +41,14 @@ typedef struct worker {
 
 typedef struct job {
     const kr_sweep *sweep;
+    const kf_source *sources; /* of the first batch */
     const kr_sink *sinks;
-    int64_t rows, cols;
+    const kr_batches *along; /* NULL: one batch */
+    int64_t rows, cols, batches, each;
     int64_t chunk_rows, chunks, segment_cols, segments;
     int64_t chunk_states; /* rows with a state in a chunk */
     int64_t state_size, result_size, component_count;
-    bool merges; /* states are kept in `states`, [chunk][segment][row], and merged */
+    bool merges; /* states are kept in `states`, [batch][chunk][segment][row], and merged */
     double *states;
     term *terms;
     kf_interp *pairs, *outputs;
@@ -78,12 +83,47 @@ static void divide(job *job)
         job->chunk_rows = KB_MAX(CHUNK_ROWS, ceil_div(job->rows, MOST_CHUNKS));
     else
         job->chunk_rows = KB_MAX(1, KB_MIN(CHUNK_ROWS, CHUNK_DOUBLES / KB_MAX(job->state_size, 1)));
+    if (reduces_rows(job) && job->batches >= TASKS)
+        job->chunk_rows = KB_MAX(job->rows, 1);
     job->chunks = ceil_div(job->rows, job->chunk_rows);
-    int64_t wanted = job->chunks ? KB_MIN(TASKS / job->chunks, job->cols / SEGMENT) : 1;
+    int64_t tasks = job->chunks * KB_MIN(job->batches, TASKS);
+    int64_t wanted = tasks ? KB_MIN(TASKS / tasks, job->cols / SEGMENT) : 1;
     job->segment_cols = ceil_div(ceil_div(job->cols, KB_MAX(wanted, 1)), KF_BLOCK) * KF_BLOCK;
     job->segments = job->segment_cols ? ceil_div(job->cols, job->segment_cols) : 1;
     job->chunk_states = reduces_rows(job) ? 1 : KB_MIN(job->chunk_rows, job->rows);
     job->merges = reduces_rows(job) || job->segments > 1;
+}
+
+/* ---- Batches ----------------------------------------------------------------------------------------------------- */
+
+/* Distance of place `number` on axes from..to-1. */
+static int64_t offset_on(const kr_batches *b, int from, int to, int64_t number, const int64_t *stride)
+{
+    int64_t offset = 0;
+    for (int k = from; k < to && b->size[k]; k++) {
+        offset += number % b->size[k] * stride[k];
+        number /= b->size[k];
+    }
+    return offset;
+}
+
+/* Turns a worker to a batch, and to one of those that are reduced for it. */
+static void go_to(const job *job, worker *w, int64_t batch, int64_t each)
+{
+    const kr_batches *b = job->along;
+    if (w->batch == batch && w->each == each)
+        return;
+    for (size_t k = 0; b && k < job->sweep->var_count; k++) {
+        const int64_t *stride = b->source_stride[k];
+        w->sources[k].data = (const char *)job->sources[k].data + offset_on(b, 0, b->outer, batch, stride) +
+                             offset_on(b, b->outer, b->outer + b->each, each, stride);
+    }
+    for (size_t k = 0; b && k < job->sweep->output_count; k++)
+        w->sinks[k].data = (char *)job->sinks[k].data + offset_on(b, 0, b->outer, batch, b->sink_stride[k]);
+    w->batch = batch;
+    w->each = each;
+    kf_frame_launch(w->terms, w->sources);
+    kf_frame_launch(w->outputs, w->sources);
 }
 
 /* ---- Work on a piece --------------------------------------------------------------------------------------------- */
@@ -123,7 +163,7 @@ static void finish_row(const job *job, worker *w, const double *state, int64_t r
     for (size_t o = 0; o < job->sweep->output_count; o++) {
         int stride;
         for (int64_t k = 0; k < job->sweep->outputs[o]->dim; k++)
-            store(&job->sinks[o], row, k, *kf_frame_value(w->outputs, o, k, &stride));
+            store(&w->sinks[o], row, k, *kf_frame_value(w->outputs, o, k, &stride));
     }
 }
 
@@ -150,45 +190,62 @@ static void run_task(void *user, int64_t k, int worker_index)
 {
     const job *job = user;
     worker *w = &job->workers[worker_index];
-    int64_t row = k / job->segments * job->chunk_rows, rows = KB_MIN(job->chunk_rows, job->rows - row);
-    int64_t col = k % job->segments * job->segment_cols, cols = KB_MIN(job->segment_cols, job->cols - col);
+    int64_t pieces = job->chunks * job->segments, piece = k % pieces, batch = k / pieces;
+    int64_t row = piece / job->segments * job->chunk_rows, rows = KB_MIN(job->chunk_rows, job->rows - row);
+    int64_t col = piece % job->segments * job->segment_cols, cols = KB_MIN(job->segment_cols, job->cols - col);
     double *states = job->merges ? job->states + k * job->chunk_states * job->state_size : w->states;
     for (int64_t i = 0; i < KB_MIN(rows, job->chunk_states); i++)
         init_state(job, states + i * job->state_size);
-    if (job->sweep->term_count)
+    for (int64_t each = 0; each < job->each && job->sweep->term_count; each++) {
+        go_to(job, w, batch, each);
         step_pairs(job, w, states, row, rows, col, cols);
-    for (int64_t i = 0; !job->merges && i < rows; i++)
+    }
+    if (job->merges)
+        return;
+    go_to(job, w, batch, 0);
+    for (int64_t i = 0; i < rows; i++)
         finish_row(job, w, states + i * job->state_size, row + i);
 }
 
 /* Where only columns are reduced: merges the segments of a chunk and finishes its rows. */
-static void merge_chunk(void *user, int64_t chunk, int worker_index)
+static void merge_chunk(void *user, int64_t k, int worker_index)
 {
     const job *job = user;
-    int64_t row = chunk * job->chunk_rows, rows = KB_MIN(job->chunk_rows, job->rows - row);
+    worker *w = &job->workers[worker_index];
+    int64_t row = k % job->chunks * job->chunk_rows, rows = KB_MIN(job->chunk_rows, job->rows - row);
     int64_t segment_step = job->chunk_states * job->state_size;
-    double *states = job->states + chunk * job->segments * segment_step;
+    double *states = job->states + k * job->segments * segment_step;
+    go_to(job, w, k / job->chunks, 0);
     for (int64_t i = 0; i < rows; i++) {
         double *state = states + i * job->state_size;
         for (int64_t s = 1; s < job->segments; s++)
             merge_state(job, state, state + s * segment_step);
-        finish_row(job, &job->workers[worker_index], state, row + i);
+        finish_row(job, w, state, row + i);
     }
+}
+
+/* Where both axes are reduced: merges all pieces of a batch. */
+static void merge_batch(void *user, int64_t batch, int worker_index)
+{
+    const job *job = user;
+    worker *w = &job->workers[worker_index];
+    int64_t pieces = job->chunks * job->segments;
+    double *state = w->states;
+    go_to(job, w, batch, 0);
+    init_state(job, state);
+    for (int64_t k = 0; k < pieces; k++)
+        merge_state(job, state, job->states + (batch * pieces + k) * job->state_size);
+    finish_row(job, w, state, 0);
 }
 
 static void run_tasks(job *job)
 {
-    int64_t tasks = job->chunks * job->segments;
-    kb_parallel_for(job->worker_count, tasks, run_task, job);
-    if (reduces_rows(job)) {
-        double *state = job->workers[0].states;
-        init_state(job, state);
-        for (int64_t k = 0; k < tasks; k++)
-            merge_state(job, state, job->states + k * job->state_size);
-        finish_row(job, &job->workers[0], state, 0);
-    } else if (job->merges) {
-        kb_parallel_for(job->worker_count, job->chunks, merge_chunk, job);
-    }
+    int64_t pieces = job->chunks * job->segments;
+    kb_parallel_for(job->worker_count, pieces * job->batches, run_task, job);
+    if (reduces_rows(job))
+        kb_parallel_for(job->worker_count, job->batches, merge_batch, job);
+    else if (job->merges)
+        kb_parallel_for(job->worker_count, job->chunks * job->batches, merge_chunk, job);
 }
 
 /* ---- Preparation ------------------------------------------------------------------------------------------------- */
@@ -216,7 +273,8 @@ static kcl_status prepare(job *job, kb_error *err)
     divide(job);
     if (job->merges) {
         int64_t count;
-        if (kb_mul_overflows(job->chunks * job->segments, job->chunk_states * job->state_size, &count))
+        if (kb_mul_overflows(job->chunks * job->segments, job->chunk_states * job->state_size, &count) ||
+            kb_mul_overflows(count, job->batches, &count))
             return kb_no_memory(err);
         job->states = take(job, count, sizeof *job->states);
         if (!job->states)
@@ -228,7 +286,7 @@ static kcl_status prepare(job *job, kb_error *err)
     return status;
 }
 
-static kcl_status prepare_worker(job *job, worker *w, const kf_source *sources, kb_error *err)
+static kcl_status prepare_worker(job *job, worker *w, kb_error *err)
 {
     kcl_status status = kf_frame_create(&w->terms, job->pairs, err);
     if (status == KCL_OK)
@@ -240,10 +298,15 @@ static kcl_status prepare_worker(job *job, worker *w, const kf_source *sources, 
     w->acc = take(job, 2 * (int64_t)job->sweep->term_count, sizeof *w->acc);
     w->value = take(job, job->component_count, sizeof *w->value);
     w->stride = take(job, job->component_count, sizeof *w->stride);
-    if (!w->states || !w->results || !w->acc || !w->value || !w->stride)
+    w->sources = take(job, (int64_t)job->sweep->var_count, sizeof *w->sources);
+    w->sinks = take(job, (int64_t)job->sweep->output_count, sizeof *w->sinks);
+    if (!w->states || !w->results || !w->acc || !w->value || !w->stride || !w->sources || !w->sinks)
         return kb_no_memory(err);
-    kf_frame_launch(w->terms, sources);
-    kf_frame_launch(w->outputs, sources);
+    for (size_t k = 0; k < job->sweep->var_count; k++)
+        w->sources[k] = job->sources[k];
+    for (size_t k = 0; k < job->sweep->output_count; k++)
+        w->sinks[k] = job->sinks[k];
+    w->batch = w->each = -1;
     for (size_t k = 0; k < job->sweep->term_count; k++) {
         const term *t = &job->terms[k];
         w->acc[2 * k] = w->results + t->result;
@@ -254,21 +317,35 @@ static kcl_status prepare_worker(job *job, worker *w, const kf_source *sources, 
     return KCL_OK;
 }
 
-kcl_status kr_run_host(const kr_sweep *sweep, int64_t rows, int64_t cols, const kf_source *sources,
-                       const kr_sink *sinks, int threads, kb_error *err)
+kcl_status kr_run_batches(const kr_sweep *sweep, int64_t rows, int64_t cols, const kr_batches *batches,
+                          const kf_source *sources, const kr_sink *sinks, int threads, kb_error *err)
 {
-    job job = {.sweep = sweep, .sinks = sinks, .rows = rows, .cols = sweep->reduced ? cols : 0};
+    job job = {.sweep = sweep,
+               .sources = sources,
+               .sinks = sinks,
+               .along = batches,
+               .rows = rows,
+               .cols = sweep->reduced ? cols : 0,
+               .batches = 1,
+               .each = 1};
+    for (int k = 0; batches && k < batches->outer + batches->each; k++) {
+        int64_t *product = k < batches->outer ? &job.batches : &job.each;
+        if (kb_mul_overflows(*product, batches->size[k], product))
+            return kb_no_memory(err);
+    }
+    if (job.batches == 0)
+        return KCL_OK;
     kb_arena_init(&job.arena, kf_allocator(sweep->graph));
     kcl_status status = prepare(&job, err);
     if (status == KCL_OK) {
-        int64_t most = KB_MIN(job.chunks * job.segments, MOST_WORKERS);
+        int64_t most = KB_MIN(job.chunks * job.segments * KB_MIN(job.batches, MOST_WORKERS), MOST_WORKERS);
         job.worker_count = (int)KB_MAX(KB_MIN(threads, most), 1);
         job.workers = take(&job, job.worker_count, sizeof *job.workers);
         if (!job.workers)
             status = kb_no_memory(err);
     }
     for (int k = 0; status == KCL_OK && k < job.worker_count; k++)
-        status = prepare_worker(&job, &job.workers[k], sources, err);
+        status = prepare_worker(&job, &job.workers[k], err);
     if (status == KCL_OK)
         run_tasks(&job);
     for (int k = 0; job.workers && k < job.worker_count; k++) {
@@ -279,4 +356,10 @@ kcl_status kr_run_host(const kr_sweep *sweep, int64_t rows, int64_t cols, const 
     kf_interp_destroy(&job.outputs);
     kb_arena_finish(&job.arena);
     return status;
+}
+
+kcl_status kr_run_host(const kr_sweep *sweep, int64_t rows, int64_t cols, const kf_source *sources,
+                       const kr_sink *sinks, int threads, kb_error *err)
+{
+    return kr_run_batches(sweep, rows, cols, NULL, sources, sinks, threads, err);
 }

@@ -82,10 +82,25 @@ typedef struct kr_sink {
 } kr_sink;
 
 /*
+ * Batches: the axes with results of their own first, then those that are reduced (and the sweep's `reduced` has
+ * KF_AXIS_EACH); each from the fastest on. Strides in bytes, along these axes.
+ */
+typedef struct kr_batches {
+    int outer, each;
+    int64_t size[KF_MAX_BATCH];
+    const int64_t (*source_stride)[KF_MAX_BATCH]; /* by variable */
+    const int64_t (*sink_stride)[KF_MAX_BATCH];   /* by output; outer axes only */
+} kr_batches;
+
+/*
  * Computes a sweep on the host in double with compensated sums: the `host` device, and the reference of tests.
  * rows and cols may be 0. Results do not depend on `threads`.
  */
 kcl_status kr_run_host(const kr_sweep *sweep, int64_t rows, int64_t cols, const kf_source *sources,
                        const kr_sink *sinks, int threads, kb_error *err);
+
+/* The same for all batches. */
+kcl_status kr_run_batches(const kr_sweep *sweep, int64_t rows, int64_t cols, const kr_batches *batches,
+                          const kf_source *sources, const kr_sink *sinks, int threads, kb_error *err);
 
 #endif

@@ -78,7 +78,9 @@ unsigned kt_class(const kt_body *body, const kf_node *f)
 
 typedef struct instance {
     const kf_node *node;
-    bool fixed;         /* component `offset`, else component k + offset */
+    bool fixed;         /* component `offset`, else component k + offset, where k is: */
+    int32_t base;       /* 0: the loop's k; else index number base - 1 of the section */
+    int32_t chosen_by;  /* index + 1 whose sign chooses: below 0 child 0 of Concat, 0 of other copies; 0: none */
     bool named;         /* `text` is a name or an access */
     uint8_t precedence; /* of text: 0 primary, 1 sign, 2 product, 3 sum */
     int uses;
@@ -101,6 +103,9 @@ typedef struct section {
     bool *access; /* reading it costs nothing: a variable, a kept value, or a copy of one */
     int32_t *stage, *need;
     int32_t *first; /* first instance, or -1 */
+
+    const char **indices; /* texts of whole numbers that components are counted by, k0, k1, ... */
+    size_t index_count, index_capacity;
 
     instance *list; /* in an order in which operands come first */
     size_t count, capacity;
@@ -128,6 +133,12 @@ static bool is_leaf(const section *s, const kf_node *f)
     return kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF || is_stored(s, f);
 }
 
+/* One number or several from components: computed in loops of their own. */
+static bool is_sum(const kf_node *f)
+{
+    return kf_info((kf_op)f->op)->op_class == KF_CLASS_SUM;
+}
+
 static bool is_lanes(const section *s, const kf_node *f)
 {
     return (kt_class(s->body, f) & KP_LANE) != 0;
@@ -140,25 +151,190 @@ static void indent(section *s)
 }
 
 /* Finds or makes the instance; new ones are pushed for their operands to be visited. Returns its number, -1: no memory. */
-static int32_t instance_of(section *s, const kf_node *f, bool fixed, int64_t offset, size_t *depth)
+static int32_t instance_of(section *s, const kf_node *f, bool fixed, int32_t base, int64_t offset, size_t *depth)
 {
     size_t position = at(s, f);
     fixed = fixed || f->dim == 1;
     if (f->dim == 1)
         offset = 0;
+    if (fixed)
+        base = 0;
     for (int32_t k = s->first[position]; k >= 0; k = s->list[k].same_node)
-        if (s->list[k].fixed == fixed && s->list[k].offset == offset)
+        if (s->list[k].fixed == fixed && s->list[k].offset == offset && s->list[k].base == base)
             return k;
     if (!kb_reserve(alloc_of(s), (void **)&s->list, &s->capacity, s->count + 1, sizeof *s->list) ||
         !kb_reserve(alloc_of(s), (void **)&s->stack, &s->stack_capacity, *depth + 1, sizeof *s->stack)) {
         kb_no_memory(s->body->err);
         return -1;
     }
-    s->list[s->count] = (instance){.node = f, .fixed = fixed, .offset = offset, .child = {-1, -1, -1}};
+    s->list[s->count] = (instance){.node = f, .fixed = fixed, .base = base, .offset = offset, .child = {-1, -1, -1}};
     s->list[s->count].same_node = s->first[position];
     s->first[position] = (int32_t)s->count;
     s->stack[(*depth)++] = (uint32_t)s->count;
     return (int32_t)s->count++;
+}
+
+/* ---- Components of rearranged vectors ---------------------------------------------------------------------------- */
+
+/*
+ * Where a copy's operand is read at a component that is no constant distance from k, the component is a whole number of
+ * its own, "const int k3 = k % 4 * 5 + k / 4;", computed in front of the statements that use it.
+ */
+typedef struct component {
+    bool fixed;
+    int32_t base;
+    int64_t offset;
+} component;
+
+/* The number of the index with this text; -1: no memory. */
+static int32_t index_of(section *s, kb_str *text)
+{
+    for (size_t k = 0; k < s->index_count && !text->failed; k++)
+        if (strcmp(s->indices[k], kb_str_text(text)) == 0)
+            return (int32_t)k;
+    const char *copy = text->failed ? NULL : kb_arena_strdup(&s->body->arena, kb_str_text(text));
+    if (!copy || !kb_reserve(alloc_of(s), (void **)&s->indices, &s->index_capacity, s->index_count + 1,
+                             sizeof *s->indices)) {
+        kb_no_memory(s->body->err);
+        return -1;
+    }
+    s->indices[s->index_count] = copy;
+    return (int32_t)s->index_count++;
+}
+
+static void put_index(kb_str *text, int32_t base, int64_t offset)
+{
+    if (base)
+        kb_str_putf(text, "k%d", base - 1);
+    else
+        kb_str_put(text, "k");
+    if (offset)
+        kb_str_putf(text, " %c %lld", offset < 0 ? '-' : '+', (long long)llabs(offset));
+}
+
+/* The source of component `e`, a name or "(a sum)". */
+static void put_source(kb_str *text, const kf_layout *l, const char *e)
+{
+    int64_t inner = 1;
+    bool any = false;
+    for (int axis = l->rank; axis-- > 0; inner *= l->size[axis]) {
+        if (l->size[axis] == 1 || l->stride[axis] == 0)
+            continue;
+        kb_str_putf(text, "%s%s", any ? " + " : "", e);
+        if (inner > 1)
+            kb_str_putf(text, " / %lld", (long long)inner);
+        if (axis > 0)
+            kb_str_putf(text, " %% %lld", (long long)l->size[axis]);
+        if (l->stride[axis] != 1)
+            kb_str_putf(text, " * %lld", (long long)l->stride[axis]);
+        any = true;
+    }
+    if (l->offset || !any)
+        kb_str_putf(text, "%s%lld", any ? " + " : "", (long long)l->offset);
+}
+
+/* The component of Place's operand that goes to `e`, -1 for those that get none. */
+static void put_inverse(kb_str *text, const kf_layout *l, const char *e)
+{
+    kb_str_putf(text, "%s >= 0", e);
+    for (int axis = 0; axis <= l->rank; axis++) {
+        if (axis == l->rank && l->stride[axis - 1] == 1)
+            break;
+        kb_str_putf(text, " && %s", e);
+        for (int outer = 0; outer < axis; outer++)
+            kb_str_putf(text, " %% %lld", (long long)l->stride[outer]);
+        if (axis < l->rank)
+            kb_str_putf(text, " / %lld < %lld", (long long)l->stride[axis], (long long)l->size[axis]);
+        else
+            kb_str_put(text, " == 0");
+    }
+    kb_str_put(text, " ? ");
+    int64_t inner = 1;
+    for (int axis = 0; axis < l->rank; axis++)
+        inner *= l->size[axis];
+    for (int axis = 0; axis < l->rank; axis++) {
+        inner /= l->size[axis];
+        kb_str_putf(text, "%s%s", axis ? " + " : "", e);
+        for (int outer = 0; outer < axis; outer++)
+            kb_str_putf(text, " %% %lld", (long long)l->stride[outer]);
+        if (l->stride[axis] != 1)
+            kb_str_putf(text, " / %lld", (long long)l->stride[axis]);
+        if (inner > 1)
+            kb_str_putf(text, " * %lld", (long long)inner);
+    }
+    kb_str_put(text, " : -1");
+}
+
+/* An index from a text that was written behind `text`'s old content; clears it. */
+static int32_t take_index(section *s, kb_str *text)
+{
+    int32_t index = index_of(s, text);
+    kb_str_clear(text);
+    return index;
+}
+
+/* Where component `here` of copy n comes from in operand c; for choices also by which index. False: no memory. */
+static bool trace(section *s, instance *n, int c, component *out)
+{
+    const kf_node *f = n->node;
+    const kf_layout l = f->op == KF_ARRANGE || f->op == KF_PLACE ? kf_layout_of(f) : (kf_layout){.rank = 0};
+    kb_str text;
+    char e[64];
+    int32_t index = 0, chosen = 0;
+    kb_str_init(&text, alloc_of(s));
+    put_index(&text, n->base, n->offset);
+    snprintf(e, sizeof e, n->offset ? "(%s)" : "%s", kb_str_text(&text));
+    *out = (component){false, n->base, n->offset};
+    switch ((kf_op)f->op) {
+    case KF_SUMT:
+        *out = (component){true, 0, 0};
+        break;
+    case KF_EXTRACT:
+        out->offset += f->param[0];
+        break;
+    case KF_ARRANGE:
+        if (l.rank == 1 && l.stride[0] == 1) {
+            out->offset += l.offset;
+            break;
+        }
+        kb_str_clear(&text);
+        put_source(&text, &l, e);
+        index = take_index(s, &text);
+        *out = (component){false, index + 1, 0};
+        break;
+    case KF_CONCAT:
+        /* Below 0: the first operand, and how far from its end. */
+        kb_str_clear(&text);
+        put_index(&text, n->base, n->offset - f->arg[0]->dim);
+        chosen = take_index(s, &text);
+        if (c == 0)
+            kb_str_putf(&text, "min(%s, %d)", e, f->arg[0]->dim - 1);
+        else
+            kb_str_putf(&text, "max(k%d, 0)", chosen);
+        index = chosen < 0 ? -1 : take_index(s, &text);
+        n->chosen_by = chosen + 1;
+        *out = (component){false, index + 1, 0};
+        break;
+    default: /* ElemT, ExtractT, Place: the operand's component, or none */
+        kb_str_clear(&text);
+        put_index(&text, n->base,
+                  n->offset - (f->op == KF_PLACE ? l.offset : f->op == KF_ELEMT ? f->param[1] : f->param[0]));
+        index = take_index(s, &text);
+        snprintf(e, sizeof e, "k%d", index);
+        if (f->op == KF_PLACE)
+            put_inverse(&text, &l, e);
+        else
+            kb_str_putf(&text, "%s >= 0 && %s < %d ? %s : -1", e, e, f->arg[0]->dim, e);
+        chosen = index < 0 ? -1 : take_index(s, &text);
+        kb_str_putf(&text, "max(k%d, 0)", chosen);
+        index = chosen < 0 ? -1 : take_index(s, &text);
+        n->chosen_by = chosen + 1;
+        *out = (component){false, index + 1, 0};
+        break;
+    }
+    bool ok = index >= 0 && chosen >= 0 && !text.failed;
+    kb_str_finish(&text);
+    return ok;
 }
 
 /*
@@ -168,7 +344,7 @@ static int32_t instance_of(section *s, const kf_node *f, bool fixed, int64_t off
 static int32_t collect(section *s, const kf_node *f, bool fixed, int64_t k0, int64_t *limit)
 {
     size_t depth = 0;
-    int32_t root = instance_of(s, f, fixed, fixed ? k0 : 0, &depth);
+    int32_t root = instance_of(s, f, fixed, 0, fixed ? k0 : 0, &depth);
     while (root >= 0 && depth) {
         uint32_t number = s->stack[--depth];
         const kf_node *node = s->list[number].node;
@@ -179,19 +355,22 @@ static int32_t collect(section *s, const kf_node *f, bool fixed, int64_t k0, int
         int operands = node->op == KF_LIKE ? 1 : node->arg_count;
         for (int c = 0; c < operands; c++) {
             const kf_node *arg = node->arg[c];
-            int64_t arg_offset = offset;
-            bool arg_fixed = is_fixed;
-            if (kf_info((kf_op)node->op)->op_class == KF_CLASS_COPY) {
-                int64_t component, run, here = is_fixed ? offset : k0 + offset;
-                int step, source = kf_copy_source(node, here, &component, &run, &step);
+            component from = {is_fixed, s->list[number].base, offset};
+            const bool copies = kf_info((kf_op)node->op)->op_class == KF_CLASS_COPY;
+            const bool in_runs = is_fixed || (!from.base && node->op != KF_ARRANGE && node->op != KF_PLACE);
+            if (copies && in_runs) {
+                int64_t source_component, run, here = is_fixed ? offset : k0 + offset;
+                int step, source = kf_copy_source(node, here, &source_component, &run, &step);
                 if (!is_fixed)
                     *limit = KB_MIN(*limit, k0 + run);
                 if (source != c)
                     continue;
-                arg_fixed = is_fixed || step == 0;
-                arg_offset = arg_fixed ? component : component - k0;
+                from.fixed = is_fixed || step == 0;
+                from.offset = from.fixed ? source_component : source_component - k0;
+            } else if (copies && !trace(s, &s->list[number], c, &from)) {
+                return -1;
             }
-            int32_t child = instance_of(s, arg, arg_fixed, arg_offset, &depth);
+            int32_t child = instance_of(s, arg, from.fixed, from.base, from.offset, &depth);
             if (child < 0)
                 return -1;
             s->list[number].child[c] = child;
@@ -206,6 +385,7 @@ static void forget_instances(section *s)
     for (size_t k = 0; k < s->count; k++)
         s->first[at(s, s->list[k].node)] = -1;
     s->count = 0;
+    s->index_count = 0;
 }
 
 /* ---- Texts ------------------------------------------------------------------------------------------------------- */
@@ -222,10 +402,8 @@ static void put_component(kb_str *text, const instance *n)
 {
     if (n->fixed)
         kb_str_putf(text, "%lld", (long long)n->offset);
-    else if (n->offset)
-        kb_str_putf(text, "k %c %lld", n->offset < 0 ? '-' : '+', (long long)llabs(n->offset));
     else
-        kb_str_put(text, "k");
+        put_index(text, n->base, n->offset);
 }
 
 static void put_variable(section *s, kb_str *text, const instance *n)
@@ -381,10 +559,10 @@ static bool write_instances(section *s, kb_str *once, kb_str *per_element)
             kb_str_put(&text, stored->name);
             if (stored->place == KT_STEP) {
                 kb_str_put(&text, "[v]");
-            } else if (stored->place == KT_VECTOR) {
+            } else if (stored->place == KT_VECTOR || stored->place == KT_STEP_VECTOR) {
                 kb_str_put(&text, "[");
                 put_component(&text, n);
-                kb_str_put(&text, "]");
+                kb_str_put(&text, stored->place == KT_STEP_VECTOR ? "][v]" : "]");
             }
             n->named = true;
         } else if (f->op == KF_VAR) {
@@ -392,10 +570,22 @@ static bool write_instances(section *s, kb_str *once, kb_str *per_element)
             n->named = true;
             load = lanes && f->param[2] != KF_ROLE_ACC && !s->body->plan->private[f->param[0]] &&
                    !(s->staged && f->dim > 1);
+        } else if (f->op == KF_IOTA && !n->fixed) {
+            kb_str_put(&text, "(real)(");
+            put_component(&text, n);
+            kb_str_put(&text, ")");
+        } else if (f->op == KF_IOTA) {
+            kt_put_number(&text, s->body->plan->dtype, (double)n->offset);
         } else if (f->op == KF_CONST || f->op == KF_ZERO) {
             kt_put_number(&text, s->body->plan->dtype, f->value);
             n->precedence = f->value < 0;
             n->named = true;
+        } else if (n->chosen_by) {
+            kb_str_putf(&text, "(k%d < 0 ? ", n->chosen_by - 1);
+            put_operand(s, &text, f->op == KF_CONCAT ? n->child[0] : -1, 2, lanes);
+            kb_str_put(&text, " : ");
+            put_operand(s, &text, f->op == KF_CONCAT ? n->child[1] : n->child[0], 2, lanes);
+            kb_str_put(&text, ")");
         } else if (f->op == KF_LIKE || kf_info((kf_op)f->op)->op_class == KF_CLASS_COPY) {
             int32_t child = f->op == KF_LIKE ? n->child[0] : n->child[0] >= 0 ? n->child[0] : n->child[1];
             put_operand(s, &text, child, 3, lanes && child >= 0);
@@ -403,7 +593,7 @@ static bool write_instances(section *s, kb_str *once, kb_str *per_element)
                 n->precedence = s->list[child].precedence;
                 n->named = s->list[child].named || s->list[child].uses > 1;
             }
-        } else if (f->op == KF_SUM) {
+        } else if (is_sum(f)) {
             ok = false;
             kb_fail(s->body->err, KCL_ERROR_INTERNAL, "a sum over components was not computed before its use");
         } else if (form[1] == ' ') {
@@ -477,17 +667,27 @@ static void put_sink(section *s, kb_str *to, const sink *k, bool loop)
     const char *component = loop ? "k" : "0";
     if (k->kind == SINK_ADD) {
         const kt_stored *sum = &s->body->stored[at(s, k->keeper)];
-        const char *step = sum->place == KT_STEP ? "[v]" : "";
-        bool lanes = is_lanes(s, k->keeper);
-        kb_str_putf(to, "%s%s ", sum->name, step);
-        if (is_product(s, k->root)) {
-            kb_str_put(to, "= fma(");
+        const kf_node *f = k->keeper;
+        bool lanes = is_lanes(s, f);
+        char name[64];
+        int length = snprintf(name, sizeof name, "%s", sum->name);
+        if (f->dim > 1)
+            length += snprintf(name + length, sizeof name - (size_t)length, "[k / %d]", f->arg[0]->dim / f->dim);
+        if (sum->place == KT_STEP || sum->place == KT_STEP_VECTOR)
+            snprintf(name + length, sizeof name - (size_t)length, "[v]");
+        kb_str_put(to, name);
+        if (f->op == KF_MAX || f->op == KF_MIN) {
+            kb_str_putf(to, " = %s(%s, ", f->op == KF_MAX ? "fmax" : "fmin", name);
+            put_operand(s, to, k->root, 3, lanes);
+            kb_str_put(to, ");\n");
+        } else if (is_product(s, k->root)) {
+            kb_str_put(to, " = fma(");
             put_operand(s, to, n->child[0], 3, lanes);
             kb_str_put(to, ", ");
             put_operand(s, to, n->node->op == KF_SQUARE ? n->child[0] : n->child[1], 3, lanes);
-            kb_str_putf(to, ", %s%s);\n", sum->name, step);
+            kb_str_putf(to, ", %s);\n", name);
         } else {
-            kb_str_putf(to, "+= %s;\n", n->text);
+            kb_str_putf(to, " += %s;\n", n->text);
         }
         return;
     }
@@ -534,7 +734,8 @@ static void put_sink(section *s, kb_str *to, const sink *k, bool loop)
         kb_str_put(to, "\n");
         return;
     }
-    kb_str_putf(to, "%s%s = %s;\n", name, k->keeper->dim > 1 ? "[k]" : "[v]", n->text);
+    const kt_place place = s->body->stored[at(s, k->keeper)].place;
+    kb_str_putf(to, "%s%s = %s;\n", name, k->keeper->dim == 1 ? "[v]" : place == KT_STEP_VECTOR ? "[k][v]" : "[k]", n->text);
 }
 
 /* Straight code for the sinks' components from k0 on; returns the component up to which it holds, -1 on failure. */
@@ -566,6 +767,8 @@ static int64_t put_code(section *s, size_t sink_count, sink *sinks, bool fixed, 
         kb_str_put(s->out, "}\n");
         return end;
     }
+    for (size_t k = 0; ok && k < s->index_count; k++)
+        kb_str_putf(&once, "const int k%zu = %s;\n", k, s->indices[k]);
     ok = ok && write_instances(s, &once, &each);
     for (size_t k = 0; ok && k < sink_count; k++)
         put_sink(s, &each, &sinks[k], sinks[k].node->dim > 1);
@@ -616,7 +819,9 @@ static bool put_loop(section *s, size_t sink_count, sink *sinks, int64_t dim)
 
 static kt_place place_of(const section *s, const kf_node *f)
 {
-    return f->dim > 1 ? KT_VECTOR : s->streamed ? KT_STEP : KT_SCALAR;
+    if (f->dim > 1)
+        return s->streamed ? KT_STEP_VECTOR : KT_VECTOR;
+    return s->streamed ? KT_STEP : KT_SCALAR;
 }
 
 /* Gives a node a place, and declares it; a number outside steps without `value` is declared where it is computed. */
@@ -640,6 +845,8 @@ static void declare(section *s, const kf_node *f, const char *value)
         kb_str_put(s->out, "[KCL_STREAM]");
     else if (stored->place == KT_VECTOR)
         kb_str_putf(s->out, "[%d]", f->dim);
+    else if (stored->place == KT_STEP_VECTOR)
+        kb_str_putf(s->out, "[%d][KCL_STREAM]", f->dim);
     if (value && stored->place == KT_SCALAR)
         kb_str_putf(s->out, " = %s", value);
     kb_str_put(s->out, ";");
@@ -648,6 +855,12 @@ static void declare(section *s, const kf_node *f, const char *value)
     if (value && stored->place == KT_STEP) {
         indent(s);
         kb_str_putf(s->out, "FOR_STREAM { %s[v] = %s; }\n", stored->name, value);
+    }
+    if (value && (stored->place == KT_STEP_VECTOR || stored->place == KT_VECTOR)) {
+        const bool step = stored->place == KT_STEP_VECTOR;
+        indent(s);
+        kb_str_putf(s->out, "FOR_INDEX(k, 0, %d) { %s%s[k]%s = %s; }\n", f->dim, step ? "FOR_STREAM " : "", stored->name,
+                    step ? "[v]" : "", value);
     }
 }
 
@@ -686,7 +899,7 @@ static int32_t analyse(section *s, size_t target_count, const kt_target *targets
             copies = copies && s->access[arg];
         }
         s->access[k] = copies;
-        s->stage[k] += f->op == KF_SUM;
+        s->stage[k] += is_sum(f);
         last = KB_MAX(last, s->stage[k]);
     }
     for (size_t k = 0; k < target_count; k++) {
@@ -698,7 +911,7 @@ static int32_t analyse(section *s, size_t target_count, const kt_target *targets
         const kf_node *f = order->nodes[k];
         if (!s->live[k] || is_leaf(s, f))
             continue;
-        int32_t when = f->op == KF_SUM ? s->stage[k] - 1 : s->need[k];
+        int32_t when = is_sum(f) ? s->stage[k] - 1 : s->need[k];
         for (int c = 0; c < operand_count(f); c++) {
             size_t arg = at(s, f->arg[c]);
             s->need[arg] = KB_MIN(s->need[arg], when);
@@ -708,7 +921,7 @@ static int32_t analyse(section *s, size_t target_count, const kt_target *targets
     }
     for (size_t k = 0; k < order->count; k++) {
         const kf_node *f = order->nodes[k];
-        for (int c = 0; s->live[k] && !is_leaf(s, f) && f->op != KF_SUM && c < operand_count(f); c++)
+        for (int c = 0; s->live[k] && !is_leaf(s, f) && !is_sum(f) && c < operand_count(f); c++)
             s->keep[at(s, f->arg[c])] |= s->need[at(s, f->arg[c])] != s->need[k];
     }
     return last;
@@ -719,13 +932,13 @@ static bool put_sums(section *s, int32_t stage, sink *sinks)
     const kf_order *order = &s->body->order;
     for (size_t k = 0; k < order->count; k++) {
         const kf_node *f = order->nodes[k];
-        if (!s->live[k] || f->op != KF_SUM || is_stored(s, f) || s->stage[k] != stage)
+        if (!s->live[k] || !is_sum(f) || is_stored(s, f) || s->stage[k] != stage)
             continue;
         /* This sum and all later ones of its dimension. */
         size_t count = 0;
         for (size_t m = k; m < order->count; m++) {
             const kf_node *g = order->nodes[m];
-            if (s->live[m] && g->op == KF_SUM && !is_stored(s, g) && s->stage[m] == stage &&
+            if (s->live[m] && is_sum(g) && !is_stored(s, g) && s->stage[m] == stage &&
                 g->arg[0]->dim == f->arg[0]->dim)
                 sinks[count++] = (sink){.kind = SINK_ADD, .node = g->arg[0], .keeper = g};
         }
@@ -734,7 +947,9 @@ static bool put_sums(section *s, int32_t stage, sink *sinks)
         if (s->staged)
             s->out = s->body->sums;
         for (size_t m = 0; m < count; m++)
-            declare(s, sinks[m].keeper, "0");
+            declare(s, sinks[m].keeper, sinks[m].keeper->op == KF_MAX   ? "-INFINITY"
+                                        : sinks[m].keeper->op == KF_MIN ? "INFINITY"
+                                                                        : "0");
         if (s->staged)
             s->out = s->body->step;
         bool ok = put_loop(s, count, sinks, f->arg[0]->dim);
@@ -775,7 +990,7 @@ static bool put_numbers(section *s, int32_t stage, bool is_last, size_t target_c
     size_t count = 0;
     for (size_t k = 0; k < order->count; k++) {
         const kf_node *f = order->nodes[k];
-        if (s->live[k] && s->keep[k] && f->dim == 1 && s->need[k] == stage && !s->access[k] && f->op != KF_SUM &&
+        if (s->live[k] && s->keep[k] && f->dim == 1 && s->need[k] == stage && !s->access[k] && !is_sum(f) &&
             !is_leaf(s, f))
             sinks[count++] = (sink){.kind = SINK_KEEP, .node = f, .keeper = f};
     }
@@ -794,7 +1009,8 @@ static bool put_numbers(section *s, int32_t stage, bool is_last, size_t target_c
 static bool put_vectors(section *s, size_t target_count, kt_target *targets, sink *sinks)
 {
     for (size_t k = 0; k < target_count; k++)
-        targets[k].used = targets[k].node->dim == 1;
+        targets[k].used =
+            targets[k].node->dim == 1 || (targets[k].kind == KT_KEEP && is_stored(s, targets[k].node));
     for (size_t k = 0; k < target_count; k++) {
         size_t count = 0;
         int dim = targets[k].node->dim;
@@ -846,6 +1062,7 @@ kcl_status kt_section(kt_body *body, bool streamed, size_t target_count, kt_targ
     kb_free(a, s.need);
     kb_free(a, s.first);
     kb_free(a, s.list);
+    kb_free(a, s.indices);
     kb_free(a, s.stack);
     kb_free(a, sinks);
     if (ok && out->failed)

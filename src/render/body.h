@@ -11,6 +11,7 @@ typedef enum kt_place {
     KT_SCALAR, /* name */
     KT_STEP,   /* name[v]: one value a streamed element of the step */
     KT_VECTOR, /* name[k] */
+    KT_STEP_VECTOR, /* name[k][v] */
 } kt_place;
 
 typedef struct kt_stored {

@@ -98,61 +98,205 @@ static size_t hoisted(const kt_body *body, unsigned from, size_t target_count, c
 
 /* ---- Kernels ----------------------------------------------------------------------------------------------------- */
 
-static bool add_arg(kt_program *program, kt_kernel_id id, size_t *capacity, kt_arg_kind kind, size_t index)
+/* The parameters of a kernel while they are written. */
+typedef struct parameters {
+    kt_program *program;
+    kt_kernel_id id;
+    size_t capacity;
+    bool ok;
+    kb_str text;
+} parameters;
+
+static void add_arg(parameters *p, kt_arg_kind kind, size_t index, int axis)
 {
-    kt_signature *s = &program->kernel[id];
-    if (!kb_reserve(&program->allocator, (void **)&s->args, capacity, s->count + 1, sizeof *s->args))
-        return false;
-    s->args[s->count++] = (kt_arg){kind, (uint32_t)index};
-    return true;
+    kt_signature *s = &p->program->kernel[p->id];
+    p->ok = p->ok && kb_reserve(&p->program->allocator, (void **)&s->args, &p->capacity, s->count + 1, sizeof *s->args);
+    if (p->ok)
+        s->args[s->count++] = (kt_arg){kind, (uint32_t)index, (uint32_t)axis};
+}
+
+static bool is_prepared_by(const kernel *k, size_t var)
+{
+    for (size_t t = 0; t < k->target_count; t++)
+        if (k->targets[t].kind == KT_PREPARED && k->targets[t].index == var)
+            return true;
+    return false;
+}
+
+/* ---- Batches ----------------------------------------------------------------------------------------------------- */
+
+static bool has_partial(const kp_plan *plan, kt_kernel_id id)
+{
+    return (id == KT_SWEEP || id == KT_FINISH) && plan->shape != KP_ROWS && plan->term_count > 0;
+}
+
+/*
+ * The batch axes that a kernel is launched over, as bits. A sweep has a loop over those that are reduced; kernels that
+ * prepare values are launched over what these depend on.
+ */
+static unsigned launched_axes(const kp_plan *plan, const kernel *k)
+{
+    for (size_t v = plan->var_count - plan->prepared_count; v < plan->var_count; v++)
+        if (is_prepared_by(k, v))
+            return plan->batched[v];
+    return (1u << plan->outer_batches) - 1;
+}
+
+static unsigned looped_axes(const kp_plan *plan, const kernel *k)
+{
+    return k->id == KT_SWEEP ? ((1u << plan->each_batches) - 1) << plan->outer_batches : 0;
+}
+
+static void put_batch_parameters(parameters *p, const kp_plan *plan, const kernel *k, const kt_body *body)
+{
+    unsigned launched = launched_axes(plan, k), looped = looped_axes(plan, k);
+    for (size_t v = 0; v < plan->var_count; v++) {
+        for (int b = 0; (body->reads[v] || is_prepared_by(k, v)) && b < KF_MAX_BATCH; b++) {
+            if (!(plan->batched[v] & (launched | looped) & 1u << b))
+                continue;
+            kb_str_putf(&p->text, "    const long a%zu_b%d,\n", v, b);
+            add_arg(p, KT_ARG_VAR_BATCH, v, b);
+        }
+    }
+    for (size_t t = 0; t < k->target_count; t++) {
+        for (int b = 0; k->targets[t].kind == KT_OUTPUT && b < plan->outer_batches; b++) {
+            kb_str_putf(&p->text, "    const long o%zu_b%d,\n", k->targets[t].index, b);
+            add_arg(p, KT_ARG_OUTPUT_BATCH, k->targets[t].index, b);
+        }
+    }
+    /* The last axis needs no size. */
+    for (int b = 0; b < KF_MAX_BATCH; b++) {
+        unsigned of = launched & 1u << b ? launched : looped;
+        if (!(of & 1u << b) || of >> b == 1)
+            continue;
+        kb_str_putf(&p->text, "    const long n%d,\n", b);
+        add_arg(p, KT_ARG_BATCH_SIZE, 0, b);
+    }
+    if (launched) {
+        kb_str_put(&p->text, "    const long first_batch,\n");
+        add_arg(p, KT_ARG_FIRST_BATCH, 0, 0);
+    }
+    if (launched && has_partial(plan, k->id)) {
+        kb_str_put(&p->text, "    const long partial_b,\n");
+        add_arg(p, KT_ARG_PARTIAL_BATCH, 0, 0);
+    }
+    if (looped) {
+        kb_str_put(&p->text, "    const long column_parts, const long each_count, const long each_length,\n");
+        add_arg(p, KT_ARG_COLUMN_PARTS, 0, 0);
+        add_arg(p, KT_ARG_EACH_COUNT, 0, 0);
+        add_arg(p, KT_ARG_EACH_LENGTH, 0, 0);
+    }
+}
+
+/* b0, b1, ...: the place of batch `number` on each of the axes. */
+static void put_places(kb_str *out, const char *number, unsigned axes)
+{
+    if (!axes)
+        return;
+    kb_str_put(out, "    const long ");
+    for (int b = 0, count = 0; axes >> b; b++) {
+        if (!(axes & 1u << b))
+            continue;
+        kb_str_putf(out, "%sb%d = %s", count++ ? ", " : "", b, number);
+        for (int before = 0; before < b; before++)
+            if (axes & 1u << before)
+                kb_str_putf(out, " / n%d", before);
+        if (axes >> b != 1)
+            kb_str_putf(out, " %% n%d", b);
+    }
+    kb_str_put(out, ";\n");
+}
+
+static void put_offset(kb_str *out, char letter, size_t number, unsigned axes)
+{
+    for (int b = 0, count = 0; axes >> b; b++)
+        if (axes & 1u << b)
+            kb_str_putf(out, "%sb%d * %c%zu_b%d", count++ ? " + " : "", b, letter, number, b);
+}
+
+/* Moves all memory to that of the launched batch. */
+static void put_launched_batch(kb_str *out, const kp_plan *plan, const kernel *k, const kt_body *body)
+{
+    unsigned axes = launched_axes(plan, k);
+    if (!axes)
+        return;
+    kb_str_put(out, "    const long batch = first_batch + get_global_id(2);\n");
+    put_places(out, "batch", axes);
+    for (size_t v = 0; v < plan->var_count; v++) {
+        if (!(body->reads[v] || is_prepared_by(k, v)) || !(plan->batched[v] & axes))
+            continue;
+        kb_str_putf(out, "    a%zu += ", v);
+        put_offset(out, 'a', v, plan->batched[v] & axes);
+        kb_str_put(out, ";\n");
+    }
+    for (size_t t = 0; t < k->target_count; t++) {
+        if (k->targets[t].kind != KT_OUTPUT)
+            continue;
+        kb_str_putf(out, "    o%zu += ", k->targets[t].index);
+        put_offset(out, 'o', k->targets[t].index, axes);
+        kb_str_put(out, ";\n");
+    }
+    if (has_partial(plan, k->id))
+        kb_str_put(out, "    partial += batch * partial_b;\n");
+}
+
+/* The memory of a reduced batch: `launch` keeps where all begin, `each` goes to the one that the loop has come to. */
+static void put_looped_batch(kb_str *launch, kb_str *each, const kp_plan *plan, const kernel *k, const kt_body *body)
+{
+    unsigned axes = looped_axes(plan, k);
+    put_places(each, "each", axes);
+    for (size_t v = 0; v < plan->var_count; v++) {
+        if (!body->reads[v] || !(plan->batched[v] & axes))
+            continue;
+        kb_str_putf(launch, "    __global const real *const all%zu = a%zu;\n", v, v);
+        kb_str_putf(each, "    __global const real *restrict const a%zu = all%zu + ", v, v);
+        put_offset(each, 'a', v, plan->batched[v] & axes);
+        kb_str_put(each, ";\n");
+    }
 }
 
 static kcl_status put_parameters(kt_program *program, const kp_plan *plan, const kernel *k, const kt_body *body,
                                  kb_str *out)
 {
-    size_t capacity = 0;
-    bool ok = true;
-    kb_str text;
-    kb_str_init(&text, &program->allocator);
+    parameters p = {.program = program, .id = k->id, .ok = true};
+    kb_str_init(&p.text, &program->allocator);
     for (size_t v = 0; v < plan->var_count; v++) {
-        bool written = false;
-        for (size_t t = 0; t < k->target_count; t++)
-            written = written || (k->targets[t].kind == KT_PREPARED && k->targets[t].index == v);
+        bool written = is_prepared_by(k, v);
         if (!written && !body->reads[v])
             continue;
-        kb_str_putf(&text, "    __global %sreal *restrict a%zu,\n", written ? "" : "const ", v);
-        ok = ok && add_arg(program, k->id, &capacity, KT_ARG_VAR, v);
+        kb_str_putf(&p.text, "    __global %sreal *restrict a%zu,\n", written ? "" : "const ", v);
+        add_arg(&p, KT_ARG_VAR, v, 0);
         if (!plan->dense[v] && plan->vars[v].role != KF_ROLE_P) {
-            kb_str_putf(&text, "    const long a%zu_s,\n", v);
-            ok = ok && add_arg(program, k->id, &capacity, KT_ARG_VAR_STRIDE, v);
+            kb_str_putf(&p.text, "    const long a%zu_s,\n", v);
+            add_arg(&p, KT_ARG_VAR_STRIDE, v, 0);
         }
     }
     for (size_t t = 0; t < k->target_count; t++) {
         size_t index = k->targets[t].index;
         if (k->targets[t].kind != KT_OUTPUT)
             continue;
-        kb_str_putf(&text, "    __global %s *restrict o%zu, const long o%zu_s, const long o%zu_k,\n",
+        kb_str_putf(&p.text, "    __global %s *restrict o%zu, const long o%zu_s, const long o%zu_k,\n",
                     k->targets[t].node->kind == KF_INT ? "long" : "real", index, index, index);
-        ok = ok && add_arg(program, k->id, &capacity, KT_ARG_OUTPUT, index) &&
-             add_arg(program, k->id, &capacity, KT_ARG_OUTPUT_STRIDE, index) &&
-             add_arg(program, k->id, &capacity, KT_ARG_OUTPUT_STEP, index);
+        add_arg(&p, KT_ARG_OUTPUT, index, 0);
+        add_arg(&p, KT_ARG_OUTPUT_STRIDE, index, 0);
+        add_arg(&p, KT_ARG_OUTPUT_STEP, index, 0);
     }
-    put_macro(out, macro_prefix[k->id], "PARAMETERS", &text);
-    ok = ok && !text.failed;
-    kb_str_finish(&text);
-    bool partial = plan->shape != KP_ROWS && plan->term_count > 0;
+    put_batch_parameters(&p, plan, k, body);
+    put_macro(out, macro_prefix[k->id], "PARAMETERS", &p.text);
+    p.ok = p.ok && !p.text.failed;
+    kb_str_finish(&p.text);
     bool columns = k->id == KT_SWEEP || (k->id == KT_FINISH && plan->deferred);
     if (k->id != KT_PREPARE_COLUMNS)
-        ok = ok && add_arg(program, k->id, &capacity, KT_ARG_ROWS, 0);
+        add_arg(&p, KT_ARG_ROWS, 0, 0);
     if (k->id == KT_PREPARE_COLUMNS || columns)
-        ok = ok && add_arg(program, k->id, &capacity, KT_ARG_COLS, 0);
-    if ((k->id == KT_SWEEP || k->id == KT_FINISH) && partial) {
-        ok = ok && add_arg(program, k->id, &capacity, KT_ARG_PARTS, 0);
+        add_arg(&p, KT_ARG_COLS, 0, 0);
+    if (has_partial(plan, k->id)) {
+        add_arg(&p, KT_ARG_PARTS, 0, 0);
         if (columns)
-            ok = ok && add_arg(program, k->id, &capacity, KT_ARG_PART_LENGTH, 0);
-        ok = ok && add_arg(program, k->id, &capacity, KT_ARG_PARTIAL, 0);
+            add_arg(&p, KT_ARG_PART_LENGTH, 0, 0);
+        add_arg(&p, KT_ARG_PARTIAL, 0, 0);
     }
-    return ok ? KCL_OK : kb_no_memory(body->err);
+    return p.ok ? KCL_OK : kb_no_memory(body->err);
 }
 
 static void put_loads(const kp_plan *plan, const kt_body *body, unsigned lane_axis, kb_str *out)
@@ -243,8 +387,8 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const ker
     kt_target *kept = kb_calloc(a, most, sizeof *kept);
     if (status == KCL_OK && (!work || !needed || !kept))
         status = kb_no_memory(err);
-    kb_str launch, lane, sums, step, block, end, loads;
-    kb_str *texts[] = {&launch, &lane, &sums, &step, &block, &end, &loads};
+    kb_str begin, launch, lane, sums, step, block, end, loads;
+    kb_str *texts[] = {&begin, &launch, &lane, &sums, &step, &block, &end, &loads};
     for (size_t t = 0; t < KB_COUNT(texts); t++)
         kb_str_init(texts[t], a);
     body.indirect = k->id == KT_SWEEP && plan->schedule != KP_BY_LANES;
@@ -267,10 +411,14 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const ker
     if (status == KCL_OK && k->target_count > term_count)
         status = kt_section(&body, false, k->target_count - term_count, k->targets + term_count, &end);
     if (status == KCL_OK) {
+        put_launched_batch(&begin, plan, k, &body);
+        put_looped_batch(&begin, &loads, plan, k, &body);
+        /* What is computed once a launch is computed once a reduced batch, where there are such. */
+        kb_str_put(looped_axes(plan, k) ? &loads : &begin, kb_str_text(&launch));
         put_loads(plan, &body, k->lane_axis, &loads);
         kb_str_put(&loads, kb_str_text(&lane));
         status = put_parameters(program, plan, k, &body, out);
-        put_macro(out, macro_prefix[k->id], "LAUNCH", &launch);
+        put_macro(out, macro_prefix[k->id], "LAUNCH", &begin);
         put_macro(out, macro_prefix[k->id], "LANE", &loads);
         if (body.indirect)
             put_columns(plan, &body, out);
@@ -311,7 +459,7 @@ static void put_preface(kb_str *out, const kp_plan *plan)
     }
     for (size_t k = 0; k < plan->term_count; k++) {
         kb_str_putf(out, " * r%zu = %s over %s of ", k, kf_reduction_get(plan->terms[k].reduction)->name,
-                    plan->reduced == KF_AXIS_J ? "j" : "i and j");
+                    plan->reduced & KF_AXIS_I ? "i and j" : "j");
         bool powers = plan->terms[k].reduction == KF_REDUCE_LOGSUMEXP; /* the plan has multiplied by log2(e) */
         bool exponent = plan->terms[k].reduction == KF_REDUCE_EXPSUMS;
         kb_str_put(out, powers ? "ln(2)*(" : "");
@@ -334,6 +482,8 @@ static void put_preface(kb_str *out, const kp_plan *plan)
             kb_str_putf(out, "#define KCL_STATES %d\n", plan->stream);
         if (plan->schedule != KP_BY_LANES)
             kb_str_putf(out, "#define KCL_GROUP %d\n#define KCL_NUMBERS %d\n", plan->group, kp_numbers(plan));
+        if (plan->each_batches)
+            kb_str_put(out, "#define KCL_EACH\n");
         if (plan->unrolled)
             kb_str_put(out, "#define KCL_UNROLLED\n");
         if (plan->schedule == KP_BY_ROWS && plan->shape != KP_COLUMNS)
@@ -374,7 +524,7 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
         unsigned axis = side == 0 ? KF_AXIS_I : KF_AXIS_J;
         size_t count = 0, first = plan->var_count - plan->prepared_count;
         for (size_t k = 0; k < plan->prepared_count; k++)
-            if (plan->prepared[k]->axes == axis)
+            if ((plan->prepared[k]->axes & KF_PAIR_AXES) == axis)
                 targets[count++] = (kt_target){.kind = KT_PREPARED, .node = plan->prepared[k], .index = first + k};
         kernel k = {side == 0 ? KT_PREPARE_ROWS : KT_PREPARE_COLUMNS, axis, 0, count, targets};
         if (count)

@@ -22,11 +22,20 @@ typedef enum kt_arg_kind {
     KT_ARG_PARTS,         /* long */
     KT_ARG_PART_LENGTH,   /* long */
     KT_ARG_PARTIAL,       /* memory of partial states */
+    KT_ARG_VAR_BATCH,     /* distance of variable `index` along batch axis `axis`, numbers (long) */
+    KT_ARG_OUTPUT_BATCH,  /* the same of an output, elements (long) */
+    KT_ARG_PARTIAL_BATCH, /* distance of the states of two batches, numbers (long) */
+    KT_ARG_BATCH_SIZE,    /* of batch axis `axis` (long) */
+    KT_ARG_FIRST_BATCH,   /* that the launch computes (long) */
+    KT_ARG_COLUMN_PARTS,  /* parts without those of reduced batches (long) */
+    KT_ARG_EACH_COUNT,    /* reduced batches (long) */
+    KT_ARG_EACH_LENGTH,   /* of a part (long) */
 } kt_arg_kind;
 
 typedef struct kt_arg {
     kt_arg_kind kind;
     uint32_t index;
+    uint32_t axis;
 } kt_arg;
 
 typedef enum kt_kernel_id { KT_PREPARE_ROWS, KT_PREPARE_COLUMNS, KT_SWEEP, KT_FINISH, KT_KERNELS } kt_kernel_id;

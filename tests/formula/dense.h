@@ -131,6 +131,17 @@ static inline long double dense_reduce(const dense *d, const dense_values *v, co
     return f->kind == KF_INT ? (long double)at : largest ? -found : found;
 }
 
+/* Component k of a layout: axes and offset, then sizes and strides; digits of k from the last axis on. */
+static inline int64_t dense_layout(const int64_t *p, int64_t k)
+{
+    int64_t source = p[1];
+    for (int64_t axis = p[0] - 1; axis >= 0; axis--) {
+        source += (k % p[2 + 2 * axis]) * p[3 + 2 * axis];
+        k /= p[2 + 2 * axis];
+    }
+    return source;
+}
+
 static inline long double dense_component(const dense *d, const dense_values *v, const kf_node *f, int64_t i,
                                           int64_t j, int64_t k)
 {
@@ -162,6 +173,24 @@ static inline long double dense_component(const dense *d, const dense_values *v,
         return k >= p[0] && k < p[0] + a->dim ? x[k - p[0]] : 0;
     case KF_CONCAT:
         return k < a->dim ? x[k] : y[k - a->dim];
+    case KF_IOTA:
+        return k;
+    case KF_SUMROWS:
+        for (int64_t m = 0; m < p[0]; m++)
+            sum += x[k * p[0] + m];
+        return sum;
+    case KF_MAX:
+    case KF_MIN:
+        sum = f->op == KF_MAX ? -INFINITY : INFINITY;
+        for (int64_t m = 0; m < a->dim; m++)
+            sum = f->op == KF_MAX ? fmax(sum, x[m]) : fmin(sum, x[m]);
+        return sum;
+    case KF_ARRANGE:
+        return x[dense_layout(p, k)];
+    case KF_PLACE:
+        for (int64_t m = 0; m < a->dim; m++)
+            sum += dense_layout(p, m) == k ? x[m] : 0;
+        return sum;
     case KF_LIKE:
         return x[k];
     case KF_REDUCE:
@@ -361,6 +390,31 @@ static inline const kf_node *garden_node(garden *w)
     case KF_EXTRACTT:
         p[0] = dense_below(d, 3);
         p[1] = p[0] + a->dim + dense_below(d, 2);
+        break;
+    case KF_IOTA:
+        p[0] = 1 + dense_below(d, 4);
+        break;
+    case KF_SUMROWS:
+        p[0] = a->dim % 3 == 0 ? 3 : a->dim % 2 == 0 ? 2 : 1;
+        break;
+    case KF_ARRANGE: /* of one axis or two, forwards, backwards or repeated */
+        p[0] = 1 + dense_below(d, 2);
+        p[1] = p[0] == 2 ? 0 : a->dim - 1;
+        p[2] = p[0] == 2 ? 1 + dense_below(d, 2) : a->dim;
+        p[3] = p[0] == 2 ? 0 : -1;
+        p[4] = (a->dim + 1) / 2;
+        p[5] = 2 - a->dim % 2;
+        if (a->dim % 2 == 0)
+            p[4] = a->dim / 2;
+        else
+            p[4] = a->dim;
+        break;
+    case KF_PLACE:
+        p[0] = 1;
+        p[1] = dense_below(d, 2);
+        p[2] = a->dim;
+        p[3] = 1 + dense_below(d, 2);
+        p[4] = p[1] + (a->dim - 1) * p[3] + 1 + dense_below(d, 2);
         break;
     case KF_LIKE:
         return kf_like(g, a, b);

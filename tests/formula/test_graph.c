@@ -428,6 +428,12 @@ START_TEST(copies_say_where_components_come_from)
         with(KF_EXTRACT, x, 0, 3), with(KF_EXTRACT, x, 1, 2), with(KF_EXTRACT, x, 2, 1), with(KF_EXTRACTT, x, 0, 3),
         with(KF_EXTRACTT, x, 0, 5), with(KF_EXTRACTT, x, 1, 5), with(KF_EXTRACTT, x, 2, 5),
         kf_binary(&g, KF_CONCAT, x, p), kf_binary(&g, KF_CONCAT, s, s), kf_binary(&g, KF_CONCAT, x, x),
+        kf_make(&g, KF_ARRANGE, &x, (int64_t[]){1, 2, 3, -1}), kf_make(&g, KF_ARRANGE, &x, (int64_t[]){1, 0, 2, 2}),
+        kf_make(&g, KF_ARRANGE, &x, (int64_t[]){2, 0, 3, 1, 4, 0}),
+        kf_make(&g, KF_ARRANGE, &x, (int64_t[]){2, 0, 4, 0, 3, 1}),
+        kf_make(&g, KF_ARRANGE, &x, (int64_t[]){3, 1, 2, 0, 2, 1, 2, 0}),
+        kf_make(&g, KF_PLACE, &x, (int64_t[]){1, 1, 3, 2, 7}), kf_make(&g, KF_PLACE, &s, (int64_t[]){1, 2, 1, 1, 4}),
+        kf_make(&g, KF_PLACE, &x, (int64_t[]){2, 0, 3, 4, 1, 1, 9}),
     };
     for (size_t k = 0; k < KB_COUNT(copies); k++) {
         check_copies(copies[k]);

@@ -455,8 +455,9 @@ static void evaluate_all(int64_t i, int64_t j, double **values)
                 values[n][k] = source < 0 ? 0 : values[f->arg[source]->id][component];
                 break;
             case KF_CLASS_SUM:
-                for (int64_t m = 0; m < a->dim; m++)
-                    sum += values[a->id][m];
+                sum = 0;
+                for (int64_t m = 0; m < a->dim / f->dim; m++)
+                    sum += values[a->id][k * (a->dim / f->dim) + m];
                 values[n][k] = (double)sum;
                 break;
             case KF_CLASS_AXIS:
@@ -484,7 +485,17 @@ START_TEST(random_graphs_agree_with_the_simplest_evaluator)
     while (count < NODES) {
         const kf_node *args[] = {pool[(int)draw(0, count)], pool[(int)draw(KB_MAX(count - 20, 0), count)]}, *f = NULL;
         int64_t dim = args[0]->dim, start = (int64_t)draw(0, (double)dim);
-        switch ((int)draw(0, 10)) {
+        switch ((int)draw(0, 13)) {
+        case 10:
+            f = kf_make(&g, KF_ARRANGE, args, (int64_t[]){2, dim - 1, 2, 0, dim, -1});
+            break;
+        case 11:
+            f = kf_make(&g, KF_PLACE, args, (int64_t[]){1, 1, dim, 2, 2 * dim + 1});
+            break;
+        case 12:
+            f = kf_make(&g, KF_SUMROWS, args, &(int64_t){dim % 2 ? dim : 2});
+            f = kf_unary(&g, KF_SIN, f);
+            break;
         case 0:
             f = kf_make(&g, KF_CONCAT, args, NULL);
             break;

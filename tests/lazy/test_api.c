@@ -235,8 +235,10 @@ START_TEST(test_variables_and_roles)
     ck_assert_double_eq(out, 49);
     IS_ERROR(kcl_lazy(s, kcl_f64(a, 2, 2, 3)), KCL_ERROR_SHAPE, "kcl_lazy", "(2, 2, 3)", "axis i", "axis j");
     IS_ERROR(kcl_lazy(s, kcl_f64(a, 4, 3)), KCL_ERROR_SHAPE, "kcl_lazy", "2 axes", "kcl_vi, kcl_vj");
-    IS_ERROR(kcl_pm(s, kcl_f64(a, 4, 3)), KCL_ERROR_SHAPE, "(4, 3)", "a parameter needs (D)");
-    IS_ERROR(kcl_vi(s, kcl_f64(a, 2, 2, 3)), KCL_ERROR_SHAPE, "(2, 2, 3)", "(rows, D)");
+    IS_ERROR(kcl_lazy(s, kcl_f64(a, 3, 2, 2, 1)), KCL_ERROR_SHAPE, "kcl_lazy", "(3, 2, 2, 1)", "axis i", "axis j");
+    IS_ERROR(kcl_pm(s, kcl_f64(a, 2, 1, 1, 1, 1, 1, 1, 3)), KCL_ERROR_SHAPE, "(2, 1, 1, 1, 1, 1, 1, 3)",
+             "a parameter needs (D)", "up to 6 batch axes");
+    IS_ERROR(kcl_vi(s, kcl_f64(a, 2, 1, 1, 1, 1, 1, 1, 2, 3)), KCL_ERROR_SHAPE, "(rows, D)", "up to 6 batch axes");
 }
 END_TEST
 
@@ -440,6 +442,149 @@ START_TEST(test_three_kinds_of_reduction_at_once)
 }
 END_TEST
 
+/* The values over the axes, in the order of their indices: of distances, or of component k of products. */
+static int values_of(int axes, int64_t at, int k, double *value)
+{
+    int count = 0;
+    for (int64_t i = axes & KCL_OVER_I ? 0 : at; i < (axes & KCL_OVER_I ? M : at + 1); i++)
+        for (int64_t j = axes & KCL_OVER_J ? 0 : at; j < (axes & KCL_OVER_J ? N : at + 1); j++)
+            value[count++] = k == D ? distance_of(i, j) : X(k) * Y(k);
+    return count;
+}
+
+/* The index of the value with `rank` others in front of it, ties by index; -1: there is none. */
+static int index_of_rank(int count, const double *value, int rank, bool largest)
+{
+    for (int n = 0; n < count; n++) {
+        int before = 0;
+        for (int m = 0; m < count; m++)
+            before += (largest ? value[m] > value[n] : value[m] < value[n]) || (value[m] == value[n] && m < n);
+        if (before == rank)
+            return n;
+    }
+    return -1;
+}
+
+/* All of them, in one evaluation and by their short forms; more neighbours than there are. */
+START_TEST(test_every_reduction)
+{
+    enum { K = 6, ROWS = 5, VALUES = 11, INDICES = 4, WIDTH = K * D };
+    static const kcl_axes all_axes[] = {KCL_OVER_I, KCL_OVER_J, KCL_OVER_BOTH};
+    const kcl_axes over = all_axes[_i / 2];
+    const kcl_dtype dtype = _i % 2 ? KCL_F32 : KCL_F64;
+    make_points(dtype, DENSE, -1, 1);
+    for (int k = 0; k < D; k++)
+        numbers_set(&y, N - 1, k, *numbers_exact(&y, 0, k)); /* ties */
+    const int64_t rows = over == KCL_OVER_J ? M : over == KCL_OVER_I ? N : 1;
+    kcl_expr *d = kcl_sqdist(x_i, y_j), *f = kcl_mul(x_i, y_j), *e = kcl_sub(kcl_constant(s, 700), d);
+    kcl_expr *exprs[VALUES + INDICES];
+    exprs[0] = kcl_reduce_mean(f, over);
+    exprs[1] = kcl_reduce_logsumexp(f, over);
+    exprs[2] = kcl_reduce_logsumexp_weight(e, kcl_square(f), over);
+    exprs[3] = kcl_reduce_sumsoftmaxweight(e, f, over);
+    exprs[4] = kcl_reduce_min(f, over);
+    exprs[5] = kcl_reduce_max_argmax(f, over, &exprs[VALUES]);
+    exprs[6] = kcl_reduce_kmin_argkmin(d, K, over, &exprs[VALUES + 1]);
+    exprs[7] = kcl_reduce_kmax(f, 2, over);
+    exprs[8] = kcl_reduce_kmin(f, K, over);
+    exprs[9] = kcl_add(kcl_reduce_min_argmin(d, over, &exprs[VALUES + 2]), kcl_reduce_argmax(d, over));
+    exprs[10] = kcl_reduce_kmax_argkmax(d, 3, over, &exprs[VALUES + 3]);
+    static const int dims[VALUES + INDICES] = {D, D, D, D, D, D, K, 2 * D, K * D, 1, 3, D, K, 1, 3};
+    numbers values[VALUES];
+    int64_t indices[INDICES][ROWS * WIDTH];
+    static kcl_array arrays[INDICES];
+    const kcl_array *outs[VALUES + INDICES];
+    for (int n = 0; n < VALUES + INDICES; n++) {
+        ck_assert_msg(kcl_expr_status(exprs[n]) == KCL_OK, "%s", kcl_expr_error(exprs[n]));
+        ck_assert_int_eq(kcl_expr_dim(exprs[n]), dims[n]);
+        if (n < VALUES) {
+            numbers_make(&values[n], dtype, rows, dims[n], DENSE);
+            outs[n] = &values[n].array;
+        } else {
+            arrays[n - VALUES] = *kcl_i64(indices[n - VALUES], rows, dims[n]);
+            outs[n] = &arrays[n - VALUES];
+        }
+    }
+    ck_assert_msg(kcl_eval(VALUES + INDICES, exprs, outs) == KCL_OK, "%s", kcl_context_error(c));
+    for (int64_t r = 0; r < rows; r++) {
+        double distance[M * N], product[M * N];
+        int count = values_of((int)over, r, D, distance);
+        for (int k = 0; k < D; k++) {
+            double sum = 0, powers = 0, total = 0, squares = 0, weighed = 0;
+            values_of((int)over, r, k, product);
+            for (int n = 0; n < count; n++) {
+                sum += product[n];
+                powers += exp(product[n]);
+                total += exp(-distance[n]);
+                squares += exp(-distance[n]) * product[n] * product[n];
+                weighed += exp(-distance[n]) * product[n];
+            }
+            near(numbers_get(&values[0], r, k), sum / count, dtype, "mean");
+            near(numbers_get(&values[1], r, k), log(powers), dtype, "log sum exp of a vector");
+            near(numbers_get(&values[2], r, k), 700 + log(squares), dtype, "weighted log sum exp");
+            ck_assert_double_eq_tol(numbers_get(&values[3], r, k), weighed / total, dtype == KCL_F32 ? 1e-4 : 1e-12);
+            int least = index_of_rank(count, product, 0, false), most = index_of_rank(count, product, 0, true);
+            near(numbers_get(&values[4], r, k), product[least], dtype, "min");
+            near(numbers_get(&values[5], r, k), product[most], dtype, "max");
+            ck_assert_int_eq(indices[0][r * D + k], most);
+            for (int q = 0; q < 2; q++)
+                near(numbers_get(&values[7], r, q * D + k), product[index_of_rank(count, product, q, true)], dtype, "kmax");
+            for (int q = 0; q < K; q++) {
+                int at = index_of_rank(count, product, q, false);
+                double got = numbers_get(&values[8], r, q * D + k);
+                if (at < 0)
+                    ck_assert(got == INFINITY);
+                else
+                    near(got, product[at], dtype, "kmin");
+            }
+        }
+        for (int q = 0; q < K; q++) {
+            int at = index_of_rank(count, distance, q, false);
+            double got = numbers_get(&values[6], r, q);
+            ck_assert_int_eq(indices[1][r * K + q], at);
+            ck_assert(at < 0 ? got == INFINITY : fabs(got - distance[at]) <= 1e-6 * (1 + distance[at]));
+        }
+        for (int q = 0; q < 3; q++) {
+            int at = index_of_rank(count, distance, q, true);
+            near(numbers_get(&values[10], r, q), distance[at], dtype, "kmax of distances");
+            ck_assert_int_eq(indices[3][r * 3 + q], at);
+        }
+        int least = index_of_rank(count, distance, 0, false), most = index_of_rank(count, distance, 0, true);
+        near(numbers_get(&values[9], r, 0), distance[least] + most, dtype, "min plus an index");
+        ck_assert_int_eq(indices[2][r], least);
+    }
+    /* The short forms. */
+    numbers again;
+    int64_t found[ROWS * WIDTH];
+    numbers_make(&again, dtype, rows, K, DENSE);
+    ck_assert_int_eq(kcl_kmin_argkmin(d, K, over, &again.array, kcl_i64(found, rows, K)), KCL_OK);
+    for (int64_t n = 0; n < rows * K; n++) {
+        ck_assert_int_eq(found[n], indices[1][n]);
+        ck_assert(numbers_get(&again, n / K, (int)(n % K)) == numbers_get(&values[6], n / K, (int)(n % K)));
+    }
+    ck_assert_int_eq(kcl_argkmin(d, K, over, kcl_i64(found, rows, K)), KCL_OK);
+    ck_assert_mem_eq(found, indices[1], (size_t)(rows * K) * sizeof *found);
+    ck_assert_int_eq(kcl_argmax(f, over, kcl_i64(found, rows, D)), KCL_OK);
+    ck_assert_mem_eq(found, indices[0], (size_t)(rows * D) * sizeof *found);
+    numbers_free(&again);
+    numbers_make(&again, dtype, rows, D, DENSE);
+    const kcl_status status[] = {kcl_mean(f, over, &again.array), kcl_max(f, over, &again.array)};
+    ck_assert(status[0] == KCL_OK && status[1] == KCL_OK);
+    for (int64_t n = 0; n < rows * D; n++)
+        ck_assert(numbers_get(&again, n / D, (int)(n % D)) == numbers_get(&values[5], n / D, (int)(n % D)));
+    ck_assert_int_eq(kcl_min(f, over, &again.array), KCL_OK);
+    ck_assert(numbers_get(&again, 0, 1) == numbers_get(&values[4], 0, 1));
+    ck_assert_int_eq(kcl_logsumexp_weight(e, kcl_square(f), over, &again.array), KCL_OK);
+    near(numbers_get(&again, 0, 1), numbers_get(&values[2], 0, 1), dtype, "kcl_logsumexp_weight");
+    ck_assert_int_eq(kcl_sumsoftmaxweight(e, f, over, &again.array), KCL_OK);
+    ck_assert_double_eq_tol(numbers_get(&again, 0, 1), numbers_get(&values[3], 0, 1), 1e-4);
+    numbers_free(&again);
+    for (int n = 0; n < VALUES; n++)
+        numbers_free(&values[n]);
+    free_points();
+}
+END_TEST
+
 START_TEST(test_indices_in_further_formulas)
 {
     make_points(KCL_F64, DENSE, -1, 1);
@@ -507,7 +652,14 @@ START_TEST(test_indices_are_int64_and_nothing_else_is)
     kcl_expr *mixed = kcl_reduce_argmin(kcl_mul(u, kcl_vj(s, kcl_f32(single, 4, 3))), KCL_OVER_J);
     CALL_FAILS(kcl_eval1(mixed, kcl_i64(index, 5, 3)), KCL_ERROR_TYPE, "array 2", "float32", "array 0", "float64");
     IS_ERROR(kcl_vi(s, kcl_i64(index, 5, 3)), KCL_ERROR_TYPE, "array 3", "int64", "float32 or float64");
-    IS_ERROR(kcl_reduce_logsumexp(kcl_mul(u, v), KCL_OVER_J), KCL_ERROR_SHAPE, "LogSumExp", "dimension 3");
+    IS_ERROR(kcl_reduce_logsumexp_weight(kcl_mul(u, v), v, KCL_OVER_J), KCL_ERROR_SHAPE, "LogSumExpWeight",
+             "dimension 3");
+    IS_ERROR(kcl_reduce_sumsoftmaxweight(kcl_dot(u, v), NULL, KCL_OVER_J), KCL_ERROR_ARGUMENT, "operand");
+    IS_ERROR(kcl_reduce_kmin(kcl_dot(u, v), 0, KCL_OVER_J), KCL_ERROR_ARGUMENT, "KMin", "K is 0");
+    IS_ERROR(kcl_reduce_argkmax(u, 2, KCL_OVER_J), KCL_ERROR_SHAPE, "ArgKMax", "over j", "depends on i");
+    IS_ERROR(kcl_reduce_mean(u, (kcl_axes)0), KCL_ERROR_ARGUMENT, "kcl_reduce_mean", "KCL_OVER_BOTH");
+    IS_ERROR(kcl_vjp(kcl_reduce_max(kcl_dot(u, v), KCL_OVER_J), u, kcl_constant(s, 1)), KCL_ERROR_DERIVATIVE, "Max",
+             "LogSumExp");
     IS_ERROR(kcl_reduce_argmin(u, KCL_OVER_J), KCL_ERROR_SHAPE, "ArgMin", "over j", "depends on i");
     IS_ERROR(kcl_reduce_argmin(u, (kcl_axes)4), KCL_ERROR_ARGUMENT, "kcl_reduce_argmin", "4", "KCL_OVER_BOTH");
     eval_ok(f, kcl_i64(index, 5, 3));
@@ -1330,6 +1482,7 @@ int main(void)
         {test_one_handle_in_two_roles, 0},
         {test_results_in_further_formulas, 0},
         {test_three_kinds_of_reduction_at_once, 2 * LAYOUT_COUNT},
+        {test_every_reduction, 6},
         {test_indices_in_further_formulas, 0},
         {test_indices_are_int64_and_nothing_else_is, 0},
         {test_operators_with_indices, 0},

@@ -249,6 +249,12 @@ static const char *const node_formula[KF_OP_COUNT] = {
     [KF_EXTRACT] = "Extract(x+y,1,2)",
     [KF_EXTRACTT] = "ExtractT(x*y,1,5)",
     [KF_CONCAT] = "Concat(x*y,Elem(y,1)+x)",
+    [KF_IOTA] = "Iota(3)*x*y",
+    [KF_ARRANGE] = "Arrange(x*y,2,2,3,-1,2,0)*Arrange(Concat(x,y+x),1,0,6,1)+Arrange(Concat(y*x,x),2,5,3,-1,2,-3)",
+    [KF_PLACE] = "Place(x*y,1,1,3,2,7)+Arrange(Place(x+y,1,0,3,3,8),1,7,7,-1)",
+    [KF_SUMROWS] = "SumRows(TensorProd(x*y,x+y),3)*y",
+    [KF_MAX] = "Max(x*y)",
+    [KF_MIN] = "Min(x*y-x)*x",
     [KF_LIKE] = "Like(x*x,y)",
     [KF_REDUCE] = "x*y",
 };
@@ -308,6 +314,43 @@ START_TEST(test_every_operator)
         check_operators(group, "x");
         if (long_tests())
             check_operators(group, "y");
+    }
+}
+END_TEST
+
+/* Rearranged components, matrices and extremes in every schedule that takes them, small and as long as 1024. */
+START_TEST(test_rearranged_components)
+{
+    static const struct {
+        const char *formula, *derive;
+        int d, square;
+    } cases[] = {
+        {"Sum_Reduction(MatVecMult(A,x-y)*Exp(-SqDist(x,y)),0)", "", 2, 4},
+        {"Sum_Reduction(MatVecMult(A,x-y)*Exp(-SqDist(x,y)),0)", "x", 5, 25},
+        {"Sum_Reduction(MatVecMult(A,x-y)*Exp(-SqDist(x,y)),0)", "A", 5, 25},
+        {"Sum_Reduction(WeightedSqDist(A,x,y),0)", "y", 32, 1024},
+        {"Sum_Reduction(VecMatMult(y,A)*Max(x*y),1)", "A", 4, 16},
+        {"Sum_Reduction(TensorProd(x,y)*A+TensorProd(y,x),0)", "x", 4, 16},
+        {"LogSumExp_Reduction(Min(MatVecMult(A,x)*y)+ArgMax(x-y),0)", "x", 3, 9},
+        {"Sum_Reduction(Arrange(Concat(x,Place(y,1,1,6,2,20)),2,25,4,-6,6,-1)*OneHot(Elem(x,0),24),0)", "x", 6, 1},
+    };
+    static const char *const schedules[] = {"", "lanes", "rows", "split", "columns"};
+    for (size_t k = 0; k < KB_COUNT(cases); k++) {
+        char x[32], y[32], A[32];
+        snprintf(x, sizeof x, "x=Vi(%d)", cases[k].d);
+        snprintf(y, sizeof y, "y=Vj(%d)", cases[k].d);
+        snprintf(A, sizeof A, "A=Vi(%d)", cases[k].square);
+        for (size_t m = 0; m < KB_COUNT(schedules); m++) {
+            for (int derived = 0; derived < 2; derived++) {
+                if (!long_tests() && (k + m + (size_t)derived) % 3)
+                    continue;
+                subject s = {.scaled_by_rows = true, .low = 0.1, .high = 0.9};
+                subject_make(&s, cases[k].formula, 3, (const char *const[]){x, y, A}, derived ? cases[k].derive : "",
+                             schedules[m]);
+                subject_check(&s, device, host, dtypes[(k + m) % 2], 19, 67);
+                subject_free(&s);
+            }
+        }
     }
 }
 END_TEST
@@ -1030,6 +1073,7 @@ int main(int argc, char **argv)
         {test_split_thresholds, 0},
         {test_forced_schedules, 0},
         {test_every_operator, 0},
+        {test_rearranged_components, 0},
         {test_gradients_and_second_derivatives, 0},
         {test_every_schedule_on_every_reduction, 0},
         {test_fields_far_away_and_wide, 0},

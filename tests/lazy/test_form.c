@@ -80,7 +80,7 @@ static kl_choice choose_with(kl_form form, const kl_view *const *views)
 {
     kl_choice choice;
     kl_seen seen = {0};
-    kl_question q = {&s.sweep, expansion, views, NULL, launch_rows, launch_cols, KCL_F32, &caps, form, screens, 1};
+    kl_question q = {&s.sweep, expansion, views, NULL, launch_rows, launch_cols, KCL_F32, &caps, form, screens, 1, false};
     ck_assert_msg(kl_choose_form(&choice, &q, &seen, &arena, &err) == KCL_OK, "%s", err.text);
     return choice;
 }

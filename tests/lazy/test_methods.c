@@ -199,6 +199,193 @@ START_TEST(test_slices)
 }
 END_TEST
 
+START_TEST(test_extremes_and_weights)
+{
+    double W[D * D];
+    for (int k = 0; k < D * D; k++)
+        W[k] = uniform(-1, 1);
+    kcl_expr *S = kcl_pm(s, kcl_f64(W, D * D)), *f = kcl_mul(x_i, y_j);
+#define F(k) (x[i][k] * y[j][k])
+#define G(k) (x[i][k] - y[j][k])
+    CHECK(1, kcl_max_inner(f), fmax(F(0), fmax(F(1), F(2))));
+    CHECK(1, kcl_min_inner(f), fmin(F(0), fmin(F(1), F(2))));
+    CHECK(1, kcl_argmax_inner(f), F(0) >= F(1) && F(0) >= F(2) ? 0 : F(1) >= F(2) ? 1 : 2);
+    CHECK(1, kcl_argmin_inner(f), F(0) <= F(1) && F(0) <= F(2) ? 0 : F(1) <= F(2) ? 1 : 2);
+    CHECK(1, kcl_weightedsqnorm(x_i, w_j), w[j] * (pow(x[i][0], 2) + pow(x[i][1], 2) + pow(x[i][2], 2)));
+    CHECK(1, kcl_weightedsqdist(x_i, y_j, p_p), p[0] * pow(G(0), 2) + p[1] * pow(G(1), 2) + p[2] * pow(G(2), 2));
+    CHECK(1, kcl_weightedsqdist(x_i, y_j, S),
+          G(0) * (W[0] * G(0) + W[1] * G(1) + W[2] * G(2)) + G(1) * (W[3] * G(0) + W[4] * G(1) + W[5] * G(2)) +
+              G(2) * (W[6] * G(0) + W[7] * G(1) + W[8] * G(2)));
+#undef F
+#undef G
+    CHECK(4, kcl_one_hot(kcl_abs(kcl_elem(x_i, 0)), 4), k == round(fabs(x[i][0])));
+    /* The first of equal components; NaN is not chosen; the derivative goes to the chosen one. */
+    double tie[4] = {1, 2, NAN, 2}, out[4];
+    kcl_expr *t = kcl_pm(s, kcl_f64(tie, 4));
+    eval_ok(kcl_max_inner(t), kcl_f64(out, 1));
+    ck_assert_double_eq(out[0], 2);
+    eval_ok(kcl_argmax_inner(t), kcl_f64(out, 1));
+    ck_assert_double_eq(out[0], 1);
+    eval_ok(kcl_grad(kcl_max_inner(t), t), kcl_f64(out, 4));
+    ck_assert(out[0] == 0 && out[1] == 1 && out[2] == 0 && out[3] == 0);
+    IS_ERROR(kcl_weightedsqnorm(x_i, kcl_zero(s, 4)), KCL_ERROR_SHAPE, "WeightedSqNorm", "dimension 4", "3", "9");
+    IS_ERROR(kcl_one_hot(x_i, 4), KCL_ERROR_SHAPE, "OneHot", "dimension 3");
+    IS_ERROR(kcl_one_hot(w_j, 0), KCL_ERROR_SHAPE, "Iota", "dimension 0");
+}
+END_TEST
+
+/* ---- Components as small tensors --------------------------------------------------------------------------------- */
+
+static void has_shape(kcl_expr *f, int rank, const int *sizes)
+{
+    int shape[KCL_MAX_INNER];
+    ck_assert_msg(kcl_expr_status(f) == KCL_OK, "%s", kcl_expr_error(f));
+    ck_assert_int_eq(kcl_expr_inner_shape(f, shape), rank);
+    for (int k = 0; k < rank; k++)
+        ck_assert_int_eq(shape[k], sizes[k]);
+}
+#define HAS_SHAPE(f, ...)                                                                                              \
+    has_shape(f, (int)(sizeof(int[]){__VA_ARGS__} / sizeof(int)), (const int[]){__VA_ARGS__})
+#define RESHAPE(f, ...)                                                                                                \
+    kcl_reshape_inner(f, (int)(sizeof(int[]){__VA_ARGS__} / sizeof(int)), (const int[]){__VA_ARGS__})
+
+START_TEST(test_inner_shapes)
+{
+    double a[M][12], b[N][12];
+    for (int k = 0; k < 12; k++) {
+        for (int i = 0; i < M; i++)
+            a[i][k] = uniform(-1, 1);
+        for (int j = 0; j < N; j++)
+            b[j][k] = uniform(-1, 1);
+    }
+    kcl_expr *A = kcl_vi(s, kcl_f64(&a[0][0], M, 12)), *B = kcl_vj(s, kcl_f64(&b[0][0], N, 12));
+    kcl_expr *A34 = RESHAPE(A, 3, 4), *B43 = RESHAPE(B, 4, 3), *A232 = RESHAPE(A, 2, 3, 2), *B62 = RESHAPE(B, 6, 2);
+    HAS_SHAPE(A, 12);
+    HAS_SHAPE(A34, 3, 4);
+    HAS_SHAPE(RESHAPE(A34, 12), 12);
+    /* Broadcasting: k is the flat component. */
+    kcl_expr *column = RESHAPE(x_i, 3, 1), *row = kcl_extract(B, 0, 4);
+    HAS_SHAPE(kcl_mul(column, row), 3, 4);
+    CHECK(12, kcl_mul(column, row), x[i][k / 4] * b[j][k % 4]);
+    CHECK(12, kcl_add(A34, row), a[i][k] + b[j][k % 4]);
+    CHECK(12, kcl_add(column, RESHAPE(B, 3, 4)), x[i][k / 4] + b[j][k]);
+    CHECK(12, kcl_mul(A34, w_j), a[i][k] * w[j]);
+    CHECK(12, kcl_ifelse(column, A34, row), x[i][k / 4] >= 0 ? a[i][k] : b[j][k % 4]);
+    CHECK(12, kcl_clamp(A34, kcl_constant(s, -0.5), row), clamped(a[i][k], -0.5, b[j][k % 4]));
+    HAS_SHAPE(kcl_exp(kcl_square(kcl_pow(A34, 3))), 3, 4);
+    HAS_SHAPE(kcl_reduce_sum(kcl_mul(A34, row), KCL_OVER_J), 3, 4);
+    HAS_SHAPE(kcl_transpose(A34), 3, 4);
+    /* Axes rearranged, sliced, summed. */
+    HAS_SHAPE(kcl_transpose_inner(A34), 4, 3);
+    CHECK(12, kcl_mul(kcl_transpose_inner(A34), B43), a[i][k % 3 * 4 + k / 3] * b[j][k]);
+    kcl_expr *turned = kcl_permute_inner(A232, (int[]){2, 0, -2});
+    HAS_SHAPE(turned, 2, 2, 3);
+    CHECK(12, kcl_mul(turned, w_j), a[i][k / 3 % 2 * 6 + k % 3 * 2 + k / 6] * w[j]);
+    HAS_SHAPE(kcl_slice_inner(A34, 1, 3, KCL_REST, -2), 3, 2);
+    CHECK(6, kcl_mul(kcl_slice_inner(A34, 1, 3, KCL_REST, -2), w_j), a[i][k / 2 * 4 + 3 - k % 2 * 2] * w[j]);
+    CHECK(4, kcl_mul(kcl_slice_inner(A34, -2, 1, 2, 1), w_j), a[i][4 + k] * w[j]);
+    HAS_SHAPE(kcl_sum_inner_axis(A232, 1), 2, 2);
+    CHECK(4, kcl_mul(kcl_sum_inner_axis(A232, 1), w_j),
+          (a[i][k / 2 * 6 + k % 2] + a[i][k / 2 * 6 + 2 + k % 2] + a[i][k / 2 * 6 + 4 + k % 2]) * w[j]);
+    CHECK(3, kcl_sum_inner_axis(kcl_mul(A34, row), -1),
+          a[i][k * 4] * b[j][0] + a[i][k * 4 + 1] * b[j][1] + a[i][k * 4 + 2] * b[j][2] + a[i][k * 4 + 3] * b[j][3]);
+    CHECK(1, kcl_sum_inner_axis(kcl_mul(x_i, y_j), 0), x[i][0] * y[j][0] + x[i][1] * y[j][1] + x[i][2] * y[j][2]);
+    /* Products: matrices, a row, a column, and with a further axis that broadcasts. */
+    HAS_SHAPE(kcl_matmul_inner(A34, B43), 3, 3);
+#define DOT4(p, q) (p(0) * q(0) + p(1) * q(1) + p(2) * q(2) + p(3) * q(3))
+#define ROW(m) a[i][k / 3 * 4 + (m)]
+#define COLUMN(m) b[j][(m) * 3 + k % 3]
+    CHECK(9, kcl_matmul_inner(A34, B43), DOT4(ROW, COLUMN));
+#undef ROW
+#define ROW(m) a[i][k * 4 + (m)]
+#define FIRST(m) b[j][m]
+    HAS_SHAPE(kcl_matmul_inner(A34, row), 3);
+    CHECK(3, kcl_matmul_inner(A34, row), DOT4(ROW, FIRST));
+    HAS_SHAPE(kcl_matmul_inner(row, kcl_transpose_inner(A34)), 3);
+    CHECK(3, kcl_matmul_inner(row, kcl_transpose_inner(A34)), DOT4(ROW, FIRST));
+    CHECK(1, kcl_matmul_inner(x_i, y_j), x[i][0] * y[j][0] + x[i][1] * y[j][1] + x[i][2] * y[j][2]);
+    HAS_SHAPE(kcl_matmul_inner(A232, RESHAPE(B, 1, 2, 6)), 2, 3, 6);
+    CHECK(36, kcl_matmul_inner(A232, RESHAPE(B, 1, 2, 6)),
+          a[i][k / 6 * 2] * b[j][k % 6] + a[i][k / 6 * 2 + 1] * b[j][6 + k % 6]);
+    /* KeOps' TensorDot: axes 0 and 2 of (2,3,2) with 1 and 0 of (2,2,3), then permuted. */
+    kcl_expr *dot = kcl_tensordot(A232, RESHAPE(B, 2, 2, 3), 2, (int[]){0, 2}, (int[]){1, 0});
+    HAS_SHAPE(dot, 3, 3);
+#define TERM(m, n) a[i][(m) * 6 + k / 3 * 2 + (n)] * b[j][(n) * 6 + (m) * 3 + k % 3]
+    CHECK(9, dot, TERM(0, 0) + TERM(0, 1) + TERM(1, 0) + TERM(1, 1));
+    HAS_SHAPE(kcl_tensordot(x_i, B62, 0, NULL, NULL), 3, 6, 2);
+    CHECK(36, kcl_tensordot(x_i, B62, 0, NULL, NULL), x[i][k / 12] * b[j][k % 12]);
+    HAS_SHAPE(kcl_kron(RESHAPE(x_i, 3, 1), B62), 18, 2);
+    CHECK(36, kcl_kron(RESHAPE(x_i, 3, 1), B62), x[i][k / 12] * b[j][k % 12]);
+    CHECK(36, kcl_kron(RESHAPE(x_i, 1, 3), B62), x[i][k % 6 / 2] * b[j][k / 6 * 2 + k % 2]);
+    CHECK(3, kcl_matvecmult(A, row), DOT4(ROW, FIRST));
+    CHECK(4, kcl_vecmatmult(x_i, B), x[i][0] * b[j][k] + x[i][1] * b[j][4 + k] + x[i][2] * b[j][8 + k]);
+    CHECK(9, kcl_tensorprod(x_i, y_j), x[i][k / 3] * y[j][k % 3]);
+    /* What does not fit. */
+    IS_ERROR(kcl_add(A34, B43), KCL_ERROR_SHAPE, "Add", "(3, 4)", "(4, 3)", "axis -1", "size 4 and 3");
+    IS_ERROR(kcl_add(A34, y_j), KCL_ERROR_SHAPE, "(3, 4)", "(3)", "size 4 and 3");
+    IS_ERROR(RESHAPE(A, 5, 2), KCL_ERROR_SHAPE, "kcl_reshape_inner", "(12)", "(5, 2)");
+    IS_ERROR(RESHAPE(A, -3, -4), KCL_ERROR_SHAPE, "kcl_reshape_inner", "(-3");
+    IS_ERROR(kcl_reshape_inner(A, 9, (int[9]){12, 1, 1, 1, 1, 1, 1, 1, 1}), KCL_ERROR_ARGUMENT, "9 axes", "1 to 8");
+    IS_ERROR(kcl_transpose_inner(A), KCL_ERROR_SHAPE, "kcl_transpose_inner", "one inner axis");
+    IS_ERROR(kcl_permute_inner(A34, (int[]){0, 2}), KCL_ERROR_SHAPE, "axis 2", "(3, 4)", "-2 and 1");
+    IS_ERROR(kcl_permute_inner(A34, (int[]){1, -1}), KCL_ERROR_ARGUMENT, "axis -1", "twice");
+    IS_ERROR(kcl_sum_inner_axis(A34, 2), KCL_ERROR_SHAPE, "kcl_sum_inner_axis", "axis 2");
+    IS_ERROR(kcl_slice_inner(A34, 0, 3, 4, 1), KCL_ERROR_SHAPE, "kcl_slice_inner", "from 3", "dimension 3");
+    IS_ERROR(kcl_matmul_inner(A34, A34), KCL_ERROR_SHAPE, "kcl_matmul_inner", "(3, 4)", "size 4", "has 3");
+    IS_ERROR(kcl_tensordot(A34, B43, 1, (int[]){0}, (int[]){0}), KCL_ERROR_SHAPE, "axis 0", "size 3", "has 4");
+    IS_ERROR(kcl_tensordot(A34, B43, 3, NULL, NULL), KCL_ERROR_ARGUMENT, "kcl_tensordot", "3 axes", "2 and 2");
+    IS_ERROR(kcl_kron(A34, A232), KCL_ERROR_SHAPE, "kcl_kron", "2 and 3 axes");
+    IS_ERROR(kcl_matvecmult(A, kcl_zero(s, 5)), KCL_ERROR_SHAPE, "MatVecMult", "12 components", "rows of 5");
+    IS_ERROR(kcl_vecmatmult(kcl_zero(s, 5), A), KCL_ERROR_SHAPE, "VecMatMult", "12 components", "columns of 5");
+    ck_assert_int_eq(kcl_expr_inner_shape(NULL, NULL), 0);
+}
+END_TEST
+
+/* The gradient of a loss of matrix products, against differences of the loss by plain loops. */
+static double product_loss(double a[M][6], double b[N][6])
+{
+    double sum = 0;
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++)
+            for (int r = 0; r < 2; r++)
+                for (int q = 0; q < 2; q++) {
+                    double entry = 0;
+                    for (int m = 0; m < 3; m++)
+                        entry += a[i][r * 3 + m] * b[j][m * 2 + q];
+                    sum += sin(entry) * (1 + r + 2 * q);
+                }
+    return sum;
+}
+
+START_TEST(test_gradients_of_inner_products)
+{
+    const double h = 1e-4;
+    double a[M][6], b[N][6], ga[M][6], gb[N][6], weights[4] = {1, 3, 2, 4};
+    for (int k = 0; k < 6; k++) {
+        for (int i = 0; i < M; i++)
+            a[i][k] = uniform(-1, 1);
+        for (int j = 0; j < N; j++)
+            b[j][k] = uniform(-1, 1);
+    }
+    kcl_expr *A = kcl_vi(s, kcl_f64(&a[0][0], M, 6)), *B = kcl_vj(s, kcl_f64(&b[0][0], N, 6));
+    kcl_expr *product = kcl_sin(kcl_matmul_inner(RESHAPE(A, 2, 3), RESHAPE(B, 3, 2)));
+    kcl_expr *W = RESHAPE(kcl_pm(s, kcl_f64(weights, 4)), 2, 2);
+    kcl_expr *L = kcl_reduce_sum(kcl_sum_inner(kcl_mul(product, W)), KCL_OVER_BOTH);
+    eval_ok(kcl_grad(L, A), kcl_f64(&ga[0][0], M, 6));
+    eval_ok(kcl_grad(L, B), kcl_f64(&gb[0][0], N, 6));
+    for (int n = 0; n < M * 6 + N * 6; n++) {
+        double *at = n < M * 6 ? &a[0][0] + n : &b[0][0] + (n - M * 6), was = *at;
+        double got = n < M * 6 ? (&ga[0][0])[n] : (&gb[0][0])[n - M * 6];
+        *at = was + h;
+        double above = product_loss(a, b);
+        *at = was - h;
+        double want = (above - product_loss(a, b)) / (2 * h);
+        *at = was;
+        ck_assert_msg(fabs(got - want) <= 1e-6 * (1 + fabs(want)), "%d: %.12g, by differences %.12g", n, got, want);
+    }
+}
+END_TEST
+
 /* ---- Products with vectors --------------------------------------------------------------------------------------- */
 
 static double kernel(int i, int j)
@@ -470,6 +657,7 @@ int main(void)
 {
     const test_entry tests[] = {
         {test_functions, 0},          {test_comparisons, 0},        {test_components, 0}, {test_slices, 0},
+        {test_extremes_and_weights, 0}, {test_inner_shapes, 0}, {test_gradients_of_inner_products, 0},
         {test_products_with_vectors, 0}, {test_symbolic_variables, 0},
         {test_directional_derivatives_across_reductions, 0}, {test_hessians_are_symmetric, 0},
         {test_derivatives_of_what_does_not_depend, 0},

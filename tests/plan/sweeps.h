@@ -66,7 +66,7 @@ static inline size_t read_formulas(sweep_of *s, const char *text, const kf_node 
     return count;
 }
 
-/* "ArgMin:x*y;u": the reductions, the sum where none is named; leaves the formulas. */
+/* "KMin3:x*y;u": the reductions and their K, the sum where none is named; leaves the formulas. */
 static inline void read_reductions(sweep_of *s, char *terms)
 {
     char *to = terms;
@@ -74,9 +74,14 @@ static inline void read_reductions(sweep_of *s, char *terms)
         s->terms[k].reduction = KF_REDUCE_SUM;
         for (int r = 0; r < KF_REDUCTION_COUNT; r++) {
             const char *name = kf_reduction_get((kf_reduction)r)->name;
-            if (strncmp(terms, name, strlen(name)) == 0 && terms[strlen(name)] == ':') {
+            char *end = terms + strlen(name);
+            if (strncmp(terms, name, strlen(name)) != 0)
+                continue;
+            int64_t param = strtoll(end, &end, 10);
+            if (*end == ':') {
                 s->terms[k].reduction = (kf_reduction)r;
-                terms += strlen(name) + 1;
+                s->terms[k].param = param;
+                terms = end + 1;
             }
         }
         size_t length = strcspn(terms, ";");
@@ -89,8 +94,8 @@ static inline void read_reductions(sweep_of *s, char *terms)
 }
 
 /*
- * Reductions of `terms`, whose results the outputs call r0, r1, ..., and n0, n1, ... where they are integers that stay
- * such; s->g is a graph, which may hold other nodes.
+ * Reductions of `terms`, whose results the outputs call r0, r1, ..., and n0, n1, ... where they are numbers of terms;
+ * s->g is a graph, which may hold other nodes.
  */
 static inline void sweep_fill(sweep_of *s, unsigned reduced, const char *variables, const char *terms,
                               const char *outputs)
@@ -104,12 +109,13 @@ static inline void sweep_fill(sweep_of *s, unsigned reduced, const char *variabl
     free(text);
     for (size_t k = 0; k < s->sweep.term_count; k++) {
         const kf_reduction_info *info = kf_reduction_get(s->terms[k].reduction);
+        const int64_t dim = kf_reduction_dim(s->terms[k].reduction, formulas[k]->dim, s->terms[k].param);
         s->terms[k].formula = formulas[k];
         add_name(s, name, (size_t)snprintf(name, sizeof name, "r%d", (int)k),
-                 kf_acc(&s->g, (int64_t)k, formulas[k]->dim, KF_REAL));
+                 kf_acc(&s->g, (int64_t)k, dim, KF_REAL));
         if (info->kind == KF_INT)
             add_name(s, name, (size_t)snprintf(name, sizeof name, "n%d", (int)k),
-                     kf_acc(&s->g, (int64_t)k, formulas[k]->dim, KF_INT));
+                     kf_acc(&s->g, (int64_t)k, dim, KF_INT));
     }
     s->sweep.output_count = read_formulas(s, outputs, s->outputs);
     s->sweep.graph = &s->g;
@@ -171,7 +177,7 @@ static inline kp_plan *plan_of(const kr_sweep *sweep, const kp_caps *caps, kcl_d
     kp_plan *plan;
     kb_error err;
     kb_error_clear(&err);
-    ck_assert_msg(kp_plan_create(&plan, &(kp_request){sweep, dtype, caps, {.shape = shape}, NULL}, &err) == KCL_OK, "%s",
+    ck_assert_msg(kp_plan_create(&plan, &(kp_request){sweep, dtype, caps, {.shape = shape}, NULL, {0}}, &err) == KCL_OK, "%s",
                   err.text);
     return plan;
 }

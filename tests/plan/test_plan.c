@@ -134,7 +134,7 @@ START_TEST(gpus_choose_by_size_and_dimension)
                           !c.forced, "case %zu: schedule %d, shape %d, %d states", n, (int)c.schedule, (int)c.shape,
                       c.states);
         kp_plan *plan;
-        ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, c, NULL}, &err), KCL_OK);
+        ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, c, NULL, {0}}, &err), KCL_OK);
         ck_assert(plan->schedule == c.schedule && plan->shape == c.shape);
         ck_assert_int_eq(plan->shape == KP_COLUMNS ? plan->stream : 0, c.states);
         kp_plan_destroy(&plan);
@@ -153,7 +153,7 @@ static const char *contraction_of(const char *terms, const kp_caps *c, bool forc
     kp_choice choice = {.schedule = KP_BY_CONTRACTION, .shape = KP_ROWS_SPLIT, .forced = forced};
     kb_error_clear(&err);
     use(KF_AXIS_J, "x:i32 y:j32 b:j1 u:i40 v:j40 w:i32", terms, "r0");
-    kcl_status status = kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, c, choice, NULL}, &err);
+    kcl_status status = kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, c, choice, NULL, {0}}, &err);
     *group = plan && plan->schedule == KP_BY_CONTRACTION ? plan->group : 0;
     ck_assert(status == KCL_OK || (forced && status == KCL_ERROR_UNSUPPORTED && !plan));
     ck_assert(!plan || !forced || plan->schedule == KP_BY_CONTRACTION);
@@ -226,7 +226,7 @@ START_TEST(double_is_refused_where_the_device_has_none)
 {
     kp_plan *plan = (kp_plan *)&s;
     caps.has_f64 = false;
-    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F64, &caps, {.shape = KP_ROWS}, NULL}, &err),
+    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F64, &caps, {.shape = KP_ROWS}, NULL, {0}}, &err),
                      KCL_ERROR_UNSUPPORTED);
     ck_assert_ptr_null(plan);
     ck_assert_ptr_nonnull(strstr(err.text, "use float32 arrays"));
@@ -286,7 +286,7 @@ START_TEST(long_vectors_fit_private_memory_or_are_refused)
             for (size_t t = 0; t < KB_COUNT(types); t++) {
                 kp_plan *plan;
                 kcl_status status = kp_plan_create(
-                    &plan, &(kp_request){&s.sweep, types[t], &caps, {.shape = (kp_shape)shape}, NULL}, &err);
+                    &plan, &(kp_request){&s.sweep, types[t], &caps, {.shape = (kp_shape)shape}, NULL, {0}}, &err);
                 if (dims[n] <= 20000)
                     ck_assert_msg(status == KCL_OK, "dimension %d, shape %d: %s", dims[n], shape, err.text);
                 if (dims[n] <= 1000)
@@ -314,7 +314,7 @@ START_TEST(long_vectors_fit_private_memory_or_are_refused)
     /* Vectors computed once per row count too. */
     caps = cpu_caps(16, 32);
     use(KF_AXIS_J, "x:i300000 y:j300000", "SqDist(Sin(x),y)", "r0");
-    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, {.shape = KP_ROWS}, NULL}, &err),
+    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, {.shape = KP_ROWS}, NULL, {0}}, &err),
                      KCL_ERROR_UNSUPPORTED);
 }
 END_TEST
@@ -472,7 +472,7 @@ START_TEST(plans_fit_small_devices)
             for (size_t k = 0; k < KB_COUNT(groups) * KB_COUNT(memories); k++) {
                 kp_caps c = gpu_caps(groups[k % KB_COUNT(groups)], memories[k / KB_COUNT(groups)]);
                 kp_plan *plan;
-                ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s.sweep, dtype, &c, choice, NULL}, &err) == KCL_OK,
+                ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s.sweep, dtype, &c, choice, NULL, {0}}, &err) == KCL_OK,
                               "%s", err.text);
                 ck_assert_msg(plan->group >= 1 && plan->group <= c.max_work_group &&
                                   (plan->group & (plan->group - 1)) == 0, "group %d", plan->group);
@@ -733,7 +733,7 @@ START_TEST(formulas_of_too_many_operators_are_refused)
     for (int k = 0; k < 60000; k++)
         f = kf_unary(&s.g, k % 2 ? KF_SIN : KF_COS, f);
     s.terms[0].formula = f;
-    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, {.shape = KP_ROWS}, NULL}, &err),
+    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, {.shape = KP_ROWS}, NULL, {0}}, &err),
                      KCL_ERROR_UNSUPPORTED);
     ck_assert_ptr_nonnull(strstr(err.text, "different operators"));
 }
@@ -753,7 +753,7 @@ START_TEST(every_allocation_may_fail)
         kp_plan *plan = (kp_plan *)&own;
         kb_error_clear(&err);
         counter.fail_at = atomic_load(&counter.requests) + n;
-        status = kp_plan_create(&plan, &(kp_request){&own.sweep, KCL_F32, &caps, {.shape = KP_ROWS}, NULL}, &err);
+        status = kp_plan_create(&plan, &(kp_request){&own.sweep, KCL_F32, &caps, {.shape = KP_ROWS}, NULL, {0}}, &err);
         counter.fail_at = 0;
         if (status < 0) {
             ck_assert_msg(status == KCL_ERROR_NO_MEMORY && err.status == status, "request %d: %s", n, err.text);
@@ -776,7 +776,7 @@ START_TEST(every_allocation_may_fail)
         status = kp_expansion_create(&expansion, &far.sweep, &err);
         ck_assert((status == KCL_OK) == (expansion != NULL));
         if (status == KCL_OK)
-            status = kp_plan_create(&plan, &(kp_request){&far.sweep, KCL_F32, &caps, {.shape = KP_ROWS, .expand = true}, NULL}, &err);
+            status = kp_plan_create(&plan, &(kp_request){&far.sweep, KCL_F32, &caps, {.shape = KP_ROWS, .expand = true}, NULL, {0}}, &err);
         counter.fail_at = 0;
         ck_assert_msg(status == KCL_OK || (status == KCL_ERROR_NO_MEMORY && err.status == status), "%s", err.text);
         kp_plan_destroy(&plan);
@@ -804,6 +804,7 @@ START_TEST(distances_whose_error_is_told_are_expanded)
         {"x:i32 y:j32 b:j1 g:p1 u:i8 v:j8", "Exp(-g*SqDist(x,y))*Exp(-SqDist(u,v))", 2},
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b;Exp(-SqDist(x,y))", 1},
         {"x:i32 y:j32 b:j1 g:p1", "SqDist(x,y)*g/3", 1},
+        {"x:i32 y:j32 b:j1 g:p1", "IfElse(b,g,Exp(-SqDist(x,y)))", 0},
         /* The slope is no number, or the formula does not follow relatively to its size. */
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-b*SqDist(x,y))", 0},
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-g*Norm2(x-y))", 0},
@@ -824,7 +825,7 @@ START_TEST(distances_whose_error_is_told_are_expanded)
         ck_assert_msg(kp_expansion_create(&expansion, &s.sweep, &err) == KCL_OK, "%s", err.text);
         ck_assert_msg((expansion ? expansion->count : 0) == cases[n].count, "%s", cases[n].term);
         kp_plan *plan;
-        ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, {.shape = KP_ROWS, .expand = true}, NULL}, &err) ==
+        ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, {.shape = KP_ROWS, .expand = true}, NULL, {0}}, &err) ==
                           KCL_OK, "%s", err.text);
         ck_assert_uint_eq(plan->centre_count, cases[n].count);
         /* Centres stand behind the sweep's variables, in the order of the expansion. */
@@ -874,7 +875,7 @@ START_TEST(an_expanded_distance_is_hoisted)
 {
     use(KF_AXIS_J, "x:i100 y:j100 b:j1", "Exp(-SqDist(x,y))*b", "r0");
     kp_plan *plan;
-    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, {.shape = KP_ROWS, .expand = true}, NULL}, &err), KCL_OK);
+    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, {.shape = KP_ROWS, .expand = true}, NULL, {0}}, &err), KCL_OK);
     /* Columns: the difference to the centre, and half its squared norm. */
     ck_assert_uint_eq(plan->prepared_count, 2);
     ck_assert_int_eq(plan->vars[4].dim, 100);
@@ -883,7 +884,7 @@ START_TEST(an_expanded_distance_is_hoisted)
     kp_plan_destroy(&plan);
     /* Rows about the centre are kept in private memory: where it is small there are fewer lanes. */
     caps.private_memory = 16 * 4 * 100;
-    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, {.shape = KP_ROWS, .expand = true}, NULL}, &err), KCL_OK);
+    ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, {.shape = KP_ROWS, .expand = true}, NULL, {0}}, &err), KCL_OK);
     ck_assert_int_eq(plan->lanes, 8);
     kp_plan_destroy(&plan);
 }

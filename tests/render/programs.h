@@ -89,7 +89,7 @@ static inline kp_plan *plan_case(sweep_of *s, const program_case *c)
     unsigned reduced = c->shape == KP_MAP ? 0 : c->shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J;
     bool gpu = c->schedule != KP_BY_LANES;
     kp_caps caps = gpu ? *kp_caps_profile("gpu") : cpu_caps(c->lanes ? c->lanes : 16, c->lanes ? 16 : 32);
-    kp_choice choice = {c->schedule, c->shape, gpu && c->shape == KP_COLUMNS ? 4 : 0, true, c->expand};
+    kp_choice choice = {c->schedule, c->shape, gpu && c->shape == KP_COLUMNS ? 4 : 0, true, c->expand, 0};
     bool dense[MOST];
     kp_plan *plan;
     kb_error err;
@@ -99,7 +99,7 @@ static inline kp_plan *plan_case(sweep_of *s, const program_case *c)
     if (c->private_memory)
         caps.private_memory = c->private_memory;
     kb_error_clear(&err);
-    ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s->sweep, c->dtype, &caps, choice, dense}, &err) == KCL_OK,
+    ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s->sweep, c->dtype, &caps, choice, dense, {0}}, &err) == KCL_OK,
                   "%s: %s", c->name, err.text);
     return plan;
 }

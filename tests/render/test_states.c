@@ -23,13 +23,37 @@ enum { VARS = 5, DIM = 2, MOST_DIM = 33 }; /* x:iD y:jD b:j1 c:j1 g:p1 */
 static const struct {
     char letter;
     const char *term;
-    bool index; /* as integers */
+    const char *output; /* of its results r and n */
+    double error;       /* in units of the last digit, of `scale` */
+    enum { OF_ALL, OF_ONE, OF_RESULT, OF_TERMS } scale;
 } kinds[] = {
-    {'S', "Exp(-SqDist(x,y))*c", false},        {'L', "LogSumExp:b-SqDist(x,y)", false},
-    {'M', "LogSumExp:-g*SqDist(x,y)", false},   {'J', "LogSumExp:Like(b,x)", false},
-    {'A', "ArgMin:SqDist(x,y)+b", false},       {'V', "ArgMin:Square(x-y)+b", true},
-    {'P', "ArgMin:Elem(x,0)*Elem(y,1)", false}, {'N', "ArgMin:SqDist(x,y)+b", true},
+    {'S', "Exp(-SqDist(x,y))*c", "r", 12, OF_ALL},
+    {'L', "LogSumExp:b-SqDist(x,y)", "r", 8, OF_RESULT},
+    {'M', "LogSumExp:-g*SqDist(x,y)", "r", 8, OF_RESULT},
+    {'J', "LogSumExp:Like(b,x)", "r", 8, OF_RESULT},
+    {'U', "LogSumExp:b-Square(x-y)", "r", 8, OF_RESULT},
+    {'A', "ArgMin:SqDist(x,y)+b", "1*n", 0, OF_ONE},
+    {'V', "ArgMin:Square(x-y)+b", "n", 0, OF_ONE},
+    {'P', "ArgMin:Elem(x,0)*Elem(y,1)", "1*n", 0, OF_ONE},
+    {'N', "ArgMin:SqDist(x,y)+b", "n", 0, OF_ONE},
+    {'B', "ArgMin:SqDist(x,y)+b", "r", 1, OF_TERMS},
+    {'m', "Min:Square(x-y)+b", "r", 1, OF_TERMS},
+    {'k', "KMin3:Square(x-y)+b", "r", 1, OF_TERMS},
+    {'q', "ArgKMin5:SqDist(x,y)+b", "n", 0, OF_ONE},
+    {'Q', "ArgKMin20:SqDist(x,y)+b", "1*n", 0, OF_ONE},
+    {'v', "ArgKMin20:SqDist(x,y)+b", "r", 1, OF_TERMS},
+    {'z', "ArgKMin3:Square(x-y)+b", "n", 0, OF_ONE},
+    {'W', "ExpSums:Concat(b-SqDist(x,y),x+Concat(c,Elem(y,0)))", "Extract(r,2,2)/Elem(r,1)", 24, OF_TERMS},
+    {'w', "ExpSums:Concat(b-SqDist(x,y),1+Square(c))", "Elem(r,0)+Log(Elem(r,2))", 8, OF_RESULT},
 };
+
+static size_t kind_of(char letter)
+{
+    size_t k = 0;
+    while (kinds[k].letter != letter)
+        k++;
+    return k;
+}
 
 typedef struct subject {
     const char *terms; /* letters */
@@ -62,16 +86,17 @@ static const char *describe(const subject *s)
 
 static void fill(sweep_of *s, const subject *of)
 {
-    char terms[512] = "", outputs[64] = "", variables[64];
+    char terms[512] = "", outputs[256] = "", variables[64];
     memset(s, 0, sizeof *s);
     ck_assert_int_eq(kf_graph_init(&s->g, NULL), KCL_OK);
     for (size_t k = 0; of->terms[k]; k++) {
-        size_t m = 0;
-        while (kinds[m].letter != of->terms[k])
-            m++;
+        size_t m = kind_of(of->terms[k]);
         snprintf(terms + strlen(terms), sizeof terms - strlen(terms), "%s%s", k ? ";" : "", kinds[m].term);
-        snprintf(outputs + strlen(outputs), sizeof outputs - strlen(outputs), "%s%c%d", k ? ";" : "",
-                 kinds[m].index ? 'n' : 'r', (int)k);
+        strcat(outputs, k ? ";" : "");
+        for (const char *c = kinds[m].output; *c; c++) {
+            bool result = (*c == 'r' && c[1] != 'a') || *c == 'n';
+            snprintf(outputs + strlen(outputs), sizeof outputs - strlen(outputs), result ? "%c%d" : "%c", *c, (int)k);
+        }
     }
     snprintf(variables, sizeof variables, "x:i%d y:j%d b:j1 c:j1 g:p1", dim_of(of), dim_of(of));
     sweep_fill(s, of->shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J, variables, terms, outputs);
@@ -79,7 +104,7 @@ static void fill(sweep_of *s, const subject *of)
 
 /* ---- Data -------------------------------------------------------------------------------------------------------- */
 
-enum { MOST_ROWS = 1100, MOST_COLS = 1100, MOST_ELEMENTS = 16400 };
+enum { MOST_ROWS = 1100, MOST_COLS = 1100, MOST_ELEMENTS = 16400, MOST_RESULTS = 20 };
 
 /* How b goes with the column, and what stands where. */
 static const struct {
@@ -169,8 +194,8 @@ static void make_data(data *d, int dim, int64_t rows, int64_t cols, size_t cours
 
 /* By output, then row, then component. */
 typedef struct results {
-    double value[MOST][DIM * MOST_ROWS];
-    unsigned char bytes[MOST][DIM * MOST_ROWS * sizeof(double)];
+    double value[MOST][MOST_RESULTS * MOST_ROWS];
+    unsigned char bytes[MOST][MOST_RESULTS * MOST_ROWS * sizeof(double)];
 } results;
 
 typedef struct program {
@@ -192,7 +217,7 @@ static void build(program *p, kcl_context *on, sweep_of *s, const subject *of)
     }
     if (of->lanes)
         caps.lanes_f32 = caps.lanes_f64 = of->lanes;
-    ck_assert_msg(kp_plan_create(&p->plan, &(kp_request){&s->sweep, of->dtype, &caps, choice, NULL}, &err) == KCL_OK,
+    ck_assert_msg(kp_plan_create(&p->plan, &(kp_request){&s->sweep, of->dtype, &caps, choice, NULL, {0}}, &err) == KCL_OK,
                   "%s: %s", describe(of), err.text);
     ck_assert_int_eq(p->plan->schedule, of->schedule);
     ck_assert_int_le(p->plan->group, caps.max_work_group);
@@ -280,7 +305,7 @@ static void read_values(const program *p, const data *d, results *out)
 {
     int64_t rows = p->plan->shape == KP_ROWS_BOTH ? 1 : d->rows;
     for (size_t o = 0; o < p->plan->output_count; o++) {
-        for (size_t k = 0; k < DIM * (size_t)rows; k++) {
+        for (size_t k = 0; k < (size_t)p->plan->outputs[o]->dim * (size_t)rows; k++) {
             float single;
             int64_t index;
             memcpy(&single, out->bytes[o] + k * sizeof single, sizeof single);
@@ -347,16 +372,17 @@ static void by_interpreter(const sweep_of *s, const data *d, results *out)
 static void compare(const sweep_of *s, const subject *of, const data *d, size_t course, int64_t pieces,
                     const results *got, const results *want)
 {
-    double unit = of->dtype == KCL_F32 ? 0x1p-23 : 0x1p-52;
+    double unit = of->dtype == KCL_F32 ? 0x1p-23 : 0x1p-52, largest = 0;
     bool both = of->shape == KP_ROWS_BOTH;
+    for (int64_t j = 0; j < d->cols; j++)
+        largest = isfinite(d->value[2][j]) ? fmax(largest, fabs(d->value[2][j])) : largest;
     for (size_t o = 0; o < s->sweep.output_count; o++) {
         for (int64_t k = 0; k < s->outputs[o]->dim * (both ? 1 : d->rows); k++) {
-            double a = got->value[o][k], b = want->value[o][k], error = 0;
+            double a = got->value[o][k], b = want->value[o][k];
             kf_reduction r = s->terms[o].reduction;
-            if (r == KF_REDUCE_SUM)
-                error = 8 * unit * (double)(1.5 * d->cols * (both ? d->rows : 1));
-            if (r == KF_REDUCE_LOGSUMEXP)
-                error = 8 * unit * (1 + fabs(b));
+            size_t kind = kind_of(of->terms[o]);
+            const double scales[] = {(double)(d->cols * (both ? d->rows : 1)), 1, 1 + fabs(b), 20 + largest};
+            double error = kinds[kind].error * unit * scales[kinds[kind].scale];
             bool same = isnan(b) ? isnan(a) : isinf(b) ? a == b : fabs(a - b) <= error;
             ck_assert_msg(same,
                           "%s: %s (%s), M=%lld, N=%lld, %lld pieces: number %lld is %.9g, by the interpreter %.9g",
@@ -479,6 +505,24 @@ START_TEST(states_of_other_sizes)
         }
     }
     ck_assert_int_eq(number, 1);
+}
+END_TEST
+
+/* Values and lists of them, weighted exponentials; sums of exponentials that begin tiles anew beside lists. */
+START_TEST(states_of_lists_and_weights)
+{
+    static const char *const others[] = {"mkQ", "LqW", "zUw"};
+    for (int k = 0; k < 3; k++) {
+        bool core = (k + _i + test_seed()) % 3 == 0;
+        for (int t = 0; t < 2; t++) {
+            if (!long_tests() && (!core || t != (_i + test_seed()) % 2))
+                continue;
+            kcl_dtype dtype = t ? KCL_F64 : KCL_F32;
+            check(&(subject){others[k], shapes[_i % 4], dtype, 0, 0, _i < 4 ? KP_BY_LANES : KP_BY_ROWS, 0, 0, 0, 0});
+            if (_i % 4 == 1 && k != 1)
+                check_groups(&(subject){k ? "Bv" : "mq", KP_ROWS_SPLIT, dtype, 0, 0, KP_BY_CONTRACTION, 64, 0, 16 << 10, 16});
+        }
+    }
 }
 END_TEST
 
@@ -619,6 +663,7 @@ int main(void)
     tcase_set_timeout(tc, 0);
     tcase_add_loop_test(tc, states_of_every_shape, 0, 32);
     tcase_add_loop_test(tc, states_of_other_sizes, 0, 4);
+    tcase_add_loop_test(tc, states_of_lists_and_weights, 0, 8);
     tcase_add_test(tc, terms_of_columns_alone);
     tcase_add_test(tc, numbers_beyond_24_bits);
     tcase_add_loop_test(tc, threads_change_nothing, 0, 4);

@@ -1,0 +1,932 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Batch axes: random shapes and broadcasts against sums in double over all batches, written here. Argument "host": by the
+ * interpreter alone.
+ */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+#include "exec.h"
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { AXES = 6, MOST = 8192 };
+
+static kcl_context *device;
+static kcl_scope *s;
+
+static void setup(void)
+{
+    s = kcl_scope_create(device);
+    seed_random(test_seed());
+}
+
+static void teardown(void)
+{
+    kcl_scope_destroy(&s);
+}
+
+/* ---- Arrays ------------------------------------------------------------------------------------------------------ */
+
+/* Sizes of batch axes, from the last one on; axes that are not there have size 1. */
+typedef struct sizes {
+    int64_t of[AXES];
+} sizes;
+
+static const sizes no_batches = {{1, 1, 1, 1, 1, 1}};
+
+static sizes join(sizes a, sizes b)
+{
+    for (int k = 0; k < AXES; k++)
+        a.of[k] = a.of[k] == 1 ? b.of[k] : a.of[k];
+    return a;
+}
+
+static int64_t count_of(const sizes *b)
+{
+    int64_t count = 1;
+    for (int k = 0; k < AXES; k++)
+        count *= b->of[k];
+    return count;
+}
+
+static bool next_place(const sizes *b, int64_t place[AXES])
+{
+    for (int k = 0; k < AXES; k++) {
+        if (++place[k] < b->of[k])
+            return true;
+        place[k] = 0;
+    }
+    return false;
+}
+
+typedef struct operand {
+    char role; /* 'i', 'j', 'p' */
+    int dim;
+    int64_t rows;
+    sizes batch;
+    kcl_array array; /* (batch..., rows, dim), of a parameter (batch..., dim) */
+    void *memory;
+    double *exact; /* dense, what is in memory */
+} operand;
+
+/* Number `k` of row `row` at a place of the batches that the operand is broadcast to. */
+static double *exact_at(const operand *o, const int64_t place[AXES], int64_t row, int k)
+{
+    int64_t at = 0;
+    for (int b = AXES - 1; b >= 0; b--)
+        at = at * o->batch.of[b] + (o->batch.of[b] == 1 ? 0 : place[b]);
+    return &o->exact[(at * o->rows + row) * o->dim + k];
+}
+
+static char *memory_at(const operand *o, const int64_t place[AXES], int64_t row, int k)
+{
+    char *p = o->array.data;
+    int axis = o->array.ndim;
+    p += k * o->array.stride[--axis];
+    if (o->role != 'p')
+        p += row * o->array.stride[--axis];
+    for (int b = 0; axis > 0; b++)
+        p += place[b] * o->array.stride[--axis];
+    return p;
+}
+
+static double memory_get(const operand *o, const int64_t place[AXES], int64_t row, int k)
+{
+    const void *p = memory_at(o, place, row, k);
+    float f;
+    double d;
+    int64_t n;
+    if (o->array.dtype == KCL_F32)
+        return memcpy(&f, p, sizeof f), (double)f;
+    if (o->array.dtype == KCL_F64)
+        return memcpy(&d, p, sizeof d), d;
+    return memcpy(&n, p, sizeof n), (double)n;
+}
+
+enum { SHUFFLED = 1, APART = 2, BACKWARDS = 4 };
+
+/*
+ * Memory for an array with `leading` batch axes at least. SHUFFLED: axes in any order in memory; APART: gaps between
+ * components; BACKWARDS: the last batch axis runs backwards.
+ */
+static operand make(char role, int dim, int64_t rows, const sizes *batch, kcl_dtype dtype, int leading, int how)
+{
+    operand o = {.role = role, .dim = dim, .rows = role == 'p' ? 1 : rows, .batch = *batch};
+    int axes = leading, order[KCL_MAX_AXES];
+    for (int k = AXES; k > axes; k--)
+        if (batch->of[k - 1] != 1)
+            axes = k;
+    int64_t size = (int64_t)kb_dtype_size(dtype), step = size;
+    o.array.dtype = dtype;
+    for (int k = axes - 1; k >= 0; k--)
+        o.array.shape[o.array.ndim++] = batch->of[k];
+    if (role != 'p')
+        o.array.shape[o.array.ndim++] = rows;
+    o.array.shape[o.array.ndim++] = dim;
+    int last = o.array.ndim - 1;
+    for (int k = 0; k <= last; k++)
+        order[k] = last - k;
+    for (int k = how & SHUFFLED ? last : 0; k > 1; k--) { /* the components stay together */
+        int other = 1 + pick(k), kept = order[k];
+        order[k] = order[other];
+        order[other] = kept;
+    }
+    for (int k = 0; k <= last; k++) {
+        o.array.stride[order[k]] = step;
+        step *= o.array.shape[order[k]] * (k == 0 && how & APART ? 2 : 1);
+    }
+    o.memory = calloc((size_t)step + 16, 1);
+    o.array.data = o.memory;
+    int first = role == 'p' ? last - 1 : last - 2;
+    if (how & BACKWARDS && first >= 0 && o.array.shape[first] > 0) {
+        o.array.data = (char *)o.memory + (o.array.shape[first] - 1) * o.array.stride[first];
+        o.array.stride[first] = -o.array.stride[first];
+    }
+    o.exact = calloc((size_t)(count_of(batch) * o.rows * dim) + 1, sizeof(double));
+    return o;
+}
+
+static void fill(operand *o, double low, double high)
+{
+    int64_t place[AXES] = {0};
+    if (!count_of(&o->batch))
+        return;
+    do
+        for (int64_t i = 0; i < o->rows; i++)
+            for (int k = 0; k < o->dim; k++) {
+                double x = uniform(low, high);
+                float f = (float)x;
+                char *p = memory_at(o, place, i, k);
+                if (o->array.dtype == KCL_F32)
+                    memcpy(p, &f, sizeof f);
+                else
+                    memcpy(p, &x, sizeof x);
+                *exact_at(o, place, i, k) = o->array.dtype == KCL_F32 ? (double)f : x;
+            }
+    while (next_place(&o->batch, place));
+}
+
+static void drop(operand *o)
+{
+    free(o->memory);
+    free(o->exact);
+}
+
+/* The variable, by the function that states the role or by the one that reads it off the shape. */
+static kcl_expr *variable(const operand *o)
+{
+    const kcl_array *a = &o->array;
+    bool by_shape = pick(2) && (o->role == 'p' || o->rows != 1) && a->ndim + (o->role == 'p' ? 2 : 1) <= KCL_MAX_AXES;
+    if (!by_shape)
+        return o->role == 'i' ? kcl_vi(s, a) : o->role == 'j' ? kcl_vj(s, a) : kcl_pm(s, a);
+    kcl_array wide = {.data = a->data, .dtype = a->dtype};
+    for (int k = 0; k < a->ndim; k++) {
+        int from_end = a->ndim - 1 - k;
+        for (int n = 0; n < (o->role == 'p' ? 2 : 1); n++) {
+            if ((o->role == 'p' && from_end == 0) || (o->role == 'i' && from_end == 0) ||
+                (o->role == 'j' && from_end == 1)) {
+                wide.shape[wide.ndim] = 1;
+                wide.stride[wide.ndim++] = 12345;
+            }
+        }
+        wide.shape[wide.ndim] = a->shape[k];
+        wide.stride[wide.ndim++] = a->stride[k];
+    }
+    return kcl_lazy(s, &wide);
+}
+
+/* ---- The formula ------------------------------------------------------------------------------------------------- */
+
+/* F = exp(-g |x_i - y_j|^2) b_j, and G = b_j0 / 3 - g |x_i - y_j|^2. */
+enum { X, Y, B, G, U, OPERANDS };
+
+static const struct {
+    char role;
+    int dim;
+} kinds[OPERANDS] = {{'i', 3}, {'j', 3}, {'j', 2}, {'p', 1}, {'i', 2}};
+
+typedef struct problem {
+    kcl_dtype dtype;
+    int64_t M, N;
+    operand of[OPERANDS];
+    sizes batch; /* of F: that of x, y, b and g */
+    char text[400];
+} problem;
+
+static double squares(const problem *p, const int64_t place[AXES], int64_t i, int64_t j)
+{
+    double sum = 0;
+    for (int k = 0; k < 3; k++) {
+        double d = *exact_at(&p->of[X], place, i, k) - *exact_at(&p->of[Y], place, j, k);
+        sum += d * d;
+    }
+    return *exact_at(&p->of[G], place, 0, 0) * sum;
+}
+
+static double f_of(const problem *p, const int64_t place[AXES], int64_t i, int64_t j, int k)
+{
+    return exp(-squares(p, place, i, j)) * *exact_at(&p->of[B], place, j, k);
+}
+
+static double g_of(const problem *p, const int64_t place[AXES], int64_t i, int64_t j)
+{
+    return *exact_at(&p->of[B], place, j, 0) / 3 - squares(p, place, i, j);
+}
+
+static sizes random_sizes(int axes, bool zeros)
+{
+    sizes b = no_batches;
+    for (int k = 0, product = 1; k < axes; k++) {
+        int64_t size = zeros && pick(12) == 0 ? 0 : 1 + pick(4);
+        if (product * size <= 36)
+            product *= (int)(b.of[k] = size);
+    }
+    return b;
+}
+
+static void problem_make(problem *p, kcl_dtype dtype, bool zeros)
+{
+    sizes all = random_sizes(1 + pick(AXES), zeros);
+    static const int lengths[] = {1, 2, 5, 16, 17, 40, 70};
+    p->dtype = dtype;
+    p->M = zeros && pick(12) == 0 ? 0 : lengths[pick(7)];
+    p->N = zeros && pick(12) == 0 ? 0 : lengths[pick(7)];
+    p->batch = no_batches;
+    size_t n = (size_t)snprintf(p->text, sizeof p->text, "seed %llu, %s, M %lld, N %lld", (unsigned long long)test_seed(),
+                                dtype == KCL_F32 ? "float32" : "float64", (long long)p->M, (long long)p->N);
+    for (int k = 0; k < OPERANDS; k++) {
+        sizes own = no_batches;
+        for (int b = 0; b < AXES; b++)
+            own.of[b] = pick(2) ? all.of[b] : 1;
+        int how = pick(3) ? 0 : pick(8);
+        p->of[k] = make(kinds[k].role, kinds[k].dim, kinds[k].role == 'i' ? p->M : p->N, &own, dtype,
+                        pick(2) ? pick(AXES) : 0, how);
+        fill(&p->of[k], k == G ? 0.2 : -1, 1);
+        if (k != U)
+            p->batch = join(p->batch, own);
+        n += (size_t)snprintf(p->text + n, sizeof p->text - n, "; %c (", "xybgu"[k]);
+        for (int b = AXES - 1; b >= 0; b--)
+            n += (size_t)snprintf(p->text + n, sizeof p->text - n, "%lld ", (long long)own.of[b]);
+        n += (size_t)snprintf(p->text + n, sizeof p->text - n, ") %d", how);
+    }
+}
+
+static void problem_drop(problem *p)
+{
+    for (int k = 0; k < OPERANDS; k++)
+        drop(&p->of[k]);
+}
+
+static double tolerance(const problem *p)
+{
+    return p->dtype == KCL_F32 ? 2e-5 : 1e-12;
+}
+
+/* Sum of F over the axes, times u_i where that has rows. */
+static void check_sum(const problem *p, const operand *out, int over, bool times_u)
+{
+    int64_t place[AXES] = {0};
+    if (!count_of(&out->batch))
+        return;
+    do {
+        for (int64_t row = 0; row < out->rows; row++) {
+            for (int k = 0; k < 2; k++) {
+                double want = 0, scale = 1e-30;
+                for (int64_t i = over & KCL_OVER_I ? 0 : row; i < (over & KCL_OVER_I ? p->M : row + 1); i++) {
+                    for (int64_t j = over & KCL_OVER_J ? 0 : row; j < (over & KCL_OVER_J ? p->N : row + 1); j++) {
+                        double f = f_of(p, place, i, j, k);
+                        want += f;
+                        scale += fabs(f);
+                    }
+                }
+                if (times_u) {
+                    want *= *exact_at(&p->of[U], place, row, k);
+                    scale *= 1 + fabs(*exact_at(&p->of[U], place, row, k));
+                }
+                double got = memory_get(out, place, row, k);
+                ck_assert_msg(fabs(got - want) <= tolerance(p) * scale, "%s: sum over %d, row %lld: %.9g, not %.9g",
+                              p->text, over, (long long)row, got, want);
+            }
+        }
+    } while (next_place(&out->batch, place));
+}
+
+/* LogSumExp and ArgMin of G over the axis that the result lacks. */
+static void check_values(const problem *p, const operand *lse, const operand *least, int over)
+{
+    int64_t place[AXES] = {0}, terms = over == KCL_OVER_J ? p->N : p->M;
+    if (!count_of(&lse->batch))
+        return;
+    do {
+        for (int64_t row = 0; row < lse->rows; row++) {
+            double most = -INFINITY, smallest = INFINITY, sum = 0;
+            for (int64_t t = 0; t < terms; t++) {
+                double g = over == KCL_OVER_J ? g_of(p, place, row, t) : g_of(p, place, t, row);
+                most = fmax(most, g);
+                smallest = fmin(smallest, g);
+            }
+            for (int64_t t = 0; t < terms; t++)
+                sum += exp((over == KCL_OVER_J ? g_of(p, place, row, t) : g_of(p, place, t, row)) - most);
+            double want = most + log(sum), got = memory_get(lse, place, row, 0);
+            if (terms == 0)
+                want = -INFINITY;
+            ck_assert_msg(got == want || fabs(got - want) <= tolerance(p) * (1 + fabs(want)),
+                          "%s: logsumexp over %d, row %lld: %.9g, not %.9g", p->text, over, (long long)row, got, want);
+            int64_t index = (int64_t)memory_get(least, place, row, 0);
+            ck_assert_msg(terms ? index >= 0 && index < terms : index == -1, "%s: argmin over %d, row %lld: %lld", p->text,
+                          over, (long long)row, (long long)index);
+            if (terms) {
+                double g = over == KCL_OVER_J ? g_of(p, place, row, index) : g_of(p, place, index, row);
+                ck_assert_msg(g - smallest <= tolerance(p) * (1 + fabs(smallest)), "%s: argmin over %d, row %lld: %lld",
+                              p->text, over, (long long)row, (long long)index);
+            }
+        }
+    } while (next_place(&lse->batch, place));
+}
+
+static operand result_for(const problem *p, char role, int dim, sizes batch, kcl_dtype dtype)
+{
+    return make(role, dim, role == 'i' ? p->M : p->N, &batch, dtype, pick(AXES), pick(3) ? 0 : pick(8));
+}
+
+static void eval(const problem *p, int count, kcl_expr *const *exprs, const operand *outs)
+{
+    const kcl_array *arrays[8];
+    for (int k = 0; k < count; k++)
+        arrays[k] = &outs[k].array;
+    ck_assert_msg(kcl_eval(count, exprs, arrays) == KCL_OK, "%s: %s", p->text, kcl_context_error(device));
+}
+
+START_TEST(test_random_broadcasts)
+{
+    seed_random(test_seed() + (uint64_t)_i);
+    problem p;
+    problem_make(&p, _i % 3 ? KCL_F32 : KCL_F64, true);
+    kcl_expr *v[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++)
+        v[k] = variable(&p.of[k]);
+    kcl_expr *d = kcl_mul(v[G], kcl_sqdist(v[X], v[Y]));
+    kcl_expr *F = kcl_mul(kcl_exp(kcl_neg(d)), v[B]);
+    kcl_expr *value = kcl_sub(kcl_div(kcl_elem(v[B], 0), kcl_constant(s, 3)), d);
+    int64_t shape[KCL_MAX_AXES];
+    int axes = kcl_expr_shape(F, shape);
+    ck_assert_msg(axes >= 3, "%s: %s", p.text, kcl_expr_error(F));
+    for (int b = 0; b < AXES; b++)
+        ck_assert_int_eq(b < axes - 3 ? shape[axes - 4 - b] : 1, p.batch.of[b]);
+    ck_assert(shape[axes - 3] == p.M && shape[axes - 2] == p.N && shape[axes - 1] == 2);
+    int over = 1 + _i % 3;
+    char role = over == KCL_OVER_J ? 'i' : over == KCL_OVER_I ? 'j' : 'p';
+    bool times_u = role == 'i' && pick(2);
+    sizes of_sum = times_u ? join(p.batch, p.of[U].batch) : p.batch;
+    kcl_expr *sum = kcl_reduce_sum(F, (kcl_axes)over);
+    operand outs[] = {result_for(&p, role, 2, of_sum, p.dtype), result_for(&p, role, 1, p.batch, p.dtype),
+                      result_for(&p, role, 1, p.batch, KCL_I64)};
+    kcl_expr *exprs[] = {times_u ? kcl_mul(sum, v[U]) : sum, kcl_reduce_logsumexp(value, (kcl_axes)over),
+                         kcl_reduce_argmin(value, (kcl_axes)over)};
+    /* Where an axis has size 1 or 0, ArgMin over it has nothing to choose from, or is no index of it. */
+    bool indices = over != KCL_OVER_BOTH && p.M > 1 && p.N > 1;
+    eval(&p, indices ? 3 : 1, exprs, outs);
+    check_sum(&p, &outs[0], over, times_u);
+    if (indices)
+        check_values(&p, &outs[1], &outs[2], over);
+    for (int k = 0; k < 3; k++)
+        drop(&outs[k]);
+    problem_drop(&p);
+}
+END_TEST
+
+/* Operators get batches with the arrays; every schedule runs them. */
+START_TEST(test_operators_on_every_schedule)
+{
+    static const char *const schedules[] = {NULL, "lanes", "rows", "contraction", "split", "columns"};
+    static const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "b=Vj(2)", "g=Pm(1)"};
+    seed_random(test_seed() + 7000 + (uint64_t)_i);
+    int over = _i % 2 ? KCL_OVER_J : KCL_OVER_I;
+    const char *schedule = schedules[_i % 6];
+    bool numbers = schedule && strcmp(schedule, "contraction") == 0; /* its terms are numbers */
+    const char *sums = over == KCL_OVER_J ? "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)"
+                                          : "Sum_Reduction(Exp(-g*SqDist(x,y))*b,1)";
+    const char *values = over == KCL_OVER_J
+                             ? "LogSumExp_Reduction(Elem(b,0)/3-g*SqDist(x,y),0);ArgMin_Reduction(Elem(b,0)/3-g*SqDist(x,y),0)"
+                             : "LogSumExp_Reduction(Elem(b,0)/3-g*SqDist(x,y),1);ArgMin_Reduction(Elem(b,0)/3-g*SqDist(x,y),1)";
+    problem p;
+    do
+        problem_make(&p, _i % 4 == 3 ? KCL_F64 : KCL_F32, false);
+    while ((p.M < 2 || p.N < 2) && (problem_drop(&p), true));
+    const kcl_array *args[4];
+    for (int k = 0; k < 4; k++)
+        args[k] = &p.of[k].array;
+    char role = over == KCL_OVER_J ? 'i' : 'j';
+    operand outs[] = {result_for(&p, role, 2, p.batch, p.dtype), result_for(&p, role, 1, p.batch, p.dtype),
+                      result_for(&p, role, 1, p.batch, KCL_I64)};
+    const kcl_array *to[] = {&outs[0].array, &outs[1].array, &outs[2].array};
+    for (int pass = numbers; pass < 2; pass++) {
+        kcl_operator *op;
+        const kcl_operator_params params = {.schedule = schedule};
+        ck_assert_msg(kcl_operator_create(&op, pass ? values : sums, 4, aliases, &params) == KCL_OK, "%s",
+                      kcl_operator_error(op));
+        ck_assert_msg(kcl_operator_apply(op, device, to + pass, 1 + pass, args, 4) == KCL_OK, "%s: %s: %s", p.text,
+                      schedule ? schedule : "by rule", kcl_context_error(device));
+        kcl_operator_destroy(&op);
+    }
+    if (!numbers)
+        check_sum(&p, &outs[0], over, false);
+    check_values(&p, &outs[1], &outs[2], over);
+    for (int k = 0; k < 3; k++)
+        drop(&outs[k]);
+    problem_drop(&p);
+}
+END_TEST
+
+/* ---- Bad shapes -------------------------------------------------------------------------------------------------- */
+
+#define IS_SHAPE_ERROR(e, ...)                                                                                         \
+    do {                                                                                                               \
+        ck_assert_int_eq(kcl_expr_status(e), KCL_ERROR_SHAPE);                                                         \
+        CONTAINS(kcl_expr_error(e), __VA_ARGS__);                                                                      \
+    } while (0)
+
+START_TEST(test_sizes_that_do_not_broadcast)
+{
+    static float a[MOST];
+    kcl_expr *x = kcl_vi(s, kcl_f32(a, 4, 3, 10, 2)), *y = kcl_vj(s, kcl_f32(a, 5, 1, 11, 2));
+    kcl_expr *z = kcl_lazy(s, kcl_f32(a, 2, 1, 7, 2));
+    IS_SHAPE_ERROR(kcl_sub(x, y), "size 4", "batch axis -2", "array 0", "5", "array 1");
+    IS_SHAPE_ERROR(kcl_sqdist(x, z), "size 3", "batch axis -1", "array 0", "2", "array 2");
+    kcl_expr *u = kcl_reduce_sum(kcl_sqdist(y, kcl_vi(s, kcl_f32(a, 11, 2))), KCL_OVER_J);
+    ck_assert_int_eq(kcl_expr_status(u), KCL_OK);
+    IS_SHAPE_ERROR(kcl_mul(u, x), "size 5", "batch axis -2", "a reduction of array 1", "4", "array 0");
+    IS_SHAPE_ERROR(kcl_formula(s, "x-y", 2, (const char *[]){"x", "y"}, (kcl_expr *[]){x, y}), "size 4", "5");
+    int64_t shape[KCL_MAX_AXES];
+    ck_assert_int_eq(kcl_expr_shape(kcl_sub(x, y), shape), 0);
+    /* The result has the batch axes of all its operands. */
+    static float out[MOST];
+    kcl_expr *sum = kcl_reduce_sum(kcl_sqdist(x, kcl_vj(s, kcl_f32(a, 11, 2))), KCL_OVER_J);
+    ck_assert_int_eq(kcl_eval1(sum, kcl_f32(out, 4, 10)), KCL_ERROR_SHAPE);
+    CONTAINS(kcl_context_error(device), "output 0", "(4, 10)", "(4, 3, M, 1)");
+    ck_assert_int_eq(kcl_eval1(sum, kcl_f32(out, 4, 3, 1, 10)), KCL_OK);
+    /* A text knows arrays by number only where they have no batches. */
+    kcl_expr *unknown = kcl_formula(s, "Sum(Var(0,2,0))", 0, NULL, NULL);
+    ck_assert_int_eq(kcl_eval1(unknown, kcl_f32(out, 10)), KCL_ERROR_SHAPE);
+    CONTAINS(kcl_context_error(device), "array 0", "batch axes", "name");
+}
+END_TEST
+
+START_TEST(test_arguments_that_do_not_broadcast)
+{
+    static float a[MOST], out[MOST];
+    static const char *const aliases[] = {"x=Vi(2)", "y=Vj(2)"};
+    kcl_operator *op;
+    ck_assert_int_eq(kcl_operator_create(&op, "Sum_Reduction(SqDist(x,y),0)", 2, aliases, NULL), KCL_OK);
+    const kcl_array *args[] = {kcl_f32(a, 4, 3, 10, 2), kcl_f32(a, 5, 1, 11, 2)}, *to = kcl_f32(out, 4, 3, 10);
+    ck_assert_int_eq(kcl_operator_apply(op, device, &to, 1, args, 2), KCL_ERROR_LENGTH);
+    CONTAINS(kcl_context_error(device), "\"x\"", "size 4", "axis -2", "\"y\"", "5");
+    args[1] = kcl_f32(a, 3, 11, 2);
+    ck_assert_msg(kcl_operator_apply(op, device, &to, 1, args, 2) == KCL_OK, "%s", kcl_context_error(device));
+    to = kcl_f32(out, 4, 2, 10);
+    ck_assert_int_eq(kcl_operator_apply(op, device, &to, 1, args, 2), KCL_ERROR_SHAPE);
+    CONTAINS(kcl_context_error(device), "output 0", "(4, 2, 10)", "(4, 3, M, 1)");
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+/* ---- Reductions over batch axes, gradients ----------------------------------------------------------------------- */
+
+/* The sum of F over `over` and over the batch axes in `axes`, bits from the last one on; with `lse`, log sum exp of G. */
+static void check_reduced(const problem *p, const operand *out, int over, unsigned axes, bool lse)
+{
+    int64_t place[AXES] = {0};
+    sizes inner = no_batches;
+    for (int b = 0; b < AXES; b++)
+        if (axes >> b & 1)
+            inner.of[b] = p->batch.of[b];
+    if (!count_of(&out->batch))
+        return;
+    do {
+        for (int64_t row = 0; row < out->rows; row++) {
+            for (int k = 0; k < out->dim; k++) {
+                double want = 0, scale = 1e-30;
+                int64_t each[AXES] = {0};
+                bool some = count_of(&inner) > 0;
+                while (some) {
+                    int64_t all[AXES];
+                    for (int b = 0; b < AXES; b++)
+                        all[b] = axes >> b & 1 ? each[b] : place[b];
+                    for (int64_t i = over & KCL_OVER_I ? 0 : row; i < (over & KCL_OVER_I ? p->M : row + 1); i++) {
+                        for (int64_t j = over & KCL_OVER_J ? 0 : row; j < (over & KCL_OVER_J ? p->N : row + 1); j++) {
+                            double f = lse ? exp(g_of(p, all, i, j)) : f_of(p, all, i, j, k);
+                            want += f;
+                            scale += fabs(f);
+                        }
+                    }
+                    some = next_place(&inner, each);
+                }
+                if (lse) {
+                    want = log(want);
+                    scale = 1 + fabs(want);
+                }
+                double got = memory_get(out, place, row, k);
+                ck_assert_msg(got == want || fabs(got - want) <= tolerance(p) * scale,
+                              "%s: over %d and batch axes %x, row %lld: %.9g, not %.9g", p->text, over, axes,
+                              (long long)row, got, want);
+            }
+        }
+    } while (next_place(&out->batch, place));
+}
+
+START_TEST(test_reductions_over_batch_axes)
+{
+    seed_random(test_seed() + 20000 + (uint64_t)_i);
+    problem p;
+    do
+        problem_make(&p, _i % 3 ? KCL_F32 : KCL_F64, true);
+    while (count_of(&p.batch) == 1 && (problem_drop(&p), true));
+    kcl_expr *v[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++)
+        v[k] = variable(&p.of[k]);
+    bool lse = pick(3) == 0;
+    int over = 1 + _i % 3, axes_there = 0;
+    kcl_expr *d = kcl_mul(v[G], kcl_sqdist(v[X], v[Y])), *e = kcl_mul(kcl_exp(kcl_neg(d)), v[B]);
+    if (lse)
+        e = kcl_sub(kcl_div(kcl_elem(v[B], 0), kcl_constant(s, 3)), d);
+    for (int b = 0; b < AXES; b++)
+        axes_there = p.batch.of[b] != 1 ? b + 1 : axes_there;
+    unsigned axes = 0;
+    sizes left = p.batch;
+    bool first = pick(2); /* batches before rows, or after them */
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == !first)
+            e = lse ? kcl_reduce_logsumexp(e, (kcl_axes)over) : kcl_reduce_sum(e, (kcl_axes)over);
+        for (int b = 0; pass == first && b < axes_there; b++) {
+            if (!pick(2))
+                continue;
+            axes |= 1u << b;
+            left.of[b] = 1;
+            e = lse ? kcl_reduce_logsumexp_batch(e, -1 - b) : kcl_reduce_sum_batch(e, -1 - b);
+        }
+    }
+    if (!p.M || !p.N || !count_of(&p.batch))
+        lse = lse && !axes; /* checked by hand below */
+    char role = over == KCL_OVER_J ? 'i' : over == KCL_OVER_I ? 'j' : 'p';
+    operand out = result_for(&p, role, kcl_expr_dim(e) == 1 ? 1 : 2, left, p.dtype);
+    ck_assert_msg(kcl_expr_status(e) == KCL_OK, "%s: %s", p.text, kcl_expr_error(e));
+    eval(&p, 1, &e, &out);
+    check_reduced(&p, &out, over, axes, kcl_expr_dim(e) == 1);
+    drop(&out);
+    problem_drop(&p);
+}
+END_TEST
+
+/* Large enough for parts: of columns, of rows, and of the batches that are reduced. */
+START_TEST(test_many_batches_become_one)
+{
+    enum { BATCHES = 300, M = 40, N = 30, D = 2 };
+    static float x[BATCHES * M * D], y[N * D], g[BATCHES], out[M * D + 1];
+    for (int k = 0; k < BATCHES * M * D; k++)
+        x[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < N * D; k++)
+        y[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < BATCHES; k++)
+        g[k] = (float)uniform(0.5, 2);
+    kcl_expr *v = kcl_vi(s, kcl_f32(x, BATCHES, M, D)), *w = kcl_vj(s, kcl_f32(y, N, D));
+    kcl_expr *K = kcl_mul(kcl_pm(s, kcl_f32(g, BATCHES, 1)), kcl_sqdist(v, w));
+    for (int over = 1; over <= 3; over++) {
+        kcl_expr *sum = kcl_reduce_sum_batch(kcl_reduce_sum(K, (kcl_axes)over), 0);
+        ck_assert_msg(kcl_eval1(sum, over == KCL_OVER_J   ? kcl_f32(out, M)
+                                     : over == KCL_OVER_I ? kcl_f32(out, N)
+                                                          : kcl_f32(out, 1)) == KCL_OK,
+                      "%s", kcl_context_error(device));
+        int rows = over == KCL_OVER_J ? M : over == KCL_OVER_I ? N : 1;
+        for (int row = 0; row < rows; row++) {
+            double want = 0;
+            for (int b = 0; b < BATCHES; b++)
+                for (int i = over & KCL_OVER_I ? 0 : row; i < (over & KCL_OVER_I ? M : row + 1); i++)
+                    for (int j = over & KCL_OVER_J ? 0 : row; j < (over & KCL_OVER_J ? N : row + 1); j++)
+                        for (int k = 0; k < D; k++)
+                            want += g[b] * pow((double)x[(b * M + i) * D + k] - y[j * D + k], 2);
+            ck_assert_msg(fabs(out[row] - want) <= 1e-6 * want, "over %d, row %d: %g, not %g", over, row, out[row], want);
+        }
+    }
+    /* Batches of rows, without columns. */
+    kcl_expr *rows = kcl_reduce_sum_batch(kcl_square(v), -1);
+    ck_assert_msg(kcl_eval1(rows, kcl_f32(out, M, D)) == KCL_OK, "%s", kcl_context_error(device));
+    for (int k = 0; k < M * D; k++) {
+        double want = 0;
+        for (int b = 0; b < BATCHES; b++)
+            want += (double)x[b * M * D + k] * x[b * M * D + k];
+        ck_assert_double_le(fabs(out[k] - want), 1e-6 * want);
+    }
+}
+END_TEST
+
+/* By the layer below expressions, where a schedule can be asked for. */
+START_TEST(test_every_schedule_reduces_batches)
+{
+    static const char *const schedules[] = {"lanes", "rows", "contraction", "split", "columns"};
+    const char *schedule = schedules[_i % 5];
+    seed_random(test_seed() + 50000 + (uint64_t)_i);
+    bool lse = _i % 5 == 2 || pick(2); /* terms of contractions are numbers */
+    int over = _i % 10 < 5 || _i % 5 == 2 || _i % 5 == 4 ? KCL_OVER_J : KCL_OVER_BOTH;
+    problem p;
+    do
+        problem_make(&p, KCL_F32, false);
+    while (count_of(&p.batch) == 1 && (problem_drop(&p), true));
+    const kcl_allocator allocator = kb_allocator(NULL);
+    kf_graph g;
+    kb_error err;
+    kb_error_clear(&err);
+    kf_graph_init(&g, &allocator);
+    kl_slot slots[4] = {{0}};
+    kl_view views[4], out_view;
+    const kf_node *v[4];
+    for (int k = 0; k < 4; k++) {
+        kf_role role = kinds[k].role == 'i' ? KF_ROLE_I : kinds[k].role == 'j' ? KF_ROLE_J : KF_ROLE_P;
+        ck_assert_int_eq(kl_view_of(&views[k], &p.of[k].array, role, 0, KL_STATED, "array", &err), KCL_OK);
+        slots[k] = (kl_slot){.dim = kinds[k].dim, .extent = role == KF_ROLE_P ? 0 : (int)role + 1, .rows = views[k].rows};
+        slots[k].batch = views[k].batch;
+        unsigned axes = 0;
+        for (int b = 0; b < AXES; b++)
+            axes |= p.of[k].batch.of[b] != 1 ? KF_BATCH_AXIS(b) : 0;
+        v[k] = kf_on_batches(&g, kf_var(&g, k, kinds[k].dim, role), axes);
+    }
+    const kf_node *d = kf_unary(&g, KF_SUM, kf_unary(&g, KF_SQUARE, kf_binary(&g, KF_SUB, v[X], v[Y])));
+    d = kf_binary(&g, KF_MULT, v[G], d);
+    const kf_node *f = kf_binary(&g, KF_MULT, kf_unary(&g, KF_EXP, kf_unary(&g, KF_MINUS, d)), v[B]);
+    if (lse)
+        f = kf_binary(&g, KF_SUB,
+                      kf_binary(&g, KF_DIVIDE, kf_make(&g, KF_ELEM, &v[B], (int64_t[]){0}), kf_rat(&g, 3, 1)), d);
+    unsigned axes = 0;
+    sizes left = p.batch;
+    kl_batch batch = {0};
+    for (int b = 0; b < AXES; b++) {
+        if (p.batch.of[b] != 1 && (pick(3) || (!axes && b == AXES - 1))) {
+            axes |= 1u << b;
+            left.of[b] = 1;
+        }
+        batch.size[batch.count++] = left.of[b];
+    }
+    const kf_node *root = kf_reduce(&g, lse ? KF_REDUCE_LOGSUMEXP : KF_REDUCE_SUM, (unsigned)over | axes << 2, 0, f);
+    operand out = result_for(&p, over == KCL_OVER_J ? 'i' : 'p', lse ? 1 : 2, left, p.dtype);
+    ck_assert_msg(kl_view_of_result(&out_view, &out.array, over == KCL_OVER_J ? KF_ROLE_I : KF_ROLE_P, root->dim, &batch,
+                                    "output", &err) == KCL_OK,
+                  "%s: %s", p.text, err.text);
+    kl_exec *exec;
+    ck_assert_msg(kl_exec_create(&exec, &g, 1, &root, 4, slots, schedule, &err) == KCL_OK, "%s",
+                  err.text);
+    ck_assert_msg(kl_exec_run(exec, device, p.dtype, views, &out_view) == KCL_OK, "%s: %s: %s", schedule, p.text,
+                  kcl_context_error(device));
+    check_reduced(&p, &out, over, axes, lse);
+    kl_exec_destroy(&exec);
+    kf_graph_finish(&g);
+    drop(&out);
+    problem_drop(&p);
+}
+END_TEST
+
+START_TEST(test_batch_axes_that_are_not_there)
+{
+    static float a[MOST], out[MOST];
+    kcl_expr *x = kcl_vi(s, kcl_f32(a, 4, 3, 10, 2)), *y = kcl_vj(s, kcl_f32(a, 10, 2)), *d = kcl_sqdist(x, y);
+    ck_assert_int_eq(kcl_expr_status(kcl_reduce_sum_batch(d, 2)), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_expr_error(kcl_reduce_sum_batch(d, 2)), "kcl_reduce_sum_batch", "axis 2", "2 batch axes");
+    CONTAINS(kcl_expr_error(kcl_reduce_logsumexp_batch(y, -1)), "kcl_reduce_logsumexp_batch", "axis -1", "0 batch axes");
+    /* A matrix of numbers is left, which exp takes one by one: they are nowhere. */
+    kcl_expr *matrix = kcl_exp(kcl_neg(kcl_reduce_sum_batch(d, 0)));
+    ck_assert_int_eq(kcl_sum(matrix, KCL_OVER_J, kcl_f32(out, 3, 10)), KCL_ERROR_SHAPE);
+    CONTAINS(kcl_context_error(device), "batch axes", "both i and j");
+    kcl_expr *L = kcl_reduce_sum(d, KCL_OVER_BOTH);
+    ck_assert_int_eq(kcl_expr_status(kcl_grad(L, x)), KCL_ERROR_SHAPE);
+    CONTAINS(kcl_expr_error(kcl_grad(L, x)), "a value for each batch");
+}
+END_TEST
+
+/* The sum over everything of (u_i sum_j F)^2. */
+static double loss_of(const problem *p)
+{
+    int64_t place[AXES] = {0};
+    sizes all = join(p->batch, p->of[U].batch);
+    double loss = 0;
+    do {
+        for (int64_t i = 0; i < p->M; i++) {
+            for (int k = 0; k < 2; k++) {
+                double sum = 0;
+                for (int64_t j = 0; j < p->N; j++)
+                    sum += f_of(p, place, i, j, k);
+                loss += pow(sum * *exact_at(&p->of[U], place, i, k), 2);
+            }
+        }
+    } while (next_place(&all, place));
+    return loss;
+}
+
+static kcl_expr *over_all_batches(kcl_expr *e)
+{
+    int64_t shape[KCL_MAX_AXES];
+    for (int axes = kcl_expr_shape(e, shape); axes > 3; axes = kcl_expr_shape(e, shape))
+        e = kcl_reduce_sum_batch(e, 0);
+    return e;
+}
+
+/* Fails unless `got` is the gradient of `loss` in operand o, by central differences of the loss in double. */
+static void check_gradient(problem *p, operand *o, const operand *got, double (*loss)(const problem *p))
+{
+    int64_t place[AXES] = {0};
+    double largest = 1e-3, wrong = 0;
+    const double step = 1e-5;
+    do {
+        for (int64_t i = 0; i < o->rows; i++) {
+            for (int k = 0; k < o->dim; k++) {
+                double *x = exact_at(o, place, i, k), kept = *x;
+                *x = kept + step;
+                double above = loss(p);
+                *x = kept - step;
+                double slope = (above - loss(p)) / (2 * step);
+                *x = kept;
+                largest = fmax(largest, fabs(slope));
+                wrong = fmax(wrong, fabs(slope - memory_get(got, place, i, k)));
+            }
+        }
+    } while (next_place(&o->batch, place));
+    ck_assert_msg(wrong <= (p->dtype == KCL_F32 ? 1e-4 : 1e-7) * largest, "%s: gradient off by %g of %g", p->text, wrong,
+                  largest);
+}
+
+START_TEST(test_gradients)
+{
+    seed_random(test_seed() + 30000 + (uint64_t)_i);
+    problem p;
+    do
+        problem_make(&p, _i % 2 ? KCL_F32 : KCL_F64, false);
+    while ((p.M > 5 || p.N > 17 || count_of(&p.batch) > 12) && (problem_drop(&p), true));
+    kcl_expr *v[OPERANDS], *grads[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++)
+        v[k] = variable(&p.of[k]);
+    kcl_expr *F = kcl_mul(kcl_exp(kcl_neg(kcl_mul(v[G], kcl_sqdist(v[X], v[Y])))), v[B]);
+    kcl_expr *w = kcl_mul(kcl_reduce_sum(F, KCL_OVER_J), v[U]);
+    kcl_expr *L = over_all_batches(kcl_reduce_sum(kcl_sqnorm2(w), KCL_OVER_I));
+    operand outs[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++) {
+        grads[k] = kcl_grad(L, v[k]);
+        ck_assert_msg(kcl_expr_status(grads[k]) == KCL_OK, "%s: %s", p.text, kcl_expr_error(grads[k]));
+        int64_t of_grad[KCL_MAX_AXES], of_variable[KCL_MAX_AXES];
+        int axes = kcl_expr_shape(grads[k], of_grad);
+        ck_assert_int_eq(axes, kcl_expr_shape(v[k], of_variable));
+        ck_assert_msg(memcmp(of_grad, of_variable, (size_t)axes * sizeof *of_grad) == 0, "%s: shape of gradient %d", p.text,
+                      k);
+        outs[k] = make(kinds[k].role, kinds[k].dim, p.of[k].rows, &p.of[k].batch, p.dtype, 0, 0);
+    }
+    eval(&p, OPERANDS, grads, outs);
+    for (int k = 0; k < OPERANDS; k++) {
+        check_gradient(&p, &p.of[k], &outs[k], loss_of);
+        drop(&outs[k]);
+    }
+    problem_drop(&p);
+}
+END_TEST
+
+/* |dH/dm|^2 for H = sum over batches of m K m / 2, with x = (i) and m = (u); K_ij = exp(-|x_i - x_j|^2). */
+static double squared_momentum(const problem *p)
+{
+    int64_t place[AXES] = {0};
+    double loss = 0;
+    do {
+        for (int64_t i = 0; i < p->M; i++) {
+            for (int k = 0; k < 2; k++) {
+                double sum = 0;
+                for (int64_t j = 0; j < p->M; j++) {
+                    double square = 0;
+                    for (int c = 0; c < 3; c++)
+                        square += pow(*exact_at(&p->of[X], place, i, c) - *exact_at(&p->of[X], place, j, c), 2);
+                    sum += exp(-square) * *exact_at(&p->of[U], place, j, k);
+                }
+                loss += sum * sum;
+            }
+        }
+    } while (next_place(&p->of[X].batch, place));
+    return loss;
+}
+
+START_TEST(test_second_derivatives_of_batches)
+{
+    problem p = {.dtype = _i ? KCL_F32 : KCL_F64, .M = 6, .text = "second derivatives"};
+    const sizes batch = {{4, 1, 1, 1, 1, 1}};
+    p.of[X] = make('i', 3, p.M, &batch, p.dtype, 0, 0);
+    p.of[U] = make('i', 2, p.M, &batch, p.dtype, 0, 0);
+    fill(&p.of[X], -1, 1);
+    fill(&p.of[U], -1, 1);
+    kcl_data *x = kcl_data_create(s, &p.of[X].array), *m = kcl_data_create(s, &p.of[U].array);
+    kcl_expr *x_i = kcl_vi_data(s, x), *m_i = kcl_vi_data(s, m);
+    kcl_expr *K = kcl_exp(kcl_neg(kcl_sqdist(x_i, kcl_vj_data(s, x))));
+    kcl_expr *H = kcl_reduce_sum(kcl_dot(m_i, kcl_reduce_sum(kcl_mul(K, kcl_vj_data(s, m)), KCL_OVER_J)), KCL_OVER_I);
+    H = kcl_mul(kcl_constant(s, 0.5), over_all_batches(H));
+    kcl_expr *L = over_all_batches(kcl_reduce_sum(kcl_sqnorm2(kcl_grad(H, m_i)), KCL_OVER_I));
+    kcl_expr *grads[] = {kcl_grad(L, x_i), kcl_grad(L, m_i)};
+    operand outs[] = {make('i', 3, p.M, &batch, p.dtype, 0, 0), make('i', 2, p.M, &batch, p.dtype, 0, 0)};
+    eval(&p, 2, grads, outs);
+    check_gradient(&p, &p.of[X], &outs[0], squared_momentum);
+    check_gradient(&p, &p.of[U], &outs[1], squared_momentum);
+    drop(&outs[0]);
+    drop(&outs[1]);
+    drop(&p.of[X]);
+    drop(&p.of[U]);
+}
+END_TEST
+
+/* ---- Scenarios --------------------------------------------------------------------------------------------------- */
+
+/* Clouds (4, 1) against (1, 4): all totals of squared distances. */
+START_TEST(test_all_pairs_of_clouds)
+{
+    float *x = malloc(sizeof(float) * 4 * 64 * 3), out[16];
+    for (int k = 0; k < 4 * 64 * 3; k++)
+        x[k] = (float)uniform(-1, 1);
+    kcl_expr *a = kcl_vi(s, kcl_f32(x, 4, 1, 64, 3)), *b = kcl_vj(s, kcl_f32(x, 1, 4, 64, 3));
+    int64_t shape[KCL_MAX_AXES];
+    ck_assert_int_eq(kcl_expr_shape(kcl_sqdist(a, b), shape), 5);
+    ck_assert(shape[0] == 4 && shape[1] == 4 && shape[2] == 64 && shape[3] == 64 && shape[4] == 1);
+    ck_assert_msg(kcl_sum(kcl_sqdist(a, b), KCL_OVER_BOTH, kcl_f32(out, 4, 4)) == KCL_OK, "%s",
+                  kcl_context_error(device));
+    for (int p = 0; p < 16; p++) {
+        double want = 0;
+        for (int i = 0; i < 64; i++)
+            for (int j = 0; j < 64; j++)
+                for (int k = 0; k < 3; k++)
+                    want += pow((double)x[(p / 4 * 64 + i) * 3 + k] - x[(p % 4 * 64 + j) * 3 + k], 2);
+        ck_assert_double_le(fabs(out[p] - want), 1e-5 * want);
+    }
+    free(x);
+}
+END_TEST
+
+/* u given as (B, 1, N): three axes that the shape takes for rows of j with N components. */
+START_TEST(test_a_vector_axis_that_is_missing)
+{
+    enum { BATCHES = 8, M = 50, N = 60 };
+    static float a[BATCHES * N * 3], out[BATCHES * N];
+    kcl_expr *x = kcl_lazy(s, kcl_f32(a, BATCHES, M, 1, 3)), *y = kcl_lazy(s, kcl_f32(a, BATCHES, 1, N, 3));
+    kcl_expr *wrong = kcl_lazy(s, kcl_f32(a, BATCHES, 1, N)), *right = kcl_lazy(s, kcl_f32(a, BATCHES, 1, N, 1));
+    kcl_expr *F = kcl_div(kcl_add(kcl_neg(kcl_sqdist(x, y)), right), kcl_scalar(s, 0.1));
+    ck_assert_msg(kcl_logsumexp(F, KCL_OVER_I, kcl_f32(out, BATCHES, 1, N, 1)) == KCL_OK, "%s",
+                  kcl_context_error(device));
+    /* (8, 1, 60) is an i-variable of 8 rows and 60 components: the result has 60 too, and does not get into the output. */
+    ck_assert_int_eq(kcl_expr_dim(wrong), N);
+    kcl_expr *G = kcl_reduce_logsumexp(kcl_add(kcl_neg(kcl_sqdist(x, y)), wrong), KCL_OVER_I);
+    ck_assert_int_ne(kcl_eval1(G, kcl_f32(out, BATCHES, 1, N, 1)), KCL_OK);
+    CONTAINS(kcl_context_error(device), "8 rows", "50");
+}
+END_TEST
+
+/* Other lengths and batch sizes of the same structure compile nothing. */
+START_TEST(test_other_sizes_compile_nothing)
+{
+    static float x[MOST], y[MOST], out[MOST];
+    kcl_context_stats stats;
+    uint64_t built = 0;
+    for (int round = 0; round < 30; round++) {
+        int64_t A = 2 + round % 3, B = 2 + round % 4, M = 20 + round;
+        kcl_expr *F = kcl_exp(kcl_neg(kcl_sqdist(kcl_vi(s, kcl_f32(x, A, B, M, 2)), kcl_vj(s, kcl_f32(y, B, 24, 2)))));
+        ck_assert_msg(kcl_sum(F, KCL_OVER_J, kcl_f32(out, A, B, M)) == KCL_OK, "%s", kcl_context_error(device));
+        kcl_scope_reset(s);
+        kcl_context_get_stats(device, &stats);
+        if (round == 0)
+            built = stats.programs_built + stats.programs_loaded;
+        ck_assert_uint_eq(stats.programs_built + stats.programs_loaded, built);
+    }
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    bool host = argc > 1 && strcmp(argv[1], "host") == 0;
+    if (!getenv("KEOPSCL_CACHE_DIR"))
+        setenv("KEOPSCL_CACHE", "off", 1);
+    if (host)
+        kcl_context_create(&device, &(kcl_context_params){.device = "host"});
+    else
+        device = open_cpu_or_skip();
+    if (!device)
+        return 77;
+    announce_seed(host ? "test_lazy_batches host" : "test_lazy_batches");
+    const test_entry tests[] = {
+        {test_random_broadcasts, host || long_tests() ? 300 : 24},
+        {test_operators_on_every_schedule, host ? 60 : long_tests() ? 300 : 18},
+        {test_sizes_that_do_not_broadcast, 0},
+        {test_arguments_that_do_not_broadcast, 0},
+        {test_reductions_over_batch_axes, host || long_tests() ? 200 : 18},
+        {test_every_schedule_reduces_batches, host || long_tests() ? 100 : 20},
+        {test_many_batches_become_one, 0},
+        {test_batch_axes_that_are_not_there, 0},
+        {test_gradients, host ? 30 : long_tests() ? 60 : 3},
+        {test_second_derivatives_of_batches, 2},
+        {test_all_pairs_of_clouds, 0},
+        {test_a_vector_axis_that_is_missing, 0},
+        {test_other_sizes_compile_nothing, 0},
+    };
+    int failed = run_entries("batches", tests, KB_COUNT(tests), setup, teardown);
+    kcl_context_destroy(&device);
+    return failed;
+}
