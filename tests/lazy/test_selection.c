@@ -301,6 +301,32 @@ static kcl_expr *chamfer_expr(void)
                    kcl_reduce_sum(kcl_reduce_min(d, KCL_OVER_I), KCL_OVER_J));
 }
 
+/* Those that are weighted have no index, but both modes. */
+static double weighted_sums(const double *v)
+{
+    double sum = 0;
+    for (int i = 0; i < M; i++) {
+        double total = 0, of_weights[2] = {0};
+        for (int j = 0; j < N; j++) {
+            double e = exp(v[P] * sqdist(v + X + i * D, v + Y + j * D));
+            total += e;
+            for (int k = 0; k < D; k++)
+                of_weights[k] += e * (2 + v[Y + j * D + k] * v[X + i * D]);
+        }
+        for (int k = 0; k < D; k++)
+            sum += (k + 1) * log(of_weights[k]) * of_weights[k] / total;
+    }
+    return sum;
+}
+
+static kcl_expr *weighted_sums_expr(void)
+{
+    kcl_expr *f = scaled_distance(), *w = kcl_add(kcl_constant(s, 2), kcl_mul(y_j, kcl_elem(x_i, 0)));
+    kcl_expr *terms = kcl_mul(kcl_reduce_logsumexp_weight(f, w, KCL_OVER_J),
+                              kcl_reduce_sumsoftmaxweight(f, w, KCL_OVER_J));
+    return kcl_reduce_sum(kcl_add(kcl_elem(terms, 0), kcl_mul(kcl_constant(s, 2), kcl_elem(terms, 1))), KCL_OVER_I);
+}
+
 static const struct loss {
     const char *name;
     double (*value)(const double *v);
@@ -319,6 +345,7 @@ static const struct loss {
     {"one array in both roles", both_roles, both_roles_expr},
     {"of columns alone", of_columns, of_columns_expr},
     {"chamfer", chamfer, chamfer_expr},
+    {"weighted sums", weighted_sums, weighted_sums_expr},
 };
 
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */
@@ -548,6 +575,51 @@ START_TEST(lengths_that_differ_are_told)
 }
 END_TEST
 
+START_TEST(batch_axes_are_told)
+{
+    static double x[2 * 3 * 2], y[4 * 2];
+    s = kcl_scope_create(c);
+    kcl_expr *a = kcl_vi(s, kcl_f64(x, 2, 3, 2)), *b = kcl_vj(s, kcl_f64(y, 4, 2));
+    kcl_expr *v = kcl_reduce_min(kcl_sqdist(a, b), KCL_OVER_J), *g = kcl_vjp(v, b, kcl_constant(s, 1));
+    ck_assert_int_eq(kcl_expr_status(v), KCL_OK);
+    ck_assert_int_eq(kcl_expr_status(g), KCL_ERROR_UNSUPPORTED);
+    CONTAINS(kcl_expr_error(g), "smallest or largest value", "batch axes");
+    kcl_scope_destroy(&s);
+}
+END_TEST
+
+/* Every allocation from one on fails: an error, and nothing is lost. */
+START_TEST(allocations_that_fail)
+{
+    double v[INPUTS];
+    typed at, result = {.dtype = KCL_F64};
+    fill(v);
+    from_double(&at, KCL_F64, v);
+    kcl_array x = part(&at, X, M, D), y = part(&at, Y, N, D), gx = part(&result, X, M, D), gy = part(&result, Y, N, D);
+    bool done = false;
+    int failures = 0;
+    for (long long n = 1; !done; n++) {
+        failing memory = {.fail_at = 0};
+        const kcl_context_params params = {.device = "host", .allocator = failing_allocator(&memory)};
+        kcl_context *own;
+        ck_assert_int_eq(kcl_context_create(&own, &params), KCL_OK);
+        memory.fail_at = atomic_load(&memory.requests) + n;
+        kcl_scope *scope = kcl_scope_create(own);
+        kcl_expr *a = kcl_vi(scope, &x), *b = kcl_vj(scope, &y);
+        kcl_expr *loss = kcl_reduce_sum(kcl_reduce_min(kcl_sqdist(a, b), KCL_OVER_J), KCL_OVER_I);
+        kcl_expr *g[2] = {kcl_grad(loss, a), kcl_grad(loss, b)};
+        kcl_status status = kcl_eval(2, g, (const kcl_array *const[]){&gx, &gy});
+        done = atomic_load(&memory.requests) < memory.fail_at;
+        failures += !done;
+        ck_assert_msg(done == (status == KCL_OK), "allocation %lld: %s", n, kcl_status_name(status));
+        kcl_scope_destroy(&scope);
+        kcl_context_destroy(&own);
+        ck_assert_int_eq(atomic_load(&memory.blocks), 0);
+    }
+    ck_assert_int_gt(failures, 50);
+}
+END_TEST
+
 /* A formula string, and an operator that is applied to other lengths. */
 START_TEST(operators_have_them_too)
 {
@@ -719,6 +791,8 @@ int main(int argc, char **argv)
         {of_equal_terms_the_first_is_followed, 0},
         {what_is_not_there_has_no_gradient, 0},
         {lengths_that_differ_are_told, 0},
+        {batch_axes_are_told, 0},
+        {allocations_that_fail, 0},
         {operators_have_them_too, 0},
         {many_rows_choose_one_column, 0},
         {device_arrays, 0},
