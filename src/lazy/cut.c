@@ -18,10 +18,10 @@ typedef struct item {
     int level;           /* 1 + that of the reductions that it needs */
     int rows, cols;      /* extent classes */
     kl_batch batch;      /* of the terms */
-    kr_term what; /* with the formula's own leaves */
+    kr_term what;        /* with the formula's own leaves */
     uint32_t group;
-    uint32_t term; /* within the group; reductions that one term computes share it */
-    int32_t temp;  /* number of the temporary that keeps the result, or -1 */
+    uint32_t term;      /* within the group; reductions that one term computes share it */
+    int32_t temp;       /* number of the temporary that keeps the result, or -1 */
     int32_t index_temp; /* of the one that keeps it as integers, or -1 */
     /* Of a gather or scatter, which is a step of its own: F and the index, as formulas of rows. */
     const kf_node *operand[2];
@@ -262,9 +262,10 @@ static bool add_item(cut *c, const kf_node *reduce)
     /* The formula's own leaves; the transposed formula's reductions are known by their canonical forms. */
     const kf_node *formula = reduce->arg[0];
     if (!(node->param[1] & KF_PAIR_AXES) && (formula->axes & KF_PAIR_AXES) == KF_PAIR_AXES) {
-        kb_fail(c->err, KCL_ERROR_SHAPE,
-                "a reduction over batch axes has a formula that depends on both i and j: reduce it over one of them, or "
-                "over both, before or at once after the batch axes");
+        kb_fail(
+            c->err, KCL_ERROR_SHAPE,
+            "a reduction over batch axes has a formula that depends on both i and j: reduce it over one of them, or "
+            "over both, before or at once after the batch axes");
         c->failed = true;
         return false;
     }
@@ -281,9 +282,9 @@ static bool add_item(cut *c, const kf_node *reduce)
         return kb_fail(c->err, KCL_ERROR_INTERNAL, "a reduction over an axis that is not there"), c->failed = true,
                                                                                                   false;
     size_t at = 0;
-    while (at < c->group_count && !(c->groups[at].level == it.level && c->groups[at].rows == it.rows &&
-                                    c->groups[at].cols == it.cols && c->groups[at].reduced == reduced &&
-                                    same_batch(&c->groups[at].batch, &it.batch)))
+    while (at < c->group_count &&
+           !(c->groups[at].level == it.level && c->groups[at].rows == it.rows && c->groups[at].cols == it.cols &&
+             c->groups[at].reduced == reduced && same_batch(&c->groups[at].batch, &it.batch)))
         at++;
     if (at == c->group_count) {
         if (!kb_reserve(c->a, (void **)&c->groups, &c->group_capacity, at + 1, sizeof *c->groups))
@@ -654,8 +655,8 @@ static bool cut_roots(cut *c, const kf_node **roots)
         /* Formulas are real: an integer that got an axis from elsewhere is the reduction itself, and copies. */
         if (f->kind == KF_INT)
             roots[r] = kf_value(f);
-        e->root[r] = (kl_root){f->dim, f->axes & KF_PAIR_AXES ? rows : 0, (kf_kind)f->kind,
-                               f->axes & ~(unsigned)roots[r]->axes};
+        e->root[r] =
+            (kl_root){f->dim, f->axes & KF_PAIR_AXES ? rows : 0, (kf_kind)f->kind, f->axes & ~(unsigned)roots[r]->axes};
         e->repeats = e->repeats || e->root[r].repeats;
         fused[r] = fused_group(c, roots[r]);
     }

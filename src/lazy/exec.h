@@ -83,8 +83,8 @@ enum { KL_EXTENT_I = 1, KL_EXTENT_J = 2 };
 
 typedef struct kl_slot {
     int32_t dim;
-    int extent;   /* class */
-    int64_t rows; /* for messages about classes that clash; -1 where they are not known yet */
+    int extent;     /* class */
+    int64_t rows;   /* for messages about classes that clash; -1 where they are not known yet */
     kl_batch batch; /* those that the formula knows; arrays of a call may bring others along */
     char name[64];
 } kl_slot;

@@ -178,8 +178,8 @@ static kcl_status scatter(kcl_context *context, const kl_indexed *work, kcl_dtyp
     if (status < 0)
         return status;
     if (s.pieces == rows) {
-        status = add_pieces(context, kernel, &work->values, host_input, s.order, s.parts, s.start, rows, count,
-                            &work->out);
+        status =
+            add_pieces(context, kernel, &work->values, host_input, s.order, s.parts, s.start, rows, count, &work->out);
     } else {
         partial.buffer = NULL;
         partial.rows = s.pieces;
@@ -188,8 +188,8 @@ static kcl_status scatter(kcl_context *context, const kl_indexed *work, kcl_dtyp
             status = add_pieces(context, kernel, &work->values, host_input, s.order, s.parts, s.start, s.pieces, count,
                                 &partial);
         if (status == KCL_OK)
-            status = add_pieces(context, kernel, &partial, host_input, s.identity, s.pieces, s.first, rows, 1,
-                                &work->out);
+            status =
+                add_pieces(context, kernel, &partial, host_input, s.identity, s.pieces, s.first, rows, 1, &work->out);
         kd_buffer_release(context, &partial.buffer);
     }
     return status;
@@ -264,8 +264,8 @@ kcl_status kl_run_indexed_on_host(const kl_indexed *work, const kcl_allocator *a
 
 void kl_emit_indexed(const kl_step *step, kcl_dtype dtype, size_t number, size_t count, bool describe, kb_str *out)
 {
-    const char *what = step->kind == KL_SCATTER ? "sums of the rows that have an index (scatter)"
-                                                : "rows chosen by an index (gather)";
+    const char *what =
+        step->kind == KL_SCATTER ? "sums of the rows that have an index (scatter)" : "rows chosen by an index (gather)";
     kb_str_putf(out, describe ? "sweep: %zu of %zu\nno sweep: %s\n" : "/* Sweep %zu of %zu: %s. */\n", number, count,
                 what);
     if (!describe)

@@ -235,8 +235,7 @@ static kcl_expr *over_both_expr(void)
 {
     kcl_expr *f = scaled_distance();
     kcl_expr *largest = kcl_reduce_max(kcl_mul(f, kcl_elem(y_j, 0)), KCL_OVER_BOTH);
-    return kcl_add(weighted(kcl_reduce_kmin(f, 3, KCL_OVER_BOTH)),
-                   kcl_mul(largest, kcl_reduce_min(f, KCL_OVER_BOTH)));
+    return kcl_add(weighted(kcl_reduce_kmin(f, 3, KCL_OVER_BOTH)), kcl_mul(largest, kcl_reduce_min(f, KCL_OVER_BOTH)));
 }
 
 /* The distance to the nearest other point: one array in both roles. */
@@ -322,8 +321,8 @@ static double weighted_sums(const double *v)
 static kcl_expr *weighted_sums_expr(void)
 {
     kcl_expr *f = scaled_distance(), *w = kcl_add(kcl_constant(s, 2), kcl_mul(y_j, kcl_elem(x_i, 0)));
-    kcl_expr *terms = kcl_mul(kcl_reduce_logsumexp_weight(f, w, KCL_OVER_J),
-                              kcl_reduce_sumsoftmaxweight(f, w, KCL_OVER_J));
+    kcl_expr *terms =
+        kcl_mul(kcl_reduce_logsumexp_weight(f, w, KCL_OVER_J), kcl_reduce_sumsoftmaxweight(f, w, KCL_OVER_J));
     return kcl_reduce_sum(kcl_add(kcl_elem(terms, 0), kcl_mul(kcl_constant(s, 2), kcl_elem(terms, 1))), KCL_OVER_I);
 }
 
@@ -440,8 +439,8 @@ static double derivatives(const struct loss *l, kcl_dtype dtype, const double *v
     for (int k = 0; k < 3; k++)
         h[k] = kcl_grad(moved, vars[k]);
     if (both_modes)
-        forward = kcl_add(kcl_jvp(loss, x_i, along[0]),
-                          kcl_add(kcl_jvp(loss, y_j, along[1]), kcl_jvp(loss, p, along[2])));
+        forward =
+            kcl_add(kcl_jvp(loss, x_i, along[0]), kcl_add(kcl_jvp(loss, y_j, along[1]), kcl_jvp(loss, p, along[2])));
     double slope = evaluate(forward, h, &result), want = 0, size = 0, hessian[INPUTS];
     to_double(&result, second);
     for (int k = 0; k < INPUTS; k++) {
@@ -449,10 +448,11 @@ static double derivatives(const struct loss *l, kcl_dtype dtype, const double *v
         size += fabs(first[k] * u[k]);
     }
     for (int k = 0; k < 3 && both_modes; k++)
-        products[k] = kcl_add(kcl_jvp(g[k], x_i, along[0]),
-                              kcl_add(kcl_jvp(g[k], y_j, along[1]), kcl_jvp(g[k], p, along[2])));
+        products[k] =
+            kcl_add(kcl_jvp(g[k], x_i, along[0]), kcl_add(kcl_jvp(g[k], y_j, along[1]), kcl_jvp(g[k], p, along[2])));
     if (both_modes) {
-        ck_assert_msg(fabs(slope - want) <= 1e-12 * (1 + size), "%s: forward %.17g, reverse %.17g", l->name, slope, want);
+        ck_assert_msg(fabs(slope - want) <= 1e-12 * (1 + size), "%s: forward %.17g, reverse %.17g", l->name, slope,
+                      want);
         evaluate(loss, products, &result);
         to_double(&result, hessian);
     }
@@ -572,6 +572,33 @@ START_TEST(lengths_that_differ_are_told)
     ck_assert_int_eq(kcl_eval1(kcl_grad(loss, b), kcl_f64(out, 4)), KCL_ERROR_LENGTH);
     CONTAINS(kcl_context_error(c), "array 0 has 6 rows", "array 2 has 5");
     kcl_scope_destroy(&s);
+}
+END_TEST
+
+/* The scale of errors of formulas with indices; descriptions and programs name what is no sweep. */
+START_TEST(operators_tell_of_them)
+{
+    static collected text;
+    const char *const aliases[] = {"x=Vi(2)", "y=Vj(2)", "e=Vi(3)"};
+    double x[] = {0, 0, 3, 1}, y[] = {1, 0, 5, 5, 0, 2, 9, 9}, e[] = {1, 1, -1, 1, 1, -1}, g[2][2], size[2][2];
+    kcl_operator *op, *magnitude;
+    ck_assert_msg(kcl_operator_create(&op, "Grad(KMin_Reduction(SqDist(x,y),3,0),x,e)", 3, aliases, NULL) == KCL_OK,
+                  "%s", kcl_operator_error(op));
+    ck_assert_msg(kcl_operator_magnitude(&magnitude, op) == KCL_OK, "%s", kcl_operator_error(magnitude));
+    const kcl_array *args[] = {kcl_f64(x, 2, 2), kcl_f64(y, 4, 2), kcl_f64(e, 2, 3)};
+    ck_assert_int_eq(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(&g[0][0], 2, 2)}, 1, args, 3), KCL_OK);
+    ck_assert_int_eq(kcl_operator_apply(magnitude, c, (const kcl_array *[]){kcl_f64(&size[0][0], 2, 2)}, 1, args, 3),
+                     KCL_OK);
+    /* Row 0: nearest are (1, 0), (0, 2), then (5, 5). */
+    ck_assert_double_eq(g[0][0], 2 * (0 - 1) + 2 * (0 - 0) - 2 * (0 - 5));
+    ck_assert_double_eq(g[0][1], 2 * (0 - 0) + 2 * (0 - 2) - 2 * (0 - 5));
+    for (int k = 0; k < 2; k++)
+        ck_assert(isfinite(size[0][k]) && size[0][k] != 0);
+    text.length = 0;
+    ck_assert_int_eq(kcl_operator_emit(op, NULL, "cpu", KCL_F32, 100, 100, collect, &text), KCL_OK);
+    CONTAINS(text.text, "rows chosen by an index (gather)", "__kernel void gather");
+    kcl_operator_destroy(&op);
+    kcl_operator_destroy(&magnitude);
 }
 END_TEST
 
@@ -718,9 +745,10 @@ START_TEST(many_rows_choose_one_column)
             kcl_expr *loss = kcl_reduce_sum(kcl_mul(w, v), KCL_OVER_I);
             kcl_expr *both[] = {kcl_grad(loss, b), kcl_grad(loss, a)};
             kcl_context_get_stats(c, &before);
-            ck_assert_msg(kcl_eval(2, both, (const kcl_array *const[]){kcl_f32(g[round], cols, 1),
-                                                                      kcl_f32(gx, ROWS, 1)}) == KCL_OK,
-                          "%s", kcl_context_error(c));
+            ck_assert_msg(
+                kcl_eval(2, both, (const kcl_array *const[]){kcl_f32(g[round], cols, 1), kcl_f32(gx, ROWS, 1)}) ==
+                    KCL_OK,
+                "%s", kcl_context_error(c));
             kcl_context_get_stats(c, &after);
             launches[cols > 3] = after.launches - before.launches;
             kcl_scope_destroy(&s);
@@ -792,6 +820,7 @@ int main(int argc, char **argv)
         {what_is_not_there_has_no_gradient, 0},
         {lengths_that_differ_are_told, 0},
         {batch_axes_are_told, 0},
+        {operators_tell_of_them, 0},
         {allocations_that_fail, 0},
         {operators_have_them_too, 0},
         {many_rows_choose_one_column, 0},
