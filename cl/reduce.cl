@@ -753,9 +753,9 @@ KCL_FN lanes kcl_raise(lanes *acc, int dim, lanes *shift, lanes term)
 #define KMIN_PIECES(t) KCL_K##t
 #define KMIN_RESCANS 0
 
-/* On GPUs lists are in registers, which have no index. */
-#ifdef KCL_GROUP
-#define FOR_LIST(q, last) _Pragma("unroll 16") for (int q = (last); q > 0; q--)
+/* On GPUs short lists are in registers, which have no index. */
+#ifdef KCL_SHORT_LISTS
+#define FOR_LIST(q, last) _Pragma("unroll") for (int q = (last); q > 0; q--)
 #else
 #define FOR_LIST(q, last) _Pragma("nounroll") for (int q = (last); q > 0; q--)
 #endif
@@ -875,11 +875,36 @@ KCL_FN void kcl_join_value(lanes *a, int count, lanes b)
 /*
  * Inserts x, of column `column`, into the sorted lists. What is not filled yet is NaN: nothing is at least NaN, so that
  * infinity goes before it as any value does. Behind equal values, which are of smaller columns. `limit` is the last of the
- * list, or `bound`, below which a value must be as well.
+ * list, or `bound`, below which a value must be as well; `full`: no list has room left.
  */
-KCL_FN void kcl_offer(lanes *best, ilanes *place, int count, lanes *limit, lanes bound, lanes x, ilanes column, bool cut,
-                      long first, long lane_count)
+KCL_FN void kcl_offer(lanes *best, ilanes *place, int count, bool *full, lanes *limit, lanes bound, lanes x,
+                      ilanes column, bool cut, long first, long lane_count)
 {
+#ifndef KCL_GROUP
+    /* Full lists hold no NaN: what is not below the last goes nowhere by itself. */
+    if (*full && !cut) {
+        if (!KCL_ANY(x < *limit))
+            return;
+        lanes here = best[count - 1];
+        ilanes place_here = place[count - 1], below = x < here;
+        FOR_LIST(q, count - 1)
+        {
+            const lanes before = best[q - 1];
+            const ilanes place_before = place[q - 1], more = x < before;
+            best[q] = more ? before : below ? x : here;
+            place[q] = more ? place_before : below ? column : place_here;
+            here = before;
+            place_here = place_before;
+            below = more;
+            if (count > KCL_LONG_LIST && !KCL_ANY(below))
+                break;
+        }
+        best[0] = below ? x : best[0];
+        place[0] = below ? column : place[0];
+        *limit = best[count - 1] < bound ? best[count - 1] : bound == bound ? bound : best[count - 1];
+        return;
+    }
+#endif
     if (!KCL_ANY(((x >= *limit) == 0) & (x == x)))
         return;
     x = cut ? kcl_mask_lanes(x, (lanes)(NAN), first, lane_count) : x;
@@ -899,6 +924,7 @@ KCL_FN void kcl_offer(lanes *best, ilanes *place, int count, lanes *limit, lanes
     place[0] = here ? column : place[0];
     const lanes last = best[count - 1];
     *limit = ((last < bound) | (bound != bound)) ? last : bound;
+    *full = !cut && !KCL_ANY(place[count - 1] < 0);
 }
 
 /* a: a sorted list of value, high, low. b: one of these. */
@@ -935,7 +961,7 @@ KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, longs at)
 
 /* best, place: the running lists, of one vector of rows. bound: of the lists of earlier rows, where these are joined. */
 #define ARGKMIN_STATE(t, d, p)                                                                                         \
-    bool stepped##t, skips##t;                                                                                         \
+    bool stepped##t, skips##t, full##t[KCL_STATES * (d)];                                                              \
     ilanes place##t[KCL_K##t * KCL_STATES * (d)];                                                                      \
     lanes number##t[3 * KCL_K##t * KCL_STATES * (d)], best##t[KCL_K##t * KCL_STATES * (d)];                            \
     lanes limit##t[KCL_STATES * (d)], bound##t[KCL_STATES * (d)] KCL_BLOCK_STATE(t, d)
@@ -956,6 +982,7 @@ KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, longs at)
     FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
     {                                                                                                                  \
         const lanes last = number##t[3 * (KCL_K##t * n + KCL_K##t - 1)];                                               \
+        full##t[n] = false;                                                                                            \
         limit##t[n] = bound##t[n] = number##t[3 * (KCL_K##t * n + KCL_K##t - 1) + 1] < (lanes)(INFINITY)               \
                                         ? last                                                                         \
                                         : (lanes)(NAN);                                                                \
@@ -980,7 +1007,7 @@ KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, longs at)
 #define ARGKMIN_MASK KCL_NOTHING
 #define ARGKMIN_STEP_NOW(t, n, value)                                                                                  \
     if (!skips##t)                                                                                                     \
-        kcl_offer(&best##t[KCL_K##t * (n)], &place##t[KCL_K##t * (n)], KCL_K##t, &limit##t[n], bound##t[n],            \
+        kcl_offer(&best##t[KCL_K##t * (n)], &place##t[KCL_K##t * (n)], KCL_K##t, &full##t[n], &limit##t[n], bound##t[n], \
                   (lanes)(value), KCL_COLUMN(v), KCL_CUT, i, lane_count);
 #define ARGKMIN_STEP_NOW_PRODUCT(t, n, a, b) ARGKMIN_STEP_NOW(t, n, (lanes)(a) * (lanes)(b))
 
@@ -1031,7 +1058,7 @@ KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, longs at)
 #define ARGKMIN_JOIN(t, a, b) kcl_join_argkmin(a, KCL_K##t, b);
 #define ARGKMIN_JOINED(a)
 
-/* ---- Batches that are reduced --------------------------------------------------------------------------------------- */
+/* ---- Batches that are reduced ------------------------------------------------------------------------------------ */
 
 /*
  * With KCL_EACH a state goes through all columns of each batch in turn: the loop stands around what R_ROWS_BEGIN and

@@ -8,9 +8,15 @@
  *
  * Vector components: operands of an elementwise operation have the same dimension D, or dimension 1, which is repeated.
  *
+ * Batches: arrays may have up to 6 batch axes in front of these. Those of operands are broadcast as in NumPy: aligned at
+ * the last one, size 1 is repeated; sizes that do not fit are an error of the builder (KCL_ERROR_SHAPE) that names the
+ * operation, an array of each operand, the axis (-1 is the last batch axis) and both sizes. All reductions are of each
+ * batch on its own; indices count within it. Repeated arrays are not copied.
+ *
  * Errors: a builder that fails returns its scope's error expression, never NULL. Everything built on it carries that
- * first error, and evaluation returns it and copies it to the context: a chain of calls needs one check. NULL operands,
- * operands of two scopes and operands of a destroyed scope are such errors.
+ * first error, and evaluation returns it and copies it to the context: a chain of calls needs one check. NULL operands
+ * and operands of two scopes are such errors. Debug builds of the library (without NDEBUG) tell operands of a scope that
+ * was reset or destroyed as well; else their use is undefined.
  *
  * Ownership: expressions and data handles belong to their scope and live until kcl_scope_reset or kcl_scope_destroy.
  * Thread safety: a scope and its expressions belong to one thread at a time.
@@ -78,8 +84,9 @@ KCL_API kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array);
 KCL_API kcl_data *kcl_data_upload(kcl_scope *scope, const kcl_array *array);
 
 /*
- * Variables with a stated role, from an array of shape (M, D) for i, (N, D) for j, (D) for a parameter; (M) and (N)
- * mean D = 1, and a parameter may have no axes at all (one number) or the shape (1, D). Each call makes a new handle.
+ * Variables with a stated role, from an array of shape (batch axes..., M, D) for i, (batch axes..., N, D) for j, (batch
+ * axes..., D) for a parameter: the last axis is always the vector, the one before it the rows. (M) and (N) alone mean
+ * D = 1, and a parameter may have no axes at all (one number). Each call makes a new handle.
  */
 KCL_API kcl_expr *kcl_vi(kcl_scope *scope, const kcl_array *array);
 KCL_API kcl_expr *kcl_vj(kcl_scope *scope, const kcl_array *array);
@@ -91,10 +98,10 @@ KCL_API kcl_expr *kcl_vj_data(kcl_scope *scope, kcl_data *data);
 KCL_API kcl_expr *kcl_pm_data(kcl_scope *scope, kcl_data *data);
 
 /*
- * A variable whose role is read off its shape: (M, 1, D) is an i-variable, (1, N, D) a j-variable, (1, 1, D) and (D) a
- * parameter. An axis of size 1 is "not there": (1, 1, D) is a parameter even if you think of it as one point; state the
- * role with kcl_vi or kcl_vj where an axis may have the size 1. (M, N, D) with both above 1 is an error, and so is
- * (M, D), which does not tell its role.
+ * A variable whose role is read off the last three axes of its shape: (batch axes..., M, 1, D) is an i-variable,
+ * (..., 1, N, D) a j-variable, (..., 1, 1, D) and (D) a parameter. An axis of size 1 is "not there": (1, 1, D) is a
+ * parameter even if you think of it as one point; state the role with kcl_vi or kcl_vj where an axis may have the size 1.
+ * (M, N, D) with neither 1 is an error, and so is (M, D), which does not tell its role.
  */
 KCL_API kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array);
 
@@ -366,9 +373,10 @@ KCL_API kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis);
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */
 
 /*
- * Gradient of `f`, which must be one number (no axis, no batches, dimension 1), in the variable `v` (an expression made by kcl_vi,
- * kcl_vj, kcl_pm, kcl_lazy, kcl_scalar or kcl_var): an expression of v's role, dimension and batch axes, 0 where f does not
- * depend on v. Batch axes that v lacks are summed over. All roles of v's data handle count. Reverse mode, through reductions, to any order.
+ * Gradient of `f`, which must be one number (no axis, no batches, dimension 1), in the variable `v` (an expression made
+ * by kcl_vi, kcl_vj, kcl_pm, kcl_lazy, kcl_scalar or kcl_var): an expression of v's role, dimension and batch axes, 0
+ * where f does not depend on v. Batch axes that v lacks are summed over. All roles of v's data handle count. Reverse
+ * mode, through reductions, to any order.
  */
 KCL_API kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v);
 
@@ -396,8 +404,9 @@ KCL_API kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u);
 
 /*
  * Computes `count` expressions, in one go: reductions that can share a sweep do. outs[k] receives exprs[k]: shape (M, D)
- * for an i-expression, (N, D) for a j-expression, (D) for one without axes; axes of size 1 may be added or left out
- * anywhere. An expression that depends on both i and j must be reduced first.
+ * for an i-expression, (N, D) for a j-expression, (D) for one without axes, each with the expression's batch axes in
+ * front (kcl_expr_shape); axes of size 1 may be added or left out anywhere. An expression that depends on both i and j
+ * must be reduced first.
  *
  * All arrays have one number type, but for indices (kcl_reduce_argmin and its like), whose arrays are int64. Outputs must
  * not overlap inputs or each other. On failure the contents of the outputs are not specified. Where all outputs are
@@ -449,7 +458,10 @@ KCL_API int kcl_expr_axes(const kcl_expr *expr);
  */
 KCL_API int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES]);
 
-/* Writes the expression as a formula, variables as Var(index,dim,role). */
+/*
+ * Writes the expression as a formula, variables as Var(index,dim,role). Batch axes that a reduction goes over follow the
+ * number of its results, "Sum_Reduction(F,0,batch axis -1)": that is no formula that can be read back.
+ */
 KCL_API kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user);
 
 KCL_END

@@ -54,7 +54,8 @@ KCL_API kcl_status kcl_operator_create(kcl_operator **op, const char *formula, i
 /*
  * An operator from expressions: outputs are exprs[0..], arguments are vars[0..], which must hold every variable the
  * expressions use (kcl_scalar's values and data handles that are not in vars are an error that names the variable).
- * Outlives the scope.
+ * Outlives the scope. Batch axes of the expressions' arrays do not matter: those of the arguments do. Reductions over batch
+ * axes are KCL_ERROR_UNSUPPORTED.
  */
 KCL_API kcl_status kcl_operator_from(kcl_operator **op, int count, kcl_expr *const *exprs, int var_count,
                                      kcl_expr *const *vars, const kcl_operator_params *params);
@@ -62,7 +63,8 @@ KCL_API kcl_status kcl_operator_from(kcl_operator **op, int count, kcl_expr *con
 /*
  * The vector-Jacobian product in argument `variable` (a name or a number as text): its arguments are those of `op`
  * followed by one cotangent per output, of the output's rows and dimension; its output has the variable's. This is
- * KeOps' Grad(Reduction, v, e), summed over i and j for a parameter.
+ * KeOps' Grad(Reduction, v, e), summed over i and j for a parameter. Batch axes of a call are not summed over: the
+ * output has them all; kcl_grad and kcl_vjp (keopscl/expr.h) sum over those that the variable lacks.
  */
 KCL_API kcl_status kcl_operator_grad(kcl_operator **grad, const kcl_operator *op, const char *variable);
 
@@ -81,7 +83,10 @@ KCL_API const char *kcl_operator_error(const kcl_operator *op);
 
 /*
  * Computes all outputs from arrays: outs[0..out_count), args[0..arg_count). Shapes: see kcl_role; axes of size 1 may be
- * added or left out, and a missing vector axis means D = 1. All arrays have one number type, but for outputs that are
+ * added or left out, and a missing vector axis means D = 1. Arguments may have up to 6 batch axes in front of that, which
+ * are broadcast as in NumPy (keopscl/expr.h); outputs have those of all arguments together. As soon as one argument has
+ * batch axes, every one of more axes than its role needs is read as (batch axes..., rows, D), or (batch axes..., D) for a
+ * parameter, with no axis left out. All arrays have one number type, but for outputs that are
  * indices (ArgMin_Reduction, see kcl_slot_info), whose arrays are int64. Lengths of arguments of one role must agree; a
  * role that no argument has has length 1. The arrays are read and written before the call returns, unless all outputs
  * are device arrays: see keopscl/memory.h. Outputs must not overlap inputs or each other.

@@ -17,6 +17,7 @@ static const char help[] = "keopscl bench [--case NAME] [options]\n"
                            "                    gauss_grad   its gradient in x\n"
                            "                    logsumexp    log sum_j exp(-g |x_i-y_j|^2)\n"
                            "                    argmin       the nearest y_j of each x_i\n"
+                           "                    argkmin      the 10 nearest\n"
                            "                    wide         b_j has 64 components\n"
                            "                    split        10 rows, 10000000 columns\n"
                            "                    default: all of them\n"
@@ -67,6 +68,7 @@ static const struct bench_case {
      20000,
      {{"x", KCL_ROLE_I, 0}, {"y", KCL_ROLE_J, 0}, {"g", KCL_ROLE_PARAMETER, 1}}},
     {"argmin", "ArgMin_Reduction(SqDist(x,y),0)", 20000, 20000, {{"x", KCL_ROLE_I, 0}, {"y", KCL_ROLE_J, 0}}},
+    {"argkmin", "ArgKMin_Reduction(SqDist(x,y),10,0)", 20000, 20000, {{"x", KCL_ROLE_I, 0}, {"y", KCL_ROLE_J, 0}}},
     {"wide",
      "Sum_Reduction(" GAUSS ",0)",
      20000,
@@ -177,7 +179,7 @@ static int bench(const options *o, fault *f)
         known |= o->case_name && strcmp(o->case_name, cases[k].name) == 0;
     if (!known)
         return fail(f, EXIT_USAGE,
-                    "there is no case '%s'; there are gauss_sum, gauss_grad, logsumexp, argmin, wide and split",
+                    "there is no case '%s'; there are gauss_sum, gauss_grad, logsumexp, argmin, argkmin, wide and split",
                     o->case_name);
     if (o->d == 0 || o->d > INT_MAX)
         return fail(f, EXIT_USAGE, "--d %lld: points have 1 to %d coordinates", (long long)o->d, INT_MAX);

@@ -156,7 +156,8 @@ struct kd_kernel {
 struct kd_buffer {
     cl_mem mem;
     uint64_t serial; /* never used twice in a context, unlike the address of a cl_mem */
-    size_t size;
+    size_t size;     /* that it is used with */
+    size_t capacity; /* bytes that it has */
     const void *host; /* the host memory that it stands for in this batch; NULL: none */
     bool is_output;   /* `host` receives its contents at the end of the batch */
     bool is_own;      /* memory of its own, not the host's */

@@ -14,8 +14,21 @@
 
 static void free_kept(kcl_context *c);
 
-/* Buffers that wait for reuse: a driver's allocation costs far more than a launch, and often page faults on top. */
-enum { MOST_IDLE = 16 };
+/*
+ * Buffers that wait for reuse: a driver's allocation costs far more than a launch, and often page faults on top. All but
+ * large ones are rounded up by less than a quarter (of 1 KB), so that lengths which change from call to call find one.
+ */
+enum { MOST_IDLE = 64, LEAST_STEP = 256 };
+static const size_t largest_rounded = (size_t)16 << 20;
+
+static size_t rounded(const kcl_device_info *info, size_t bytes)
+{
+    size_t step = LEAST_STEP;
+    while (step * 8 < bytes)
+        step *= 2;
+    const size_t up = bytes > largest_rounded ? bytes : (bytes + step - 1) / step * step;
+    return info->max_buffer && up > info->max_buffer ? bytes : up;
+}
 
 static void release_at(kcl_context *c, size_t index)
 {
@@ -31,7 +44,7 @@ static uint64_t bytes_in_use(const kcl_context *c)
     uint64_t bytes = 0;
     for (size_t k = 0; k < c->buffer_count; k++)
         if (c->buffers[k]->is_own)
-            bytes += c->buffers[k]->size;
+            bytes += c->buffers[k]->capacity;
     return bytes;
 }
 
@@ -46,7 +59,7 @@ static void trim_idle(kcl_context *c, size_t count, uint64_t bytes)
                 continue;
             if (!idle++ || c->buffers[k]->serial < c->buffers[oldest]->serial)
                 oldest = k;
-            idle_bytes += c->buffers[k]->size;
+            idle_bytes += c->buffers[k]->capacity;
         }
         if (idle <= count && idle_bytes <= bytes)
             return;
@@ -151,7 +164,7 @@ static kcl_status new_buffer(kcl_context *c, size_t bytes, const void *host, kd_
                                   : kd_cl_fail(&c->error, &d->info, "clCreateBuffer", code, NULL);
     }
     b->serial = ++c->last_serial;
-    b->size = bytes;
+    b->size = b->capacity = bytes;
     b->is_own = !host;
     c->buffers[c->buffer_count++] = b;
     *buffer = b;
@@ -161,15 +174,19 @@ static kcl_status new_buffer(kcl_context *c, size_t bytes, const void *host, kd_
 /* Work on an idle buffer may still be running: what comes next is done after it. */
 static kcl_status device_buffer(kcl_context *c, size_t bytes, kd_buffer **buffer)
 {
-    for (size_t k = 0; k < c->buffer_count; k++) {
-        kd_buffer *b = c->buffers[k];
-        if (b->idle && b->size == bytes) {
-            b->idle = false;
-            *buffer = b;
-            return KCL_OK;
-        }
-    }
-    return new_buffer(c, bytes, NULL, buffer);
+    const size_t capacity = rounded(&c->device->info, bytes);
+    kcl_status status = KCL_OK;
+    *buffer = NULL;
+    for (size_t k = 0; k < c->buffer_count && !*buffer; k++)
+        if (c->buffers[k]->idle && c->buffers[k]->capacity == capacity)
+            *buffer = c->buffers[k];
+    if (!*buffer)
+        status = new_buffer(c, capacity, NULL, buffer);
+    if (status < 0)
+        return status;
+    (*buffer)->idle = false;
+    (*buffer)->size = bytes;
+    return KCL_OK;
 }
 
 kcl_status kd_buffer_create(kcl_context *c, size_t bytes, kd_buffer **buffer)
@@ -361,7 +378,7 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
         }
         for (size_t n = 0; n < c->buffer_count; n++)
             for (int a = 0; a < arg_count && !c->buffers[n]->idle; a++)
-                bytes += k->saved[a].serial == c->buffers[n]->serial ? c->buffers[n]->size : 0;
+                bytes += k->saved[a].serial == c->buffers[n]->serial ? c->buffers[n]->capacity : 0;
         return command_failed(c, "clEnqueueNDRangeKernel", code, bytes, what);
     }
     k->launched = true;

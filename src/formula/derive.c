@@ -302,7 +302,11 @@ static bool add_result(gradient *s, const kf_node *leaf, domain on, const kf_nod
 /* What the cotangent `e` of a reduction means for its terms. */
 static const kf_node *pull_back_reduction(kf_graph *g, const kf_node *f, const kf_node *e)
 {
-    const kf_node *F = f->arg[0]->arg[0], *G = f->arg[0]->arg[1], *share; /* of a weighted reduction */
+    const kf_node *terms = f->arg[0], *F = NULL, *G = NULL, *share;
+    if (kf_reduction_get((kf_reduction)f->param[0])->formulas == 2) { /* Concat, maybe on further axes */
+        F = kf_make(g, KF_ELEM, &terms, &(int64_t){0});
+        G = kf_make(g, KF_EXTRACT, &terms, (int64_t[]){1, f->dim});
+    }
     switch ((kf_reduction)f->param[0]) {
     case KF_REDUCE_SUM:
         return e;

@@ -74,20 +74,6 @@ static const kf_node *of_linear(const forward *s, const kf_node *f, bool *ok)
     return made;
 }
 
-/* The terms' tangents, where their own is `t`, that of Concat(F, G). */
-static const kf_node *of_weighted(kf_graph *g, const kf_node *f, const kf_node *t)
-{
-    const kf_node *F = f->arg[0]->arg[0], *G = f->arg[0]->arg[1], *sum = f;
-    const kf_node *tF = kf_make(g, KF_ELEM, &t, &(int64_t){0});
-    const kf_node *tG = kf_make(g, KF_EXTRACT, &t, (int64_t[]){1, G->dim});
-    if (f->param[0] == KF_REDUCE_SUMSOFTMAXWEIGHT) {
-        sum = kf_reduce(g, KF_REDUCE_LOGSUMEXP, (unsigned)f->param[1], 0, kf_like(g, F, f->arg[0]));
-        G = kf_binary(g, KF_SUB, G, f);
-    }
-    const kf_node *share = kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, F, sum));
-    return kf_binary(g, KF_MULT, share, kf_binary(g, KF_ADD, kf_binary(g, KF_MULT, tF, G), tG));
-}
-
 static const kf_node *of_extreme(const forward *s, const kf_node *f, bool *ok)
 {
     const kf_node *t = tangent_of(s, f->arg[0]);
@@ -99,35 +85,46 @@ static const kf_node *of_extreme(const forward *s, const kf_node *f, bool *ok)
     return made;
 }
 
+/* What a term adds to the tangent of its reduction. */
+static const kf_node *of_term(kf_graph *g, const kf_node *f, const kf_node *t)
+{
+    const kf_node *terms = f->arg[0], *F, *G, *sum = f;
+    switch ((kf_reduction)f->param[0]) {
+    case KF_REDUCE_SUM:
+        return t;
+    case KF_REDUCE_LOGSUMEXP: /* every term has its share of the sum */
+        return kf_binary(g, KF_MULT, t, kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, terms, f)));
+    case KF_REDUCE_LOGSUMEXPWEIGHT:
+    case KF_REDUCE_SUMSOFTMAXWEIGHT:
+        F = kf_make(g, KF_ELEM, &terms, &(int64_t){0});
+        G = kf_make(g, KF_EXTRACT, &terms, (int64_t[]){1, f->dim});
+        if (f->param[0] == KF_REDUCE_SUMSOFTMAXWEIGHT) {
+            sum = kf_reduce(g, KF_REDUCE_LOGSUMEXP, (unsigned)f->param[1], 0, kf_like(g, F, terms));
+            G = kf_binary(g, KF_SUB, G, f);
+        }
+        t = kf_binary(g, KF_ADD, kf_binary(g, KF_MULT, kf_make(g, KF_ELEM, &t, &(int64_t){0}), G),
+                      kf_make(g, KF_EXTRACT, &t, (int64_t[]){1, f->dim}));
+        return kf_binary(g, KF_MULT, t, kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, F, sum)));
+    default: /* what chooses by an index was replaced (kf_select_terms) */
+        return kf_zero(g, f->dim);
+    }
+}
+
 static const kf_node *of_reduction(const forward *s, const kf_node *f, bool *ok)
 {
     const kf_node *t = tangent_of(s, f->arg[0]);
-    kf_graph *g = s->g;
     if (!t || f->kind == KF_INT) /* an index is a constant */
         return NULL;
     /* A tangent that lacks an axis counts once for every term all the same. */
-    t = kf_like(g, t, f->arg[0]);
-    switch ((kf_reduction)f->param[0]) {
-    case KF_REDUCE_SUM:
-        break;
-    case KF_REDUCE_LOGSUMEXP: /* every term has its share of the sum */
-        t = kf_binary(g, KF_MULT, t, kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, f->arg[0], f)));
-        break;
-    case KF_REDUCE_LOGSUMEXPWEIGHT:
-    case KF_REDUCE_SUMSOFTMAXWEIGHT:
-        t = of_weighted(g, f, t);
-        break;
-    case KF_REDUCE_GATHER:
-    case KF_REDUCE_SCATTER:
-        t = kf_rebuild(g, f, (const kf_node *[]){t, f->arg[1], f->arg[2]});
+    if (kf_is_indexed(f)) {
+        t = kf_rebuild(s->g, f, (const kf_node *[]){kf_like(s->g, t, f->arg[0]), f->arg[1], f->arg[2]});
         *ok = t != NULL;
         return t;
-    default: /* what chooses by an index was replaced (kf_select_terms) */
-        return NULL;
     }
-    const kf_node *made = kf_reduce(g, KF_REDUCE_SUM, (unsigned)f->param[1], 0, kf_like(g, t, f->arg[0]));
-    *ok = made != NULL;
-    return made;
+    t = of_term(s->g, f, t);
+    t = t ? kf_reduce(s->g, KF_REDUCE_SUM, (unsigned)f->param[1], 0, kf_like(s->g, t, f->arg[0])) : NULL;
+    *ok = t != NULL;
+    return t;
 }
 
 static const kf_node *tangent(const forward *s, const kf_node *f, bool *ok)
@@ -155,14 +152,17 @@ static kcl_status check_directions(kf_graph *g, size_t count, const kf_node *con
     for (size_t k = 0; k < count; k++) {
         const kf_node *v = vars[k], *u = directions[k];
         if (u->dim != v->dim && u->dim != 1)
-            return kb_fail(&g->error, KCL_ERROR_SHAPE,
-                           "derivative in a direction: the variable has dimension %d, the direction has %d; they must be "
-                           "equal, or that of the direction 1",
-                           v->dim, u->dim);
+            return kb_fail(
+                &g->error, KCL_ERROR_SHAPE,
+                "derivative in a direction: the variable has dimension %d, the direction has %d; they must be "
+                "equal, or that of the direction 1",
+                v->dim, u->dim);
         if (u->axes & ~v->axes)
             return kb_fail(&g->error, KCL_ERROR_SHAPE,
                            "derivative in a direction: the direction has an axis (%s) that the variable lacks",
-                           u->axes & ~v->axes & KF_AXIS_I ? "i" : u->axes & ~v->axes & KF_AXIS_J ? "j" : "a batch axis");
+                           u->axes & ~v->axes & KF_AXIS_I   ? "i"
+                           : u->axes & ~v->axes & KF_AXIS_J ? "j"
+                                                            : "a batch axis");
     }
     return KCL_OK;
 }

@@ -175,7 +175,11 @@ static bool grow_table(kf_graph *g)
 }
 
 /* For drafts: the parameters of a node that has few. */
-#define FEW_PARAMS(...) .param_count = KF_LEAST_PARAMS, .param = (int64_t[KF_LEAST_PARAMS]){__VA_ARGS__}
+#define FEW_PARAMS(...)                                                                                                \
+    .param_count = KF_LEAST_PARAMS, .param = (int64_t[KF_LEAST_PARAMS])                                                \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
 
 /* Returns the node that equals *draft, made from it where there is none. */
 static const kf_node *intern(kf_graph *g, kf_node *draft)
@@ -520,11 +524,11 @@ const kf_node *kf_weighted(kf_graph *g, kf_reduction reduction, const kf_node *F
 const kf_node *kf_term_count(kf_graph *g, unsigned axes, const kf_node *f)
 {
     const kf_node *count = kf_rat(g, 1, 1);
-    for (unsigned axis = KF_AXIS_I; axis <= KF_AXIS_J && f; axis++) {
+    for (unsigned axis = 1; axis < 1u << KF_AXIS_COUNT && f; axis *= 2) {
         if (!(axes & f->axes & axis))
             continue;
         /* Along one axis alone: a sum of its own, of few terms. */
-        const kf_node *one = kf_binary(g, KF_LIKE, kf_rat(g, 1, 1), leaf_with_axis(f, axis));
+        const kf_node *one = kf_like_on(g, kf_rat(g, 1, 1), f, axis);
         count = kf_binary(g, KF_MULT, count, kf_reduce(g, KF_REDUCE_SUM, axis, 0, one));
     }
     return f ? count : NULL;

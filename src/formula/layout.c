@@ -253,7 +253,8 @@ const kf_node *kf_weighted_norm(kf_graph *g, const kf_node *s, const kf_node *f)
     if (s->dim == f->dim)
         return kf_dot(g, s, square);
     if (s->dim != (int64_t)f->dim * f->dim)
-        return refuse(g, "WeightedSqNorm: weights of dimension %d for a vector of dimension %d; it must be 1, %d or %lld",
+        return refuse(g,
+                      "WeightedSqNorm: weights of dimension %d for a vector of dimension %d; it must be 1, %d or %lld",
                       s->dim, f->dim, f->dim, (long long)f->dim * f->dim);
     return kf_dot(g, f, kf_mat_vec(g, s, f));
 }

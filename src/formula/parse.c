@@ -17,10 +17,10 @@
 #include <string.h>
 
 enum {
-    MAX_LEVELS = 500,     /* of parentheses and exponents inside each other */
-    MAX_TEXT = 16 << 20,  /* bytes */
-    EXCERPT = 100,        /* characters of the text that an error shows */
-    NO_REDUCTION = -1,    /* the tag of a formula */
+    MAX_LEVELS = 500,    /* of parentheses and exponents inside each other */
+    MAX_TEXT = 16 << 20, /* bytes */
+    EXCERPT = 100,       /* characters of the text that an error shows */
+    NO_REDUCTION = -1,   /* the tag of a formula */
 };
 
 static const size_t NOWHERE = SIZE_MAX; /* a fault that is not in the text */
@@ -273,8 +273,7 @@ static bool is_declaration(const word *w)
 static bool is_reserved(const word *w)
 {
     kf_name name;
-    return is_word(w, "Grad") || is_declaration(w) || ends_in_reduction(w) ||
-           kf_find_name(w->text, w->length, &name);
+    return is_word(w, "Grad") || is_declaration(w) || ends_in_reduction(w) || kf_find_name(w->text, w->length, &name);
 }
 
 /* Slot of the table where the name is, or where it would be put. */
@@ -384,9 +383,9 @@ static bool unknown(parser *p, const word *w)
 /* A name and its arguments, while they are read. */
 typedef struct call {
     word name;
-    size_t open; /* the parenthesis */
+    size_t open;                /* the parenthesis */
     int formulas, wholes, most; /* how many it takes */
-    const char *needs; /* in words; NULL: from the numbers above */
+    const char *needs;          /* in words; NULL: from the numbers above */
 } call;
 
 /* How many arguments the text has, whatever they are. */
@@ -477,8 +476,7 @@ static bool enter_var(parser *p, const kf_node *var, size_t at)
     if (other && other != var)
         return fail(p, KCL_ERROR_SHAPE, at,
                     "variable %d is both %s(%d,%d) and %s(%d,%d): it has one role and dimension", (int)index,
-                    role_name[other->param[2]], (int)index, other->dim, role_name[var->param[2]],
-                    (int)index, var->dim);
+                    role_name[other->param[2]], (int)index, other->dim, role_name[var->param[2]], (int)index, var->dim);
     p->vars[index] = var;
     p->next_index = KB_MAX(p->next_index, (int64_t)index + 1);
     return true;
@@ -501,8 +499,7 @@ static bool read_declaration(parser *p, const word *name, kf_alias *alias)
     for (int k = 0; k < given; k++) {
         int meaning = given == 1 ? 1 : k;
         static const char *const what[] = {"a variable's index (a whole number)",
-                                           "a variable's dimension (a whole number)",
-                                           "a variable's role (0, 1 or 2)"};
+                                           "a variable's dimension (a whole number)", "a variable's role (0, 1 or 2)"};
         if (k && peek(p) != ',')
             return expected(p, "','");
         p->at += k > 0;
@@ -512,8 +509,8 @@ static bool read_declaration(parser *p, const word *name, kf_alias *alias)
             return false;
     }
     if (given > 1 && (number[0] < 0 || number[0] >= KF_MAX_VARS))
-        return fail(p, KCL_ERROR_SHAPE, at[0], "index %lld of a variable is not between 0 and %d",
-                    (long long)number[0], KF_MAX_VARS - 1);
+        return fail(p, KCL_ERROR_SHAPE, at[0], "index %lld of a variable is not between 0 and %d", (long long)number[0],
+                    KF_MAX_VARS - 1);
     if (number[1] < 1 || number[1] > KF_MAX_DIM)
         return fail(p, KCL_ERROR_SHAPE, at[1], "dimension %lld of a variable is not between 1 and %d",
                     (long long)number[1], KF_MAX_DIM);
@@ -591,8 +588,10 @@ static const kf_node *on_declared_axes(parser *p, const kf_node *f, unsigned axe
 static bool take_tag(parser *p, size_t at, int64_t tag, operand *out)
 {
     if (tag < 0 || tag > 2)
-        return fail(p, KCL_ERROR_SYNTAX, at, "tag %lld of a reduction is not 0 (a row per i), 1 (a row per j) or 2 "
-                    "(a single row)", (long long)tag);
+        return fail(p, KCL_ERROR_SYNTAX, at,
+                    "tag %lld of a reduction is not 0 (a row per i), 1 (a row per j) or 2 "
+                    "(a single row)",
+                    (long long)tag);
     out->tag = (int)tag;
     return true;
 }
@@ -841,8 +840,7 @@ static bool combine(parser *p, const operand *left, char sign, size_t at, operan
     if (!need_formula(p, left) || !need_formula(p, right))
         return false;
     kf_op op = sign == '+' ? KF_ADD : sign == '-' ? KF_SUB : sign == '*' ? KF_MULT : KF_DIVIDE;
-    right->node = sign == '|' ? kf_dot(p->g, left->node, right->node)
-                              : kf_binary(p->g, op, left->node, right->node);
+    right->node = sign == '|' ? kf_dot(p->g, left->node, right->node) : kf_binary(p->g, op, left->node, right->node);
     right->number = sign == '/' ? left->number / right->number : NAN; /* x**(1/2) */
     right->at = left->at;
     return right->node || refused(p, at);
@@ -996,8 +994,8 @@ kcl_status kf_parse_reductions(kf_graph *g, const char *text, size_t binding_cou
     bool ok = begin(&p, text), more = true;
     while (ok && more) {
         operand f;
-        ok = n < KF_MAX_RESULTS ||
-             fail(&p, KCL_ERROR_SYNTAX, p.at, "there are more than %d reductions", KF_MAX_RESULTS);
+        ok =
+            n < KF_MAX_RESULTS || fail(&p, KCL_ERROR_SYNTAX, p.at, "there are more than %d reductions", KF_MAX_RESULTS);
         ok = ok && expression(&p, &f);
         more = ok && peek(&p) == ';';
         ok = ok && (more || end_of_text(&p)) && need_reduction(&p, &f);

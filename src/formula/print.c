@@ -128,7 +128,12 @@ static void put_rest(kb_str *out, const kf_node *f)
     if (f->op == KF_REDUCE) {
         unsigned axes = (unsigned)f->param[1] & KF_PAIR_AXES;
         put_params(out, &f->param[2], kf_reduction_get((kf_reduction)f->param[0])->params, true);
-        kb_str_put(out, axes == KF_AXIS_J ? ",0)" : axes == KF_AXIS_I ? ",1)" : ",2)");
+        if (axes)
+            kb_str_put(out, axes == KF_AXIS_J ? ",0" : axes == KF_AXIS_I ? ",1" : ",2");
+        for (int k = 0; k < KF_MAX_BATCH; k++)
+            if (f->param[1] & KF_BATCH_AXIS(k))
+                kb_str_putf(out, ",batch axis %d", -1 - k);
+        kb_str_put(out, ")");
     } else if (level_of(f) == LEVEL_POWER) {
         kb_str_putf(out, "**%lld", f->op == KF_SQUARE ? 2LL : (long long)f->param[0]);
     } else {

@@ -17,6 +17,15 @@ int kl_batch_join(kl_batch *batch, const kl_batch *other)
     return -1;
 }
 
+kl_batch kl_reduced_batch(const kl_batch *batch, unsigned axes)
+{
+    kl_batch left = *batch;
+    for (int k = 0; k < left.count; k++)
+        if (axes & KF_BATCH_AXIS(k))
+            left.size[k] = 1;
+    return left;
+}
+
 int64_t kl_batch_count(const kl_batch *batch)
 {
     int64_t count = 1;

@@ -97,16 +97,6 @@ static const kl_slot *slot_behind(const cut *c, const kf_node *leaf, int extent)
     return &c->exec->slots[k];
 }
 
-/* What is left of the terms' batch axes. */
-static kl_batch result_batch(const kl_batch *terms, unsigned reduced)
-{
-    kl_batch batch = *terms;
-    for (int k = 0; k < batch.count; k++)
-        if (reduced & KF_BATCH_AXIS(k))
-            batch.size[k] = 1;
-    return batch;
-}
-
 static bool same_batch(const kl_batch *a, const kl_batch *b)
 {
     for (int k = 0; k < KB_MAX(a->count, b->count); k++)
@@ -135,7 +125,7 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, kl_batch 
         unsigned pair = leaf->axes & KF_PAIR_AXES;
         if (leaf->op == KF_VAR) {
             extent = c->exec->slots[leaf->param[0]].extent;
-            of_leaf = result_batch(&c->exec->slots[leaf->param[0]].batch, ~(unsigned)leaf->axes);
+            of_leaf = kl_reduced_batch(&c->exec->slots[leaf->param[0]].batch, ~(unsigned)leaf->axes);
         } else if (leaf->op == KF_REDUCE) {
             const item *it = find_item(c, leaf);
             ok = it != NULL;
@@ -145,7 +135,7 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, kl_batch 
                 break;
             }
             extent = pair ? it->rows : 0;
-            of_leaf = result_batch(&it->batch, (unsigned)it->node->param[1]);
+            of_leaf = kl_reduced_batch(&it->batch, (unsigned)it->node->param[1]);
             *level = KB_MAX(*level, it->level);
         }
         if (leaf->op != KF_VAR && leaf->op != KF_REDUCE)
@@ -428,7 +418,7 @@ static uint32_t fused_group(cut *c, const kf_node *f)
     if (found != UINT32_MAX && same) {
         const group *gr = &c->groups[found];
         int rows, cols, level, result = gr->reduced & KF_AXIS_I ? 0 : gr->rows;
-        kl_batch batch, of_results = result_batch(&gr->batch, gr->reduced);
+        kl_batch batch, of_results = kl_reduced_batch(&gr->batch, gr->reduced);
         same = extents_of(c, f->op == KF_REDUCE ? f->arg[0] : f, &rows, &cols, &batch, &level);
         if (f->op != KF_REDUCE)
             same = same && (!(f->axes & KF_PAIR_AXES) || rows == result) && same_batch(&batch, &of_results);

@@ -1,153 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/exec.c: steps run on a device. */
-#include "batch.h"
 #include "exec.h"
+#include "batch.h"
 #include "form.h"
 #include "indexed.h"
+#include "kernels.h"
+#include "stage.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-/* ---- Compiled steps, kept by the context ------------------------------------------------------------------------- */
-
-/* Device memory that grows and stays. */
-typedef struct room {
-    kd_buffer *buffer;
-    size_t size;
-} room;
-
-typedef struct compiled {
-    struct compiled *next;
-    uint64_t key;
-    kp_caps caps; /* the device's, tightened where the kernels turned out to need that */
-    int tightened;
-    kp_plan *plan;
-    kcl_allocator allocator; /* of the signatures */
-    kt_signature signature[KT_KERNELS];
-    kd_kernel *kernel[KT_KERNELS];
-    room partial;
-    room *prepared; /* by prepared variable */
-} compiled;
-
-/* Results that later steps read, by computation and number. */
-typedef struct temporary {
-    struct temporary *next;
-    uint64_t key;
-    room memory;
-} temporary;
-
-/* The form that a step last had, for descriptions: by computation and step. */
-typedef struct form_note {
-    struct form_note *next;
-    uint64_t key;
-    char text[96];
-} form_note;
-
-enum { BUCKETS = 256 };
-
-typedef struct cache {
-    compiled *steps[BUCKETS];
-    temporary *temps[BUCKETS];
-    form_note *forms[BUCKETS];
-} cache;
-
-/* Forgets the kernels. */
-static void clear_compiled(kcl_context *context, compiled *c)
-{
-    const kcl_allocator *a = kd_allocator(context);
-    for (size_t k = 0; c->prepared && k < c->plan->prepared_count; k++)
-        kd_buffer_release(context, &c->prepared[k].buffer);
-    kd_buffer_release(context, &c->partial.buffer);
-    for (int k = 0; k < KT_KERNELS; k++) {
-        kb_free(&c->allocator, c->signature[k].args);
-        c->signature[k] = (kt_signature){0, NULL};
-        c->kernel[k] = NULL;
-    }
-    kb_free(a, c->prepared);
-    c->prepared = NULL;
-    c->partial = (room){NULL, 0};
-    kp_plan_destroy(&c->plan);
-}
-
-static void destroy_compiled(kcl_context *context, compiled *c)
-{
-    clear_compiled(context, c);
-    kb_free(kd_allocator(context), c);
-}
-
-static void destroy_cache(kcl_context *context, void *object)
-{
-    cache *all = object;
-    for (int k = 0; k < BUCKETS; k++) {
-        while (all->steps[k]) {
-            compiled *next = all->steps[k]->next;
-            destroy_compiled(context, all->steps[k]);
-            all->steps[k] = next;
-        }
-        while (all->temps[k]) {
-            temporary *next = all->temps[k]->next;
-            kd_buffer_release(context, &all->temps[k]->memory.buffer);
-            kb_free(kd_allocator(context), all->temps[k]);
-            all->temps[k] = next;
-        }
-        while (all->forms[k]) {
-            form_note *next = all->forms[k]->next;
-            kb_free(kd_allocator(context), all->forms[k]);
-            all->forms[k] = next;
-        }
-    }
-    kb_free(kd_allocator(context), all);
-}
-
-static void empty_room(kcl_context *context, room *r)
-{
-    kd_buffer_release(context, &r->buffer);
-    r->size = 0;
-}
-
-/* Gives back all memory of intermediate results: the device has no more. */
-static void empty_rooms(kcl_context *context)
-{
-    cache *all = kd_attachment(context);
-    for (int k = 0; all && k < BUCKETS; k++) {
-        for (compiled *c = all->steps[k]; c; c = c->next) {
-            empty_room(context, &c->partial);
-            for (size_t n = 0; n < c->plan->prepared_count; n++)
-                empty_room(context, &c->prepared[n]);
-        }
-        for (temporary *t = all->temps[k]; t; t = t->next)
-            empty_room(context, &t->memory);
-    }
-}
-
-static cache *cache_of(kcl_context *context)
-{
-    cache *all = kd_attachment(context);
-    if (!all) {
-        all = kb_calloc(kd_allocator(context), 1, sizeof *all);
-        if (!all)
-            kb_no_memory(kd_error(context));
-        else
-            kd_attach(context, all, destroy_cache);
-    }
-    return all;
-}
-
-static kcl_status make_room(kcl_context *context, room *r, int64_t elements, kcl_dtype dtype)
-{
-    int64_t bytes;
-    if (kb_mul_overflows(KB_MAX(elements, 1), (int64_t)kb_dtype_size(dtype), &bytes))
-        return kb_fail(kd_error(context), KCL_ERROR_DEVICE_MEMORY, "intermediate results of %lld numbers are too many",
-                       (long long)elements);
-    if (r->buffer && r->size >= (size_t)bytes)
-        return KCL_OK;
-    empty_room(context, r);
-    kcl_status status = kd_buffer_create(context, (size_t)bytes, &r->buffer);
-    if (status == KCL_OK)
-        r->size = (size_t)bytes;
-    return status;
-}
 
 /* ---- One evaluation ---------------------------------------------------------------------------------------------- */
 
@@ -162,10 +24,10 @@ typedef struct run {
     const kl_view *given_slots, *given_outs;
     bool waits; /* till the outputs are there */
     kd_arg_kind host_input;
-    room **temps;        /* device: by temporary */
-    double **host_temps; /* host: by temporary */
+    kl_room **temps;                   /* device: by temporary */
+    double **host_temps;               /* host: by temporary */
     kl_batch *step_batch, *temp_batch; /* by step, by temporary; NULL: there are no batches */
-    kl_seen seen;        /* device: what was learnt about arrays, in the arena */
+    kl_seen seen;                      /* device: what was learnt about arrays, in the arena */
     kb_arena arena;
 } run;
 
@@ -175,229 +37,6 @@ static int64_t rows_of(const kl_exec *e, const kl_view *slots, int extent)
         if (e->slots[k].extent == extent)
             return slots[k].rows;
     return 1;
-}
-
-/* Whether there is an element at all. */
-static bool is_empty(const kl_view *v)
-{
-    return v->rows == 0 || kl_batch_count(&v->batch) == 0;
-}
-
-static size_t span_of(const kl_view *v)
-{
-    if (is_empty(v))
-        return 0;
-    int64_t length = (v->rows - 1) * v->row_stride + (v->dim - 1) * v->step;
-    for (int k = 0; k < v->batch.count; k++)
-        length += (v->batch.size[k] - 1) * v->batch_stride[k];
-    return (size_t)length + kb_dtype_size(v->dtype);
-}
-
-/* The batch axes along which the elements of a view differ. */
-static kl_batch own_batch(const kl_view *v)
-{
-    kl_batch own = v->batch;
-    for (int k = 0; k < own.count; k++)
-        if (!v->batch_stride[k] && own.size[k])
-            own.size[k] = 1;
-    return own;
-}
-
-/* Strides for elements without gaps, each of them once. Returns their number. */
-static int64_t pack(kl_view *v)
-{
-    kl_batch own = own_batch(v);
-    int64_t count = v->rows * v->dim;
-    v->step = (int64_t)kb_dtype_size(v->dtype);
-    v->row_stride = v->dim * v->step;
-    kl_dense_strides(&own, v->rows * v->row_stride, v->batch_stride);
-    return kl_batch_count(&own) * count;
-}
-
-static bool has_dense_rows(const kl_view *v)
-{
-    int64_t size = (int64_t)kb_dtype_size(v->dtype);
-    return (v->dim == 1 || v->step == size) && (v->rows <= 1 || v->row_stride == v->dim * size);
-}
-
-static bool is_dense(const kl_view *v)
-{
-    int64_t stride[KF_MAX_BATCH];
-    kl_dense_strides(&v->batch, v->rows * v->dim * (int64_t)kb_dtype_size(v->dtype), stride);
-    for (int k = 0; k < v->batch.count; k++)
-        if (v->batch_stride[k] != stride[k])
-            return false;
-    return has_dense_rows(v);
-}
-
-/* Whether kernels can reach the elements: whole elements apart, forwards. */
-static bool is_reachable(const kl_view *v, bool with_step)
-{
-    int64_t size = (int64_t)kb_dtype_size(v->dtype);
-    bool rows_ok = v->rows <= 1 || (v->row_stride >= 0 && v->row_stride % size == 0);
-    bool step_ok = v->dim == 1 || v->step == size || (with_step && v->step >= 0 && v->step % size == 0);
-    for (int k = 0; k < v->batch.count; k++)
-        rows_ok = rows_ok && v->batch_stride[k] >= 0 && v->batch_stride[k] % size == 0;
-    return rows_ok && step_ok && v->offset == 0 && (uintptr_t)v->data % (size_t)size == 0;
-}
-
-/* Takes the next of the places of a batch; false after the last. Starts and ends with zeros. */
-static bool next_place(const kl_batch *batch, int64_t place[KF_MAX_BATCH])
-{
-    for (int k = 0; k < batch->count; k++) {
-        if (++place[k] < batch->size[k])
-            return true;
-        place[k] = 0;
-    }
-    return false;
-}
-
-static int64_t offset_of(const kl_view *v, const int64_t place[KF_MAX_BATCH])
-{
-    int64_t offset = 0;
-    for (int k = 0; k < v->batch.count; k++)
-        offset += place[k] * v->batch_stride[k];
-    return offset;
-}
-
-/* Copies all elements of view `to`, at `target`, from those at `source`, where one row may be that of all. */
-static void copy_view(const kl_view *from, const char *source, const kl_view *to, char *target)
-{
-    size_t size = kb_dtype_size(to->dtype);
-    int64_t place[KF_MAX_BATCH] = {0}, row_stride = from->rows == 1 ? 0 : from->row_stride;
-    kl_batch own = own_batch(to);
-    if (is_empty(to))
-        return;
-    do {
-        const char *start = source + offset_of(from, place);
-        char *first = target + offset_of(to, place);
-        for (int64_t i = 0; i < to->rows; i++)
-            for (int64_t k = 0; k < to->dim; k++)
-                memcpy(first + i * to->row_stride + k * to->step, start + i * row_stride + k * from->step, size);
-    } while (next_place(&own, place));
-}
-
-/* How the arrays of a step lie in memory, as far as kernels are made for that. */
-typedef struct layout {
-    bool *dense;        /* by variable: kp_request */
-    kp_batches batches; /* its `axes` by variable */
-} layout;
-
-static uint64_t step_key(const kl_exec *exec, kcl_dtype dtype, size_t step, const kp_choice *choice,
-                         const layout *arrays)
-{
-    size_t count = exec->steps[step].sweep.var_count;
-    uint64_t choices = ((step * 2 + choice->expand) * 32 + (size_t)choice->states) * 4 + choice->schedule;
-    uint64_t key = kb_hash_combine(exec->key, (choices * 8 + choice->shape) * 4 + dtype);
-    key = kb_hash_combine(key, kb_hash(arrays->dense, count, 7));
-    const kp_batches *b = &arrays->batches;
-    if (!(b->outer + b->each))
-        return key;
-    key = kb_hash_combine(key, (uint64_t)(b->outer * 8 + b->each) * 1024 + (uint64_t)choice->group);
-    return kb_hash_combine(key, kb_hash(b->axes, count, 8));
-}
-
-/* Plans for c->caps and builds. */
-static kcl_status build(run *r, const kl_step *step, const kp_choice *choice, const layout *arrays, compiled *c)
-{
-    kcl_context *context = r->context;
-    kb_error *err = kd_error(context);
-    kp_request request = {&step->sweep, r->dtype, &c->caps, *choice, arrays->dense, arrays->batches};
-    kt_program program;
-    clear_compiled(context, c);
-    if (kp_plan_create(&c->plan, &request, err) < 0 || kt_render(&program, c->plan, err) < 0)
-        return err->status;
-    kcl_status status = KCL_OK;
-    c->allocator = program.allocator;
-    for (int k = 0; k < KT_KERNELS; k++) {
-        c->signature[k] = program.kernel[k];
-        program.kernel[k] = (kt_signature){0, NULL};
-        if (status == KCL_OK && c->signature[k].count)
-            status = kd_kernel_get(context, kb_str_text(&program.source), kt_kernel_names[k], "sweep", &c->kernel[k]);
-    }
-    kt_program_finish(&program);
-    if (status == KCL_OK) {
-        c->prepared = kb_calloc(kd_allocator(context), c->plan->prepared_count + 1, sizeof *c->prepared);
-        if (!c->prepared)
-            status = kb_no_memory(err);
-    }
-    return status;
-}
-
-enum { MOST_TIGHTENED = 2 };
-
-/*
- * How large a work-group the built kernels allow is known only now. Where the plan asks for more it is made again with
- * that limit; `most`: what is known of it already, 0: nothing.
- */
-static kcl_status compile(run *r, const kl_step *step, const kp_choice *choice, const layout *arrays, size_t most,
-                          compiled *c)
-{
-    for (;;) {
-        kcl_status status = most ? KCL_OK : build(r, step, choice, arrays, c);
-        if (status < 0)
-            return status;
-        size_t group = (size_t)c->plan->group;
-        for (int k = 0; k < KT_KERNELS && group > 1; k++) {
-            size_t limit = c->kernel[k] ? kd_kernel_limits(r->context, c->kernel[k])->work_group : 0;
-            if (limit && limit < group && (!most || limit < most))
-                most = limit;
-        }
-        if (!most)
-            return KCL_OK;
-        if (most >= group || c->tightened == MOST_TIGHTENED)
-            return kb_fail(kd_error(r->context), KCL_ERROR_UNSUPPORTED,
-                           "the device runs the kernels of this formula with at most %zu work-items in a work-group, "
-                           "the smallest plan needs %zu: use another schedule, or shorter vectors",
-                           most, group);
-        kb_log_line(kd_log(r->context), "the kernels run with at most %zu work-items in a work-group: planned again",
-                    most);
-        c->caps.max_work_group = (int)most;
-        c->tightened++;
-        most = 0;
-    }
-}
-
-static compiled *look_up(const cache *all, uint64_t key)
-{
-    compiled *c = all->steps[key % BUCKETS];
-    while (c && c->key != key)
-        c = c->next;
-    return c;
-}
-
-static compiled *find_compiled(run *r, size_t index, const kp_choice *choice, const layout *arrays)
-{
-    cache *all = cache_of(r->context);
-    if (!all)
-        return NULL;
-    uint64_t key = step_key(r->exec, r->dtype, index, choice, arrays);
-    compiled *c = look_up(all, key);
-    if (c)
-        return c;
-    c = kb_calloc(kd_allocator(r->context), 1, sizeof *c);
-    if (!c) {
-        kb_no_memory(kd_error(r->context));
-        return NULL;
-    }
-    c->key = key;
-    c->caps = *kd_caps(r->context);
-    if (compile(r, &r->exec->steps[index], choice, arrays, 0, c) < 0) {
-        destroy_compiled(r->context, c);
-        return NULL;
-    }
-    c->next = all->steps[key % BUCKETS];
-    all->steps[key % BUCKETS] = c;
-    return c;
-}
-
-static void forget_compiled(kcl_context *context, compiled *c)
-{
-    compiled **link = &cache_of(context)->steps[c->key % BUCKETS];
-    while (*link != c)
-        link = &(*link)->next;
-    *link = c->next;
-    destroy_compiled(context, c);
 }
 
 typedef struct geometry {
@@ -412,7 +51,7 @@ kd_arg kl_view_arg(const kl_view *v, kd_arg_kind host_kind)
 {
     if (v->buffer || v->memory)
         return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = v->buffer ? v->buffer : kd_memory_buffer(v->memory)};
-    return (kd_arg){.kind = host_kind, .data = v->data, .size = span_of(v)};
+    return (kd_arg){.kind = host_kind, .data = v->data, .size = kl_span(v)};
 }
 
 size_t kl_group_for(kcl_context *context, kd_kernel *kernel)
@@ -445,7 +84,7 @@ static kcl_status copy_batch(run *r, const kl_view *from, const kl_view *to, con
         return status;
     for (int k = 0; k < 2; k++) {
         args[5 * k - k] = kl_view_arg(ends[k], KD_ARG_HOST_IN);
-        values[3 * k] = ((ends[k]->buffer ? 0 : ends[k]->offset) + offset_of(ends[k], place)) / size;
+        values[3 * k] = ((ends[k]->buffer ? 0 : ends[k]->offset) + kl_offset_at(ends[k], place)) / size;
         values[3 * k + 1] = ends[k]->row_stride / size;
         values[3 * k + 2] = ends[k]->step / size;
     }
@@ -464,13 +103,13 @@ static kcl_status copy_batch(run *r, const kl_view *from, const kl_view *to, con
 static kcl_status copy_rows(run *r, const kl_view *from, const kl_view *to)
 {
     int64_t place[KF_MAX_BATCH] = {0};
-    kl_batch own = own_batch(to);
+    kl_batch own = kl_own_batch(to);
     kcl_status status = KCL_OK;
-    if (is_empty(to))
+    if (kl_is_empty(to))
         return KCL_OK;
     do
         status = copy_batch(r, from, to, place);
-    while (status == KCL_OK && next_place(&own, place));
+    while (status == KCL_OK && kl_next_place(&own, place));
     return status;
 }
 
@@ -586,22 +225,12 @@ static kcl_status choose_form(run *r, size_t index, const geometry *g, const kp_
                             kp_screens(schedule),
                             kd_threads(r->context),
                             has_batches(r, index)};
-    cache *all = cache_of(r->context);
-    if (!all || kl_choose_form(choice, &question, &r->seen, &r->arena, err) < 0)
+    if (kl_choose_form(choice, &question, &r->seen, &r->arena, err) < 0)
         return err->status;
-    uint64_t key = kb_hash_combine(r->exec->key, index * 4 + r->dtype);
-    form_note *note = all->forms[key % BUCKETS];
-    while (note && note->key != key)
-        note = note->next;
-    if (!note) {
-        note = kb_calloc(kd_allocator(r->context), 1, sizeof *note);
-        if (!note)
-            return kb_no_memory(err);
-        note->key = key;
-        note->next = all->forms[key % BUCKETS];
-        all->forms[key % BUCKETS] = note;
-    }
-    memcpy(note->text, choice->why, sizeof note->text);
+    char *note = kl_form_note(r->context, kb_hash_combine(r->exec->key, index * 4 + r->dtype), true);
+    if (!note)
+        return err->status;
+    snprintf(note, KL_FORM_NOTE, "%s", choice->why);
     kb_log_line(kd_log(r->context), "sweep %zu: form: %s", index + 1, choice->why);
     return KCL_OK;
 }
@@ -609,7 +238,7 @@ static kcl_status choose_form(run *r, size_t index, const geometry *g, const kp_
 enum { MOST_BATCHES = 65535 }; /* of a launch: work-groups along the last axis, where drivers are narrow */
 
 /* Batches of a prepared variable: of the axes that it has. */
-static int64_t prepared_batches(const compiled *c, const geometry *g, size_t var)
+static int64_t prepared_batches(const kl_compiled *c, const geometry *g, size_t var)
 {
     int64_t count = 1;
     for (int k = 0; k < g->axes.outer + g->axes.each; k++)
@@ -619,7 +248,7 @@ static int64_t prepared_batches(const compiled *c, const geometry *g, size_t var
 }
 
 /* Its distance along an axis that it has. */
-static int64_t prepared_stride(const compiled *c, const geometry *g, size_t var, uint32_t axis)
+static int64_t prepared_stride(const kl_compiled *c, const geometry *g, size_t var, uint32_t axis)
 {
     const kr_var *v = &c->plan->vars[var];
     int64_t stride = v->dim * (v->role == KF_ROLE_I ? g->rows : g->cols);
@@ -630,7 +259,8 @@ static int64_t prepared_stride(const compiled *c, const geometry *g, size_t var,
 }
 
 /* One argument; its value, where it is one, goes to *value. */
-static kd_arg argument(run *r, const kl_step *step, const compiled *c, const geometry *g, kt_arg from, int64_t *value)
+static kd_arg argument(run *r, const kl_step *step, const kl_compiled *c, const geometry *g, kt_arg from,
+                       int64_t *value)
 {
     const size_t own = step->sweep.var_count, first_prepared = c->plan->var_count - c->plan->prepared_count;
     const int64_t size = (int64_t)kb_dtype_size(r->dtype);
@@ -657,8 +287,8 @@ static kd_arg argument(run *r, const kl_step *step, const compiled *c, const geo
         *value = r->slots[input->index].row_stride / size;
         break;
     case KT_ARG_VAR_BATCH:
-        *value = input ? g->operands[from.index].stride[from.axis] / size
-                       : prepared_stride(c, g, from.index, from.axis);
+        *value =
+            input ? g->operands[from.index].stride[from.axis] / size : prepared_stride(c, g, from.index, from.axis);
         break;
     case KT_ARG_OUTPUT:
         if (out)
@@ -709,7 +339,7 @@ static kd_arg argument(run *r, const kl_step *step, const compiled *c, const geo
 }
 
 /* `items` of the first two axes; the third is that of `batches`. */
-static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_kernel_id id, const geometry *g,
+static kcl_status launch_kernel(run *r, const kl_step *step, kl_compiled *c, kt_kernel_id id, const geometry *g,
                                 const size_t items[2], int64_t batches)
 {
     const kt_signature *signature = &c->signature[id];
@@ -740,7 +370,7 @@ static kcl_status launch_kernel(run *r, const kl_step *step, compiled *c, kt_ker
     return status;
 }
 
-static kcl_status launch_step(run *r, const kl_step *step, compiled *c, geometry g)
+static kcl_status launch_step(run *r, const kl_step *step, kl_compiled *c, geometry g)
 {
     kcl_context *context = r->context;
     kcl_status status = KCL_OK;
@@ -754,10 +384,10 @@ static kcl_status launch_step(run *r, const kl_step *step, compiled *c, geometry
         if (kb_mul_overflows(var->dim, var->role == KF_ROLE_I ? g.rows : g.cols, &elements) ||
             kb_mul_overflows(elements, *batches, &elements))
             elements = INT64_MAX;
-        status = make_room(context, &c->prepared[k], elements, r->dtype);
+        status = kl_make_room(context, &c->prepared[k], elements, r->dtype);
     }
     if (status == KCL_OK && c->plan->term_count && c->plan->shape != KP_ROWS)
-        status = make_room(context, &c->partial, g.launch.partial_elements, r->dtype);
+        status = kl_make_room(context, &c->partial, g.launch.partial_elements, r->dtype);
     for (int side = 0; side < 2; side++)
         if (status == KCL_OK && g.launch.prepare_items[side] && (side == 0 ? g.rows : g.cols))
             status = launch_kernel(r, step, c, side == 0 ? KT_PREPARE_ROWS : KT_PREPARE_COLUMNS, &g,
@@ -768,21 +398,13 @@ static kcl_status launch_step(run *r, const kl_step *step, compiled *c, geometry
         geometry of_results = g;
         /* Where both axes are reduced there is one row of results. */
         of_results.rows = step->sweep.reduced & KF_AXIS_I ? 1 : g.rows;
-        status = launch_kernel(r, step, c, KT_FINISH, &of_results, (size_t[]){g.launch.finish_items, 1},
-                               g.axes.batches);
+        status =
+            launch_kernel(r, step, c, KT_FINISH, &of_results, (size_t[]){g.launch.finish_items, 1}, g.axes.batches);
     }
     return status;
 }
 
 /* ---- Batches ----------------------------------------------------------------------------------------------------- */
-
-static kl_batch result_batch(const kl_step *step, kl_batch batch)
-{
-    for (int k = 0; k < batch.count; k++)
-        if (step->reduced_batches & KF_BATCH_AXIS(k))
-            batch.size[k] = 1;
-    return batch;
-}
 
 /* The batch axes of every step and temporary; nothing where no array has any. */
 static kcl_status find_batches(run *r)
@@ -815,7 +437,7 @@ static kcl_status find_batches(run *r)
                            -1 - clash);
         for (size_t o = 0; o < step->sweep.output_count; o++)
             if (step->outputs[o].is_temp)
-                r->temp_batch[step->outputs[o].index] = result_batch(step, *batch);
+                r->temp_batch[step->outputs[o].index] = kl_reduced_batch(batch, step->reduced_batches);
     }
     return KCL_OK;
 }
@@ -877,7 +499,7 @@ static kcl_status find_geometry(run *r, size_t index, int64_t size, geometry *g)
 }
 
 /* How the arrays lie: kept in the arena. */
-static kcl_status find_layout(run *r, const kl_step *step, const geometry *g, layout *arrays)
+static kcl_status find_layout(run *r, const kl_step *step, const geometry *g, kl_layout *arrays)
 {
     size_t count = step->sweep.var_count;
     uint8_t *axes = kb_arena_alloc(&r->arena, count + 1);
@@ -885,17 +507,12 @@ static kcl_status find_layout(run *r, const kl_step *step, const geometry *g, la
     if (!arrays->dense || !axes)
         return kb_no_memory(kd_error(r->context));
     for (size_t k = 0; k < count; k++) {
-        arrays->dense[k] = step->inputs[k].is_temp || has_dense_rows(&r->slots[step->inputs[k].index]);
+        arrays->dense[k] = step->inputs[k].is_temp || kl_has_dense_rows(&r->slots[step->inputs[k].index]);
         for (int b = 0; g->operands && b < g->axes.outer + g->axes.each; b++)
             axes[k] |= (uint8_t)(g->operands[k].stride[b] ? 1u << b : 0);
     }
     arrays->batches = (kp_batches){g->axes.outer, g->axes.each, axes};
     return KCL_OK;
-}
-
-static void *host_data(const kl_view *v)
-{
-    return v->memory ? (char *)kd_memory_host(v->memory) + v->offset : (void *)(uintptr_t)v->data;
 }
 
 static kcl_dtype type_of_temp(const run *r, size_t index)
@@ -928,7 +545,7 @@ static kcl_status run_indexed(run *r, const kl_step *step)
         step->inputs[0].is_temp ? view_of_temp(r, step->inputs[0].index) : r->slots[step->inputs[0].index];
     if (!r->host_temps)
         return kl_run_indexed(r->context, &work, r->dtype, r->host_input, &r->arena);
-    work.values.data = host_data(&work.values);
+    work.values.data = kl_host_data(&work.values);
     return kl_run_indexed_on_host(&work, kd_allocator(r->context), kd_error(r->context));
 }
 
@@ -940,7 +557,7 @@ static kcl_status run_step(run *r, size_t index)
         return run_indexed(r, step);
     kb_error *err = kd_error(context);
     geometry g;
-    layout arrays;
+    kl_layout arrays;
     if (find_geometry(r, index, (int64_t)kb_dtype_size(r->dtype), &g) < 0 || find_layout(r, step, &g, &arrays) < 0)
         return err->status;
     if ((g.rows == 0 && !(step->sweep.reduced & KF_AXIS_I)) || g.axes.batches == 0)
@@ -955,16 +572,16 @@ static kcl_status run_step(run *r, size_t index)
     if (status == KCL_OK)
         choice.expand = form.is_expanded;
     g.form = &form;
-    compiled *c = status == KCL_OK ? find_compiled(r, index, &choice, &arrays) : NULL;
+    kl_compiled *c = status == KCL_OK ? kl_find_compiled(r->exec, context, r->dtype, index, &choice, &arrays) : NULL;
     status = c ? launch_step(r, step, c, g) : err->status;
     /* What the driver told beforehand may not have been all. */
     while (c && status == KCL_ERROR_UNSUPPORTED && c->plan->group > 1) {
         kb_error_clear(err);
-        status = compile(r, step, &choice, &arrays, (size_t)c->plan->group / 2, c);
+        status = kl_compile(context, r->dtype, step, &choice, &arrays, (size_t)c->plan->group / 2, c);
         if (status == KCL_OK) {
             status = launch_step(r, step, c, g);
         } else {
-            forget_compiled(context, c);
+            kl_forget_compiled(context, c);
             c = NULL;
         }
     }
@@ -974,28 +591,15 @@ static kcl_status run_step(run *r, size_t index)
 static kcl_status find_temps(run *r)
 {
     const kl_exec *e = r->exec;
-    cache *all = cache_of(r->context);
-    if (!all)
-        return kd_error(r->context)->status;
     for (size_t k = 0; k < e->temp_count; k++) {
-        uint64_t key = kb_hash_combine(e->key, (k + 1) * 4 + r->dtype);
-        temporary *t = all->temps[key % BUCKETS];
-        while (t && t->key != key)
-            t = t->next;
-        if (!t) {
-            t = kb_calloc(kd_allocator(r->context), 1, sizeof *t);
-            if (!t)
-                return kb_no_memory(kd_error(r->context));
-            t->key = key;
-            t->next = all->temps[key % BUCKETS];
-            all->temps[key % BUCKETS] = t;
-        }
         int64_t elements;
+        r->temps[k] = kl_temporary(r->context, kb_hash_combine(e->key, (k + 1) * 4 + r->dtype));
+        if (!r->temps[k])
+            return kd_error(r->context)->status;
         if (kb_mul_overflows(e->temps[k].dim, temp_rows(r, k), &elements))
             elements = INT64_MAX;
-        if (make_room(r->context, &t->memory, elements, type_of_temp(r, k)) < 0)
+        if (kl_make_room(r->context, r->temps[k], elements, type_of_temp(r, k)) < 0)
             return kd_error(r->context)->status;
-        r->temps[k] = &t->memory;
     }
     return KCL_OK;
 }
@@ -1006,7 +610,7 @@ static kcl_status end_run(run *r, kcl_status status)
     /* Nothing may refer to the caller's memory afterwards; the first error is the one to report. */
     status = status < 0 || r->waits ? kl_wait_for(r->context, status) : kd_submit(context);
     if (status == KCL_ERROR_DEVICE_MEMORY)
-        empty_rooms(context);
+        kl_empty_rooms(context);
     return status;
 }
 
@@ -1051,20 +655,23 @@ static kcl_status run_host_step(run *r, size_t index)
     for (size_t k = 0; status == KCL_OK && k < vars; k++) {
         const kl_input *in = &step->inputs[k];
         const kl_view *v = in->is_temp ? NULL : &r->slots[in->index];
-        sources[k] = v ? (kf_source){host_data(v), v->dtype, v->row_stride, v->step}
+        sources[k] = v ? (kf_source){kl_host_data(v), v->dtype, v->row_stride, v->step}
                        : (kf_source){r->host_temps[in->index], KCL_F64, r->exec->temps[in->index].dim * size, size};
     }
     for (size_t k = 0; status == KCL_OK && k < outputs; k++) {
         const kl_output *out = &step->outputs[k];
         const kl_view *v = out->is_temp ? NULL : &r->outs[out->index];
-        sinks[k] = v ? (kr_sink){host_data(v), v->dtype, v->row_stride, v->step}
+        sinks[k] = v ? (kr_sink){kl_host_data(v), v->dtype, v->row_stride, v->step}
                      : (kr_sink){r->host_temps[out->index], type_of_temp(r, out->index),
                                  r->exec->temps[out->index].dim * size, size};
     }
     for (size_t k = 0; status == KCL_OK && g.operands && k < vars + outputs; k++)
         memcpy(strides[k], g.operands[k].stride, sizeof strides[k]);
     if (status == KCL_OK) {
-        kr_batches batches = {g.axes.outer, g.axes.each, {0}, (const int64_t(*)[KF_MAX_BATCH])strides,
+        kr_batches batches = {g.axes.outer,
+                              g.axes.each,
+                              {0},
+                              (const int64_t(*)[KF_MAX_BATCH])strides,
                               (const int64_t(*)[KF_MAX_BATCH])(strides + vars)};
         memcpy(batches.size, g.axes.size, sizeof batches.size);
         status = kr_run_batches(&step->sweep, g.rows, g.cols, g.operands ? &batches : NULL, sources, sinks,
@@ -1099,198 +706,6 @@ static kcl_status run_on_host(run *r)
     return status;
 }
 
-/* ---- Dense copies ------------------------------------------------------------------------------------------------ */
-
-/* Dense copies of what kernels cannot reach where it is, and single rows of what is repeated. */
-typedef struct staging {
-    kl_view *views; /* the views to use; those that were staged point to `memory` */
-    char **memory;  /* by view, NULL where nothing was staged */
-    size_t count;
-} staging;
-
-/* Whether kernels can work on it where it is. */
-static bool is_usable(const kl_view *v, bool is_output, bool copies)
-{
-    /* Of host arrays whole copies come back: what lies between the elements of an output would be overwritten. */
-    return is_reachable(v, is_output) && (!is_output || v->memory || !copies || is_dense(v));
-}
-
-/* `roots` belong to outputs; NULL: the views are inputs, and are copied. */
-static kcl_status stage(staging *s, kcl_context *context, size_t count, const kl_view *views, const kl_root *roots)
-{
-    const kcl_allocator *a = kd_allocator(context);
-    const bool host = kd_is_host(context), copies = kd_copies(context);
-    *s = (staging){.count = count};
-    s->views = kb_calloc(a, count + 1, sizeof *s->views);
-    s->memory = kb_calloc(a, count + 1, sizeof *s->memory);
-    if (!s->views || !s->memory)
-        return kb_no_memory(kd_error(context));
-    for (size_t k = 0; k < count; k++) {
-        unsigned repeats = roots ? roots[k].repeats : 0;
-        s->views[k] = views[k];
-        if (!repeats && (host || is_usable(&views[k], roots != NULL, copies)))
-            continue;
-        kl_view *v = &s->views[k];
-        v->rows = repeats & KF_PAIR_AXES ? 1 : v->rows;
-        for (int b = 0; b < v->batch.count; b++)
-            if (repeats & KF_BATCH_AXIS(b))
-                v->batch.size[b] = 1;
-        int64_t elements = pack(v);
-        if (v->memory && !host) {
-            kcl_status status = kd_buffer_create(context, (size_t)(elements * v->step), &v->buffer);
-            if (status < 0)
-                return status;
-            continue;
-        }
-        s->memory[k] = kb_calloc(a, (size_t)v->step, (size_t)KB_MAX(elements, 1));
-        if (!s->memory[k])
-            return kb_no_memory(kd_error(context));
-        v->data = s->memory[k];
-        v->memory = NULL;
-        v->offset = 0;
-        if (!roots)
-            copy_view(&views[k], views[k].data, v, s->memory[k]);
-    }
-    return KCL_OK;
-}
-
-static void unstage(staging *s, kcl_context *context, const kl_view *results)
-{
-    const kcl_allocator *a = kd_allocator(context);
-    for (size_t k = 0; s->memory && k < s->count; k++) {
-        if (s->memory[k] && results)
-            copy_view(&s->views[k], s->memory[k], &results[k], host_data(&results[k]));
-        kb_free(a, s->memory[k]);
-        kd_buffer_release(context, &s->views[k].buffer);
-    }
-    kb_free(a, s->memory);
-    kb_free(a, s->views);
-}
-
-static bool all_usable(size_t count, const kl_view *views, bool is_output, bool copies)
-{
-    for (size_t k = 0; k < count; k++)
-        if (!is_usable(&views[k], is_output, copies))
-            return false;
-    return true;
-}
-
-/* ---- Arrays on the device ---------------------------------------------------------------------------------------- */
-
-kcl_status kl_check_memory(kcl_context *context, const kcl_memory *memory, int64_t lowest, int64_t highest,
-                           int64_t offset, kcl_dtype dtype, const char *what)
-{
-    kb_error *err = kd_error(context);
-    if (!memory)
-        return KCL_OK;
-    if (!kd_has_memory(context, memory))
-        return kb_fail(err, KCL_ERROR_ARGUMENT,
-                       "%s is in device memory that this context does not have: it was released, or belongs to another "
-                       "context",
-                       what);
-    if (offset % (int64_t)kb_dtype_size(dtype))
-        return kb_fail(err, KCL_ERROR_ARGUMENT,
-                       "%s begins at byte %lld of its device memory, which is no multiple of "
-                       "the %zu bytes of a %s",
-                       what, (long long)offset, kb_dtype_size(dtype), kb_dtype_name(dtype));
-    if (lowest < 0 || (uint64_t)highest > kcl_memory_size(memory))
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s takes the bytes %lld to %lld of its device memory, which has %zu",
-                       what, (long long)lowest, (long long)highest, kcl_memory_size(memory));
-    return KCL_OK;
-}
-
-static bool has_whole_strides(const kl_view *v)
-{
-    int64_t size = (int64_t)kb_dtype_size(v->dtype);
-    for (int k = 0; k < v->batch.count; k++)
-        if (v->batch_stride[k] % size)
-            return false;
-    return v->row_stride % size == 0 && v->step % size == 0;
-}
-
-static void range_of(const kl_view *v, int64_t *lowest, int64_t *highest)
-{
-    int64_t shape[2 + KF_MAX_BATCH] = {v->rows, v->dim}, stride[2 + KF_MAX_BATCH] = {v->row_stride, v->step};
-    for (int k = 0; k < v->batch.count; k++) {
-        shape[2 + k] = v->batch.size[k];
-        stride[2 + k] = v->batch_stride[k];
-    }
-    kl_range_of(2 + v->batch.count, shape, stride, v->offset, v->dtype, lowest, highest);
-}
-
-static bool overlap(const kl_view *a, const kl_view *b)
-{
-    int64_t low[2], high[2], width[2];
-    range_of(a, &low[0], &high[0]);
-    range_of(b, &low[1], &high[1]);
-    if (!a->memory || a->memory != b->memory || low[0] >= high[1] || low[1] >= high[0])
-        return false;
-    /* Columns of one matrix lie side by side. */
-    const int64_t pitch = a->row_stride;
-    if (a->batch.count || b->batch.count || a->rows < 2 || b->rows < 2 || pitch <= 0 || b->row_stride != pitch)
-        return true;
-    width[0] = high[0] - low[0] - (a->rows - 1) * pitch;
-    width[1] = high[1] - low[1] - (b->rows - 1) * pitch;
-    int64_t from = low[0] % pitch, to = (low[1] - from) % pitch;
-    to = to < 0 ? to + pitch : to;
-    return to < width[0] || to + width[1] > pitch;
-}
-
-static kcl_status check_memory(const kl_exec *e, kcl_context *context, const kl_view *slots, const kl_view *outs)
-{
-    for (size_t k = 0; k < e->slot_count + e->root_count; k++) {
-        bool is_slot = k < e->slot_count;
-        const kl_view *v = is_slot ? &slots[k] : &outs[k - e->slot_count];
-        int64_t lowest, highest;
-        char output[32];
-        if (!v->memory)
-            continue;
-        range_of(v, &lowest, &highest);
-        snprintf(output, sizeof output, "output %zu", k - e->slot_count);
-        if (kl_check_memory(context, v->memory, lowest, highest, v->offset, v->dtype,
-                            is_slot ? e->slots[k].name : output) < 0)
-            return kd_error(context)->status;
-        if (!has_whole_strides(v))
-            return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT,
-                           "%s is in device memory, where strides must be multiples of the %zu bytes of a %s",
-                           is_slot ? e->slots[k].name : output, kb_dtype_size(v->dtype), kb_dtype_name(v->dtype));
-        for (size_t m = 0; !is_slot && m < k; m++)
-            if (overlap(m < e->slot_count ? &slots[m] : &outs[m - e->slot_count], v))
-                return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT,
-                               "output %zu and %s overlap in device memory: give each output memory of its own",
-                               k - e->slot_count, m < e->slot_count ? e->slots[m].name : "an output before it");
-    }
-    return KCL_OK;
-}
-
-static size_t packed_size(const kl_view *v)
-{
-    kl_view packed = *v;
-    return (size_t)pack(&packed) * kb_dtype_size(v->dtype);
-}
-
-/* Few enough bytes of host arrays among the arguments that they are copied rather than waited for. */
-static bool has_little_host_data(size_t count, const kl_view *views)
-{
-    enum { LITTLE = 1 << 16 };
-    size_t bytes = 0;
-    for (size_t k = 0; k < count && bytes <= LITTLE; k++) {
-        const kl_view *v = &views[k];
-        bytes += v->memory                ? 0
-                 : is_reachable(v, false) ? span_of(v)
-                                          : packed_size(v);
-    }
-    return bytes <= LITTLE;
-}
-
-static bool all_on_device(size_t count, const kl_view *views)
-{
-    for (size_t k = 0; k < count; k++)
-        if (!views[k].memory)
-            return false;
-    return true;
-}
-
 /* ---- Evaluations ------------------------------------------------------------------------------------------------- */
 
 kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
@@ -1306,27 +721,27 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
              .outs = outs,
              .given_slots = slots,
              .given_outs = outs,
-             .waits = kd_always_waits(context) || !all_on_device(exec->root_count, outs) ||
-                      !has_little_host_data(exec->slot_count, slots)};
+             .waits = kd_always_waits(context) || !kl_all_on_device(exec->root_count, outs) ||
+                      !kl_has_little_host_data(exec->slot_count, slots)};
     r.host_input = r.waits ? KD_ARG_HOST_IN : KD_ARG_HOST_COPY;
-    staging in = {0}, out = {0};
-    kcl_status status = check_memory(exec, context, slots, outs);
+    kl_staging in = {0}, out = {0};
+    kcl_status status = kl_check_arrays(exec, context, slots, outs);
     if (status < 0)
         return status;
-    if (!host && !all_usable(exec->slot_count, slots, false, copies)) {
-        status = stage(&in, context, exec->slot_count, slots, NULL);
+    if (!host && !kl_all_usable(exec->slot_count, slots, false, copies)) {
+        status = kl_stage(&in, context, exec->slot_count, slots, NULL);
         r.slots = in.views;
     }
-    if (status == KCL_OK && (exec->repeats || (!host && !all_usable(exec->root_count, outs, true, copies)))) {
-        status = stage(&out, context, exec->root_count, outs, exec->root);
+    if (status == KCL_OK && (exec->repeats || (!host && !kl_all_usable(exec->root_count, outs, true, copies)))) {
+        status = kl_stage(&out, context, exec->root_count, outs, exec->root);
         r.outs = out.views;
     }
     kb_arena_init(&r.arena, kd_allocator(context));
     if (status == KCL_OK)
         status = host ? run_on_host(&r) : run_on_device(&r);
     kb_arena_finish(&r.arena);
-    unstage(&in, context, NULL);
-    unstage(&out, context, status == KCL_OK ? outs : NULL);
+    kl_unstage(&in, context, NULL);
+    kl_unstage(&out, context, status == KCL_OK ? outs : NULL);
     double seconds = kb_seconds() - start;
     stats->evaluations++;
     stats->run_seconds += seconds - (stats->build_seconds - built);
@@ -1356,28 +771,8 @@ kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *
     return KCL_OK;
 }
 
-/* What a step was compiled to for dense arrays; NULL: it was not. Not an error where memory is out. */
-static compiled *built_before(const kl_exec *e, kcl_context *context, kcl_dtype dtype, size_t step, kp_choice choice)
-{
-    const cache *all = context ? kd_attachment(context) : NULL;
-    size_t count = e->steps[step].sweep.var_count;
-    bool *dense = all ? kb_calloc(kd_allocator(context), count + 1, sizeof *dense) : NULL;
-    const layout arrays = {.dense = dense};
-    if (!dense)
-        return NULL;
-    memset(dense, 1, count);
-    compiled *c = NULL;
-    /* The data of a call chose the form. */
-    for (int expand = 1; !c && expand >= 0; expand--) {
-        choice.expand = expand;
-        c = look_up(all, step_key(e, dtype, step, &choice, &arrays));
-    }
-    kb_free(kd_allocator(context), dense);
-    return c;
-}
-
 /* What the compiler made of the kernel that does the work. */
-static void describe_kernel(kcl_context *context, const compiled *c, kb_str *out)
+static void describe_kernel(kcl_context *context, const kl_compiled *c, kb_str *out)
 {
     kd_kernel *kernel = c->kernel[KT_SWEEP] ? c->kernel[KT_SWEEP] : c->kernel[KT_FINISH];
     if (!kernel)
@@ -1400,11 +795,9 @@ static void describe_form(const kl_exec *e, size_t index, kcl_context *context, 
 {
     static const char *const asked[] = {"by the data of each call", "differences (asked for)", "expanded (asked for)"};
     const char *text = asked[e->form];
-    const cache *all = context ? kd_attachment(context) : NULL;
-    uint64_t key = kb_hash_combine(e->key, index * 4 + dtype);
-    for (const form_note *n = all ? all->forms[key % BUCKETS] : NULL; n; n = n->next)
-        if (n->key == key)
-            text = n->text;
+    const char *note = context ? kl_form_note(context, kb_hash_combine(e->key, index * 4 + dtype), false) : NULL;
+    if (note)
+        text = note;
     if (e->steps[index].expansion)
         kb_str_putf(out, "form: %s\n", text);
 }
@@ -1433,7 +826,7 @@ kcl_status kl_exec_emit(const kl_exec *e, kcl_context *context, const kp_caps *c
         kcl_status status = KCL_OK;
         if (describe) {
             kp_launch launch;
-            const compiled *c = built_before(e, context, dtype, k, choice);
+            const kl_compiled *c = kl_built_before(e, context, dtype, k, choice);
             const kp_plan *made = c ? c->plan : plan;
             kp_describe(made, out);
             describe_form(e, k, context, dtype, out);

@@ -291,15 +291,16 @@ static kcl_expr *contract(kcl_scope *scope, const contraction *c, const kf_node 
         length *= s.size[--s.rank];
     if (!s.rank)
         s = (kl_inner){1, {1}};
-    const kf_node *product = kf_binary(&scope->graph, KF_MULT, arranged(scope, f, &c->size, c->f, 0),
-                                       arranged(scope, g, &c->size, c->g, 0));
+    const kf_node *product =
+        kf_binary(&scope->graph, KF_MULT, arranged(scope, f, &c->size, c->f, 0), arranged(scope, g, &c->size, c->g, 0));
     return kl_shaped(kl_expr_of(scope, kf_sum_rows(&scope->graph, product, length)), &s);
 }
 
 static kcl_expr *too_many_axes(kcl_scope *scope, const char *name, int count)
 {
-    return kl_fail(scope, KCL_ERROR_SHAPE, "%s: the product has %d axes, those that are summed over included: more than %d",
-                   name, count, KF_MAX_RANK);
+    return kl_fail(scope, KCL_ERROR_SHAPE,
+                   "%s: the product has %d axes, those that are summed over included: more than %d", name, count,
+                   KF_MAX_RANK);
 }
 
 kcl_expr *kcl_matmul_inner(kcl_expr *f, kcl_expr *g)
@@ -358,8 +359,8 @@ kcl_expr *kcl_tensordot(kcl_expr *f, kcl_expr *g, int count, const int *axes_f, 
     const kl_inner a = inner_of(f), b = inner_of(g);
     if (count < 0 || count > KB_MIN(a.rank, b.rank) || (count && (!axes_f || !axes_g)))
         return kl_fail(scope, KCL_ERROR_ARGUMENT,
-                       "kcl_tensordot: %d axes are to be summed over, of inner shapes with %d and %d axes", count, a.rank,
-                       b.rank);
+                       "kcl_tensordot: %d axes are to be summed over, of inner shapes with %d and %d axes", count,
+                       a.rank, b.rank);
     if (a.rank + b.rank - count > KF_MAX_RANK)
         return too_many_axes(scope, "kcl_tensordot", a.rank + b.rank - count);
     bool summed_f[KF_MAX_RANK] = {false}, summed_g[KF_MAX_RANK] = {false};
@@ -377,8 +378,8 @@ kcl_expr *kcl_tensordot(kcl_expr *f, kcl_expr *g, int count, const int *axes_f, 
                            axes_g[k]);
         if (a.size[m] != b.size[n])
             return kl_fail(scope, KCL_ERROR_SHAPE,
-                           "kcl_tensordot: axis %d of the first has size %lld, axis %d of the second has %lld", axes_f[k],
-                           (long long)a.size[m], axes_g[k], (long long)b.size[n]);
+                           "kcl_tensordot: axis %d of the first has size %lld, axis %d of the second has %lld",
+                           axes_f[k], (long long)a.size[m], axes_g[k], (long long)b.size[n]);
         summed_f[m] = summed_g[n] = true;
         c.size.size[c.size.rank] = a.size[m];
         c.f[c.size.rank] = stride_f[m];
@@ -408,8 +409,8 @@ kcl_expr *kcl_kron(kcl_expr *f, kcl_expr *g)
         return error;
     const kl_inner a = inner_of(f), b = inner_of(g);
     if (a.rank != b.rank)
-        return kl_fail(scope, KCL_ERROR_SHAPE, "kcl_kron: the inner shapes have %d and %d axes, it must be as many", a.rank,
-                       b.rank);
+        return kl_fail(scope, KCL_ERROR_SHAPE, "kcl_kron: the inner shapes have %d and %d axes, it must be as many",
+                       a.rank, b.rank);
     if (a.rank + b.rank > KF_MAX_RANK)
         return too_many_axes(scope, "kcl_kron", a.rank + b.rank);
     int64_t stride_f[KF_MAX_RANK], stride_g[KF_MAX_RANK];

@@ -267,6 +267,21 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
     return NULL;
 }
 
+/* Arrays bring batches along when the operator is applied: it does not know them before. */
+static kcl_status refuse_batch_reductions(kcl_operator *op)
+{
+    kf_order order;
+    kcl_status status = kf_order_init(&order, &op->graph, op->root_count, op->roots, false, &op->error);
+    for (size_t k = 0; status == KCL_OK && k < order.count; k++)
+        if (order.nodes[k]->op == KF_REDUCE && order.nodes[k]->param[1] & KF_BATCH_AXES)
+            status = kb_fail(&op->error, KCL_ERROR_UNSUPPORTED,
+                             "kcl_operator_from: an expression reduces batch axes, by kcl_reduce_sum_batch, its like, or a "
+                             "gradient in a variable that lacks them; operators do not know batch axes before they are "
+                             "applied: use kcl_eval");
+    kf_order_finish(&order);
+    return status;
+}
+
 kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exprs, int var_count,
                              kcl_expr *const *vars, const kcl_operator_params *params)
 {
@@ -285,6 +300,9 @@ kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exp
         if (!e)
             status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "kcl_operator_from: %s %d is NULL",
                              k < count ? "expression" : "variable", k < count ? k : k - count);
+        else if (kl_is_gone(e))
+            status = kb_fail(&op->error, KCL_ERROR_ARGUMENT,
+                             "kcl_operator_from: the scope of the expressions was reset or destroyed since they were made");
         else if (e->error)
             status = (op->error = *e->error).status;
         else if (e->scope != exprs[0]->scope)
@@ -300,6 +318,8 @@ kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exp
         op->roots[k] = exprs[k]->node;
     if (status == KCL_OK)
         status = kf_import(&op->graph, &exprs[0]->scope->graph, (size_t)count, op->roots, op->roots);
+    if (status == KCL_OK)
+        status = refuse_batch_reductions(op);
     if (status == KCL_OK)
         status = kf_substitute(&op->graph, (size_t)count, op->roots, false, rename_variable,
                                &(rename_context){op, exprs[0]->scope, var_count, vars}, op->roots);

@@ -15,8 +15,28 @@ static const kb_error no_scope_error = {
 
 static kcl_expr *no_scope(void)
 {
-    static const kcl_expr expr = {NULL, NULL, &no_scope_error, NULL};
+    static const kcl_expr expr = {NULL, NULL, &no_scope_error, NULL, 0};
     return (kcl_expr *)(uintptr_t)&expr;
+}
+
+static const kb_error gone_error = {
+    KCL_ERROR_ARGUMENT, "an expression or data handle was used whose scope was reset or destroyed since it was made: "
+                        "build it again"};
+
+static kcl_expr *gone(void)
+{
+    static const kcl_expr expr = {NULL, NULL, &gone_error, NULL, 0};
+    return (kcl_expr *)(uintptr_t)&expr;
+}
+
+bool kl_is_gone(const kcl_expr *expr)
+{
+#ifdef NDEBUG
+    (void)expr;
+    return false;
+#else
+    return expr->scope && expr->generation != expr->scope->generation;
+#endif
 }
 
 /* ---- Scopes ------------------------------------------------------------------------------------------------------ */
@@ -33,19 +53,35 @@ kcl_scope *kcl_scope_create(kcl_context *context)
     kf_graph_init(&scope->graph, a);
     kb_arena_init(&scope->arena, a);
     kb_no_memory(&scope->memory_error);
-    scope->out_of_memory = (kcl_expr){scope, NULL, &scope->memory_error, NULL};
+    scope->out_of_memory = (kcl_expr){scope, NULL, &scope->memory_error, NULL, 1};
+    scope->generation = 1;
     return scope;
 }
 
-void kcl_scope_reset(kcl_scope *scope)
+/* Frees the arena, and a scope that is to be destroyed; debug builds keep them for a while. */
+static void drop(kcl_context *context, kb_arena *arena, kcl_scope *destroyed)
 {
-    if (!scope)
+    const kcl_allocator *a = kd_allocator(context);
+#ifndef NDEBUG
+    kl_grave **graves = kl_graves(context), *grave = graves ? kb_calloc(a, 1, sizeof *grave) : NULL;
+    if (grave) {
+        *grave = (kl_grave){*graves, *arena, destroyed};
+        *graves = grave;
+        kl_graves_free(a, graves, KL_GRAVES);
+        kb_arena_init(arena, a);
         return;
+    }
+#endif
+    kb_arena_finish(arena);
+    kb_free(a, destroyed);
+}
+
+static void clear(kcl_scope *scope)
+{
     const kcl_allocator *a = kd_allocator(scope->context);
     for (size_t k = 0; k < scope->data_count; k++)
         kcl_memory_release(&scope->data[k]->memory);
     kf_graph_finish(&scope->graph);
-    kb_arena_finish(&scope->arena);
     kb_free(a, scope->data);
     kb_free(a, scope->exprs);
     kb_free(a, scope->batch);
@@ -58,13 +94,26 @@ void kcl_scope_reset(kcl_scope *scope)
     scope->data_lost = false;
 }
 
+void kcl_scope_reset(kcl_scope *scope)
+{
+    if (!scope)
+        return;
+    clear(scope);
+    scope->generation++;
+    scope->generation += !scope->generation;
+    scope->out_of_memory.generation = scope->generation;
+    drop(scope->context, &scope->arena, NULL);
+}
+
 void kcl_scope_destroy(kcl_scope **scope)
 {
     if (!scope || !*scope)
         return;
-    const kcl_allocator a = *kd_allocator((*scope)->context);
-    kcl_scope_reset(*scope);
-    kb_free(&a, *scope);
+    kcl_scope *s = *scope;
+    clear(s);
+    s->generation = 0;
+    kb_arena arena = s->arena;
+    drop(s->context, &arena, s);
     *scope = NULL;
 }
 
@@ -77,7 +126,7 @@ static kcl_expr *error_expr(kcl_scope *scope, const kb_error *error)
     if (!kept || !expr)
         return &scope->out_of_memory;
     *kept = *error;
-    *expr = (kcl_expr){scope, NULL, kept, NULL};
+    *expr = (kcl_expr){scope, NULL, kept, NULL, scope->generation};
     return expr;
 }
 
@@ -162,11 +211,12 @@ static kcl_status refuse_operands(const kcl_scope *scope, const kf_node *f, kb_e
     char names[2][64];
     name_operand(f->arg[first], KF_BATCH_AXIS(at), names[0], sizeof names[0]);
     name_operand(f->arg[other], KF_BATCH_AXIS(at), names[1], sizeof names[1]);
-    return kb_fail(err, KCL_ERROR_SHAPE,
-                   "%s: the first operand has size %lld on batch axis %d (that of %s), the other %lld (that of %s): sizes "
-                   "must be equal, or one of them 1; batch axes are those before the rows, -1 is the last of them",
-                   kf_info((kf_op)f->op)->name, (long long)batch.size[at], -1 - at, names[0],
-                   (long long)scope->batch[f->arg[other]->id].size[at], names[1]);
+    return kb_fail(
+        err, KCL_ERROR_SHAPE,
+        "%s: the first operand has size %lld on batch axis %d (that of %s), the other %lld (that of %s): sizes "
+        "must be equal, or one of them 1; batch axes are those before the rows, -1 is the last of them",
+        kf_info((kf_op)f->op)->name, (long long)batch.size[at], -1 - at, names[0],
+        (long long)scope->batch[f->arg[other]->id].size[at], names[1]);
 }
 
 kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err)
@@ -242,7 +292,7 @@ kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node)
         kcl_expr *expr = kb_arena_alloc(&scope->arena, sizeof *expr);
         if (!expr)
             return &scope->out_of_memory;
-        *expr = (kcl_expr){scope, node, NULL, NULL};
+        *expr = (kcl_expr){scope, node, NULL, NULL, scope->generation};
         scope->exprs[node->id] = expr;
     }
     return scope->exprs[node->id];
@@ -251,6 +301,10 @@ kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node)
 kcl_scope *kl_common_scope(int count, kcl_expr *const *operands, kcl_expr **error)
 {
     kcl_scope *scope = NULL;
+    *error = gone();
+    for (int k = 0; k < count; k++)
+        if (operands[k] && kl_is_gone(operands[k]))
+            return NULL;
     *error = no_scope();
     for (int k = 0; k < count; k++)
         if (operands[k] && operands[k]->scope)
@@ -340,6 +394,7 @@ kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
         return NULL;
     }
     data->scope = scope;
+    data->generation = scope->generation;
     data->index = (int64_t)scope->data_count;
     kl_view view;
     kb_error err = {0};
@@ -394,6 +449,8 @@ static kcl_expr *variable(kcl_scope *scope, kcl_data *data, kf_role role)
         return kl_fail(scope, KCL_ERROR_ARGUMENT, "a variable was made from no data (NULL)");
     if (data->scope != scope)
         return kl_fail(scope, KCL_ERROR_ARGUMENT, "a variable was made from data of another scope");
+    if (data->generation != scope->generation)
+        return gone();
     if (data->error)
         return error_expr(scope, data->error);
     kl_view view;
@@ -406,8 +463,7 @@ static kcl_expr *variable(kcl_scope *scope, kcl_data *data, kf_role role)
     for (int k = 0; k < view.batch.count; k++)
         axes |= view.batch.size[k] != 1 ? KF_BATCH_AXIS(k) : 0;
     scope->has_batches |= axes != 0;
-    return kl_expr_of(scope,
-                      kf_on_batches(&scope->graph, kf_var(&scope->graph, data->index, view.dim, role), axes));
+    return kl_expr_of(scope, kf_on_batches(&scope->graph, kf_var(&scope->graph, data->index, view.dim, role), axes));
 }
 
 kcl_expr *kcl_vi_data(kcl_scope *scope, kcl_data *data)
@@ -458,10 +514,11 @@ kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
     if (rows != 1 && cols != 1) {
         char shape[160];
         kl_put_shape(shape, sizeof shape, array);
-        return kl_fail(scope, KCL_ERROR_SHAPE,
-                       "kcl_lazy: shape %s has both the axis i (size %lld) and the axis j (size %lld): K_ij is given by a "
-                       "formula, not by an array; one of the two sizes must be 1",
-                       shape, (long long)rows, (long long)cols);
+        return kl_fail(
+            scope, KCL_ERROR_SHAPE,
+            "kcl_lazy: shape %s has both the axis i (size %lld) and the axis j (size %lld): K_ij is given by a "
+            "formula, not by an array; one of the two sizes must be 1",
+            shape, (long long)rows, (long long)cols);
     }
     /* Without the axes of the pair that it lacks. */
     kcl_array stated = *array;
@@ -505,10 +562,11 @@ kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
         if (known->symbol_dim == dim && known->symbol_role == (kf_role)role)
             return kl_expr_of(scope, kf_var(&scope->graph, known->index, dim, (kf_role)role));
         static const char *const names[] = {"i", "j", "parameter"};
-        return kl_fail(scope, KCL_ERROR_SHAPE,
-                       "kcl_var: variable %d has dimension %d and role %s already, it cannot have dimension %d and role "
-                       "%s as well",
-                       index, known->symbol_dim, names[known->symbol_role], dim, names[role]);
+        return kl_fail(
+            scope, KCL_ERROR_SHAPE,
+            "kcl_var: variable %d has dimension %d and role %s already, it cannot have dimension %d and role "
+            "%s as well",
+            index, known->symbol_dim, names[known->symbol_role], dim, names[role]);
     }
     kcl_data *data = kcl_data_create(scope, &(kcl_array){.dtype = KCL_F64});
     if (!data)
@@ -557,6 +615,8 @@ kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char 
     for (int k = 0; k < count && !result; k++) {
         if (!names[k] || !values[k])
             result = kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_formula: name or value %d is NULL", k);
+        else if (kl_is_gone(values[k]))
+            result = gone();
         else if (!values[k]->node)
             result = values[k];
         else if (values[k]->scope != scope)
@@ -605,10 +665,11 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
         return NULL;
     }
     if (e->scope->data[index]->is_symbol) {
-        kb_fail(&e->scope->graph.error, KCL_ERROR_ARGUMENT,
-                "variable %d (kcl_var) is bound to no array: make an operator of the expression (kcl_operator_from) and "
-                "apply it to arrays",
-                e->scope->data[index]->number);
+        kb_fail(
+            &e->scope->graph.error, KCL_ERROR_ARGUMENT,
+            "variable %d (kcl_var) is bound to no array: make an operator of the expression (kcl_operator_from) and "
+            "apply it to arrays",
+            e->scope->data[index]->number);
         return NULL;
     }
     kf_role role = (kf_role)leaf->param[2];
@@ -685,7 +746,8 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         snprintf(what, sizeof what, "output %zu", k);
         status = kl_check_root(roots[k], k, err);
         if (status == KCL_OK)
-            status = kl_view_of_result(&out_views[k], outs[k], role_of(roots[k]), roots[k]->dim, &batches[k], what, err);
+            status =
+                kl_view_of_result(&out_views[k], outs[k], role_of(roots[k]), roots[k]->dim, &batches[k], what, err);
         if (status == KCL_OK)
             status = kl_check_output_type(&out_views[k], (kf_kind)roots[k]->kind, what, err);
         if (status < 0 || roots[k]->kind == KF_INT)
@@ -722,10 +784,11 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         for (int b = 0; b < views[k].batch.count; b++)
             batches |= views[k].batch.size[b] != 1 ? KF_BATCH_AXIS(b) : 0;
         if (status == KCL_OK && e->batches[k] != NOT_KNOWN && batches != e->batches[k])
-            status = kb_fail(err, KCL_ERROR_SHAPE,
-                             "%s has batch axes, which a formula's text that calls it Var(...) does not know: give it a "
-                             "name in kcl_formula",
-                             e->slots[k].name);
+            status =
+                kb_fail(err, KCL_ERROR_SHAPE,
+                        "%s has batch axes, which a formula's text that calls it Var(...) does not know: give it a "
+                        "name in kcl_formula",
+                        e->slots[k].name);
         e->slots[k].batch = views[k].batch;
         if (!rows)
             continue;
@@ -764,6 +827,8 @@ kcl_status kcl_eval(int count, kcl_expr *const *exprs, const kcl_array *const *o
     for (int k = 0; k < count; k++) {
         if (!exprs[k])
             return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_eval: expression %d is NULL", k);
+        if (kl_is_gone(exprs[k]))
+            return kb_fail(err, gone_error.status, "%s", gone_error.text);
         if (exprs[k]->error) {
             *err = *exprs[k]->error;
             return err->status;

@@ -10,7 +10,8 @@
 struct kcl_data {
     kcl_scope *scope;
     kcl_array array;
-    kb_error *error; /* why the array was refused, or NULL */
+    unsigned generation; /* of the scope */
+    kb_error *error;     /* why the array was refused, or NULL */
     int64_t index;   /* of variables bound to it */
     double value;    /* of a kcl_scalar, whose array points to one of: */
     float f32;
@@ -33,10 +34,12 @@ struct kcl_expr {
     const kf_node *node; /* NULL: the error expression */
     const kb_error *error;
     const kl_inner *inner; /* of two axes or more; NULL: a vector */
+    unsigned generation;   /* of the scope: another one since then means that this is gone */
 };
 
 struct kcl_scope {
     kcl_context *context;
+    unsigned generation; /* grows with every reset; 0: destroyed */
     kf_graph graph;
     kb_arena arena;
     kcl_data **data; /* by index */
@@ -56,6 +59,12 @@ kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, k
 
 /* The expression of a node of the scope's graph; NULL stands for the graph's error. */
 kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node);
+
+/*
+ * Whether the scope was reset or destroyed since the expression was made. Debug builds tell; to others it is not known,
+ * and the expression's memory is not there.
+ */
+bool kl_is_gone(const kcl_expr *expr);
 
 /* An error expression. */
 kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...) KB_PRINTF(3, 4);

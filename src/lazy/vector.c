@@ -68,8 +68,9 @@ kcl_expr *kcl_elem(kcl_expr *f, int index)
         return error;
     const int dim = f->node->dim;
     if (index < -dim || index >= dim)
-        return kl_fail(scope, KCL_ERROR_SHAPE, "kcl_elem: index %d of a vector of dimension %d is not between %d and %d",
-                       index, dim, -dim, dim - 1);
+        return kl_fail(scope, KCL_ERROR_SHAPE,
+                       "kcl_elem: index %d of a vector of dimension %d is not between %d and %d", index, dim, -dim,
+                       dim - 1);
     return kl_apply(KF_ELEM, 1, &f, (int64_t[]){index < 0 ? index + dim : index});
 }
 
@@ -84,17 +85,18 @@ bool kl_check_slice(const char *name, kcl_scope *scope, int64_t size, int start,
         return false;
     }
     if (*first < 0 || *first >= size || end < -1 || end > size) {
-        *error = kl_fail(scope, KCL_ERROR_SHAPE,
-                         "%s: from %d up to %d of a vector of dimension %lld: the start must be between %lld and %lld, the "
-                         "stop between %lld and %lld or KCL_REST",
-                         name, start, stop, (long long)size, (long long)-size, (long long)size - 1, (long long)-size,
-                         (long long)size);
+        *error =
+            kl_fail(scope, KCL_ERROR_SHAPE,
+                    "%s: from %d up to %d of a vector of dimension %lld: the start must be between %lld and %lld, the "
+                    "stop between %lld and %lld or KCL_REST",
+                    name, start, stop, (long long)size, (long long)-size, (long long)size - 1, (long long)-size,
+                    (long long)size);
         return false;
     }
     if (span <= 0) {
         *error = kl_fail(scope, KCL_ERROR_SHAPE,
-                         "%s: from %d up to %d by steps of %d of a vector of dimension %lld there is no component", name,
-                         start, stop, step, (long long)size);
+                         "%s: from %d up to %d by steps of %d of a vector of dimension %lld there is no component",
+                         name, start, stop, step, (long long)size);
         return false;
     }
     *count = (span + stride - 1) / stride;
@@ -185,8 +187,8 @@ static kcl_expr *product(const char *name, kcl_expr *K, kcl_expr *v, kcl_axes ov
         return error;
     const bool over_j = over == KCL_OVER_J;
     if (K->node->dim != 1)
-        return kl_fail(scope, KCL_ERROR_SHAPE, "%s: the matrix has dimension %d, it must be 1: a number for each i and j",
-                       name, K->node->dim);
+        return kl_fail(scope, KCL_ERROR_SHAPE,
+                       "%s: the matrix has dimension %d, it must be 1: a number for each i and j", name, K->node->dim);
     if (one_column && v->node->dim != 1)
         return kl_fail(scope, KCL_ERROR_SHAPE,
                        "%s: the vector has dimension %d, it must be 1: kcl_matmul takes any number of columns", name,

@@ -81,7 +81,8 @@ static kcl_status refuse_shape(const kcl_array *array, kf_role role, int32_t dim
                        what, shape, role == KF_ROLE_P ? "a parameter needs (D)" : "rows of vectors need (rows, D)",
                        KF_MAX_BATCH, KF_MAX_DIM);
     snprintf(needed, sizeof needed, "(%s%d)", role == KF_ROLE_I ? "M, " : role == KF_ROLE_J ? "N, " : "", dim);
-    return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s of dimension %d needs %s, or batches of that", what, shape,
+    return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s of dimension %d needs %s, or batches of that", what,
+                   shape,
                    role == KF_ROLE_I   ? "an i-variable"
                    : role == KF_ROLE_J ? "a j-variable"
                                        : "a parameter",
@@ -183,7 +184,11 @@ kcl_status kl_view_of_result(kl_view *view, const kcl_array *array, kf_role role
     for (int k = batch->count - 1; k >= 0 && n < sizeof needed; k--)
         n += (size_t)snprintf(needed + n, sizeof needed - n, "%lld, ", (long long)batch->size[k]);
     return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s, the result (%s%s%d); axes of size 1 may be left out", what,
-                   shape, needed, role == KF_ROLE_I ? "M, " : role == KF_ROLE_J ? "N, " : "", dim);
+                   shape, needed,
+                   role == KF_ROLE_I   ? "M, "
+                   : role == KF_ROLE_J ? "N, "
+                                       : "",
+                   dim);
 }
 
 kcl_status kl_check_input_type(const kl_view *view, const char *what, kb_error *err)

@@ -719,6 +719,28 @@ static int64_t joining_memory(const kp_plan *plan)
     return (int64_t)kp_numbers(plan) * ((plan->group + 1) / 2) * plan->lanes * (int64_t)kb_dtype_size(plan->dtype);
 }
 
+/* Bytes of a work-item's states and results, and what joins them. */
+static int64_t state_memory(const kp_plan *plan)
+{
+    int64_t bytes = 0, vector = (int64_t)kb_dtype_size(plan->dtype) * plan->lanes;
+    int64_t rows = plan->shape == KP_COLUMNS ? plan->stream : 1;
+    for (size_t k = 0; k < plan->term_count; k++) {
+        const kr_term *term = &plan->terms[k];
+        const struct state *s = &states[term->reduction];
+        int64_t list = s->list ? pieces_of(term) : 0, step = (int64_t)s->step * KB_MAX(plan->stream, 1);
+        int64_t arrays = 2 * (plan->exact[k] != NULL) + s->arrays * rows + s->extra + step;
+        arrays += list * (s->list * rows + s->list_extra);
+        bytes += term->formula->dim * vector * arrays;
+    }
+    return bytes;
+}
+
+/* How many work-items share the memory that a kernel's private arrays are in: on CPUs it is a thread's. */
+static int64_t sharing_items(const kp_plan *plan, const kp_caps *caps)
+{
+    return caps->device_class == KP_CPU ? plan->group : 1;
+}
+
 /* The components a step, at most `most`: all steps alike where that can be had, else a power of two. */
 static int choose_chunk(int dim, int most)
 {
@@ -746,7 +768,8 @@ static bool choose_contraction_blocks(kp_plan *plan, const kp_caps *caps)
         pitch += plan->column_operands * (side * plan->stream + 4);
         int64_t room = (int64_t)KB_MIN(caps->local_memory, CONTRACTED_BYTES) - joining_memory(plan);
         int64_t chunk = room / (2 * size * KB_MAX(pitch, 1));
-        if (chunk >= 1) {
+        bool fits = state_memory(plan) * sharing_items(plan, caps) <= (int64_t)(caps->private_memory / 2);
+        if (chunk >= 1 && fits) {
             plan->chunk = choose_chunk(plan->contracted, (int)KB_MIN(chunk, KF_MAX_DIM));
             return true;
         }
@@ -765,7 +788,7 @@ static kcl_status check_contraction(kp_plan *plan, const kp_request *request)
     else if (find_contraction(plan, &why) < 0)
         return plan->graph.error.status;
     else if (!why && !choose_contraction_blocks(plan, request->caps))
-        why = "local memory of the device is too small";
+        why = "memory of the device's work-groups is too small";
     if (why && request->choice.forced)
         return kb_fail(&plan->graph.error, KCL_ERROR_UNSUPPORTED, "schedule \"contraction\" cannot run the formula: %s",
                        why);
@@ -782,16 +805,7 @@ static kcl_status check_contraction(kp_plan *plan, const kp_request *request)
  */
 static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const bool *kept)
 {
-    int64_t bytes = 0, size = (int64_t)kb_dtype_size(plan->dtype), vector = size * plan->lanes;
-    int64_t rows = plan->shape == KP_COLUMNS ? plan->stream : 1;
-    for (size_t k = 0; k < plan->term_count; k++) {
-        const kr_term *term = &plan->terms[k];
-        const struct state *s = &states[term->reduction];
-        int64_t list = s->list ? pieces_of(term) : 0, step = (int64_t)s->step * KB_MAX(plan->stream, 1);
-        int64_t arrays = 2 * (plan->exact[k] != NULL) + s->arrays * rows + s->extra + step;
-        arrays += list * (s->list * rows + s->list_extra);
-        bytes += term->formula->dim * vector * arrays;
-    }
+    int64_t bytes = state_memory(plan), size = (int64_t)kb_dtype_size(plan->dtype), vector = size * plan->lanes;
     for (size_t k = 0; k < order->count; k++) {
         const kf_node *f = order->nodes[k];
         const unsigned c = kp_class(plan, f);
@@ -839,9 +853,10 @@ static int few_lists(const kp_plan *plan, int step)
  */
 static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps *caps)
 {
-    int64_t sums = 0, work = 0, most = 16;
+    int64_t sums = 0, work = 0, most = 16, list;
     if (plan->schedule == KP_BY_ROWS)
-        most = plan->record > 16 ? 2 : kp_numbers(plan) == 2 ? 4 : 8; /* LogSumExp needs registers for more */
+        /* LogSumExp needs registers for more; of insertions there is a text for each element. */
+        most = plan->record > 16 ? 2 : kp_numbers(plan) == 2 || keeps_lists(plan->term_count, plan->terms, &list) ? 4 : 8;
     for (size_t k = 0; k < order->count; k++) {
         if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
             continue;
@@ -981,10 +996,10 @@ static kcl_status choose_sizes(kp_plan *plan, const kp_caps *caps)
     if (status == KCL_OK) {
         find_kept(plan, &order, kept);
         choose_blocks(plan, &order, kept, caps);
-        int64_t bytes, room = (int64_t)KB_MIN(caps->private_memory, (size_t)INT64_MAX);
+        int64_t bytes, longest, room = (int64_t)KB_MIN(caps->private_memory, (size_t)INT64_MAX);
         /* On CPUs the work-items of a group share a thread's memory. */
         bool shares = caps->device_class == KP_CPU;
-        while ((bytes = needed_memory(plan, &order, kept) * (shares ? plan->group : 1)) > room) {
+        while ((bytes = needed_memory(plan, &order, kept) * sharing_items(plan, caps)) > room) {
             if (shares && plan->group > 1 && plan->schedule != KP_BY_CONTRACTION)
                 plan->group /= 2;
             else if (plan->shape == KP_COLUMNS && plan->stream > 1)
@@ -996,10 +1011,11 @@ static kcl_status choose_sizes(kp_plan *plan, const kp_caps *caps)
         }
         if (bytes > room)
             status = kb_fail(&g->error, KCL_ERROR_UNSUPPORTED,
-                             "the formula's vectors take %lld bytes of a kernel's own memory, which has %lld: reduce "
+                             "the formula's vectors%s take %lld bytes of a kernel's own memory, which has %lld: reduce "
                              "parts of them one after the other (Extract), or use the device \"host\"",
+                             keeps_lists(plan->term_count, plan->terms, &longest) ? " and lists of K values" : "",
                              (long long)bytes, (long long)room);
-        place_lane_variables(plan, (room - bytes) / (shares ? plan->group : 1));
+        place_lane_variables(plan, (room - bytes) / sharing_items(plan, caps));
     }
     kb_free(a, kept);
     kb_free(a, roots);

@@ -193,8 +193,8 @@ static int32_t index_of(section *s, kb_str *text)
         if (strcmp(s->indices[k], kb_str_text(text)) == 0)
             return (int32_t)k;
     const char *copy = text->failed ? NULL : kb_arena_strdup(&s->body->arena, kb_str_text(text));
-    if (!copy || !kb_reserve(alloc_of(s), (void **)&s->indices, &s->index_capacity, s->index_count + 1,
-                             sizeof *s->indices)) {
+    if (!copy ||
+        !kb_reserve(alloc_of(s), (void **)&s->indices, &s->index_capacity, s->index_count + 1, sizeof *s->indices)) {
         kb_no_memory(s->body->err);
         return -1;
     }
@@ -318,7 +318,9 @@ static bool trace(section *s, instance *n, int c, component *out)
     default: /* ElemT, ExtractT, Place: the operand's component, or none */
         kb_str_clear(&text);
         put_index(&text, n->base,
-                  n->offset - (f->op == KF_PLACE ? l.offset : f->op == KF_ELEMT ? f->param[1] : f->param[0]));
+                  n->offset - (f->op == KF_PLACE   ? l.offset
+                               : f->op == KF_ELEMT ? f->param[1]
+                                                   : f->param[0]));
         index = take_index(s, &text);
         snprintf(e, sizeof e, "k%d", index);
         if (f->op == KF_PLACE)
@@ -735,7 +737,11 @@ static void put_sink(section *s, kb_str *to, const sink *k, bool loop)
         return;
     }
     const kt_place place = s->body->stored[at(s, k->keeper)].place;
-    kb_str_putf(to, "%s%s = %s;\n", name, k->keeper->dim == 1 ? "[v]" : place == KT_STEP_VECTOR ? "[k][v]" : "[k]", n->text);
+    kb_str_putf(to, "%s%s = %s;\n", name,
+                k->keeper->dim == 1       ? "[v]"
+                : place == KT_STEP_VECTOR ? "[k][v]"
+                                          : "[k]",
+                n->text);
 }
 
 /* Straight code for the sinks' components from k0 on; returns the component up to which it holds, -1 on failure. */
@@ -859,8 +865,8 @@ static void declare(section *s, const kf_node *f, const char *value)
     if (value && (stored->place == KT_STEP_VECTOR || stored->place == KT_VECTOR)) {
         const bool step = stored->place == KT_STEP_VECTOR;
         indent(s);
-        kb_str_putf(s->out, "FOR_INDEX(k, 0, %d) { %s%s[k]%s = %s; }\n", f->dim, step ? "FOR_STREAM " : "", stored->name,
-                    step ? "[v]" : "", value);
+        kb_str_putf(s->out, "FOR_INDEX(k, 0, %d) { %s%s[k]%s = %s; }\n", f->dim, step ? "FOR_STREAM " : "",
+                    stored->name, step ? "[v]" : "", value);
     }
 }
 
@@ -938,8 +944,7 @@ static bool put_sums(section *s, int32_t stage, sink *sinks)
         size_t count = 0;
         for (size_t m = k; m < order->count; m++) {
             const kf_node *g = order->nodes[m];
-            if (s->live[m] && is_sum(g) && !is_stored(s, g) && s->stage[m] == stage &&
-                g->arg[0]->dim == f->arg[0]->dim)
+            if (s->live[m] && is_sum(g) && !is_stored(s, g) && s->stage[m] == stage && g->arg[0]->dim == f->arg[0]->dim)
                 sinks[count++] = (sink){.kind = SINK_ADD, .node = g->arg[0], .keeper = g};
         }
         kb_str *out = s->out;
@@ -947,9 +952,10 @@ static bool put_sums(section *s, int32_t stage, sink *sinks)
         if (s->staged)
             s->out = s->body->sums;
         for (size_t m = 0; m < count; m++)
-            declare(s, sinks[m].keeper, sinks[m].keeper->op == KF_MAX   ? "-INFINITY"
-                                        : sinks[m].keeper->op == KF_MIN ? "INFINITY"
-                                                                        : "0");
+            declare(s, sinks[m].keeper,
+                    sinks[m].keeper->op == KF_MAX   ? "-INFINITY"
+                    : sinks[m].keeper->op == KF_MIN ? "INFINITY"
+                                                    : "0");
         if (s->staged)
             s->out = s->body->step;
         bool ok = put_loop(s, count, sinks, f->arg[0]->dim);
@@ -1009,8 +1015,7 @@ static bool put_numbers(section *s, int32_t stage, bool is_last, size_t target_c
 static bool put_vectors(section *s, size_t target_count, kt_target *targets, sink *sinks)
 {
     for (size_t k = 0; k < target_count; k++)
-        targets[k].used =
-            targets[k].node->dim == 1 || (targets[k].kind == KT_KEEP && is_stored(s, targets[k].node));
+        targets[k].used = targets[k].node->dim == 1 || (targets[k].kind == KT_KEEP && is_stored(s, targets[k].node));
     for (size_t k = 0; k < target_count; k++) {
         size_t count = 0;
         int dim = targets[k].node->dim;

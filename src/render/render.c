@@ -19,6 +19,8 @@ typedef struct kernel {
     kt_target *targets; /* terms first, then outputs or prepared values */
 } kernel;
 
+enum { SHORT_LIST = 16 }; /* K of K-min for which registers are enough */
+
 enum { MACRO_WIDTH = 117 }; /* of lines before their backslash; longer ones stick out */
 
 static const char *const macro_prefix[KT_KERNELS] = {"KCL_PREPARE_ROWS", "KCL_PREPARE_COLUMNS", "KCL_SWEEP",
@@ -491,9 +493,15 @@ static void put_preface(kb_str *out, const kp_plan *plan)
         if (plan->schedule == KP_BY_CONTRACTION)
             kb_str_putf(out, "#define KCL_SIDE %d\n#define KCL_DIM %d\n#define KCL_CHUNK %d\n",
                         plan->tile / plan->stream, plan->contracted, plan->chunk);
-        for (size_t k = 0; k < plan->term_count; k++)
-            if (kf_reduction_get(plan->terms[k].reduction)->params)
-                kb_str_putf(out, "#define KCL_K%zu %lld\n", k, (long long)plan->terms[k].param);
+        int64_t longest = 0;
+        for (size_t k = 0; k < plan->term_count; k++) {
+            if (!kf_reduction_get(plan->terms[k].reduction)->params)
+                continue;
+            longest = KB_MAX(longest, plan->terms[k].param);
+            kb_str_putf(out, "#define KCL_K%zu %lld\n", k, (long long)plan->terms[k].param);
+        }
+        if (plan->schedule != KP_BY_LANES && longest && longest <= SHORT_LIST)
+            kb_str_put(out, "#define KCL_SHORT_LISTS\n");
         kb_str_put(out, "#define KCL_TERMS(X)");
         int64_t before = 0;
         for (size_t k = 0; k < plan->term_count; k++) {

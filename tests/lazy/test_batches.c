@@ -16,6 +16,7 @@
 enum { AXES = 6, MOST = 8192 };
 
 static kcl_context *device;
+static bool by_interpreter;
 static kcl_scope *s;
 
 static void setup(void)
@@ -181,6 +182,10 @@ static kcl_expr *variable(const operand *o)
 {
     const kcl_array *a = &o->array;
     bool by_shape = pick(2) && (o->role == 'p' || o->rows != 1) && a->ndim + (o->role == 'p' ? 2 : 1) <= KCL_MAX_AXES;
+    if (!by_shape && pick(4) == 0) {
+        kcl_data *copy = kcl_data_upload(s, a);
+        return o->role == 'i' ? kcl_vi_data(s, copy) : o->role == 'j' ? kcl_vj_data(s, copy) : kcl_pm_data(s, copy);
+    }
     if (!by_shape)
         return o->role == 'i' ? kcl_vi(s, a) : o->role == 'j' ? kcl_vj(s, a) : kcl_pm(s, a);
     kcl_array wide = {.data = a->data, .dtype = a->dtype};
@@ -256,8 +261,9 @@ static void problem_make(problem *p, kcl_dtype dtype, bool zeros)
     p->M = zeros && pick(12) == 0 ? 0 : lengths[pick(7)];
     p->N = zeros && pick(12) == 0 ? 0 : lengths[pick(7)];
     p->batch = no_batches;
-    size_t n = (size_t)snprintf(p->text, sizeof p->text, "seed %llu, %s, M %lld, N %lld", (unsigned long long)test_seed(),
-                                dtype == KCL_F32 ? "float32" : "float64", (long long)p->M, (long long)p->N);
+    size_t n =
+        (size_t)snprintf(p->text, sizeof p->text, "seed %llu, %s, M %lld, N %lld", (unsigned long long)test_seed(),
+                         dtype == KCL_F32 ? "float32" : "float64", (long long)p->M, (long long)p->N);
     for (int k = 0; k < OPERANDS; k++) {
         sizes own = no_batches;
         for (int b = 0; b < AXES; b++)
@@ -337,8 +343,8 @@ static void check_values(const problem *p, const operand *lse, const operand *le
             ck_assert_msg(got == want || fabs(got - want) <= tolerance(p) * (1 + fabs(want)),
                           "%s: logsumexp over %d, row %lld: %.9g, not %.9g", p->text, over, (long long)row, got, want);
             int64_t index = (int64_t)memory_get(least, place, row, 0);
-            ck_assert_msg(terms ? index >= 0 && index < terms : index == -1, "%s: argmin over %d, row %lld: %lld", p->text,
-                          over, (long long)row, (long long)index);
+            ck_assert_msg(terms ? index >= 0 && index < terms : index == -1, "%s: argmin over %d, row %lld: %lld",
+                          p->text, over, (long long)row, (long long)index);
             if (terms) {
                 double g = over == KCL_OVER_J ? g_of(p, place, row, index) : g_of(p, place, index, row);
                 ck_assert_msg(g - smallest <= tolerance(p) * (1 + fabs(smallest)), "%s: argmin over %d, row %lld: %lld",
@@ -408,11 +414,12 @@ START_TEST(test_operators_on_every_schedule)
     int over = _i % 2 ? KCL_OVER_J : KCL_OVER_I;
     const char *schedule = schedules[_i % 6];
     bool numbers = schedule && strcmp(schedule, "contraction") == 0; /* its terms are numbers */
-    const char *sums = over == KCL_OVER_J ? "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)"
-                                          : "Sum_Reduction(Exp(-g*SqDist(x,y))*b,1)";
-    const char *values = over == KCL_OVER_J
-                             ? "LogSumExp_Reduction(Elem(b,0)/3-g*SqDist(x,y),0);ArgMin_Reduction(Elem(b,0)/3-g*SqDist(x,y),0)"
-                             : "LogSumExp_Reduction(Elem(b,0)/3-g*SqDist(x,y),1);ArgMin_Reduction(Elem(b,0)/3-g*SqDist(x,y),1)";
+    const char *sums =
+        over == KCL_OVER_J ? "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)" : "Sum_Reduction(Exp(-g*SqDist(x,y))*b,1)";
+    const char *values =
+        over == KCL_OVER_J
+            ? "LogSumExp_Reduction(Elem(b,0)/3-g*SqDist(x,y),0);ArgMin_Reduction(Elem(b,0)/3-g*SqDist(x,y),0)"
+            : "LogSumExp_Reduction(Elem(b,0)/3-g*SqDist(x,y),1);ArgMin_Reduction(Elem(b,0)/3-g*SqDist(x,y),1)";
     problem p;
     do
         problem_make(&p, _i % 4 == 3 ? KCL_F64 : KCL_F32, false);
@@ -426,7 +433,7 @@ START_TEST(test_operators_on_every_schedule)
     const kcl_array *to[] = {&outs[0].array, &outs[1].array, &outs[2].array};
     for (int pass = numbers; pass < 2; pass++) {
         kcl_operator *op;
-        const kcl_operator_params params = {.schedule = schedule};
+        const kcl_operator_params params = {.schedule = schedule, .form = _i % 4 == 1 ? "expanded" : NULL};
         ck_assert_msg(kcl_operator_create(&op, pass ? values : sums, 4, aliases, &params) == KCL_OK, "%s",
                       kcl_operator_error(op));
         ck_assert_msg(kcl_operator_apply(op, device, to + pass, 1 + pass, args, 4) == KCL_OK, "%s: %s: %s", p.text,
@@ -608,7 +615,8 @@ START_TEST(test_many_batches_become_one)
                     for (int j = over & KCL_OVER_J ? 0 : row; j < (over & KCL_OVER_J ? N : row + 1); j++)
                         for (int k = 0; k < D; k++)
                             want += g[b] * pow((double)x[(b * M + i) * D + k] - y[j * D + k], 2);
-            ck_assert_msg(fabs(out[row] - want) <= 1e-6 * want, "over %d, row %d: %g, not %g", over, row, out[row], want);
+            ck_assert_msg(fabs(out[row] - want) <= 1e-6 * want, "over %d, row %d: %g, not %g", over, row, out[row],
+                          want);
         }
     }
     /* Batches of rows, without columns. */
@@ -646,7 +654,8 @@ START_TEST(test_every_schedule_reduces_batches)
     for (int k = 0; k < 4; k++) {
         kf_role role = kinds[k].role == 'i' ? KF_ROLE_I : kinds[k].role == 'j' ? KF_ROLE_J : KF_ROLE_P;
         ck_assert_int_eq(kl_view_of(&views[k], &p.of[k].array, role, 0, KL_STATED, "array", &err), KCL_OK);
-        slots[k] = (kl_slot){.dim = kinds[k].dim, .extent = role == KF_ROLE_P ? 0 : (int)role + 1, .rows = views[k].rows};
+        slots[k] =
+            (kl_slot){.dim = kinds[k].dim, .extent = role == KF_ROLE_P ? 0 : (int)role + 1, .rows = views[k].rows};
         slots[k].batch = views[k].batch;
         unsigned axes = 0;
         for (int b = 0; b < AXES; b++)
@@ -671,12 +680,11 @@ START_TEST(test_every_schedule_reduces_batches)
     }
     const kf_node *root = kf_reduce(&g, lse ? KF_REDUCE_LOGSUMEXP : KF_REDUCE_SUM, (unsigned)over | axes << 2, 0, f);
     operand out = result_for(&p, over == KCL_OVER_J ? 'i' : 'p', lse ? 1 : 2, left, p.dtype);
-    ck_assert_msg(kl_view_of_result(&out_view, &out.array, over == KCL_OVER_J ? KF_ROLE_I : KF_ROLE_P, root->dim, &batch,
-                                    "output", &err) == KCL_OK,
+    ck_assert_msg(kl_view_of_result(&out_view, &out.array, over == KCL_OVER_J ? KF_ROLE_I : KF_ROLE_P, root->dim,
+                                    &batch, "output", &err) == KCL_OK,
                   "%s: %s", p.text, err.text);
     kl_exec *exec;
-    ck_assert_msg(kl_exec_create(&exec, &g, 1, &root, 4, slots, schedule, &err) == KCL_OK, "%s",
-                  err.text);
+    ck_assert_msg(kl_exec_create(&exec, &g, 1, &root, 4, slots, schedule, &err) == KCL_OK, "%s", err.text);
     ck_assert_msg(kl_exec_run(exec, device, p.dtype, views, &out_view) == KCL_OK, "%s: %s: %s", schedule, p.text,
                   kcl_context_error(device));
     check_reduced(&p, &out, over, axes, lse);
@@ -693,14 +701,100 @@ START_TEST(test_batch_axes_that_are_not_there)
     kcl_expr *x = kcl_vi(s, kcl_f32(a, 4, 3, 10, 2)), *y = kcl_vj(s, kcl_f32(a, 10, 2)), *d = kcl_sqdist(x, y);
     ck_assert_int_eq(kcl_expr_status(kcl_reduce_sum_batch(d, 2)), KCL_ERROR_ARGUMENT);
     CONTAINS(kcl_expr_error(kcl_reduce_sum_batch(d, 2)), "kcl_reduce_sum_batch", "axis 2", "2 batch axes");
-    CONTAINS(kcl_expr_error(kcl_reduce_logsumexp_batch(y, -1)), "kcl_reduce_logsumexp_batch", "axis -1", "0 batch axes");
+    CONTAINS(kcl_expr_error(kcl_reduce_logsumexp_batch(y, -1)), "kcl_reduce_logsumexp_batch", "axis -1",
+             "0 batch axes");
     /* A matrix of numbers is left, which exp takes one by one: they are nowhere. */
+    collected *text = calloc(1, sizeof *text);
+    kcl_expr_print(kcl_reduce_sum_batch(kcl_reduce_sum(d, KCL_OVER_J), 0), collect, text);
+    CONTAINS(text->text, ",0,batch axis -2)");
+    free(text);
     kcl_expr *matrix = kcl_exp(kcl_neg(kcl_reduce_sum_batch(d, 0)));
     ck_assert_int_eq(kcl_sum(matrix, KCL_OVER_J, kcl_f32(out, 3, 10)), KCL_ERROR_SHAPE);
     CONTAINS(kcl_context_error(device), "batch axes", "both i and j");
     kcl_expr *L = kcl_reduce_sum(d, KCL_OVER_BOTH);
     ck_assert_int_eq(kcl_expr_status(kcl_grad(L, x)), KCL_ERROR_SHAPE);
     CONTAINS(kcl_expr_error(kcl_grad(L, x)), "a value for each batch");
+}
+END_TEST
+
+START_TEST(test_operators_of_expressions_with_batches)
+{
+    static float a[MOST], out[MOST];
+    for (int k = 0; k < MOST; k++)
+        a[k] = (float)(k % 7);
+    kcl_expr *x = kcl_vi(s, kcl_f32(a, 4, 10, 2)), *y = kcl_vj(s, kcl_f32(a, 11, 2)), *d = kcl_sqdist(x, y);
+    kcl_expr *vars[] = {x, y}, *sum = kcl_reduce_sum(d, KCL_OVER_J), *total = kcl_reduce_sum_batch(sum, 0);
+    kcl_operator *op;
+    ck_assert_int_eq(kcl_operator_from(&op, 1, &total, 2, vars, NULL), KCL_ERROR_UNSUPPORTED);
+    CONTAINS(kcl_operator_error(op), "kcl_operator_from", "batch axes", "kcl_eval");
+    kcl_operator_destroy(&op);
+    /* Batches are those of the arguments. */
+    ck_assert_int_eq(kcl_operator_from(&op, 1, &sum, 2, vars, NULL), KCL_OK);
+    const kcl_array *args[] = {kcl_f32(a, 10, 2), kcl_f32(a, 3, 11, 2)}, *to = kcl_f32(out, 3, 10);
+    ck_assert_msg(kcl_operator_apply(op, device, &to, 1, args, 2) == KCL_OK, "%s", kcl_context_error(device));
+    for (int at = 0; at < 30; at++) {
+        double want = 0;
+        for (int j = 0; j < 11; j++)
+            for (int k = 0; k < 2; k++)
+                want += pow((double)a[at % 10 * 2 + k] - a[(at / 10 * 11 + j) * 2 + k], 2);
+        ck_assert_double_eq_tol(out[at], want, 1e-4 * want);
+    }
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+/* An index that is the same for all rows i, of each batch. */
+START_TEST(test_repeated_indices)
+{
+    enum { BATCHES = 3, M = 5, N = 21 };
+    static const char *const aliases[] = {"x=Vi(1)", "y=Vj(2)", "p=Pm(2)"};
+    static float x[M], y[BATCHES * N * 2], p[] = {0.25f, -0.5f};
+    static int64_t out[BATCHES * M];
+    for (int k = 0; k < BATCHES * N * 2; k++)
+        y[k] = (float)uniform(-1, 1);
+    kcl_operator *op;
+    ck_assert_int_eq(kcl_operator_create(&op, "ArgMin_Reduction(SqDist(y,p),0)", 3, aliases, NULL), KCL_OK);
+    const kcl_array *args[] = {kcl_f32(x, M, 1), kcl_f32(y, BATCHES, N, 2), kcl_f32(p, 2)},
+                    *to = kcl_i64(out, BATCHES, M);
+    ck_assert_msg(kcl_operator_apply(op, device, &to, 1, args, 3) == KCL_OK, "%s", kcl_context_error(device));
+    for (int b = 0; b < BATCHES; b++) {
+        int best = 0;
+        double least = INFINITY;
+        for (int j = 0; j < N; j++) {
+            double d = pow((double)y[(b * N + j) * 2] - p[0], 2) + pow((double)y[(b * N + j) * 2 + 1] - p[1], 2);
+            if (d < least) {
+                least = d;
+                best = j;
+            }
+        }
+        for (int i = 0; i < M; i++)
+            ck_assert_int_eq(out[b * M + i], best);
+    }
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+/* More batches than a launch takes. */
+START_TEST(test_very_many_batches)
+{
+    enum { BATCHES = 70001, M = 2, N = 3 };
+    float *x = malloc(sizeof *x * BATCHES * M), *y = malloc(sizeof *y * BATCHES * N);
+    float *out = malloc(sizeof *out * BATCHES * M);
+    for (int k = 0; k < BATCHES * M; k++)
+        x[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < BATCHES * N; k++)
+        y[k] = (float)uniform(-1, 1);
+    kcl_expr *d = kcl_sqdist(kcl_vi(s, kcl_f32(x, BATCHES, M, 1)), kcl_vj(s, kcl_f32(y, BATCHES, N, 1)));
+    ck_assert_msg(kcl_sum(d, KCL_OVER_J, kcl_f32(out, BATCHES, M)) == KCL_OK, "%s", kcl_context_error(device));
+    for (int at = 0; at < BATCHES * M; at++) {
+        double want = 0;
+        for (int j = 0; j < N; j++)
+            want += pow((double)x[at] - y[at / M * N + j], 2);
+        ck_assert_msg(fabs(out[at] - want) <= 1e-5 * want, "row %d: %g, not %g", at, (double)out[at], want);
+    }
+    free(x);
+    free(y);
+    free(out);
 }
 END_TEST
 
@@ -718,6 +812,23 @@ static double loss_of(const problem *p)
                     sum += f_of(p, place, i, j, k);
                 loss += pow(sum * *exact_at(&p->of[U], place, i, k), 2);
             }
+        }
+    } while (next_place(&all, place));
+    return loss;
+}
+
+/* The sum over everything of (u_i0 LogSumExp_j G)^2. */
+static double logsumexp_loss_of(const problem *p)
+{
+    int64_t place[AXES] = {0};
+    sizes all = join(p->batch, p->of[U].batch);
+    double loss = 0;
+    do {
+        for (int64_t i = 0; i < p->M; i++) {
+            double sum = 0;
+            for (int64_t j = 0; j < p->N; j++)
+                sum += exp(g_of(p, place, i, j));
+            loss += pow(log(sum) * *exact_at(&p->of[U], place, i, 0), 2);
         }
     } while (next_place(&all, place));
     return loss;
@@ -751,8 +862,8 @@ static void check_gradient(problem *p, operand *o, const operand *got, double (*
             }
         }
     } while (next_place(&o->batch, place));
-    ck_assert_msg(wrong <= (p->dtype == KCL_F32 ? 1e-4 : 1e-7) * largest, "%s: gradient off by %g of %g", p->text, wrong,
-                  largest);
+    ck_assert_msg(wrong <= (p->dtype == KCL_F32 ? 1e-4 : 1e-7) * largest, "%s: gradient off by %g of %g", p->text,
+                  wrong, largest);
 }
 
 START_TEST(test_gradients)
@@ -767,6 +878,10 @@ START_TEST(test_gradients)
         v[k] = variable(&p.of[k]);
     kcl_expr *F = kcl_mul(kcl_exp(kcl_neg(kcl_mul(v[G], kcl_sqdist(v[X], v[Y])))), v[B]);
     kcl_expr *w = kcl_mul(kcl_reduce_sum(F, KCL_OVER_J), v[U]);
+    const bool lse = _i % 3 == 2;
+    kcl_expr *value = kcl_sub(kcl_div(kcl_elem(v[B], 0), kcl_constant(s, 3)), kcl_mul(v[G], kcl_sqdist(v[X], v[Y])));
+    if (lse)
+        w = kcl_mul(kcl_reduce_logsumexp(value, KCL_OVER_J), kcl_elem(v[U], 0));
     kcl_expr *L = over_all_batches(kcl_reduce_sum(kcl_sqnorm2(w), KCL_OVER_I));
     operand outs[OPERANDS];
     for (int k = 0; k < OPERANDS; k++) {
@@ -775,13 +890,13 @@ START_TEST(test_gradients)
         int64_t of_grad[KCL_MAX_AXES], of_variable[KCL_MAX_AXES];
         int axes = kcl_expr_shape(grads[k], of_grad);
         ck_assert_int_eq(axes, kcl_expr_shape(v[k], of_variable));
-        ck_assert_msg(memcmp(of_grad, of_variable, (size_t)axes * sizeof *of_grad) == 0, "%s: shape of gradient %d", p.text,
-                      k);
+        ck_assert_msg(memcmp(of_grad, of_variable, (size_t)axes * sizeof *of_grad) == 0, "%s: shape of gradient %d",
+                      p.text, k);
         outs[k] = make(kinds[k].role, kinds[k].dim, p.of[k].rows, &p.of[k].batch, p.dtype, 0, 0);
     }
     eval(&p, OPERANDS, grads, outs);
     for (int k = 0; k < OPERANDS; k++) {
-        check_gradient(&p, &p.of[k], &outs[k], loss_of);
+        check_gradient(&p, &p.of[k], &outs[k], lse ? logsumexp_loss_of : loss_of);
         drop(&outs[k]);
     }
     problem_drop(&p);
@@ -899,9 +1014,172 @@ START_TEST(test_other_sizes_compile_nothing)
 }
 END_TEST
 
+/* K b with any number of columns, and its gradient for cotangents that are expanded, permuted or a slice. */
+START_TEST(test_strides_of_cotangents)
+{
+    enum { BATCHES = 2, M = 7, N = 9, WIDEST = 128 };
+    static const int columns[] = {1, 79, 80, 81, WIDEST};
+    static float x[BATCHES * M * 3], y[N * 3], e[BATCHES * M * (WIDEST + 3)], out[BATCHES * N * WIDEST];
+    const int C = columns[_i];
+    const int64_t size = sizeof(float);
+    for (int k = 0; k < BATCHES * M * 3; k++)
+        x[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < N * 3; k++)
+        y[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < BATCHES * M * (WIDEST + 3); k++)
+        e[k] = (float)uniform(-1, 1);
+    /* by batch, row, column */
+    const int64_t strides[][3] = {
+        {M * C, C, 1},             /* dense */
+        {0, 0, 0},                 /* one number, expanded */
+        {0, C, 1},                 /* the same for all batches */
+        {1, C * BATCHES, BATCHES}, /* permuted */
+        {M * (C + 3), C + 3, 1},   /* a slice of more columns */
+        {M * C, 1, M},             /* transposed */
+    };
+    kcl_expr *b = kcl_vj(s, kcl_f32(y, N, 1)), *wide = kcl_repeat(b, C);
+    kcl_expr *x_i = kcl_vi(s, kcl_f32(x, BATCHES, M, 3)), *y_j = kcl_vj(s, kcl_f32(y, N, 3));
+    kcl_expr *K = kcl_exp(kcl_neg(kcl_sqdist(x_i, y_j)));
+    kcl_array of_v = *kcl_f32(out, N, C);
+    static float zeros[N * WIDEST];
+    of_v.data = zeros;
+    kcl_expr *v = kcl_vj(s, &of_v), *sums = kcl_reduce_sum(kcl_mul(K, kcl_add(v, wide)), KCL_OVER_J);
+    for (size_t n = 0; n < sizeof strides / sizeof *strides; n++) {
+        kcl_array of_e = {.data = e, .dtype = KCL_F32, .ndim = 3, .shape = {BATCHES, M, C}};
+        for (int k = 0; k < 3; k++)
+            of_e.stride[k] = strides[n][k] * size;
+        kcl_expr *grad = kcl_vjp(sums, v, kcl_vi(s, &of_e));
+        ck_assert_msg(kcl_eval1(grad, kcl_f32(out, N, C)) == KCL_OK, "strides %zu: %s", n, kcl_context_error(device));
+        for (int j = 0; j < N; j++) {
+            for (int c = 0; c < C; c++) {
+                double want = 0, scale = 0;
+                for (int at = 0; at < BATCHES * M; at++) {
+                    double d = 0, f;
+                    for (int k = 0; k < 3; k++)
+                        d += pow((double)x[at * 3 + k] - y[j * 3 + k], 2);
+                    f = exp(-d) * e[at / M * strides[n][0] + at % M * strides[n][1] + c * strides[n][2]];
+                    want += f;
+                    scale += fabs(f);
+                }
+                ck_assert_msg(fabs(out[j * C + c] - want) <= 1e-5 * scale, "strides %zu, %d columns: %g, not %g", n, C,
+                              (double)out[j * C + c], want);
+            }
+        }
+    }
+}
+END_TEST
+
+/* Device arrays that begin within their memory are copied batch by batch, in both directions. */
+START_TEST(test_device_arrays_of_batches)
+{
+    enum { A = 3, B = 2, M = 5, N = 4 };
+    float x[A * M * 2], y[B * N * 2], out[A * B * M + 1];
+    for (int k = 0; k < A * M * 2; k++)
+        x[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < B * N * 2; k++)
+        y[k] = (float)uniform(-1, 1);
+    kcl_memory *memory[2] = {NULL, NULL};
+    ck_assert_int_eq(kcl_memory_create(device, sizeof x + 8, &memory[0]), KCL_OK);
+    ck_assert_int_eq(kcl_memory_create(device, sizeof out + 16, &memory[1]), KCL_OK);
+    const kcl_array of_x = kcl_array_in(memory[0], 8, KCL_F32, 4, (const int64_t[]){A, 1, M, 2});
+    const kcl_array of_out = kcl_array_in(memory[1], 4, KCL_F32, 3, (const int64_t[]){A, B, M});
+    ck_assert_msg(kcl_array_update(device, kcl_f32(x, A, 1, M, 2), &of_x) == KCL_OK, "%s", kcl_context_error(device));
+    kcl_expr *sum = kcl_reduce_sum(kcl_sqdist(kcl_vi(s, &of_x), kcl_vj(s, kcl_f32(y, B, N, 2))), KCL_OVER_J);
+    ck_assert_msg(kcl_eval1(sum, &of_out) == KCL_OK, "%s", kcl_context_error(device));
+    ck_assert_msg(kcl_array_download(device, &of_out, kcl_f32(out, A, B, M)) == KCL_OK, "%s",
+                  kcl_context_error(device));
+    for (int at = 0; at < A * B * M; at++) {
+        double want = 0;
+        for (int j = 0; j < N; j++)
+            for (int k = 0; k < 2; k++)
+                want += pow((double)x[(at / M / B * M + at % M) * 2 + k] - y[(at / M % B * N + j) * 2 + k], 2);
+        ck_assert_msg(fabs(out[at] - want) <= 1e-5 * want, "%d: %g, not %g", at, (double)out[at], want);
+    }
+    kcl_memory_release(&memory[0]);
+    kcl_memory_release(&memory[1]);
+}
+END_TEST
+
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
+
+/* Totals of all batches and their gradients, in a context of its own. */
+static kcl_status compute(kcl_context *context, kcl_scope *scope, int64_t A, int64_t B, int64_t M)
+{
+    static double x[MOST], y[MOST], g[64], out[MOST], of_x[MOST], of_g[64];
+    for (int k = 0; k < MOST; k++)
+        x[k] = y[k] = sin(k + 1.0);
+    for (int k = 0; k < 64; k++)
+        g[k] = 1 + 0.01 * k;
+    kcl_expr *v = kcl_vi(scope, kcl_f64(x, A, 1, M, 2)), *w = kcl_vj(scope, kcl_f64(y, B, 9, 2));
+    kcl_expr *p = kcl_pm(scope, kcl_f64(g, A, 1, 1));
+    kcl_expr *sum = kcl_reduce_sum(kcl_exp(kcl_neg(kcl_mul(p, kcl_sqdist(v, w)))), KCL_OVER_J);
+    kcl_expr *L = kcl_reduce_sum(kcl_square(kcl_reduce_sum_batch(sum, -1)), KCL_OVER_I);
+    L = kcl_reduce_sum_batch(L, 0);
+    kcl_status status =
+        kcl_eval(3, (kcl_expr *[]){sum, kcl_grad(L, v), kcl_grad(L, p)},
+                 (const kcl_array *[]){kcl_f64(out, A, B, M), kcl_f64(of_x, A, M, 2), kcl_f64(of_g, A)});
+    ck_assert(status == KCL_OK || *kcl_context_error(context));
+    kcl_scope_reset(scope);
+    return status;
+}
+
+START_TEST(test_each_allocation_fails)
+{
+    kcl_status status = KCL_ERROR_NO_MEMORY;
+    long long n;
+    for (n = 1; status == KCL_ERROR_NO_MEMORY; n++) {
+        failing f = {.fail_at = n};
+        kcl_context *c = NULL;
+        status = kcl_context_create(&c, &(kcl_context_params){.device = "host", .allocator = failing_allocator(&f)});
+        kcl_scope *scope = status == KCL_OK ? kcl_scope_create(c) : NULL;
+        if (scope)
+            status = compute(c, scope, 3, 2, 5);
+        else
+            status = KCL_ERROR_NO_MEMORY;
+        ck_assert_msg(status == KCL_OK || status == KCL_ERROR_NO_MEMORY, "allocation %lld: %s", n,
+                      kcl_context_error(c));
+        kcl_scope_destroy(&scope);
+        kcl_context_destroy(&c);
+        ck_assert_msg(f.blocks == 0, "allocation %lld: %lld blocks leak", n, (long long)f.blocks);
+    }
+    ck_assert_int_eq(status, KCL_OK);
+    ck_assert_int_gt(n, 50);
+}
+END_TEST
+
+START_TEST(test_memory_stays_flat)
+{
+    failing f = {0};
+    kcl_context *c = NULL;
+    const char *name = by_interpreter ? "host" : "cpu";
+    ck_assert_int_eq(kcl_context_create(&c, &(kcl_context_params){.device = name, .allocator = failing_allocator(&f)}),
+                     KCL_OK);
+    kcl_scope *scope = kcl_scope_create(c);
+    kcl_context_stats stats, first;
+    long long blocks = 0;
+    const int rounds = 600;
+    for (int round = 0; round < rounds; round++) {
+        ck_assert_msg(compute(c, scope, 2 + round % 5, 2 + round % 3, 3 + round % 40) == KCL_OK, "%s",
+                      kcl_context_error(c));
+        kcl_context_get_stats(c, &stats);
+        if (round == rounds / 2) {
+            blocks = f.blocks;
+            first = stats;
+        }
+        if (round > rounds / 2) {
+            ck_assert_int_le(f.blocks, blocks);
+            ck_assert_uint_eq(stats.programs_built, first.programs_built);
+        }
+    }
+    kcl_scope_destroy(&scope);
+    kcl_context_destroy(&c);
+    ck_assert_int_eq(f.blocks, 0);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
-    bool host = argc > 1 && strcmp(argv[1], "host") == 0;
+    const bool host = by_interpreter = argc > 1 && strcmp(argv[1], "host") == 0;
     if (!getenv("KEOPSCL_CACHE_DIR"))
         setenv("KEOPSCL_CACHE", "off", 1);
     if (host)
@@ -913,18 +1191,29 @@ int main(int argc, char **argv)
     announce_seed(host ? "test_lazy_batches host" : "test_lazy_batches");
     const test_entry tests[] = {
         {test_random_broadcasts, host || long_tests() ? 300 : 24},
-        {test_operators_on_every_schedule, host ? 60 : long_tests() ? 300 : 18},
+        {test_operators_on_every_schedule, host           ? 60
+                                           : long_tests() ? 300
+                                                          : 18},
         {test_sizes_that_do_not_broadcast, 0},
         {test_arguments_that_do_not_broadcast, 0},
         {test_reductions_over_batch_axes, host || long_tests() ? 200 : 18},
         {test_every_schedule_reduces_batches, host || long_tests() ? 100 : 20},
         {test_many_batches_become_one, 0},
         {test_batch_axes_that_are_not_there, 0},
-        {test_gradients, host ? 30 : long_tests() ? 60 : 3},
+        {test_operators_of_expressions_with_batches, 0},
+        {test_repeated_indices, 0},
+        {test_very_many_batches, 0},
+        {test_gradients, host           ? 30
+                         : long_tests() ? 60
+                                        : 3},
         {test_second_derivatives_of_batches, 2},
         {test_all_pairs_of_clouds, 0},
         {test_a_vector_axis_that_is_missing, 0},
         {test_other_sizes_compile_nothing, 0},
+        {test_device_arrays_of_batches, 0},
+        {test_strides_of_cotangents, 5},
+        {test_each_allocation_fails, 0},
+        {test_memory_stays_flat, 0},
     };
     int failed = run_entries("batches", tests, KB_COUNT(tests), setup, teardown);
     kcl_context_destroy(&device);

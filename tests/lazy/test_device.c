@@ -394,11 +394,16 @@ START_TEST(test_three_kinds_of_reduction)
         subject_check(&s, device, host, KCL_F32, 40, 6000);
         subject_check(&s, device, host, KCL_F32, 6000, 3);
         subject_free(&s);
-        /* The share of each term in the sum. */
-        snprintf(text, sizeof text, "LogSumExp_Reduction(-g*SqDist(x,y)-100,%d)", tag);
-        const char *const by[] = {"x", "y", "g", "xy"};
-        for (int k = 0; k < 4; k++) {
+        /* The share of each term in the sum, without weights and with them. */
+        const char *const by[] = {"x", "y", "g", "xy", "y", "x"};
+        for (int k = 0; k < 6; k++) {
             subject gradient = {.tolerance = 1e-4};
+            const char *shares = k < 4    ? "LogSumExp_Reduction(-g*SqDist(x,y)-100,%d)"
+                                 : k == 4 ? "SumSoftMaxWeight_Reduction(-g*SqDist(x,y)-100,y,%d)"
+                                          : "LogSumExpWeight_Reduction(-g*SqDist(x,y)-100,1+Square(y),%d)";
+            if (k >= 4 && tag != k % 3 && !long_tests())
+                continue;
+            snprintf(text, sizeof text, shares, tag);
             subject_make(&gradient, text, 3, aliases, by[k], "");
             subject_check(&gradient, device, host, KCL_F32, 33, 130);
             gradient.tolerance = 1e-11;
@@ -419,6 +424,13 @@ static const char three_reductions[] =
     "ArgMin_Reduction(SqDist(x,y),%d);LogSumExp_Reduction(-g*SqDist(x,y)-100,%d);Sum_Reduction(Exp(-g*SqDist(x,y))*b,%d)";
 static const char vector_reductions[] =
     "ArgMin_Reduction(Square(x-y),%d);Sum_Reduction(Exp(-g*SqDist(x,y))*(x-y),%d);LogSumExp_Reduction(-(x|y),%d)";
+
+/* Values, lists of them and weights: of numbers, and of vectors. */
+static const char list_reductions[] =
+    "Min_ArgMin_Reduction(SqDist(x,y),%d);KMin_ArgKMin_Reduction(SqDist(x,y),10,%d);Max_Reduction(SqDist(x,y),%d)";
+static const char weighted_reductions[] =
+    "KMax_ArgKMax_Reduction(Square(x-y),3,%d);LogSumExpWeight_Reduction(-g*SqDist(x,y)-100,1+Square(y),%d);"
+    "SumSoftMaxWeight_Reduction(-g*SqDist(x,y)-100,y*b,%d)";
 
 static void make_reductions(subject *s, const char *formulas, int dim, int tag, const char *schedule)
 {
@@ -447,14 +459,17 @@ START_TEST(test_every_schedule_on_every_reduction)
     static const int pairs[][2] = {{1, 1}, {2, 3}, {17, 129}, {33, 31}, {130, 257}, {257, 16}, {5, 2100}, {0, 2}, {3, 0}};
     for (int n = 0; n < SCHEDULES; n++) {
         for (int tag = 0; tag < 3; tag++) {
-            for (int set = 0; set < 2; set++) {
+            for (int set = 0; set < 4; set++) {
+                static const char *const sets[] = {three_reductions, vector_reductions, list_reductions,
+                                                   weighted_reductions};
                 for (int t = 0; t < 2; t++) {
-                    bool refused = tag == 2 ? n == CONTRACTION || n == COLUMNS : n == CONTRACTION && set;
-                    /* A type each, and vectors over one axis. */
-                    if (!long_tests() && (t != (n + tag + set) % 2 || (set && tag != n % 2 && !refused)))
+                    bool refused = tag == 2 ? n == CONTRACTION || n == COLUMNS : n == CONTRACTION && set % 2;
+                    /* A type each; vectors over one axis, and so the others by turns. */
+                    if (!long_tests() && (t != (n + tag + set) % 2 || (set == 1 && tag != n % 2 && !refused) ||
+                                          (set > 1 && (refused || tag != (n + set) % (n % 2 ? 3 : 2)))))
                         continue;
                     subject s = {.lattice = 0.125};
-                    make_reductions(&s, set ? vector_reductions : three_reductions, set ? 3 : 17, tag, schedules[n]);
+                    make_reductions(&s, sets[set], set % 2 ? 3 : 17, tag, schedules[n]);
                     for (size_t k = 0; !refused && k < KB_COUNT(pairs); k++)
                         subject_check(&s, device, host, dtypes[t], pairs[k][tag == 1], pairs[k][tag != 1]);
                     if (refused)

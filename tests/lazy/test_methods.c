@@ -153,7 +153,10 @@ START_TEST(test_components)
     ck_assert(at_zero[0] == 0 && at_zero[2] == 0);
     kcl_expr *parts[] = {x_i, w_j, kcl_mul(x_i, y_j), p_p};
     CHECK(10, kcl_concatenate(4, parts),
-          k < 3 ? x[i][k] : k == 3 ? w[j] : k < 7 ? x[i][k - 4] * y[j][k - 4] : p[k - 7]);
+          k < 3    ? x[i][k]
+          : k == 3 ? w[j]
+          : k < 7  ? x[i][k - 4] * y[j][k - 4]
+                   : p[k - 7]);
     CHECK(3, kcl_concatenate(1, parts), x[i][k]);
     ck_assert_int_eq(kcl_expr_status(kcl_concatenate(0, parts)), KCL_ERROR_ARGUMENT);
     ck_assert_int_eq(kcl_expr_status(kcl_concatenate(2, NULL)), KCL_ERROR_ARGUMENT);
@@ -244,8 +247,7 @@ static void has_shape(kcl_expr *f, int rank, const int *sizes)
     for (int k = 0; k < rank; k++)
         ck_assert_int_eq(shape[k], sizes[k]);
 }
-#define HAS_SHAPE(f, ...)                                                                                              \
-    has_shape(f, (int)(sizeof(int[]){__VA_ARGS__} / sizeof(int)), (const int[]){__VA_ARGS__})
+#define HAS_SHAPE(f, ...) has_shape(f, (int)(sizeof(int[]){__VA_ARGS__} / sizeof(int)), (const int[]){__VA_ARGS__})
 #define RESHAPE(f, ...)                                                                                                \
     kcl_reshape_inner(f, (int)(sizeof(int[]){__VA_ARGS__} / sizeof(int)), (const int[]){__VA_ARGS__})
 
@@ -294,7 +296,7 @@ START_TEST(test_inner_shapes)
     HAS_SHAPE(kcl_matmul_inner(A34, B43), 3, 3);
 #define DOT4(p, q) (p(0) * q(0) + p(1) * q(1) + p(2) * q(2) + p(3) * q(3))
 #define ROW(m) a[i][k / 3 * 4 + (m)]
-#define COLUMN(m) b[j][(m) * 3 + k % 3]
+#define COLUMN(m) b[j][(m)*3 + k % 3]
     CHECK(9, kcl_matmul_inner(A34, B43), DOT4(ROW, COLUMN));
 #undef ROW
 #define ROW(m) a[i][k * 4 + (m)]
@@ -310,7 +312,7 @@ START_TEST(test_inner_shapes)
     /* KeOps' TensorDot: axes 0 and 2 of (2,3,2) with 1 and 0 of (2,2,3), then permuted. */
     kcl_expr *dot = kcl_tensordot(A232, RESHAPE(B, 2, 2, 3), 2, (int[]){0, 2}, (int[]){1, 0});
     HAS_SHAPE(dot, 3, 3);
-#define TERM(m, n) a[i][(m) * 6 + k / 3 * 2 + (n)] * b[j][(n) * 6 + (m) * 3 + k % 3]
+#define TERM(m, n) a[i][(m)*6 + k / 3 * 2 + (n)] * b[j][(n)*6 + (m)*3 + k % 3]
     CHECK(9, dot, TERM(0, 0) + TERM(0, 1) + TERM(1, 0) + TERM(1, 1));
     HAS_SHAPE(kcl_tensordot(x_i, B62, 0, NULL, NULL), 3, 6, 2);
     CHECK(36, kcl_tensordot(x_i, B62, 0, NULL, NULL), x[i][k / 12] * b[j][k % 12]);
@@ -458,7 +460,7 @@ START_TEST(test_symbolic_variables)
     kcl_operator *op = NULL;
     ck_assert_msg(kcl_operator_from(&op, 2, both, 4, vars, NULL) == KCL_OK, "%s", kcl_operator_error(op));
     for (int round = 0; round < 2; round++) {
-        double gamma = 0.5 + round, sums[M], slope;
+        double gamma = 0.5 + round, sums[M], slope = 0;
         ck_assert_msg(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(sums, M), kcl_f64(&slope, 1)}, 2,
                                          (const kcl_array *[]){kcl_f64(&gamma, 1), kcl_f64(&y[0][0], N, D),
                                                                kcl_f64(&x[0][0], M, D), kcl_f64(w, N)},
@@ -569,14 +571,15 @@ START_TEST(test_directional_derivatives_across_reductions)
         kcl_expr *first = kcl_jvp(L, vars[n], directions[n]), *second = kcl_jvp(first, vars[n], directions[n]);
         kcl_expr *third = kcl_jvp(second, vars[n], directions[n]);
         ck_assert_msg(kcl_eval(3, (kcl_expr *[]){first, second, third},
-                               (const kcl_array *[]){kcl_f64(out, 1), kcl_f64(out + 1, 1), kcl_f64(out + 2, 1)}) == KCL_OK,
+                               (const kcl_array *[]){kcl_f64(out, 1), kcl_f64(out + 1, 1), kcl_f64(out + 2, 1)}) ==
+                          KCL_OK,
                       "%s", kcl_context_error(c));
         double at[7];
         for (int k = -3; k <= 3; k++)
             at[k + 3] = loss_along(k * h, ax, ay, ag);
         double one = (at[6] - 9 * at[5] + 45 * at[4] - 45 * at[2] + 9 * at[1] - at[0]) / (60 * h);
-        double two = (2 * at[6] - 27 * at[5] + 270 * at[4] - 490 * at[3] + 270 * at[2] - 27 * at[1] + 2 * at[0]) /
-                     (180 * h * h);
+        double two =
+            (2 * at[6] - 27 * at[5] + 270 * at[4] - 490 * at[3] + 270 * at[2] - 27 * at[1] + 2 * at[0]) / (180 * h * h);
         double three = (-at[6] + 8 * at[5] - 13 * at[4] + 13 * at[2] - 8 * at[1] + at[0]) / (8 * h * h * h);
         ck_assert_msg(fabs(out[0] - one) <= 1e-8 * (1 + fabs(one)), "%d: %.12g, by differences %.12g", n, out[0], one);
         ck_assert_msg(fabs(out[1] - two) <= 1e-6 * (1 + fabs(two)), "%d: %.12g, by differences %.12g", n, out[1], two);
@@ -594,7 +597,7 @@ END_TEST
 
 START_TEST(test_hessians_are_symmetric)
 {
-    double gamma_value[1] = {0.4}, dx[M][D], ex[M][D], dy[N][D], a, b;
+    double gamma_value[1] = {0.4}, dx[M][D], ex[M][D], dy[N][D], a = 0, b = 0;
     for (int k = 0; k < D; k++) {
         for (int i = 0; i < M; i++) {
             dx[i][k] = uniform(-1, 1);
@@ -653,14 +656,64 @@ START_TEST(test_derivatives_of_what_does_not_depend)
 }
 END_TEST
 
+/* ---- Handles that are gone --------------------------------------------------------------------------------------- */
+
+#ifndef NDEBUG
+/* An error that belongs to no scope: there is none to take it. */
+static void is_gone(kcl_expr *e)
+{
+    ck_assert_int_eq(kcl_expr_status(e), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_expr_error(e), "scope was reset or destroyed", "build it again");
+}
+
+START_TEST(test_expressions_of_scopes_that_are_gone)
+{
+    double out[M * D];
+    kcl_data *data = kcl_data_create(s, kcl_f64(w, N));
+    kcl_expr *old_x = x_i, *old_y = y_j, *sum = kcl_reduce_sum(kcl_mul(x_i, y_j), KCL_OVER_J);
+    kcl_scope_reset(s);
+    kcl_expr *fresh = kcl_vi(s, kcl_f64(&x[0][0], M, D));
+    is_gone(kcl_add(fresh, old_y));
+    is_gone(kcl_add(old_x, fresh));
+    is_gone(kcl_grad(fresh, old_x));
+    is_gone(kcl_vj_data(s, data));
+    is_gone(kcl_formula(s, "x*y", 2, (const char *const[]){"x", "y"}, (kcl_expr *[]){fresh, old_y}));
+    ck_assert_int_eq(kcl_eval1(sum, kcl_f64(out, M, D)), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_context_error(c), "reset or destroyed");
+    kcl_operator *op = NULL;
+    ck_assert_int_eq(kcl_operator_from(&op, 1, &sum, 2, (kcl_expr *[]){old_x, old_y}, NULL), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_operator_error(op), "kcl_operator_from", "reset or destroyed");
+    kcl_operator_destroy(&op);
+    eval_ok(kcl_square(fresh), kcl_f64(out, M, D));
+    near(out[0], x[0][0] * x[0][0], "after the reset");
+    kcl_scope *other = kcl_scope_create(c);
+    kcl_expr *theirs = kcl_vi(other, kcl_f64(&x[0][0], M, D));
+    kcl_scope_destroy(&other);
+    is_gone(kcl_exp(theirs));
+    ck_assert_int_eq(kcl_eval1(theirs, kcl_f64(out, M, D)), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_context_error(c), "reset or destroyed");
+}
+END_TEST
+#endif
+
 int main(void)
 {
     const test_entry tests[] = {
-        {test_functions, 0},          {test_comparisons, 0},        {test_components, 0}, {test_slices, 0},
-        {test_extremes_and_weights, 0}, {test_inner_shapes, 0}, {test_gradients_of_inner_products, 0},
-        {test_products_with_vectors, 0}, {test_symbolic_variables, 0},
-        {test_directional_derivatives_across_reductions, 0}, {test_hessians_are_symmetric, 0},
+        {test_functions, 0},
+        {test_comparisons, 0},
+        {test_components, 0},
+        {test_slices, 0},
+        {test_extremes_and_weights, 0},
+        {test_inner_shapes, 0},
+        {test_gradients_of_inner_products, 0},
+        {test_products_with_vectors, 0},
+        {test_symbolic_variables, 0},
+        {test_directional_derivatives_across_reductions, 0},
+        {test_hessians_are_symmetric, 0},
         {test_derivatives_of_what_does_not_depend, 0},
+#ifndef NDEBUG
+        {test_expressions_of_scopes_that_are_gone, 0},
+#endif
     };
     return run_entries("methods of lazy tensors", tests, KB_COUNT(tests), setup, teardown);
 }

@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The example programs on their own data, on made data whose answer is known, and on files that are not what they should
-# be. examples.sh DENSITY DIGITS DATA_FOLDER. Prints TAP. Uses the default device, and the interpreter.
+# be. examples.sh DENSITY DIGITS LAZY_TENSOR DATA_FOLDER. Prints TAP. Uses the default device, and the interpreter.
 LC_ALL=C
 export LC_ALL
 absolute() { # FILE
     echo "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"
 }
-density=$(absolute "$1") digits=$(absolute "$2") data=$(absolute "$3")
+density=$(absolute "$1") digits=$(absolute "$2") lazy_tensor=$(absolute "$3") data=$(absolute "$4")
 temporary=$(mktemp -d) || exit 1
 trap 'rm -rf "$temporary"' EXIT
 KEOPSCL_CACHE_DIR=$temporary/cache
@@ -84,4 +84,12 @@ check 'density: some airports, sums those of a loop' works "$density" some.csv m
 check 'density: draws two maps' picture map 720 720
 sed '3s/,/;/' some.csv >strange.csv
 check 'density: a line that is no point' fails 'density: strange.csv, line 3: expected longitude' "$density" strange.csv
+
+check 'lazy_tensor: reduced sizes, errors below 1e-6 of the sum of |terms|' works "$lazy_tensor" 7 3 130 70 10
+check 'lazy_tensor: tells how many results were compared' prints '400 of 1470 vectors compared with double'
+check 'lazy_tensor: NaN where x is negative, all else unchanged' prints 'each where it must be; other batches have'
+check 'lazy_tensor: the interpreter as well' works env KEOPSCL_DEVICE=host "$lazy_tensor" 3 2 40 50 5
+check 'lazy_tensor: sizes of 1' works "$lazy_tensor" 1 1 90 3 4
+check 'lazy_tensor: no size' fails '"0" is no size' "$lazy_tensor" 7 3 0 70 10
+check 'lazy_tensor: too few components' fails 'D is 2' "$lazy_tensor" 7 3 10 70 2
 echo "1..$count"

@@ -23,6 +23,7 @@ typedef struct sweep_of {
     kf_binding names[3 * MOST];
     size_t name_count;
     char name[3 * MOST][4];
+    uint8_t outer[MOST], each[MOST]; /* by variable: batch axes, as bits */
 } sweep_of;
 
 static inline void add_name(sweep_of *s, const char *name, size_t length, const kf_node *value)
@@ -32,7 +33,10 @@ static inline void add_name(sweep_of *s, const char *name, size_t length, const 
     s->name_count++;
 }
 
-/* "x:i3 y:j3 g:p1": variables 0, 1, ... */
+/*
+ * "x:i3 y:j3 g:p1": variables 0, 1, ...; batch axes follow the dimension, "x:i3abE": small letters are axes with results
+ * of their own, E, F, ... those that are reduced.
+ */
 static inline void add_variables(sweep_of *s, const char *text)
 {
     while (*text) {
@@ -42,7 +46,14 @@ static inline void add_variables(sweep_of *s, const char *text)
         int32_t dim = (int32_t)strtol(colon + 2, &end, 10);
         size_t at = s->sweep.var_count++;
         s->vars[at] = (kr_var){role, dim};
-        add_name(s, text, (size_t)(colon - text), kf_var(&s->g, (int64_t)at, dim, role));
+        for (; *end && *end != ' '; end++) {
+            if (*end >= 'a')
+                s->outer[at] |= (uint8_t)(1u << (*end - 'a'));
+            else
+                s->each[at] |= (uint8_t)(1u << (*end - 'E'));
+        }
+        add_name(s, text, (size_t)(colon - text),
+                 kf_on_batches(&s->g, kf_var(&s->g, (int64_t)at, dim, role), s->each[at] ? KF_AXIS_EACH : 0));
         text = *end == ' ' ? end + 1 : end;
     }
 }
@@ -123,6 +134,21 @@ static inline void sweep_fill(sweep_of *s, unsigned reduced, const char *variabl
     s->sweep.vars = s->vars;
     s->sweep.terms = s->terms;
     s->sweep.outputs = s->outputs;
+}
+
+/* The batch axes of the variables, for plans; `axes` has room for MOST. */
+static inline kp_batches batches_of(const sweep_of *s, uint8_t *axes)
+{
+    kp_batches b = {.axes = axes};
+    for (size_t k = 0; k < s->sweep.var_count; k++) {
+        while (s->outer[k] >> b.outer)
+            b.outer++;
+        while (s->each[k] >> b.each)
+            b.each++;
+    }
+    for (size_t k = 0; k < s->sweep.var_count; k++)
+        axes[k] = (uint8_t)(s->outer[k] | s->each[k] << b.outer);
+    return b;
 }
 
 static inline void sweep_init(sweep_of *s, const kcl_allocator *a, unsigned reduced, const char *variables,

@@ -184,7 +184,7 @@ START_TEST(a_contraction_that_cannot_be_says_why)
         {"Elem(x,0)*Sin(Elem(x,1)*b)", "it has no sum over the components of row and column vectors", 256, 48 << 10},
         {far, "work-groups of the device are too small", 15, 48 << 10},
         {far, "work-groups of the device are too small", 1, 48 << 10},
-        {far, "local memory of the device is too small", 256, 512},
+        {far, "memory of the device's work-groups is too small", 256, 512},
     };
     for (size_t n = 0; n < KB_COUNT(cases); n++) {
         kp_caps c = gpu_caps(cases[n].work_group, cases[n].local_memory);
@@ -526,6 +526,75 @@ START_TEST(memory_of_states_stays_small_where_fewer_parts_allow_it)
 END_TEST
 
 /* ---- Rewriting --------------------------------------------------------------------------------------------------- */
+
+START_TEST(batches_take_the_place_of_parts)
+{
+    static const struct {
+        const char *device;
+        kp_sizes sizes;
+        kp_shape shape;
+        int group;
+    } cases[] = {
+        {"gpu", {256, 1 << 16, 1, 1}, KP_ROWS_SPLIT, 0},
+        {"gpu", {256, 1 << 16, 1 << 14, 1}, KP_ROWS, 64}, /* work-items with 4 rows each */
+        {"gpu", {60, 60, 1000, 1}, KP_ROWS, 32},
+        {"gpu", {1 << 16, 1 << 12, 1000, 1}, KP_ROWS, 256},
+        {"cpu", {64, 8192, 1, 1}, KP_ROWS_SPLIT, 0},
+        {"cpu", {64, 8192, 1000, 1}, KP_ROWS, 0},
+    };
+    for (size_t n = 0; n < KB_COUNT(cases); n++) {
+        const kp_caps *on = kp_caps_profile(cases[n].device);
+        kp_choice c;
+        kp_launch l;
+        kp_plan *plan;
+        use(KF_AXIS_J, "x:i3a y:j3a b:j1 g:p1", gauss_term, "r0");
+        uint8_t axes[MOST];
+        kp_batches batches = cases[n].sizes.batches > 1 ? batches_of(&s, axes) : (kp_batches){0};
+        ck_assert_int_eq(kp_choose_for(&s.sweep, on, KCL_F32, &cases[n].sizes, NULL, &c, &err), KCL_OK);
+        ck_assert_msg(c.shape == cases[n].shape && c.group == cases[n].group, "case %zu: shape %d, group %d", n,
+                      (int)c.shape, c.group);
+        ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, on, c, NULL, batches}, &err), KCL_OK);
+        kp_launch_batches(plan, on, &cases[n].sizes, &l);
+        ck_assert_int_eq(plan->outer_batches, cases[n].sizes.batches > 1);
+        ck_assert(!c.group || plan->group == c.group);
+        ck_assert_int_eq(l.parts == 1, c.shape == KP_ROWS);
+        kp_plan_destroy(&plan);
+    }
+}
+END_TEST
+
+/* Reduced batches: results come after the last of them, parts cover all. */
+START_TEST(reduced_batches_are_divided)
+{
+    static const kp_sizes sizes[] = {
+        {256, 256, 1, 1000}, {5, 3, 7, 100000}, {1 << 20, 100, 1, 3}, {16, 1 << 20, 4, 2}, {100, 100, 1, 0}};
+    for (int over = 0; over < 2; over++) {
+        for (size_t n = 0; n < 2 * KB_COUNT(sizes); n++) {
+            const kp_caps *on = kp_caps_profile(n % 2 ? "cpu" : "gpu");
+            const kp_sizes *z = &sizes[n / 2];
+            kp_choice c;
+            kp_launch l;
+            kp_plan *plan;
+            use((over ? BOTH_AXES : (unsigned)KF_AXIS_J) | KF_AXIS_EACH, "x:i3E y:j3a b:j1 g:p1E",
+                "Exp(-g*SqDist(x,y))*b*g", "r0");
+            uint8_t axes[MOST];
+            const kp_batches batches = batches_of(&s, axes);
+            ck_assert_int_eq(kp_choose_for(&s.sweep, on, KCL_F32, z, NULL, &c, &err), KCL_OK);
+            ck_assert_int_ne(c.shape, KP_ROWS);
+            ck_assert_int_eq(kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, on, c, NULL, batches}, &err), KCL_OK);
+            kp_launch_batches(plan, on, z, &l);
+            ck_assert_int_eq(l.parts % l.each_parts, 0);
+            ck_assert_int_ge(l.each_parts * l.each_length, z->each);
+            ck_assert(z->each == 0 || (l.each_parts - 1) * l.each_length < z->each);
+            ck_assert_int_le(l.parts, 1024);
+            ck_assert_int_eq(l.partial_elements % (l.parts * z->batches), 0);
+            /* g differs between the batches: it does not leave the sum. */
+            ck_assert_msg(strstr(text_of(plan->outputs[0]), "Var(3") == NULL, "%s", text_of(plan->outputs[0]));
+            kp_plan_destroy(&plan);
+        }
+    }
+}
+END_TEST
 
 START_TEST(factors_leave_the_sum)
 {
@@ -916,7 +985,8 @@ int main(void)
         double_is_refused_where_the_device_has_none,
         steps_fit_the_registers, long_vectors_fit_private_memory_or_are_refused,
         launches_meet_every_row_and_column_once, work_without_pairs_is_launched_once_a_row,
-        memory_of_states_stays_small_where_fewer_parts_allow_it, factors_leave_the_sum,
+        memory_of_states_stays_small_where_fewer_parts_allow_it, batches_take_the_place_of_parts,
+        reduced_batches_are_divided, factors_leave_the_sum,
         the_factor_of_exp2_joins_the_parameter, what_depends_on_columns_alone_is_prepared,
         rewriting_changes_no_result, dead_formulas_change_no_plan, formulas_of_too_many_operators_are_refused,
         every_allocation_may_fail, a_plan_describes_itself,

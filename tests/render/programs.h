@@ -77,6 +77,14 @@ static const program_case program_cases[] = {
     {"gpu-argmin-3", "x:i3 y:j3", "ArgMin:SqDist(x,y)", "n0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_ROWS},
     {"gpu-logsumexp-100", "x:i100 y:j100 b:j1", "LogSumExp:b-SqDist(x,y)", "r0", KP_ROWS_SPLIT, KCL_F64, 0, NULL, 0, false,
      KP_BY_CONTRACTION},
+    {"batches", "x:i3ab y:j3b b:j1 g:p1a", GAUSS "*Sqrt(b)", "r0*g", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"batches-reduced", "x:i3 y:j3aE b:j1F g:p1aF", GAUSS "*Sqrt(b)*g", "r0+x", KP_ROWS_SPLIT, KCL_F32, 0, NULL, 0, false,
+     KP_BY_LANES},
+    {"batches-map", "x:i3ab g:p1b", "", "Exp(g)*x", KP_MAP, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"gpu-batches-reduced", "x:i3a y:j3E g:p1aE", "LogSumExp:-g*SqDist(x,y)", "r0", KP_ROWS_BOTH, KCL_F32, 0, NULL, 0,
+     false, KP_BY_ROWS},
+    {"gpu-batches-100", "x:i100 y:j100aE b:j1aE", "LogSumExp:b-SqDist(x,Sqrt(y))", "r0", KP_ROWS_SPLIT, KCL_F32, 0, NULL,
+     0, false, KP_BY_CONTRACTION},
     {"constant", "x:i1", "", "2.5;Zero(2)", KP_MAP, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
     {"map", "x:i3 u:i1 g:p1", "", "Norm2(x)*g+u;Sin(x)*Sqrt(g)", KP_MAP, KCL_F32, 0, "u", 0, false, KP_BY_LANES},
 };
@@ -91,6 +99,7 @@ static inline kp_plan *plan_case(sweep_of *s, const program_case *c)
     kp_caps caps = gpu ? *kp_caps_profile("gpu") : cpu_caps(c->lanes ? c->lanes : 16, c->lanes ? 16 : 32);
     kp_choice choice = {c->schedule, c->shape, gpu && c->shape == KP_COLUMNS ? 4 : 0, true, c->expand, 0};
     bool dense[MOST];
+    uint8_t axes[MOST];
     kp_plan *plan;
     kb_error err;
     sweep_fill(s, reduced, c->variables, c->terms, c->outputs);
@@ -99,7 +108,9 @@ static inline kp_plan *plan_case(sweep_of *s, const program_case *c)
     if (c->private_memory)
         caps.private_memory = c->private_memory;
     kb_error_clear(&err);
-    ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s->sweep, c->dtype, &caps, choice, dense, {0}}, &err) == KCL_OK,
+    const kp_batches batches = batches_of(s, axes);
+    s->sweep.reduced |= batches.each ? KF_AXIS_EACH : 0;
+    ck_assert_msg(kp_plan_create(&plan, &(kp_request){&s->sweep, c->dtype, &caps, choice, dense, batches}, &err) == KCL_OK,
                   "%s: %s", c->name, err.text);
     return plan;
 }

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lazy/kernels.h: steps compiled for a device, and the device memory of intermediate results. The context keeps them.
+ */
+#ifndef KL_KERNELS_H
+#define KL_KERNELS_H
+
+#include "exec.h"
+
+/* Device memory that grows and stays. */
+typedef struct kl_room {
+    kd_buffer *buffer;
+    size_t size;
+} kl_room;
+
+kcl_status kl_make_room(kcl_context *context, kl_room *room, int64_t elements, kcl_dtype dtype);
+
+/* Gives back all memory of intermediate results: the device has no more. */
+void kl_empty_rooms(kcl_context *context);
+
+/* The memory of a result that later steps read; NULL: host memory is out (the context's error). */
+kl_room *kl_temporary(kcl_context *context, uint64_t key);
+
+/* The text, of KL_FORM_NOTE bytes, that tells the form a step last had. NULL where there is none and none was made. */
+enum { KL_FORM_NOTE = 96 };
+char *kl_form_note(kcl_context *context, uint64_t key, bool make);
+
+typedef struct kl_compiled {
+    struct kl_compiled *next;
+    uint64_t key;
+    kp_caps caps; /* the device's, tightened where the kernels turned out to need that */
+    int tightened;
+    kp_plan *plan;
+    kcl_allocator allocator; /* of the signatures */
+    kt_signature signature[KT_KERNELS];
+    kd_kernel *kernel[KT_KERNELS];
+    kl_room partial;
+    kl_room *prepared; /* by prepared variable */
+} kl_compiled;
+
+/* How the arrays of a step lie in memory, as far as kernels are made for that. */
+typedef struct kl_layout {
+    bool *dense;        /* by variable: kp_request */
+    kp_batches batches; /* its `axes` by variable */
+} kl_layout;
+
+/* Step `index` compiled: known, or made now. NULL: the context's error tells why. */
+kl_compiled *kl_find_compiled(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, size_t index,
+                              const kp_choice *choice, const kl_layout *arrays);
+void kl_forget_compiled(kcl_context *context, kl_compiled *c);
+
+/* What a step was compiled to for dense arrays; NULL: it was not. Not an error where memory is out. */
+kl_compiled *kl_built_before(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, size_t step, kp_choice choice);
+
+/*
+ * Plans for c->caps and builds. How large a work-group the built kernels allow is known only then. Where the plan asks
+ * for more it is made again with that limit; `most`: what is known of it already, 0: nothing.
+ */
+kcl_status kl_compile(kcl_context *context, kcl_dtype dtype, const kl_step *step, const kp_choice *choice,
+                      const kl_layout *arrays, size_t most, kl_compiled *c);
+
+#endif
