@@ -66,7 +66,7 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
             KCL_TERMS(KCL_TILE_BEGIN)
 #if KCL_RESCANS & KCL_RESCAN_TILES
             /* Columns that are looked at first: a step of them, and all where that was not enough. */
-            long look = 0 KCL_TERMS(KCL_LOOKS) ? min(end, tile + KCL_BLOCK_COLUMNS) : tile;
+            long look = (0 KCL_TERMS(KCL_LOOKS)) ? min(end, tile + KCL_BLOCK_COLUMNS) : tile;
             for (bool again = false;; again = true) {
                 if (look > tile) {
                     KCL_TERMS(KCL_LOOK_BEGIN)

@@ -86,7 +86,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
             KCL_TERMS(KCL_TILE_BEGIN)
 #if KCL_RESCANS & KCL_RESCAN_TILES
             /* Columns that are looked at first: a step of them, and all where that was not enough. */
-            int look = 0 KCL_TERMS(KCL_LOOKS) ? min(count, KCL_BLOCK_COLUMNS) : 0;
+            int look = (0 KCL_TERMS(KCL_LOOKS)) ? min(count, KCL_BLOCK_COLUMNS) : 0;
             for (bool again = false;; again = true) {
                 if (look) {
                     KCL_TERMS(KCL_LOOK_BEGIN)

@@ -362,13 +362,15 @@ KCL_API kcl_expr *kcl_reduce_kmin_argkmin(kcl_expr *f, int k, kcl_axes over, kcl
 KCL_API kcl_expr *kcl_reduce_kmax_argkmax(kcl_expr *f, int k, kcl_axes over, kcl_expr **index);
 
 /*
- * Sum, and log of the sum of exp, over one batch axis, which has size 1 in the result; otherwise as kcl_reduce_sum and
- * kcl_reduce_logsumexp. `axis` counts the axes that kcl_expr_shape tells, from 0, or backwards from -1, the last batch
- * axis. A sum over several axes is a chain of calls, and computed in one pass. KCL_ERROR_ARGUMENT where the axis is not
+ * Reductions over one batch axis, which has size 1 in the result; otherwise as kcl_reduce_sum and its like. `axis` counts the axes that kcl_expr_shape tells, from 0, or backwards from -1, the last batch
+ * axis. A reduction over several axes is a chain of calls, computed in one pass (means in several, rows first). KCL_ERROR_ARGUMENT where the axis is not
  * there. A formula that depends on both i and j must be reduced over one of them as well: by the call before or after.
  */
 KCL_API kcl_expr *kcl_reduce_sum_batch(kcl_expr *f, int axis);
 KCL_API kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis);
+KCL_API kcl_expr *kcl_reduce_mean_batch(kcl_expr *f, int axis);
+KCL_API kcl_expr *kcl_reduce_min_batch(kcl_expr *f, int axis);
+KCL_API kcl_expr *kcl_reduce_max_batch(kcl_expr *f, int axis);
 
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */
 

@@ -572,7 +572,8 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
         return of_one_term(g, reduction, f);
     /* Batches are reduced in the pass over rows and columns: what that pass gives for each of them is not kept. */
     bool batches_only = !(axes & KF_PAIR_AXES) || (f->op == KF_REDUCE && !(f->param[1] & KF_PAIR_AXES));
-    bool nests = reduction == KF_REDUCE_SUM || reduction == KF_REDUCE_LOGSUMEXP;
+    bool nests = reduction == KF_REDUCE_SUM || reduction == KF_REDUCE_LOGSUMEXP || reduction == KF_REDUCE_MIN ||
+                 reduction == KF_REDUCE_MAX;
     if (batches_only && nests && f->op == KF_REDUCE && f->param[0] == (int64_t)reduction)
         return kf_reduce(g, reduction, axes | (unsigned)f->param[1], param, f->arg[0]);
     kf_node draft = {.op = KF_REDUCE, .arg_count = 1, FEW_PARAMS(reduction, axes, param), .arg = {f}};

@@ -198,22 +198,27 @@ static kcl_expr *reduce(const char *name, kf_reduction reduction, kcl_expr *f, i
     return result->node && result->node->dim == f->node->dim ? kl_shaped(result, f->inner) : result;
 }
 
+/* The batch axis, as an axis of the graph; 0 and *error where it is not there. */
+static unsigned batch_axis(const char *name, kcl_scope *scope, const kcl_expr *f, int axis, kcl_expr **error)
+{
+    int64_t shape[KCL_MAX_AXES];
+    int count = kcl_expr_shape(f, shape) - 3;
+    if (axis >= -count && axis < count)
+        return KF_BATCH_AXIS(axis < 0 ? -1 - axis : count - 1 - axis);
+    *error = kl_fail(scope, KCL_ERROR_ARGUMENT,
+                     "%s: axis %d is not there: the expression has %d batch axes%s (axes of size 1 in front do not count)",
+                     name, axis, count, count ? ", counted from 0, or from -1 backwards" : "");
+    return 0;
+}
+
 static kcl_expr *reduce_batch(const char *name, kf_reduction reduction, kcl_expr *f, int axis)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(1, &f, &error);
-    if (!scope)
+    unsigned over = scope ? batch_axis(name, scope, f, axis, &error) : 0;
+    if (!over)
         return error;
-    int64_t shape[KCL_MAX_AXES];
-    int count = kcl_expr_shape(f, shape) - 3;
-    if (axis < -count || axis >= count)
-        return kl_fail(scope, KCL_ERROR_ARGUMENT,
-                       "%s: axis %d is not there: the expression has %d batch axes%s (axes of size 1 in front do not "
-                       "count)",
-                       name, axis, count, count ? ", counted from 0, or from -1 backwards" : "");
-    int from_end = axis < 0 ? -1 - axis : count - 1 - axis;
-    const kf_node *node = kf_reduce(&scope->graph, reduction, KF_BATCH_AXIS(from_end), 0, f->node);
-    return kl_shaped(kl_expr_of(scope, node), f->inner);
+    return kl_shaped(kl_expr_of(scope, kf_reduce(&scope->graph, reduction, over, 0, f->node)), f->inner);
 }
 
 static kcl_expr *reduce_weighted(const char *name, kf_reduction reduction, kcl_expr *f, kcl_expr *weight, kcl_axes over)
@@ -282,6 +287,28 @@ kcl_expr *kcl_reduce_sum_batch(kcl_expr *f, int axis)
 kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis)
 {
     return reduce_batch("kcl_reduce_logsumexp_batch", KF_REDUCE_LOGSUMEXP, f, axis);
+}
+
+kcl_expr *kcl_reduce_min_batch(kcl_expr *f, int axis)
+{
+    return reduce_batch("kcl_reduce_min_batch", KF_REDUCE_MIN, f, axis);
+}
+
+kcl_expr *kcl_reduce_max_batch(kcl_expr *f, int axis)
+{
+    return reduce_batch("kcl_reduce_max_batch", KF_REDUCE_MAX, f, axis);
+}
+
+kcl_expr *kcl_reduce_mean_batch(kcl_expr *f, int axis)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(1, &f, &error);
+    unsigned over = scope ? batch_axis("kcl_reduce_mean_batch", scope, f, axis, &error) : 0;
+    if (!over)
+        return error;
+    kf_graph *g = &scope->graph;
+    const kf_node *sum = kf_reduce(g, KF_REDUCE_SUM, over, 0, f->node);
+    return kl_shaped(kl_expr_of(scope, kf_binary(g, KF_DIVIDE, sum, kf_term_count(g, over, f->node))), f->inner);
 }
 
 kcl_expr *kcl_reduce_mean(kcl_expr *f, kcl_axes over)

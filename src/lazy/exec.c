@@ -426,9 +426,12 @@ static kcl_status find_batches(run *r)
         kl_batch *batch = &r->step_batch[k];
         *batch = step->batch;
         int clash = -1;
-        for (size_t v = 0; v < step->sweep.var_count && clash < 0; v++)
-            clash = kl_batch_join(batch, step->inputs[v].is_temp ? &r->temp_batch[step->inputs[v].index]
-                                                                 : &r->slots[step->inputs[v].index].batch);
+        /* What the formula knows of its arrays' axes is in step->batch: it may need some of them only. */
+        for (size_t v = 0; v < step->sweep.var_count && clash < 0; v++) {
+            const kl_input *in = &step->inputs[v];
+            if (in->is_temp || !e->slots[in->index].batch.count)
+                clash = kl_batch_join(batch, in->is_temp ? &r->temp_batch[in->index] : &r->slots[in->index].batch);
+        }
         for (size_t o = 0; o < step->sweep.output_count && clash < 0; o++)
             if (!step->outputs[o].is_temp)
                 clash = kl_batch_join(batch, &r->outs[step->outputs[o].index].batch);

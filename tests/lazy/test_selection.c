@@ -611,6 +611,9 @@ START_TEST(batch_axes_are_told)
     ck_assert_int_eq(kcl_expr_status(v), KCL_OK);
     ck_assert_int_eq(kcl_expr_status(g), KCL_ERROR_UNSUPPORTED);
     CONTAINS(kcl_expr_error(g), "smallest or largest value", "batch axes");
+    g = kcl_vjp(kcl_reduce_max_batch(v, 0), a, kcl_constant(s, 1));
+    ck_assert_int_eq(kcl_expr_status(g), KCL_ERROR_UNSUPPORTED);
+    CONTAINS(kcl_expr_error(g), "smallest or largest value", "batch axes");
     kcl_scope_destroy(&s);
 }
 END_TEST
