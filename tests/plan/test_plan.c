@@ -974,6 +974,51 @@ START_TEST(a_plan_describes_itself)
 }
 END_TEST
 
+/* Lists of K-min: memory grows with K, vectors narrow, then there is a reason; columns stay in few parts. */
+START_TEST(lists_of_k_values)
+{
+    static const struct {
+        const char *terms;
+        kp_shape shape;
+        int lanes; /* 0: refused */
+    } cases[] = {
+        {"ArgKMin10:SqDist(x,y)", KP_ROWS, 16},      {"ArgKMin64:SqDist(x,y)", KP_ROWS_SPLIT, 16},
+        {"KMin64:SqDist(x,y)", KP_COLUMNS, 16},      {"ArgKMin4000:SqDist(x,y)", KP_ROWS, 4},
+        {"ArgKMin100000:SqDist(x,y)", KP_ROWS, 0},   {"ArgKMin10:SqDist(x,y)", KP_ROWS_BOTH, 16},
+    };
+    for (size_t k = 0; k < KB_COUNT(cases); k++) {
+        sweep_of own;
+        kp_plan *plan = NULL;
+        kb_error err;
+        kb_error_clear(&err);
+        kp_caps caps = cpu_caps(16, 32);
+        sweep_init(&own, NULL, cases[k].shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J, "x:i3 y:j3", cases[k].terms, "r0");
+        kp_choice choice = {.schedule = KP_BY_LANES, .shape = cases[k].shape};
+        kcl_status status = kp_plan_create(&plan, &(kp_request){.sweep = &own.sweep, .dtype = KCL_F32, .caps = &caps, .choice = choice},
+                                           &err);
+        if (!cases[k].lanes) {
+            ck_assert_int_eq(status, KCL_ERROR_UNSUPPORTED);
+            ck_assert_msg(strstr(err.text, "lists of K values") != NULL, "%s", err.text);
+        } else {
+            ck_assert_msg(status == KCL_OK, "%s", err.text);
+            ck_assert_msg(plan->lanes == cases[k].lanes, "%s: %d lanes", cases[k].terms, plan->lanes);
+            int64_t list = own.terms[0].param;
+            ck_assert_int_eq(kp_state_dim(plan, 0), list * (own.terms[0].reduction == KF_REDUCE_KMIN ? 1 : 3));
+            ck_assert(plan->shape != KP_COLUMNS || plan->stream * list <= 64);
+            kb_str text;
+            char line[32];
+            kb_str_init(&text, kf_allocator(&own.g));
+            kp_describe(plan, &text);
+            snprintf(line, sizeof line, "K: %lld\n", (long long)list);
+            ck_assert_ptr_nonnull(strstr(kb_str_text(&text), line));
+            kb_str_finish(&text);
+        }
+        kp_plan_destroy(&plan);
+        sweep_finish(&own);
+    }
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
@@ -989,7 +1034,7 @@ int main(void)
         reduced_batches_are_divided, factors_leave_the_sum,
         the_factor_of_exp2_joins_the_parameter, what_depends_on_columns_alone_is_prepared,
         rewriting_changes_no_result, dead_formulas_change_no_plan, formulas_of_too_many_operators_are_refused,
-        every_allocation_may_fail, a_plan_describes_itself,
+        every_allocation_may_fail, a_plan_describes_itself, lists_of_k_values,
     };
     Suite *suite = suite_create("plan");
     TCase *tc = tcase_create("plan");
