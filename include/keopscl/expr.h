@@ -320,7 +320,11 @@ KCL_API kcl_expr *kcl_reduce_sumsoftmaxweight(kcl_expr *f, kcl_expr *weight, kcl
 
 /*
  * For each component of f, the smallest or the largest value over the axes. NaN is never chosen; +infinity (of max:
- * -infinity) where there is nothing else. An f with none of the axes is the result itself. The derivative is an error.
+ * -infinity) where there is nothing else. An f with none of the axes is the result itself.
+ *
+ * Derivatives, to any order, are those of the term that was chosen: of equal ones the one with the smallest index, and 0
+ * where there is none. They are computed from the index, in time and memory of rows and columns rather than of pairs; the
+ * index is found in the sweep that finds the values. For f with batch axes they are an error.
  */
 KCL_API kcl_expr *kcl_reduce_min(kcl_expr *f, kcl_axes over);
 KCL_API kcl_expr *kcl_reduce_max(kcl_expr *f, kcl_axes over);
@@ -345,7 +349,7 @@ KCL_API kcl_expr *kcl_reduce_max_argmax(kcl_expr *f, kcl_axes over, kcl_expr **i
  * For each component of f, the k smallest values over the axes, the smallest first, or the k largest, the largest first;
  * and their indices. The result has k D components: number q of component c is component q D + c, so a (M, k) array takes
  * it where D is 1. Equal values are in the order of their indices. Where there are fewer than k, the values are +infinity
- * (of kmax: -infinity) and the indices -1. Otherwise as kcl_reduce_min and kcl_reduce_argmin. An error where k is less
+ * (of kmax: -infinity) and the indices -1. Otherwise, derivatives too, as kcl_reduce_min and kcl_reduce_argmin. An error where k is less
  * than 1, or where f has none of the axes.
  */
 KCL_API kcl_expr *kcl_reduce_kmin(kcl_expr *f, int k, kcl_axes over);

@@ -29,7 +29,7 @@
 #define SPHERICAL(x, m) kf_make(g, KF_SPHERICAL, (const kf_node *[]){x}, (const int64_t[]){m})
 #define NONE NULL
 
-const kf_node *kf_partial(kf_graph *g, const kf_node *y, int k)
+static const kf_node *partial_of(kf_graph *g, const kf_node *y, int k)
 {
     const kf_node *a = y->arg[0], *b = y->arg[1];
     const int64_t n = y->param[0];
@@ -42,6 +42,14 @@ const kf_node *kf_partial(kf_graph *g, const kf_node *y, int k)
     default:
         return NULL;
     }
+}
+
+const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_node *e)
+{
+    /* What was not chosen may have no derivative, and 0 times that is not 0. */
+    if (f->op == KF_IFELSE && k > 0)
+        return kf_make(g, KF_IFELSE, (const kf_node *[]){f->arg[0], k == 1 ? e : ZERO(1), k == 1 ? ZERO(1) : e}, NULL);
+    return MULT(e, partial_of(g, f, k));
 }
 
 /* What the cotangent `e` of node f means for its operand `k`. */
@@ -82,7 +90,7 @@ static const kf_node *pull_back(kf_graph *g, const kf_node *f, int k, const kf_n
     case KF_LIKE:
         return k ? kf_zero(g, a->dim) : e;
     default: {
-        const kf_node *product = MULT(e, kf_partial(g, f, k));
+        const kf_node *product = kf_times_partial(g, f, k, e);
         return product && a->dim < product->dim ? kf_unary(g, KF_SUM, product) : product;
     }
     }
@@ -229,14 +237,6 @@ static domain domain_of(const gradient *s, const kf_node *f)
     return d;
 }
 
-static bool is_wanted(const gradient *s, const kf_node *leaf)
-{
-    for (size_t k = 0; leaf->op == KF_VAR && k < s->var_count; k++)
-        if (s->vars[k]->param[0] == leaf->param[0])
-            return true;
-    return false;
-}
-
 bool kf_has_one_shape(kf_graph *g, const kf_node *var, const kf_node *leaf)
 {
     if (leaf->param[2] == var->param[2] || (leaf->param[2] != KF_ROLE_P && var->param[2] != KF_ROLE_P))
@@ -320,12 +320,12 @@ static const kf_node *pull_back_reduction(kf_graph *g, const kf_node *f, const k
         share = MULT(e, kf_unary(g, KF_EXP, SUB(F, sum)));
         return kf_binary(g, KF_CONCAT, kf_dot(g, share, SUB(G, f)), share);
     }
-    default:
-        kb_fail(&g->error, KCL_ERROR_DERIVATIVE,
-                "the derivative of %s_Reduction is not available; LogSumExp_Reduction of a multiple of the formula is a "
-                "smooth stand-in for a largest value",
-                kf_reduction_get((kf_reduction)f->param[0])->name);
-        return NULL;
+    case KF_REDUCE_GATHER:
+        return kf_scatter(g, e, f->arg[1], (kf_part)f->param[2], f->arg[0]);
+    case KF_REDUCE_SCATTER:
+        return kf_gather(g, kf_like(g, e, f->arg[2]), f->arg[1], (kf_part)f->param[2]);
+    default: /* an index is a constant; what chooses by one was replaced (kf_select_terms) */
+        return kf_zero(g, f->arg[0]->dim);
     }
 }
 
@@ -356,7 +356,7 @@ kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t v
                        e->axes & ~F->axes & KF_AXIS_I   ? "i"
                        : e->axes & ~F->axes & KF_AXIS_J ? "j"
                                                         : "a batch axis");
-    if (kf_order_init(&s.order, g, 1, &F, false, &g->error) < 0)
+    if (kf_select_terms(g, F, var_count, vars, &F) < 0 || kf_order_init(&s.order, g, 1, &F, false, &g->error) < 0)
         return g->error.status;
     const kcl_allocator *alloc = kf_allocator(g);
     kb_arena_init(&s.arena, alloc);
@@ -374,7 +374,7 @@ kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t v
         out[k] = NULL;
     for (size_t k = 0; ok && k < s.order.count; k++) {
         const kf_node *f = s.order.nodes[k];
-        s.wanted[k] = is_wanted(&s, f);
+        s.wanted[k] = kf_is_among(f, var_count, vars);
         s.reduces[k] = f->op == KF_REDUCE;
         for (int c = 0; c < f->arg_count; c++) {
             s.wanted[k] |= s.wanted[kf_at(&s.order, f->arg[c])];

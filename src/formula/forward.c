@@ -49,7 +49,7 @@ static const kf_node *of_map(const forward *s, const kf_node *f, bool *ok)
         const kf_node *t = tangent_of(s, f->arg[k]);
         if (!t)
             continue;
-        const kf_node *product = kf_binary(s->g, KF_MULT, t, kf_partial(s->g, f, k));
+        const kf_node *product = kf_times_partial(s->g, f, k, t);
         *ok = product != NULL;
         sum = sum_of(s->g, sum, product, ok);
     }
@@ -85,7 +85,7 @@ static const kf_node *of_extreme(const forward *s, const kf_node *f, bool *ok)
     return made;
 }
 
-/* What a term adds to the tangent of its reduction; NULL with an error where there is none. */
+/* What a term adds to the tangent of its reduction. */
 static const kf_node *of_term(kf_graph *g, const kf_node *f, const kf_node *t)
 {
     const kf_node *terms = f->arg[0], *F, *G, *sum = f;
@@ -105,12 +105,8 @@ static const kf_node *of_term(kf_graph *g, const kf_node *f, const kf_node *t)
         t = kf_binary(g, KF_ADD, kf_binary(g, KF_MULT, kf_make(g, KF_ELEM, &t, &(int64_t){0}), G),
                       kf_make(g, KF_EXTRACT, &t, (int64_t[]){1, f->dim}));
         return kf_binary(g, KF_MULT, t, kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, F, sum)));
-    default:
-        kb_fail(&g->error, KCL_ERROR_DERIVATIVE,
-                "the derivative of %s_Reduction is not available; LogSumExp_Reduction of a multiple of the formula is a "
-                "smooth stand-in for a largest value",
-                kf_reduction_get((kf_reduction)f->param[0])->name);
-        return NULL;
+    default: /* what chooses by an index was replaced (kf_select_terms) */
+        return kf_zero(g, f->dim);
     }
 }
 
@@ -120,6 +116,11 @@ static const kf_node *of_reduction(const forward *s, const kf_node *f, bool *ok)
     if (!t || f->kind == KF_INT) /* an index is a constant */
         return NULL;
     /* A tangent that lacks an axis counts once for every term all the same. */
+    if (kf_is_indexed(f)) {
+        t = kf_rebuild(s->g, f, (const kf_node *[]){kf_like(s->g, t, f->arg[0]), f->arg[1], f->arg[2]});
+        *ok = t != NULL;
+        return t;
+    }
     t = of_term(s->g, f, t);
     t = t ? kf_reduce(s->g, KF_REDUCE_SUM, (unsigned)f->param[1], 0, kf_like(s->g, t, f->arg[0])) : NULL;
     *ok = t != NULL;
@@ -170,7 +171,8 @@ kcl_status kf_jvp(kf_graph *g, const kf_node *F, size_t var_count, const kf_node
                   const kf_node *const *directions, const kf_node **out)
 {
     kf_order order;
-    if (check_directions(g, var_count, vars, directions) < 0 || kf_order_init(&order, g, 1, &F, false, &g->error) < 0)
+    if (check_directions(g, var_count, vars, directions) < 0 || kf_select_terms(g, F, var_count, vars, &F) < 0 ||
+        kf_order_init(&order, g, 1, &F, false, &g->error) < 0)
         return g->error.status;
     forward s = {.g = g, .order = &order, .var_count = var_count, .vars = vars, .directions = directions};
     s.tangent = kb_calloc(kf_allocator(g), order.count, sizeof *s.tangent);

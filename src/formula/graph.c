@@ -583,6 +583,60 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
     return intern(g, &draft);
 }
 
+/* ---- Rows chosen by an index ------------------------------------------------------------------------------------- */
+
+static const kf_node *indexed(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t dim, const kf_node *F,
+                              const kf_node *index, kf_part part, const kf_node *like)
+{
+    if (!dim_in_range(g, kf_reduction_get(reduction)->name, dim))
+        return NULL;
+    kf_node draft = {.op = KF_REDUCE, FEW_PARAMS(reduction, F->axes, part), .arg = {F, index, like}};
+    draft.dim = (int32_t)dim;
+    draft.arg_count = like ? 3 : 2;
+    draft.axes = (uint8_t)axes;
+    return intern(g, &draft);
+}
+
+static bool has_one_axis(const kf_node *f)
+{
+    return f->axes == KF_AXIS_I || f->axes == KF_AXIS_J;
+}
+
+static const kf_node *refuse_indexed(kf_graph *g)
+{
+    return refuse(g, KCL_ERROR_UNSUPPORTED,
+                  "the derivative of a smallest or largest value is there for formulas of i, j and parameters, not yet "
+                  "for those with batch axes: take it for each batch");
+}
+
+const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part)
+{
+    F = kf_to_real(g, F);
+    if (!F || !index)
+        return NULL;
+    if (!has_one_axis(F) || F->axes & index->axes || index->axes & ~KF_PAIR_AXES || index->kind != KF_INT)
+        return refuse_indexed(g);
+    if (kf_is_zero(kf_value(F)))
+        return kf_like(g, kf_zero(g, (int64_t)F->dim * index->dim), index);
+    return indexed(g, KF_REDUCE_GATHER, index->axes, (int64_t)F->dim * index->dim, F, index, part, NULL);
+}
+
+const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part, const kf_node *like)
+{
+    F = kf_like(g, kf_to_real(g, F), index);
+    if (!F || !like)
+        return NULL;
+    if (!has_one_axis(like) || F->axes & ~index->axes || index->axes & (like->axes | ~KF_PAIR_AXES) ||
+        index->kind != KF_INT || F->dim % index->dim)
+        return refuse_indexed(g);
+    if (kf_is_zero(kf_value(F)))
+        return kf_like(g, kf_zero(g, F->dim / index->dim), like);
+    like = leaf_with_axis(like, like->axes);
+    while (like->op == KF_REDUCE && like->param[0] == KF_REDUCE_SCATTER)
+        like = like->arg[2];
+    return indexed(g, KF_REDUCE_SCATTER, like->axes, F->dim / index->dim, F, index, part, like);
+}
+
 /* ---- Names ------------------------------------------------------------------------------------------------------- */
 
 /* The vocabulary of composites in ops.def. */
@@ -844,8 +898,7 @@ void kf_order_finish(kf_order *order)
 
 /* ---- Rebuilding -------------------------------------------------------------------------------------------------- */
 
-/* The node with other operands. Operands keep their dimensions. */
-static const kf_node *rebuild(kf_graph *g, const kf_node *f, const kf_node *const *args)
+const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
     switch ((kf_op)f->op) {
     case KF_VAR:
@@ -855,6 +908,9 @@ static const kf_node *rebuild(kf_graph *g, const kf_node *f, const kf_node *cons
     case KF_CONST:
         return f->param[1] ? kf_rat(g, f->param[0], f->param[1]) : kf_num(g, f->value);
     case KF_REDUCE:
+        if (kf_is_indexed(f))
+            return f->arg_count == 2 ? kf_gather(g, args[0], args[1], (kf_part)f->param[2])
+                                     : kf_scatter(g, args[0], args[1], (kf_part)f->param[2], args[2]);
         return kf_reduce(g, (kf_reduction)f->param[0], (unsigned)f->param[1], f->param[2], args[0]);
     default:
         return kf_make(g, (kf_op)f->op, args, f->param);
@@ -900,7 +956,7 @@ static const kf_node *substitute_node(void *user, kf_graph *g, const kf_node *f,
     const kf_node *replaced = f->op == KF_VAR || f->op == KF_REDUCE ? s->replace(s->user, f) : f;
     if (replaced != f || f->op == KF_VAR)
         return replaced;
-    return rebuild(g, f, args);
+    return kf_rebuild(g, f, args);
 }
 
 kcl_status kf_substitute(kf_graph *g, size_t root_count, const kf_node *const *roots, bool stop_at_reduce,
@@ -912,7 +968,7 @@ kcl_status kf_substitute(kf_graph *g, size_t root_count, const kf_node *const *r
 static const kf_node *import_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
     (void)user;
-    return rebuild(g, f, args);
+    return kf_rebuild(g, f, args);
 }
 
 kcl_status kf_import(kf_graph *g, const kf_graph *from, size_t root_count, const kf_node *const *roots,
@@ -933,11 +989,11 @@ static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, 
         unsigned axes = swapped_axes[f->axes & KF_PAIR_AXES] | (f->axes & KF_BATCH_AXES);
         return kf_lends_axes(f) ? kf_lend_axes(g, var, axes) : kf_on_batches(g, var, axes);
     }
-    if (f->op == KF_REDUCE) {
+    if (f->op == KF_REDUCE && !kf_is_indexed(f)) {
         unsigned axes = swapped_axes[f->param[1] & KF_PAIR_AXES] | (f->param[1] & KF_BATCH_AXES);
         return kf_reduce(g, (kf_reduction)f->param[0], axes, f->param[2], args[0]);
     }
-    return rebuild(g, f, args);
+    return kf_rebuild(g, f, args);
 }
 
 const kf_node *kf_transpose(kf_graph *g, const kf_node *f)

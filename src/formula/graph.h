@@ -143,6 +143,19 @@ const kf_node *kf_transpose(kf_graph *g, const kf_node *f);
 const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t param, const kf_node *f);
 /* How many terms the reduction of f over `axes` has; 1 for axes that f lacks. */
 const kf_node *kf_term_count(kf_graph *g, unsigned axes, const kf_node *f);
+/* What of an index is meant: all of it, or of a number i N + j of pairs i or j. */
+typedef enum kf_part { KF_ALL, KF_PART_I, KF_PART_J } kf_part;
+/*
+ * F, which has one axis, at the terms `index` (KF_INT, without that axis): the dimension of F for each component of the
+ * index, and the axes of the index. A REDUCE node of operands F and index, as it is made by kf_reduce.
+ */
+const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part);
+/*
+ * The adjoint: for each row of `like`, which has one axis, the sum of those parts of F whose index is that row. F has no
+ * axis that the index lacks, and a multiple of its dimension. A REDUCE node of operands F, index and a leaf of `like`.
+ */
+const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part, const kf_node *like);
+static inline bool kf_is_indexed(const kf_node *f); /* a REDUCE node made by one of these */
 /* Concat(F, G), the operand of `reduction`. Errors: KCL_ERROR_SHAPE where F is a vector. */
 const kf_node *kf_weighted(kf_graph *g, kf_reduction reduction, const kf_node *F, const kf_node *G);
 
@@ -207,6 +220,11 @@ static inline bool kf_is_zero(const kf_node *f)
     return f->op == KF_ZERO || (f->op == KF_CONST && f->value == 0);
 }
 
+static inline bool kf_is_indexed(const kf_node *f)
+{
+    return f->op == KF_REDUCE && (f->param[0] == KF_REDUCE_GATHER || f->param[0] == KF_REDUCE_SCATTER);
+}
+
 /* The node that computes f's value: f without Like nodes around it. */
 static inline const kf_node *kf_value(const kf_node *f)
 {
@@ -250,6 +268,9 @@ static inline size_t kf_at(const kf_order *order, const kf_node *f)
  */
 kcl_status kf_substitute(kf_graph *g, size_t root_count, const kf_node *const *roots, bool stop_at_reduce,
                          const kf_node *(*replace)(void *user, const kf_node *leaf), void *user, const kf_node **out);
+
+/* The node with other operands, of the same dimensions. */
+const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *args);
 
 /* Copies formulas from one graph into another. */
 kcl_status kf_import(kf_graph *g, const kf_graph *from, size_t root_count, const kf_node *const *roots,
@@ -296,8 +317,17 @@ kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t v
 kcl_status kf_jvp(kf_graph *g, const kf_node *F, size_t var_count, const kf_node *const *vars,
                   const kf_node *const *directions, const kf_node **out);
 
-/* What both modes share: the derivative of elementwise f by its operand k, elementwise; */
-const kf_node *kf_partial(kf_graph *g, const kf_node *f, int k);
+/*
+ * select.c: F with every smallest or largest value that depends on one of the variables written as the formula of the
+ * term that it is, at its index, so that it can be differentiated.
+ */
+kcl_status kf_select_terms(kf_graph *g, const kf_node *F, size_t var_count, const kf_node *const *vars,
+                           const kf_node **out);
+
+/* What both modes share: `e` times the derivative of elementwise f by its operand k; */
+const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_node *e);
+/* whether f is a use of the array of one of the variables; */
+bool kf_is_among(const kf_node *f, size_t var_count, const kf_node *const *vars);
 /* whether the use of an array as `leaf` can be told from that as `var`: rows and a parameter are no one shape. */
 bool kf_has_one_shape(kf_graph *g, const kf_node *var, const kf_node *leaf);
 

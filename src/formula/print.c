@@ -249,7 +249,7 @@ void kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(
     const int64_t none[KF_LEAST_PARAMS] = {KF_REDUCE_SUM};
     const int64_t *params = none;
     size_t start = out->length;
-    if (f->op == KF_REDUCE) {
+    if (f->op == KF_REDUCE && !kf_is_indexed(f)) {
         params = f->param;
         f = f->arg[0];
     }

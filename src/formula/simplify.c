@@ -585,6 +585,8 @@ static const kf_node *simplify_node(kf_graph *g, const kf_node *f, const kf_node
     if (kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF)
         return f;
     if (f->op == KF_REDUCE) {
+        if (kf_is_indexed(f))
+            return kf_rebuild(g, f, (const kf_node *[]){kf_like(g, args[0], f->arg[0]), args[1], args[2]});
         /* The number of terms stays, even where they no longer differ. */
         const kf_node *terms = kf_like(g, args[0], f->arg[0]);
         if (terms && f->param[0] == KF_REDUCE_SUM && kf_is_zero(kf_value(terms)))

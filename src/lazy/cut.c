@@ -18,11 +18,16 @@ typedef struct item {
     int level;           /* 1 + that of the reductions that it needs */
     int rows, cols;      /* extent classes */
     kl_batch batch;      /* of the terms */
-    kr_term what; /* with the formula's own leaves */
+    kr_term what;        /* with the formula's own leaves */
     uint32_t group;
-    uint32_t term; /* within the group; reductions that one term computes share it */
-    int32_t temp;  /* number of the temporary that keeps the result, or -1 */
+    uint32_t term;      /* within the group; reductions that one term computes share it */
+    int32_t temp;       /* number of the temporary that keeps the result, or -1 */
+    int32_t index_temp; /* of the one that keeps it as integers, or -1 */
+    /* Of a gather or scatter, which is a step of its own: F and the index, as formulas of rows. */
+    const kf_node *operand[2];
 } item;
+
+enum { NO_GROUP = UINT32_MAX - 1 }; /* of what is a step of its own */
 
 typedef struct group {
     int level, rows, cols;
@@ -163,6 +168,42 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, kl_batch 
     return ok && !c->failed;
 }
 
+/* The same values as a formula of rows. */
+static const kf_node *of_rows(cut *c, const kf_node *f)
+{
+    return f->axes == KF_AXIS_J ? kf_transpose(c->g, f) : f;
+}
+
+/* What a gather or scatter needs, from its operands as they stand in the formula. */
+static bool find_indexed(cut *c, const kf_node *f, item *it)
+{
+    int rows, cols, level;
+    kl_batch batch; /* there are none */
+    /* F and the index of a scatter run over the same rows. */
+    const kf_node *both = kf_binary(c->g, KF_CONCAT, f->arg[0], f->arg[1]);
+    if (!both)
+        return take_error(c);
+    if (!extents_of(c, both, &rows, &cols, &batch, &it->level))
+        return false;
+    it->group = NO_GROUP;
+    it->rows = it->cols = 0;
+    if (f->param[0] == KF_REDUCE_SCATTER) {
+        it->cols = f->arg[1]->axes == KF_AXIS_J ? cols : rows;
+        if (!extents_of(c, f->arg[2], &rows, &cols, &batch, &level))
+            return false;
+        it->level = KB_MAX(it->level, level);
+        it->rows = f->axes == KF_AXIS_J ? cols : rows;
+    } else {
+        it->cols = f->arg[0]->axes == KF_AXIS_J ? cols : rows;
+        if (f->axes)
+            it->rows = f->axes == KF_AXIS_J ? cols : rows;
+    }
+    for (int k = 0; k < 2; k++)
+        if (!(it->operand[k] = of_rows(c, f->arg[k])))
+            return take_error(c);
+    return true;
+}
+
 /* An item of the same group whose term can compute `it` as well. */
 static const item *find_shared(const cut *c, const item *it)
 {
@@ -174,9 +215,18 @@ static const item *find_shared(const cut *c, const item *it)
     return NULL;
 }
 
+static bool keep_item(cut *c, const kf_node *reduce, const item *it)
+{
+    if (!kb_reserve(c->a, (void **)&c->items, &c->item_capacity, c->item_count + 1, sizeof *c->items))
+        return out_of_memory(c);
+    c->items[c->item_count++] = *it;
+    c->item_at[it->node->id] = c->item_at[reduce->id] = (int32_t)c->item_count;
+    return true;
+}
+
 static bool add_item(cut *c, const kf_node *reduce)
 {
-    const kf_node *node = canonical(c->g, reduce);
+    const kf_node *node = kf_is_indexed(reduce) ? of_rows(c, reduce) : canonical(c->g, reduce);
     if (!node)
         return take_error(c);
     size_t most = KB_MAX(node->id, reduce->id) + 1u;
@@ -192,13 +242,20 @@ static bool add_item(cut *c, const kf_node *reduce)
         c->item_at[reduce->id] = c->item_at[node->id];
         return true;
     }
-    item it = {.node = node, .temp = -1};
+    item it = {.node = node, .temp = -1, .index_temp = -1};
+    if (kf_is_indexed(reduce)) {
+        if (!find_indexed(c, reduce, &it))
+            return false;
+        it.level++;
+        return keep_item(c, reduce, &it);
+    }
     /* The formula's own leaves; the transposed formula's reductions are known by their canonical forms. */
     const kf_node *formula = reduce->arg[0];
     if (!(node->param[1] & KF_PAIR_AXES) && (formula->axes & KF_PAIR_AXES) == KF_PAIR_AXES) {
-        kb_fail(c->err, KCL_ERROR_SHAPE,
-                "a reduction over batch axes has a formula that depends on both i and j: reduce it over one of them, or "
-                "over both, before or at once after the batch axes");
+        kb_fail(
+            c->err, KCL_ERROR_SHAPE,
+            "a reduction over batch axes has a formula that depends on both i and j: reduce it over one of them, or "
+            "over both, before or at once after the batch axes");
         c->failed = true;
         return false;
     }
@@ -215,9 +272,9 @@ static bool add_item(cut *c, const kf_node *reduce)
         return kb_fail(c->err, KCL_ERROR_INTERNAL, "a reduction over an axis that is not there"), c->failed = true,
                                                                                                   false;
     size_t at = 0;
-    while (at < c->group_count && !(c->groups[at].level == it.level && c->groups[at].rows == it.rows &&
-                                    c->groups[at].cols == it.cols && c->groups[at].reduced == reduced &&
-                                    same_batch(&c->groups[at].batch, &it.batch)))
+    while (at < c->group_count &&
+           !(c->groups[at].level == it.level && c->groups[at].rows == it.rows && c->groups[at].cols == it.cols &&
+             c->groups[at].reduced == reduced && same_batch(&c->groups[at].batch, &it.batch)))
         at++;
     if (at == c->group_count) {
         if (!kb_reserve(c->a, (void **)&c->groups, &c->group_capacity, at + 1, sizeof *c->groups))
@@ -230,29 +287,35 @@ static bool add_item(cut *c, const kf_node *reduce)
         return take_error(c);
     const item *other = find_shared(c, &it);
     it.term = other ? other->term : (uint32_t)c->groups[at].term_count++;
-    if (!kb_reserve(c->a, (void **)&c->items, &c->item_capacity, c->item_count + 1, sizeof *c->items))
-        return out_of_memory(c);
-    /* The result of reducing both axes is one row. */
-    c->items[c->item_count++] = it;
-    c->item_at[node->id] = c->item_at[reduce->id] = (int32_t)c->item_count;
-    return true;
+    return keep_item(c, reduce, &it);
 }
 
+/* The result of reducing both axes is one row. */
 static int result_rows(const item *it)
 {
     return it->node->axes & KF_PAIR_AXES ? it->rows : 0;
 }
 
-static bool need_temp(cut *c, item *it)
+static bool new_temp(cut *c, int32_t *number, kl_temp temp)
 {
-    if (it->temp >= 0)
-        return true;
     kl_exec *e = c->exec;
+    if (*number >= 0)
+        return true;
     if (!kb_reserve(c->a, (void **)&e->temps, &c->temp_capacity, e->temp_count + 1, sizeof *e->temps))
         return out_of_memory(c);
-    it->temp = (int32_t)e->temp_count;
-    e->temps[e->temp_count++] = (kl_temp){it->node->dim, result_rows(it)};
+    *number = (int32_t)e->temp_count;
+    e->temps[e->temp_count++] = temp;
     return true;
+}
+
+static bool need_temp(cut *c, item *it)
+{
+    return new_temp(c, &it->temp, (kl_temp){it->node->dim, result_rows(it), KF_REAL});
+}
+
+static bool need_index_temp(cut *c, item *it)
+{
+    return new_temp(c, &it->index_temp, (kl_temp){it->node->dim, result_rows(it), KF_INT});
 }
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
@@ -342,12 +405,13 @@ static uint32_t fused_group(cut *c, const kf_node *f)
     bool same = true;
     if (f->op == KF_REDUCE) {
         found = find_item(c, f)->group;
+        same = found != NO_GROUP;
     } else {
         for (size_t k = 0; k < order.count; k++) {
             if (order.nodes[k]->op != KF_REDUCE)
                 continue;
             uint32_t in = find_item(c, order.nodes[k])->group;
-            same = same && (found == UINT32_MAX || found == in);
+            same = same && in != NO_GROUP && (found == UINT32_MAX || found == in);
             found = in;
         }
     }
@@ -369,7 +433,7 @@ static bool add_group_step(cut *c, uint32_t index, const uint32_t *fused, const 
     kl_exec *e = c->exec;
     kl_step *step = new_step(c);
     kr_term *terms = kb_calloc(c->a, gr->term_count + 1, sizeof *terms);
-    size_t most = gr->term_count + e->root_count + 1;
+    size_t most = 2 * c->item_count + e->root_count + 1;
     const kf_node **outputs = kb_calloc(c->a, most, sizeof *outputs);
     kl_output *to = kb_calloc(c->a, most, sizeof *to);
     if (!step || !terms || !outputs || !to) {
@@ -403,6 +467,12 @@ static bool add_group_step(cut *c, uint32_t index, const uint32_t *fused, const 
                 take_error(c);
             to[count++] = (kl_output){true, (uint32_t)it->temp};
         }
+        if (it->index_temp >= 0) {
+            outputs[count] = kr_value_of(c->g, it->node, it->term);
+            if (!outputs[count])
+                take_error(c);
+            to[count++] = (kl_output){true, (uint32_t)it->index_temp};
+        }
     }
     for (size_t k = 0; !c->failed && k < gr->term_count; k++)
         terms[k].formula = localised(c, terms[k].formula, UINT32_MAX);
@@ -415,7 +485,7 @@ static bool add_group_step(cut *c, uint32_t index, const uint32_t *fused, const 
     return close_step(c, count, outputs, to);
 }
 
-static bool add_map_step(cut *c, size_t root, const kf_node *f)
+static bool add_map_step(cut *c, kl_output result, const kf_node *f)
 {
     kl_step *step = new_step(c);
     const kf_node **outputs = kb_calloc(c->a, 1, sizeof *outputs);
@@ -431,8 +501,59 @@ static bool add_map_step(cut *c, size_t root, const kf_node *f)
         step->row_extent = rows;
         outputs[0] = localised(c, f, UINT32_MAX);
     }
-    to[0] = (kl_output){false, (uint32_t)root};
+    to[0] = result;
     return close_step(c, 1, outputs, to);
+}
+
+/* Where a step of its own finds F; computed first where it is no array yet. */
+static bool find_values(cut *c, const item *it, kl_input *from)
+{
+    const kf_node *F = it->operand[0];
+    int32_t temp = -1;
+    if (F->op == KF_VAR) {
+        *from = (kl_input){false, (uint32_t)F->param[0]};
+        return true;
+    }
+    if (F->op == KF_REDUCE) {
+        *from = (kl_input){true, (uint32_t)find_item(c, F)->temp};
+        return true;
+    }
+    int extent = !F->axes ? 0 : it->cols;
+    if (!new_temp(c, &temp, (kl_temp){F->dim, extent, KF_REAL}))
+        return false;
+    *from = (kl_input){true, (uint32_t)temp};
+    return add_map_step(c, (kl_output){true, (uint32_t)temp}, F);
+}
+
+static bool add_indexed_step(cut *c, size_t index)
+{
+    const item *it = &c->items[index];
+    kl_input values;
+    if (!find_values(c, it, &values))
+        return false;
+    kl_step *step = new_step(c);
+    if (!step)
+        return false;
+    step->kind = it->node->param[0] == KF_REDUCE_SCATTER ? KL_SCATTER : KL_GATHER;
+    step->row_extent = it->rows;
+    step->col_extent = it->cols;
+    step->inputs = kb_calloc(c->a, 2, sizeof *step->inputs);
+    step->outputs = kb_calloc(c->a, 1, sizeof *step->outputs);
+    if (!step->inputs || !step->outputs)
+        return out_of_memory(c);
+    step->inputs[0] = values;
+    const item *chosen = find_item(c, it->operand[1]);
+    step->inputs[1] = (kl_input){true, (uint32_t)chosen->index_temp};
+    step->part = (kf_part)it->node->param[2];
+    step->pair_extent = chosen->cols;
+    step->outputs[0] = (kl_output){true, (uint32_t)it->temp};
+    return true;
+}
+
+/* What an item reduces. */
+static const kf_node *terms_of(const item *it)
+{
+    return it->group == NO_GROUP ? it->operand[0] : it->node->arg[0];
 }
 
 /* Reductions that later levels or roots of their own read are kept in temporaries: known before any step is made. */
@@ -440,9 +561,15 @@ static bool find_temps(cut *c, const uint32_t *fused, const kf_node *const *root
 {
     for (size_t n = 0; n < c->item_count + c->exec->root_count; n++) {
         bool is_item = n < c->item_count;
-        const kf_node *f = is_item ? c->items[n].node->arg[0] : roots[n - c->item_count];
+        const kf_node *f = is_item ? terms_of(&c->items[n]) : roots[n - c->item_count];
         if (!is_item && fused[n - c->item_count] != UINT32_MAX)
             continue;
+        if (is_item && c->items[n].group == NO_GROUP) {
+            const kf_node *node = c->items[n].node;
+            if (!need_temp(c, &c->items[n]) || !need_index_temp(c, find_item(c, c->items[n].operand[1])) ||
+                (node->arg_count > 2 && node->arg[2]->op == KF_REDUCE && !need_temp(c, find_item(c, node->arg[2]))))
+                return false;
+        }
         if (f->op == KF_REDUCE) {
             if (!need_temp(c, find_item(c, f)))
                 return false;
@@ -490,8 +617,14 @@ static bool cut_roots(cut *c, const kf_node **roots)
     kf_order_finish(&order);
     /* Transposed reductions hold transposed ones, which must be known too. */
     for (size_t k = 0; !c->failed && k < c->item_count; k++) {
-        const kf_node *f = c->items[k].node->arg[0];
-        if (kf_order_init(&order, c->g, 1, &f, false, c->err) < 0)
+        /* Those of a step of its own, and its operands as formulas of rows. */
+        const kf_node *found[KF_MAX_ARGS + 2];
+        size_t count = 0;
+        for (int n = 0; n < c->items[k].node->arg_count; n++)
+            found[count++] = c->items[k].node->arg[n];
+        for (int n = 0; n < 2 && c->items[k].group == NO_GROUP; n++)
+            found[count++] = c->items[k].operand[n];
+        if (kf_order_init(&order, c->g, count, found, false, c->err) < 0)
             return false;
         for (size_t m = 0; !c->failed && m < order.count; m++)
             if (order.nodes[m]->op == KF_REDUCE && !find_item(c, order.nodes[m]))
@@ -507,28 +640,32 @@ static bool cut_roots(cut *c, const kf_node **roots)
         const kf_node *f = roots[r];
         int rows = 0, cols, level;
         kl_batch batch;
-        if (!extents_of(c, f->op == KF_REDUCE ? f->arg[0] : f, &rows, &cols, &batch, &level))
+        if (!extents_of(c, f->op == KF_REDUCE && !kf_is_indexed(f) ? f->arg[0] : f, &rows, &cols, &batch, &level))
             break;
         /* Formulas are real: an integer that got an axis from elsewhere is the reduction itself, and copies. */
         if (f->kind == KF_INT)
             roots[r] = kf_value(f);
-        e->root[r] = (kl_root){f->dim, f->axes & KF_PAIR_AXES ? rows : 0, (kf_kind)f->kind,
-                               f->axes & ~(unsigned)roots[r]->axes};
+        e->root[r] =
+            (kl_root){f->dim, f->axes & KF_PAIR_AXES ? rows : 0, (kf_kind)f->kind, f->axes & ~(unsigned)roots[r]->axes};
         e->repeats = e->repeats || e->root[r].repeats;
         fused[r] = fused_group(c, roots[r]);
     }
     if (!c->failed)
         find_temps(c, fused, roots);
     int most = 0;
-    for (size_t k = 0; k < c->group_count; k++)
-        most = KB_MAX(most, c->groups[k].level);
-    for (int level = 1; !c->failed && level <= most; level++)
+    for (size_t k = 0; k < c->item_count; k++)
+        most = KB_MAX(most, c->items[k].level);
+    for (int level = 1; !c->failed && level <= most; level++) {
+        for (size_t k = 0; !c->failed && k < c->item_count; k++)
+            if (c->items[k].level == level && c->items[k].group == NO_GROUP)
+                add_indexed_step(c, k);
         for (size_t k = 0; !c->failed && k < c->group_count; k++)
             if (c->groups[k].level == level)
                 add_group_step(c, (uint32_t)k, fused, roots);
+    }
     for (size_t r = 0; !c->failed && r < e->root_count; r++)
         if (fused[r] == UINT32_MAX)
-            add_map_step(c, r, roots[r]);
+            add_map_step(c, (kl_output){false, (uint32_t)r}, roots[r]);
     kb_free(c->a, fused);
     return !c->failed;
 }
@@ -583,7 +720,8 @@ kcl_status kl_exec_create(kl_exec **out, const kf_graph *from, size_t root_count
         kb_free(a, c.groups);
     }
     for (size_t k = 0; status == KCL_OK && k < e->step_count; k++)
-        status = kp_expansion_create(&e->steps[k].expansion, &e->steps[k].sweep, err);
+        if (e->steps[k].kind == KL_SWEEP)
+            status = kp_expansion_create(&e->steps[k].expansion, &e->steps[k].sweep, err);
     kb_free(a, own);
     if (status < 0)
         kl_exec_destroy(&e);

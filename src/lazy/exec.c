@@ -3,6 +3,7 @@
 #include "exec.h"
 #include "batch.h"
 #include "form.h"
+#include "indexed.h"
 #include "kernels.h"
 #include "stage.h"
 
@@ -46,16 +47,14 @@ typedef struct geometry {
     const kl_operand *operands; /* variables of the sweep, then outputs; strides in bytes */
 } geometry;
 
-/* A view as an argument of a kernel that reads (host_kind) or writes it. */
-static kd_arg view_arg(const kl_view *v, kd_arg_kind host_kind)
+kd_arg kl_view_arg(const kl_view *v, kd_arg_kind host_kind)
 {
     if (v->buffer || v->memory)
         return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = v->buffer ? v->buffer : kd_memory_buffer(v->memory)};
     return (kd_arg){.kind = host_kind, .data = v->data, .size = kl_span(v)};
 }
 
-/* Work-items of a work-group for kernels that work on any number. */
-static size_t group_for(kcl_context *context, kd_kernel *kernel)
+size_t kl_group_for(kcl_context *context, kd_kernel *kernel)
 {
     enum { GROUP = 64 };
     size_t group = (size_t)KB_MAX(KB_MIN(GROUP, kd_caps(context)->max_work_group), 1);
@@ -84,7 +83,7 @@ static kcl_status copy_batch(run *r, const kl_view *from, const kl_view *to, con
     if (status < 0)
         return status;
     for (int k = 0; k < 2; k++) {
-        args[5 * k - k] = view_arg(ends[k], KD_ARG_HOST_IN);
+        args[5 * k - k] = kl_view_arg(ends[k], KD_ARG_HOST_IN);
         values[3 * k] = ((ends[k]->buffer ? 0 : ends[k]->offset) + kl_offset_at(ends[k], place)) / size;
         values[3 * k + 1] = ends[k]->row_stride / size;
         values[3 * k + 2] = ends[k]->step / size;
@@ -96,7 +95,7 @@ static kcl_status copy_batch(run *r, const kl_view *from, const kl_view *to, con
     values[7] = to->dim;
     for (int k = 0; k < 8; k++)
         args[k + 1 + (k >= 3)] = (kd_arg){.kind = KD_ARG_VALUE, .data = &values[k], .size = sizeof values[k]};
-    size_t group = group_for(context, kernel);
+    size_t group = kl_group_for(context, kernel);
     size_t groups = KB_MIN(((size_t)elements + group - 1) / group, MOST_GROUPS);
     return kd_launch(context, kernel, 10, args, (size_t[]){groups * group, 1, 1}, (size_t[]){group, 1, 1});
 }
@@ -114,14 +113,13 @@ static kcl_status copy_rows(run *r, const kl_view *from, const kl_view *to)
     return status;
 }
 
-/* Waits for what was given to the device; after a failure too, and then keeps the first error. */
-static kcl_status wait_for(run *r, kcl_status status)
+kcl_status kl_wait_for(kcl_context *context, kcl_status status)
 {
     if (status == KCL_OK)
-        return kd_finish(r->context);
-    kb_error first = *kd_error(r->context);
-    kd_finish(r->context);
-    *kd_error(r->context) = first;
+        return kd_finish(context);
+    kb_error first = *kd_error(context);
+    kd_finish(context);
+    *kd_error(context) = first;
     return status;
 }
 
@@ -144,7 +142,7 @@ static kcl_status read_rows(void *user, const kl_view *view, int64_t step, int64
         status = copy_rows(r, &from, &dense);
     if (status == KCL_OK)
         status = kd_read(r->context, dense.buffer, 0, to, bytes);
-    status = wait_for(r, status);
+    status = kl_wait_for(r->context, status);
     kd_buffer_release(r->context, &dense.buffer);
     return status;
 }
@@ -170,12 +168,12 @@ static kcl_status largest_on_device(void *user, const kl_view *view, const void 
     kb_str_finish(&source);
     if (status < 0)
         return status;
-    size_t group = group_for(context, kernel);
+    size_t group = kl_group_for(context, kernel);
     size_t items = (size_t)(KB_MIN(view->rows, MOST_ITEMS) + (int64_t)group - 1) / group * group;
     char *host = kb_calloc(a, items, (size_t)size);
     status = host ? kd_buffer_create(context, items * (size_t)size, &results) : kb_no_memory(kd_error(context));
     if (status == KCL_OK) {
-        args[0] = view_arg(view, KD_ARG_HOST_IN);
+        args[0] = kl_view_arg(view, KD_ARG_HOST_IN);
         for (int k = 0; k < 5; k++)
             args[k + 1] = (kd_arg){.kind = KD_ARG_VALUE, .data = &values[k], .size = sizeof values[k]};
         args[6] = (kd_arg){.kind = KD_ARG_HOST_IN, .data = factor, .size = (size_t)(view->dim * size)};
@@ -185,7 +183,7 @@ static kcl_status largest_on_device(void *user, const kl_view *view, const void 
     }
     if (status == KCL_OK)
         status = kd_read(context, results, 0, host, items * (size_t)size);
-    status = wait_for(r, status);
+    status = kl_wait_for(r->context, status);
     *most = 0;
     for (size_t k = 0; status == KCL_OK && k < items; k++)
         *most = fmax(*most, size == sizeof(float) ? (double)((const float *)(const void *)host)[k]
@@ -284,7 +282,7 @@ static kd_arg argument(run *r, const kl_step *step, const kl_compiled *c, const 
             return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = c->prepared[from.index - first_prepared].buffer};
         if (input->is_temp)
             return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[input->index]->buffer};
-        return view_arg(&r->slots[input->index], r->host_input);
+        return kl_view_arg(&r->slots[input->index], r->host_input);
     case KT_ARG_VAR_STRIDE:
         *value = r->slots[input->index].row_stride / size;
         break;
@@ -294,7 +292,7 @@ static kd_arg argument(run *r, const kl_step *step, const kl_compiled *c, const 
         break;
     case KT_ARG_OUTPUT:
         if (out)
-            return view_arg(out, KD_ARG_HOST_OUT);
+            return kl_view_arg(out, KD_ARG_HOST_OUT);
         return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[output->index]->buffer};
     case KT_ARG_OUTPUT_STRIDE:
         *value = out ? out->row_stride / out_size : r->exec->temps[output->index].dim;
@@ -520,10 +518,46 @@ static kcl_status find_layout(run *r, const kl_step *step, const geometry *g, kl
     return KCL_OK;
 }
 
+static kcl_dtype type_of_temp(const run *r, size_t index)
+{
+    return r->exec->temps[index].kind == KF_INT ? KCL_I64 : r->host_temps ? KCL_F64 : r->dtype;
+}
+
+static kl_view view_of_temp(const run *r, size_t index)
+{
+    const kl_temp *temp = &r->exec->temps[index];
+    kl_view v = {.dtype = type_of_temp(r, index), .rows = rows_of(r->exec, r->slots, temp->extent), .dim = temp->dim};
+    v.step = (int64_t)kb_dtype_size(v.dtype);
+    v.row_stride = v.dim * v.step;
+    if (r->host_temps)
+        v.data = r->host_temps[index];
+    else
+        v.buffer = r->temps[index]->buffer;
+    return v;
+}
+
+/* A step that is no sweep. */
+static kcl_status run_indexed(run *r, const kl_step *step)
+{
+    kl_indexed work = {.is_scatter = step->kind == KL_SCATTER,
+                       .part = step->part,
+                       .columns = rows_of(r->exec, r->slots, step->pair_extent),
+                       .index = view_of_temp(r, step->inputs[1].index),
+                       .out = view_of_temp(r, step->outputs[0].index)};
+    work.values =
+        step->inputs[0].is_temp ? view_of_temp(r, step->inputs[0].index) : r->slots[step->inputs[0].index];
+    if (!r->host_temps)
+        return kl_run_indexed(r->context, &work, r->dtype, r->host_input, &r->arena);
+    work.values.data = kl_host_data(&work.values);
+    return kl_run_indexed_on_host(&work, kd_allocator(r->context), kd_error(r->context));
+}
+
 static kcl_status run_step(run *r, size_t index)
 {
     const kl_step *step = &r->exec->steps[index];
     kcl_context *context = r->context;
+    if (step->kind != KL_SWEEP)
+        return run_indexed(r, step);
     kb_error *err = kd_error(context);
     geometry g;
     kl_layout arrays;
@@ -567,7 +601,7 @@ static kcl_status find_temps(run *r)
             return kd_error(r->context)->status;
         if (kb_mul_overflows(e->temps[k].dim, temp_rows(r, k), &elements))
             elements = INT64_MAX;
-        if (kl_make_room(r->context, r->temps[k], elements, r->dtype) < 0)
+        if (kl_make_room(r->context, r->temps[k], elements, type_of_temp(r, k)) < 0)
             return kd_error(r->context)->status;
     }
     return KCL_OK;
@@ -577,7 +611,7 @@ static kcl_status end_run(run *r, kcl_status status)
 {
     kcl_context *context = r->context;
     /* Nothing may refer to the caller's memory afterwards; the first error is the one to report. */
-    status = status < 0 || r->waits ? wait_for(r, status) : kd_submit(context);
+    status = status < 0 || r->waits ? kl_wait_for(r->context, status) : kd_submit(context);
     if (status == KCL_ERROR_DEVICE_MEMORY)
         kl_empty_rooms(context);
     return status;
@@ -611,6 +645,8 @@ static kcl_status run_host_step(run *r, size_t index)
     const kcl_allocator *a = kd_allocator(r->context);
     kb_error *err = kd_error(r->context);
     const int64_t size = sizeof(double);
+    if (step->kind != KL_SWEEP)
+        return run_indexed(r, step);
     const size_t vars = step->sweep.var_count, outputs = step->sweep.output_count;
     geometry g;
     if (find_geometry(r, index, size, &g) < 0)
@@ -629,7 +665,8 @@ static kcl_status run_host_step(run *r, size_t index)
         const kl_output *out = &step->outputs[k];
         const kl_view *v = out->is_temp ? NULL : &r->outs[out->index];
         sinks[k] = v ? (kr_sink){kl_host_data(v), v->dtype, v->row_stride, v->step}
-                     : (kr_sink){r->host_temps[out->index], KCL_F64, r->exec->temps[out->index].dim * size, size};
+                     : (kr_sink){r->host_temps[out->index], type_of_temp(r, out->index),
+                                 r->exec->temps[out->index].dim * size, size};
     }
     for (size_t k = 0; status == KCL_OK && g.operands && k < vars + outputs; k++)
         memcpy(strides[k], g.operands[k].stride, sizeof strides[k]);
@@ -773,6 +810,10 @@ kcl_status kl_exec_emit(const kl_exec *e, kcl_context *context, const kp_caps *c
 {
     for (size_t k = 0; k < e->step_count; k++) {
         const kl_step *step = &e->steps[k];
+        if (step->kind != KL_SWEEP) {
+            kl_emit_indexed(step, dtype, k + 1, e->step_count, describe, out);
+            continue;
+        }
         kp_plan *plan;
         kt_program program;
         kp_choice choice;

@@ -86,8 +86,8 @@ enum { KL_EXTENT_I = 1, KL_EXTENT_J = 2 };
 
 typedef struct kl_slot {
     int32_t dim;
-    int extent;   /* class */
-    int64_t rows; /* for messages about classes that clash; -1 where they are not known yet */
+    int extent;     /* class */
+    int64_t rows;   /* for messages about classes that clash; -1 where they are not known yet */
     kl_batch batch; /* those that the formula knows; arrays of a call may bring others along */
     char name[64];
 } kl_slot;
@@ -107,8 +107,18 @@ typedef struct kl_output {
 /* How squared distances are computed: "" or "auto" (by the data, form.h), "differences", "expanded". */
 typedef enum kl_form { KL_FORM_AUTO, KL_FORM_DIFFERENCES, KL_FORM_EXPANDED } kl_form;
 
+/*
+ * Rows chosen by an index, or their adjoint (indexed.h): inputs[0] is F, inputs[1] the index, outputs[0] the result, which
+ * has the rows of row_extent; col_extent is that of the terms: F's, and of a scatter the index's as well. Of numbers of
+ * pairs `part` is meant, and pair_extent is that of the columns.
+ */
+typedef enum kl_step_kind { KL_SWEEP, KL_GATHER, KL_SCATTER } kl_step_kind;
+
 typedef struct kl_step {
-    kr_sweep sweep;
+    kl_step_kind kind;
+    kf_part part;
+    int pair_extent;
+    kr_sweep sweep;          /* of KL_SWEEP */
     kp_expansion *expansion; /* NULL: no squared distance of the sweep can be expanded */
     kl_input *inputs;        /* by variable of the sweep */
     kl_output *outputs;      /* by output of the sweep */
@@ -120,6 +130,7 @@ typedef struct kl_step {
 typedef struct kl_temp {
     int32_t dim;
     int extent;
+    kf_kind kind; /* KF_INT: of int64 */
 } kl_temp;
 
 /* What a root is: its array has one row for each of the extent class, of int64 where it is an integer. */
@@ -130,7 +141,7 @@ typedef struct kl_root {
     unsigned repeats; /* axes along which an integer is the same: computed once, copied */
 } kl_root;
 
-/* Roots compiled to steps. Temporaries are real numbers. Immutable, shared between threads. */
+/* Roots compiled to steps. Immutable, shared between threads. */
 typedef struct kl_exec {
     kf_graph graph;
     uint64_t key; /* of the structure: equal computations have equal keys in every process */
@@ -169,6 +180,15 @@ kcl_status kl_check_memory(kcl_context *context, const kcl_memory *memory, int64
  */
 kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
                        const kl_view *outs);
+
+/* A view as an argument of a kernel that reads (host_kind) or writes it. */
+kd_arg kl_view_arg(const kl_view *v, kd_arg_kind host_kind);
+
+/* Work-items of a work-group for kernels that work on any number. */
+size_t kl_group_for(kcl_context *context, kd_kernel *kernel);
+
+/* Waits for what was given to the device; after a failure too, and then keeps the first error. */
+kcl_status kl_wait_for(kcl_context *context, kcl_status status);
 
 /*
  * Checks lengths: slots of one class agree (the error names both, the axis and both sizes), outputs have the rows of

@@ -433,16 +433,22 @@ kcl_status kcl_operator_grad(kcl_operator **out, const kcl_operator *from, const
 
 typedef struct magnitude_context {
     kf_graph *g;
+    const kf_node *root;
 } magnitude_context;
 
 static const kf_node *magnitude_of(void *user, const kf_node *leaf)
 {
-    kf_graph *g = ((magnitude_context *)user)->g;
-    if (leaf->op != KF_REDUCE)
+    const magnitude_context *m = user;
+    kf_graph *g = m->g;
+    /* An index is a constant in formulas. */
+    if (leaf->op != KF_REDUCE || (leaf->kind == KF_INT && leaf != m->root))
         return leaf;
     const kf_node *f = leaf->arg[0], *size = kf_unary(g, KF_ABS, f);
     unsigned axes = (unsigned)leaf->param[1];
     switch ((kf_reduction)leaf->param[0]) {
+    case KF_REDUCE_GATHER:
+    case KF_REDUCE_SCATTER:
+        return kf_rebuild(g, leaf, (const kf_node *[]){size, leaf->arg[1], leaf->arg[2]});
     case KF_REDUCE_SUM:
         return kf_reduce(g, KF_REDUCE_SUM, axes, 0, size);
     case KF_REDUCE_LOGSUMEXP:
@@ -477,9 +483,10 @@ kcl_status kcl_operator_magnitude(kcl_operator **out, const kcl_operator *from)
     if (status == KCL_OK)
         status = add_roots(op, count);
     if (status == KCL_OK) {
-        magnitude_context m = {&op->graph};
+        magnitude_context m = {&op->graph, NULL};
         for (size_t k = 0; status == KCL_OK && k < count; k++) {
             op->tags[k] = from->tags[k];
+            m.root = kf_value(roots[k]);
             status = kf_substitute(&op->graph, 1, &roots[k], true, magnitude_of, &m, &op->roots[k]);
         }
     }

@@ -10,7 +10,7 @@
 const char *const kt_kernel_names[KT_KERNELS] = {"prepare_rows", "prepare_columns", "sweep", "finish"};
 
 extern const unsigned char kt_cl_math[], kt_cl_common[], kt_cl_reduce[], kt_cl_lanes[], kt_cl_rows[],
-    kt_cl_contraction[], kt_cl_columns[], kt_cl_map[], kt_cl_copy[], kt_cl_squares[];
+    kt_cl_contraction[], kt_cl_columns[], kt_cl_map[], kt_cl_copy[], kt_cl_squares[], kt_cl_indexed[];
 
 typedef struct kernel {
     kt_kernel_id id;
@@ -594,10 +594,20 @@ void kt_render_copy(kb_str *out, size_t element_size)
     kb_str_put(out, (const char *)kt_cl_copy);
 }
 
-void kt_render_squares(kb_str *out, kcl_dtype dtype)
+static void put_with_type(kb_str *out, kcl_dtype dtype, const unsigned char *text)
 {
     if (dtype == KCL_F64)
         kb_str_put(out, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n");
     kb_str_putf(out, "#define KCL_REAL %s\n", dtype == KCL_F64 ? "double" : "float");
-    kb_str_put(out, (const char *)kt_cl_squares);
+    kb_str_put(out, (const char *)text);
+}
+
+void kt_render_squares(kb_str *out, kcl_dtype dtype)
+{
+    put_with_type(out, dtype, kt_cl_squares);
+}
+
+void kt_render_indexed(kb_str *out, kcl_dtype dtype)
+{
+    put_with_type(out, dtype, kt_cl_indexed);
 }

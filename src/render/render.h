@@ -64,4 +64,7 @@ void kt_render_copy(kb_str *out, size_t element_size);
 /* The program whose kernel "squares" measures rows from a centre: see cl/squares.cl. */
 void kt_render_squares(kb_str *out, kcl_dtype dtype);
 
+/* The program whose kernels "gather" and "scatter" move rows by an index: see cl/indexed.cl. */
+void kt_render_indexed(kb_str *out, kcl_dtype dtype);
+
 #endif

@@ -731,6 +731,39 @@ START_TEST(an_index_is_a_constant_and_has_no_gradient_of_its_own)
 }
 END_TEST
 
+/* Only the index is looked for among pairs: gathers and scatters have rows and terms alone, to any order. */
+START_TEST(smallest_values_are_derived_through_their_indices)
+{
+    const kf_node *vars[] = {dense_var(&d, KF_ROLE_I, 2, 0.3, 1.2), dense_var(&d, KF_ROLE_J, 2, 0.3, 1.2)}, *out[2];
+    kf_binding bindings[] = {{"x", vars[0]}, {"y", vars[1]}};
+    const kf_node *f = parsed("SqDist(x,y)", 2, bindings);
+    const kf_node *least = kf_reduce(&g, KF_REDUCE_KMIN, KF_AXIS_J, 3, f);
+    out[0] = sum_over(KF_AXIS_I, kf_unary(&g, KF_SUM, kf_unary(&g, KF_SIN, least)));
+    for (int times = 1; times <= 3; times++) {
+        kf_order order;
+        int among_pairs = 0, gathers = 0, scatters = 0;
+        ck_assert_int_eq(kf_gradient(&g, out[0], kf_rat(&g, 1, 1), 2, vars, out), KCL_OK);
+        ck_assert_int_eq(kf_order_init(&order, &g, 2, out, false, &g.error), KCL_OK);
+        for (size_t k = 0; k < order.count; k++) {
+            const kf_node *n = order.nodes[k];
+            if (n->op != KF_REDUCE)
+                continue;
+            gathers += n->param[0] == KF_REDUCE_GATHER;
+            scatters += n->param[0] == KF_REDUCE_SCATTER;
+            if (n->arg[0]->axes != (KF_AXIS_I | KF_AXIS_J))
+                continue;
+            among_pairs++;
+            ck_assert_int_eq(n->param[0], KF_REDUCE_ARGKMIN);
+        }
+        ck_assert_int_eq(among_pairs, 1);
+        ck_assert_int_ge(gathers, 1);
+        ck_assert_int_ge(scatters, 1);
+        kf_order_finish(&order);
+        out[0] = sum_over(KF_AXIS_I, kf_unary(&g, KF_SUM, out[0]));
+    }
+}
+END_TEST
+
 START_TEST(reductions_are_leaves_of_vjp)
 {
     const kf_node *x = dense_var(&d, KF_ROLE_I, 3, 0.3, 1), *y = dense_var(&d, KF_ROLE_J, 3, 0.3, 1);
@@ -913,6 +946,7 @@ int main(void)
     tcase_add_test(tests, second_derivatives_are_symmetric);
     tcase_add_test(tests, a_variable_that_does_not_occur_has_a_zero_gradient);
     tcase_add_test(tests, an_index_is_a_constant_and_has_no_gradient_of_its_own);
+    tcase_add_test(tests, smallest_values_are_derived_through_their_indices);
     tcase_add_test(tests, reductions_are_leaves_of_vjp);
     tcase_add_test(tests, errors_say_what_does_not_fit);
     tcase_add_test(tests, exponents_stay_in_range);

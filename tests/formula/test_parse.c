@@ -560,9 +560,6 @@ static const struct {
     {KCL_ERROR_SYNTAX, "KMin_Reduction(x*b,0)", 0, "KMin_Reduction needs 1 formula and 2 whole numbers, 2 given"},
     {KCL_ERROR_SYNTAX, "Grad(Min_ArgMin_Reduction(x*b,0),x)", 5,
      "Grad differentiates one result: values and indices are two"},
-    {KCL_ERROR_DERIVATIVE, "Grad(Max_Reduction(x*b,0),x,x)", 28,
-     "the derivative of Max_Reduction is not available; LogSumExp_Reduction of a multiple of the formula is a smooth "
-     "stand-in for a largest value"},
     {KCL_ERROR_SYNTAX, "x+ArgMin_Reduction(x*b,0)", 2,
      "a formula is expected, not a reduction; reductions are not part of formulas, nor of each other"},
     {KCL_ERROR_SYNTAX, "ArgMin_Reduction(x)", 0, "ArgMin_Reduction needs 1 formula and 1 whole number, 1 given"},

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * formula/select.c: smallest and largest values as formulas of the terms that they are.
+ *
+ * With a_i the index of the smallest F(x_i, y_j), the value is F(x_i, Gather(y, a)_i): the same number, but a formula of
+ * rows, whose derivatives, to any order, take as many steps as there are rows and not as there are pairs. Where terms
+ * are equally small it is the first of them, the one of the index, that is followed. A row with too few terms keeps its
+ * infinity, and what it depends on is masked, so that nothing reaches the variables from there.
+ */
+#include "graph.h"
+
+typedef struct selection {
+    kf_graph *g;
+    kf_order order;
+    const kf_node **made; /* by position */
+    bool *moves;          /* depends on one of the variables, by position */
+
+    /* While a term is written: */
+    unsigned axes;         /* that are reduced */
+    const kf_node *index;  /* all indices */
+    const kf_node *number; /* the one of the term, a real number */
+    int64_t at;            /* its component of the index */
+} selection;
+
+bool kf_is_among(const kf_node *f, size_t var_count, const kf_node *const *vars)
+{
+    for (size_t k = 0; f->op == KF_VAR && k < var_count; k++)
+        if (vars[k]->param[0] == f->param[0])
+            return true;
+    return false;
+}
+
+static const kf_node *at_index(void *user, const kf_node *leaf)
+{
+    const selection *s = user;
+    kf_graph *g = s->g;
+    const kf_node *f = s->made[kf_at(&s->order, leaf)];
+    if (!(leaf->axes & s->axes))
+        return kf_make(g, KF_IFELSE, (const kf_node *[]){s->number, f, kf_zero(g, 1)}, NULL);
+    const bool pairs = s->axes == (KF_AXIS_I | KF_AXIS_J);
+    f = kf_gather(g, f, s->index, !pairs ? KF_ALL : leaf->axes == KF_AXIS_I ? KF_PART_I : KF_PART_J);
+    if (!f || s->index->dim == 1)
+        return f;
+    return kf_make(g, KF_EXTRACT, &f, (int64_t[]){s->at * leaf->dim, leaf->dim});
+}
+
+/* Value number s->at of f. */
+static const kf_node *value_at(selection *s, const kf_node *f, bool largest)
+{
+    kf_graph *g = s->g;
+    const kf_node *terms = f->arg[0], *value = NULL, *none = NULL;
+    s->number = s->index->dim == 1 ? kf_to_real(g, s->index) : kf_make(g, KF_ELEM, &s->index, &s->at);
+    if (!s->number)
+        return NULL;
+    if (terms->op == KF_REDUCE) /* as a leaf */
+        value = at_index(s, terms);
+    else if (kf_substitute(g, 1, &terms, true, at_index, s, &value) < 0)
+        return NULL;
+    if (terms->dim > 1)
+        value = kf_make(g, KF_ELEM, &value, &(int64_t){s->at % terms->dim});
+    /* The index of no term is -1, the value 1/0. */
+    none = kf_unary(g, KF_INV, kf_binary(g, KF_ADD, s->number, kf_rat(g, 1, 1)));
+    none = largest ? kf_unary(g, KF_MINUS, none) : none;
+    return kf_make(g, KF_IFELSE, (const kf_node *[]){s->number, value, none}, NULL);
+}
+
+/* Values from..from+count-1, in a tree of few levels. */
+static const kf_node *values(selection *s, const kf_node *f, bool largest, int64_t from, int64_t count)
+{
+    if (count == 1) {
+        s->at = from;
+        return value_at(s, f, largest);
+    }
+    const kf_node *first = values(s, f, largest, from, count / 2);
+    return kf_binary(s->g, KF_CONCAT, first, values(s, f, largest, from + count / 2, count - count / 2));
+}
+
+static const kf_node *selected(selection *s, const kf_node *f)
+{
+    static const kf_reduction numbers[KF_REDUCTION_COUNT] = {
+        [KF_REDUCE_MIN] = KF_REDUCE_ARGMIN,
+        [KF_REDUCE_MAX] = KF_REDUCE_ARGMAX,
+        [KF_REDUCE_KMIN] = KF_REDUCE_ARGKMIN,
+        [KF_REDUCE_KMAX] = KF_REDUCE_ARGKMAX,
+    };
+    const kf_reduction reduction = (kf_reduction)f->param[0];
+    s->axes = (unsigned)f->param[1];
+    s->index = kf_reduce(s->g, numbers[reduction], s->axes, f->param[2], f->arg[0]);
+    if (!s->index)
+        return NULL;
+    return values(s, f, reduction == KF_REDUCE_MAX || reduction == KF_REDUCE_KMAX, 0, f->dim);
+}
+
+static bool is_choice(const kf_node *f)
+{
+    if (f->op != KF_REDUCE)
+        return false;
+    switch ((kf_reduction)f->param[0]) {
+    case KF_REDUCE_MIN:
+    case KF_REDUCE_MAX:
+    case KF_REDUCE_KMIN:
+    case KF_REDUCE_KMAX:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static const kf_node *rewritten(selection *s, const kf_node *f)
+{
+    if (is_choice(f))
+        return selected(s, f);
+    const kf_node *args[KF_MAX_ARGS] = {NULL};
+    bool changed = false;
+    for (int c = 0; c < f->arg_count; c++) {
+        args[c] = s->made[kf_at(&s->order, f->arg[c])];
+        changed |= args[c] != f->arg[c];
+    }
+    return changed ? kf_rebuild(s->g, f, args) : f;
+}
+
+kcl_status kf_select_terms(kf_graph *g, const kf_node *F, size_t var_count, const kf_node *const *vars,
+                           const kf_node **out)
+{
+    selection s = {.g = g};
+    if (kf_order_init(&s.order, g, 1, &F, false, &g->error) < 0)
+        return g->error.status;
+    const kcl_allocator *alloc = kf_allocator(g);
+    s.made = kb_calloc(alloc, s.order.count, sizeof *s.made);
+    s.moves = kb_calloc(alloc, s.order.count, sizeof *s.moves);
+    bool ok = s.made && s.moves;
+    if (!ok)
+        kb_no_memory(&g->error);
+    for (size_t k = 0; ok && k < s.order.count; k++) {
+        const kf_node *f = s.order.nodes[k];
+        s.moves[k] = kf_is_among(f, var_count, vars);
+        for (int c = 0; c < f->arg_count; c++)
+            s.moves[k] |= s.moves[kf_at(&s.order, f->arg[c])];
+        s.moves[k] = s.moves[k] && f->kind != KF_INT;
+        s.made[k] = s.moves[k] ? rewritten(&s, f) : f;
+        ok = s.made[k] != NULL;
+    }
+    if (ok)
+        *out = s.made[kf_at(&s.order, F)];
+    kb_free(alloc, s.made);
+    kb_free(alloc, s.moves);
+    kf_order_finish(&s.order);
+    return ok ? KCL_OK : g->error.status;
+}
