@@ -299,7 +299,9 @@ static kcl_status choose_shape(const kr_sweep *sweep, const kp_caps *caps, kcl_d
     }
     if (force == BY_RULE && !cpu && rows > FEW_ROWS && find_long_sums(sweep, &long_sums, err) < 0)
         return err->status;
-    if (long_sums && side_of(caps) >= SMALLEST_SIDE)
+    /* A list for each row of a block, and one in each work-item, is more than registers hold. */
+    int64_t list;
+    if (long_sums && !keeps_lists(sweep->term_count, sweep->terms, &list) && side_of(caps) >= SMALLEST_SIDE)
         choice->schedule = KP_BY_CONTRACTION;
     if (choice->schedule == KP_BY_CONTRACTION || force == FORCE_SPLIT) {
         choice->shape = KP_ROWS_SPLIT;
@@ -311,7 +313,7 @@ static kcl_status choose_shape(const kr_sweep *sweep, const kp_caps *caps, kcl_d
         choice->shape = split || counted ? KP_ROWS_SPLIT : KP_ROWS;
         return KCL_OK;
     }
-    int64_t list, parts = cached_parts(column_bytes(sweep->var_count, sweep->vars, dtype), cols);
+    int64_t parts = cached_parts(column_bytes(sweep->var_count, sweep->vars, dtype), cols);
     int64_t all_rows = product(rows, sizes->batches);
     if (keeps_lists(sweep->term_count, sweep->terms, &list))
         parts = 1;

@@ -1016,6 +1016,14 @@ START_TEST(lists_of_k_values)
         kp_plan_destroy(&plan);
         sweep_finish(&own);
     }
+    /* Rows of a GPU whose lists are in registers have no room for blocks of a contraction. */
+    use(KF_AXIS_J, "x:i100 y:j100", "ArgKMin10:SqDist(x,y)", "r0");
+    kp_choice choice;
+    ck_assert_int_eq(kp_choose(&s.sweep, kp_caps_profile("gpu"), KCL_F32, 1 << 16, 1 << 16, NULL, &choice, &err), KCL_OK);
+    ck_assert_int_eq(choice.schedule, KP_BY_ROWS);
+    use(KF_AXIS_J, "x:i100 y:j100", "ArgMin:SqDist(x,y)", "r0");
+    ck_assert_int_eq(kp_choose(&s.sweep, kp_caps_profile("gpu"), KCL_F32, 1 << 16, 1 << 16, NULL, &choice, &err), KCL_OK);
+    ck_assert_int_eq(choice.schedule, KP_BY_CONTRACTION);
 }
 END_TEST
 
