@@ -27,7 +27,7 @@ typedef struct item {
     const kf_node *operand[2];
 } item;
 
-enum { NO_GROUP = UINT32_MAX - 1 }; /* of what is a step of its own */
+#define NO_GROUP (UINT32_MAX - 1) /* of what is a step of its own */
 
 typedef struct group {
     int level, rows, cols;

@@ -530,7 +530,7 @@ END_TEST
 /* Values that are not there reach no variable, though the formula has no derivative where they are not. */
 START_TEST(what_is_not_there_has_no_gradient)
 {
-    double x[] = {0.5, 2, 3}, y[] = {0.25, 4}, q = 2, gx[3], gy[2], gq, values[3 * 3];
+    double x[] = {0.5, 2, 3}, y[] = {0.25, 4}, q = 2, gx[3], gy[2], gq = NAN, values[3 * 3];
     for (int n = 0; n <= 2; n += 2) {
         s = kcl_scope_create(c);
         kcl_expr *a = kcl_vi(s, kcl_f64(x, 3, 1)), *b = kcl_vj(s, kcl_f64(y, n, 1)), *w = kcl_pm(s, kcl_f64(&q, 1));
