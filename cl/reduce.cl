@@ -1152,7 +1152,7 @@ KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, longs at)
     FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
     {                                                                                                                  \
         const int member = KCL_JOIN_MEMBER, place = (KCL_JOIN_SET) * (KCL_JOIN_WIDTH / 2) + member;                    \
-        for (int step = KCL_JOIN_WIDTH / 2; step > 0; step /= 2) {                                                     \
+        _Pragma("unroll 1") for (int step = KCL_JOIN_WIDTH / 2; step > 0; step /= 2) {                                 \
             lanes a[KCL_COUNT(R, t) + 1], b[R##_NUMBERS];                                                              \
             a[KCL_COUNT(R, t)] = 0;                                                                                    \
             FOR_INDEX(q, 0, KCL_COUNT(R, t))                                                                           \
