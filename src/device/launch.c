@@ -138,8 +138,8 @@ static bool made_memory(kcl_context *c, cl_int code)
     return true;
 }
 
-/* A buffer on `host` memory (not copied), or one on the device where `host` is NULL. */
-static kcl_status new_buffer(kcl_context *c, size_t bytes, const void *host, kd_buffer **buffer)
+/* A buffer for `bytes` on `host` memory (not copied), or one with `capacity` on the device where `host` is NULL. */
+static kcl_status new_buffer(kcl_context *c, size_t bytes, size_t capacity, const void *host, kd_buffer **buffer)
 {
     kcl_device *d = c->device;
     cl_int code = 0;
@@ -153,10 +153,10 @@ static kcl_status new_buffer(kcl_context *c, size_t bytes, const void *host, kd_
     }
     /* Inputs too are opened for writing: one memory may be an output of one launch and an input of the next. */
     const cl_mem_flags flags = CL_MEM_READ_WRITE | (host ? CL_MEM_USE_HOST_PTR : 0);
-    b->mem = d->cl.clCreateBuffer(d->context, flags, bytes, (void *)(uintptr_t)host, &code);
+    b->mem = d->cl.clCreateBuffer(d->context, flags, capacity, (void *)(uintptr_t)host, &code);
     if (!b->mem && made_memory(c, code)) {
         code = CL_SUCCESS;
-        b->mem = d->cl.clCreateBuffer(d->context, flags, bytes, (void *)(uintptr_t)host, &code);
+        b->mem = d->cl.clCreateBuffer(d->context, flags, capacity, (void *)(uintptr_t)host, &code);
     }
     if (!b->mem) {
         kb_free(&c->allocator, b);
@@ -164,7 +164,8 @@ static kcl_status new_buffer(kcl_context *c, size_t bytes, const void *host, kd_
                                   : kd_cl_fail(&c->error, &d->info, "clCreateBuffer", code, NULL);
     }
     b->serial = ++c->last_serial;
-    b->size = b->capacity = bytes;
+    b->size = bytes;
+    b->capacity = capacity;
     b->is_own = !host;
     c->buffers[c->buffer_count++] = b;
     *buffer = b;
@@ -181,7 +182,7 @@ static kcl_status device_buffer(kcl_context *c, size_t bytes, kd_buffer **buffer
         if (c->buffers[k]->idle && c->buffers[k]->capacity == capacity)
             *buffer = c->buffers[k];
     if (!*buffer)
-        status = new_buffer(c, capacity, NULL, buffer);
+        status = new_buffer(c, bytes, capacity, NULL, buffer);
     if (status < 0)
         return status;
     (*buffer)->idle = false;
@@ -268,7 +269,7 @@ static kcl_status host_buffer(kcl_context *c, const kd_arg *arg, kd_buffer **buf
             b = c->buffers[k];
     if (!b) {
         bool keep = arg->kind == KD_ARG_HOST_COPY, copied = keep || c->device->sharing == KD_COPIED;
-        kcl_status status = copied ? device_buffer(c, arg->size, &b) : new_buffer(c, arg->size, arg->data, &b);
+        kcl_status status = copied ? device_buffer(c, arg->size, &b) : new_buffer(c, arg->size, arg->size, arg->data, &b);
         if (status < 0)
             return status;
         if (copied && arg->kind != KD_ARG_HOST_OUT) {
@@ -378,7 +379,7 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
         }
         for (size_t n = 0; n < c->buffer_count; n++)
             for (int a = 0; a < arg_count && !c->buffers[n]->idle; a++)
-                bytes += k->saved[a].serial == c->buffers[n]->serial ? c->buffers[n]->capacity : 0;
+                bytes += k->saved[a].serial == c->buffers[n]->serial ? c->buffers[n]->size : 0;
         return command_failed(c, "clEnqueueNDRangeKernel", code, bytes, what);
     }
     k->launched = true;

@@ -215,7 +215,7 @@ START_TEST(test_memory_that_the_device_does_not_have)
         fake.fail_code = CL_MEM_OBJECT_ALLOCATION_FAILURE;
         ck_assert_int_eq(kcl_memory_create(c, 54321, &m), KCL_ERROR_DEVICE_MEMORY);
         ck_assert_ptr_null(m);
-        HAS(kcl_context_error(c), "54321 bytes were requested", "this context holds 1000", "are available");
+        HAS(kcl_context_error(c), "54321 bytes were requested", "this context holds 1024", "are available");
         fake.fail_call = NULL;
         check_twice(c);
         kcl_memory_release(&small);
@@ -256,7 +256,7 @@ START_TEST(test_commands_that_want_memory_get_what_waits)
                 ck_assert_int_eq(status, KCL_ERROR_DEVICE_MEMORY);
                 /* A write is of 40 bytes, a kernel's arguments are 80. */
                 HAS(kcl_context_error(c), calls[k], k ? "40 bytes were requested" : "80 bytes were requested",
-                    "this context holds 5080");
+                    "this context holds 5632");
                 ck_assert_int_eq(kd_finish(c), KCL_ERROR_DEVICE_MEMORY);
             }
             kd_read(c, kd_memory_buffer(b), 0, out, sizeof out);
