@@ -1204,14 +1204,14 @@ int main(int argc, char **argv)
         return 77;
     announce_seed(host ? "test_lazy_batches host" : "test_lazy_batches");
     const test_entry tests[] = {
-        {test_random_broadcasts, host || long_tests() ? 300 : 24},
+        {test_random_broadcasts, host || long_tests() ? 300 : 16},
         {test_operators_on_every_schedule, host           ? 60
                                            : long_tests() ? 300
                                                           : 18},
         {test_sizes_that_do_not_broadcast, 0},
         {test_arguments_that_do_not_broadcast, 0},
         {test_reductions_over_batch_axes, host || long_tests() ? 200 : 18},
-        {test_every_schedule_reduces_batches, host || long_tests() ? 100 : 20},
+        {test_every_schedule_reduces_batches, host || long_tests() ? 100 : 10},
         {test_many_batches_become_one, 0},
         {test_batch_axes_that_are_not_there, 0},
         {test_operators_of_expressions_with_batches, 0},
