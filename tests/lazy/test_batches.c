@@ -1205,9 +1205,7 @@ int main(int argc, char **argv)
     announce_seed(host ? "test_lazy_batches host" : "test_lazy_batches");
     const test_entry tests[] = {
         {test_random_broadcasts, host || long_tests() ? 300 : 16},
-        {test_operators_on_every_schedule, host           ? 60
-                                           : long_tests() ? 300
-                                                          : 18},
+        {test_operators_on_every_schedule, host ? 60 : long_tests() ? 300 : 9},
         {test_sizes_that_do_not_broadcast, 0},
         {test_arguments_that_do_not_broadcast, 0},
         {test_reductions_over_batch_axes, host || long_tests() ? 200 : 18},
