@@ -16,7 +16,10 @@ typedef struct test_entry {
     int rounds; /* calls with _i = 0 to rounds - 1; 0: one call without a number */
 } test_entry;
 
-/* Runs the tests and returns the exit status. */
+/*
+ * Runs the tests and returns the exit status. KEOPSCL_TEST_PART=K/N: the K-th, the K+N-th and so on, from 0; drivers become
+ * slow in processes that have built many kernels.
+ */
 int run_entries(const char *name, const test_entry *tests, size_t count, void (*setup)(void), void (*teardown)(void));
 
 /* The first OpenCL CPU, or NULL after a line that begins with SKIPPED: then exit with 77. */

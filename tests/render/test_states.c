@@ -650,6 +650,13 @@ END_TEST
 /* A case each: CK_RUN_CASE=name runs it alone. */
 static void add(Suite *suite, const char *name, const TTest *test, int rounds)
 {
+    static unsigned number;
+    unsigned part = 0, parts = 1;
+    const char *wanted = getenv("KEOPSCL_TEST_PART"); /* as in tests/lazy/support.h */
+    if (wanted)
+        ck_assert_int_eq(sscanf(wanted, "%u/%u", &part, &parts), 2);
+    if (number++ % parts != part)
+        return;
     TCase *tc = tcase_create(name);
     tcase_set_timeout(tc, 0);
     tcase_add_loop_test(tc, test, 0, rounds);
