@@ -38,7 +38,7 @@ run() { # NAME BUILD_FOLDER ARGUMENT...
 run cold-cache build
 # What the cache holds does not depend on the sample: long tests are long once.
 [ $long = false ] || scripts/setup.sh build -Dlong_tests=false
-run warm-cache build --suite device --suite lazy --suite cli --no-suite math
+run warm-cache build --suite device --suite cli --no-suite math
 # Drivers are not ours to clean up after.
 export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 run sanitizers build-asan --no-suite package --timeout-multiplier 4
