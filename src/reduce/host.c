@@ -122,7 +122,8 @@ static void go_to(const job *job, worker *w, int64_t batch, int64_t each)
         w->sinks[k].data = (char *)job->sinks[k].data + offset_on(b, 0, b->outer, batch, b->sink_stride[k]);
     w->batch = batch;
     w->each = each;
-    kf_frame_launch(w->terms, w->sources);
+    if (job->each) /* else there may be nothing behind what the terms read */
+        kf_frame_launch(w->terms, w->sources);
     kf_frame_launch(w->outputs, w->sources);
 }
 
