@@ -262,7 +262,7 @@ static int64_t prepared_stride(const kl_compiled *c, const geometry *g, size_t v
 static kd_arg argument(run *r, const kl_step *step, const kl_compiled *c, const geometry *g, kt_arg from,
                        int64_t *value)
 {
-    const size_t own = step->sweep.var_count, first_prepared = c->plan->var_count - c->plan->prepared_count;
+    const size_t own = step->sweep.var_count, first_prepared = c->plan->var_count - c->plan->prepared_vars;
     const int64_t size = (int64_t)kb_dtype_size(r->dtype);
     const bool of_output = from.kind == KT_ARG_OUTPUT || from.kind == KT_ARG_OUTPUT_STRIDE ||
                            from.kind == KT_ARG_OUTPUT_STEP || from.kind == KT_ARG_OUTPUT_BATCH;
@@ -376,8 +376,8 @@ static kcl_status launch_step(run *r, const kl_step *step, kl_compiled *c, geome
     kcl_status status = KCL_OK;
     int64_t side_batches[2] = {0, 0};
     kp_launch_batches(c->plan, &c->caps, &(kp_sizes){g.rows, g.cols, g.axes.batches, g.axes.each_count}, &g.launch);
-    for (size_t k = 0; status == KCL_OK && k < c->plan->prepared_count; k++) {
-        size_t number = c->plan->var_count - c->plan->prepared_count + k;
+    for (size_t k = 0; status == KCL_OK && k < c->plan->prepared_vars; k++) {
+        size_t number = c->plan->var_count - c->plan->prepared_vars + k;
         const kr_var *var = &c->plan->vars[number];
         int64_t elements, *batches = &side_batches[var->role == KF_ROLE_I ? 0 : 1];
         *batches = prepared_batches(c, &g, number);

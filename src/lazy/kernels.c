@@ -31,7 +31,7 @@ typedef struct cache {
 static void clear_compiled(kcl_context *context, kl_compiled *c)
 {
     const kcl_allocator *a = kd_allocator(context);
-    for (size_t k = 0; c->prepared && k < c->plan->prepared_count; k++)
+    for (size_t k = 0; c->prepared && k < c->plan->prepared_vars; k++)
         kd_buffer_release(context, &c->prepared[k].buffer);
     kd_buffer_release(context, &c->partial.buffer);
     for (int k = 0; k < KT_KERNELS; k++) {
@@ -101,7 +101,7 @@ void kl_empty_rooms(kcl_context *context)
     for (int k = 0; all && k < BUCKETS; k++) {
         for (kl_compiled *c = all->steps[k]; c; c = c->next) {
             empty_room(context, &c->partial);
-            for (size_t n = 0; n < c->plan->prepared_count; n++)
+            for (size_t n = 0; n < c->plan->prepared_vars; n++)
                 empty_room(context, &c->prepared[n]);
         }
         for (temporary *t = all->temps[k]; t; t = t->next)
@@ -217,7 +217,7 @@ static kcl_status build(kcl_context *context, kcl_dtype dtype, const kl_step *st
     }
     kt_program_finish(&program);
     if (status == KCL_OK) {
-        c->prepared = kb_calloc(kd_allocator(context), c->plan->prepared_count + 1, sizeof *c->prepared);
+        c->prepared = kb_calloc(kd_allocator(context), c->plan->prepared_vars + 1, sizeof *c->prepared);
         if (!c->prepared)
             status = kb_no_memory(err);
     }

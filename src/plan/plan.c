@@ -31,6 +31,8 @@ enum {
     CHUNK = 8,                   /* components of a contraction's step where none divides the dimension */
     CONTRACTED_BYTES = 48 << 10, /* of local memory for their components */
     SMALLEST_SIDE = 4,           /* work-items along the side of a register-tiled work-group, at least */
+    PACKED = 16,                 /* numbers prepared for an axis, above which they share arrays */
+    PACK = 1024,                 /* numbers of such an array, at most */
     MAX_NODES = 100000           /* operators of a kernel: compilers do not take formulas of any size */
 };
 
@@ -582,6 +584,40 @@ static bool is_preparable(const kp_plan *plan, const kf_node *f)
     return c == KP_STREAM || (c == KP_LANE && plan->schedule == KP_BY_CONTRACTION);
 }
 
+/*
+ * Where the numbers go that are prepared for an axis. Few have an array each. Many share some: an array is an argument
+ * of the kernels, and compilers take long for text that stores each number by itself.
+ */
+typedef struct packing {
+    int64_t left;          /* numbers of the axis to come */
+    int64_t filled, width; /* numbers in the array that is shared at present; 0, 0: none */
+    size_t var;            /* that array */
+} packing;
+
+/* Makes room for f; returns what terms read in its place. */
+static const kf_node *place_prepared(kp_plan *plan, const kf_node *f, packing *pack)
+{
+    kf_graph *g = &plan->graph;
+    const kf_role role = f->axes & KF_AXIS_J ? KF_ROLE_J : KF_ROLE_I;
+    const bool begins = pack->filled == pack->width, shares = f->dim == 1 && (!begins || pack->left > PACKED);
+    size_t var = pack->var;
+    int64_t at = 0;
+    if (!shares || begins) {
+        var = plan->var_count++;
+        plan->prepared_vars++;
+        plan->vars[var] = (kr_var){role, shares ? (int32_t)KB_MIN(pack->left, PACK) : f->dim};
+        plan->dense[var] = true;
+    }
+    if (shares && begins)
+        *pack = (packing){pack->left, 0, plan->vars[var].dim, var};
+    if (shares)
+        at = pack->filled++;
+    pack->left -= f->dim == 1;
+    plan->prepared[plan->prepared_count++] = (kp_prepared){f, var, (int)at};
+    const kf_node *in = kf_on_batches(g, kf_var(g, (int64_t)var, plan->vars[var].dim, role), f->axes);
+    return in && shares ? kf_make(g, KF_ELEM, &in, &at) : in;
+}
+
 static kcl_status prepare(kp_plan *plan)
 {
     kf_graph *g = &plan->graph;
@@ -598,6 +634,7 @@ static kcl_status prepare(kp_plan *plan)
     if (status == KCL_OK && (!work || !used || !made))
         status = kb_no_memory(&g->error);
     size_t count = 0;
+    packing packs[2] = {{0}, {0}}; /* of rows, of columns */
     if (status == KCL_OK) {
         for (size_t k = 0; k < order.count; k++) {
             const kf_node *f = order.nodes[k];
@@ -612,8 +649,12 @@ static kcl_status prepare(kp_plan *plan)
                     used[kf_at(&order, order.nodes[k]->arg[c])] = true;
         for (size_t k = 0; k < plan->term_count; k++)
             used[kf_at(&order, roots[k])] = true;
-        for (size_t k = 0; k < order.count; k++)
-            count += used[k] && work[k] && is_preparable(plan, order.nodes[k]);
+        for (size_t k = 0; k < order.count; k++) {
+            const kf_node *f = order.nodes[k];
+            used[k] = used[k] && work[k] && is_preparable(plan, f);
+            count += used[k];
+            packs[f->axes & KF_AXIS_J ? 1 : 0].left += used[k] && f->dim == 1;
+        }
     }
     if (status == KCL_OK && count) {
         status = grow_vars(plan, plan->var_count + count);
@@ -622,16 +663,11 @@ static kcl_status prepare(kp_plan *plan)
             status = kb_no_memory(&g->error);
         for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
             const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {0};
-            if (used[k] && work[k] && is_preparable(plan, f)) {
-                size_t at = plan->var_count++;
-                kf_role role = f->axes & KF_AXIS_J ? KF_ROLE_J : KF_ROLE_I;
-                plan->prepared[plan->prepared_count++] = f;
-                plan->vars[at] = (kr_var){role, f->dim};
-                plan->dense[at] = true;
-                made[k] = kf_on_batches(g, kf_var(g, (int64_t)at, f->dim, role), f->axes);
-            } else if (kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF || is_preparable(plan, f)) {
+            if (used[k])
+                made[k] = place_prepared(plan, f, &packs[f->axes & KF_AXIS_J ? 1 : 0]);
+            else if (kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF || is_preparable(plan, f))
                 made[k] = f;
-            } else {
+            else {
                 for (int c = 0; c < f->arg_count; c++)
                     args[c] = made[kf_at(&order, f->arg[c])];
                 made[k] = kf_make(g, (kf_op)f->op, args, f->param);
@@ -1083,20 +1119,19 @@ static kcl_status expand(kp_plan *plan, const kr_sweep *sweep, size_t root_count
 /* Prepared values have the batch axes of all that the kernel which computes them reads: one launch does for them. */
 static kcl_status find_prepared_batches(kp_plan *plan)
 {
-    size_t first = plan->var_count - plan->prepared_count;
     uint8_t of_side[2] = {0, 0};
     kf_order order;
     if (!plan->prepared_count || !(plan->outer_batches + plan->each_batches))
         return KCL_OK;
     for (size_t k = 0; k < plan->prepared_count; k++) {
-        if (kf_order_init(&order, &plan->graph, 1, &plan->prepared[k], false, &plan->graph.error) < 0)
+        if (kf_order_init(&order, &plan->graph, 1, &plan->prepared[k].value, false, &plan->graph.error) < 0)
             return plan->graph.error.status;
         for (size_t m = 0; m < order.count; m++)
             if (order.nodes[m]->op == KF_VAR)
-                of_side[plan->vars[first + k].role] |= plan->batched[order.nodes[m]->param[0]];
+                of_side[plan->vars[plan->prepared[k].var].role] |= plan->batched[order.nodes[m]->param[0]];
         kf_order_finish(&order);
     }
-    for (size_t k = first; k < plan->var_count; k++)
+    for (size_t k = plan->var_count - plan->prepared_vars; k < plan->var_count; k++)
         plan->batched[k] = of_side[plan->vars[k].role];
     return KCL_OK;
 }
@@ -1277,7 +1312,7 @@ void kp_launch_batches(const kp_plan *plan, const kp_caps *caps, const kp_sizes 
     for (size_t k = 0; k < plan->term_count; k++)
         state += kp_state_dim(plan, k);
     *launch = (kp_launch){.parts = 1, .part_length = cols, .each_parts = 1, .each_length = sizes->each};
-    for (size_t k = plan->var_count - plan->prepared_count; k < plan->var_count; k++) {
+    for (size_t k = plan->var_count - plan->prepared_vars; k < plan->var_count; k++) {
         bool of_rows = plan->vars[k].role == KF_ROLE_I;
         int64_t elements = product(plan->vars[k].dim, of_rows ? rows : cols);
         launch->prepare_items[of_rows ? 0 : 1] = items_of_batch(of_rows ? row_blocks : col_blocks, plan, caps, sizes);

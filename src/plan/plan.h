@@ -68,6 +68,13 @@ typedef struct kp_request {
     kp_batches batches;
 } kp_request;
 
+/* A value that is computed once a launch, into device memory: components at, at + 1, ... of a variable. */
+typedef struct kp_prepared {
+    const kf_node *value;
+    size_t var;
+    int at;
+} kp_prepared;
+
 typedef struct kp_plan {
     kf_graph graph;       /* of the rewritten formulas */
     kp_schedule schedule; /* the rows schedule where that of contractions cannot run the formula and was not forced */
@@ -94,7 +101,7 @@ typedef struct kp_plan {
      * The sweep's variables, then parameters: the centres of expanded distances and, where terms are screened, what
      * cl/reduce.cl calls margins, two a term; then the prepared ones.
      */
-    size_t var_count, centre_count, prepared_count;
+    size_t var_count, centre_count, prepared_vars;
     bool screens;
     kr_var *vars;
     bool *dense;   /* see kp_request; prepared ones are */
@@ -102,11 +109,9 @@ typedef struct kp_plan {
     uint8_t *batched;                /* by variable: its batch axes; prepared ones have those of what they come from */
     bool *private; /* a lane variable whose components fit into private memory; others are read where they are */
 
-    /*
-     * prepared[k] is the value of variable number (var_count - prepared_count + k): it depends on the streamed axis
-     * only, for contractions on one axis only, and is computed once a launch, into device memory.
-     */
-    const kf_node **prepared;
+    /* They depend on the streamed axis only, for contractions on one axis only. */
+    size_t prepared_count;
+    kp_prepared *prepared;
 
     size_t term_count;
     kr_term *terms;

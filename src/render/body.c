@@ -659,6 +659,7 @@ typedef struct sink {
     const kf_node *node;   /* the value: of which component k is taken */
     const kf_node *keeper; /* SINK_ADD: the sum; SINK_KEEP: the node */
     size_t index;          /* of the term, output or prepared variable */
+    int first;             /* component of the prepared variable */
     int32_t root;
 } sink;
 
@@ -722,6 +723,10 @@ static void put_sink(section *s, kb_str *to, const sink *k, bool loop)
     }
     if (k->kind == SINK_OUTPUT) {
         kb_str_putf(to, "KCL_STORE(o%zu, %s, %s)\n", k->index, component, n->text);
+        return;
+    }
+    if (k->kind == SINK_PREPARED && plan->vars[k->index].dim != k->node->dim) {
+        kb_str_putf(to, "shared%zu[%d] = %s;\n", k->index, k->first, n->text);
         return;
     }
     if (k->kind == SINK_PREPARED) {
@@ -969,7 +974,7 @@ static bool put_sums(section *s, int32_t stage, sink *sinks)
 
 static sink sink_for(const kt_target *t)
 {
-    sink result = {.node = t->node, .index = t->index};
+    sink result = {.node = t->node, .index = t->index, .first = t->component};
     result.kind = t->kind == KT_TERM ? SINK_TERM : t->kind == KT_OUTPUT ? SINK_OUTPUT : SINK_PREPARED;
     return result;
 }

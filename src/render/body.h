@@ -26,6 +26,7 @@ typedef struct kt_target {
     kt_target_kind kind;
     const kf_node *node;
     size_t index;   /* of the term, output or prepared variable */
+    int component;  /* of the prepared variable: the value's first */
     bool used;      /* scratch of body.c */
 } kt_target;
 

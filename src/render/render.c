@@ -29,7 +29,7 @@ static const char *const macro_prefix[KT_KERNELS] = {"KCL_PREPARE_ROWS", "KCL_PR
 /* The variable that holds the margins of screened terms. */
 static size_t margin_of(const kp_plan *plan)
 {
-    return plan->var_count - plan->prepared_count - 1;
+    return plan->var_count - plan->prepared_vars - 1;
 }
 
 /* ---- Macros ------------------------------------------------------------------------------------------------------ */
@@ -138,7 +138,7 @@ static bool has_partial(const kp_plan *plan, kt_kernel_id id)
  */
 static unsigned launched_axes(const kp_plan *plan, const kernel *k)
 {
-    for (size_t v = plan->var_count - plan->prepared_count; v < plan->var_count; v++)
+    for (size_t v = plan->var_count - plan->prepared_vars; v < plan->var_count; v++)
         if (is_prepared_by(k, v))
             return plan->batched[v];
     return (1u << plan->outer_batches) - 1;
@@ -369,6 +369,23 @@ static void put_operands(const kp_plan *plan, const kt_body *body, kb_str *out)
     }
 }
 
+/* Arrays of the values that share one: they are collected first, and stored in a loop. */
+static void put_shared(const kp_plan *plan, const kernel *k, kb_str *begin, kb_str *end)
+{
+    for (size_t v = plan->var_count - plan->prepared_vars; v < plan->var_count; v++) {
+        const int dim = plan->vars[v].dim;
+        bool shared = false;
+        for (size_t t = 0; t < k->target_count; t++)
+            shared |= k->targets[t].kind == KT_PREPARED && k->targets[t].index == v && k->targets[t].node->dim != dim;
+        if (!shared)
+            continue;
+        kb_str_putf(begin, "    lanes shared%zu[%d];\n", v, dim);
+        kb_str_putf(
+            end, "    FOR_INDEX(k, 0, %d) {\n        kcl_scatter(a%zu, i, lane_count, %d, k, shared%zu[k]);\n    }\n",
+            dim, v, dim, v);
+    }
+}
+
 static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const kernel *k, kb_error *err)
 {
     const kcl_allocator *a = &program->allocator;
@@ -418,6 +435,7 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const ker
         /* What is computed once a launch is computed once a reduced batch, where there are such. */
         kb_str_put(looped_axes(plan, k) ? &loads : &begin, kb_str_text(&launch));
         put_loads(plan, &body, k->lane_axis, &loads);
+        put_shared(plan, k, &loads, &end);
         kb_str_put(&loads, kb_str_text(&lane));
         status = put_parameters(program, plan, k, &body, out);
         put_macro(out, macro_prefix[k->id], "LAUNCH", &begin);
@@ -454,9 +472,12 @@ static void put_preface(kb_str *out, const kp_plan *plan)
     static const char *const shapes[] = {"KCL_MAP", "KCL_ROWS", "KCL_ROWS_SPLIT", "KCL_COLUMNS", "KCL_ROWS_BOTH"};
     kb_str_put(out, "/*\n");
     for (size_t k = 0; k < plan->prepared_count; k++) {
-        size_t v = plan->var_count - plan->prepared_count + k;
-        kb_str_putf(out, " * %c%zu = ", plan->vars[v].role == KF_ROLE_I ? 'x' : 'y', v);
-        put_formula(out, plan->prepared[k]);
+        const kp_prepared *p = &plan->prepared[k];
+        kb_str_putf(out, " * %c%zu", plan->vars[p->var].role == KF_ROLE_I ? 'x' : 'y', p->var);
+        if (plan->vars[p->var].dim != p->value->dim)
+            kb_str_putf(out, "[%d]", p->at);
+        kb_str_put(out, " = ");
+        put_formula(out, p->value);
         kb_str_put(out, ", once a launch\n");
     }
     for (size_t k = 0; k < plan->term_count; k++) {
@@ -530,10 +551,13 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
     kcl_status status = KCL_OK;
     for (int side = 0; status == KCL_OK && side < 2; side++) {
         unsigned axis = side == 0 ? KF_AXIS_I : KF_AXIS_J;
-        size_t count = 0, first = plan->var_count - plan->prepared_count;
-        for (size_t k = 0; k < plan->prepared_count; k++)
-            if ((plan->prepared[k]->axes & KF_PAIR_AXES) == axis)
-                targets[count++] = (kt_target){.kind = KT_PREPARED, .node = plan->prepared[k], .index = first + k};
+        size_t count = 0;
+        for (size_t k = 0; k < plan->prepared_count; k++) {
+            const kp_prepared *p = &plan->prepared[k];
+            if ((p->value->axes & KF_PAIR_AXES) == axis)
+                targets[count++] =
+                    (kt_target){.kind = KT_PREPARED, .node = p->value, .index = p->var, .component = p->at};
+        }
         kernel k = {side == 0 ? KT_PREPARE_ROWS : KT_PREPARE_COLUMNS, axis, 0, count, targets};
         if (count)
             status = put_kernel(program, plan, &k, err);

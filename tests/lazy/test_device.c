@@ -487,6 +487,29 @@ START_TEST(test_every_schedule_on_every_reduction)
 }
 END_TEST
 
+/* More values of one axis than have arrays of their own; for contractions of both axes. */
+START_TEST(test_many_values_of_one_axis)
+{
+    enum { VALUES = 20 };
+    kb_str text;
+    for (int n = 0; n < SCHEDULES; n++) {
+        kb_str_init(&text, NULL);
+        kb_str_put(&text, "Sum_Reduction(Exp(-SqDist(x,y))*(Square(u*v)");
+        for (int k = 1; k <= VALUES; k++)
+            kb_str_putf(&text, "+Square(Cos(%d*u)*Sqrt(%d+Square(v)))", k, k);
+        kb_str_putf(&text, "),%d)", n % 2);
+        subject s = {0};
+        subject_make(&s, kb_str_text(&text), 4, (const char *const[]){"x=Vi(17)", "y=Vj(17)", "u=Vi(1)", "v=Vj(1)"}, "",
+                     schedules[n]);
+        subject_check(&s, device, host, dtypes[n % 2], 33, 70);
+        if (long_tests())
+            subject_check(&s, device, host, dtypes[1 - n % 2], 1, 2100);
+        subject_free(&s);
+        kb_str_finish(&text);
+    }
+}
+END_TEST
+
 static double squared_distance(const numbers *x, int64_t i, const numbers *y, int64_t j)
 {
     double d2 = 0;
@@ -1093,6 +1116,7 @@ int main(int argc, char **argv)
         {test_every_schedule_on_every_reduction, 0},
         {test_fields_far_away_and_wide, 0},
         {test_several_sums_in_one_sweep, 0},
+        {test_many_values_of_one_axis, 0},
         {test_sample_of_the_product, 0},
         {test_layouts_of_arrays, 0},
         {test_broadcast_axis_of_stride_zero, 0},

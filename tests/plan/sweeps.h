@@ -64,13 +64,14 @@ static inline size_t read_formulas(sweep_of *s, const char *text, const kf_node 
     size_t count = 0;
     while (*text) {
         size_t length = strcspn(text, ";");
-        char one[2048];
-        snprintf(one, sizeof one, "%.*s", (int)length, text);
+        char *one = calloc(length + 1, 1);
+        memcpy(one, text, length);
         int64_t next = MOST;
         kb_error err;
         kb_error_clear(&err);
         ck_assert_msg(kf_parse_formula(&s->g, one, s->name_count, s->names, &next, &out[count], &err) == KCL_OK, "%s",
                       err.text);
+        free(one);
         count++;
         text += length + (text[length] == ';');
     }

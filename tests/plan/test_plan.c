@@ -647,7 +647,7 @@ START_TEST(what_depends_on_columns_alone_is_prepared)
     use(KF_AXIS_J, "x:i3 y:j3 b:j1 g:p1", "Exp(-SqDist(x,Sin(y)*g))*b", "r0");
     kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
     ck_assert_uint_eq(plan->prepared_count, 1); /* b is read where it is */
-    ck_assert_uint_eq(plan->prepared[0]->axes, KF_AXIS_J);
+    ck_assert_uint_eq(plan->prepared[0].value->axes, KF_AXIS_J);
     ck_assert_int_eq(plan->vars[4].role, KF_ROLE_J);
     ck_assert_int_eq(plan->vars[4].dim, 3);
     kp_plan_destroy(&plan);
@@ -655,9 +655,45 @@ START_TEST(what_depends_on_columns_alone_is_prepared)
     use(KF_AXIS_J, "x:i3 y:j3", "Exp(-SqDist(Sin(x),Cos(y)))", "r0");
     plan = plan_of(&s.sweep, &caps, KCL_F32, KP_COLUMNS);
     ck_assert_uint_eq(plan->prepared_count, 1);
-    ck_assert_uint_eq(plan->prepared[0]->axes, KF_AXIS_I);
+    ck_assert_uint_eq(plan->prepared[0].value->axes, KF_AXIS_I);
     ck_assert_int_eq(plan->vars[2].role, KF_ROLE_I);
     kp_plan_destroy(&plan);
+}
+END_TEST
+
+/* Numbers are components of arrays of at most 1,024; vectors have arrays of their own. */
+START_TEST(many_prepared_numbers_share_arrays)
+{
+    static const int counts[] = {16, 17, 1024, 1030, 1100};
+    static const size_t arrays[] = {16, 1, 1, 1 + 6, 2};
+    kb_str text;
+    for (size_t n = 0; n < KB_COUNT(counts); n++) {
+        kb_str_init(&text, NULL);
+        kb_str_put(&text, "x*Exp(z)");
+        for (int k = 0; k < counts[n]; k++)
+            kb_str_putf(&text, "+Sin(x*Cos(y+%d))", k);
+        use(KF_AXIS_J, "x:i1 y:j1 z:j2", kb_str_text(&text), "r0");
+        kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+        ck_assert_uint_eq(plan->prepared_count, (size_t)counts[n] + 1);
+        ck_assert_uint_eq(plan->prepared_vars, arrays[n] + 1);
+        bool *filled = calloc(plan->var_count * 1024, sizeof *filled);
+        for (size_t k = 0; k < plan->prepared_count; k++) {
+            const kp_prepared *p = &plan->prepared[k];
+            ck_assert_uint_ge(p->var, plan->var_count - plan->prepared_vars);
+            for (int c = 0; c < p->value->dim; c++) {
+                bool *place = &filled[p->var * 1024 + (size_t)(p->at + c)];
+                ck_assert_int_lt(p->at + c, plan->vars[p->var].dim);
+                ck_assert(!*place);
+                *place = true;
+            }
+        }
+        for (size_t v = plan->var_count - plan->prepared_vars; v < plan->var_count; v++)
+            for (int c = 0; c < plan->vars[v].dim; c++)
+                ck_assert(filled[v * 1024 + (size_t)c]);
+        free(filled);
+        kp_plan_destroy(&plan);
+        kb_str_finish(&text);
+    }
 }
 END_TEST
 
@@ -693,31 +729,42 @@ static void run_sweep(const kr_sweep *sweep, int64_t rows, int64_t cols, const k
 static void run_plan(kp_plan *plan, const kf_source *given, double *out)
 {
     kf_source sources[256];
-    double *prepared[256] = {0}, *outs[MOST] = {0};
+    double *prepared[256] = {0}, *arrays[256], *outs[MOST] = {0};
     kr_var turned[256];
     const kf_node *formulas[256];
-    size_t first = plan->var_count - plan->prepared_count;
+    size_t first = plan->var_count - plan->prepared_vars;
     bool columns = plan->stream_axis == KF_AXIS_J;
+    int64_t rows = columns ? COLS : ROWS;
     memcpy(sources, given, first * sizeof *sources);
     ck_assert_uint_le(plan->var_count, 256);
+    ck_assert_uint_le(plan->prepared_count, 256);
     for (size_t k = 0; k < plan->var_count; k++) {
         turned[k] = plan->vars[k];
         if (columns && turned[k].role != KF_ROLE_P)
             turned[k].role = turned[k].role == KF_ROLE_I ? KF_ROLE_J : KF_ROLE_I;
     }
     for (size_t k = 0; k < plan->prepared_count; k++)
-        formulas[k] = columns ? kf_transpose(&plan->graph, plan->prepared[k]) : plan->prepared[k];
+        formulas[k] = columns ? kf_transpose(&plan->graph, plan->prepared[k].value) : plan->prepared[k].value;
     kr_sweep map = {&plan->graph, 0, first, 0, plan->prepared_count, turned, NULL, formulas};
     if (plan->prepared_count)
-        run_sweep(&map, columns ? COLS : ROWS, 1, sources, prepared);
-    for (size_t k = 0; k < plan->prepared_count; k++)
-        sources[first + k] = source_of(prepared[k], plan->vars[first + k].dim, plan->vars[first + k].role);
+        run_sweep(&map, rows, 1, sources, prepared);
+    for (size_t v = first; v < plan->var_count; v++) {
+        arrays[v] = calloc((size_t)(rows * plan->vars[v].dim), sizeof(double));
+        sources[v] = source_of(arrays[v], plan->vars[v].dim, plan->vars[v].role);
+    }
+    for (size_t k = 0; k < plan->prepared_count; k++) {
+        const kp_prepared *p = &plan->prepared[k];
+        for (int64_t i = 0; i < rows; i++)
+            memcpy(arrays[p->var] + i * plan->vars[p->var].dim + p->at, prepared[k] + i * p->value->dim,
+                   (size_t)p->value->dim * sizeof(double));
+        free(prepared[k]);
+    }
     kr_sweep all = {&plan->graph, plan->reduced, plan->var_count, plan->term_count, plan->output_count, plan->vars,
                     plan->terms, plan->outputs};
     run_sweep(&all, ROWS, COLS, sources, outs);
     memcpy(out, outs[0], ROWS * WIDEST * sizeof *out);
-    for (size_t k = 0; k < plan->prepared_count; k++)
-        free(prepared[k]);
+    for (size_t v = first; v < plan->var_count; v++)
+        free(arrays[v]);
     free(outs[0]);
 }
 
@@ -1041,6 +1088,7 @@ int main(void)
         memory_of_states_stays_small_where_fewer_parts_allow_it, batches_take_the_place_of_parts,
         reduced_batches_are_divided, factors_leave_the_sum,
         the_factor_of_exp2_joins_the_parameter, what_depends_on_columns_alone_is_prepared,
+        many_prepared_numbers_share_arrays,
         rewriting_changes_no_result, dead_formulas_change_no_plan, formulas_of_too_many_operators_are_refused,
         every_allocation_may_fail, a_plan_describes_itself, lists_of_k_values,
     };

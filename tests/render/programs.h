@@ -18,6 +18,8 @@ typedef struct program_case {
 } program_case;
 
 #define GAUSS "Exp(-g*SqDist(x,y))"
+/* Each a value of its own that is computed once a launch. */
+#define FOUR_VALUES(f) "Sqrt(" f "))*Cos(x*Square(" f "))*(x-Abs(" f "))*(x-Sign(" f ")"
 
 static const program_case program_cases[] = {
     {"gauss-1", "x:i1 y:j1 b:j1 g:p1", GAUSS "*b", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
@@ -45,6 +47,9 @@ static const program_case program_cases[] = {
     {"two-sums", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;" GAUSS, "r0/r1", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
     {"two-sums-columns", "x:i3 y:j3 b:j2 g:p1", GAUSS "*b;" GAUSS, "r0/r1;r1", KP_COLUMNS, KCL_F64, 0, NULL, 0, false, KP_BY_LANES},
     {"prepared", "x:i3 y:j3 b:j1", "Exp(-SqDist(x,Sin(y)))*Sqrt(b)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"prepared-together", "x:i1 y:j1 z:j2",
+     "Sin(x*" FOUR_VALUES("y") ")+Sin(x*" FOUR_VALUES("Sin(y)") ")+Sin(x*" FOUR_VALUES("Cos(y)") ")+Sin(x*"
+     FOUR_VALUES("Exp(y)") ")+Sin(x*Log(y))+x*Exp(z)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
     {"hoisted", "x:i3 y:j3 u:i1 b:j1 g:p1", "Exp(-Sqrt(g)*SqDist(Cos(x),y))*(Log(u)*b+Norm2(x))",
      "u*r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
     {"parameters", "x:i3 y:j3 p:p3 g:p1", "Exp(-Sum(p*Square(x-y)))*(p+Norm2(p)*y)",
