@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random formulas of up to 60 nodes, of every operator of the table, on a device against the interpreter. Nodes are kept
+ * Random formulas of 30 to 60 nodes, of every operator of the table, on a device against the interpreter. Nodes are kept
  * only where they are well-conditioned on the data: small, and changed little by a small change of the arguments. So what
  * a device computes otherwise is an error of its text, and no rounding.
  */
@@ -175,6 +175,18 @@ static const kf_node *random_node(kf_op op, const kf_node *const *args, const ra
     return kf_make(&g, op, operands, &(int64_t){info->params ? 1 + pick(2) : 0});
 }
 
+/* The nodes of f. */
+static size_t size_of(const kf_node *f, bool used)
+{
+    kf_order order;
+    ck_assert_int_eq(kf_order_init(&order, &g, 1, &f, true, &g.error), KCL_OK);
+    const size_t size = order.count;
+    for (size_t k = 0; used && k < size; k++)
+        uses[order.nodes[k]->op]++;
+    kf_order_finish(&order);
+    return size;
+}
+
 /* Rather one that has been used little. */
 static kf_op rare_operator(void)
 {
@@ -196,8 +208,7 @@ static const kf_node *random_formula(range *r)
         pool[count] = kf_var(&g, count, vars[count].dim, vars[count].role);
         ranges[count] = (range){0.3, 0.7};
     }
-    const size_t first = g.count;
-    for (int tries = 0; tries < 400 && g.count - first < NODES - 12 && count < VARS + NODES; tries++) {
+    for (int tries = 0; tries < 300 && count < VARS + NODES; tries++) {
         const kf_node *args[KF_MAX_ARGS];
         range of[KF_MAX_ARGS];
         for (int c = 0; c < KF_MAX_ARGS; c++) {
@@ -206,27 +217,21 @@ static const kf_node *random_formula(range *r)
             of[c] = ranges[k];
         }
         const kf_node *f = random_node(rare_operator(), args, of);
-        if (f && f->dim <= MOST_DIM && is_tame(f, &ranges[count]))
+        if (f && f->dim <= MOST_DIM && size_of(f, false) <= NODES && is_tame(f, &ranges[count]))
             pool[count++] = f;
     }
-    /* The latest that is of both axes. */
-    for (int k = count - 1; k >= 0; k--) {
-        if ((pool[k]->axes & KF_PAIR_AXES) == KF_PAIR_AXES) {
-            *r = ranges[k];
-            return pool[k];
-        }
+    /* The largest that is of both axes. */
+    size_t largest = 0;
+    const kf_node *best = NULL;
+    for (int k = 0; k < count; k++) {
+        const size_t size = size_of(pool[k], false);
+        if ((pool[k]->axes & KF_PAIR_AXES) != KF_PAIR_AXES || size < largest)
+            continue;
+        largest = size;
+        best = pool[k];
+        *r = ranges[k];
     }
-    return NULL;
-}
-
-static void count_uses(const kf_node *f)
-{
-    kf_order order;
-    ck_assert_int_eq(kf_order_init(&order, &g, 1, &f, true, &g.error), KCL_OK);
-    ck_assert_uint_le(order.count, NODES);
-    for (size_t k = 0; k < order.count; k++)
-        uses[order.nodes[k]->op]++;
-    kf_order_finish(&order);
+    return best;
 }
 
 static const char *variable_name(void *user, const kf_node *var)
@@ -250,9 +255,9 @@ START_TEST(test_random_formulas)
         aliases[k] = vars[k].alias;
     for (int n = 0; n < FORMULAS;) {
         const kf_node *f = random_formula(&ranges[n]);
-        if (!f)
+        if (!f || size_of(f, false) < NODES / 2)
             continue;
-        count_uses(f);
+        size_of(f, true);
         dims[n] = f->dim;
         kb_str_put(&text, n ? ";Sum_Reduction(" : "Sum_Reduction(");
         kf_print(&text, f, variable_name, NULL, 0);
