@@ -127,6 +127,8 @@ const kf_node *kf_binary(kf_graph *g, kf_op op, const kf_node *a, const kf_node 
 /* `f ** exponent`: Square, Pow, Sqrt, Rsqrt or Powf by a constant, as the exponent asks. */
 const kf_node *kf_power(kf_graph *g, const kf_node *f, double exponent);
 const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b); /* f|g: Sum(f*g); one may have dimension 1 */
+/* f brought into [offset, offset + n) by steps of n: Mod, and f % n */
+const kf_node *kf_mod(kf_graph *g, const kf_node *f, const kf_node *n, const kf_node *offset);
 const kf_node *kf_like(kf_graph *g, const kf_node *f, const kf_node *axes_of); /* f itself where that changes nothing */
 const kf_node *kf_like_on(kf_graph *g, const kf_node *f, const kf_node *axes_of, unsigned axes); /* on these of them */
 const kf_node *kf_to_real(kf_graph *g, const kf_node *f); /* an integer as a real number */

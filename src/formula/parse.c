@@ -3,7 +3,7 @@
  * formula/parse.c: KeOps' formula language, read by recursive descent.
  *
  *     reductions  reduction (";" reduction)*
- *     expression  factor (("|" | "+" | "-" | "*" | "/") factor)*      "|" is loosest, "*" and "/" are tightest
+ *     expression  factor (infix factor)*                              infix operators bind as in Python
  *     factor      ("-" | "+")* primary ["**" factor]                  a sign before a number belongs to the number,
  *                                                                     unless "**" follows
  *     primary     number | "(" expression ")" | name | name "(" arguments ")"
@@ -54,6 +54,7 @@ static bool read_parenthesis(kf_parser *p, kf_operand *out)
     if (kf_peek(p) != ')')
         return kf_expected(p, "an operator or ')'");
     p->at++;
+    out->compared = NULL;
     return true;
 }
 
@@ -115,21 +116,64 @@ static bool factor(kf_parser *p, kf_operand *out)
     return ok;
 }
 
-/* How tightly an operator binds; 0 for what is none. */
-static int tightness(char sign)
+/* Infix operators: the longer of two that begin alike first. */
+typedef struct infix {
+    const char *text;
+    int tightness;
+    kf_op op;       /* of "|" and "%", which are several nodes, KF_OP_COUNT */
+    bool exchanged; /* f > g is g < f */
+} infix;
+
+enum { COMPARISON = 1, LEVELS = 4 };
+
+static const infix infixes[] = {
+    {"==", COMPARISON, KF_EQUAL, false},
+    {"!=", COMPARISON, KF_NOT_EQUAL, false},
+    {"<=", COMPARISON, KF_LESS_EQUAL, false},
+    {">=", COMPARISON, KF_LESS_EQUAL, true},
+    {"<", COMPARISON, KF_LESS, false},
+    {">", COMPARISON, KF_LESS, true},
+    {"|", 2, KF_OP_COUNT, false},
+    {"+", 3, KF_ADD, false},
+    {"-", 3, KF_SUB, false},
+    {"*", 4, KF_MULT, false},
+    {"/", 4, KF_DIVIDE, false},
+    {"%", 4, KF_OP_COUNT, false},
+};
+
+/* The operator that follows; NULL where there is none. */
+static const infix *find_infix(kf_parser *p)
 {
-    return sign == '|' ? 1 : sign == '+' || sign == '-' ? 2 : sign == '*' || sign == '/' ? 3 : 0;
+    const char c = kf_peek(p), next = kf_ahead(p, 1);
+    if (strchr("<>/", c) && (next == c || (c == '<' && next == '>'))) /* Python's, not ours */
+        return NULL;
+    for (size_t k = 0; c && k < KB_COUNT(infixes); k++)
+        if (infixes[k].text[0] == c && (!infixes[k].text[1] || infixes[k].text[1] == next))
+            return &infixes[k];
+    return NULL;
+}
+
+static const kf_node *combined(kf_graph *g, const kf_node *f, const infix *sign, const kf_node *h)
+{
+    if (sign->op < KF_OP_COUNT)
+        return sign->exchanged ? kf_binary(g, sign->op, h, f) : kf_binary(g, sign->op, f, h);
+    return sign->text[0] == '|' ? kf_dot(g, f, h) : kf_mod(g, f, h, kf_zero(g, 1));
 }
 
 /* right = left sign right */
-static bool combine(kf_parser *p, const kf_operand *left, char sign, size_t at, kf_operand *right)
+static bool combine(kf_parser *p, const kf_operand *left, const infix *sign, size_t at, kf_operand *right)
 {
+    const kf_node *with = right->node;
     if (!kf_need_formula(p, left) || !kf_need_formula(p, right))
         return false;
-    kf_op op = sign == '+' ? KF_ADD : sign == '-' ? KF_SUB : sign == '*' ? KF_MULT : KF_DIVIDE;
-    right->node = sign == '|' ? kf_dot(p->g, left->node, right->node) : kf_binary(p->g, op, left->node, right->node);
-    right->number = sign == '/' ? left->number / right->number : NAN; /* x**(1/2) */
+    if ((sign->op == KF_DIVIDE || sign->text[0] == '%') && !kf_check_divisor(p, right))
+        return false;
+    right->number = sign->op == KF_DIVIDE ? left->number / right->number : NAN; /* x**(1/2) */
     right->at = left->at;
+    right->node = combined(p->g, left->compared ? left->compared : left->node, sign, with);
+    right->compared = sign->tightness == COMPARISON ? with : NULL;
+    if (right->node && left->compared) /* f < g < h: both hold, as in Python */
+        right->node = kf_binary(p->g, KF_MULT, left->node, right->node);
     return right->node || kf_fault_graph(p, at);
 }
 
@@ -138,26 +182,27 @@ bool kf_read_expression(kf_parser *p, kf_operand *out)
     struct {
         kf_operand left;
         size_t at;
-        char sign;
-    } waiting[3]; /* each binds tighter than the one before */
+        const infix *sign;
+    } waiting[LEVELS]; /* each binds tighter than the one before */
     int count = 0;
     for (;;) {
         if (!factor(p, out))
             return false;
-        char sign = kf_peek(p);
-        int level = sign == '/' && kf_ahead(p, 1) == '/' ? 0 : tightness(sign);
-        while (count && tightness(waiting[count - 1].sign) >= level) {
+        const infix *sign = find_infix(p);
+        while (count && (!sign || waiting[count - 1].sign->tightness >= sign->tightness)) {
             count--;
             if (!combine(p, &waiting[count].left, waiting[count].sign, waiting[count].at, out))
                 return false;
         }
-        if (!level)
+        if (!sign)
             return true;
         waiting[count].left = *out;
-        waiting[count].at = p->at++;
+        waiting[count].at = p->at;
         waiting[count++].sign = sign;
+        p->at += strlen(sign->text);
     }
 }
+
 /* ---- Whole texts ------------------------------------------------------------------------------------------------- */
 
 /* New variables come after all that the text names, wherever it does. */

@@ -44,8 +44,9 @@ typedef struct kf_operand {
     const kf_node *node;
     size_t at; /* where it begins */
     int tag;
-    double number;         /* the value of a literal, NaN for all else */
-    const kf_node *second; /* the indices of Min_ArgMin and its like; NULL for all else */
+    double number;           /* the value of a literal, NaN for all else */
+    const kf_node *second;   /* the indices of Min_ArgMin and its like; NULL for all else */
+    const kf_node *compared; /* g, of f < g outside parentheses, with which a further comparison begins; else NULL */
 } kf_operand;
 
 /* A piece of the text: points into it. */
@@ -98,6 +99,9 @@ static inline char kf_ahead(const kf_parser *p, size_t steps)
     return p->at + steps < p->length ? p->text[p->at + steps] : 0;
 }
 
+/* A word of Python that is no name here; what takes its place; NULL for other words. */
+const char *kf_python_hint(const kf_word *w);
+
 char kf_peek(kf_parser *p); /* the next character that is no blank; 0 at the end */
 kf_word kf_read_word(kf_parser *p);
 bool kf_is_word(const kf_word *w, const char *text);
@@ -128,6 +132,8 @@ bool kf_open_call(kf_parser *p, kf_call *c);
 bool kf_next_argument(kf_parser *p, const kf_call *c, int k); /* goes to argument k */
 bool kf_read_formula_argument(kf_parser *p, const kf_call *c, int k, kf_operand *out);
 bool kf_close_call(kf_parser *p, const kf_call *c);
+
+bool kf_check_divisor(kf_parser *p, const kf_operand *divisor); /* that it is no constant 0 */
 
 /* Enters a variable among those of the text; an index has one dimension and role. */
 bool kf_enter_var(kf_parser *p, const kf_node *var, size_t at);

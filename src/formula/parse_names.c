@@ -122,6 +122,8 @@ static void list(void *user, const char *name)
 
 bool kf_unknown_name(kf_parser *p, const kf_word *w)
 {
+    if (kf_python_hint(w))
+        return kf_fault(p, KCL_ERROR_SYNTAX, w->at, "there is no operator '%.*s': %s", KF_SHOWN(w), kf_python_hint(w));
     nearest best = {.word = w, .distance = w->length < 2 ? 1 : w->length < 5 ? 2 : 3};
     names variables = {.best = &best}, reductions = {.best = &best};
     for (size_t k = 0; k < p->binding_count; k++)
@@ -295,6 +297,19 @@ static bool read_var(kf_parser *p, const kf_word *name, kf_operand *out)
 }
 /* ---- Operators --------------------------------------------------------------------------------------------------- */
 
+bool kf_check_divisor(kf_parser *p, const kf_operand *divisor)
+{
+    return !kf_is_zero(divisor->node) || kf_fault(p, KCL_ERROR_SYNTAX, divisor->at, "this divides by 0");
+}
+
+/* The operand by which an operator divides; -1 where it does not. */
+static int divisor_of(const kf_word *name)
+{
+    if (kf_is_word(name, "Inv"))
+        return 0;
+    return kf_is_word(name, "Divide") || kf_is_word(name, "Mod") || kf_is_word(name, "ComplexDivide") ? 1 : -1;
+}
+
 static bool read_operator(kf_parser *p, const kf_word *name, const kf_name *found, kf_operand *out)
 {
     int count = found->params; /* of whole numbers; of layouts the first tells how many follow */
@@ -310,7 +325,8 @@ static bool read_operator(kf_parser *p, const kf_word *name, const kf_name *foun
         return false;
     for (; k < found->arity; k++) {
         kf_operand f;
-        if (!kf_read_formula_argument(p, &c, k, &f) || !kf_need_formula(p, &f))
+        if (!kf_read_formula_argument(p, &c, k, &f) || !kf_need_formula(p, &f) ||
+            (k == divisor_of(name) && !kf_check_divisor(p, &f)))
             return false;
         args[k] = f.node;
     }

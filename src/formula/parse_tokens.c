@@ -98,6 +98,21 @@ bool kf_ends_in_reduction(const kf_word *w)
     return w->length >= n && memcmp(w->text + w->length - n, "Reduction", n) == 0;
 }
 
+const char *kf_python_hint(const kf_word *w)
+{
+    static const char *const hints[][2] = {
+        {"and", "And(f,g) is 1 where both are not 0"},
+        {"or", "Or(f,g) is 1 where one of them is not 0"},
+        {"not", "Not(f) is 1 where f is 0"},
+        {"if", "IfElse(c,f,g) is f where c >= 0, else g"},
+        {"else", "IfElse(c,f,g) is f where c >= 0, else g"},
+    };
+    for (size_t k = 0; k < KB_COUNT(hints); k++)
+        if (kf_is_word(w, hints[k][0]))
+            return hints[k][1];
+    return NULL;
+}
+
 bool kf_expected(kf_parser *p, const char *what)
 {
     char c = kf_peek(p);
@@ -108,14 +123,17 @@ bool kf_expected(kf_parser *p, const char *what)
                         (unsigned char)c);
     if (strchr("<>=!%^@&~", c) || (c == '/' && kf_ahead(p, 1) == '/')) {
         int length = kf_ahead(p, 1) == '=' || kf_ahead(p, 1) == c ? 2 : 1;
-        return kf_fault(p, KCL_ERROR_SYNTAX, p->at, "there is no operator '%.*s'; the operators are + - * / | **%s",
-                        length, p->text + p->at, c == '^' ? ", powers are written **" : "");
+        return kf_fault(p, KCL_ERROR_SYNTAX, p->at,
+                        "there is no operator '%.*s'; the operators are + - * / %% | ** == != < <= > >=%s", length,
+                        p->text + p->at, c == '^' ? ", powers are written **" : "");
     }
     if (strchr("#$?:[]{}\"'`\\", c))
         return kf_fault(p, KCL_ERROR_SYNTAX, p->at, "the character %c has no meaning in a formula", c);
     size_t at = p->at;
     kf_word w = kf_read_word(p);
     p->at = at;
+    if (kf_python_hint(&w))
+        return kf_fault(p, KCL_ERROR_SYNTAX, at, "there is no operator '%.*s': %s", KF_SHOWN(&w), kf_python_hint(&w));
     if (!w.length)
         w.length = 1;
     return kf_fault(p, KCL_ERROR_SYNTAX, at, "%s is expected, not '%.*s'", what, KF_SHOWN(&w));
