@@ -659,6 +659,7 @@ const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, k
 #define ONEHOT(x, dim) kf_one_hot(g, x, dim)
 #define ARGEXTREME(x, op) kf_arg_extreme(g, x, op)
 #define SPHERICAL(x, order) kf_make(g, KF_SPHERICAL, (const kf_node *[]){x}, (const int64_t[]){order})
+#define COMPLEX(name, ...) kf_complex_##name(g, __VA_ARGS__)
 #define CLAMP(x, low, high) clamp(g, x, low, high)
 #define MOD(x, n, offset) kf_mod(g, x, n, offset)
 
@@ -713,6 +714,7 @@ static const kf_node *make_composite(kf_graph *g, int index, const kf_node *cons
 #undef LESS
 #undef SPHERICAL
 #undef CLAMP
+#undef COMPLEX
 #undef MOD
 #undef WEIGHTED
 #undef MATVEC

@@ -275,6 +275,18 @@ static const char *const formulas[] = {
     "Clamp(3*x,1+s,3+y)",
     "ClampInt(x,-1,1)*x",
     "DiffClampInt(x,-1,1)*x",
+    /* Complex numbers, made of real variables of odd dimensions too. */
+    "ComplexMult(Real2Complex(x),Concat(x,y))",
+    "ComplexRealScal(s,Concat(x,y))|Imag2Complex(y)",
+    "ComplexRealScal(ComplexExp(Concat(x,y)),s)",
+    "ComplexSum(ComplexMult(ComplexExp1j(s*x),Imag2Complex(y)))",
+    "ComplexDivide(Real2Complex(y),ComplexAdd(Concat(x,y),Concat(s,s)))",
+    "ComplexSubtract(Concat(s,s),Conj(Concat(x,y)))*Concat(x,y)",
+    "ComplexAbs(Concat(x,y))*ComplexReal(Concat(y,x))",
+    "ComplexAngle(ComplexMult(Concat(x,y),Conj(Concat(x,s+y))))",
+    "ComplexSquareAbs(ComplexExp1j(x)+Imag2Complex(y))",
+    "ComplexMult(ComplexSumT(ComplexSum(Concat(x,y)),6),Concat(y,x))",
+    "ComplexImag(ComplexExp(Concat(y,x)))",
 };
 
 static const kf_node *in_place_of_name(void *user, const kf_node *leaf)
