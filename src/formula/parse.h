@@ -6,6 +6,7 @@
  *   parse_tokens.c       errors with a caret, characters, words, numbers
  *   parse_names.c        names, the arguments that follow them, variables
  *   parse_reductions.c   reductions
+ *   parse_tensors.c      TensorDot and Kron
  *   parse_derivatives.c  Grad
  *
  * Readers return false after setting *p->err. They begin at p->at and leave it behind what they read.
@@ -140,7 +141,7 @@ bool kf_enter_var(kf_parser *p, const kf_node *var, size_t at);
 /* Reads "(3)", "(0,3)" after Vi, Vj, Pm, Vx or Vy and "(0,3,0)" after Var. */
 bool kf_read_declaration(kf_parser *p, const kf_word *name, kf_alias *alias);
 
-/* ---- parse_reductions.c, parse_derivatives.c --------------------------------------------------------------------- */
+/* ---- parse_reductions.c, parse_tensors.c, parse_derivatives.c ---------------------------------------------------- */
 
 bool kf_read_reduction(kf_parser *p, const kf_word *name, kf_operand *out);
 void kf_each_reduction(void (*visit)(void *user, const char *name), void *user);
@@ -150,6 +151,8 @@ static inline kf_role kf_role_of_tag(int tag)
     return tag == 0 ? KF_ROLE_I : tag == 1 ? KF_ROLE_J : KF_ROLE_P;
 }
 
+bool kf_read_tensordot(kf_parser *p, const kf_word *name, kf_operand *out);
+bool kf_read_kron(kf_parser *p, const kf_word *name, kf_operand *out);
 bool kf_read_grad(kf_parser *p, const kf_word *name, kf_operand *out);
 
 /* ---- parse.c ----------------------------------------------------------------------------------------------------- */

@@ -12,6 +12,8 @@ static bool read_var(kf_parser *p, const kf_word *name, kf_operand *out);
 static const kf_special specials[] = {
     {"Var", read_var},
     {"Grad", kf_read_grad},
+    {"TensorDot", kf_read_tensordot},
+    {"Kron", kf_read_kron},
 };
 
 static const kf_special *find_special(const kf_word *w)
@@ -153,7 +155,7 @@ int kf_count_arguments(const kf_parser *p, size_t open)
     bool empty = true;
     for (size_t k = open + 1; k < p->length && depth >= 0; k++) {
         char c = p->text[k];
-        depth += (c == '(') - (c == ')');
+        depth += (c == '(' || c == '[') - (c == ')' || c == ']');
         bool separates = depth < 0 || (depth == 0 && c == ',');
         count += empty && !separates && !kf_is_blank(c);
         empty = separates || (empty && kf_is_blank(c));

@@ -127,7 +127,7 @@ bool kf_expected(kf_parser *p, const char *what)
                         "there is no operator '%.*s'; the operators are + - * / %% | ** == != < <= > >=%s", length,
                         p->text + p->at, c == '^' ? ", powers are written **" : "");
     }
-    if (strchr("#$?:[]{}\"'`\\", c))
+    if (strchr("#$?:{}\"'`\\", c))
         return kf_fault(p, KCL_ERROR_SYNTAX, p->at, "the character %c has no meaning in a formula", c);
     size_t at = p->at;
     kf_word w = kf_read_word(p);

@@ -275,6 +275,9 @@ static const char *const formulas[] = {
     "Clamp(3*x,1+s,3+y)",
     "ClampInt(x,-1,1)*x",
     "DiffClampInt(x,-1,1)*x",
+    "TensorDot(TensorProd(x,y),Concat(x,y),[3,3],[2,3],[1],[1],[1,0])*Concat(y,x)",
+    "TensorDot(x,TensorProd(y,x),[3],[3,3],[0],Ind(0))*TensorDot(x,s,[3],[],[],[])",
+    "Kron(Concat(x,s),Concat(s,s),[2,2],[1,2])",
     /* Complex numbers, made of real variables of odd dimensions too. */
     "ComplexMult(Real2Complex(x),Concat(x,y))",
     "ComplexRealScal(s,Concat(x,y))|Imag2Complex(y)",
