@@ -271,6 +271,35 @@ KCL_API kcl_expr *kcl_tensorprod(kcl_expr *f, kcl_expr *g); /* f_k g_l at compon
 /* Writes the inner shape, (D) for a vector, and returns the number of axes; 0 for an error expression. */
 KCL_API int kcl_expr_inner_shape(const kcl_expr *expr, int shape[KCL_MAX_INNER]);
 
+/* ---- Complex numbers --------------------------------------------------------------------------------------------- */
+
+/*
+ * A vector of 2n components may be taken as n complex numbers: re, im, re, im, ... Operands of two have as many numbers,
+ * or one of them has one, which is repeated; an odd dimension is an error (KCL_ERROR_SHAPE). Everything is computed with
+ * real numbers: sums (kcl_neg, kcl_reduce_sum, ...) are those of the pairs, and gradients take C as R^2, so that of a
+ * real number by z has the derivatives by re and im as its pair, and variables that are real have real gradients.
+ */
+KCL_API kcl_expr *kcl_real2complex(kcl_expr *f); /* f + 0i, of 2D components */
+KCL_API kcl_expr *kcl_imag2complex(kcl_expr *f); /* 0 + fi */
+KCL_API kcl_expr *kcl_exp1j(kcl_expr *f);        /* e^(if) = cos f + i sin f, for real f */
+
+KCL_API kcl_expr *kcl_real(kcl_expr *f); /* the real parts, n components */
+KCL_API kcl_expr *kcl_imag(kcl_expr *f); /* the imaginary parts */
+KCL_API kcl_expr *kcl_conj(kcl_expr *f); /* re - i im */
+KCL_API kcl_expr *kcl_complex_abs(kcl_expr *f); /* |f|, from squares; its derivative at 0 is taken as 0 */
+KCL_API kcl_expr *kcl_complex_square_abs(kcl_expr *f); /* |f|^2 */
+KCL_API kcl_expr *kcl_complex_arg(kcl_expr *f);        /* the angle, from -pi to pi; derivative 0 at 0 (KeOps: angle) */
+
+KCL_API kcl_expr *kcl_complex_add(kcl_expr *f, kcl_expr *g);
+KCL_API kcl_expr *kcl_complex_sub(kcl_expr *f, kcl_expr *g);
+KCL_API kcl_expr *kcl_complex_mul(kcl_expr *f, kcl_expr *g);
+KCL_API kcl_expr *kcl_complex_div(kcl_expr *f, kcl_expr *g);   /* f conj(g) / |g|^2: |g|^2 must be in range */
+KCL_API kcl_expr *kcl_complex_scale(kcl_expr *s, kcl_expr *f); /* a real number s, of dimension 1, times each */
+KCL_API kcl_expr *kcl_complex_exp(kcl_expr *f);                /* e^re (cos im + i sin im) */
+
+KCL_API kcl_expr *kcl_complex_sum(kcl_expr *f);               /* of the n numbers: one, of 2 components */
+KCL_API kcl_expr *kcl_complex_repeat(kcl_expr *f, int count); /* one number repeated: `count` numbers */
+
 /* ---- Products with vectors --------------------------------------------------------------------------------------- */
 
 /*

@@ -659,7 +659,9 @@ const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, k
 #define ONEHOT(x, dim) kf_one_hot(g, x, dim)
 #define ARGEXTREME(x, op) kf_arg_extreme(g, x, op)
 #define SPHERICAL(x, order) kf_make(g, KF_SPHERICAL, (const kf_node *[]){x}, (const int64_t[]){order})
+#define COMPLEX(name, ...) kf_complex_##name(g, __VA_ARGS__)
 #define CLAMP(x, low, high) clamp(g, x, low, high)
+#define MOD(x, n, offset) kf_mod(g, x, n, offset)
 
 static const kf_node *if_true(kf_graph *g, const kf_node *condition, const kf_node *a, const kf_node *b)
 {
@@ -670,6 +672,11 @@ static const kf_node *if_true(kf_graph *g, const kf_node *condition, const kf_no
 static const kf_node *clamp(kf_graph *g, const kf_node *x, const kf_node *low, const kf_node *high)
 {
     return if_true(g, LESS(x, low), low, if_true(g, LESS(high, x), high, x));
+}
+
+const kf_node *kf_mod(kf_graph *g, const kf_node *f, const kf_node *n, const kf_node *offset)
+{
+    return SUB(f, MULT(n, FLOOR(DIV(SUB(f, offset), n))));
 }
 
 static const struct composite {
@@ -707,6 +714,8 @@ static const kf_node *make_composite(kf_graph *g, int index, const kf_node *cons
 #undef LESS
 #undef SPHERICAL
 #undef CLAMP
+#undef COMPLEX
+#undef MOD
 #undef WEIGHTED
 #undef MATVEC
 #undef VECMAT

@@ -127,6 +127,8 @@ const kf_node *kf_binary(kf_graph *g, kf_op op, const kf_node *a, const kf_node 
 /* `f ** exponent`: Square, Pow, Sqrt, Rsqrt or Powf by a constant, as the exponent asks. */
 const kf_node *kf_power(kf_graph *g, const kf_node *f, double exponent);
 const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b); /* f|g: Sum(f*g); one may have dimension 1 */
+/* f brought into [offset, offset + n) by steps of n: Mod, and f % n */
+const kf_node *kf_mod(kf_graph *g, const kf_node *f, const kf_node *n, const kf_node *offset);
 const kf_node *kf_like(kf_graph *g, const kf_node *f, const kf_node *axes_of); /* f itself where that changes nothing */
 const kf_node *kf_like_on(kf_graph *g, const kf_node *f, const kf_node *axes_of, unsigned axes); /* on these of them */
 const kf_node *kf_to_real(kf_graph *g, const kf_node *f); /* an integer as a real number */
@@ -207,6 +209,79 @@ const kf_node *kf_weighted_norm(kf_graph *g, const kf_node *s, const kf_node *f)
 const kf_node *kf_one_hot(kf_graph *g, const kf_node *index, int64_t dim);
 /* The first component that is the largest (KF_MAX) or smallest (KF_MIN); the dimension where all are NaN. */
 const kf_node *kf_arg_extreme(kf_graph *g, const kf_node *f, kf_op op);
+
+/* Keeps the error, unless there is one already; returns NULL for constructors to return. */
+KB_PRINTF(3, 4) const kf_node *kf_refuse(kf_graph *g, kcl_status status, const char *format, ...);
+
+/* ---- Tensors of components: tensor.c ----------------------------------------------------------------------------- */
+
+/* Inner shape (D1, ..., Dk), row-major, of vectors of D1 * ... * Dk components. */
+typedef struct kf_shape {
+    int rank;
+    int64_t size[KF_MAX_RANK];
+} kf_shape;
+
+typedef struct kf_tensor {
+    const kf_node *node;
+    kf_shape shape;
+} kf_tensor;
+
+enum { KF_SHAPE_TEXT = 112 };
+
+const char *kf_shape_text(const kf_shape *s, char text[KF_SHAPE_TEXT]);
+int64_t kf_shape_count(const kf_shape *s); /* of components; -1 where a size is below 1, or all are too many */
+void kf_shape_strides(const kf_shape *s, int64_t stride[KF_MAX_RANK]);
+/* The axis, from the end where it is negative; -1 after refusing. `name` is that of the operation, here and below. */
+int kf_shape_axis(kf_graph *g, const char *name, const kf_shape *s, int64_t axis);
+const kf_node *kf_arrange_shape(kf_graph *g, const kf_node *f, const kf_shape *size, const int64_t *stride,
+                                int64_t offset);
+
+/*
+ * The product of f and h, which are read by strides along axes of the given sizes, summed over the last `contracted` of
+ * them.
+ */
+typedef struct kf_contraction {
+    kf_shape size;
+    int64_t f[KF_MAX_RANK], h[KF_MAX_RANK];
+    int contracted;
+} kf_contraction;
+
+bool kf_product_fits(kf_graph *g, const char *name, int rank); /* false after refusing */
+const kf_node *kf_contract(kf_graph *g, const char *name, const kf_contraction *c, const kf_node *f, const kf_node *h,
+                           kf_shape *shape);
+
+/*
+ * The product of f and h summed over axes_f[k] together with axes_h[k]. The axes that are left, those of f first: number
+ * k of them is axis perm[k] of the result, or k where perm is NULL. *shape is the result's. Errors: KCL_ERROR_SHAPE,
+ * KCL_ERROR_ARGUMENT where axes are listed twice or perm is no permutation.
+ */
+const kf_node *kf_tensordot(kf_graph *g, const char *name, const kf_tensor *f, const kf_tensor *h, int count,
+                            const int64_t *axes_f, const int64_t *axes_h, const int64_t *perm, kf_shape *shape);
+const kf_node *kf_kron(kf_graph *g, const char *name, const kf_tensor *f, const kf_tensor *h, kf_shape *shape);
+
+/* ---- Complex numbers: complex.c ---------------------------------------------------------------------------------- */
+
+/*
+ * n complex numbers are 2n components re, im, re, im, ... Operands of two are of one dimension, or one of them is one
+ * number, which is repeated. Errors: KCL_ERROR_SHAPE with the name in formula strings.
+ */
+const kf_node *kf_complex_of_real(kf_graph *g, const kf_node *f); /* f + 0i */
+const kf_node *kf_complex_of_imag(kf_graph *g, const kf_node *f); /* 0 + fi */
+const kf_node *kf_complex_real(kf_graph *g, const kf_node *f);
+const kf_node *kf_complex_imag(kf_graph *g, const kf_node *f);
+const kf_node *kf_complex_conj(kf_graph *g, const kf_node *f);
+const kf_node *kf_complex_square_abs(kf_graph *g, const kf_node *f);
+const kf_node *kf_complex_abs(kf_graph *g, const kf_node *f);
+const kf_node *kf_complex_angle(kf_graph *g, const kf_node *f);
+const kf_node *kf_complex_sum(kf_graph *g, const kf_node *f);
+const kf_node *kf_complex_sum_t(kf_graph *g, const kf_node *f, int64_t dim); /* one number repeated, dim/2 times */
+const kf_node *kf_complex_add(kf_graph *g, const kf_node *f, const kf_node *h);
+const kf_node *kf_complex_subtract(kf_graph *g, const kf_node *f, const kf_node *h);
+const kf_node *kf_complex_mult(kf_graph *g, const kf_node *f, const kf_node *h);
+const kf_node *kf_complex_divide(kf_graph *g, const kf_node *f, const kf_node *h);
+const kf_node *kf_complex_real_scal(kf_graph *g, const kf_node *s, const kf_node *f); /* in either order */
+const kf_node *kf_complex_exp(kf_graph *g, const kf_node *f);
+const kf_node *kf_complex_exp1j(kf_graph *g, const kf_node *f); /* e^(if) of real f */
 
 /* ---- Looking at nodes -------------------------------------------------------------------------------------------- */
 

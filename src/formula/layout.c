@@ -201,12 +201,12 @@ static const kf_node *spread(kf_graph *g, const kf_node *f, int64_t rows, int64_
     return kf_arrange(g, f, &l);
 }
 
-KB_PRINTF(2, 3) static const kf_node *refuse(kf_graph *g, const char *format, ...)
+KB_PRINTF(3, 4) const kf_node *kf_refuse(kf_graph *g, kcl_status status, const char *format, ...)
 {
     if (g->error.status == KCL_OK) {
         va_list args;
         va_start(args, format);
-        kb_failv(&g->error, KCL_ERROR_SHAPE, format, args);
+        kb_failv(&g->error, status, format, args);
         va_end(args);
     }
     return NULL;
@@ -218,7 +218,8 @@ const kf_node *kf_mat_vec(kf_graph *g, const kf_node *A, const kf_node *b)
         return NULL;
     const int64_t rows = A->dim / b->dim;
     if (rows * b->dim != A->dim)
-        return refuse(g, "MatVecMult: a matrix of %d components has no rows of %d, as the vector has", A->dim, b->dim);
+        return kf_refuse(g, KCL_ERROR_SHAPE,
+                         "MatVecMult: a matrix of %d components has no rows of %d, as the vector has", A->dim, b->dim);
     return kf_sum_rows(g, kf_binary(g, KF_MULT, A, spread(g, b, rows, 0, b->dim, 1)), b->dim);
 }
 
@@ -228,8 +229,9 @@ const kf_node *kf_vec_mat(kf_graph *g, const kf_node *b, const kf_node *A)
         return NULL;
     const int64_t columns = A->dim / b->dim;
     if (columns * b->dim != A->dim)
-        return refuse(g, "VecMatMult: a matrix of %d components has no columns of %d, as the vector has", A->dim,
-                      b->dim);
+        return kf_refuse(g, KCL_ERROR_SHAPE,
+                         "VecMatMult: a matrix of %d components has no columns of %d, as the vector has", A->dim,
+                         b->dim);
     const kf_node *turned = spread(g, A, columns, 1, b->dim, columns);
     return kf_sum_rows(g, kf_binary(g, KF_MULT, turned, spread(g, b, columns, 0, b->dim, 1)), b->dim);
 }
@@ -239,7 +241,8 @@ const kf_node *kf_tensor_prod(kf_graph *g, const kf_node *a, const kf_node *b)
     if (!a || !b)
         return NULL;
     if ((int64_t)a->dim * b->dim > KF_MAX_DIM)
-        return refuse(g, "TensorProd: dimensions %d and %d give more than %d components", a->dim, b->dim, KF_MAX_DIM);
+        return kf_refuse(g, KCL_ERROR_SHAPE, "TensorProd: dimensions %d and %d give more than %d components", a->dim,
+                         b->dim, KF_MAX_DIM);
     return kf_binary(g, KF_MULT, spread(g, a, a->dim, 1, b->dim, 0), spread(g, b, a->dim, 0, b->dim, 1));
 }
 
@@ -253,9 +256,10 @@ const kf_node *kf_weighted_norm(kf_graph *g, const kf_node *s, const kf_node *f)
     if (s->dim == f->dim)
         return kf_dot(g, s, square);
     if (s->dim != (int64_t)f->dim * f->dim)
-        return refuse(g,
-                      "WeightedSqNorm: weights of dimension %d for a vector of dimension %d; it must be 1, %d or %lld",
-                      s->dim, f->dim, f->dim, (long long)f->dim * f->dim);
+        return kf_refuse(
+            g, KCL_ERROR_SHAPE,
+            "WeightedSqNorm: weights of dimension %d for a vector of dimension %d; it must be 1, %d or %lld", s->dim,
+            f->dim, f->dim, (long long)f->dim * f->dim);
     return kf_dot(g, f, kf_mat_vec(g, s, f));
 }
 
@@ -264,7 +268,7 @@ const kf_node *kf_one_hot(kf_graph *g, const kf_node *index, int64_t dim)
     if (!index)
         return NULL;
     if (index->dim != 1)
-        return refuse(g, "OneHot: the index has dimension %d, it must be 1", index->dim);
+        return kf_refuse(g, KCL_ERROR_SHAPE, "OneHot: the index has dimension %d, it must be 1", index->dim);
     const kf_node *count = kf_make(g, KF_IOTA, NULL, &dim);
     return kf_binary(g, KF_EQUAL, count, kf_make(g, KF_ROUND, &index, &(int64_t){0}));
 }

@@ -486,6 +486,89 @@ static const kf_node *extract_of_copy(kf_graph *g, const kf_node *f)
     return f->dim == 1 ? with_params(g, KF_ELEM, a, start, 0) : with_params(g, KF_EXTRACT, a, start, f->dim);
 }
 
+static bool same_layout(const kf_layout *a, const kf_layout *b)
+{
+    bool same = a->rank == b->rank && a->offset == b->offset;
+    for (int k = 0; same && k < a->rank; k++)
+        same = a->size[k] == b->size[k] && a->stride[k] == b->stride[k];
+    return same;
+}
+
+/* Longer ones are left as they are: every component is looked at. */
+enum { MOST_ARRANGED = 1024 };
+
+/*
+ * What the layout takes from f, a copy of several components, as a layout of one of f's operands. False where it comes
+ * from several, or from zeros, or where no layout says it.
+ */
+static bool layout_through(const kf_node *f, const kf_layout *l, int64_t count, int *operand, kf_layout *out)
+{
+    int64_t component, run, params[KF_MAX_PARAMS] = {l->rank};
+    int step;
+    char text[KF_LAYOUT_TEXT];
+    *out = *l;
+    *operand = kf_copy_source(f, l->offset, &out->offset, &run, &step);
+    for (int axis = 0; *operand >= 0 && axis < l->rank; axis++) {
+        if (l->size[axis] > 1 && kf_copy_source(f, l->offset + l->stride[axis], &component, &run, &step) != *operand)
+            return false;
+        out->stride[axis] = l->size[axis] > 1 ? component - out->offset : 0;
+        params[2 + 2 * axis] = out->size[axis];
+        params[3 + 2 * axis] = out->stride[axis];
+    }
+    params[1] = out->offset;
+    if (*operand < 0 || !kf_layout_check(params, false, f->arg[*operand]->dim, &count, text))
+        return false;
+    for (int64_t k = 0; k < count; k++)
+        if (kf_copy_source(f, kf_layout_source(l, k), &component, &run, &step) != *operand ||
+            component != kf_layout_source(out, k))
+            return false;
+    return true;
+}
+
+/* kf_arrange, which may make two nodes. */
+static const kf_node *arranged(kf_graph *g, const kf_node *f, const kf_layout *l)
+{
+    const kf_node *made = kf_arrange(g, f, l);
+    if (made && made->op == KF_SUMT && made->arg[0] != f)
+        return widen(g, rewrite(g, made->arg[0]), made->dim);
+    return rewrite(g, made);
+}
+
+/* Arrange or Extract of what is arranged or joined itself. */
+static const kf_node *arrange_of_copy(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0];
+    kf_layout l = {.rank = 1, .offset = f->param[0], .size = {f->dim}, .stride = {1}}, through;
+    int operand;
+    if (f->op == KF_ARRANGE)
+        l = kf_layout_of(f);
+    if ((a->op != KF_ARRANGE && (f->op == KF_EXTRACT || a->op != KF_CONCAT)) || f->dim > MOST_ARRANGED ||
+        !layout_through(a, &l, f->dim, &operand, &through))
+        return f;
+    return arranged(g, a->arg[operand], &through);
+}
+
+/* Every second component from one, the others from another: re and im of complex numbers, as gradients have them. */
+static const kf_node *add_places(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0], *b = f->arg[1];
+    if (a->op != b->op || a->dim != b->dim)
+        return f;
+    if (a->op == KF_ELEMT && a->dim == 2 && a->param[1] != b->param[1])
+        return a->param[1] ? binary(g, KF_CONCAT, b->arg[0], a->arg[0]) : binary(g, KF_CONCAT, a->arg[0], b->arg[0]);
+    if (a->op != KF_PLACE || a->arg[0]->dim != b->arg[0]->dim)
+        return f;
+    const int64_t n = a->arg[0]->dim;
+    const kf_layout even = {.rank = 1, .size = {n}, .stride = {2}}, odd = {1, 1, {n}, {2}};
+    const kf_layout l = kf_layout_of(a), m = kf_layout_of(b), pairs = {2, 0, {n, 2}, {1, n}};
+    if (a->dim != 2 * n ||
+        !((same_layout(&l, &even) && same_layout(&m, &odd)) || (same_layout(&l, &odd) && same_layout(&m, &even))))
+        return f;
+    const kf_node *both =
+        l.offset ? binary(g, KF_CONCAT, b->arg[0], a->arg[0]) : binary(g, KF_CONCAT, a->arg[0], b->arg[0]);
+    return arranged(g, both, &pairs);
+}
+
 /* ---- The table --------------------------------------------------------------------------------------------------- */
 
 const kf_rule kf_rules[] = {
@@ -500,6 +583,8 @@ const kf_rule kf_rules[] = {
     {"add-repeated", KF_ADD, "SumT(s,3)+x", "", repeated_operand},
     {"add-like-terms", KF_ADD, "2*x+x", "", add_like_terms},
     {"add-minus", KF_ADD, "x+(-y)", "", add_minus},
+    {"add-places", KF_ADD, "Place(x,1,0,3,2,6)+Place(y,1,1,3,2,6)", "", add_places},
+    {"add-elems", KF_ADD, "ElemT(s,2,1)+ElemT(t,2,0)", "", add_places},
     {"sub-self", KF_SUB, "x-x", "infinity minus infinity, NaN minus NaN: 0 instead of NaN", sub_self},
     {"sub-zero", KF_SUB, "Zero(1)-x", "", sub_zero},
     {"sub-repeated", KF_SUB, "x-SumT(s,3)", "", repeated_operand},
@@ -550,6 +635,8 @@ const kf_rule kf_rules[] = {
     {"copy-zero", KF_CONCAT, "Concat(Zero(2),Zero(1))", "", copy_zero},
     {"extract-one", KF_EXTRACT, "Extract(x,1,1)", "", extract_one},
     {"elem-of-copy", KF_ELEM, "Elem(Concat(x,y),4)", "", extract_of_copy},
+    {"arrange-of-copy", KF_ARRANGE, "Arrange(Concat(x,y),2,3,2,0,3,1)", "", arrange_of_copy},
+    {"extract-of-arrange", KF_EXTRACT, "Extract(Arrange(Concat(x,y),2,0,2,3,3,1),3,3)", "", arrange_of_copy},
     {"extract-of-copy", KF_EXTRACT, "Extract(Concat(x,y),3,2)", "", extract_of_copy},
 };
 

@@ -18,25 +18,6 @@ static kl_inner inner_of(const kcl_expr *f)
     return f->inner ? *f->inner : (kl_inner){1, {f->node->dim}};
 }
 
-enum { SHAPE_TEXT = 112 };
-
-static const char *shape_text(const kl_inner *s, char text[SHAPE_TEXT])
-{
-    size_t n = (size_t)snprintf(text, SHAPE_TEXT, "(");
-    for (int k = 0; k < s->rank && n < SHAPE_TEXT; k++)
-        n += (size_t)snprintf(text + n, SHAPE_TEXT - n, "%s%lld", k ? ", " : "", (long long)s->size[k]);
-    if (n < SHAPE_TEXT)
-        snprintf(text + n, SHAPE_TEXT - n, ")");
-    return text;
-}
-
-static void put_strides(const kl_inner *s, int64_t stride[KF_MAX_RANK])
-{
-    int64_t step = 1;
-    for (int k = s->rank; k-- > 0; step *= s->size[k])
-        stride[k] = step;
-}
-
 kcl_expr *kl_shaped(kcl_expr *f, const kl_inner *inner)
 {
     if (!f->node || !inner || (inner->rank == 1 && !f->inner))
@@ -51,24 +32,13 @@ kcl_expr *kl_shaped(kcl_expr *f, const kl_inner *inner)
     return shaped;
 }
 
-/* The axis, from the end where it is negative; -1 after setting *error. */
+/* kf_shape_axis; -1 after setting *error. */
 static int checked_axis(const char *name, kcl_scope *scope, const kl_inner *s, int axis, kcl_expr **error)
 {
-    char text[SHAPE_TEXT];
-    if (axis >= -s->rank && axis < s->rank)
-        return axis < 0 ? axis + s->rank : axis;
-    *error = kl_fail(scope, KCL_ERROR_SHAPE, "%s: axis %d of an inner shape %s is not between %d and %d", name, axis,
-                     shape_text(s, text), -s->rank, s->rank - 1);
-    return -1;
-}
-
-static const kf_node *arranged(kcl_scope *scope, const kf_node *f, const kl_inner *size, const int64_t *stride,
-                               int64_t offset)
-{
-    kf_layout l = {.rank = size->rank, .offset = offset};
-    memcpy(l.size, size->size, sizeof l.size);
-    memcpy(l.stride, stride, sizeof l.stride);
-    return kf_arrange(&scope->graph, f, &l);
+    const int checked = kf_shape_axis(&scope->graph, name, s, axis);
+    if (checked < 0)
+        *error = kl_expr_of(scope, NULL);
+    return checked;
 }
 
 /*
@@ -78,16 +48,17 @@ static const kf_node *arranged(kcl_scope *scope, const kf_node *f, const kl_inne
 static bool broadcast_shapes(const char *name, kcl_scope *scope, const kl_inner *a, const kl_inner *b, int skip,
                              kl_inner *out, kcl_expr **error)
 {
-    char left[SHAPE_TEXT], right[SHAPE_TEXT];
+    char left[KF_SHAPE_TEXT], right[KF_SHAPE_TEXT];
     kl_inner result = {.rank = KB_MAX(a->rank, b->rank) - skip};
     for (int k = 1; k <= result.rank; k++) {
         const int m = a->rank - skip - k, n = b->rank - skip - k;
         const int64_t x = m >= 0 ? a->size[m] : 1, y = n >= 0 ? b->size[n] : 1;
         if (x != y && x != 1 && y != 1) {
-            *error = kl_fail(scope, KCL_ERROR_SHAPE,
-                             "%s: the inner shapes %s and %s do not fit: axis %d has size %lld and %lld; they must be "
-                             "equal, or one of them 1",
-                             name, shape_text(a, left), shape_text(b, right), -k - skip, (long long)x, (long long)y);
+            *error =
+                kl_fail(scope, KCL_ERROR_SHAPE,
+                        "%s: the inner shapes %s and %s do not fit: axis %d has size %lld and %lld; they must be "
+                        "equal, or one of them 1",
+                        name, kf_shape_text(a, left), kf_shape_text(b, right), -k - skip, (long long)x, (long long)y);
             return false;
         }
         result.size[result.rank - k] = KB_MAX(x, y);
@@ -100,7 +71,7 @@ static bool broadcast_shapes(const char *name, kcl_scope *scope, const kl_inner 
 static void broadcast_strides(const kl_inner *from, int skip, int rank, int64_t *out)
 {
     int64_t stride[KF_MAX_RANK];
-    put_strides(from, stride);
+    kf_shape_strides(from, stride);
     for (int k = 1; k <= rank; k++) {
         const int m = from->rank - skip - k;
         out[rank - k] = m >= 0 && from->size[m] > 1 ? stride[m] : 0;
@@ -129,7 +100,7 @@ bool kl_broadcast(const char *name, kcl_scope *scope, int count, kcl_expr *const
         if (nodes[k]->dim == 1) /* numbers are repeated by every operator */
             continue;
         broadcast_strides(&own, 0, shape->rank, stride);
-        nodes[k] = arranged(scope, nodes[k], shape, stride, 0);
+        nodes[k] = kf_arrange_shape(&scope->graph, nodes[k], shape, stride, 0);
         if (!nodes[k]) {
             *error = kl_expr_of(scope, NULL);
             return false;
@@ -167,10 +138,10 @@ kcl_expr *kcl_reshape_inner(kcl_expr *f, int rank, const int *sizes)
     }
     if (count != f->node->dim) {
         const kl_inner own = inner_of(f);
-        char left[SHAPE_TEXT], right[SHAPE_TEXT];
+        char left[KF_SHAPE_TEXT], right[KF_SHAPE_TEXT];
         return kl_fail(scope, KCL_ERROR_SHAPE,
                        "kcl_reshape_inner: the inner shape %s of %d components cannot become %s, which is not as many",
-                       shape_text(&own, left), f->node->dim, shape_text(&s, right));
+                       kf_shape_text(&own, left), f->node->dim, kf_shape_text(&s, right));
     }
     return kl_shaped(f, &s);
 }
@@ -187,7 +158,7 @@ kcl_expr *kcl_permute_inner(kcl_expr *f, const int *axes)
     bool seen[KF_MAX_RANK] = {false};
     if (!axes)
         return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_permute_inner: the list of axes is NULL");
-    put_strides(&own, from);
+    kf_shape_strides(&own, from);
     for (int k = 0; k < own.rank; k++) {
         const int axis = checked_axis("kcl_permute_inner", scope, &own, axes[k], &error);
         if (axis < 0)
@@ -198,7 +169,7 @@ kcl_expr *kcl_permute_inner(kcl_expr *f, const int *axes)
         s.size[k] = own.size[axis];
         stride[k] = from[axis];
     }
-    return kl_shaped(kl_expr_of(scope, arranged(scope, f->node, &s, stride, 0)), &s);
+    return kl_shaped(kl_expr_of(scope, kf_arrange_shape(&scope->graph, f->node, &s, stride, 0)), &s);
 }
 
 kcl_expr *kcl_transpose_inner(kcl_expr *f)
@@ -223,11 +194,11 @@ kcl_expr *kl_slice(kcl_expr *f, int axis, int64_t first, int64_t count, int64_t 
     kcl_scope *scope = f->scope;
     kl_inner s = inner_of(f);
     int64_t stride[KF_MAX_RANK] = {0};
-    put_strides(&s, stride);
+    kf_shape_strides(&s, stride);
     const int64_t offset = first * stride[axis];
     s.size[axis] = count;
     stride[axis] *= step;
-    return kl_shaped(kl_expr_of(scope, arranged(scope, f->node, &s, stride, offset)), &s);
+    return kl_shaped(kl_expr_of(scope, kf_arrange_shape(&scope->graph, f->node, &s, stride, offset)), &s);
 }
 
 kcl_expr *kcl_slice_inner(kcl_expr *f, int axis, int start, int stop, int step)
@@ -256,7 +227,7 @@ kcl_expr *kcl_sum_inner_axis(kcl_expr *f, int axis)
         return error;
     kl_inner turned = own, s = {.rank = own.rank - 1};
     int64_t from[KF_MAX_RANK], stride[KF_MAX_RANK] = {0};
-    put_strides(&own, from);
+    kf_shape_strides(&own, from);
     for (int k = 0, n = 0; k < own.rank; k++) {
         if (k == axis)
             continue;
@@ -267,41 +238,12 @@ kcl_expr *kcl_sum_inner_axis(kcl_expr *f, int axis)
     stride[own.rank - 1] = from[axis];
     if (!s.rank)
         s = (kl_inner){1, {1}};
-    const kf_node *sums = kf_sum_rows(&scope->graph, arranged(scope, f->node, &turned, stride, 0), own.size[axis]);
+    const kf_node *sums =
+        kf_sum_rows(&scope->graph, kf_arrange_shape(&scope->graph, f->node, &turned, stride, 0), own.size[axis]);
     return kl_shaped(kl_expr_of(scope, sums), &s);
 }
 
 /* ---- Products ---------------------------------------------------------------------------------------------------- */
-
-/*
- * The product of f and g, which are read by strides along axes of the given sizes, summed over the last `contracted` of
- * them.
- */
-typedef struct contraction {
-    kl_inner size;
-    int64_t f[KF_MAX_RANK], g[KF_MAX_RANK];
-    int contracted;
-} contraction;
-
-static kcl_expr *contract(kcl_scope *scope, const contraction *c, const kf_node *f, const kf_node *g)
-{
-    int64_t length = 1;
-    kl_inner s = c->size;
-    for (int k = 0; k < c->contracted; k++)
-        length *= s.size[--s.rank];
-    if (!s.rank)
-        s = (kl_inner){1, {1}};
-    const kf_node *product =
-        kf_binary(&scope->graph, KF_MULT, arranged(scope, f, &c->size, c->f, 0), arranged(scope, g, &c->size, c->g, 0));
-    return kl_shaped(kl_expr_of(scope, kf_sum_rows(&scope->graph, product, length)), &s);
-}
-
-static kcl_expr *too_many_axes(kcl_scope *scope, const char *name, int count)
-{
-    return kl_fail(scope, KCL_ERROR_SHAPE,
-                   "%s: the product has %d axes, those that are summed over included: more than %d", name, count,
-                   KF_MAX_RANK);
-}
 
 kcl_expr *kcl_matmul_inner(kcl_expr *f, kcl_expr *g)
 {
@@ -317,37 +259,39 @@ kcl_expr *kcl_matmul_inner(kcl_expr *f, kcl_expr *g)
     if (column)
         b = (kl_inner){2, {shape_g.size[0], 1}};
     const int64_t length = a.size[a.rank - 1];
-    char left[SHAPE_TEXT], right[SHAPE_TEXT];
+    char left[KF_SHAPE_TEXT], right[KF_SHAPE_TEXT];
     if (length != b.size[b.rank - 2])
         return kl_fail(scope, KCL_ERROR_SHAPE,
                        "kcl_matmul_inner: inner shapes %s and %s: the last axis of the first has size %lld, %s of the "
                        "second has %lld",
-                       shape_text(&shape_f, left), shape_text(&shape_g, right), (long long)length,
+                       kf_shape_text(&shape_f, left), kf_shape_text(&shape_g, right), (long long)length,
                        column ? "the axis" : "the last axis but one", (long long)b.size[b.rank - 2]);
-    contraction c = {.contracted = 1};
+    kf_contraction c = {.contracted = 1};
     if (!broadcast_shapes("kcl_matmul_inner", scope, &a, &b, 2, &c.size, &error))
         return error;
     const int lead = c.size.rank;
     int64_t stride_f[KF_MAX_RANK], stride_g[KF_MAX_RANK];
-    if (lead + 3 > KF_MAX_RANK)
-        return too_many_axes(scope, "kcl_matmul_inner", lead + 3);
-    put_strides(&a, stride_f);
-    put_strides(&b, stride_g);
+    if (!kf_product_fits(&scope->graph, "kcl_matmul_inner", lead + 3))
+        return kl_expr_of(scope, NULL);
+    kf_shape_strides(&a, stride_f);
+    kf_shape_strides(&b, stride_g);
     broadcast_strides(&a, 2, lead, c.f);
-    broadcast_strides(&b, 2, lead, c.g);
+    broadcast_strides(&b, 2, lead, c.h);
     c.size.rank = lead;
     if (!row) {
         c.f[c.size.rank] = stride_f[a.rank - 2];
         c.size.size[c.size.rank++] = a.size[a.rank - 2];
     }
     if (!column) {
-        c.g[c.size.rank] = stride_g[b.rank - 1];
+        c.h[c.size.rank] = stride_g[b.rank - 1];
         c.size.size[c.size.rank++] = b.size[b.rank - 1];
     }
     c.f[c.size.rank] = stride_f[a.rank - 1];
-    c.g[c.size.rank] = stride_g[b.rank - 2];
+    c.h[c.size.rank] = stride_g[b.rank - 2];
     c.size.size[c.size.rank++] = length;
-    return contract(scope, &c, f->node, g->node);
+    kl_inner s;
+    const kf_node *product = kf_contract(&scope->graph, "kcl_matmul_inner", &c, f->node, g->node, &s);
+    return kl_shaped(kl_expr_of(scope, product), &s);
 }
 
 kcl_expr *kcl_tensordot(kcl_expr *f, kcl_expr *g, int count, const int *axes_f, const int *axes_g)
@@ -356,49 +300,16 @@ kcl_expr *kcl_tensordot(kcl_expr *f, kcl_expr *g, int count, const int *axes_f, 
     kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){f, g}, &error);
     if (!scope)
         return error;
-    const kl_inner a = inner_of(f), b = inner_of(g);
-    if (count < 0 || count > KB_MIN(a.rank, b.rank) || (count && (!axes_f || !axes_g)))
-        return kl_fail(scope, KCL_ERROR_ARGUMENT,
-                       "kcl_tensordot: %d axes are to be summed over, of inner shapes with %d and %d axes", count,
-                       a.rank, b.rank);
-    if (a.rank + b.rank - count > KF_MAX_RANK)
-        return too_many_axes(scope, "kcl_tensordot", a.rank + b.rank - count);
-    bool summed_f[KF_MAX_RANK] = {false}, summed_g[KF_MAX_RANK] = {false};
-    int64_t stride_f[KF_MAX_RANK], stride_g[KF_MAX_RANK];
-    contraction c = {.size.rank = a.rank + b.rank - 2 * count, .contracted = count};
-    put_strides(&a, stride_f);
-    put_strides(&b, stride_g);
-    for (int k = 0; k < count; k++) {
-        const int m = checked_axis("kcl_tensordot", scope, &a, axes_f[k], &error);
-        const int n = m < 0 ? -1 : checked_axis("kcl_tensordot", scope, &b, axes_g[k], &error);
-        if (n < 0)
-            return error;
-        if (summed_f[m] || summed_g[n])
-            return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_tensordot: an axis is summed over twice (%d, %d)", axes_f[k],
-                           axes_g[k]);
-        if (a.size[m] != b.size[n])
-            return kl_fail(scope, KCL_ERROR_SHAPE,
-                           "kcl_tensordot: axis %d of the first has size %lld, axis %d of the second has %lld",
-                           axes_f[k], (long long)a.size[m], axes_g[k], (long long)b.size[n]);
-        summed_f[m] = summed_g[n] = true;
-        c.size.size[c.size.rank] = a.size[m];
-        c.f[c.size.rank] = stride_f[m];
-        c.g[c.size.rank++] = stride_g[n];
+    const kf_tensor a = {f->node, inner_of(f)}, b = {g->node, inner_of(g)};
+    int64_t summed_f[KF_MAX_RANK], summed_g[KF_MAX_RANK];
+    for (int k = 0; axes_f && axes_g && k < KB_MIN(count, KF_MAX_RANK); k++) {
+        summed_f[k] = axes_f[k];
+        summed_g[k] = axes_g[k];
     }
-    int at = 0;
-    for (int k = 0; k < a.rank; k++) {
-        if (summed_f[k])
-            continue;
-        c.size.size[at] = a.size[k];
-        c.f[at++] = stride_f[k];
-    }
-    for (int k = 0; k < b.rank; k++) {
-        if (summed_g[k])
-            continue;
-        c.size.size[at] = b.size[k];
-        c.g[at++] = stride_g[k];
-    }
-    return contract(scope, &c, f->node, g->node);
+    kl_inner s;
+    const kf_node *product = kf_tensordot(&scope->graph, "kcl_tensordot", &a, &b, count, axes_f ? summed_f : NULL,
+                                          axes_g ? summed_g : NULL, NULL, &s);
+    return kl_shaped(kl_expr_of(scope, product), &s);
 }
 
 kcl_expr *kcl_kron(kcl_expr *f, kcl_expr *g)
@@ -407,23 +318,8 @@ kcl_expr *kcl_kron(kcl_expr *f, kcl_expr *g)
     kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){f, g}, &error);
     if (!scope)
         return error;
-    const kl_inner a = inner_of(f), b = inner_of(g);
-    if (a.rank != b.rank)
-        return kl_fail(scope, KCL_ERROR_SHAPE, "kcl_kron: the inner shapes have %d and %d axes, it must be as many",
-                       a.rank, b.rank);
-    if (a.rank + b.rank > KF_MAX_RANK)
-        return too_many_axes(scope, "kcl_kron", a.rank + b.rank);
-    int64_t stride_f[KF_MAX_RANK], stride_g[KF_MAX_RANK];
-    contraction c = {.size.rank = 2 * a.rank};
-    kl_inner s = {.rank = a.rank};
-    put_strides(&a, stride_f);
-    put_strides(&b, stride_g);
-    for (int k = 0; k < a.rank; k++) {
-        c.size.size[2 * k] = a.size[k];
-        c.size.size[2 * k + 1] = b.size[k];
-        c.f[2 * k] = stride_f[k];
-        c.g[2 * k + 1] = stride_g[k];
-        s.size[k] = a.size[k] * b.size[k];
-    }
-    return kl_shaped(contract(scope, &c, f->node, g->node), &s);
+    const kf_tensor a = {f->node, inner_of(f)}, b = {g->node, inner_of(g)};
+    kl_inner s;
+    const kf_node *product = kf_kron(&scope->graph, "kcl_kron", &a, &b, &s);
+    return kl_shaped(kl_expr_of(scope, product), &s);
 }

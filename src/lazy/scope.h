@@ -24,10 +24,7 @@ struct kcl_data {
 };
 
 /* The shape of the components as a small tensor. */
-typedef struct kl_inner {
-    int rank;
-    int64_t size[KF_MAX_RANK];
-} kl_inner;
+typedef kf_shape kl_inner;
 
 struct kcl_expr {
     kcl_scope *scope;    /* NULL: the expression without a scope */
@@ -71,6 +68,8 @@ kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...) 
 
 /* An operator of the table applied to expressions; `params` may be NULL. */
 kcl_expr *kl_apply(kf_op op, int count, kcl_expr *const *operands, const int64_t *params);
+/* An operator or composite of ops.def by its name in formulas; elementwise ones broadcast inner shapes. */
+kcl_expr *kl_named(const char *name, bool elementwise, int count, kcl_expr *const *operands, const int64_t *params);
 
 /* ---- inner.c ---- */
 

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* An operator or composite of ops.def by its name in formulas. */
-static kcl_expr *named(const char *name, bool elementwise, int count, kcl_expr *const *operands, const int64_t *params)
+kcl_expr *kl_named(const char *name, bool elementwise, int count, kcl_expr *const *operands, const int64_t *params)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(count, operands, &error);
@@ -29,7 +28,7 @@ static kcl_expr *named(const char *name, bool elementwise, int count, kcl_expr *
 
 kcl_expr *kcl_sinxdivx(kcl_expr *f)
 {
-    return named("SinXDivX", true, 1, &f, NULL);
+    return kl_named("SinXDivX", true, 1, &f, NULL);
 }
 
 kcl_expr *kcl_sinc(kcl_expr *f)
@@ -40,22 +39,22 @@ kcl_expr *kcl_sinc(kcl_expr *f)
 
 kcl_expr *kcl_clamp(kcl_expr *f, kcl_expr *low, kcl_expr *high)
 {
-    return named("Clamp", true, 3, (kcl_expr *[]){f, low, high}, NULL);
+    return kl_named("Clamp", true, 3, (kcl_expr *[]){f, low, high}, NULL);
 }
 
 kcl_expr *kcl_clampint(kcl_expr *f, int low, int high)
 {
-    return named("ClampInt", true, 1, &f, (int64_t[]){low, high});
+    return kl_named("ClampInt", true, 1, &f, (int64_t[]){low, high});
 }
 
 kcl_expr *kcl_mod(kcl_expr *f, kcl_expr *n, kcl_expr *offset)
 {
-    return named("Mod", true, 3, (kcl_expr *[]){f, n, offset}, NULL);
+    return kl_named("Mod", true, 3, (kcl_expr *[]){f, n, offset}, NULL);
 }
 
 kcl_expr *kcl_normalize(kcl_expr *f)
 {
-    return kl_shaped(named("Normalize", false, 1, &f, NULL), f ? f->inner : NULL);
+    return kl_shaped(kl_named("Normalize", false, 1, &f, NULL), f ? f->inner : NULL);
 }
 
 /* ---- The vector of components ------------------------------------------------------------------------------------ */
@@ -116,7 +115,7 @@ kcl_expr *kcl_slice(kcl_expr *f, int start, int stop, int step)
 
 kcl_expr *kcl_one_hot(kcl_expr *f, int dim)
 {
-    return named("OneHot", false, 1, &f, (int64_t[]){dim});
+    return kl_named("OneHot", false, 1, &f, (int64_t[]){dim});
 }
 
 kcl_expr *kcl_max_inner(kcl_expr *f)
@@ -131,37 +130,37 @@ kcl_expr *kcl_min_inner(kcl_expr *f)
 
 kcl_expr *kcl_argmax_inner(kcl_expr *f)
 {
-    return named("ArgMax", false, 1, &f, NULL);
+    return kl_named("ArgMax", false, 1, &f, NULL);
 }
 
 kcl_expr *kcl_argmin_inner(kcl_expr *f)
 {
-    return named("ArgMin", false, 1, &f, NULL);
+    return kl_named("ArgMin", false, 1, &f, NULL);
 }
 
 kcl_expr *kcl_weightedsqnorm(kcl_expr *f, kcl_expr *s)
 {
-    return named("WeightedSqNorm", false, 2, (kcl_expr *[]){s, f}, NULL);
+    return kl_named("WeightedSqNorm", false, 2, (kcl_expr *[]){s, f}, NULL);
 }
 
 kcl_expr *kcl_weightedsqdist(kcl_expr *f, kcl_expr *g, kcl_expr *s)
 {
-    return named("WeightedSqDist", false, 3, (kcl_expr *[]){s, f, g}, NULL);
+    return kl_named("WeightedSqDist", false, 3, (kcl_expr *[]){s, f, g}, NULL);
 }
 
 kcl_expr *kcl_matvecmult(kcl_expr *A, kcl_expr *v)
 {
-    return named("MatVecMult", false, 2, (kcl_expr *[]){A, v}, NULL);
+    return kl_named("MatVecMult", false, 2, (kcl_expr *[]){A, v}, NULL);
 }
 
 kcl_expr *kcl_vecmatmult(kcl_expr *v, kcl_expr *A)
 {
-    return named("VecMatMult", false, 2, (kcl_expr *[]){v, A}, NULL);
+    return kl_named("VecMatMult", false, 2, (kcl_expr *[]){v, A}, NULL);
 }
 
 kcl_expr *kcl_tensorprod(kcl_expr *f, kcl_expr *g)
 {
-    return named("TensorProd", false, 2, (kcl_expr *[]){f, g}, NULL);
+    return kl_named("TensorProd", false, 2, (kcl_expr *[]){f, g}, NULL);
 }
 
 /* By halves, so that no component passes through many operators. */

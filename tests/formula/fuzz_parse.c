@@ -46,7 +46,8 @@ static void check_error(kcl_status status, const char *text)
 /* Texts of sound nodes that the parser may refuse: deeper by parentheses, or with a gradient's inner reductions. */
 static bool may_refuse(void)
 {
-    return strstr(err.text, "nested more than") || strstr(err.text, "a formula is expected, not a reduction");
+    return strstr(err.text, "nested more than") || strstr(err.text, "a formula is expected, not a reduction") ||
+           strstr(err.text, "this divides by 0"); /* what a derivative has left of the divisor */
 }
 
 static bool read_one(const char *text, bool is_reduction, kf_parsed_reduction *out, size_t *count)

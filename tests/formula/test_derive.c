@@ -275,6 +275,21 @@ static const char *const formulas[] = {
     "Clamp(3*x,1+s,3+y)",
     "ClampInt(x,-1,1)*x",
     "DiffClampInt(x,-1,1)*x",
+    "TensorDot(TensorProd(x,y),Concat(x,y),[3,3],[2,3],[1],[1],[1,0])*Concat(y,x)",
+    "TensorDot(x,TensorProd(y,x),[3],[3,3],[0],Ind(0))*TensorDot(x,s,[3],[],[],[])",
+    "Kron(Concat(x,s),Concat(s,s),[2,2],[1,2])",
+    /* Complex numbers, made of real variables of odd dimensions too. */
+    "ComplexMult(Real2Complex(x),Concat(x,y))",
+    "ComplexRealScal(s,Concat(x,y))|Imag2Complex(y)",
+    "ComplexRealScal(ComplexExp(Concat(x,y)),s)",
+    "ComplexSum(ComplexMult(ComplexExp1j(s*x),Imag2Complex(y)))",
+    "ComplexDivide(Real2Complex(y),ComplexAdd(Concat(x,y),Concat(s,s)))",
+    "ComplexSubtract(Concat(s,s),Conj(Concat(x,y)))*Concat(x,y)",
+    "ComplexAbs(Concat(x,y))*ComplexReal(Concat(y,x))",
+    "ComplexAngle(ComplexMult(Concat(x,y),Conj(Concat(x,s+y))))",
+    "ComplexSquareAbs(ComplexExp1j(x)+Imag2Complex(y))",
+    "ComplexMult(ComplexSumT(ComplexSum(Concat(x,y)),6),Concat(y,x))",
+    "ComplexImag(ComplexExp(Concat(y,x)))",
 };
 
 static const kf_node *in_place_of_name(void *user, const kf_node *leaf)

@@ -87,7 +87,58 @@ static const struct {
     {"x**1/2", "(x**1)/2", "x**(1/2)"},
     {"x|y+p*x**2-b", "x|((y+(p*(x**2)))-b)", "(x|y)+p*x**2-b"},
     {"x+y*p-x/b*y", "(x+(y*p))-((x/b)*y)", "x+(y*p-x/b)*y"},
+    {"x<y+p", "x<(y+p)", "(x<y)+p"},
+    {"x+y<p", "(x+y)<p", "x+(y<p)"},
+    {"x|y<p", "(x|y)<p", "x|(y<p)"},
+    {"p==x|y", "p==(x|y)", "(p==x)|y"},
+    {"x%y*p", "(x%y)*p", "x%(y*p)"},
+    {"x*y%p", "(x*y)%p", "x*(y%p)"},
+    {"x+y%p", "x+(y%p)", "(x+y)%p"},
+    {"-x%y", "(-x)%y", "-(x%y)"},
+    {"x%y**2", "x%(y**2)", "(x%y)**2"},
+    {"-x<y", "(-x)<y", "-(x<y)"},
+    {"x<y!=p*b", "(x<y)*(y!=(p*b))", "(x<y)!=(p*b)"},
+    {"x<=y<p==b", "((x<=y)*(y<p))*(p==b)", "(x<=y)<(p==b)"},
+    {"(x<y)<p", "LessThan(LessThan(x,y),p)", "x<y<p"},
+    {"x<(y<p)", "LessThan(x,LessThan(y,p))", "x<y<p"},
+    {"x<y|p<b", "(x<(y|p))*((y|p)<b)", "(x<y)|(p<b)"},
 };
+
+/* Component c of f where x has the values of a row and p, y, b one value. */
+static double value_at(const kf_node *f, const double *row, double other, int c)
+{
+    double a = f->arg_count > 0 ? value_at(f->arg[0], row, other, c) : 0;
+    double b = f->arg_count > 1 ? value_at(f->arg[1], row, other, c) : 0;
+    switch ((kf_op)f->op) {
+    case KF_VAR:
+        return f == x ? row[c] : other;
+    case KF_CONST:
+        return f->value;
+    case KF_ZERO:
+        return 0;
+    case KF_SUB:
+        return a - b;
+    case KF_MULT:
+        return a * b;
+    case KF_DIVIDE:
+        return a / b;
+    case KF_MINUS:
+        return -a;
+    case KF_FLOOR:
+        return floor(a);
+    case KF_EQUAL:
+        return a == b;
+    case KF_NOT_EQUAL:
+        return a != b;
+    case KF_LESS:
+        return a < b;
+    case KF_LESS_EQUAL:
+        return a <= b;
+    default:
+        ck_abort_msg("the test does not know %s", kf_info((kf_op)f->op)->name);
+    }
+    return NAN;
+}
 
 START_TEST(operators_bind_as_in_python)
 {
@@ -118,6 +169,35 @@ START_TEST(operators_make_their_nodes)
     ck_assert_ptr_eq(formula("Zero(5)"), kf_zero(&g, 5));
     ck_assert_ptr_eq(formula("Var(7,2,1)"), kf_var(&g, 7, 2, KF_ROLE_J));
     ck_assert_int_eq(next_index, 8);
+}
+END_TEST
+
+START_TEST(comparisons_and_remainders_make_their_nodes)
+{
+    ck_assert_ptr_eq(formula("x == y"), kf_binary(&g, KF_EQUAL, x, y));
+    ck_assert_ptr_eq(formula("x!=y"), kf_binary(&g, KF_NOT_EQUAL, x, y));
+    ck_assert_ptr_eq(formula("x<y"), kf_binary(&g, KF_LESS, x, y));
+    ck_assert_ptr_eq(formula("x<=y"), kf_binary(&g, KF_LESS_EQUAL, x, y));
+    ck_assert_ptr_eq(formula("x>y"), kf_binary(&g, KF_LESS, y, x));
+    ck_assert_ptr_eq(formula("x>=y"), kf_binary(&g, KF_LESS_EQUAL, y, x));
+    ck_assert_ptr_eq(formula("x<-y"), kf_binary(&g, KF_LESS, x, kf_unary(&g, KF_MINUS, y)));
+    ck_assert_ptr_eq(formula("x>y>=p"), kf_binary(&g, KF_MULT, formula("y<x"), formula("p<=y")));
+    ck_assert_ptr_eq(formula("x%p"), formula("Mod(x,p,0)"));
+    ck_assert_ptr_eq(formula("x % 3"), formula("x-3*Floor((x-0)/3)"));
+}
+END_TEST
+
+/* KeOps compares f == g as Python objects, and keeps the last of several comparisons. */
+START_TEST(comparisons_compare_values_and_chains_mean_all_of_them)
+{
+    const char *const texts[] = {"p<x<2", "p==p", "p!=p", "x>=p", "5%3", "-5%3"};
+    const double values[][3] = {{0, 1, 0}, {1, 1, 1}, {0, 0, 0}, {0, 1, 1}, {2, 2, 2}, {1, 1, 1}};
+    const double x_row[] = {0.5, 1.5, 2.5};
+    for (size_t k = 0; k < KB_COUNT(texts); k++) {
+        const kf_node *f = formula(texts[k]);
+        for (int c = 0; c < 3; c++)
+            ck_assert_msg(value_at(f, x_row, 1, c) == values[k][c], "%s, component %d", texts[k], c);
+    }
 }
 END_TEST
 
@@ -446,14 +526,60 @@ static const struct {
     {KCL_ERROR_SYNTAX, "1.2.3", 3, "an operator or the end of the formula is expected, not '.'"},
     {KCL_ERROR_SYNTAX, "x,y", 1, "an operator or the end of the formula is expected, not ','"},
     {KCL_ERROR_SYNTAX, "x;y", 1, "one formula is expected; ';' separates reductions"},
-    {KCL_ERROR_SYNTAX, "x<y", 1, "there is no operator '<'; the operators are + - * / | **"},
-    {KCL_ERROR_SYNTAX, "x == y", 2, "there is no operator '=='; the operators are + - * / | **"},
-    {KCL_ERROR_SYNTAX, "x != y", 2, "there is no operator '!='; the operators are + - * / | **"},
-    {KCL_ERROR_SYNTAX, "x>=y", 1, "there is no operator '>='; the operators are + - * / | **"},
-    {KCL_ERROR_SYNTAX, "x%y", 1, "there is no operator '%'; the operators are + - * / | **"},
-    {KCL_ERROR_SYNTAX, "x//y", 1, "there is no operator '//'; the operators are + - * / | **"},
-    {KCL_ERROR_SYNTAX, "x^2", 1, "there is no operator '^'; the operators are + - * / | **, powers are written **"},
-    {KCL_ERROR_SYNTAX, "x+[1]", 2, "the character [ has no meaning in a formula"},
+    {KCL_ERROR_SYNTAX, "x=y", 1, "there is no operator '='; the operators are + - * / % | ** == != < <= > >="},
+    {KCL_ERROR_SYNTAX, "x===y", 3, "there is no operator '='; the operators are + - * / % | ** == != < <= > >="},
+    {KCL_ERROR_SYNTAX, "x<<y", 1, "there is no operator '<<'; the operators are + - * / % | ** == != < <= > >="},
+    {KCL_ERROR_SYNTAX, "x<>y", 1, "there is no operator '<'; the operators are + - * / % | ** == != < <= > >="},
+    {KCL_ERROR_SYNTAX, "x>>y", 1, "there is no operator '>>'; the operators are + - * / % | ** == != < <= > >="},
+    {KCL_ERROR_SYNTAX, "x//y", 1, "there is no operator '//'; the operators are + - * / % | ** == != < <= > >="},
+    {KCL_ERROR_SYNTAX, "x^2", 1, "there is no operator '^'; the operators are + - * / % | ** == != < <= > >=, powers are written **"},
+    {KCL_ERROR_SYNTAX, "x@y", 1, "there is no operator '@'; the operators are + - * / % | ** == != < <= > >="},
+    {KCL_ERROR_SYNTAX, "x<", 2, "the text ends where a formula is expected"},
+    {KCL_ERROR_SYNTAX, "x<y and y<p", 4, "there is no operator 'and': And(f,g) is 1 where both are not 0"},
+    {KCL_ERROR_SYNTAX, "x<y or y<p", 4, "there is no operator 'or': Or(f,g) is 1 where one of them is not 0"},
+    {KCL_ERROR_SYNTAX, "not x<y", 0, "there is no operator 'not': Not(f) is 1 where f is 0"},
+    {KCL_ERROR_SYNTAX, "x if p else y", 2, "there is no operator 'if': IfElse(c,f,g) is f where c >= 0, else g"},
+    {KCL_ERROR_SHAPE, "x == Concat(x,p)", 2,
+     "Equal: the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
+    {KCL_ERROR_SYNTAX, "x/0", 2, "this divides by 0"},
+    {KCL_ERROR_SYNTAX, "x + y/-0.0*p", 6, "this divides by 0"},
+    {KCL_ERROR_SYNTAX, "x%Zero(3)", 2, "this divides by 0"},
+    {KCL_ERROR_SYNTAX, "Divide(x, 0)", 10, "this divides by 0"},
+    {KCL_ERROR_SYNTAX, "Inv(0)", 4, "this divides by 0"},
+    {KCL_ERROR_SYNTAX, "Mod(x,0,p)", 6, "this divides by 0"},
+    {KCL_ERROR_SYNTAX, "x+[1]", 2, "a formula is expected, not '['"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y)", 0,
+     "TensorDot needs two formulas, a list of sizes and of axes to sum over for each, and perhaps a permutation, 2 given"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3],[3],[0],[0],[],0)", 0,
+     "TensorDot needs two formulas, a list of sizes and of axes to sum over for each, and perhaps a permutation, 8 given"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,3,[3],[0],[0])", 14, "a list of sizes, as [2,3], is expected, not '3'"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3],[3],[0],x)", 26, "a list of axes, as [0,1] or [], is expected, not 'x'"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3 1],[3],[0],[0])", 17, "',' or ']' is expected, not '1'"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3,],[3],[0],[0])", 17, "a whole number is expected, not ']'"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3", 16, "the text ends where ',' or ']' is expected"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3,1,1,1,1,1,1,1,1],[3],[0],[0])", 14, "a list has more than 8 numbers"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3],[3],[0],[])", 0,
+     "TensorDot: 1 axes of the first are summed over, and 0 of the second: they must be as many"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3],[3],[],[],[0])", 0,
+     "TensorDot: the permutation has 1 numbers, for the 2 axes of the product"},
+    {KCL_ERROR_ARGUMENT, "p+TensorDot(x,y,[3],[3],[],[],[1,1])", 2,
+     "TensorDot: (1, 1) is no permutation of the 2 axes of the product, 0 to 1"},
+    {KCL_ERROR_ARGUMENT, "TensorDot(x,y,[3],[3],[],[],[0,-1])", 0,
+     "TensorDot: (0, -1) is no permutation of the 2 axes of the product, 0 to 1"},
+    {KCL_ERROR_SHAPE, "TensorDot(x,y,[3,2],[3],[0],[0])", 0,
+     "TensorDot: the shape (3, 2) is not one of 3 components, as the operand has"},
+    {KCL_ERROR_SHAPE, "TensorDot(x,y,[3],[0],[0],[0])", 0,
+     "TensorDot: the shape (0) is not one of 3 components, as the operand has"},
+    {KCL_ERROR_SHAPE, "TensorDot(x,Concat(y,p),[3],[4],[0],[0])", 0,
+     "TensorDot: axis 0 of the first has size 3, axis 0 of the second has 4"},
+    {KCL_ERROR_SHAPE, "TensorDot(x,y,[3],[3],[1],[0])", 0,
+     "TensorDot: axis 1 of an inner shape (3) is not between -1 and 0"},
+    {KCL_ERROR_ARGUMENT, "TensorDot(x,y,[3,1],[3,1],[0,0],[0,1])", 0,
+     "TensorDot: an axis is summed over twice (0, 1)"},
+    {KCL_ERROR_SHAPE, "TensorDot(x,y,[3,1,1,1,1],[3,1,1,1,1],[0],[0])", 0,
+     "TensorDot: the product has 9 axes, those that are summed over included: more than 8"},
+    {KCL_ERROR_SYNTAX, "Kron(x,y,[3])", 0, "Kron needs two formulas, and a list of sizes for each, 3 given"},
+    {KCL_ERROR_SHAPE, "Kron(x,y,[3],[3,1])", 0, "Kron: the inner shapes have 1 and 2 axes, it must be as many"},
     {KCL_ERROR_SYNTAX, "x\"", 1, "the character \" has no meaning in a formula"},
     {KCL_ERROR_SYNTAX, "x+\x01", 2, "the byte 0x01 has no meaning in a formula, which is ASCII text"},
     {KCL_ERROR_SYNTAX, "Epx(x)", 0, "unknown name 'Epx'; did you mean 'Exp'?"},
@@ -769,7 +895,7 @@ START_TEST(nesting_is_bounded)
 }
 END_TEST
 
-static const char *const chains[] = {"x+", "x*y-", "p/", "x|", "-", "+", "Exp(x)**2/-y+"};
+static const char *const chains[] = {"x+", "x*y-", "p/", "x|", "-", "+", "Exp(x)**2/-y+", "p<", "x%"};
 
 START_TEST(chains_may_be_long)
 {
@@ -873,6 +999,8 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, operators_bind_as_in_python, 0, KB_COUNT(precedence));
     tcase_add_test(tests, operators_make_their_nodes);
+    tcase_add_test(tests, comparisons_and_remainders_make_their_nodes);
+    tcase_add_test(tests, comparisons_compare_values_and_chains_mean_all_of_them);
     tcase_add_test(tests, powers_with_a_number);
     tcase_add_test(tests, numbers);
     tcase_add_test(tests, blanks_and_parentheses_do_not_matter);

@@ -151,6 +151,10 @@ static const struct {
     {"Like(p,x)", ""},
     {"Var(5,2,1)", ""},
     {"Abs(Sin(Exp2(x)))", ""},
+    {"x<y", "LessThan(x,y)"},
+    {"x>=y", "LessOrEqual(y,x)"},
+    {"x<y<p", "LessThan(x,y)*LessThan(y,p)"},
+    {"x%2", "x-2*Floor((x-0)/2)"},
 };
 
 START_TEST(formulas_are_written_briefly)
@@ -225,6 +229,8 @@ static const kf_node *random_node(const sized *pool, size_t count)
             return NULL;
         args[k] = s->node;
     }
+    if ((op == KF_DIVIDE && kf_is_zero(args[1])) || (op == KF_INV && kf_is_zero(args[0]))) /* refused in texts */
+        return NULL;
     for (int k = 0; k < KF_MAX_PARAMS; k++)
         params[k] = (int64_t)draw(8) - 3;
     const kf_node *f = kf_make(&g, op, args, params);

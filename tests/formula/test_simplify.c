@@ -105,14 +105,18 @@ static const struct {
     {"Elem(ExtractT(x,2,6),3)", "Elem(x,1)"},
     {"Extract(Concat(x,y),1,4)", "Extract(Concat(x,y),1,4)"},
     {"Elem(Concat(Concat(x,s),y),3)", "s"},
-    {"x/0", "x/0"},
-    {"1/0", "Inv(0)"},
-    {"Inv(0)", "Inv(0)"},
-    {"0/0", "0/0"},
     {"1e308*(1e308*x)", "1e308*(1e308*x)"},
     {"Sqrt(Square(s))", "Sqrt(Square(s))"},
     {"Exp(Log(x))", "Exp(Log(x))"},
     {"x/x", "x/x"},
+    {"ComplexReal(ComplexMult(ComplexExp1j(s),Concat(s,t)))", "Cos(s)*s-Sin(s)*t"},
+    {"Arrange(Arrange(Concat(x,y),2,0,3,1,2,3),1,1,3,2)", "y"},
+    {"Arrange(Arrange(x,1,2,3,-1),1,2,3,-1)", "x"},
+    {"Arrange(Concat(x,y),1,0,3,2)", "Arrange(Concat(x,y),1,0,3,2)"},
+    {"Extract(Arrange(Concat(x,y),2,0,3,1,2,3),1,2)", "Arrange(Concat(x,y),1,3,2,-2)"},
+    {"Place(x,1,0,3,2,6)+Place(y,1,1,3,2,6)", "Arrange(Concat(x,y),2,0,3,1,2,3)"},
+    {"Place(x,1,1,3,2,6)+Place(y,1,0,3,2,6)", "Arrange(Concat(y,x),2,0,3,1,2,3)"},
+    {"Place(x,1,0,3,2,7)+Place(y,1,1,3,2,7)", "Place(x,1,0,3,2,7)+Place(y,1,1,3,2,7)"},
     {"0.1+0.2", "0.30000000000000004"},
     {"9007199254740993*x", "9007199254740993*x"},
 };
@@ -147,6 +151,21 @@ static void check_dense(const kf_node *before, const kf_node *after)
     free(want);
     free(got);
 }
+
+/* Texts cannot say these, but derivatives may lead to them. */
+START_TEST(division_by_zero_is_not_carried_out)
+{
+    const kf_node *x = kf_var(&g, 0, 3, KF_ROLE_I), *zero = kf_zero(&g, 1), *one = kf_rat(&g, 1, 1);
+    const kf_node *inverse = kf_unary(&g, KF_INV, zero), *out;
+    const kf_node *before[] = {kf_binary(&g, KF_DIVIDE, x, zero), kf_binary(&g, KF_DIVIDE, one, zero), inverse,
+                               kf_binary(&g, KF_DIVIDE, zero, zero)};
+    const kf_node *after[] = {before[0], inverse, inverse, before[3]};
+    for (size_t k = 0; k < KB_COUNT(before); k++) {
+        ck_assert_int_eq(kf_simplify(&g, 1, &before[k], &out), KCL_OK);
+        ck_assert_ptr_eq(out, after[k]);
+    }
+}
+END_TEST
 
 START_TEST(a_lost_axis_still_counts_its_terms)
 {
@@ -346,6 +365,7 @@ int main(void)
     tcase_add_loop_test(tests, a_rule_changes_its_example_and_keeps_its_value, 0, (int)kf_rule_count * 16);
     tcase_add_test(tests, rules_are_named_and_documented);
     tcase_add_loop_test(tests, formulas_become_what_they_should, 0, KB_COUNT(pairs));
+    tcase_add_test(tests, division_by_zero_is_not_carried_out);
     tcase_add_test(tests, a_lost_axis_still_counts_its_terms);
     tcase_add_test(tests, reductions_that_are_no_sums_keep_their_terms);
     tcase_add_test(tests, several_roots_and_roots_in_place);

@@ -332,6 +332,7 @@ START_TEST(test_rearranged_components)
         {"Sum_Reduction(VecMatMult(y,A)*Max(x*y),1)", "A", 4, 16},
         {"Sum_Reduction(TensorProd(x,y)*A+TensorProd(y,x),0)", "x", 4, 16},
         {"LogSumExp_Reduction(Min(MatVecMult(A,x)*y)+ArgMax(x-y),0)", "x", 3, 9},
+        {"Sum_Reduction(ComplexMult(ComplexExp(x),ComplexAdd(y,Concat(A,A))),0)", "x", 6, 1},
         {"Sum_Reduction(Arrange(Concat(x,Place(y,1,1,6,2,20)),2,25,4,-6,6,-1)*OneHot(Elem(x,0),24),0)", "x", 6, 1},
     };
     static const char *const schedules[] = {"", "lanes", "rows", "split", "columns"};

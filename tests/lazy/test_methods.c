@@ -388,6 +388,52 @@ START_TEST(test_gradients_of_inner_products)
 }
 END_TEST
 
+/* ---- Complex numbers --------------------------------------------------------------------------------------------- */
+
+/* Those of x, y: 1 and 2 as a pair of each; K is component k of the pair (re, im). */
+#define PAIR(re, im) (k ? (im) : (re))
+
+START_TEST(test_complex_numbers)
+{
+    kcl_expr *z = kcl_slice(x_i, 1, 3, 1), *u = kcl_slice(y_j, 0, 2, 1), *two = kcl_concat(x_i, w_j);
+#define ZR x[i][1]
+#define ZI x[i][2]
+#define UR y[j][0]
+#define UI y[j][1]
+    CHECK(6, kcl_real2complex(x_i), k % 2 ? 0 : x[i][k / 2]);
+    CHECK(6, kcl_imag2complex(y_j), k % 2 ? y[j][k / 2] : 0);
+    CHECK(6, kcl_exp1j(x_i), k % 2 ? sin(x[i][k / 2]) : cos(x[i][k / 2]));
+    CHECK(1, kcl_real(z), ZR);
+    CHECK(1, kcl_imag(z), ZI);
+    CHECK(2, kcl_imag(two), k ? w[j] : x[i][1]);
+    CHECK(2, kcl_conj(z), PAIR(ZR, -ZI));
+    CHECK(1, kcl_complex_abs(u), hypot(UR, UI));
+    CHECK(1, kcl_complex_square_abs(u), UR * UR + UI * UI);
+    CHECK(1, kcl_complex_arg(u), atan2(UI, UR));
+    CHECK(2, kcl_complex_add(z, u), PAIR(ZR + UR, ZI + UI));
+    CHECK(2, kcl_complex_sub(z, u), PAIR(ZR - UR, ZI - UI));
+    CHECK(2, kcl_complex_mul(z, u), PAIR(ZR * UR - ZI * UI, ZR * UI + ZI * UR));
+    CHECK(4, kcl_complex_sub(two, kcl_conj(u)),
+          (k < 3 ? x[i][k] : w[j]) - (k % 2 ? -UI : UR)); /* one number is repeated */
+    CHECK(2, kcl_complex_div(z, u), PAIR(ZR * UR + ZI * UI, ZI * UR - ZR * UI) / (UR * UR + UI * UI));
+    CHECK(2, kcl_complex_scale(w_j, z), w[j] * PAIR(ZR, ZI));
+    CHECK(2, kcl_complex_exp(z), exp(ZR) * PAIR(cos(ZI), sin(ZI)));
+    CHECK(2, kcl_complex_sum(two), PAIR(x[i][0] + x[i][2], x[i][1] + w[j]));
+    CHECK(6, kcl_complex_repeat(z, 3), k % 2 ? ZI : ZR);
+    ck_assert_int_eq(kcl_expr_dim(kcl_reduce_sum(kcl_complex_mul(z, u), KCL_OVER_J)), 2);
+    is_error(kcl_complex_mul(x_i, u), KCL_ERROR_SHAPE, (const char *[]){"ComplexMult", "dimension 3", "odd", NULL});
+    is_error(kcl_complex_add(two, kcl_concat(y_j, x_i)), KCL_ERROR_SHAPE,
+             (const char *[]){"ComplexAdd", "4 and 6", NULL});
+    is_error(kcl_complex_scale(x_i, two), KCL_ERROR_SHAPE, (const char *[]){"ComplexRealScal", "3 and 4", NULL});
+    is_error(kcl_complex_repeat(z, 0), KCL_ERROR_SHAPE, (const char *[]){"ComplexSumT", "dimension 0", NULL});
+    is_error(kcl_complex_mul(NULL, u), KCL_ERROR_ARGUMENT, (const char *[]){"NULL", NULL});
+#undef ZR
+#undef ZI
+#undef UR
+#undef UI
+}
+END_TEST
+
 /* ---- Products with vectors --------------------------------------------------------------------------------------- */
 
 static double kernel(int i, int j)
@@ -706,6 +752,7 @@ int main(void)
         {test_extremes_and_weights, 0},
         {test_inner_shapes, 0},
         {test_gradients_of_inner_products, 0},
+        {test_complex_numbers, 0},
         {test_products_with_vectors, 0},
         {test_symbolic_variables, 0},
         {test_directional_derivatives_across_reductions, 0},

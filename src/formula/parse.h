@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * formula/parse.h: what the files of the parser share.
+ *
+ *   parse.c              whole texts, and expressions by recursive descent
+ *   parse_tokens.c       errors with a caret, characters, words, numbers
+ *   parse_names.c        names, the arguments that follow them, variables
+ *   parse_reductions.c   reductions
+ *   parse_tensors.c      TensorDot and Kron
+ *   parse_derivatives.c  Grad
+ *
+ * Readers return false after setting *p->err. They begin at p->at and leave it behind what they read.
+ */
+#ifndef KF_PARSE_H
+#define KF_PARSE_H
+
+#include "text.h"
+
+#include <math.h>
+
+enum {
+    KF_NO_REDUCTION = -1, /* the tag of a formula */
+};
+
+#define KF_NOWHERE SIZE_MAX /* the place of a fault that is not in the text */
+
+typedef struct kf_parser {
+    kf_graph *g;
+    const char *text;
+    size_t length; /* without blanks at the end */
+    size_t at;
+    size_t binding_count;
+    const kf_binding *bindings;
+    uint32_t *table; /* of the bindings, by name: number + 1, 0 is free */
+    size_t table_size;
+    const kf_node **vars; /* by index; NULL where there is none yet */
+    size_t var_count, var_capacity;
+    int64_t next_index;
+    int levels;
+    kb_error *err;
+} kf_parser;
+
+/* What an expression is: a formula, or a reduction with its tag. */
+typedef struct kf_operand {
+    const kf_node *node;
+    size_t at; /* where it begins */
+    int tag;
+    double number;           /* the value of a literal, NaN for all else */
+    const kf_node *second;   /* the indices of Min_ArgMin and its like; NULL for all else */
+    const kf_node *compared; /* g, of f < g outside parentheses, with which a further comparison begins; else NULL */
+} kf_operand;
+
+/* A piece of the text: points into it. */
+typedef struct kf_word {
+    const char *text;
+    size_t length, at;
+} kf_word;
+
+/* For "%.*s" in errors. */
+#define KF_SHOWN(w) (int)KB_MIN((w)->length, 40), (w)->text
+
+typedef struct kf_literal {
+    bool whole; /* a whole number whose magnitude is in `magnitude` */
+    uint64_t magnitude;
+    double value;
+} kf_literal;
+
+/* A name and its arguments, while they are read. */
+typedef struct kf_call {
+    kf_word name;
+    size_t open;                /* the parenthesis */
+    int formulas, wholes, most; /* how many it takes */
+    const char *needs;          /* in words; NULL: from the numbers above */
+} kf_call;
+
+/* ---- parse_tokens.c ---------------------------------------------------------------------------------------------- */
+
+KB_PRINTF(4, 5) bool kf_fault(kf_parser *p, kcl_status status, size_t at, const char *format, ...);
+bool kf_fault_memory(kf_parser *p);
+bool kf_fault_graph(kf_parser *p, size_t at);     /* reports what a constructor of the graph has refused */
+bool kf_expected(kf_parser *p, const char *what); /* says that `what` should stand here */
+
+static inline bool kf_is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static inline bool kf_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static inline bool kf_is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+static inline char kf_ahead(const kf_parser *p, size_t steps)
+{
+    return p->at + steps < p->length ? p->text[p->at + steps] : 0;
+}
+
+/* A word of Python that is no name here; what takes its place; NULL for other words. */
+const char *kf_python_hint(const kf_word *w);
+
+char kf_peek(kf_parser *p); /* the next character that is no blank; 0 at the end */
+kf_word kf_read_word(kf_parser *p);
+bool kf_is_word(const kf_word *w, const char *text);
+bool kf_ends_in_reduction(const kf_word *w);
+bool kf_number_follows(const kf_parser *p);
+bool kf_read_number(kf_parser *p, kf_literal *number);
+/* A whole number with or without sign, as operators have for parameters. */
+bool kf_read_whole(kf_parser *p, const char *what, int64_t *value);
+
+/* ---- parse_names.c ----------------------------------------------------------------------------------------------- */
+
+/* Names with a grammar of their own, and what reads their arguments. */
+typedef struct kf_special {
+    const char *name;
+    bool (*read)(kf_parser *p, const kf_word *name, kf_operand *out);
+} kf_special;
+
+bool kf_read_name(kf_parser *p, kf_operand *out);
+bool kf_unknown_name(kf_parser *p, const kf_word *w);
+bool kf_is_reserved(const kf_word *w); /* a word with a meaning of its own, which no alias may have */
+bool kf_is_declaration(const kf_word *w);
+/* Slot of the table where the name is, or where it would be put. */
+size_t kf_binding_slot(const kf_parser *p, const char *name, size_t length);
+
+int kf_count_arguments(const kf_parser *p, size_t open); /* that the text has, whatever they are */
+bool kf_wrong_count(kf_parser *p, const kf_call *c);
+bool kf_open_call(kf_parser *p, kf_call *c);
+bool kf_next_argument(kf_parser *p, const kf_call *c, int k); /* goes to argument k */
+bool kf_read_formula_argument(kf_parser *p, const kf_call *c, int k, kf_operand *out);
+bool kf_close_call(kf_parser *p, const kf_call *c);
+
+bool kf_check_divisor(kf_parser *p, const kf_operand *divisor); /* that it is no constant 0 */
+
+/* Enters a variable among those of the text; an index has one dimension and role. */
+bool kf_enter_var(kf_parser *p, const kf_node *var, size_t at);
+/* Reads "(3)", "(0,3)" after Vi, Vj, Pm, Vx or Vy and "(0,3,0)" after Var. */
+bool kf_read_declaration(kf_parser *p, const kf_word *name, kf_alias *alias);
+
+/* ---- parse_reductions.c, parse_tensors.c, parse_derivatives.c ---------------------------------------------------- */
+
+bool kf_read_reduction(kf_parser *p, const kf_word *name, kf_operand *out);
+void kf_each_reduction(void (*visit)(void *user, const char *name), void *user);
+
+static inline kf_role kf_role_of_tag(int tag)
+{
+    return tag == 0 ? KF_ROLE_I : tag == 1 ? KF_ROLE_J : KF_ROLE_P;
+}
+
+bool kf_read_tensordot(kf_parser *p, const kf_word *name, kf_operand *out);
+bool kf_read_kron(kf_parser *p, const kf_word *name, kf_operand *out);
+bool kf_read_grad(kf_parser *p, const kf_word *name, kf_operand *out);
+
+/* ---- parse.c ----------------------------------------------------------------------------------------------------- */
+
+bool kf_read_expression(kf_parser *p, kf_operand *out);
+bool kf_need_formula(kf_parser *p, const kf_operand *f);
+/* `read` one level deeper: the only way in which parsing recurs. */
+bool kf_nested(kf_parser *p, size_t at, bool (*read)(kf_parser *p, kf_operand *out), kf_operand *out);
+
+#endif

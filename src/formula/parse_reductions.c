@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* formula/parse_reductions.c: reductions in formula strings. */
+#include "parse.h"
+
+/* By their names in texts. */
+static const struct reduction_name {
+    const char *name;
+    kf_reduction first, second; /* the same where there is one result */
+} reduction_names[] = {
+#define KF_REDUCTION(id, name, formulas, ...) {(formulas) ? name "_Reduction" : "", KF_REDUCE_##id, KF_REDUCE_##id},
+#define KF_REDUCTION_PAIR(name, values, indices) {name "_Reduction", KF_REDUCE_##values, KF_REDUCE_##indices},
+#include "reductions.def"
+};
+
+void kf_each_reduction(void (*visit)(void *user, const char *name), void *user)
+{
+    for (size_t k = 0; k < KB_COUNT(reduction_names); k++)
+        if (reduction_names[k].name[0])
+            visit(user, reduction_names[k].name);
+}
+
+/*
+ * The sum over j has a term for each j of the call, even where F is the same for all: an axis that F lacks comes from
+ * the first name that has it.
+ */
+static const kf_node *on_declared_axes(kf_parser *p, const kf_node *f, unsigned axes)
+{
+    for (size_t k = 0; f && k < p->binding_count; k++) {
+        const kf_node *var = p->bindings[k].value;
+        if (var->op == KF_VAR && var->axes & axes & ~f->axes)
+            f = kf_like(p->g, f, var);
+    }
+    return f;
+}
+
+static bool take_tag(kf_parser *p, size_t at, int64_t tag, kf_operand *out)
+{
+    if (tag < 0 || tag > 2)
+        return kf_fault(p, KCL_ERROR_SYNTAX, at,
+                        "tag %lld of a reduction is not 0 (a row per i), 1 (a row per j) or 2 "
+                        "(a single row)",
+                        (long long)tag);
+    out->tag = (int)tag;
+    return true;
+}
+
+/* The weight and the tag, in this order, or in that of KeOps. */
+static bool read_weight(kf_parser *p, const kf_call *c, kf_operand *weight, kf_operand *out)
+{
+    kf_operand tag;
+    if (!kf_read_formula_argument(p, c, 1, weight) || !kf_read_formula_argument(p, c, 2, &tag))
+        return false;
+    if (isnan(tag.number)) {
+        kf_operand other = *weight;
+        *weight = tag;
+        tag = other;
+    }
+    if (!(tag.number >= -1 && tag.number <= 3) || tag.number != floor(tag.number))
+        return kf_fault(p, KCL_ERROR_SYNTAX, tag.at, "the reduction's tag (0, 1 or 2) is expected");
+    return kf_need_formula(p, weight) && take_tag(p, tag.at, (int64_t)tag.number, out);
+}
+
+bool kf_read_reduction(kf_parser *p, const kf_word *name, kf_operand *out)
+{
+    size_t kind = 0;
+    while (kind < KB_COUNT(reduction_names) && !kf_is_word(name, reduction_names[kind].name))
+        kind++;
+    if (kind == KB_COUNT(reduction_names))
+        return kf_unknown_name(p, name);
+    kf_reduction first = reduction_names[kind].first, second = reduction_names[kind].second;
+    if (first == KF_REDUCE_LOGSUMEXP && kf_count_arguments(p, p->at) == 3)
+        first = second = KF_REDUCE_LOGSUMEXPWEIGHT;
+    const kf_reduction_info *info = kf_reduction_get(first);
+    bool weighted = info->formulas == 2;
+    kf_call c = {.name = *name,
+                 .formulas = info->formulas,
+                 .wholes = info->params + 1,
+                 .most = info->formulas + info->params + 1};
+    int64_t param = 0, tag = 0;
+    kf_operand f, weight;
+    if (!kf_open_call(p, &c) || !kf_read_formula_argument(p, &c, 0, &f) || !kf_need_formula(p, &f))
+        return false;
+    if (info->params &&
+        !(kf_next_argument(p, &c, 1) && kf_read_whole(p, "the reduction's parameter (a whole number)", &param)))
+        return false;
+    if (weighted) {
+        if (!read_weight(p, &c, &weight, out))
+            return false;
+    } else {
+        if (!kf_next_argument(p, &c, info->params + 1))
+            return false;
+        size_t at = p->at;
+        if (!kf_read_whole(p, "the reduction's tag (0, 1 or 2)", &tag) || !take_tag(p, at, tag, out))
+            return false;
+    }
+    unsigned axes = kf_axes_of_tag(out->tag);
+    const kf_node *terms = on_declared_axes(p, f.node, axes);
+    if (weighted)
+        terms = kf_weighted(p->g, first, terms, weight.node);
+    out->node = kf_reduce(p->g, first, axes, param, terms);
+    if (second != first)
+        out->second = kf_reduce(p->g, second, axes, param, terms);
+    return out->node && (second == first || out->second) ? kf_close_call(p, &c) : kf_fault_graph(p, name->at);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* formula/parse_tensors.c: TensorDot and Kron, whose arguments are lists: [2,3], or Ind(2,3) as in older KeOps. */
+#include "parse.h"
+
+/* A list of whole numbers, at most as many as tensors have axes. */
+static bool read_list(kf_parser *p, const kf_call *c, int k, const char *what, kf_shape *list)
+{
+    if (!kf_next_argument(p, c, k))
+        return false;
+    size_t at = p->at;
+    const kf_word ind = kf_read_word(p);
+    const bool brackets = !ind.length;
+    const char open = kf_peek(p), close = brackets ? ']' : ')';
+    if (brackets ? open != '[' : !kf_is_word(&ind, "Ind") || open != '(') {
+        p->at = at;
+        return kf_expected(p, what);
+    }
+    p->at++;
+    *list = (kf_shape){.rank = 0};
+    while (kf_peek(p) != close) {
+        if (list->rank && kf_ahead(p, 0) != ',')
+            return kf_expected(p, brackets ? "',' or ']'" : "',' or ')'");
+        p->at += list->rank > 0;
+        if (list->rank == KF_MAX_RANK)
+            return kf_fault(p, KCL_ERROR_SYNTAX, at, "a list has more than %d numbers", KF_MAX_RANK);
+        if (!kf_read_whole(p, "a whole number", &list->size[list->rank]))
+            return false;
+        list->rank++;
+    }
+    p->at++;
+    return true;
+}
+
+/* Two formulas and their sizes; a single number without a list is that of a vector. */
+static bool read_operands(kf_parser *p, kf_call *c, kf_tensor tensors[2])
+{
+    kf_operand f;
+    if (!kf_open_call(p, c))
+        return false;
+    for (int k = 0; k < 2; k++) {
+        if (!kf_read_formula_argument(p, c, k, &f) || !kf_need_formula(p, &f))
+            return false;
+        tensors[k].node = f.node;
+    }
+    for (int k = 0; k < 2; k++) {
+        if (!read_list(p, c, 2 + k, "a list of sizes, as [2,3],", &tensors[k].shape))
+            return false;
+        if (!tensors[k].shape.rank) /* one number: a tensor without axes */
+            tensors[k].shape = (kf_shape){1, {1}};
+    }
+    return true;
+}
+
+bool kf_read_tensordot(kf_parser *p, const kf_word *name, kf_operand *out)
+{
+    kf_call c = {.name = *name,
+                 .most = 7,
+                 .needs = "two formulas, a list of sizes and of axes to sum over for each, and "
+                          "perhaps a permutation"};
+    kf_tensor tensors[2];
+    kf_shape axes[2], perm, shape;
+    if (!read_operands(p, &c, tensors))
+        return false;
+    for (int k = 0; k < 2; k++)
+        if (!read_list(p, &c, 4 + k, "a list of axes, as [0,1] or [],", &axes[k]))
+            return false;
+    const bool permuted = kf_peek(p) == ',';
+    if (permuted && !read_list(p, &c, 6, "a permutation, as [1,0],", &perm))
+        return false;
+    if (!kf_close_call(p, &c))
+        return false;
+    if (axes[0].rank != axes[1].rank)
+        return kf_fault(p, KCL_ERROR_SYNTAX, name->at,
+                        "TensorDot: %d axes of the first are summed over, and %d of the second: they must be as many",
+                        axes[0].rank, axes[1].rank);
+    const int left = tensors[0].shape.rank + tensors[1].shape.rank - 2 * axes[0].rank;
+    if (permuted && perm.rank != KB_MAX(left, 0))
+        return kf_fault(p, KCL_ERROR_SYNTAX, name->at,
+                        "TensorDot: the permutation has %d numbers, for the %d axes of the product", perm.rank,
+                        KB_MAX(left, 0));
+    out->node = kf_tensordot(p->g, "TensorDot", &tensors[0], &tensors[1], axes[0].rank, axes[0].size, axes[1].size,
+                             permuted ? perm.size : NULL, &shape);
+    return out->node || kf_fault_graph(p, name->at);
+}
+
+bool kf_read_kron(kf_parser *p, const kf_word *name, kf_operand *out)
+{
+    kf_call c = {.name = *name, .most = 4, .needs = "two formulas, and a list of sizes for each"};
+    kf_tensor tensors[2];
+    kf_shape shape;
+    if (!read_operands(p, &c, tensors) || !kf_close_call(p, &c))
+        return false;
+    out->node = kf_kron(p->g, "Kron", &tensors[0], &tensors[1], &shape);
+    return out->node || kf_fault_graph(p, name->at);
+}
