@@ -363,6 +363,10 @@ bool kf_read_name(kf_parser *p, kf_operand *out)
         return special->read(p, &w, out);
     if (kf_ends_in_reduction(&w))
         return kf_read_reduction(p, &w, out);
+    if (kf_find_name(w.text, w.length, &found) && !found.arity && !found.params) {
+        out->node = kf_make_name(p->g, &found, NULL, NULL);
+        return out->node || kf_fault_graph(p, w.at);
+    }
     if (kf_find_name(w.text, w.length, &found))
         return read_operator(p, &w, &found, out);
     if (kf_is_declaration(&w))

@@ -20,14 +20,14 @@ void kf_each_reduction(void (*visit)(void *user, const char *name), void *user)
 }
 
 /*
- * The sum over j has a term for each j of the call, even where F is the same for all: an axis that F lacks comes from
- * the first name that has it.
+ * The sum over j has a term for each j of the call, even where F is the same for all: an axis that F lacks, or of which
+ * it has only the numbers, comes from the first name that has it.
  */
 static const kf_node *on_declared_axes(kf_parser *p, const kf_node *f, unsigned axes)
 {
     for (size_t k = 0; f && k < p->binding_count; k++) {
         const kf_node *var = p->bindings[k].value;
-        if (var->op == KF_VAR && var->axes & axes & ~f->axes)
+        if (var->op == KF_VAR && var->axes & ((axes & ~f->axes) | (f->axes & ~f->sized)))
             f = kf_like(p->g, f, var);
     }
     return f;

@@ -274,6 +274,8 @@ static const char *const formulas[] = {
     "Clamp(x,s-5,y+5)",
     "Clamp(3*x,1+s,3+y)",
     "ClampInt(x,-1,1)*x",
+    "Index(2,-1,3)*x+Sin(IndexI*y)*LessOrEqual(IndexJ,IndexI+s)",
+    "IfElse(IndexI-IndexJ,x*IndexJ,y)",
     "DiffClampInt(x,-1,1)*x",
     "TensorDot(TensorProd(x,y),Concat(x,y),[3,3],[2,3],[1],[1],[1,0])*Concat(y,x)",
     "TensorDot(x,TensorProd(y,x),[3],[3,3],[0],Ind(0))*TensorDot(x,s,[3],[],[],[])",
@@ -290,6 +292,13 @@ static const char *const formulas[] = {
     "ComplexSquareAbs(ComplexExp1j(x)+Imag2Complex(y))",
     "ComplexMult(ComplexSumT(ComplexSum(Concat(x,y)),6),Concat(y,x))",
     "ComplexImag(ComplexExp(Concat(y,x)))",
+    "Det(s)*Det(Concat(x,s))",
+    "Det(TensorProd(x,y)+Place(SumT(s,3),1,0,3,4,9))",
+    "Det(TensorProd(Concat(x,s),Concat(y,s*s))+Place(Concat(y,s),1,0,4,5,16))",
+    "MatInv(Concat(s,x)+Place(SumT(3,2),1,0,2,3,4))*MatInv(s)",
+    "MatInv(TensorProd(x,y)+Place(SumT(s,3),1,0,3,4,9))",
+    "MatInv(TensorProd(Concat(x,s),Concat(y,s*s))+Place(Concat(y,s),1,0,4,5,16))",
+    "Trace(TensorProd(x,y))*Trace(s)",
 };
 
 static const kf_node *in_place_of_name(void *user, const kf_node *leaf)
@@ -349,7 +358,8 @@ static void check_tested(void *user, const char *name)
     bool tested = found.op >= 0 && kf_info((kf_op)found.op)->op_class == KF_CLASS_MAP;
     for (size_t k = 0; k < KB_COUNT(formulas); k++) {
         const char *p = strstr(formulas[k], name);
-        tested |= p && p[strlen(name)] == '(' && (p == formulas[k] || strchr("+-*/(|,", p[-1]));
+        tested |= p && (p[strlen(name)] == '(' || !(found.arity || found.params)) &&
+                  (p == formulas[k] || strchr("+-*/(|,", p[-1]));
     }
     ck_assert_msg(tested, "no derivative of %s is tested", name);
 }
