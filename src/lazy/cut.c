@@ -171,33 +171,34 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, kl_batch 
 /* The same values as a formula of rows. */
 static const kf_node *of_rows(cut *c, const kf_node *f)
 {
-    return f->axes == KF_AXIS_J ? kf_transpose(c->g, f) : f;
+    return (f->axes & KF_PAIR_AXES) == KF_AXIS_J ? kf_transpose(c->g, f) : f;
+}
+
+/* That of its axis of the pair, of which it has one at most. */
+static int extent_of(const kf_node *f, int rows, int cols)
+{
+    return f->axes & KF_AXIS_I ? rows : f->axes & KF_AXIS_J ? cols : 0;
 }
 
 /* What a gather or scatter needs, from its operands as they stand in the formula. */
 static bool find_indexed(cut *c, const kf_node *f, item *it)
 {
     int rows, cols, level;
-    kl_batch batch; /* there are none */
+    kl_batch of_result;
     /* F and the index of a scatter run over the same rows. */
     const kf_node *both = kf_binary(c->g, KF_CONCAT, f->arg[0], f->arg[1]);
     if (!both)
         return take_error(c);
-    if (!extents_of(c, both, &rows, &cols, &batch, &it->level))
+    if (!extents_of(c, both, &rows, &cols, &it->batch, &it->level))
         return false;
     it->group = NO_GROUP;
-    it->rows = it->cols = 0;
+    it->cols = extent_of(f->arg[0], rows, cols);
     if (f->param[0] == KF_REDUCE_SCATTER) {
-        it->cols = f->arg[1]->axes == KF_AXIS_J ? cols : rows;
-        if (!extents_of(c, f->arg[2], &rows, &cols, &batch, &level))
+        if (!extents_of(c, f->arg[2], &rows, &cols, &of_result, &level))
             return false;
-        it->level = KB_MAX(it->level, level);
-        it->rows = f->axes == KF_AXIS_J ? cols : rows;
-    } else {
-        it->cols = f->arg[0]->axes == KF_AXIS_J ? cols : rows;
-        if (f->axes)
-            it->rows = f->axes == KF_AXIS_J ? cols : rows;
+        kl_batch_join(&it->batch, &of_result);
     }
+    it->rows = extent_of(f, rows, cols);
     for (int k = 0; k < 2; k++)
         if (!(it->operand[k] = of_rows(c, f->arg[k])))
             return take_error(c);
@@ -518,8 +519,7 @@ static bool find_values(cut *c, const item *it, kl_input *from)
         *from = (kl_input){true, (uint32_t)find_item(c, F)->temp};
         return true;
     }
-    int extent = !F->axes ? 0 : it->cols;
-    if (!new_temp(c, &temp, (kl_temp){F->dim, extent, KF_REAL}))
+    if (!new_temp(c, &temp, (kl_temp){F->dim, it->cols, KF_REAL}))
         return false;
     *from = (kl_input){true, (uint32_t)temp};
     return add_map_step(c, (kl_output){true, (uint32_t)temp}, F);
@@ -534,18 +534,23 @@ static bool add_indexed_step(cut *c, size_t index)
     kl_step *step = new_step(c);
     if (!step)
         return false;
-    step->kind = it->node->param[0] == KF_REDUCE_SCATTER ? KL_SCATTER : KL_GATHER;
+    const kf_node *node = it->node;
+    const item *chosen = find_item(c, it->operand[1]);
+    step->kind = node->param[0] == KF_REDUCE_SCATTER ? KL_SCATTER : KL_GATHER;
     step->row_extent = it->rows;
     step->col_extent = it->cols;
+    step->batch = it->batch;
+    step->reduced_batches = (unsigned)node->param[1] & KF_BATCH_AXES;
+    step->chosen =
+        (kl_chosen){(kf_part)node->param[2], (unsigned)chosen->node->param[1], 0, {chosen->rows, chosen->cols}};
+    step->chosen.batches =
+        step->chosen.axes & KF_BATCH_AXES & (step->kind == KL_SCATTER ? node->axes : node->arg[0]->axes);
     step->inputs = kb_calloc(c->a, 2, sizeof *step->inputs);
     step->outputs = kb_calloc(c->a, 1, sizeof *step->outputs);
     if (!step->inputs || !step->outputs)
         return out_of_memory(c);
     step->inputs[0] = values;
-    const item *chosen = find_item(c, it->operand[1]);
     step->inputs[1] = (kl_input){true, (uint32_t)chosen->index_temp};
-    step->part = (kf_part)it->node->param[2];
-    step->pair_extent = chosen->cols;
     step->outputs[0] = (kl_output){true, (uint32_t)it->temp};
     return true;
 }
@@ -565,9 +570,7 @@ static bool find_temps(cut *c, const uint32_t *fused, const kf_node *const *root
         if (!is_item && fused[n - c->item_count] != UINT32_MAX)
             continue;
         if (is_item && c->items[n].group == NO_GROUP) {
-            const kf_node *node = c->items[n].node;
-            if (!need_temp(c, &c->items[n]) || !need_index_temp(c, find_item(c, c->items[n].operand[1])) ||
-                (node->arg_count > 2 && node->arg[2]->op == KF_REDUCE && !need_temp(c, find_item(c, node->arg[2]))))
+            if (!need_temp(c, &c->items[n]) || !need_index_temp(c, find_item(c, c->items[n].operand[1])))
                 return false;
         }
         if (f->op == KF_REDUCE) {
