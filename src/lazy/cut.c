@@ -88,15 +88,6 @@ static const kf_node *canonical(kf_graph *g, const kf_node *reduce)
                      kf_transpose(g, reduce->arg[0]));
 }
 
-/* The array that tells how many rows a leaf has: the variable's, or one as long as the result of a reduction. */
-static const kl_slot *slot_behind(const cut *c, const kf_node *leaf, int extent)
-{
-    size_t k = leaf->op == KF_VAR ? (size_t)leaf->param[0] : 0;
-    while (c->exec->slots[k].extent != extent)
-        k++;
-    return &c->exec->slots[k];
-}
-
 static bool same_batch(const kl_batch *a, const kl_batch *b)
 {
     for (int k = 0; k < KB_MAX(a->count, b->count); k++)
@@ -109,16 +100,14 @@ static bool same_batch(const kl_batch *a, const kl_batch *b)
 static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, kl_batch *batch, int *level)
 {
     kf_order order;
-    const kl_slot *met[2] = {NULL, NULL};
     *rows = *cols = *level = 0;
     *batch = (kl_batch){0};
     if (kf_order_init(&order, c->g, 1, &f, true, c->err) < 0) {
         c->failed = true;
         return false;
     }
-    bool ok = true;
     /* A formula that is a reduction is a leaf: its operands run over axes of their own. */
-    for (size_t k = 0; ok && k < (f->op == KF_REDUCE ? 1 : order.count); k++) {
+    for (size_t k = 0; !c->failed && k < (f->op == KF_REDUCE ? 1 : order.count); k++) {
         const kf_node *leaf = f->op == KF_REDUCE ? f : order.nodes[k];
         int extent = 0;
         kl_batch of_leaf = {0};
@@ -128,8 +117,7 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, kl_batch 
             of_leaf = kl_reduced_batch(&c->exec->slots[leaf->param[0]].batch, ~(unsigned)leaf->axes);
         } else if (leaf->op == KF_REDUCE) {
             const item *it = find_item(c, leaf);
-            ok = it != NULL;
-            if (!ok) {
+            if (!it) {
                 kb_fail(c->err, KCL_ERROR_INTERNAL, "a reduction was met before it was planned");
                 c->failed = true;
                 break;
@@ -140,32 +128,63 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, kl_batch 
         }
         if (leaf->op != KF_VAR && leaf->op != KF_REDUCE)
             continue;
-        if (kl_batch_join(batch, &of_leaf) >= 0) {
-            kb_fail(c->err, KCL_ERROR_INTERNAL, "batch axes clash that were broadcast before");
-            c->failed = true;
-            break;
-        }
         int *slot = pair == KF_AXIS_I ? rows : pair == KF_AXIS_J ? cols : NULL;
-        if (!slot || !extent)
-            continue;
-        const kl_slot *from = slot_behind(c, leaf, extent), **first = &met[pair == KF_AXIS_J];
-        if (*slot && *slot != extent) {
-            const char *axis = pair == KF_AXIS_I ? "i" : "j";
-            if (from->rows < 0)
-                kb_fail(c->err, KCL_ERROR_LENGTH, "%s and %s are on different axes, but both on axis %s of a formula",
-                        (*first)->name, from->name, axis);
-            else
-                kb_fail(c->err, KCL_ERROR_LENGTH,
-                        "%s has %lld rows, %s has %lld: both are on axis %s of a formula and must agree",
-                        (*first)->name, (long long)(*first)->rows, from->name, (long long)from->rows, axis);
+        if (kl_batch_join(batch, &of_leaf) >= 0 || (slot && extent && *slot && *slot != extent)) {
+            kb_fail(c->err, KCL_ERROR_INTERNAL, "axes clash that were checked before");
             c->failed = true;
-            ok = false;
         }
-        *slot = extent;
-        *first = from;
+        if (slot && extent)
+            *slot = extent;
     }
     kf_order_finish(&order);
-    return ok && !c->failed;
+    return !c->failed;
+}
+
+/* The arrays that tell how long the axes i and j of a node are; NULL: it has no such axis, or nothing tells. */
+typedef struct lengths {
+    const kl_slot *of[2];
+} lengths;
+
+static void join_length(cut *c, const kl_slot **known, const kl_slot *from, char axis)
+{
+    if (!*known)
+        *known = from;
+    if (!from || (*known)->extent == from->extent)
+        return;
+    if (from->rows < 0)
+        kb_fail(c->err, KCL_ERROR_LENGTH, "%s and %s are on different axes, but both on axis %c of a formula",
+                (*known)->name, from->name, axis);
+    else
+        kb_fail(c->err, KCL_ERROR_LENGTH,
+                "%s has %lld rows, %s has %lld: both are on axis %c of a formula and must agree", (*known)->name,
+                (long long)(*known)->rows, from->name, (long long)from->rows, axis);
+    c->failed = true;
+}
+
+/* Whether the operands of every operation agree in length: of formulas whose axes are still those that the user named. */
+static bool check_lengths(cut *c, size_t count, const kf_node *const *roots)
+{
+    kf_order order;
+    if (kf_order_init(&order, c->g, count, roots, false, c->err) < 0)
+        return c->failed = true, false;
+    lengths *all = kb_calloc(c->a, order.count + 1, sizeof *all);
+    if (!all)
+        out_of_memory(c);
+    for (size_t k = 0; !c->failed && k < order.count; k++) {
+        const kf_node *f = order.nodes[k];
+        for (int axis = 0; axis < 2 && !c->failed; axis++) {
+            const unsigned bit = axis ? KF_AXIS_J : KF_AXIS_I;
+            const kl_slot *length = NULL;
+            if (f->op == KF_VAR && f->axes & bit && c->exec->slots[f->param[0]].extent)
+                length = &c->exec->slots[f->param[0]];
+            for (int n = 0; n < f->arg_count && !c->failed; n++)
+                join_length(c, &length, all[kf_at(&order, f->arg[n])].of[axis], axis ? 'j' : 'i');
+            all[k].of[axis] = f->axes & bit ? length : NULL;
+        }
+    }
+    kb_free(c->a, all);
+    kf_order_finish(&order);
+    return !c->failed;
 }
 
 /* The same values as a formula of rows. */
@@ -607,6 +626,10 @@ static bool cut_roots(cut *c, const kf_node **roots)
     for (size_t r = 0; r < e->root_count; r++) {
         if (kl_check_root(roots[r], r, c->err) < 0)
             return false;
+    }
+    if (!check_lengths(c, e->root_count, roots))
+        return false;
+    for (size_t r = 0; r < e->root_count; r++) {
         if ((roots[r]->axes & KF_PAIR_AXES) == KF_AXIS_J)
             roots[r] = kf_transpose(c->g, roots[r]);
         if (!roots[r])
