@@ -4,43 +4,67 @@
  *
  *     #define KCL_REAL float      or double
  *
- * Element (row, k) of F is F[offset + row * distance + k * step]; all else lies without gaps. `count` is the number of
- * indices of a row, each of which has `dim` components.
+ * Element (row, k) of F is F[offset + place of the row + k * step]; the index lies without gaps. `count` is the number
+ * of indices of a place, each of which has `dim` components. Tables of axes have three numbers a line: a size, and two
+ * distances of neighbours on that axis; a number has its places on them from the first axis, the fastest, on.
  */
 
-/* Row `row`, index n: row (n / divisor) % modulus of F, 0 where there is none. */
-__kernel void gather(__global const KCL_REAL *restrict F, long offset, long distance, long step,
-                     __global const long *restrict index, __global KCL_REAL *restrict out, long rows, long count,
-                     long dim, long terms, long divisor, long modulus)
+/* Where `number` is, by the distances in column `column` of `lines` lines. */
+long kcl_place_of(long number, __global const long *restrict axes, long lines, int column)
+{
+    long place = 0;
+    for (long n = 0; n < lines; n++) {
+        const long rest = number / axes[3 * n];
+        place += (number - rest * axes[3 * n]) * axes[3 * n + column];
+        number = rest;
+    }
+    return place;
+}
+
+/*
+ * At each place, index n: the row of F that is there, on the axes that n numbers, and at the place itself, on the
+ * others; 0 where n is none of `terms`. A line of `axes`: size, distance in the index, distance in F; of `digits`:
+ * divisor, size and distance in F of an axis that n numbers.
+ */
+__kernel void gather(__global const KCL_REAL *restrict F, long offset, long step, __global const long *restrict index,
+                     __global KCL_REAL *restrict out, long places, long count, long dim, long terms,
+                     __global const long *restrict axes, long axis_count, __global const long *restrict digits,
+                     long digit_count)
 {
     const long width = count * dim;
-    for (long e = get_global_id(0); e < rows * width; e += get_global_size(0)) {
-        const long row = e / width, k = e - row * width, q = k / dim, n = index[row * count + q];
-        const long t = n < 0 ? n : n / divisor % modulus;
-        out[e] = t >= 0 && t < terms ? F[offset + t * distance + (k - q * dim) * step] : 0;
+    for (long e = get_global_id(0); e < places * width; e += get_global_size(0)) {
+        const long place = e / width, k = e - place * width, q = k / dim;
+        const long n = index[kcl_place_of(place, axes, axis_count, 1) + q];
+        long at = offset + kcl_place_of(place, axes, axis_count, 2) + (k - q * dim) * step;
+        for (long d = 0; d < digit_count; d++)
+            at += n / digits[3 * d] % digits[3 * d + 1] * digits[3 * d + 2];
+        out[e] = n >= 0 && n < terms ? F[at] : 0;
     }
 }
 
 /*
- * Sums of pieces: piece n adds up, in this order, the parts order[start[n]], ..., order[start[n + 1] - 1] of F: part p
- * is what index p % count of row p / count has of its row.
+ * Sums of pieces: piece n adds up, in this order, the parts order[start[n]], ..., order[start[n + 1] - 1], which tell
+ * where their first components are in F. `planes` of F have these pieces in common. A line of `axes`, of the pieces
+ * and, behind these, of the planes: size, distance in F, distance in the result.
  */
-__kernel void scatter(__global const KCL_REAL *restrict F, long offset, long distance, long step,
-                      __global const long *restrict order, __global const long *restrict start,
-                      __global KCL_REAL *restrict out, long pieces, long count, long dim)
+__kernel void scatter(__global const KCL_REAL *restrict F, long offset, long step, __global const long *restrict order,
+                      __global const long *restrict start, __global KCL_REAL *restrict out, long pieces, long dim,
+                      long planes, __global const long *restrict axes, long piece_axes, long plane_axes)
 {
-    for (long e = get_global_id(0); e < pieces * dim; e += get_global_size(0)) {
-        const long piece = e / dim, c = e - piece * dim, end = start[piece + 1];
+    __global const long *const of_planes = axes + 3 * piece_axes;
+    for (long e = get_global_id(0); e < planes * pieces * dim; e += get_global_size(0)) {
+        const long all = e / dim, c = e - all * dim, plane = all / pieces, piece = all - plane * pieces;
+        const long from = offset + kcl_place_of(plane, of_planes, plane_axes, 1) + c * step, end = start[piece + 1];
         KCL_REAL sum = 0, error = 0;
         for (long n = start[piece]; n < end; n++) {
-            const long part = order[n], row = part / count;
-            const KCL_REAL x = F[offset + row * distance + ((part - row * count) * dim + c) * step];
+            const KCL_REAL x = F[from + order[n]];
             const KCL_REAL t = sum + x, y = t - sum;
             error += (sum - (t - y)) + (x - y);
             sum = t;
         }
         /* The error of an infinite sum is NaN and says nothing. */
         const KCL_REAL value = sum + error;
-        out[e] = value - value == 0 ? value : sum;
+        out[kcl_place_of(piece, axes, piece_axes, 2) + kcl_place_of(plane, of_planes, plane_axes, 2) + c] =
+            value - value == 0 ? value : sum;
     }
 }

@@ -26,7 +26,7 @@
  *                           of a, 0 at first, is the join's own; R_JOINED(a) adds it where it belongs
  *
  * KCL_COLUMN(v) is the column, as ilanes, that stands v behind the step's first, counted from the first one of the
- * work-item; KCL_NUMBER(column) its number among all columns or pairs, as longs.
+ * work-item; KCL_NUMBER(column) its number among all columns or pairs, and batches that are reduced, as longs.
  *
  * A deferred step leaves something to be looked at again: R_RESCANS is a set of
  *
@@ -993,7 +993,7 @@ KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, longs at)
     {                                                                                                                  \
         lanes closed[3];                                                                                               \
         kcl_close_argkmin(closed, best##t[n], place##t[n], KCL_NUMBER(place##t[n]));                                   \
-        if (KCL_SHAPE == KCL_ROWS_BOTH) {                                                                              \
+        if (KCL_SHAPE == KCL_ROWS_BOTH || KCL_GOES_ON) {                                                               \
             kcl_join_argkmin(&number##t[3 * KCL_K##t * (n / KCL_K##t)], KCL_K##t, closed);                             \
         } else {                                                                                                       \
             number##t[3 * n] = closed[0];                                                                              \
@@ -1071,11 +1071,15 @@ KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, longs at)
 #define KCL_EACH_BEGIN(each_part)                                                                                      \
     for (long each = (each_part) * each_length, each_end = min(each_count, each + each_length); each < each_end; each++) {
 #define KCL_EACH_END }
+#define KCL_OF_EACH(count) +each * (count) /* of the terms of those before */
+#define KCL_GOES_ON 1                      /* a state outlives its columns */
 #define KCL_ALL_PARTS(part) (get_group_id(1) * column_parts + (part))
 #else
 #define KCL_COLUMN_PART(part) (part)
 #define KCL_EACH_BEGIN(each_part)
 #define KCL_EACH_END
+#define KCL_OF_EACH(count)
+#define KCL_GOES_ON 0
 #define KCL_ALL_PARTS(part) (part)
 #endif
 

@@ -14,9 +14,9 @@
 
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
 #if KCL_SHAPE == KCL_ROWS_BOTH
-#define KCL_NUMBER(column) ((kcl_lane_numbers() + i) * cols + kcl_to_longs(column))
+#define KCL_NUMBER(column) ((kcl_lane_numbers() + i KCL_OF_EACH(rows)) * cols + kcl_to_longs(column))
 #else
-#define KCL_NUMBER(column) (kcl_to_longs(column) + first)
+#define KCL_NUMBER(column) (kcl_to_longs(column) + first KCL_OF_EACH(cols))
 #endif
 
 #define KCL_ELEMENT(v) (j + (v))

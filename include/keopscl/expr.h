@@ -374,9 +374,9 @@ KCL_API kcl_expr *kcl_reduce_sumsoftmaxweight(kcl_expr *f, kcl_expr *weight, kcl
  * For each component of f, the smallest or the largest value over the axes. NaN is never chosen; +infinity (of max:
  * -infinity) where there is nothing else. An f with none of the axes is the result itself.
  *
- * Derivatives, to any order, are those of the term that was chosen: of equal ones the one with the smallest index, and 0
- * where there is none. They are computed from the index, in time and memory of rows and columns rather than of pairs; the
- * index is found in the sweep that finds the values. For f with batch axes they are an error.
+ * Derivatives, to any order, are those of the term that was chosen: of equal ones the one with the smallest index, and
+ * 0 where there is none. They are computed from the index, in time and memory of rows and columns rather than of pairs,
+ * of each batch; the index is found in the sweep that finds the values.
  */
 KCL_API kcl_expr *kcl_reduce_min(kcl_expr *f, kcl_axes over);
 KCL_API kcl_expr *kcl_reduce_max(kcl_expr *f, kcl_axes over);
@@ -414,17 +414,43 @@ KCL_API kcl_expr *kcl_reduce_kmin_argkmin(kcl_expr *f, int k, kcl_axes over, kcl
 KCL_API kcl_expr *kcl_reduce_kmax_argkmax(kcl_expr *f, int k, kcl_axes over, kcl_expr **index);
 
 /*
- * Reductions over one batch axis, which has size 1 in the result; otherwise as kcl_reduce_sum and its like. `axis` counts the axes that kcl_expr_shape tells, from 0, or backwards from -1, the last batch
- * axis. A reduction over several axes is a chain of calls, computed in one pass (means in several, rows first). KCL_ERROR_ARGUMENT where the axis is not
- * there. A formula that depends on both i and j must be reduced over one of them as well: by the call before or after.
+ * Reductions over one batch axis, which has size 1 in the result; otherwise as kcl_reduce_sum and its like, derivatives
+ * included. `axis` counts the axes that kcl_expr_shape tells, from 0, or backwards from -1, the last batch axis.
+ * KCL_ERROR_ARGUMENT where the axis is not there. A formula that depends on both i and j must be reduced over one of
+ * them as well: by the call before or after.
+ *
+ * A reduction over several axes is a chain of calls of one kind, computed in one pass (means in several, rows first).
+ * The chain of indices, kcl_reduce_argmin_batch(kcl_reduce_argmin(f, over), axis), in any order, gives the index of the
+ * smallest value along all its axes; the chain of K-mins the K smallest values along all, and K must be the same in all
+ * calls (KCL_ERROR_ARGUMENT). A logsumexp of kcl_reduce_logsumexp_weight is the logarithm of the whole weighted sum, and
+ * kcl_reduce_sumsoftmaxweight_batch(kcl_reduce_logsumexp(f, over), kcl_reduce_sumsoftmaxweight(f, weight, over), axis)
+ * is the mean along all axes. After another kind it is a reduction of the results:
+ * kcl_reduce_argmin_batch(kcl_reduce_min(f, over), axis) is the batch in which the smallest value is.
+ *
+ * An index is that of the value in the reduced axes flattened, row-major as in NumPy: batch axes, then i, then j. With
+ * batch axes of sizes B0 and B1 and N columns, b, c and j reduced: (b B1 + c) N + j. It is exact in int64; on devices
+ * up to 2^48 where the arrays are float32. An axis of size 1 is an axis all the same: the index is 0, or -1 where the
+ * value is NaN.
  */
 KCL_API kcl_expr *kcl_reduce_sum_batch(kcl_expr *f, int axis);
-KCL_API kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis);
 KCL_API kcl_expr *kcl_reduce_mean_batch(kcl_expr *f, int axis);
 KCL_API kcl_expr *kcl_reduce_min_batch(kcl_expr *f, int axis);
 KCL_API kcl_expr *kcl_reduce_max_batch(kcl_expr *f, int axis);
+KCL_API kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis);
+KCL_API kcl_expr *kcl_reduce_logsumexp_weight_batch(kcl_expr *f, kcl_expr *weight, int axis);
+KCL_API kcl_expr *kcl_reduce_sumsoftmaxweight_batch(kcl_expr *f, kcl_expr *weight, int axis);
 
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */
+KCL_API kcl_expr *kcl_reduce_argmin_batch(kcl_expr *f, int axis);
+KCL_API kcl_expr *kcl_reduce_argmax_batch(kcl_expr *f, int axis);
+KCL_API kcl_expr *kcl_reduce_min_argmin_batch(kcl_expr *f, int axis, kcl_expr **index);
+KCL_API kcl_expr *kcl_reduce_max_argmax_batch(kcl_expr *f, int axis, kcl_expr **index);
+KCL_API kcl_expr *kcl_reduce_kmin_batch(kcl_expr *f, int k, int axis);
+KCL_API kcl_expr *kcl_reduce_kmax_batch(kcl_expr *f, int k, int axis);
+KCL_API kcl_expr *kcl_reduce_argkmin_batch(kcl_expr *f, int k, int axis);
+KCL_API kcl_expr *kcl_reduce_argkmax_batch(kcl_expr *f, int k, int axis);
+KCL_API kcl_expr *kcl_reduce_kmin_argkmin_batch(kcl_expr *f, int k, int axis, kcl_expr **index);
+KCL_API kcl_expr *kcl_reduce_kmax_argkmax_batch(kcl_expr *f, int k, int axis, kcl_expr **index);
 
 /*
  * Gradient of `f`, which must be one number (no axis, no batches, dimension 1), in the variable `v` (an expression made

@@ -323,6 +323,7 @@ static const kf_node *pull_back_reduction(kf_graph *g, const kf_node *f, const k
         return kf_binary(g, KF_CONCAT, kf_dot(g, share, SUB(G, f)), share);
     }
     case KF_REDUCE_GATHER:
+        e = kf_like_on(g, kf_like(g, e, f->arg[1]), f->arg[0], f->axes);
         return kf_scatter(g, e, f->arg[1], (kf_part)f->param[2], f->arg[0]);
     case KF_REDUCE_SCATTER:
         return kf_gather(g, kf_like(g, e, f->arg[2]), f->arg[1], (kf_part)f->param[2]);

@@ -499,16 +499,28 @@ const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b)
     return kf_unary(g, KF_SUM, kf_binary(g, KF_MULT, a, b));
 }
 
-/* A leaf below f that has the axis; one that tells its length where there is such. */
+/* An operand that has the axis; one that tells its length where there is such. */
+static const kf_node *operand_with_axis(const kf_node *f, unsigned axis)
+{
+    int k = 0;
+    while (!((f->sized & axis ? f->arg[k]->sized : f->arg[k]->axes) & axis))
+        k++;
+    return f->arg[k];
+}
+
+/* A leaf below f that has the axis. */
 static const kf_node *leaf_with_axis(const kf_node *f, unsigned axis)
 {
-    while (f->op != KF_VAR && f->op != KF_REDUCE && f->op != KF_INDEX) {
-        const kf_node *next = NULL;
-        for (int k = 0; k < f->arg_count && !next; k++)
-            if ((f->sized & axis ? f->arg[k]->sized : f->arg[k]->axes) & axis)
-                next = f->arg[k];
-        f = next;
-    }
+    while (f->op != KF_VAR && f->op != KF_REDUCE && f->op != KF_INDEX)
+        f = operand_with_axis(f, axis);
+    return f;
+}
+
+/* The same, below reductions as well, whose formulas tell the lengths of all their axes. */
+static const kf_node *variable_with_axis(const kf_node *f, unsigned axis)
+{
+    while (f->op != KF_VAR)
+        f = operand_with_axis(f, axis);
     return f;
 }
 
@@ -528,8 +540,7 @@ const kf_node *kf_like_on(kf_graph *g, const kf_node *f, const kf_node *axes_of,
         if (leaf->op == KF_INDEX)
             leaf = kf_index(g, axis == KF_AXIS_I, axis == KF_AXIS_J, 0);
         else if (leaf->axes & ~(f->axes | wanted)) {
-            while (leaf->op == KF_REDUCE)
-                leaf = leaf_with_axis(leaf->arg[0], axis);
+            leaf = variable_with_axis(leaf, axis);
             leaf = kf_lend_axes(g, leaf, leaf->axes & wanted);
         }
         f = kf_binary(g, KF_LIKE, f, leaf);
@@ -577,6 +588,15 @@ static const kf_node *of_one_term(kf_graph *g, kf_reduction reduction, const kf_
     return reduction == KF_REDUCE_SUMSOFTMAXWEIGHT ? f->arg[1] : f;
 }
 
+/*
+ * Batches are reduced in the pass over rows and columns: what that pass gives for each of them is not kept. So a
+ * reduction of a reduction is one over all these axes, where one of the two is over batches alone.
+ */
+static bool is_chain(unsigned axes, const kf_node *f)
+{
+    return f->op == KF_REDUCE && !kf_is_indexed(f) && (!(axes & KF_PAIR_AXES) || !(f->param[1] & KF_PAIR_AXES));
+}
+
 const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t param, const kf_node *f)
 {
     static const char *const axis_names[] = {"no axis", "i", "j", "i and j"};
@@ -590,7 +610,9 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
         return refuse(g, KCL_ERROR_SHAPE,
                       "%s_Reduction: K is %lld, for a formula of dimension %d: the result can have at most %d components",
                       info->name, (long long)param, f->dim, KF_MAX_DIM);
-    if (!(axes & f->axes) && kf_chooses(reduction))
+    /* A batch axis that f lacks has size 1: there is one term to choose from. */
+    const unsigned there = axes & f->axes, of_one = kf_chooses(reduction) && !there ? axes & KF_BATCH_AXES : 0;
+    if (!there && !of_one && kf_chooses(reduction))
         return refuse(g, KCL_ERROR_SHAPE,
                       "%s_Reduction over %s: the formula depends on %s, there is nothing to choose from", info->name,
                       axis_names[axes & KF_PAIR_AXES],
@@ -602,20 +624,18 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
         if (!f)
             return NULL;
     }
-    if (axes & f->axes && f->axes & ~f->sized)
+    if (there && f->axes & ~f->sized)
         return refuse(
             g, KCL_ERROR_SHAPE,
             "%s_Reduction: of axis %s the formula has only the numbers, Index%s: nothing tells its length. An "
             "array with that axis must enter the formula, Like(f,x) takes no more than the length from x",
             info->name, axis_names[f->axes & ~f->sized], f->axes & ~f->sized & KF_AXIS_I ? "I" : "J");
-    axes &= f->axes;
+    axes = there | of_one;
     if (!axes)
         return of_one_term(g, reduction, f);
-    /* Batches are reduced in the pass over rows and columns: what that pass gives for each of them is not kept. */
-    bool batches_only = !(axes & KF_PAIR_AXES) || (f->op == KF_REDUCE && !(f->param[1] & KF_PAIR_AXES));
     bool nests = reduction == KF_REDUCE_SUM || reduction == KF_REDUCE_LOGSUMEXP || reduction == KF_REDUCE_MIN ||
                  reduction == KF_REDUCE_MAX;
-    if (batches_only && nests && f->op == KF_REDUCE && f->param[0] == (int64_t)reduction)
+    if (nests && is_chain(axes, f) && f->param[0] == (int64_t)reduction)
         return kf_reduce(g, reduction, axes | (unsigned)f->param[1], param, f->arg[0]);
     kf_node draft = {.op = KF_REDUCE, .arg_count = 1, FEW_PARAMS(reduction, axes, param), .arg = {f}};
     draft.kind = (uint8_t)info->kind;
@@ -624,30 +644,70 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
     return intern(g, &draft);
 }
 
+const kf_node *kf_reduce_on(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t param, const kf_node *f)
+{
+    if (f && reduction == KF_REDUCE_SUMSOFTMAXWEIGHT && f->op == KF_CONCAT) {
+        /* Weights of the inner sums are their exponents' own sums. */
+        const kf_node *sums = f->arg[0], *means = f->arg[1];
+        if (is_chain(axes, means) && means->param[0] == KF_REDUCE_SUMSOFTMAXWEIGHT && sums->op == KF_REDUCE &&
+            sums->param[0] == KF_REDUCE_LOGSUMEXP && sums->param[1] == means->param[1] &&
+            sums->arg[0] == means->arg[0]->arg[0])
+            return kf_reduce(g, reduction, axes | (unsigned)means->param[1], 0, means->arg[0]);
+        return kf_reduce(g, reduction, axes, param, f);
+    }
+    if (!f || !is_chain(axes, f))
+        return kf_reduce(g, reduction, axes, param, f);
+    const kf_reduction below = (kf_reduction)f->param[0];
+    if (reduction == KF_REDUCE_LOGSUMEXP && below == KF_REDUCE_LOGSUMEXPWEIGHT)
+        return kf_reduce(g, below, axes | (unsigned)f->param[1], 0, f->arg[0]);
+    if (below != reduction || kf_reduction_get(reduction)->formulas == 2)
+        return kf_reduce(g, reduction, axes, param, f);
+    if (f->param[2] != param)
+        return refuse(
+            g, KCL_ERROR_ARGUMENT,
+            "%s_Reduction: K is %lld, of a reduction over other axes whose K is %lld: in a chain it must be the same",
+            kf_reduction_get(reduction)->name, (long long)param, (long long)f->param[2]);
+    return kf_reduce(g, reduction, axes | (unsigned)f->param[1], param, f->arg[0]);
+}
+
 /* ---- Rows chosen by an index ------------------------------------------------------------------------------------- */
 
-static const kf_node *indexed(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t dim, const kf_node *F,
-                              const kf_node *index, kf_part part, const kf_node *like)
+unsigned kf_index_axes(const kf_node *index)
+{
+    return (unsigned)kf_value(index)->param[1];
+}
+
+/* `reduced`: axes of F that the result lacks. */
+static const kf_node *indexed(kf_graph *g, kf_reduction reduction, unsigned axes, unsigned reduced, int64_t dim,
+                              const kf_node *F, const kf_node *index, kf_part part, const kf_node *like)
 {
     if (!dim_in_range(g, kf_reduction_get(reduction)->name, dim))
         return NULL;
-    kf_node draft = {.op = KF_REDUCE, FEW_PARAMS(reduction, F->axes, part), .arg = {F, index, like}};
+    kf_node draft = {.op = KF_REDUCE, FEW_PARAMS(reduction, reduced, part), .arg = {F, index, like}};
     draft.dim = (int32_t)dim;
     draft.arg_count = like ? 3 : 2;
     draft.axes = (uint8_t)axes;
     return intern(g, &draft);
 }
 
-static bool has_one_axis(const kf_node *f)
+/* Those axes of a table (F of a gather, the result of a scatter) that the index tells. */
+static unsigned told_axes(const kf_node *table, const kf_node *index, kf_part part)
 {
-    return f->axes == KF_AXIS_I || f->axes == KF_AXIS_J;
+    return (table->axes & kf_index_axes(index) & KF_BATCH_AXES) |
+           (part == KF_ROW_OF_PLACE ? 0 : table->axes & KF_PAIR_AXES);
+}
+
+static bool has_both(unsigned axes)
+{
+    return (axes & KF_PAIR_AXES) == KF_PAIR_AXES;
 }
 
 static const kf_node *refuse_indexed(kf_graph *g)
 {
-    return refuse(g, KCL_ERROR_UNSUPPORTED,
-                  "the derivative of a smallest or largest value is there for formulas of i, j and parameters, not yet "
-                  "for those with batch axes: take it for each batch");
+    return refuse(
+        g, KCL_ERROR_UNSUPPORTED,
+        "the derivative of a smallest or largest value needs a reduction, over batch axes alone, of a formula "
+        "that depends on both i and j: reduce that over one of them as well");
 }
 
 const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part)
@@ -655,11 +715,30 @@ const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf
     F = kf_to_real(g, F);
     if (!F || !index)
         return NULL;
-    if (!has_one_axis(F) || F->axes & index->axes || index->axes & ~KF_PAIR_AXES || index->kind != KF_INT)
+    const unsigned told = told_axes(F, index, part), placed = F->axes & ~told, axes = index->axes | placed;
+    if (!told || has_both(F->axes) || has_both(axes) || told & index->axes || index->kind != KF_INT)
         return refuse_indexed(g);
+    const int64_t dim = (int64_t)F->dim * index->dim;
     if (kf_is_zero(kf_value(F)))
-        return kf_like(g, kf_zero(g, (int64_t)F->dim * index->dim), index);
-    return indexed(g, KF_REDUCE_GATHER, index->axes, (int64_t)F->dim * index->dim, F, index, part, NULL);
+        return kf_like_on(g, kf_like(g, kf_zero(g, dim), index), F, placed);
+    return indexed(g, KF_REDUCE_GATHER, axes, told, dim, F, index, part, NULL);
+}
+
+/* What has these axes of f, without a value: variables that lend them. */
+static const kf_node *holder_of(kf_graph *g, const kf_node *f, unsigned axes)
+{
+    const kf_node *holder = NULL;
+    for (unsigned axis = 1; axis < 1u << KF_AXIS_COUNT; axis *= 2) {
+        if (!(axes & axis) || (holder && holder->axes & axis))
+            continue;
+        const kf_node *var = variable_with_axis(f, axis);
+        if (var->axes & ~axes)
+            var = kf_lend_axes(g, var, var->axes & axes);
+        holder = holder ? kf_binary(g, KF_LIKE, holder, var) : var;
+        if (!holder)
+            return NULL;
+    }
+    return holder;
 }
 
 const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part, const kf_node *like)
@@ -667,15 +746,20 @@ const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, k
     F = kf_like(g, kf_to_real(g, F), index);
     if (!F || !like)
         return NULL;
-    if (!has_one_axis(like) || F->axes & ~index->axes || index->axes & (like->axes | ~KF_PAIR_AXES) ||
-        index->kind != KF_INT || F->dim % index->dim)
+    const unsigned told = told_axes(like, index, part);
+    if (!told || has_both(F->axes) || has_both(like->axes) || F->axes & told || index->kind != KF_INT ||
+        F->dim % index->dim)
         return refuse_indexed(g);
+    /* Batches that have the index in common are added up before. */
+    F = kf_reduce(g, KF_REDUCE_SUM, F->axes & ~(index->axes | like->axes), 0, F);
+    if (!F)
+        return NULL;
+    const unsigned axes = like->axes & (F->axes | told);
     if (kf_is_zero(kf_value(F)))
-        return kf_like(g, kf_zero(g, F->dim / index->dim), like);
-    like = leaf_with_axis(like, like->axes);
-    while (like->op == KF_REDUCE && like->param[0] == KF_REDUCE_SCATTER)
-        like = like->arg[2];
-    return indexed(g, KF_REDUCE_SCATTER, like->axes, F->dim / index->dim, F, index, part, like);
+        return kf_like_on(g, kf_zero(g, F->dim / index->dim), like, axes);
+    like = holder_of(g, like, axes);
+    return like ? indexed(g, KF_REDUCE_SCATTER, axes, F->axes & ~axes, F->dim / index->dim, F, index, part, like)
+                : NULL;
 }
 
 /* ---- Names ------------------------------------------------------------------------------------------------------- */

@@ -143,22 +143,36 @@ const kf_node *kf_to_real(kf_graph *g, const kf_node *f); /* an integer as a rea
 const kf_node *kf_transpose(kf_graph *g, const kf_node *f);
 /*
  * An axis that f lacks is not reduced; where none is left the result is that of one term. Where numbers of terms are
- * asked for, or K of them, that is refused: KCL_ERROR_SHAPE. `param` is K of K-min, 1 or more, else 0. The operand of a
- * weighted reduction is Concat(F, G): see kf_weighted.
+ * asked for, or K of them, that is refused, KCL_ERROR_SHAPE, unless there is a batch axis among them: that has size 1
+ * then. `param` is K of K-min, 1 or more, else 0. The operand of a weighted reduction is Concat(F, G): see kf_weighted.
  */
 const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t param, const kf_node *f);
+/*
+ * The same, but that a chain is one reduction over the axes of all: of f that is such a reduction itself, where one of
+ * the two is over batch axes alone. Indices number the terms of all these axes then, and the K smallest are those of
+ * all: K must be the same. LogSumExp continues LogSumExpWeight; SumSoftMaxWeight of (LogSumExp, SumSoftMaxWeight) of
+ * the same F and axes continues that.
+ */
+const kf_node *kf_reduce_on(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t param, const kf_node *f);
 /* How many terms the reduction of f over `axes` has; 1 for axes that f lacks. */
 const kf_node *kf_term_count(kf_graph *g, unsigned axes, const kf_node *f);
-/* What of an index is meant: all of it, or of a number i N + j of pairs i or j. */
-typedef enum kf_part { KF_ALL, KF_PART_I, KF_PART_J } kf_part;
 /*
- * F, which has one axis, at the terms `index` (KF_INT, without that axis): the dimension of F for each component of the
- * index, and the axes of the index. A REDUCE node of operands F and index, as it is made by kf_reduce.
+ * An index numbers the terms of the axes that its reduction goes over, row-major: batch axes first, in front the one
+ * that is farthest from the last, then i, then j. KF_ROW: its row, where that is of one axis of the pair; KF_ROW_I,
+ * KF_ROW_J: of both; KF_ROW_OF_PLACE: none of its, but that of the place where the index stands.
+ */
+typedef enum kf_part { KF_ROW, KF_ROW_I, KF_ROW_J, KF_ROW_OF_PLACE } kf_part;
+unsigned kf_index_axes(const kf_node *index); /* that it numbers */
+/*
+ * F at the terms `index` (KF_INT): the dimension of F for each component of the index, on the axes of the index and
+ * those of F that it does not number. F has one axis of the pair, or none, of which the index tells `part`. A REDUCE
+ * node of operands F and index, as it is made by kf_reduce.
  */
 const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part);
 /*
- * The adjoint: for each row of `like`, which has one axis, the sum of those parts of F whose index is that row. F has no
- * axis that the index lacks, and a multiple of its dimension. A REDUCE node of operands F, index and a leaf of `like`.
+ * The adjoint, on the axes of `like`: for each of its rows, the sum of those parts of F whose index is that row, over
+ * all batches that `like` lacks. F has none of the axes that the index numbers, and a multiple of its dimension. A
+ * REDUCE node of operands F, index and what has the axes of `like`.
  */
 const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part, const kf_node *like);
 static inline bool kf_is_indexed(const kf_node *f); /* a REDUCE node made by one of these */

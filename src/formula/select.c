@@ -37,8 +37,12 @@ static const kf_node *at_index(void *user, const kf_node *leaf)
     const kf_node *f = s->made[kf_at(&s->order, leaf)];
     if (!(leaf->axes & s->axes))
         return kf_make(g, KF_IFELSE, (const kf_node *[]){s->number, f, kf_zero(g, 1)}, NULL);
-    const bool pairs = s->axes == (KF_AXIS_I | KF_AXIS_J);
-    f = kf_gather(g, f, s->index, !pairs ? KF_ALL : leaf->axes == KF_AXIS_I ? KF_PART_I : KF_PART_J);
+    const unsigned rows = leaf->axes & s->axes & KF_PAIR_AXES;
+    f = kf_gather(g, f, s->index,
+                  !rows                                      ? KF_ROW_OF_PLACE
+                  : (s->axes & KF_PAIR_AXES) != KF_PAIR_AXES ? KF_ROW
+                  : rows == KF_AXIS_I                        ? KF_ROW_I
+                                                             : KF_ROW_J);
     if (!f || s->index->dim == 1)
         return f;
     return kf_make(g, KF_EXTRACT, &f, (int64_t[]){s->at * leaf->dim, leaf->dim});

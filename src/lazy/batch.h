@@ -24,10 +24,10 @@ typedef struct kl_axes {
 
 /*
  * Merges; *rows and *cols grow by batches that become such, operands' strides are then along the axes that are left.
- * `reduced` are the sweep's axes of the pair, `reduced_batches` its batch axes, `numbered` those of the pair whose
- * elements the formulas count: batches are no more of them.
+ * `reduced` are the sweep's axes of the pair, `reduced_batches` its batch axes, `fixed` those of the pair that batches may
+ * not become more of.
  */
-void kl_merge_axes(kl_axes *axes, const kl_batch *batch, unsigned reduced, unsigned reduced_batches, unsigned numbered,
+void kl_merge_axes(kl_axes *axes, const kl_batch *batch, unsigned reduced, unsigned reduced_batches, unsigned fixed,
                    size_t count, kl_operand *operands, int64_t *rows, int64_t *cols);
 
 /* Strides of a dense array of elements of `size` (bytes, or 1) numbers whose batch axes are `batch`. */

@@ -195,14 +195,19 @@ static bool check_axes(kcl_scope *scope, const char *name, kcl_axes over, kcl_ex
     return false;
 }
 
+static kcl_expr *reduced(kcl_scope *scope, kf_reduction reduction, const kcl_expr *f, int64_t param, unsigned axes)
+{
+    kcl_expr *result = kl_expr_of(scope, kf_reduce_on(&scope->graph, reduction, axes, param, f->node));
+    return result->node && result->node->dim == f->node->dim ? kl_shaped(result, f->inner) : result;
+}
+
 static kcl_expr *reduce(const char *name, kf_reduction reduction, kcl_expr *f, int64_t param, kcl_axes over)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(1, &f, &error);
     if (!scope || !check_axes(scope, name, over, &error))
         return error;
-    kcl_expr *result = kl_expr_of(scope, kf_reduce(&scope->graph, reduction, (unsigned)over, param, f->node));
-    return result->node && result->node->dim == f->node->dim ? kl_shaped(result, f->inner) : result;
+    return reduced(scope, reduction, f, param, (unsigned)over);
 }
 
 /* The batch axis, as an axis of the graph; 0 and *error where it is not there. */
@@ -218,56 +223,80 @@ static unsigned batch_axis(const char *name, kcl_scope *scope, const kcl_expr *f
     return 0;
 }
 
-static kcl_expr *reduce_batch(const char *name, kf_reduction reduction, kcl_expr *f, int axis)
+static kcl_expr *reduce_batch(const char *name, kf_reduction reduction, kcl_expr *f, int64_t param, int axis)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(1, &f, &error);
     unsigned over = scope ? batch_axis(name, scope, f, axis, &error) : 0;
-    if (!over)
-        return error;
-    return kl_shaped(kl_expr_of(scope, kf_reduce(&scope->graph, reduction, over, 0, f->node)), f->inner);
+    return over ? reduced(scope, reduction, f, param, over) : error;
+}
+
+/* The pair of exponent and weights, which has the batch axes of both; NULL and *error where that is none. */
+static kcl_expr *weigh(kf_reduction reduction, kcl_expr *f, kcl_expr *weight, kcl_expr **error)
+{
+    kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){f, weight}, error);
+    if (!scope)
+        return NULL;
+    *error = kl_expr_of(scope, kf_weighted(&scope->graph, reduction, f->node, weight->node));
+    return (*error)->node ? *error : NULL;
 }
 
 static kcl_expr *reduce_weighted(const char *name, kf_reduction reduction, kcl_expr *f, kcl_expr *weight, kcl_axes over)
 {
-    kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){f, weight}, &error);
-    if (!scope || !check_axes(scope, name, over, &error))
-        return error;
-    const kf_node *terms = kf_weighted(&scope->graph, reduction, f->node, weight->node);
-    return kl_expr_of(scope, terms ? kf_reduce(&scope->graph, reduction, (unsigned)over, 0, terms) : NULL);
+    kcl_expr *error, *both = weigh(reduction, f, weight, &error);
+    return both ? reduce(name, reduction, both, 0, over) : error;
 }
 
-#define REDUCTION(name, id)                                                                                            \
-    kcl_expr *name(kcl_expr *f, kcl_axes over)                                                                         \
+static kcl_expr *reduce_weighted_batch(const char *name, kf_reduction reduction, kcl_expr *f, kcl_expr *weight,
+                                       int axis)
+{
+    kcl_expr *error, *both = weigh(reduction, f, weight, &error);
+    return both ? reduce_batch(name, reduction, both, 0, axis) : error;
+}
+
+/* Each over rows or columns, and over a batch axis. */
+#define REDUCTION_OVER(suffix, how, type, axes, id)                                                                    \
+    kcl_expr *suffix(kcl_expr *f, type axes)                                                                           \
     {                                                                                                                  \
-        return reduce(#name, KF_REDUCE_##id, f, 0, over);                                                              \
+        return how(#suffix, KF_REDUCE_##id, f, 0, axes);                                                               \
     }
-#define REDUCTION_K(name, id)                                                                                          \
-    kcl_expr *name(kcl_expr *f, int k, kcl_axes over)                                                                  \
+#define REDUCTION_K_OVER(suffix, how, type, axes, id)                                                                  \
+    kcl_expr *suffix(kcl_expr *f, int k, type axes)                                                                    \
     {                                                                                                                  \
-        return reduce(#name, KF_REDUCE_##id, f, k, over);                                                              \
+        return how(#suffix, KF_REDUCE_##id, f, k, axes);                                                               \
     }
 /* Values; *index, where that is not NULL, is their numbers. */
+#define REDUCTION_PAIR_OVER(suffix, how, type, axes, values, indices)                                                  \
+    kcl_expr *suffix(kcl_expr *f, type axes, kcl_expr **index)                                                         \
+    {                                                                                                                  \
+        if (index)                                                                                                     \
+            *index = how(#suffix, KF_REDUCE_##indices, f, 0, axes);                                                    \
+        return how(#suffix, KF_REDUCE_##values, f, 0, axes);                                                           \
+    }
+#define REDUCTION_PAIR_K_OVER(suffix, how, type, axes, values, indices)                                                \
+    kcl_expr *suffix(kcl_expr *f, int k, type axes, kcl_expr **index)                                                  \
+    {                                                                                                                  \
+        if (index)                                                                                                     \
+            *index = how(#suffix, KF_REDUCE_##indices, f, k, axes);                                                    \
+        return how(#suffix, KF_REDUCE_##values, f, k, axes);                                                           \
+    }
+#define REDUCTION_WEIGHTED_OVER(suffix, how, type, axes, id)                                                           \
+    kcl_expr *suffix(kcl_expr *f, kcl_expr *weight, type axes)                                                         \
+    {                                                                                                                  \
+        return how(#suffix, KF_REDUCE_##id, f, weight, axes);                                                          \
+    }
+
+#define BOTH_KINDS(OVER, name, rows, batches, ...)                                                                     \
+    OVER(name, rows, kcl_axes, over, __VA_ARGS__)                                                                      \
+    OVER(name##_batch, batches, int, axis, __VA_ARGS__)
+#define REDUCTION(name, id) BOTH_KINDS(REDUCTION_OVER, name, reduce, reduce_batch, id)
+#define REDUCTION_K(name, id) BOTH_KINDS(REDUCTION_K_OVER, name, reduce, reduce_batch, id)
 #define REDUCTION_PAIR(name, values, indices)                                                                          \
-    kcl_expr *name(kcl_expr *f, kcl_axes over, kcl_expr **index)                                                       \
-    {                                                                                                                  \
-        if (index)                                                                                                     \
-            *index = reduce(#name, KF_REDUCE_##indices, f, 0, over);                                                   \
-        return reduce(#name, KF_REDUCE_##values, f, 0, over);                                                          \
-    }
+    BOTH_KINDS(REDUCTION_PAIR_OVER, name, reduce, reduce_batch, values, indices)
 #define REDUCTION_PAIR_K(name, values, indices)                                                                        \
-    kcl_expr *name(kcl_expr *f, int k, kcl_axes over, kcl_expr **index)                                                \
-    {                                                                                                                  \
-        if (index)                                                                                                     \
-            *index = reduce(#name, KF_REDUCE_##indices, f, k, over);                                                   \
-        return reduce(#name, KF_REDUCE_##values, f, k, over);                                                          \
-    }
+    BOTH_KINDS(REDUCTION_PAIR_K_OVER, name, reduce, reduce_batch, values, indices)
 #define REDUCTION_WEIGHTED(name, id)                                                                                   \
-    kcl_expr *name(kcl_expr *f, kcl_expr *weight, kcl_axes over)                                                       \
-    {                                                                                                                  \
-        return reduce_weighted(#name, KF_REDUCE_##id, f, weight, over);                                                \
-    }
+    BOTH_KINDS(REDUCTION_WEIGHTED_OVER, name, reduce_weighted, reduce_weighted_batch, id)
 
 REDUCTION(kcl_reduce_sum, SUM)
 REDUCTION(kcl_reduce_logsumexp, LOGSUMEXP)
@@ -285,26 +314,6 @@ REDUCTION_PAIR_K(kcl_reduce_kmin_argkmin, KMIN, ARGKMIN)
 REDUCTION_PAIR_K(kcl_reduce_kmax_argkmax, KMAX, ARGKMAX)
 REDUCTION_WEIGHTED(kcl_reduce_logsumexp_weight, LOGSUMEXPWEIGHT)
 REDUCTION_WEIGHTED(kcl_reduce_sumsoftmaxweight, SUMSOFTMAXWEIGHT)
-
-kcl_expr *kcl_reduce_sum_batch(kcl_expr *f, int axis)
-{
-    return reduce_batch("kcl_reduce_sum_batch", KF_REDUCE_SUM, f, axis);
-}
-
-kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis)
-{
-    return reduce_batch("kcl_reduce_logsumexp_batch", KF_REDUCE_LOGSUMEXP, f, axis);
-}
-
-kcl_expr *kcl_reduce_min_batch(kcl_expr *f, int axis)
-{
-    return reduce_batch("kcl_reduce_min_batch", KF_REDUCE_MIN, f, axis);
-}
-
-kcl_expr *kcl_reduce_max_batch(kcl_expr *f, int axis)
-{
-    return reduce_batch("kcl_reduce_max_batch", KF_REDUCE_MAX, f, axis);
-}
 
 kcl_expr *kcl_reduce_mean_batch(kcl_expr *f, int axis)
 {

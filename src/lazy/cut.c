@@ -88,15 +88,6 @@ static const kf_node *canonical(kf_graph *g, const kf_node *reduce)
                      kf_transpose(g, reduce->arg[0]));
 }
 
-/* The array that tells how many rows a leaf has: the variable's, or one as long as the result of a reduction. */
-static const kl_slot *slot_behind(const cut *c, const kf_node *leaf, int extent)
-{
-    size_t k = leaf->op == KF_VAR ? (size_t)leaf->param[0] : 0;
-    while (c->exec->slots[k].extent != extent)
-        k++;
-    return &c->exec->slots[k];
-}
-
 static bool same_batch(const kl_batch *a, const kl_batch *b)
 {
     for (int k = 0; k < KB_MAX(a->count, b->count); k++)
@@ -109,16 +100,14 @@ static bool same_batch(const kl_batch *a, const kl_batch *b)
 static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, kl_batch *batch, int *level)
 {
     kf_order order;
-    const kl_slot *met[2] = {NULL, NULL};
     *rows = *cols = *level = 0;
     *batch = (kl_batch){0};
     if (kf_order_init(&order, c->g, 1, &f, true, c->err) < 0) {
         c->failed = true;
         return false;
     }
-    bool ok = true;
     /* A formula that is a reduction is a leaf: its operands run over axes of their own. */
-    for (size_t k = 0; ok && k < (f->op == KF_REDUCE ? 1 : order.count); k++) {
+    for (size_t k = 0; !c->failed && k < (f->op == KF_REDUCE ? 1 : order.count); k++) {
         const kf_node *leaf = f->op == KF_REDUCE ? f : order.nodes[k];
         int extent = 0;
         kl_batch of_leaf = {0};
@@ -128,8 +117,7 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, kl_batch 
             of_leaf = kl_reduced_batch(&c->exec->slots[leaf->param[0]].batch, ~(unsigned)leaf->axes);
         } else if (leaf->op == KF_REDUCE) {
             const item *it = find_item(c, leaf);
-            ok = it != NULL;
-            if (!ok) {
+            if (!it) {
                 kb_fail(c->err, KCL_ERROR_INTERNAL, "a reduction was met before it was planned");
                 c->failed = true;
                 break;
@@ -140,64 +128,96 @@ static bool extents_of(cut *c, const kf_node *f, int *rows, int *cols, kl_batch 
         }
         if (leaf->op != KF_VAR && leaf->op != KF_REDUCE)
             continue;
-        if (kl_batch_join(batch, &of_leaf) >= 0) {
-            kb_fail(c->err, KCL_ERROR_INTERNAL, "batch axes clash that were broadcast before");
-            c->failed = true;
-            break;
-        }
         int *slot = pair == KF_AXIS_I ? rows : pair == KF_AXIS_J ? cols : NULL;
-        if (!slot || !extent)
-            continue;
-        const kl_slot *from = slot_behind(c, leaf, extent), **first = &met[pair == KF_AXIS_J];
-        if (*slot && *slot != extent) {
-            const char *axis = pair == KF_AXIS_I ? "i" : "j";
-            if (from->rows < 0)
-                kb_fail(c->err, KCL_ERROR_LENGTH, "%s and %s are on different axes, but both on axis %s of a formula",
-                        (*first)->name, from->name, axis);
-            else
-                kb_fail(c->err, KCL_ERROR_LENGTH,
-                        "%s has %lld rows, %s has %lld: both are on axis %s of a formula and must agree",
-                        (*first)->name, (long long)(*first)->rows, from->name, (long long)from->rows, axis);
+        if (kl_batch_join(batch, &of_leaf) >= 0 || (slot && extent && *slot && *slot != extent)) {
+            kb_fail(c->err, KCL_ERROR_INTERNAL, "axes clash that were checked before");
             c->failed = true;
-            ok = false;
         }
-        *slot = extent;
-        *first = from;
+        if (slot && extent)
+            *slot = extent;
     }
     kf_order_finish(&order);
-    return ok && !c->failed;
+    return !c->failed;
+}
+
+/* The arrays that tell how long the axes i and j of a node are; NULL: it has no such axis, or nothing tells. */
+typedef struct lengths {
+    const kl_slot *of[2];
+} lengths;
+
+static void join_length(cut *c, const kl_slot **known, const kl_slot *from, char axis)
+{
+    if (!*known)
+        *known = from;
+    if (!from || (*known)->extent == from->extent)
+        return;
+    if (from->rows < 0)
+        kb_fail(c->err, KCL_ERROR_LENGTH, "%s and %s are on different axes, but both on axis %c of a formula",
+                (*known)->name, from->name, axis);
+    else
+        kb_fail(c->err, KCL_ERROR_LENGTH,
+                "%s has %lld rows, %s has %lld: both are on axis %c of a formula and must agree", (*known)->name,
+                (long long)(*known)->rows, from->name, (long long)from->rows, axis);
+    c->failed = true;
+}
+
+/* Whether the operands of every operation agree in length: of formulas whose axes are still those that the user named. */
+static bool check_lengths(cut *c, size_t count, const kf_node *const *roots)
+{
+    kf_order order;
+    if (kf_order_init(&order, c->g, count, roots, false, c->err) < 0)
+        return c->failed = true, false;
+    lengths *all = kb_calloc(c->a, order.count + 1, sizeof *all);
+    if (!all)
+        out_of_memory(c);
+    for (size_t k = 0; !c->failed && k < order.count; k++) {
+        const kf_node *f = order.nodes[k];
+        for (int axis = 0; axis < 2 && !c->failed; axis++) {
+            const unsigned bit = axis ? KF_AXIS_J : KF_AXIS_I;
+            const kl_slot *length = NULL;
+            if (f->op == KF_VAR && f->axes & bit && c->exec->slots[f->param[0]].extent)
+                length = &c->exec->slots[f->param[0]];
+            for (int n = 0; n < f->arg_count && !c->failed; n++)
+                join_length(c, &length, all[kf_at(&order, f->arg[n])].of[axis], axis ? 'j' : 'i');
+            all[k].of[axis] = f->axes & bit ? length : NULL;
+        }
+    }
+    kb_free(c->a, all);
+    kf_order_finish(&order);
+    return !c->failed;
 }
 
 /* The same values as a formula of rows. */
 static const kf_node *of_rows(cut *c, const kf_node *f)
 {
-    return f->axes == KF_AXIS_J ? kf_transpose(c->g, f) : f;
+    return (f->axes & KF_PAIR_AXES) == KF_AXIS_J ? kf_transpose(c->g, f) : f;
+}
+
+/* That of its axis of the pair, of which it has one at most. */
+static int extent_of(const kf_node *f, int rows, int cols)
+{
+    return f->axes & KF_AXIS_I ? rows : f->axes & KF_AXIS_J ? cols : 0;
 }
 
 /* What a gather or scatter needs, from its operands as they stand in the formula. */
 static bool find_indexed(cut *c, const kf_node *f, item *it)
 {
     int rows, cols, level;
-    kl_batch batch; /* there are none */
+    kl_batch of_result;
     /* F and the index of a scatter run over the same rows. */
     const kf_node *both = kf_binary(c->g, KF_CONCAT, f->arg[0], f->arg[1]);
     if (!both)
         return take_error(c);
-    if (!extents_of(c, both, &rows, &cols, &batch, &it->level))
+    if (!extents_of(c, both, &rows, &cols, &it->batch, &it->level))
         return false;
     it->group = NO_GROUP;
-    it->rows = it->cols = 0;
+    it->cols = extent_of(f->arg[0], rows, cols);
     if (f->param[0] == KF_REDUCE_SCATTER) {
-        it->cols = f->arg[1]->axes == KF_AXIS_J ? cols : rows;
-        if (!extents_of(c, f->arg[2], &rows, &cols, &batch, &level))
+        if (!extents_of(c, f->arg[2], &rows, &cols, &of_result, &level))
             return false;
-        it->level = KB_MAX(it->level, level);
-        it->rows = f->axes == KF_AXIS_J ? cols : rows;
-    } else {
-        it->cols = f->arg[0]->axes == KF_AXIS_J ? cols : rows;
-        if (f->axes)
-            it->rows = f->axes == KF_AXIS_J ? cols : rows;
+        kl_batch_join(&it->batch, &of_result);
     }
+    it->rows = extent_of(f, rows, cols);
     for (int k = 0; k < 2; k++)
         if (!(it->operand[k] = of_rows(c, f->arg[k])))
             return take_error(c);
@@ -536,8 +556,7 @@ static bool find_values(cut *c, const item *it, kl_input *from)
         *from = (kl_input){true, (uint32_t)find_item(c, F)->temp};
         return true;
     }
-    int extent = !F->axes ? 0 : it->cols;
-    if (!new_temp(c, &temp, (kl_temp){F->dim, extent, KF_REAL}))
+    if (!new_temp(c, &temp, (kl_temp){F->dim, it->cols, KF_REAL}))
         return false;
     *from = (kl_input){true, (uint32_t)temp};
     return add_map_step(c, (kl_output){true, (uint32_t)temp}, F);
@@ -552,18 +571,23 @@ static bool add_indexed_step(cut *c, size_t index)
     kl_step *step = new_step(c);
     if (!step)
         return false;
-    step->kind = it->node->param[0] == KF_REDUCE_SCATTER ? KL_SCATTER : KL_GATHER;
+    const kf_node *node = it->node;
+    const item *chosen = find_item(c, it->operand[1]);
+    step->kind = node->param[0] == KF_REDUCE_SCATTER ? KL_SCATTER : KL_GATHER;
     step->row_extent = it->rows;
     step->col_extent = it->cols;
+    step->batch = it->batch;
+    step->reduced_batches = (unsigned)node->param[1] & KF_BATCH_AXES;
+    step->chosen =
+        (kl_chosen){(kf_part)node->param[2], (unsigned)chosen->node->param[1], 0, {chosen->rows, chosen->cols}};
+    step->chosen.batches =
+        step->chosen.axes & KF_BATCH_AXES & (step->kind == KL_SCATTER ? node->axes : node->arg[0]->axes);
     step->inputs = kb_calloc(c->a, 2, sizeof *step->inputs);
     step->outputs = kb_calloc(c->a, 1, sizeof *step->outputs);
     if (!step->inputs || !step->outputs)
         return out_of_memory(c);
     step->inputs[0] = values;
-    const item *chosen = find_item(c, it->operand[1]);
     step->inputs[1] = (kl_input){true, (uint32_t)chosen->index_temp};
-    step->part = (kf_part)it->node->param[2];
-    step->pair_extent = chosen->cols;
     step->outputs[0] = (kl_output){true, (uint32_t)it->temp};
     return true;
 }
@@ -583,9 +607,7 @@ static bool find_temps(cut *c, const uint32_t *fused, const kf_node *const *root
         if (!is_item && fused[n - c->item_count] != UINT32_MAX)
             continue;
         if (is_item && c->items[n].group == NO_GROUP) {
-            const kf_node *node = c->items[n].node;
-            if (!need_temp(c, &c->items[n]) || !need_index_temp(c, find_item(c, c->items[n].operand[1])) ||
-                (node->arg_count > 2 && node->arg[2]->op == KF_REDUCE && !need_temp(c, find_item(c, node->arg[2]))))
+            if (!need_temp(c, &c->items[n]) || !need_index_temp(c, find_item(c, c->items[n].operand[1])))
                 return false;
         }
         if (f->op == KF_REDUCE) {
@@ -629,6 +651,10 @@ static bool cut_roots(cut *c, const kf_node **roots)
     for (size_t r = 0; r < e->root_count; r++) {
         if (kl_check_root(roots[r], r, c->err) < 0)
             return false;
+    }
+    if (!check_lengths(c, e->root_count, roots))
+        return false;
+    for (size_t r = 0; r < e->root_count; r++) {
         if ((roots[r]->axes & KF_PAIR_AXES) == KF_AXIS_J)
             roots[r] = kf_transpose(c->g, roots[r]);
         if (!roots[r])

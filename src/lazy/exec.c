@@ -27,6 +27,7 @@ typedef struct run {
     kl_room **temps;                   /* device: by temporary */
     double **host_temps;               /* host: by temporary */
     kl_batch *step_batch, *temp_batch; /* by step, by temporary; NULL: there are no batches */
+    kl_batch *temp_terms;              /* of what a temporary was reduced from */
     kl_seen seen;                      /* device: what was learnt about arrays, in the arena */
     kb_arena arena;
 } run;
@@ -406,6 +407,24 @@ static kcl_status launch_step(run *r, const kl_step *step, kl_compiled *c, geome
 
 /* ---- Batches ----------------------------------------------------------------------------------------------------- */
 
+/* Those of an array that a step reads. */
+static const kl_batch *batch_of_input(const run *r, const kl_input *in)
+{
+    return in->is_temp ? &r->temp_batch[in->index] : &r->slots[in->index].batch;
+}
+
+/* The sizes of the axes in `axes`, as those of `from`. */
+static void set_sizes(kl_batch *batch, unsigned axes, const kl_batch *from)
+{
+    for (int k = 0; k < KF_MAX_BATCH; k++) {
+        if (!(axes & KF_BATCH_AXIS(k)))
+            continue;
+        while (batch->count <= k)
+            batch->size[batch->count++] = 1;
+        batch->size[k] = kl_batch_size(from, k);
+    }
+}
+
 /* The batch axes of every step and temporary; nothing where no array has any. */
 static kcl_status find_batches(run *r)
 {
@@ -419,28 +438,37 @@ static kcl_status find_batches(run *r)
         return KCL_OK;
     r->step_batch = kb_arena_alloc(&r->arena, (e->step_count + 1) * sizeof *r->step_batch);
     r->temp_batch = kb_arena_alloc(&r->arena, (e->temp_count + 1) * sizeof *r->temp_batch);
-    if (!r->step_batch || !r->temp_batch)
+    r->temp_terms = kb_arena_alloc(&r->arena, (e->temp_count + 1) * sizeof *r->temp_terms);
+    if (!r->step_batch || !r->temp_batch || !r->temp_terms)
         return kb_no_memory(kd_error(r->context));
     for (size_t k = 0; k < e->step_count; k++) {
         const kl_step *step = &e->steps[k];
+        const bool sweeps = step->kind == KL_SWEEP;
+        const size_t inputs = sweeps ? step->sweep.var_count : 2, outputs = sweeps ? step->sweep.output_count : 1;
         kl_batch *batch = &r->step_batch[k];
         *batch = step->batch;
         int clash = -1;
         /* What the formula knows of its arrays' axes is in step->batch: it may need some of them only. */
-        for (size_t v = 0; v < step->sweep.var_count && clash < 0; v++) {
+        for (size_t v = 0; v < inputs && clash < 0; v++) {
             const kl_input *in = &step->inputs[v];
             if (in->is_temp || !e->slots[in->index].batch.count)
-                clash = kl_batch_join(batch, in->is_temp ? &r->temp_batch[in->index] : &r->slots[in->index].batch);
+                clash = kl_batch_join(batch, batch_of_input(r, in));
         }
-        for (size_t o = 0; o < step->sweep.output_count && clash < 0; o++)
+        for (size_t o = 0; o < outputs && clash < 0; o++)
             if (!step->outputs[o].is_temp)
                 clash = kl_batch_join(batch, &r->outs[step->outputs[o].index].batch);
         if (clash >= 0)
-            return kb_fail(kd_error(r->context), KCL_ERROR_INTERNAL, "sweep %zu: batch axis %d has two sizes", k + 1,
+            return kb_fail(kd_error(r->context), KCL_ERROR_INTERNAL, "step %zu: batch axis %d has two sizes", k + 1,
                            -1 - clash);
-        for (size_t o = 0; o < step->sweep.output_count; o++)
-            if (step->outputs[o].is_temp)
-                r->temp_batch[step->outputs[o].index] = kl_reduced_batch(batch, step->reduced_batches);
+        for (size_t o = 0; o < outputs; o++) {
+            if (!step->outputs[o].is_temp)
+                continue;
+            const size_t temp = step->outputs[o].index;
+            r->temp_terms[temp] = *batch;
+            r->temp_batch[temp] = kl_reduced_batch(batch, step->reduced_batches);
+            if (step->kind == KL_SCATTER)
+                set_sizes(&r->temp_batch[temp], step->chosen.batches, &r->temp_terms[step->inputs[1].index]);
+        }
     }
     return KCL_OK;
 }
@@ -484,8 +512,13 @@ static kl_operand *find_operands(run *r, size_t index, int64_t size, geometry *g
             temp_strides(r, from, size, &operands[k]);
         }
     }
-    kl_merge_axes(&g->axes, &r->step_batch[index], step->sweep.reduced, step->reduced_batches, step->numbered, count,
-                  operands, &g->rows, &g->cols);
+    /* Elements that formulas count are those of one batch. Terms are numbered row-major: i comes behind a batch axis. */
+    unsigned fixed = step->numbered;
+    for (size_t k = 0; k < step->sweep.term_count; k++)
+        if (kf_reduction_get(step->sweep.terms[k].reduction)->kind == KF_INT && step->sweep.reduced & KF_AXIS_I)
+            fixed |= KF_AXIS_J;
+    kl_merge_axes(&g->axes, &r->step_batch[index], step->sweep.reduced, step->reduced_batches, fixed, count, operands,
+                  &g->rows, &g->cols);
     g->operands = operands;
     return operands;
 }
@@ -529,6 +562,10 @@ static kl_view view_of_temp(const run *r, size_t index)
     kl_view v = {.dtype = type_of_temp(r, index), .rows = rows_of(r->exec, r->slots, temp->extent), .dim = temp->dim};
     v.step = (int64_t)kb_dtype_size(v.dtype);
     v.row_stride = v.dim * v.step;
+    if (r->temp_batch) {
+        v.batch = r->temp_batch[index];
+        kl_dense_strides(&v.batch, v.rows * v.row_stride, v.batch_stride);
+    }
     if (r->host_temps)
         v.data = r->host_temps[index];
     else
@@ -540,12 +577,14 @@ static kl_view view_of_temp(const run *r, size_t index)
 static kcl_status run_indexed(run *r, const kl_step *step)
 {
     kl_indexed work = {.is_scatter = step->kind == KL_SCATTER,
-                       .part = step->part,
-                       .columns = rows_of(r->exec, r->slots, step->pair_extent),
+                       .chosen = step->chosen,
                        .index = view_of_temp(r, step->inputs[1].index),
                        .out = view_of_temp(r, step->outputs[0].index)};
-    work.values =
-        step->inputs[0].is_temp ? view_of_temp(r, step->inputs[0].index) : r->slots[step->inputs[0].index];
+    for (int k = 0; k < 2; k++)
+        work.length[k] = rows_of(r->exec, r->slots, step->chosen.extent[k]);
+    if (r->temp_terms)
+        work.terms = r->temp_terms[step->inputs[1].index];
+    work.values = step->inputs[0].is_temp ? view_of_temp(r, step->inputs[0].index) : r->slots[step->inputs[0].index];
     if (!r->host_temps)
         return kl_run_indexed(r->context, &work, r->dtype, r->host_input, &r->arena);
     work.values.data = kl_host_data(&work.values);

@@ -109,15 +109,20 @@ typedef enum kl_form { KL_FORM_AUTO, KL_FORM_DIFFERENCES, KL_FORM_EXPANDED } kl_
 
 /*
  * Rows chosen by an index, or their adjoint (indexed.h): inputs[0] is F, inputs[1] the index, outputs[0] the result, which
- * has the rows of row_extent; col_extent is that of the terms: F's, and of a scatter the index's as well. Of numbers of
- * pairs `part` is meant, and pair_extent is that of the columns.
+ * has the rows of row_extent; col_extent is that of F's rows. `batch` has the axes of all of them.
  */
 typedef enum kl_step_kind { KL_SWEEP, KL_GATHER, KL_SCATTER } kl_step_kind;
 
+typedef struct kl_chosen {
+    kf_part part;
+    unsigned axes;    /* that the index numbers, as the sweep that found it has them */
+    unsigned batches; /* those of them that F (of a gather) or the result (of a scatter) has, KF_BATCH_AXIS */
+    int extent[2];    /* of i and j of that sweep */
+} kl_chosen;
+
 typedef struct kl_step {
     kl_step_kind kind;
-    kf_part part;
-    int pair_extent;
+    kl_chosen chosen;        /* of what is no KL_SWEEP */
     kr_sweep sweep;          /* of KL_SWEEP */
     kp_expansion *expansion; /* NULL: no squared distance of the sweep can be expanded */
     kl_input *inputs;        /* by variable of the sweep */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lazy/indexed.h: rows chosen by an index, and its adjoint, the sum of the rows that chose: what derivatives of smallest
- * values are made of. Work and memory are those of the rows and the terms, never of their product.
+ * lazy/indexed.h: rows chosen by an index, and its adjoint, the sum of the rows that chose: what derivatives of
+ * smallest values are made of. Work and memory are those of the rows and the terms, never of their product, with
+ * batches as without.
  */
 #ifndef KL_INDEXED_H
 #define KL_INDEXED_H
@@ -9,20 +10,24 @@
 #include "exec.h"
 
 /*
- * Gather: row r of `out` is, for each of its indices, the row of `values` with that number, 0 where there is none.
- * Scatter: row r of `out` is the sum of all parts of `values` whose index is r, in the order of rows and indices.
- * `index` and `out` are dense.
+ * The table is `values` of a gather and `out` of a scatter, places are those of the other and of `index`.
+ *
+ * Gather: at each place `out` is, for each of its indices, the row of the table that the index numbers, on the axes of
+ * the place that it does not number; 0 where there is none. Scatter: each row of the table is the sum of all parts of
+ * `values` whose indices choose it, in the order of places and indices. `index` and `out` are dense. An array without
+ * an axis that others have is the same along it.
  */
 typedef struct kl_indexed {
     bool is_scatter;
-    kf_part part;    /* of the index, where it numbers pairs, */
-    int64_t columns; /* of which each row has so many */
+    kl_chosen chosen;
+    int64_t length[2]; /* of i and j, where the index numbers them */
+    kl_batch terms;    /* the batches that it numbers */
     kl_view values, index, out;
 } kl_indexed;
 
 /*
- * A scatter waits for the device: the host sorts the indices, into memory of `arena`, which must last till the end of the
- * batch.
+ * A scatter waits for the device: the host sorts the indices. Both need memory of `arena`, which must last till the end
+ * of the batch.
  */
 kcl_status kl_run_indexed(kcl_context *context, const kl_indexed *work, kcl_dtype dtype, kd_arg_kind host_input,
                           kb_arena *arena);

@@ -1192,7 +1192,7 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
         status = find_prepared_batches(plan);
     for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++)
         plan->deferred |= plan->terms[k].reduction == KF_REDUCE_ARGMIN && plan->schedule == KP_BY_LANES &&
-                          plan->shape == KP_ROWS_SPLIT;
+                          plan->shape == KP_ROWS_SPLIT && !(sweep->reduced & KF_AXIS_EACH);
     kb_free(a, exact_of);
     kb_free(a, roots);
     return status;

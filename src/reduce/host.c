@@ -172,11 +172,12 @@ static void finish_row(const job *job, worker *w, const double *state, int64_t r
 static void step_pairs(const job *job, worker *w, double *states, int64_t row, int64_t rows, int64_t col, int64_t cols)
 {
     int64_t state_step = reduces_rows(job) ? 0 : job->state_size;
+    const int64_t before = w->each * (reduces_rows(job) ? job->rows : 1); /* rows of other batches */
     int width = kf_frame_columns(w->terms);
     for (int64_t j = col; j < col + cols; j += width) {
         int count = (int)KB_MIN(width, col + cols - j);
         for (int64_t i = 0; i < rows; i++) {
-            int64_t first = reduces_rows(job) ? (row + i) * job->cols : 0;
+            int64_t first = (before + (reduces_rows(job) ? row + i : 0)) * job->cols;
             kf_frame_row(w->terms, row + i, NULL);
             kf_frame_block(w->terms, j, count);
             for (const term *t = job->terms; t < job->terms + job->sweep->term_count; t++) {

@@ -13,8 +13,9 @@
 
 /*
  * A block of terms, in double: term c (0..count-1), component k is value[k][c * stride[k]]; its number among the terms
- * of the row is first + c. Where both axes are reduced, the number of pair (i, j) is i times the columns + j, and blocks
- * do not come in that order.
+ * of the row is first + c. Where both axes are reduced, the number of pair (i, j) is i times the columns + j, and
+ * blocks do not come in that order. Batches that are reduced come one after another, each with the numbers behind those
+ * of the last.
  */
 typedef struct kr_block {
     const double *const *value;

@@ -935,6 +935,7 @@ START_TEST(test_lengths_and_types_that_disagree)
 {
     double a[15] = {0}, out[25];
     float single[15] = {0}, narrow[5];
+    int64_t index[4];
     kcl_expr *u = kcl_vi(s, kcl_f64(a, 5, 3)), *v = kcl_vi(s, kcl_f64(a, 4, 3)), *w = kcl_vj(s, kcl_f64(a, 4, 3));
     CALL_FAILS(kcl_eval1(kcl_add(u, v), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 0", "array 1", "5", "4",
                "axis i");
@@ -942,6 +943,22 @@ START_TEST(test_lengths_and_types_that_disagree)
                KCL_ERROR_LENGTH, "5", "4", "axis j");
     CALL_FAILS(kcl_eval1(kcl_add(u, kcl_reduce_sum(kcl_mul(v, w), KCL_OVER_J)), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH,
                "5", "4", "axis i");
+    /* The axis is the one that was written, also where sweeps exchange the two. */
+    kcl_expr *z = kcl_vj(s, kcl_f64(a, 5, 3));
+    CALL_FAILS(kcl_sum(kcl_mul(w, kcl_add(u, v)), KCL_OVER_I, kcl_f64(out, 4, 3)), KCL_ERROR_LENGTH, "array 0 has 5",
+               "array 1 has 4", "axis i");
+    CALL_FAILS(kcl_argmin(kcl_sqdist(kcl_add(u, v), w), KCL_OVER_I, kcl_i64(index, 4)), KCL_ERROR_LENGTH,
+               "array 0 has 5", "array 1 has 4", "axis i");
+    CALL_FAILS(kcl_sum(kcl_mul(u, kcl_mul(w, z)), KCL_OVER_I, kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 has 4",
+               "5", "axis j");
+    CALL_FAILS(kcl_eval1(kcl_add(w, z), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 has 4", "5", "axis j");
+    CALL_FAILS(kcl_eval1(kcl_add(z, kcl_reduce_sum(kcl_mul(u, w), KCL_OVER_I)), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH,
+               "5", "array 2 has 4", "axis j");
+    CALL_FAILS(
+        kcl_sum(kcl_mul(z, kcl_reduce_sum(kcl_mul(v, kcl_add(w, z)), KCL_OVER_J)), KCL_OVER_I, kcl_f64(out, 5, 3)),
+        KCL_ERROR_LENGTH, "array 2 has 4", "5", "axis j");
+    CALL_FAILS(kcl_eval1(kcl_add(w, kcl_transpose(u)), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 has 4",
+               "array 0 has 5", "axis j");
     CALL_FAILS(kcl_eval1(u, kcl_f64(out, 4, 3)), KCL_ERROR_LENGTH, "output 0", "4 rows", "has 5");
     CALL_FAILS(kcl_eval1(u, kcl_f64(out, 5, 2)), KCL_ERROR_SHAPE, "output 0", "(5, 2)", "(M, 3)");
     CALL_FAILS(kcl_eval1(w, kcl_f64(out, 4, 2)), KCL_ERROR_SHAPE, "output 0", "(4, 2)", "3");

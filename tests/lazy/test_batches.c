@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { AXES = 6, MOST = 8192 };
+enum { AXES = 6, MOST = 8192, MOST_CHOSEN = 4 };
 
 static kcl_context *device;
 static bool by_interpreter;
@@ -408,11 +408,11 @@ END_TEST
 /* Operators get batches with the arrays; every schedule runs them. */
 START_TEST(test_operators_on_every_schedule)
 {
-    static const char *const schedules[] = {NULL, "lanes", "rows", "contraction", "split", "columns"};
+    static const char *const names[] = {NULL, "lanes", "rows", "contraction", "split", "columns"};
     static const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "b=Vj(2)", "g=Pm(1)"};
     seed_random(test_seed() + 7000 + (uint64_t)_i);
     int over = _i % 2 ? KCL_OVER_J : KCL_OVER_I;
-    const char *schedule = schedules[_i % 6];
+    const char *schedule = names[_i % 6];
     bool numbers = schedule && strcmp(schedule, "contraction") == 0; /* its terms are numbers */
     const char *sums =
         over == KCL_OVER_J ? "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)" : "Sum_Reduction(Exp(-g*SqDist(x,y))*b,1)";
@@ -602,6 +602,359 @@ START_TEST(test_reductions_over_batch_axes)
 }
 END_TEST
 
+/* ---- What is chosen, over batch axes too ------------------------------------------------------------------------- */
+
+/* Reductions that choose, by what they give: values or indices, of the smallest or the largest, K of them or one. */
+enum { INDEX = 1, LARGEST = 2, LIST = 4, CHOICES = 8 };
+
+static kcl_expr *(*const choose_rows[])(kcl_expr *f, kcl_axes over) = {kcl_reduce_min, kcl_reduce_argmin,
+                                                                       kcl_reduce_max, kcl_reduce_argmax};
+static kcl_expr *(*const choose_batches[])(kcl_expr *f, int axis) = {kcl_reduce_min_batch, kcl_reduce_argmin_batch,
+                                                                     kcl_reduce_max_batch, kcl_reduce_argmax_batch};
+static kcl_expr *(*const list_rows[])(kcl_expr *f, int k, kcl_axes over) = {kcl_reduce_kmin, kcl_reduce_argkmin,
+                                                                            kcl_reduce_kmax, kcl_reduce_argkmax};
+static kcl_expr *(*const list_batches[])(kcl_expr *f, int k, int axis) = {
+    kcl_reduce_kmin_batch, kcl_reduce_argkmin_batch, kcl_reduce_kmax_batch, kcl_reduce_argkmax_batch};
+
+/* The terms of a result, and which of them it chooses. `over`: 0 for formulas of rows i. `axes`: batch axes, as bits. */
+typedef struct choice {
+    int what, k, over;
+    unsigned axes;
+    double (*term)(const problem *p, const int64_t place[AXES], int64_t i, int64_t j, int component);
+} choice;
+
+static kcl_expr *over_axes(const choice *c, kcl_expr *e, int what, bool rows_first)
+{
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == !rows_first && c->over)
+            e = what & LIST ? list_rows[what & 3](e, c->k, (kcl_axes)c->over)
+                            : choose_rows[what & 3](e, (kcl_axes)c->over);
+        for (int b = 0; b < AXES && pass == rows_first; b++)
+            if (c->axes >> b & 1)
+                e = what & LIST ? list_batches[what & 3](e, c->k, -1 - b) : choose_batches[what & 3](e, -1 - b);
+    }
+    return e;
+}
+
+static char rows_of_choice(const choice *c)
+{
+    return c->over == KCL_OVER_BOTH ? 'p' : c->over == KCL_OVER_I ? 'j' : 'i';
+}
+
+/*
+ * The values chosen for component k of a row, and their numbers among the terms flattened row-major, by looking at all:
+ * the first of equal ones. Infinite and -1 where there are too few; NaN does not count.
+ */
+static void choose(const problem *p, const choice *c, const int64_t place[AXES], int64_t row, int k, double *values,
+                   int64_t *numbers)
+{
+    const double sign = c->what & LARGEST ? -1 : 1;
+    const int count = c->what & LIST ? c->k : 1;
+    sizes inner = no_batches;
+    int64_t each[AXES] = {0}, n = 0;
+    for (int q = 0; q < count; q++) {
+        values[q] = sign * INFINITY;
+        numbers[q] = -1;
+    }
+    for (int b = 0; b < AXES; b++)
+        if (c->axes >> b & 1)
+            inner.of[b] = p->batch.of[b];
+    const bool of_i = c->over & KCL_OVER_I, of_j = c->over & KCL_OVER_J;
+    for (bool some = count_of(&inner) > 0; some; some = next_place(&inner, each)) {
+        int64_t all[AXES];
+        for (int b = 0; b < AXES; b++)
+            all[b] = c->axes >> b & 1 ? each[b] : place[b];
+        for (int64_t i = of_i ? 0 : row; i < (of_i ? p->M : row + 1); i++) {
+            for (int64_t j = of_j ? 0 : row; j < (of_j ? p->N : row + 1); j++, n++) {
+                double value = c->term(p, all, i, j, k);
+                int at = 0;
+                while (at < count && numbers[at] >= 0 && !(sign * value < sign * values[at]))
+                    at++;
+                if (at == count || isnan(value))
+                    continue;
+                memmove(values + at + 1, values + at, (size_t)(count - 1 - at) * sizeof *values);
+                memmove(numbers + at + 1, numbers + at, (size_t)(count - 1 - at) * sizeof *numbers);
+                values[at] = value;
+                numbers[at] = n;
+            }
+        }
+    }
+}
+
+/* Whole numbers, among which many are equal, and NaN. */
+static double whole_term(const problem *p, const int64_t place[AXES], int64_t i, int64_t j, int k)
+{
+    return *exact_at(&p->of[B], place, j, k) - squares(p, place, i, j);
+}
+
+static double whole_row(const problem *p, const int64_t place[AXES], int64_t i, int64_t j, int k)
+{
+    (void)j;
+    return *exact_at(&p->of[G], place, 0, 0) * *exact_at(&p->of[X], place, i, k);
+}
+
+static void fill_whole(operand *o, int low, int high, bool holes)
+{
+    int64_t place[AXES] = {0};
+    if (!count_of(&o->batch))
+        return;
+    do
+        for (int64_t i = 0; i < o->rows; i++)
+            for (int k = 0; k < o->dim; k++) {
+                double x = holes && pick(8) == 0 ? NAN : low + pick(high - low + 1);
+                float f = (float)x;
+                *exact_at(o, place, i, k) = x;
+                memcpy(memory_at(o, place, i, k), o->array.dtype == KCL_F32 ? (void *)&f : (void *)&x,
+                       kb_dtype_size(o->array.dtype));
+            }
+    while (next_place(&o->batch, place));
+}
+
+static void fill_problem_whole(problem *p)
+{
+    fill_whole(&p->of[X], -2, 2, false);
+    fill_whole(&p->of[Y], -2, 2, false);
+    fill_whole(&p->of[B], -3, 3, true);
+    fill_whole(&p->of[G], 1, 2, false);
+}
+
+/* The batch axes of x and g, which formulas of rows have. */
+static void keep_rows_only(problem *p)
+{
+    p->batch = join(p->of[X].batch, p->of[G].batch);
+}
+
+static int last_axis_of(const sizes *b)
+{
+    int axes = 0;
+    for (int k = 0; k < AXES; k++)
+        axes = b->of[k] != 1 ? k + 1 : axes;
+    return axes;
+}
+
+static sizes without(sizes b, unsigned axes)
+{
+    for (int k = 0; k < AXES; k++)
+        b.of[k] = axes >> k & 1 ? 1 : b.of[k];
+    return b;
+}
+
+/* Values and indices are exactly those of plain loops. */
+static void check_choice(const problem *p, const choice *c, const operand *values, const operand *numbers)
+{
+    int64_t place[AXES] = {0}, want_number[MOST_CHOSEN];
+    double want[MOST_CHOSEN];
+    const int count = c->what & LIST ? c->k : 1, dim = numbers->dim / count;
+    if (!count_of(&numbers->batch))
+        return;
+    do {
+        for (int64_t row = 0; row < numbers->rows; row++) {
+            for (int k = 0; k < dim; k++) {
+                choose(p, c, place, row, k, want, want_number);
+                for (int q = 0; q < count; q++) {
+                    const double value = values ? memory_get(values, place, row, q * dim + k) : want[q];
+                    const double number = memory_get(numbers, place, row, q * dim + k);
+                    ck_assert_msg(value == want[q] && (int64_t)number == want_number[q],
+                                  "%s: what %d, %d over %d and batch axes %x, row %lld, component %d, number %d: %g at "
+                                  "%lld, not %g at %lld",
+                                  p->text, c->what, c->k, c->over, c->axes, (long long)row, k, q, value,
+                                  (long long)number, want[q], (long long)want_number[q]);
+                }
+            }
+        }
+    } while (next_place(&numbers->batch, place));
+}
+
+START_TEST(test_choices_over_batch_axes)
+{
+    seed_random(test_seed() + 60000 + (uint64_t)_i);
+    problem p;
+    choice c = {.what = pick(CHOICES) & ~INDEX, .k = 1 + pick(MOST_CHOSEN), .over = _i % 4};
+    do {
+        problem_make(&p, _i % 3 ? KCL_F32 : KCL_F64, true);
+        if (!c.over)
+            keep_rows_only(&p);
+    } while (count_of(&p.batch) == 1 && (problem_drop(&p), true));
+    fill_problem_whole(&p);
+    kcl_expr *v[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++)
+        v[k] = variable(&p.of[k]);
+    kcl_expr *f =
+        c.over ? kcl_sub(v[B], kcl_mul(v[G], kcl_sqdist(v[X], v[Y]))) : kcl_mul(v[G], kcl_extract(v[X], 0, 2));
+    c.term = c.over ? whole_term : whole_row;
+    const int last = last_axis_of(&p.batch);
+    while (!c.axes && (!c.over || pick(4)))
+        for (int b = 0; b < last; b++)
+            c.axes |= pick(2) ? 1u << b : 0;
+    const bool first = pick(2), alone = !c.over && !(c.axes & (c.axes - 1));
+    kcl_expr *exprs[2] = {over_axes(&c, f, c.what, first), over_axes(&c, f, c.what | INDEX, first)};
+    if (alone) { /* the function of both gives the same */
+        int axis = 0;
+        while (!(c.axes >> axis & 1))
+            axis++;
+        exprs[0] = c.what == LIST     ? kcl_reduce_kmin_argkmin_batch(f, c.k, -1 - axis, &exprs[1])
+                   : c.what & LIST    ? kcl_reduce_kmax_argkmax_batch(f, c.k, -1 - axis, &exprs[1])
+                   : c.what & LARGEST ? kcl_reduce_max_argmax_batch(f, -1 - axis, &exprs[1])
+                                      : kcl_reduce_min_argmin_batch(f, -1 - axis, &exprs[1]);
+    }
+    const int dim = c.what & LIST ? 2 * c.k : 2;
+    const sizes left = without(p.batch, c.axes);
+    operand outs[] = {result_for(&p, rows_of_choice(&c), dim, left, p.dtype),
+                      result_for(&p, rows_of_choice(&c), dim, left, KCL_I64)};
+    for (int k = 0; k < 2; k++)
+        ck_assert_msg(kcl_expr_status(exprs[k]) == KCL_OK, "%s: %s", p.text, kcl_expr_error(exprs[k]));
+    eval(&p, 2, exprs, outs);
+    check_choice(&p, &c, &outs[0], &outs[1]);
+    drop(&outs[0]);
+    drop(&outs[1]);
+    problem_drop(&p);
+}
+END_TEST
+
+/* For every component of w: log of the sum of exp(g) w, and its mean with weights exp(g). */
+static void check_weighted(const problem *p, const operand *log_sum, const operand *mean, int over, unsigned axes)
+{
+    int64_t place[AXES] = {0};
+    const bool of_i = over & KCL_OVER_I, of_j = over & KCL_OVER_J;
+    sizes inner = no_batches;
+    for (int b = 0; b < AXES; b++)
+        if (axes >> b & 1)
+            inner.of[b] = p->batch.of[b];
+    if (!count_of(&mean->batch))
+        return;
+    do {
+        for (int64_t row = 0; row < mean->rows; row++) {
+            for (int k = 0; k < 2; k++) {
+                double sum = 0, total = 0;
+                int64_t each[AXES] = {0};
+                for (bool some = count_of(&inner) > 0; some; some = next_place(&inner, each)) {
+                    int64_t all[AXES];
+                    for (int b = 0; b < AXES; b++)
+                        all[b] = axes >> b & 1 ? each[b] : place[b];
+                    for (int64_t i = of_i ? 0 : row; i < (of_i ? p->M : row + 1); i++) {
+                        for (int64_t j = of_j ? 0 : row; j < (of_j ? p->N : row + 1); j++) {
+                            double e = exp(over ? g_of(p, all, i, j) : 3 * *exact_at(&p->of[X], all, i, 2));
+                            total += e;
+                            sum += e * (2 + (over ? *exact_at(&p->of[B], all, j, k)
+                                                  : *exact_at(&p->of[G], all, 0, 0) * *exact_at(&p->of[X], all, i, k)));
+                        }
+                    }
+                }
+                const double want[] = {log(sum), sum / total};
+                for (int n = 0; n < 2; n++) {
+                    double got = memory_get(n ? mean : log_sum, place, row, k);
+                    ck_assert_msg(got == want[n] || (isnan(got) && isnan(want[n])) ||
+                                      fabs(got - want[n]) <= tolerance(p) * (1 + fabs(want[n])),
+                                  "%s: %s over %d and batch axes %x, row %lld: %.9g, not %.9g", p->text,
+                                  n ? "mean" : "log of the sum", over, axes, (long long)row, got, want[n]);
+                }
+            }
+        }
+    } while (next_place(&mean->batch, place));
+}
+
+START_TEST(test_weighted_reductions_over_batch_axes)
+{
+    seed_random(test_seed() + 70000 + (uint64_t)_i);
+    const int over = _i % 4;
+    problem p;
+    do {
+        problem_make(&p, _i % 3 ? KCL_F32 : KCL_F64, true);
+        if (!over)
+            keep_rows_only(&p);
+    } while (count_of(&p.batch) == 1 && (problem_drop(&p), true));
+    kcl_expr *v[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++)
+        v[k] = variable(&p.of[k]);
+    kcl_expr *two = kcl_constant(s, 2);
+    kcl_expr *f = over ? kcl_sub(kcl_div(kcl_elem(v[B], 0), kcl_constant(s, 3)), kcl_mul(v[G], kcl_sqdist(v[X], v[Y])))
+                       : kcl_mul(kcl_constant(s, 3), kcl_elem(v[X], 2));
+    kcl_expr *w = kcl_add(two, over ? v[B] : kcl_mul(v[G], kcl_extract(v[X], 0, 2)));
+    /* Batch axes that w has and f lacks count for both: those of the pair. */
+    kcl_expr *log_sum = NULL, *mean = NULL, *sum = NULL;
+    const int last = last_axis_of(&p.batch);
+    unsigned axes = 0;
+    while (!axes)
+        for (int b = 0; b < last; b++)
+            axes |= pick(2) ? 1u << b : 0;
+    for (int pass = 0, rows_first = pick(2); pass < 2; pass++) {
+        if (pass == !rows_first && over) {
+            log_sum = log_sum ? kcl_reduce_logsumexp(log_sum, (kcl_axes)over)
+                              : kcl_reduce_logsumexp_weight(f, w, (kcl_axes)over);
+            mean = kcl_reduce_sumsoftmaxweight(mean ? sum : f, mean ? mean : w, (kcl_axes)over);
+            sum = kcl_reduce_logsumexp(sum ? sum : f, (kcl_axes)over);
+        }
+        for (int b = 0; b < last && pass == rows_first; b++) {
+            int64_t shape[KCL_MAX_AXES];
+            if (!(axes >> b & 1))
+                continue;
+            log_sum =
+                log_sum ? kcl_reduce_logsumexp_batch(log_sum, -1 - b) : kcl_reduce_logsumexp_weight_batch(f, w, -1 - b);
+            mean = kcl_reduce_sumsoftmaxweight_batch(mean ? sum : f, mean ? mean : w, -1 - b);
+            kcl_expr *exponent = sum ? sum : f; /* which may have fewer axes than w */
+            sum = kcl_expr_shape(exponent, shape) - 3 > b ? kcl_reduce_logsumexp_batch(exponent, -1 - b) : exponent;
+        }
+    }
+    const char role = over == KCL_OVER_BOTH ? 'p' : over == KCL_OVER_I ? 'j' : 'i';
+    const sizes left = without(p.batch, axes);
+    kcl_expr *exprs[] = {log_sum, mean};
+    operand outs[] = {result_for(&p, role, 2, left, p.dtype), result_for(&p, role, 2, left, p.dtype)};
+    for (int k = 0; k < 2; k++)
+        ck_assert_msg(kcl_expr_status(exprs[k]) == KCL_OK, "%s: %s", p.text, kcl_expr_error(exprs[k]));
+    eval(&p, 2, exprs, outs);
+    check_weighted(&p, &outs[0], &outs[1], over, axes);
+    drop(&outs[0]);
+    drop(&outs[1]);
+    problem_drop(&p);
+}
+END_TEST
+
+/* Chains, what is no chain, and axes of size 1. */
+START_TEST(test_what_an_index_over_batches_is)
+{
+    /* Two batches of 2 x 3 numbers. */
+    double x[] = {5, 4, 3, 9, 1, 7, 6, 2, 8, 1, 0, NAN}, values[6], nan = NAN;
+    int64_t index[6];
+    kcl_expr *f = kcl_vj(s, kcl_f64(x, 2, 2, 3)), *g = kcl_elem(f, 0), *small;
+    ck_assert_int_eq(kcl_eval1(kcl_reduce_argmin_batch(g, 0), kcl_i64(index, 2)), KCL_OK);
+    ck_assert(index[0] == 0 && index[1] == 1);
+    kcl_expr *all = kcl_reduce_argmin(kcl_reduce_argmin_batch(f, -1), KCL_OVER_J);
+    ck_assert_msg(kcl_eval1(all, kcl_i64(index, 3)) == KCL_OK, "%s", kcl_context_error(device));
+    ck_assert(index[0] == 3 && index[1] == 3 && index[2] == 0);
+    kcl_expr *batch = kcl_reduce_argmin_batch(kcl_reduce_min(f, KCL_OVER_J), -1);
+    ck_assert_int_eq(kcl_eval1(batch, kcl_i64(index, 3)), KCL_OK);
+    ck_assert(index[0] == 1 && index[1] == 1 && index[2] == 0);
+    /* The smallest of the indices, which are 0 1 0 and 1 1 0. */
+    kcl_expr *of_indices = kcl_reduce_min_batch(kcl_mul(kcl_constant(s, 1), kcl_reduce_argmin(f, KCL_OVER_J)), -1);
+    ck_assert_int_eq(kcl_eval1(of_indices, kcl_f64(values, 3)), KCL_OK);
+    ck_assert(values[0] == 0 && values[1] == 1 && values[2] == 0);
+    small = kcl_reduce_kmin_batch(kcl_reduce_kmin(f, 2, KCL_OVER_J), 2, 0);
+    ck_assert_int_eq(kcl_expr_dim(small), 6);
+    ck_assert_int_eq(kcl_eval1(small, kcl_f64(values, 6)), KCL_OK);
+    ck_assert(values[0] == 1 && values[1] == 0 && values[2] == 3 && values[3] == 5 && values[4] == 1 && values[5] == 7);
+    small = kcl_reduce_kmin_batch(kcl_reduce_kmin(f, 2, KCL_OVER_J), 3, 0);
+    ck_assert_int_eq(kcl_expr_status(small), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_expr_error(small), "KMin", "K is 3", "K is 2");
+    CONTAINS(kcl_expr_error(kcl_reduce_argkmax_batch(f, 1, 1)), "kcl_reduce_argkmax_batch", "axis 1", "1 batch axes");
+    ck_assert_int_eq(kcl_expr_status(kcl_reduce_kmin_batch(f, 0, 0)), KCL_ERROR_ARGUMENT);
+    /* Axes of size 1, one that was reduced before among them. */
+    kcl_expr *narrow = kcl_vi(s, kcl_f64(x, 2, 1, 3, 1)), *hole = kcl_pm(s, kcl_f64(&nan, 1));
+    ck_assert_msg(kcl_eval1(kcl_reduce_argmax_batch(narrow, 1), kcl_i64(index, 2, 3)) == KCL_OK, "%s",
+                  kcl_context_error(device));
+    for (int k = 0; k < 6; k++)
+        ck_assert_int_eq(index[k], 0);
+    kcl_expr *again = kcl_reduce_argkmin_batch(kcl_reduce_sum_batch(kcl_mul(narrow, hole), 1), 2, 1);
+    int64_t pairs[12];
+    ck_assert_msg(kcl_eval1(again, kcl_i64(pairs, 2, 3, 2)) == KCL_OK, "%s", kcl_context_error(device));
+    for (int k = 0; k < 12; k++)
+        ck_assert_int_eq(pairs[k], -1);
+    /* A matrix is left. */
+    kcl_expr *matrix = kcl_reduce_argmin_batch(kcl_sqdist(narrow, kcl_vj(s, kcl_f64(x, 4, 1))), 0);
+    ck_assert_int_eq(kcl_sum(matrix, KCL_OVER_J, kcl_f64(values, 3)), KCL_ERROR_SHAPE);
+    CONTAINS(kcl_context_error(device), "batch axes", "both i and j");
+}
+END_TEST
+
 /* Large enough for parts: of columns, of rows, and of the batches that are reduced. */
 START_TEST(test_many_batches_become_one)
 {
@@ -645,66 +998,157 @@ START_TEST(test_many_batches_become_one)
 }
 END_TEST
 
-/* By the layer below expressions, where a schedule can be asked for. */
+/* ---- The layer below expressions, where a schedule can be asked for ----------------------------------------------- */
+
+typedef struct below {
+    const problem *p;
+    kf_graph g;
+    kb_error err;
+    kl_slot slots[4];
+    kl_view views[4];
+    const kf_node *v[4];
+    sizes left;
+    kl_batch batch; /* the same */
+    unsigned axes;  /* that are reduced, as bits from the last one on */
+} below;
+
+static void below_make(below *l, const problem *p)
+{
+    const kcl_allocator allocator = kb_allocator(NULL);
+    *l = (below){.p = p, .left = p->batch};
+    kf_graph_init(&l->g, &allocator);
+    for (int k = 0; k < 4; k++) {
+        kf_role role = kinds[k].role == 'i' ? KF_ROLE_I : kinds[k].role == 'j' ? KF_ROLE_J : KF_ROLE_P;
+        ck_assert_int_eq(kl_view_of(&l->views[k], &p->of[k].array, role, 0, KL_STATED, "array", &l->err), KCL_OK);
+        l->slots[k] =
+            (kl_slot){.dim = kinds[k].dim, .extent = role == KF_ROLE_P ? 0 : (int)role + 1, .rows = l->views[k].rows};
+        l->slots[k].batch = l->views[k].batch;
+        unsigned axes = 0;
+        for (int b = 0; b < AXES; b++)
+            axes |= p->of[k].batch.of[b] != 1 ? KF_BATCH_AXIS(b) : 0;
+        l->v[k] = kf_on_batches(&l->g, kf_var(&l->g, k, kinds[k].dim, role), axes);
+    }
+    for (int b = 0; b < AXES; b++) {
+        if (p->batch.of[b] != 1 && (pick(3) || (!l->axes && b == AXES - 1))) {
+            l->axes |= 1u << b;
+            l->left.of[b] = 1;
+        }
+        l->batch.size[l->batch.count++] = l->left.of[b];
+    }
+}
+
+/* g |x - y|^2 */
+static const kf_node *below_squares(below *l)
+{
+    kf_graph *g = &l->g;
+    const kf_node *d = kf_unary(g, KF_SUM, kf_unary(g, KF_SQUARE, kf_binary(g, KF_SUB, l->v[X], l->v[Y])));
+    return kf_binary(g, KF_MULT, l->v[G], d);
+}
+
+/* Computes reductions over `over` and the axes. */
+static void below_run(below *l, const char *schedule, int over, int count, const kf_node *const *roots,
+                      const operand *outs)
+{
+    kl_view out_views[2];
+    kl_exec *exec;
+    const problem *p = l->p;
+    for (int k = 0; k < count; k++) {
+        ck_assert_msg(roots[k], "%s", l->g.error.text);
+        ck_assert_msg(kl_view_of_result(&out_views[k], &outs[k].array, over == KCL_OVER_J ? KF_ROLE_I : KF_ROLE_P,
+                                        roots[k]->dim, &l->batch, "output", &l->err) == KCL_OK,
+                      "%s: %s", p->text, l->err.text);
+    }
+    ck_assert_msg(kl_exec_create(&exec, &l->g, (size_t)count, roots, 4, l->slots, schedule, &l->err) == KCL_OK, "%s",
+                  l->err.text);
+    ck_assert_msg(kl_exec_run(exec, device, p->dtype, l->views, out_views) == KCL_OK, "%s: %s: %s", schedule, p->text,
+                  kcl_context_error(device));
+    kl_exec_destroy(&exec);
+}
+
+static const char *const schedules[] = {"lanes", "rows", "contraction", "split", "columns"};
+
 START_TEST(test_every_schedule_reduces_batches)
 {
-    static const char *const schedules[] = {"lanes", "rows", "contraction", "split", "columns"};
     const char *schedule = schedules[_i % 5];
     seed_random(test_seed() + 50000 + (uint64_t)_i);
     bool lse = _i % 5 == 2 || pick(2); /* terms of contractions are numbers */
     int over = _i % 10 < 5 || _i % 5 == 2 || _i % 5 == 4 ? KCL_OVER_J : KCL_OVER_BOTH;
     problem p;
+    below l;
     do
         problem_make(&p, KCL_F32, false);
     while (count_of(&p.batch) == 1 && (problem_drop(&p), true));
-    const kcl_allocator allocator = kb_allocator(NULL);
-    kf_graph g;
-    kb_error err;
-    kb_error_clear(&err);
-    kf_graph_init(&g, &allocator);
-    kl_slot slots[4] = {{0}};
-    kl_view views[4], out_view;
-    const kf_node *v[4];
-    for (int k = 0; k < 4; k++) {
-        kf_role role = kinds[k].role == 'i' ? KF_ROLE_I : kinds[k].role == 'j' ? KF_ROLE_J : KF_ROLE_P;
-        ck_assert_int_eq(kl_view_of(&views[k], &p.of[k].array, role, 0, KL_STATED, "array", &err), KCL_OK);
-        slots[k] =
-            (kl_slot){.dim = kinds[k].dim, .extent = role == KF_ROLE_P ? 0 : (int)role + 1, .rows = views[k].rows};
-        slots[k].batch = views[k].batch;
-        unsigned axes = 0;
-        for (int b = 0; b < AXES; b++)
-            axes |= p.of[k].batch.of[b] != 1 ? KF_BATCH_AXIS(b) : 0;
-        v[k] = kf_on_batches(&g, kf_var(&g, k, kinds[k].dim, role), axes);
-    }
-    const kf_node *d = kf_unary(&g, KF_SUM, kf_unary(&g, KF_SQUARE, kf_binary(&g, KF_SUB, v[X], v[Y])));
-    d = kf_binary(&g, KF_MULT, v[G], d);
-    const kf_node *f = kf_binary(&g, KF_MULT, kf_unary(&g, KF_EXP, kf_unary(&g, KF_MINUS, d)), v[B]);
+    below_make(&l, &p);
+    kf_graph *g = &l.g;
+    const kf_node *d = below_squares(&l);
+    const kf_node *f = kf_binary(g, KF_MULT, kf_unary(g, KF_EXP, kf_unary(g, KF_MINUS, d)), l.v[B]);
     if (lse)
-        f = kf_binary(&g, KF_SUB,
-                      kf_binary(&g, KF_DIVIDE, kf_make(&g, KF_ELEM, &v[B], (int64_t[]){0}), kf_rat(&g, 3, 1)), d);
-    unsigned axes = 0;
-    sizes left = p.batch;
-    kl_batch batch = {0};
-    for (int b = 0; b < AXES; b++) {
-        if (p.batch.of[b] != 1 && (pick(3) || (!axes && b == AXES - 1))) {
-            axes |= 1u << b;
-            left.of[b] = 1;
-        }
-        batch.size[batch.count++] = left.of[b];
-    }
-    const kf_node *root = kf_reduce(&g, lse ? KF_REDUCE_LOGSUMEXP : KF_REDUCE_SUM, (unsigned)over | axes << 2, 0, f);
-    operand out = result_for(&p, over == KCL_OVER_J ? 'i' : 'p', lse ? 1 : 2, left, p.dtype);
-    ck_assert_msg(kl_view_of_result(&out_view, &out.array, over == KCL_OVER_J ? KF_ROLE_I : KF_ROLE_P, root->dim,
-                                    &batch, "output", &err) == KCL_OK,
-                  "%s: %s", p.text, err.text);
-    kl_exec *exec;
-    ck_assert_msg(kl_exec_create(&exec, &g, 1, &root, 4, slots, schedule, &err) == KCL_OK, "%s", err.text);
-    ck_assert_msg(kl_exec_run(exec, device, p.dtype, views, &out_view) == KCL_OK, "%s: %s: %s", schedule, p.text,
-                  kcl_context_error(device));
-    check_reduced(&p, &out, over, axes, lse ? LOGSUMEXP : SUM);
-    kl_exec_destroy(&exec);
-    kf_graph_finish(&g);
+        f = kf_binary(g, KF_SUB, kf_binary(g, KF_DIVIDE, kf_make(g, KF_ELEM, &l.v[B], (int64_t[]){0}), kf_rat(g, 3, 1)),
+                      d);
+    const kf_node *root = kf_reduce(g, lse ? KF_REDUCE_LOGSUMEXP : KF_REDUCE_SUM, (unsigned)over | l.axes << 2, 0, f);
+    operand out = result_for(&p, over == KCL_OVER_J ? 'i' : 'p', lse ? 1 : 2, l.left, p.dtype);
+    below_run(&l, schedule, over, 1, &root, &out);
+    check_reduced(&p, &out, over, l.axes, lse ? LOGSUMEXP : SUM);
+    kf_graph_finish(&l.g);
     drop(&out);
+    problem_drop(&p);
+}
+END_TEST
+
+/* Indices, lists and weighted sums: what has more than sums in its states, or numbers the terms. */
+START_TEST(test_every_schedule_chooses_in_batches)
+{
+    const char *schedule = schedules[_i % 5];
+    seed_random(test_seed() + 80000 + (uint64_t)_i);
+    const bool number = _i % 5 == 2, weighs = !number && _i % 10 >= 5; /* terms of contractions are numbers */
+    choice c = {.what = pick(2) ? LARGEST : 0, .k = 1 + pick(long_tests() ? MOST_CHOSEN : 2), .term = whole_term};
+    c.over = number || _i % 5 == 4 || pick(2) ? KCL_OVER_J : KCL_OVER_BOTH;
+    c.what |= !number && (_i + _i / 10) % 2 ? LIST : 0;
+    problem p;
+    below l;
+    do
+        problem_make(&p, _i % 4 == 3 ? KCL_F64 : KCL_F32, false);
+    while (count_of(&p.batch) == 1 && (problem_drop(&p), true));
+    if (!weighs)
+        fill_problem_whole(&p);
+    below_make(&l, &p);
+    c.axes = l.axes;
+    kf_graph *g = &l.g;
+    const unsigned axes = (unsigned)c.over | l.axes << 2;
+    const kf_node *b0 = kf_make(g, KF_ELEM, &l.v[B], (int64_t[]){0}), *d = below_squares(&l), *roots[2];
+    const int dim = number || (c.what & LIST && !long_tests()) ? 1 : 2, count = c.what & LIST ? c.k : 1;
+    if (weighs) {
+        const kf_node *f = kf_binary(g, KF_SUB, kf_binary(g, KF_DIVIDE, b0, kf_rat(g, 3, 1)), d);
+        f = kf_weighted(g, KF_REDUCE_LOGSUMEXPWEIGHT, f, kf_binary(g, KF_ADD, kf_rat(g, 2, 1), l.v[B]));
+        roots[0] = kf_reduce(g, KF_REDUCE_LOGSUMEXPWEIGHT, axes, 0, f);
+        roots[1] = kf_reduce(g, KF_REDUCE_SUMSOFTMAXWEIGHT, axes, 0, f);
+        operand outs[] = {result_for(&p, rows_of_choice(&c), 2, l.left, p.dtype),
+                          result_for(&p, rows_of_choice(&c), 2, l.left, p.dtype)};
+        below_run(&l, schedule, c.over, 2, roots, outs);
+        check_weighted(&p, &outs[0], &outs[1], c.over, l.axes);
+        drop(&outs[0]);
+        drop(&outs[1]);
+    } else {
+        static const kf_reduction reductions[] = {[0] = KF_REDUCE_MIN,
+                                                  [INDEX] = KF_REDUCE_ARGMIN,
+                                                  [LARGEST] = KF_REDUCE_MAX,
+                                                  [LARGEST | INDEX] = KF_REDUCE_ARGMAX,
+                                                  [LIST] = KF_REDUCE_KMIN,
+                                                  [LIST | INDEX] = KF_REDUCE_ARGKMIN,
+                                                  [LIST | LARGEST] = KF_REDUCE_KMAX,
+                                                  [LIST | LARGEST | INDEX] = KF_REDUCE_ARGKMAX};
+        const kf_node *f = kf_binary(g, KF_SUB, dim == 1 ? b0 : l.v[B], d);
+        const int64_t k = c.what & LIST ? c.k : 0;
+        roots[0] = kf_reduce(g, reductions[c.what], axes, k, f);
+        roots[1] = kf_reduce(g, reductions[c.what | INDEX], axes, k, f);
+        operand outs[] = {result_for(&p, rows_of_choice(&c), dim * count, l.left, p.dtype),
+                          result_for(&p, rows_of_choice(&c), dim * count, l.left, KCL_I64)};
+        below_run(&l, schedule, c.over, 2, roots, outs);
+        check_choice(&p, &c, &outs[0], &outs[1]);
+        drop(&outs[0]);
+        drop(&outs[1]);
+    }
+    kf_graph_finish(&l.g);
     problem_drop(&p);
 }
 END_TEST
@@ -914,6 +1358,324 @@ START_TEST(test_gradients)
         drop(&outs[k]);
     }
     problem_drop(&p);
+}
+END_TEST
+
+/* ---- Gradients of what is chosen --------------------------------------------------------------------------------- */
+
+static double real_term(const problem *p, const int64_t place[AXES], int64_t i, int64_t j, int k)
+{
+    (void)k;
+    return g_of(p, place, i, j);
+}
+
+static double real_row(const problem *p, const int64_t place[AXES], int64_t i, int64_t j, int k)
+{
+    (void)j, (void)k;
+    const double *x = exact_at(&p->of[X], place, i, 0);
+    return *exact_at(&p->of[G], place, 0, 0) * x[0] + x[1] * x[2];
+}
+
+static choice loss_choice; /* of the loss that check_gradient asks for */
+
+/* What a result is weighted with: 1 + u_i0, 1 + b_j1, or 1. */
+static const operand *weights_of(const problem *p)
+{
+    const char rows = rows_of_choice(&loss_choice);
+    return rows == 'i' ? &p->of[U] : rows == 'j' ? &p->of[B] : NULL;
+}
+
+/* The weighted sum of (q + 1) exp(-value q / 4), of largest ones exp(value q / 4); what is not there counts 0. */
+static double choice_loss_of(const problem *p)
+{
+    const choice *c = &loss_choice;
+    const operand *w = weights_of(p);
+    const double rate = c->what & LARGEST ? 0.25 : -0.25;
+    int64_t place[AXES] = {0}, numbers[MOST_CHOSEN];
+    double values[MOST_CHOSEN], loss = 0;
+    sizes all = without(p->batch, c->axes);
+    if (w)
+        all = join(all, w->batch);
+    do {
+        for (int64_t row = 0; row < (w ? w->rows : 1); row++) {
+            choose(p, c, place, row, 0, values, numbers);
+            for (int q = 0; q < (c->what & LIST ? c->k : 1); q++)
+                if (numbers[q] >= 0)
+                    loss += (q + 1) * exp(rate * values[q]) * (w ? 1 + *exact_at(w, place, row, w == &p->of[B]) : 1);
+        }
+    } while (next_place(&all, place));
+    return loss;
+}
+
+static kcl_expr *choice_loss(const problem *p, kcl_expr *const *v, bool rows_first)
+{
+    const choice *c = &loss_choice;
+    kcl_expr *f = c->over
+                      ? kcl_sub(kcl_div(kcl_elem(v[B], 0), kcl_constant(s, 3)), kcl_mul(v[G], kcl_sqdist(v[X], v[Y])))
+                      : kcl_add(kcl_mul(v[G], kcl_elem(v[X], 0)), kcl_mul(kcl_elem(v[X], 1), kcl_elem(v[X], 2)));
+    kcl_expr *values = over_axes(c, f, c->what, rows_first), *sum = kcl_zero(s, 1);
+    kcl_expr *rate = kcl_constant(s, c->what & LARGEST ? 0.25 : -0.25);
+    for (int q = 0; q < kcl_expr_dim(values); q++)
+        sum = kcl_add(sum, kcl_mul(kcl_constant(s, q + 1), kcl_exp(kcl_mul(rate, kcl_elem(values, q)))));
+    const operand *w = weights_of(p);
+    if (w)
+        sum = kcl_mul(sum, kcl_add(kcl_constant(s, 1), w == &p->of[B] ? kcl_elem(v[B], 1) : kcl_elem(v[U], 0)));
+    return over_all_batches(kcl_reduce_sum(kcl_reduce_sum(sum, KCL_OVER_I), KCL_OVER_J));
+}
+
+/* Every number of the operands moves by `step` in the direction. */
+static void move(problem *p, const operand *directions, double step)
+{
+    for (int k = 0; k < OPERANDS; k++) {
+        operand *o = &p->of[k];
+        int64_t place[AXES] = {0};
+        do
+            for (int64_t i = 0; i < o->rows; i++)
+                for (int n = 0; n < o->dim; n++) {
+                    *exact_at(o, place, i, n) += step * *exact_at(&directions[k], place, i, n);
+                    memcpy(memory_at(o, place, i, n), exact_at(o, place, i, n), sizeof(double));
+                }
+        while (next_place(&o->batch, place));
+    }
+}
+
+static operand like_operand(const problem *p, int k)
+{
+    return make(kinds[k].role, kinds[k].dim, p->of[k].rows, &p->of[k].batch, p->dtype, 0, 0);
+}
+
+/*
+ * Second derivatives in both modes: the gradient's derivative in the direction, and the gradient of its product with
+ * the direction, against differences of gradients.
+ */
+static void check_second_derivatives(problem *p, kcl_expr *const *v, kcl_expr *const *grads)
+{
+    operand u[OPERANDS], out[4][OPERANDS];
+    kcl_expr *along[OPERANDS], *ahead[OPERANDS], *back[OPERANDS], *slope = kcl_zero(s, 1);
+    for (int k = 0; k < OPERANDS; k++) {
+        u[k] = like_operand(p, k);
+        fill(&u[k], -1, 1);
+        along[k] = kinds[k].role == 'i'   ? kcl_vi(s, &u[k].array)
+                   : kinds[k].role == 'j' ? kcl_vj(s, &u[k].array)
+                                          : kcl_pm(s, &u[k].array);
+        kcl_expr *product = kcl_reduce_sum(kcl_reduce_sum(kcl_dot(grads[k], along[k]), KCL_OVER_I), KCL_OVER_J);
+        slope = kcl_add(slope, over_all_batches(product));
+        for (int n = 0; n < 4; n++)
+            out[n][k] = like_operand(p, k);
+    }
+    for (int k = 0; k < OPERANDS; k++) {
+        ahead[k] = kcl_jvp(grads[k], v[0], along[0]);
+        for (int n = 1; n < OPERANDS; n++)
+            ahead[k] = kcl_add(ahead[k], kcl_jvp(grads[k], v[n], along[n]));
+        back[k] = kcl_grad(slope, v[k]);
+        ck_assert_msg(kcl_expr_status(ahead[k]) == KCL_OK && kcl_expr_status(back[k]) == KCL_OK, "%s: %s%s", p->text,
+                      kcl_expr_error(ahead[k]), kcl_expr_error(back[k]));
+    }
+    const double step = 1e-6;
+    eval(p, OPERANDS, ahead, out[0]);
+    eval(p, OPERANDS, back, out[1]);
+    move(p, u, step);
+    eval(p, OPERANDS, grads, out[2]);
+    move(p, u, -2 * step);
+    eval(p, OPERANDS, grads, out[3]);
+    move(p, u, step);
+    for (int k = 0; k < OPERANDS; k++) {
+        int64_t place[AXES] = {0};
+        double largest = 1e-2;
+        do {
+            for (int64_t i = 0; i < p->of[k].rows; i++) {
+                for (int n = 0; n < kinds[k].dim; n++) {
+                    double want =
+                        (memory_get(&out[2][k], place, i, n) - memory_get(&out[3][k], place, i, n)) / (2 * step);
+                    largest = fmax(largest, fabs(want));
+                    for (int mode = 0; mode < 2; mode++)
+                        ck_assert_msg(fabs(memory_get(&out[mode][k], place, i, n) - want) <= 1e-6 * largest,
+                                      "%s: second derivative in %c, %s: %.9g, not %.9g", p->text, "xybgu"[k],
+                                      mode ? "reverse" : "forward", memory_get(&out[mode][k], place, i, n), want);
+                }
+            }
+        } while (next_place(&p->of[k].batch, place));
+        drop(&u[k]);
+        for (int n = 0; n < 4; n++)
+            drop(&out[n][k]);
+    }
+}
+
+START_TEST(test_gradients_of_choices)
+{
+    seed_random(test_seed() + 90000 + (uint64_t)_i);
+    problem p;
+    choice *c = &loss_choice;
+    *c = (choice){.what = pick(CHOICES) & ~INDEX, .k = 1 + pick(MOST_CHOSEN), .over = _i % 4};
+    c->term = c->over ? real_term : real_row;
+    do {
+        problem_make(&p, _i % 2 ? KCL_F32 : KCL_F64, false);
+        if (!c->over)
+            keep_rows_only(&p);
+    } while ((p.M > 5 || p.N > 17 || count_of(&p.batch) > 12 || (!c->over && count_of(&p.batch) == 1)) &&
+             (problem_drop(&p), true));
+    const int last = last_axis_of(&p.batch);
+    while (!c->axes && (!c->over || pick(2)))
+        for (int b = 0; b < last; b++)
+            c->axes |= pick(2) ? 1u << b : 0;
+    kcl_expr *v[OPERANDS], *grads[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++)
+        v[k] = kinds[k].role == 'i'   ? kcl_vi(s, &p.of[k].array)
+               : kinds[k].role == 'j' ? kcl_vj(s, &p.of[k].array)
+                                      : kcl_pm(s, &p.of[k].array);
+    snprintf(p.text + strlen(p.text), sizeof p.text - strlen(p.text), "; what %d, %d over %d and batch axes %x",
+             c->what, c->k, c->over, c->axes);
+    kcl_expr *L = choice_loss(&p, v, pick(2));
+    operand outs[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++) {
+        grads[k] = kcl_grad(L, v[k]);
+        ck_assert_msg(kcl_expr_status(grads[k]) == KCL_OK, "%s: %s", p.text, kcl_expr_error(grads[k]));
+        outs[k] = like_operand(&p, k);
+    }
+    eval(&p, OPERANDS, grads, outs);
+    for (int k = 0; k < OPERANDS; k++) {
+        check_gradient(&p, &p.of[k], &outs[k], choice_loss_of);
+        drop(&outs[k]);
+    }
+    if (p.dtype == KCL_F64 && (by_interpreter || _i == 0))
+        check_second_derivatives(&p, v, grads);
+    problem_drop(&p);
+}
+END_TEST
+
+/*
+ * Gathers and scatters themselves: a table and an index, each with batch axes or without, and whether indices number
+ * batches of the table. What the table has and the index lacks, or lacks and the index has, is broadcast, or added up.
+ */
+START_TEST(test_gathers_and_scatters)
+{
+    seed_random(test_seed() + 100000 + (uint64_t)_i);
+    enum { ROWS = 7, COLS = 5, K = 2 };
+    const kcl_allocator allocator = kb_allocator(NULL);
+    kf_graph g;
+    kb_error err;
+    kb_error_clear(&err);
+    kf_graph_init(&g, &allocator);
+    const kcl_dtype dtype = _i % 2 ? KCL_F32 : KCL_F64;
+    /* 0: points i, 1: points j, which make the index; 2: the table, of j; 3: a cotangent, of i. */
+    static const char roles[] = {'i', 'j', 'j', 'i'};
+    operand of[4];
+    sizes all = random_sizes(3, false), of_index = no_batches, of_values, of_sums;
+    kl_slot slots[4] = {{0}};
+    kl_view views[4], out_views[2];
+    const kf_node *v[4];
+    unsigned batches[4], over = 0;
+    for (int k = 0; k < 4; k++) {
+        sizes own = no_batches;
+        batches[k] = 0;
+        for (int b = 0; b < 3; b++)
+            own.of[b] = pick(2) ? all.of[b] : 1;
+        of[k] = make(roles[k], k < 2 ? 1 : k == 2 ? 2 : 2 * K, roles[k] == 'i' ? ROWS : COLS, &own, dtype, 0, pick(8));
+        fill(&of[k], -1, 1);
+        kf_role role = roles[k] == 'i' ? KF_ROLE_I : KF_ROLE_J;
+        ck_assert_int_eq(kl_view_of(&views[k], &of[k].array, role, of[k].dim, KL_STATED, "array", &err), KCL_OK);
+        slots[k] = (kl_slot){.dim = of[k].dim, .extent = (int)role + 1, .rows = of[k].rows, .batch = views[k].batch};
+        for (int b = 0; b < 3; b++)
+            batches[k] |= own.of[b] != 1 ? KF_BATCH_AXIS(b) : 0;
+        v[k] = kf_on_batches(&g, kf_var(&g, k, of[k].dim, role), batches[k]);
+        if (k < 2)
+            of_index = join(of_index, own);
+    }
+    /* The cotangent has none of the axes that the index numbers. */
+    for (int b = 0; b < 3; b++)
+        if ((batches[0] | batches[1]) & ~batches[3] & KF_BATCH_AXIS(b) && pick(2))
+            over |= KF_BATCH_AXIS(b);
+    const sizes terms = of_index;
+    of_index = without(of_index, over >> 2);
+    const kf_node *square = kf_unary(&g, KF_SQUARE, kf_binary(&g, KF_SUB, v[0], v[1]));
+    const kf_node *index = kf_reduce(&g, KF_REDUCE_ARGKMIN, KF_AXIS_J | over, K, square);
+    const kf_node *roots[] = {kf_gather(&g, v[2], index, KF_ROW), kf_scatter(&g, v[3], index, KF_ROW, v[2])};
+    ck_assert_msg(roots[0] && roots[1], "%s", g.error.text);
+    of_values = join(of_index, without(of[2].batch, over >> 2));
+    of_sums = of[2].batch;
+    for (int b = 0; b < 3; b++) /* of what has an axis that no other has, once */
+        if (of_sums.of[b] != 1 && of_index.of[b] == 1 && of[3].batch.of[b] == 1 && !(over & KF_BATCH_AXIS(b)))
+            of_sums.of[b] = 1;
+    operand outs[] = {make('i', 2 * K, ROWS, &of_values, dtype, 0, 0), make('j', 2, COLS, &of_sums, dtype, 0, 0)};
+    for (int k = 0; k < 2; k++) {
+        kl_batch batch = {.count = AXES};
+        for (int b = 0; b < AXES; b++)
+            batch.size[b] = outs[k].batch.of[b];
+        ck_assert_int_eq(kl_view_of_result(&out_views[k], &outs[k].array, k ? KF_ROLE_J : KF_ROLE_I, roots[k]->dim,
+                                           &batch, "output", &err),
+                         KCL_OK);
+    }
+    kl_exec *exec;
+    ck_assert_msg(kl_exec_create(&exec, &g, 2, roots, 4, slots, NULL, &err) == KCL_OK, "%s", err.text);
+    ck_assert_msg(kl_exec_run(exec, device, dtype, views, out_views) == KCL_OK, "%s", kcl_context_error(device));
+    kl_exec_destroy(&exec);
+    /* The same by plain loops over all places of the index and what is broadcast with it. */
+    double *sums = calloc((size_t)(count_of(&of_sums) * COLS * 2), sizeof *sums);
+    sizes inner = no_batches, outer = join(join(of_index, of_values), of[3].batch);
+    for (int b = 0; b < 3; b++)
+        inner.of[b] = over & KF_BATCH_AXIS(b) ? terms.of[b] : 1;
+    int64_t place[AXES] = {0};
+    do {
+        for (int i = 0; i < ROWS; i++) {
+            double best[K] = {INFINITY, INFINITY};
+            int64_t at[K][AXES + 1] = {{0}}, each[AXES] = {0}, here[AXES + 1];
+            do {
+                memcpy(here, place, sizeof place);
+                for (int b = 0; b < 3; b++)
+                    here[b] = over & KF_BATCH_AXIS(b) ? each[b] : place[b];
+                for (here[AXES] = 0; here[AXES] < COLS; here[AXES]++) {
+                    double d = pow(*exact_at(&of[0], here, i, 0) - *exact_at(&of[1], here, here[AXES], 0), 2);
+                    const int q = d < best[0] ? 0 : 1;
+                    if (d >= best[1])
+                        continue;
+                    best[1] = q ? d : best[0];
+                    memcpy(at[1], q ? here : at[0], sizeof here);
+                    best[0] = q ? best[0] : d;
+                    if (!q)
+                        memcpy(at[0], here, sizeof here);
+                }
+            } while (next_place(&inner, each));
+            for (int q = 0; q < K; q++) {
+                int64_t own[AXES];
+                for (int b = 0; b < AXES; b++)
+                    own[b] = of_values.of[b] == 1 ? 0 : place[b];
+                for (int k = 0; k < 2; k++) {
+                    const double want = *exact_at(&of[2], at[q], at[q][AXES], k);
+                    const double got = memory_get(&outs[0], own, i, 2 * q + k);
+                    ck_assert_msg(got == want, "seed %llu, round %d: gather over %x, row %d: %g, not %g",
+                                  (unsigned long long)test_seed(), _i, over >> 2, i, got, want);
+                }
+            }
+            /* A table axis that neither the index nor the cotangent has does not make them more. */
+            bool again = false;
+            for (int b = 0; b < 3; b++)
+                again = again || (place[b] && of_index.of[b] == 1 && of[3].batch.of[b] == 1);
+            for (int q = 0; q < K && !again; q++) {
+                int64_t to = 0;
+                for (int b = AXES - 1; b >= 0; b--)
+                    to = to * of_sums.of[b] + (of_sums.of[b] == 1 ? 0 : at[q][b]);
+                for (int k = 0; k < 2; k++)
+                    sums[(to * COLS + at[q][AXES]) * 2 + k] += *exact_at(&of[3], place, i, 2 * q + k);
+            }
+        }
+    } while (next_place(&outer, place));
+    memset(place, 0, sizeof place);
+    const double *want = sums;
+    do
+        for (int j = 0; j < COLS; j++)
+            for (int k = 0; k < 2; k++, want++) {
+                const double got = memory_get(&outs[1], place, j, k);
+                ck_assert_msg(fabs(got - *want) <= (dtype == KCL_F32 ? 1e-5 : 1e-12) * (1 + fabs(*want)),
+                              "seed %llu, round %d: scatter over %x, row %d: %g, not %g",
+                              (unsigned long long)test_seed(), _i, over >> 2, j, got, *want);
+            }
+    while (next_place(&of_sums, place));
+    free(sums);
+    kf_graph_finish(&g);
+    for (int k = 0; k < 4; k++)
+        drop(&of[k]);
+    drop(&outs[0]);
+    drop(&outs[1]);
 }
 END_TEST
 
@@ -1205,13 +1967,19 @@ int main(int argc, char **argv)
     announce_seed(host ? "test_lazy_batches host" : "test_lazy_batches");
     const test_entry tests[] = {
         {test_random_broadcasts, host || long_tests() ? 300 : 16},
-        {test_operators_on_every_schedule, host ? 60 : long_tests() ? 300 : 9},
+        {test_operators_on_every_schedule, host           ? 60
+                                           : long_tests() ? 300
+                                                          : 9},
         {test_sizes_that_do_not_broadcast, 0},
         {test_arguments_that_do_not_broadcast, 0},
         {test_reductions_over_batch_axes, host || long_tests() ? 200 : 18},
         {test_every_schedule_reduces_batches, host || long_tests() ? 100 : 10},
         {test_many_batches_become_one, 0},
         {test_batch_axes_that_are_not_there, 0},
+        {test_choices_over_batch_axes, host || long_tests() ? 200 : 6},
+        {test_weighted_reductions_over_batch_axes, host || long_tests() ? 100 : 2},
+        {test_every_schedule_chooses_in_batches, host || long_tests() ? 100 : 7},
+        {test_what_an_index_over_batches_is, 0},
         {test_operators_of_expressions_with_batches, 0},
         {test_repeated_indices, 0},
         {test_very_many_batches, 0},
@@ -1220,6 +1988,10 @@ int main(int argc, char **argv)
                                         : 3},
         {test_second_derivatives_of_batches, 2},
         {test_all_pairs_of_clouds, 0},
+        {test_gradients_of_choices, host           ? 60
+                                    : long_tests() ? 40
+                                                   : 2},
+        {test_gathers_and_scatters, host || long_tests() ? 200 : 4},
         {test_a_vector_axis_that_is_missing, 0},
         {test_other_sizes_compile_nothing, 0},
         {test_device_arrays_of_batches, 0},
