@@ -699,7 +699,7 @@ START_TEST(test_every_schedule_reduces_batches)
                   "%s: %s", p.text, err.text);
     kl_exec *exec;
     ck_assert_msg(kl_exec_create(&exec, &g, 1, &root, 4, slots, schedule, &err) == KCL_OK, "%s", err.text);
-    ck_assert_msg(kl_exec_run(exec, device, p.dtype, views, &out_view) == KCL_OK, "%s: %s: %s", schedule, p.text,
+    ck_assert_msg(kl_exec_run(exec, device, p.dtype, views, &out_view, NULL) == KCL_OK, "%s: %s: %s", schedule, p.text,
                   kcl_context_error(device));
     check_reduced(&p, &out, over, axes, lse ? LOGSUMEXP : SUM);
     kl_exec_destroy(&exec);

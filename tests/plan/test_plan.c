@@ -707,13 +707,13 @@ static void run_plan(kp_plan *plan, const kf_source *given, double *out)
     }
     for (size_t k = 0; k < plan->prepared_count; k++)
         formulas[k] = columns ? kf_transpose(&plan->graph, plan->prepared[k]) : plan->prepared[k];
-    kr_sweep map = {&plan->graph, 0, first, 0, plan->prepared_count, turned, NULL, formulas};
+    kr_sweep map = {&plan->graph, 0, first, 0, plan->prepared_count, turned, NULL, formulas, NULL};
     if (plan->prepared_count)
         run_sweep(&map, columns ? COLS : ROWS, 1, sources, prepared);
     for (size_t k = 0; k < plan->prepared_count; k++)
         sources[first + k] = source_of(prepared[k], plan->vars[first + k].dim, plan->vars[first + k].role);
     kr_sweep all = {&plan->graph, plan->reduced, plan->var_count, plan->term_count, plan->output_count, plan->vars,
-                    plan->terms, plan->outputs};
+                    plan->terms, plan->outputs, NULL};
     run_sweep(&all, ROWS, COLS, sources, outs);
     memcpy(out, outs[0], ROWS * WIDEST * sizeof *out);
     for (size_t k = 0; k < plan->prepared_count; k++)
