@@ -350,6 +350,86 @@ START_TEST(test_gradient_in_a_length)
 }
 END_TEST
 
+/* ---- A loss of two reductions ------------------------------------------------------------------------------------ */
+
+/* Lengths of x, y and z, all different; the numbers of all variables are one list: x, y, b, sigma. */
+enum { LX = 11, LY = 13, LZ = 9, LD = 3, VARIABLES = (LX + 2 * LY) * LD + 1 };
+
+/* sum_k (v_k - t_k)^2 for u = x + sum_j exp(-|x - y_j|^2 / sigma^2) b_j and v_k = logsumexp_i(-|z_k - u_i|^2). */
+static double loss_of(const double *of, const double *z, const double *t)
+{
+    const double *x = of, *y = x + LX * LD, *b = y + LY * LD, sigma = b[LY * LD];
+    double u[LX][LD], loss = 0;
+    for (int i = 0; i < LX; i++) {
+        memcpy(u[i], x + i * LD, sizeof u[i]);
+        for (int j = 0; j < LY; j++) {
+            double d2 = 0;
+            for (int k = 0; k < LD; k++)
+                d2 += pow(x[i * LD + k] - y[j * LD + k], 2);
+            for (int k = 0; k < LD; k++)
+                u[i][k] += exp(-d2 / (sigma * sigma)) * b[j * LD + k];
+        }
+    }
+    for (int n = 0; n < LZ; n++) {
+        double total = 0;
+        for (int i = 0; i < LX; i++)
+            total +=
+                exp(-pow(z[n * LD] - u[i][0], 2) - pow(z[n * LD + 1] - u[i][1], 2) - pow(z[n * LD + 2] - u[i][2], 2));
+        loss += pow(log(total) - t[n], 2);
+    }
+    return loss;
+}
+
+START_TEST(test_gradients_of_a_loss_of_two_reductions)
+{
+    const kcl_dtype dtype = _i ? KCL_F64 : KCL_F32;
+    enum { X, Y, B, SIGMA, Z, T, ARRAYS };
+    static const int rows[ARRAYS] = {LX, LY, LY, 1, LZ, LZ}, dims[ARRAYS] = {LD, LD, LD, 1, LD, 1};
+    numbers in[ARRAYS], out[SIGMA + 1], loss;
+    double of[VARIABLES], z[LZ * LD], t[LZ], *next = of;
+    for (int a = 0; a < ARRAYS; a++) {
+        numbers_make(&in[a], dtype, rows[a], dims[a], DENSE);
+        numbers_fill(&in[a], a == SIGMA ? 0.8 : -1, 1);
+        double *to = a == Z ? z : a == T ? t : next;
+        for (int k = 0; k < rows[a] * dims[a]; k++)
+            to[k] = *numbers_exact(&in[a], k / dims[a], k % dims[a]);
+        next += a < Z ? rows[a] * dims[a] : 0;
+    }
+    kcl_expr *x = kcl_vi(s, &in[X].array), *y = kcl_vj(s, &in[Y].array), *b = kcl_vj(s, &in[B].array);
+    kcl_expr *sigma = kcl_pm(s, &in[SIGMA].array), *zi = kcl_vi(s, &in[Z].array), *ti = kcl_vi(s, &in[T].array);
+    kcl_expr *K = kcl_exp(kcl_neg(kcl_div(kcl_sqdist(x, y), kcl_square(sigma))));
+    kcl_expr *u = kcl_add(x, kcl_reduce_sum(kcl_mul(K, b), KCL_OVER_J));
+    kcl_expr *v = kcl_reduce_logsumexp(kcl_neg(kcl_sqdist(zi, kcl_transpose(u))), KCL_OVER_J);
+    kcl_expr *L = kcl_reduce_sum(kcl_square(kcl_sub(v, ti)), KCL_OVER_I);
+    numbers_make(&loss, dtype, 1, 1, DENSE);
+    for (int a = 0; a <= SIGMA; a++)
+        numbers_make(&out[a], dtype, rows[a], dims[a], DENSE);
+    OK(kcl_eval(5, (kcl_expr *[]){L, kcl_grad(L, x), kcl_grad(L, y), kcl_grad(L, b), kcl_grad(L, sigma)},
+                (const kcl_array *[]){&loss.array, &out[X].array, &out[Y].array, &out[B].array, &out[SIGMA].array}));
+    const double want = loss_of(of, z, t), step = 1e-5;
+    ck_assert(fabs(numbers_get(&loss, 0, 0) - want) <= (_i ? 1e-12 : 1e-5) * want);
+    next = of;
+    for (int a = 0; a <= SIGMA; a++) {
+        double largest = 0, wrong = 0;
+        for (int k = 0; k < rows[a] * dims[a]; k++, next++) {
+            const double kept = *next;
+            *next = kept + step;
+            const double above = loss_of(of, z, t);
+            *next = kept - step;
+            const double slope = (above - loss_of(of, z, t)) / (2 * step);
+            *next = kept;
+            largest = fmax(largest, fabs(slope));
+            wrong = fmax(wrong, fabs(slope - numbers_get(&out[a], k / dims[a], k % dims[a])));
+        }
+        ck_assert_msg(wrong <= (_i ? 1e-8 : 2e-5) * largest, "gradient %d off by %g of %g", a, wrong, largest);
+        numbers_free(&out[a]);
+    }
+    for (int a = 0; a < ARRAYS; a++)
+        numbers_free(&in[a]);
+    numbers_free(&loss);
+}
+END_TEST
+
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 
 /* keops#268: labels that are no component give zeros, and nothing is written beside the vector. */
@@ -458,6 +538,7 @@ int main(int argc, char **argv)
         {test_distances_within_a_cloud, 0},
         {test_logsumexp_of_a_cloud_with_itself, 0},
         {test_gradient_in_a_length, 0},
+        {test_gradients_of_a_loss_of_two_reductions, 2},
         {test_labels_that_are_no_component, 0},
         {test_powers_of_negative_numbers, 0},
         {test_lengths_as_whole_and_as_decimal_numbers, 0},
