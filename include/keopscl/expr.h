@@ -494,6 +494,17 @@ KCL_API kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u);
  */
 KCL_API kcl_status kcl_eval(int count, kcl_expr *const *exprs, const kcl_array *const *outs);
 
+/*
+ * kcl_eval with an epilogue: outs[k] becomes alpha[k] * exprs[k] + beta[k] * outs[k], with the conventions of BLAS. It is
+ * part of the sweep that computes the result: no pass of its own, no temporary. Gradients are added up that way.
+ * alpha: NULL for all 1; beta: NULL for all 0. Where beta[k] is 0 the array is not read, and NaN in it is lost. Both are
+ * rounded to the arrays' type and are numbers of the call: other ones compile nothing, all share one kernel, beside that of
+ * kcl_eval. Results that are indices have alpha 1 and beta 0, else KCL_ERROR_TYPE. Each element of an output is written
+ * once, so its elements must not share memory. After an error of the device outputs may be partly added to.
+ */
+KCL_API kcl_status kcl_eval_scaled(int count, kcl_expr *const *exprs, const kcl_array *const *outs, const double *alpha,
+                                   const double *beta);
+
 /* kcl_eval of one expression. */
 KCL_API kcl_status kcl_eval1(kcl_expr *expr, const kcl_array *out);
 

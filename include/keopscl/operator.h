@@ -97,6 +97,14 @@ KCL_API const char *kcl_operator_error(const kcl_operator *op);
 KCL_API kcl_status kcl_operator_apply(const kcl_operator *op, kcl_context *context, const kcl_array *const *outs,
                                       int out_count, const kcl_array *const *args, int arg_count);
 
+/*
+ * kcl_operator_apply with an epilogue, fused into the sweeps that compute the outputs: outs[k] becomes alpha[k] * result k +
+ * beta[k] * outs[k]. See kcl_eval_scaled (keopscl/expr.h), the rules are the same.
+ */
+KCL_API kcl_status kcl_operator_apply_scaled(const kcl_operator *op, kcl_context *context, const kcl_array *const *outs,
+                                             int out_count, const kcl_array *const *args, int arg_count,
+                                             const double *alpha, const double *beta);
+
 /* What an argument or output is. */
 typedef struct kcl_slot_info {
     char name[64]; /* the alias; "" where it has none */

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __GNUC__
 #define KB_PRINTF(text, args) __attribute__((format(printf, text, args)))
@@ -118,5 +119,18 @@ void kb_parallel_for(int threads, int64_t count, void (*work)(void *user, int64_
 bool kb_mul_overflows(int64_t a, int64_t b, int64_t *product); /* for a, b >= 0 */
 size_t kb_dtype_size(kcl_dtype dtype);                         /* bytes; 0 for no such type */
 const char *kb_dtype_name(kcl_dtype dtype);                    /* "float32" */
+
+/* A float32 or float64, whatever its alignment. */
+static inline double kb_number(const void *from, kcl_dtype dtype)
+{
+    float single;
+    double number;
+    if (dtype == KCL_F32) {
+        memcpy(&single, from, sizeof single);
+        return (double)single;
+    }
+    memcpy(&number, from, sizeof number);
+    return number;
+}
 
 #endif

@@ -87,6 +87,7 @@ typedef enum kd_arg_kind {
     KD_ARG_HOST_IN,   /* host memory that the kernel reads: used in place on CPU devices, else copied once a batch */
     KD_ARG_HOST_COPY, /* the same, but copied before kd_launch returns, on every device */
     KD_ARG_HOST_OUT,  /* host memory that the kernel writes: holds the result after kd_finish */
+    KD_ARG_HOST_BOTH, /* the same, and the kernel reads what it held before */
     KD_ARG_BUFFER,    /* device memory */
     KD_ARG_VALUE,     /* `size` bytes at `data`, copied */
 } kd_arg_kind;
@@ -110,7 +111,7 @@ kcl_status kd_launch(kcl_context *context, kd_kernel *kernel, int arg_count, con
                      const size_t local[3]);
 
 /*
- * Waits for the batch and makes every KD_ARG_HOST_OUT memory visible. Must be called after a failed launch too, then
+ * Waits for the batch and makes every KD_ARG_HOST_OUT and KD_ARG_HOST_BOTH memory visible. Must be called after a failed launch too, then
  * returns its status: nothing refers to host memory afterwards. Keeps programs on disk that ran for the first time.
  */
 kcl_status kd_finish(kcl_context *context);

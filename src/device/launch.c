@@ -283,7 +283,7 @@ static kcl_status host_buffer(kcl_context *c, const kd_arg *arg, kd_buffer **buf
         b->host = arg->data;
         b->is_kept = keep;
     }
-    b->is_output |= arg->kind == KD_ARG_HOST_OUT;
+    b->is_output |= arg->kind == KD_ARG_HOST_OUT || arg->kind == KD_ARG_HOST_BOTH;
     *buffer = b;
     return KCL_OK;
 }

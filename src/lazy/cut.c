@@ -25,6 +25,9 @@ typedef struct item {
     int32_t index_temp; /* of the one that keeps it as integers, or -1 */
     /* Of a gather or scatter, which is a step of its own: F and the index, as formulas of rows. */
     const kf_node *operand[2];
+    bool is_needed; /* by another reduction */
+    size_t shared;  /* of a sum over both axes: operators of the pair that it has in common with the sweep which */
+    const kf_node *by_rows; /* sums this, the terms of a row; NULL: there is none */
 } item;
 
 #define NO_GROUP (UINT32_MAX - 1) /* of what is a step of its own */
@@ -629,6 +632,128 @@ static bool find_temps(cut *c, const uint32_t *fused, const kf_node *const *root
     return true;
 }
 
+/* ---- Sums over both axes that a sweep over one of them computes as well ------------------------------------------- */
+
+static bool is_sum_of_pairs(const item *it)
+{
+    return it->group != NO_GROUP && it->node->param[0] == KF_REDUCE_SUM &&
+           (it->node->param[1] & KF_PAIR_AXES) == KF_PAIR_AXES;
+}
+
+static bool mark_needed(cut *c)
+{
+    for (size_t k = 0; k < c->item_count; k++) {
+        const item *it = &c->items[k];
+        kf_order order;
+        const kf_node *found[KF_MAX_ARGS];
+        for (int n = 0; n < it->node->arg_count; n++) {
+            found[n] = it->node->arg[n];
+            if (found[n]->op == KF_REDUCE && find_item(c, found[n]))
+                find_item(c, found[n])->is_needed = true;
+        }
+        if (kf_order_init(&order, c->g, (size_t)it->node->arg_count, found, true, c->err) < 0)
+            return !(c->failed = true);
+        for (size_t n = 0; n < order.count; n++)
+            if (order.nodes[n]->op == KF_REDUCE && find_item(c, order.nodes[n]))
+                find_item(c, order.nodes[n])->is_needed = true;
+        kf_order_finish(&order);
+    }
+    return true;
+}
+
+/* Operators of the pair, below `f`, that are in `of_sweep` as well. */
+static bool count_shared(cut *c, const kf_node *f, const kf_order *of_sweep, size_t *count)
+{
+    kf_order order;
+    *count = 0;
+    if (kf_order_init(&order, c->g, 1, &f, true, c->err) < 0)
+        return !(c->failed = true);
+    for (size_t k = 0; k < order.count; k++) {
+        const kf_node *node = order.nodes[k];
+        *count += (node->axes & KF_PAIR_AXES) == KF_PAIR_AXES && node->id < of_sweep->position_count &&
+                  of_sweep->position[node->id];
+    }
+    kf_order_finish(&order);
+    return true;
+}
+
+/* Finds what sums over both axes share with the sweep of a group. */
+static bool compare_with_group(cut *c, uint32_t index)
+{
+    const group *gr = &c->groups[index];
+    const kf_node **formulas = kb_calloc(c->a, c->item_count + 1, sizeof *formulas);
+    size_t count = 0;
+    kf_order of_sweep;
+    if (!formulas)
+        return out_of_memory(c);
+    for (size_t k = 0; k < c->item_count; k++)
+        if (c->items[k].group == index)
+            formulas[count++] = c->items[k].node->arg[0];
+    kcl_status status = kf_order_init(&of_sweep, c->g, count, formulas, true, c->err);
+    kb_free(c->a, formulas);
+    if (status < 0)
+        return !(c->failed = true);
+    for (size_t k = 0; !c->failed && k < c->item_count; k++) {
+        item *it = &c->items[k];
+        if (!is_sum_of_pairs(it) || it->is_needed || it->level != gr->level || !same_batch(&it->batch, &gr->batch))
+            continue;
+        for (int turn = 0; turn < 2; turn++) {
+            const kf_node *f = turn ? kf_transpose(c->g, it->node->arg[0]) : it->node->arg[0];
+            size_t shared;
+            if (!f)
+                take_error(c);
+            if (!f ||
+                (turn ? it->cols != gr->rows || it->rows != gr->cols : it->rows != gr->rows || it->cols != gr->cols))
+                continue;
+            if (count_shared(c, f, &of_sweep, &shared) && shared > it->shared) {
+                it->shared = shared;
+                it->by_rows = f;
+            }
+        }
+    }
+    kf_order_finish(&of_sweep);
+    return !c->failed;
+}
+
+static const kf_node *sum_of_rows(void *user, const kf_node *leaf)
+{
+    cut *c = user;
+    const item *it = leaf->op == KF_REDUCE ? find_item(c, leaf) : NULL;
+    if (!it || !it->by_rows)
+        return leaf;
+    const kf_node *rows = kf_reduce(c->g, KF_REDUCE_SUM, KF_AXIS_J, 0, it->by_rows);
+    return rows ? kf_reduce(c->g, KF_REDUCE_SUM, (unsigned)(it->node->param[1] & ~(int64_t)KF_AXIS_J), 0, rows) : NULL;
+}
+
+/*
+ * A sum over both axes needs a sweep of its own. Where one over columns runs through the same pairs and computes some of
+ * the same operators, as the other gradients do beside one in a parameter, it is the sum of that sweep's row sums instead.
+ * Only in roots: what other reductions need would come a level later. *changed: the roots are other ones.
+ */
+static bool split_sums(cut *c, const kf_node **roots, bool *changed)
+{
+    bool any = false;
+    *changed = false;
+    for (size_t k = 0; k < c->item_count; k++)
+        any = any || is_sum_of_pairs(&c->items[k]);
+    if (!any || !mark_needed(c))
+        return !c->failed;
+    for (size_t k = 0; !c->failed && k < c->group_count; k++)
+        if (c->groups[k].reduced == KF_AXIS_J)
+            compare_with_group(c, (uint32_t)k);
+    for (size_t r = 0; !c->failed && r < c->exec->root_count; r++) {
+        const kf_node *before = roots[r];
+        if (before->op == KF_REDUCE)
+            roots[r] = sum_of_rows(c, before);
+        else if (kf_substitute(c->g, 1, &before, true, sum_of_rows, c, &roots[r]) < 0)
+            roots[r] = NULL;
+        if (!roots[r])
+            return take_error(c);
+        *changed = *changed || roots[r] != before;
+    }
+    return !c->failed;
+}
+
 kcl_status kl_check_root(const kf_node *root, size_t number, kb_error *err)
 {
     if (root->axes & KF_PAIR_AXES & ~root->sized)
@@ -644,23 +769,11 @@ kcl_status kl_check_root(const kf_node *root, size_t number, kb_error *err)
                    "result %zu depends on both i and j: reduce it over one of them before it is computed", number);
 }
 
-static bool cut_roots(cut *c, const kf_node **roots)
+/* Finds all reductions below the roots. */
+static bool find_items(cut *c, const kf_node *const *roots)
 {
-    kl_exec *e = c->exec;
     kf_order order;
-    for (size_t r = 0; r < e->root_count; r++) {
-        if (kl_check_root(roots[r], r, c->err) < 0)
-            return false;
-    }
-    if (!check_lengths(c, e->root_count, roots))
-        return false;
-    for (size_t r = 0; r < e->root_count; r++) {
-        if ((roots[r]->axes & KF_PAIR_AXES) == KF_AXIS_J)
-            roots[r] = kf_transpose(c->g, roots[r]);
-        if (!roots[r])
-            return take_error(c);
-    }
-    if (kf_order_init(&order, c->g, e->root_count, roots, false, c->err) < 0)
+    if (kf_order_init(&order, c->g, c->exec->root_count, roots, false, c->err) < 0)
         return false;
     for (size_t k = 0; !c->failed && k < order.count; k++)
         if (order.nodes[k]->op == KF_REDUCE)
@@ -682,8 +795,32 @@ static bool cut_roots(cut *c, const kf_node **roots)
                 add_item(c, order.nodes[m]);
         kf_order_finish(&order);
     }
-    if (c->failed)
+    return !c->failed;
+}
+
+static bool cut_roots(cut *c, const kf_node **roots)
+{
+    kl_exec *e = c->exec;
+    for (size_t r = 0; r < e->root_count; r++)
+        if (kl_check_root(roots[r], r, c->err) < 0)
+            return false;
+    if (!check_lengths(c, e->root_count, roots))
         return false;
+    for (size_t r = 0; r < e->root_count; r++) {
+        if ((roots[r]->axes & KF_PAIR_AXES) == KF_AXIS_J)
+            roots[r] = kf_transpose(c->g, roots[r]);
+        if (!roots[r])
+            return take_error(c);
+    }
+    bool changed;
+    if (!find_items(c, roots) || !split_sums(c, roots, &changed))
+        return false;
+    if (changed) {
+        memset(c->item_at, 0, c->item_at_count * sizeof *c->item_at);
+        c->item_count = c->group_count = 0;
+        if (!find_items(c, roots))
+            return false;
+    }
     uint32_t *fused = kb_calloc(c->a, e->root_count + 1, sizeof *fused);
     if (!fused)
         return out_of_memory(c);

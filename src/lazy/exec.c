@@ -22,6 +22,7 @@ typedef struct run {
     const kl_view *slots; /* packed where the device needs it */
     const kl_view *outs;
     const kl_view *given_slots, *given_outs;
+    const kr_scale *scales; /* by root; NULL: none */
     bool waits; /* till the outputs are there */
     kd_arg_kind host_input;
     kl_room **temps;                   /* device: by temporary */
@@ -259,14 +260,25 @@ static int64_t prepared_stride(const kl_compiled *c, const geometry *g, size_t v
     return stride;
 }
 
+static kd_arg number_argument(double number, kcl_dtype dtype, int64_t *value)
+{
+    const float single = (float)number;
+    if (dtype == KCL_F32)
+        memcpy(value, &single, sizeof single);
+    else
+        memcpy(value, &number, sizeof number);
+    return (kd_arg){.kind = KD_ARG_VALUE, .data = value, .size = kb_dtype_size(dtype)};
+}
+
 /* One argument; its value, where it is one, goes to *value. */
 static kd_arg argument(run *r, const kl_step *step, const kl_compiled *c, const geometry *g, kt_arg from,
                        int64_t *value)
 {
     const size_t own = step->sweep.var_count, first_prepared = c->plan->var_count - c->plan->prepared_vars;
     const int64_t size = (int64_t)kb_dtype_size(r->dtype);
+    const bool of_scale = from.kind == KT_ARG_OUTPUT_ALPHA || from.kind == KT_ARG_OUTPUT_BETA;
     const bool of_output = from.kind == KT_ARG_OUTPUT || from.kind == KT_ARG_OUTPUT_STRIDE ||
-                           from.kind == KT_ARG_OUTPUT_STEP || from.kind == KT_ARG_OUTPUT_BATCH;
+                           from.kind == KT_ARG_OUTPUT_STEP || from.kind == KT_ARG_OUTPUT_BATCH || of_scale;
     const bool of_var = from.kind == KT_ARG_VAR || from.kind == KT_ARG_VAR_STRIDE || from.kind == KT_ARG_VAR_BATCH;
     const kl_input *input = of_var && from.index < own ? &step->inputs[from.index] : NULL;
     const kl_output *output = of_output ? &step->outputs[from.index] : NULL;
@@ -293,8 +305,12 @@ static kd_arg argument(run *r, const kl_step *step, const kl_compiled *c, const 
         break;
     case KT_ARG_OUTPUT:
         if (out)
-            return kl_view_arg(out, KD_ARG_HOST_OUT);
+            return kl_view_arg(out, kl_is_read(r->scales, output->index) ? KD_ARG_HOST_BOTH : KD_ARG_HOST_OUT);
         return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = r->temps[output->index]->buffer};
+    case KT_ARG_OUTPUT_ALPHA:
+        return number_argument(r->scales[output->index].alpha, r->dtype, value);
+    case KT_ARG_OUTPUT_BETA:
+        return number_argument(r->scales[output->index].beta, r->dtype, value);
     case KT_ARG_OUTPUT_STRIDE:
         *value = out ? out->row_stride / out_size : r->exec->temps[output->index].dim;
         break;
@@ -534,6 +550,24 @@ static kcl_status find_geometry(run *r, size_t index, int64_t size, geometry *g)
     return KCL_OK;
 }
 
+/* Those of a step's outputs, in the arena; temporaries have none. */
+static kcl_status find_scales(run *r, const kl_step *step, const kr_scale **scales)
+{
+    kr_scale *of_step = NULL;
+    *scales = NULL;
+    for (size_t o = 0; r->scales && o < step->sweep.output_count; o++) {
+        if (step->outputs[o].is_temp || !r->scales[step->outputs[o].index].is_scaled)
+            continue;
+        if (!of_step)
+            of_step = kb_arena_alloc(&r->arena, step->sweep.output_count * sizeof *of_step);
+        if (!of_step)
+            return kb_no_memory(kd_error(r->context));
+        of_step[o] = r->scales[step->outputs[o].index];
+    }
+    *scales = of_step;
+    return KCL_OK;
+}
+
 /* How the arrays lie: kept in the arena. */
 static kcl_status find_layout(run *r, const kl_step *step, const geometry *g, kl_layout *arrays)
 {
@@ -548,7 +582,7 @@ static kcl_status find_layout(run *r, const kl_step *step, const geometry *g, kl
             axes[k] |= (uint8_t)(g->operands[k].stride[b] ? 1u << b : 0);
     }
     arrays->batches = (kp_batches){g->axes.outer, g->axes.each, axes};
-    return KCL_OK;
+    return find_scales(r, step, &arrays->scales);
 }
 
 static kcl_dtype type_of_temp(const run *r, size_t index)
@@ -663,6 +697,9 @@ static kcl_status run_on_device(run *r)
     for (size_t k = 0; status == KCL_OK && k < r->exec->slot_count; k++)
         if (r->slots[k].buffer)
             status = copy_rows(r, &r->given_slots[k], &r->slots[k]);
+    for (size_t k = 0; status == KCL_OK && k < r->exec->root_count; k++)
+        if (r->outs[k].buffer && kl_is_read(r->scales, k))
+            status = copy_rows(r, &r->given_outs[k], &r->outs[k]);
     if (status == KCL_OK && r->exec->temp_count) {
         r->temps = kb_calloc(a, r->exec->temp_count, sizeof *r->temps);
         status = r->temps ? find_temps(r) : kb_no_memory(kd_error(r->context));
@@ -688,7 +725,8 @@ static kcl_status run_host_step(run *r, size_t index)
         return run_indexed(r, step);
     const size_t vars = step->sweep.var_count, outputs = step->sweep.output_count;
     geometry g;
-    if (find_geometry(r, index, size, &g) < 0)
+    kr_sweep sweep = step->sweep;
+    if (find_geometry(r, index, size, &g) < 0 || find_scales(r, step, &sweep.scales) < 0)
         return err->status;
     kf_source *sources = kb_calloc(a, vars + 1, sizeof *sources);
     kr_sink *sinks = kb_calloc(a, outputs + 1, sizeof *sinks);
@@ -716,7 +754,7 @@ static kcl_status run_host_step(run *r, size_t index)
                               (const int64_t(*)[KF_MAX_BATCH])strides,
                               (const int64_t(*)[KF_MAX_BATCH])(strides + vars)};
         memcpy(batches.size, g.axes.size, sizeof batches.size);
-        status = kr_run_batches(&step->sweep, g.rows, g.cols, g.operands ? &batches : NULL, sources, sinks,
+        status = kr_run_batches(&sweep, g.rows, g.cols, g.operands ? &batches : NULL, sources, sinks,
                                 kd_threads(r->context), err);
     }
     kb_free(a, sources);
@@ -750,8 +788,23 @@ static kcl_status run_on_host(run *r)
 
 /* ---- Evaluations ------------------------------------------------------------------------------------------------- */
 
+kcl_status kl_scales_of(kr_scale *scales, size_t count, const kf_node *const *roots, const double *alpha,
+                        const double *beta, kb_error *err)
+{
+    for (size_t k = 0; k < count; k++) {
+        const bool is_index = roots[k]->kind == KF_INT;
+        scales[k] = (kr_scale){!is_index, alpha ? alpha[k] : 1, beta ? beta[k] : 0};
+        if (is_index && !(scales[k].alpha == 1 && scales[k].beta == 0))
+            return kb_fail(err, KCL_ERROR_TYPE,
+                           "output %zu is an index, an int64, which is not scaled or added to: its alpha is %g and its "
+                           "beta %g, they must be 1 and 0",
+                           k, scales[k].alpha, scales[k].beta);
+    }
+    return KCL_OK;
+}
+
 kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
-                       const kl_view *outs)
+                       const kl_view *outs, const kr_scale *scales)
 {
     kcl_context_stats *stats = kd_stats(context);
     double start = kb_seconds(), built = stats->build_seconds;
@@ -763,6 +816,7 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
              .outs = outs,
              .given_slots = slots,
              .given_outs = outs,
+             .scales = scales,
              .waits = kd_always_waits(context) || !kl_all_on_device(exec->root_count, outs) ||
                       !kl_has_little_host_data(exec->slot_count, slots)};
     r.host_input = r.waits ? KD_ARG_HOST_IN : KD_ARG_HOST_COPY;
@@ -771,11 +825,11 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
     if (status < 0)
         return status;
     if (!host && !kl_all_usable(exec->slot_count, slots, false, copies)) {
-        status = kl_stage(&in, context, exec->slot_count, slots, NULL);
+        status = kl_stage(&in, context, exec->slot_count, slots, NULL, NULL);
         r.slots = in.views;
     }
     if (status == KCL_OK && (exec->repeats || (!host && !kl_all_usable(exec->root_count, outs, true, copies)))) {
-        status = kl_stage(&out, context, exec->root_count, outs, exec->root);
+        status = kl_stage(&out, context, exec->root_count, outs, exec->root, scales);
         r.outs = out.views;
     }
     kb_arena_init(&r.arena, kd_allocator(context));

@@ -179,13 +179,26 @@ void kl_exec_destroy(kl_exec **exec);
 kcl_status kl_check_memory(kcl_context *context, const kcl_memory *memory, int64_t lowest, int64_t highest,
                            int64_t offset, kcl_dtype dtype, const char *what);
 
+/* Whether output k is read before it is written. `scales` as in kl_exec_run. */
+static inline bool kl_is_read(const kr_scale *scales, size_t k)
+{
+    return scales && scales[k].is_scaled && scales[k].beta != 0;
+}
+
 /*
- * Runs on views of the slots; outs[k] receives root k and has its rows and dimension already checked by
- * kl_exec_check. `dtype` of everything but integers. Where all outputs are device arrays the work may still be running
+ * The scales of `count` roots from a caller's numbers, NULL for as many 1 and 0; results that are indices are refused
+ * other ones.
+ */
+kcl_status kl_scales_of(kr_scale *scales, size_t count, const kf_node *const *roots, const double *alpha,
+                        const double *beta, kb_error *err);
+
+/*
+ * Runs on views of the slots; outs[k] receives root k, scaled by scales[k] (NULL: none is), and has its rows and
+ * dimension already checked by kl_exec_check. `dtype` of everything but integers. Where all outputs are device arrays the work may still be running
  * afterwards.
  */
 kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
-                       const kl_view *outs);
+                       const kl_view *outs, const kr_scale *scales);
 
 /* A view as an argument of a kernel that reads (host_kind) or writes it. */
 kd_arg kl_view_arg(const kl_view *v, kd_arg_kind host_kind);

@@ -33,15 +33,7 @@ void kl_form_margin(double slope, int32_t dim, double size, kcl_dtype dtype, dou
 
 static double element(const kl_view *v, int64_t row, int64_t k)
 {
-    const char *at = (const char *)v->data + row * v->row_stride + k * v->step;
-    float single;
-    double value;
-    if (v->dtype == KCL_F32) {
-        memcpy(&single, at, sizeof single);
-        return (double)single;
-    }
-    memcpy(&value, at, sizeof value);
-    return value;
+    return kb_number((const char *)v->data + row * v->row_stride + k * v->step, v->dtype);
 }
 
 /* Widens the box of components by the rows of v, each component multiplied by its factor. */

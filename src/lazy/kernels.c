@@ -190,6 +190,9 @@ static uint64_t step_key(const kl_exec *exec, kcl_dtype dtype, size_t step, cons
     uint64_t choices = ((step * 2 + choice->expand) * 32 + (size_t)choice->states) * 4 + choice->schedule;
     uint64_t key = kb_hash_combine(exec->key, (choices * 8 + choice->shape) * 4 + dtype);
     key = kb_hash_combine(key, kb_hash(arrays->dense, count, 7));
+    /* All outputs of a computation are scaled, or none. */
+    if (arrays->scales)
+        key = kb_hash_combine(key, 1);
     const kp_batches *b = &arrays->batches;
     if (!(b->outer + b->each))
         return key;
@@ -202,7 +205,9 @@ static kcl_status build(kcl_context *context, kcl_dtype dtype, const kl_step *st
                         const kl_layout *arrays, kl_compiled *c)
 {
     kb_error *err = kd_error(context);
-    kp_request request = {&step->sweep, dtype, &c->caps, *choice, arrays->dense, arrays->batches};
+    kr_sweep sweep = step->sweep;
+    sweep.scales = arrays->scales;
+    kp_request request = {&sweep, dtype, &c->caps, *choice, arrays->dense, arrays->batches};
     kt_program program;
     clear_compiled(context, c);
     if (kp_plan_create(&c->plan, &request, err) < 0 || kt_render(&program, c->plan, err) < 0)

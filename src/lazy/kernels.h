@@ -38,10 +38,11 @@ typedef struct kl_compiled {
     kl_room *prepared; /* by prepared variable */
 } kl_compiled;
 
-/* How the arrays of a step lie in memory, as far as kernels are made for that. */
+/* How the arrays of a step lie in memory and what becomes of outputs, as far as kernels are made for that. */
 typedef struct kl_layout {
-    bool *dense;        /* by variable: kp_request */
-    kp_batches batches; /* its `axes` by variable */
+    bool *dense;            /* by variable: kp_request */
+    kp_batches batches;     /* its `axes` by variable */
+    const kr_scale *scales; /* kr_sweep */
 } kl_layout;
 
 /* Step `index` compiled: known, or made now. NULL: the context's error tells why. */

@@ -590,8 +590,9 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
     return kl_exec_check(op->exec, slots, out_views, err);
 }
 
-kcl_status kcl_operator_apply(const kcl_operator *op, kcl_context *context, const kcl_array *const *outs, int out_count,
-                              const kcl_array *const *args, int arg_count)
+kcl_status kcl_operator_apply_scaled(const kcl_operator *op, kcl_context *context, const kcl_array *const *outs,
+                                     int out_count, const kcl_array *const *args, int arg_count, const double *alpha,
+                                     const double *beta)
 {
     kcl_status status = kd_enter(context);
     if (status < 0)
@@ -604,18 +605,33 @@ kcl_status kcl_operator_apply(const kcl_operator *op, kcl_context *context, cons
         return err->status;
     }
     kl_view few[2 * FEW], *views = few;
+    kr_scale few_scales[FEW], *scales = alpha || beta ? few_scales : NULL;
     if (op->input_count + op->root_count > 2 * FEW) {
         views = kb_calloc(kd_allocator(context), op->input_count + op->root_count, sizeof *views);
         if (!views)
             return kb_no_memory(err);
     }
+    if (scales && op->root_count > FEW)
+        scales = kb_calloc(kd_allocator(context), op->root_count, sizeof *scales);
     kcl_dtype dtype = KCL_DTYPE_NONE;
-    status = see_arrays(op, err, outs, out_count, args, arg_count, views, views + op->input_count, &dtype);
+    status = (alpha || beta) && !scales ? kb_no_memory(err) : KCL_OK;
     if (status == KCL_OK)
-        status = kl_exec_run(op->exec, context, dtype, views, views + op->input_count);
+        status = see_arrays(op, err, outs, out_count, args, arg_count, views, views + op->input_count, &dtype);
+    if (status == KCL_OK && scales)
+        status = kl_scales_of(scales, op->root_count, op->roots, alpha, beta, err);
+    if (status == KCL_OK)
+        status = kl_exec_run(op->exec, context, dtype, views, views + op->input_count, scales);
     if (views != few)
         kb_free(kd_allocator(context), views);
+    if (scales != few_scales)
+        kb_free(kd_allocator(context), scales);
     return status;
+}
+
+kcl_status kcl_operator_apply(const kcl_operator *op, kcl_context *context, const kcl_array *const *outs, int out_count,
+                              const kcl_array *const *args, int arg_count)
+{
+    return kcl_operator_apply_scaled(op, context, outs, out_count, args, arg_count, NULL, NULL);
 }
 
 /* ---- Looking at operators ---------------------------------------------------------------------------------------- */

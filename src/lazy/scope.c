@@ -720,7 +720,8 @@ static kf_role role_of(const kf_node *result)
     return result->axes & KF_AXIS_I ? KF_ROLE_I : result->axes & KF_AXIS_J ? KF_ROLE_J : KF_ROLE_P;
 }
 
-static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **roots, const kcl_array *const *outs)
+static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **roots, const kcl_array *const *outs,
+                                 const kr_scale *scales)
 {
     kcl_scope *scope = e->scope;
     kcl_context *context = scope->context;
@@ -814,14 +815,15 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     if (status == KCL_OK)
         status = kl_exec_check(exec, views, out_views, err);
     if (status == KCL_OK)
-        status = kl_exec_run(exec, context, dtype, views, out_views);
+        status = kl_exec_run(exec, context, dtype, views, out_views, scales);
     kl_exec_destroy(&exec);
     kb_free(a, views);
     kb_free(a, batches);
     return status;
 }
 
-kcl_status kcl_eval(int count, kcl_expr *const *exprs, const kcl_array *const *outs)
+kcl_status kcl_eval_scaled(int count, kcl_expr *const *exprs, const kcl_array *const *outs, const double *alpha,
+                           const double *beta)
 {
     kcl_scope *scope = NULL;
     for (int k = 0; exprs && k < count && !scope; k++)
@@ -857,12 +859,17 @@ kcl_status kcl_eval(int count, kcl_expr *const *exprs, const kcl_array *const *o
     e.batches = kb_calloc(a, most, sizeof *e.batches);
     const kf_node **roots = kb_calloc(a, (size_t)count, sizeof *roots);
     kcl_status status = KCL_OK;
-    if (!e.slot_at || !e.slots || !e.data || !e.is_rows || !e.batches || !roots)
+    const bool is_scaled = alpha || beta;
+    kr_scale *scales = is_scaled ? kb_calloc(a, (size_t)count, sizeof *scales) : NULL;
+    if (!e.slot_at || !e.slots || !e.data || !e.is_rows || !e.batches || !roots || (is_scaled && !scales))
         status = kb_no_memory(err);
     for (int k = 0; status == KCL_OK && k < count; k++)
         roots[k] = exprs[k]->node;
+    if (status == KCL_OK && is_scaled)
+        status = kl_scales_of(scales, (size_t)count, roots, alpha, beta, err);
     if (status == KCL_OK)
-        status = run_evaluation(&e, (size_t)count, roots, outs);
+        status = run_evaluation(&e, (size_t)count, roots, outs, scales);
+    kb_free(a, scales);
     kb_free(a, e.slot_at);
     kb_free(a, e.slots);
     kb_free(a, e.data);
@@ -870,6 +877,11 @@ kcl_status kcl_eval(int count, kcl_expr *const *exprs, const kcl_array *const *o
     kb_free(a, e.batches);
     kb_free(a, roots);
     return status;
+}
+
+kcl_status kcl_eval(int count, kcl_expr *const *exprs, const kcl_array *const *outs)
+{
+    return kcl_eval_scaled(count, exprs, outs, NULL, NULL);
 }
 
 kcl_status kcl_eval1(kcl_expr *expr, const kcl_array *out)

@@ -117,7 +117,8 @@ static bool is_usable(const kl_view *v, bool is_output, bool copies)
     return is_reachable(v, is_output) && (!is_output || v->memory || !copies || is_dense(v));
 }
 
-kcl_status kl_stage(kl_staging *s, kcl_context *context, size_t count, const kl_view *views, const kl_root *roots)
+kcl_status kl_stage(kl_staging *s, kcl_context *context, size_t count, const kl_view *views, const kl_root *roots,
+                    const kr_scale *scales)
 {
     const kcl_allocator *a = kd_allocator(context);
     const bool host = kd_is_host(context), copies = kd_copies(context);
@@ -149,7 +150,7 @@ kcl_status kl_stage(kl_staging *s, kcl_context *context, size_t count, const kl_
         v->data = s->memory[k];
         v->memory = NULL;
         v->offset = 0;
-        if (!roots)
+        if (!roots || kl_is_read(scales, k))
             copy_view(&views[k], views[k].data, v, s->memory[k]);
     }
     return KCL_OK;

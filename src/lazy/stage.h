@@ -26,8 +26,12 @@ typedef struct kl_staging {
     size_t count;
 } kl_staging;
 
-/* `roots` belong to outputs; NULL: the views are inputs, and are copied. */
-kcl_status kl_stage(kl_staging *s, kcl_context *context, size_t count, const kl_view *views, const kl_root *roots);
+/*
+ * `roots` belong to outputs; NULL: the views are inputs, and are copied. Outputs are copied where `scales`, which may be
+ * NULL, adds to them; on the device only room is made for copies.
+ */
+kcl_status kl_stage(kl_staging *s, kcl_context *context, size_t count, const kl_view *views, const kl_root *roots,
+                    const kr_scale *scales);
 void kl_unstage(kl_staging *s, kcl_context *context, const kl_view *results); /* copies to `results`, unless NULL */
 
 /* Whether kernels can work on all of them where they are; `copies`: kd_copies. */

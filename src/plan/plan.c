@@ -1147,8 +1147,9 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
     plan->terms = kb_calloc(a, sweep->term_count + 1, sizeof *plan->terms);
     plan->exact = kb_calloc(a, sweep->term_count + 1, sizeof *plan->exact);
     plan->outputs = kb_calloc(a, sweep->output_count + 1, sizeof *plan->outputs);
+    plan->scaled = kb_calloc(a, sweep->output_count + 1, sizeof *plan->scaled);
     kcl_status status = grow_vars(plan, sweep->var_count);
-    if (status == KCL_OK && (!roots || !exact_of || !plan->terms || !plan->exact || !plan->outputs))
+    if (status == KCL_OK && (!roots || !exact_of || !plan->terms || !plan->exact || !plan->outputs || !plan->scaled))
         status = kb_no_memory(&g->error);
     if (status == KCL_OK) {
         for (size_t k = 0; k < sweep->var_count; k++) {
@@ -1178,8 +1179,10 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
             plan->terms[k].formula = roots[k];
             plan->exact[k] = exact_of[k] ? roots[exact_of[k]] : NULL;
         }
-        for (size_t k = 0; k < sweep->output_count; k++)
+        for (size_t k = 0; k < sweep->output_count; k++) {
             plan->outputs[k] = roots[sweep->term_count + k];
+            plan->scaled[k] = sweep->scales && sweep->scales[k].is_scaled;
+        }
         plan->term_count = sweep->term_count;
         plan->output_count = sweep->output_count;
         status = rewrite_terms(plan);
@@ -1245,6 +1248,7 @@ void kp_plan_destroy(kp_plan **plan)
     kb_free(&a, p->terms);
     kb_free(&a, p->exact);
     kb_free(&a, p->outputs);
+    kb_free(&a, p->scaled);
     kf_graph_finish(&p->graph);
     kb_free(&a, p);
     *plan = NULL;

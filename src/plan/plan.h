@@ -119,6 +119,7 @@ typedef struct kp_plan {
     bool deferred;         /* steps of all parts are looked at again by `finish` */
     size_t output_count;
     const kf_node **outputs;
+    bool *scaled; /* by output: kr_scale */
 } kp_plan;
 
 /*

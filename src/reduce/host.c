@@ -141,9 +141,13 @@ static void merge_state(const job *job, double *state, const double *other)
         t->reduction->merge(state + t->state, other + t->state, t->dim, t->param);
 }
 
-static void store(const kr_sink *sink, int64_t row, int64_t k, double value)
+static void store(const kr_sink *sink, const kr_scale *scale, int64_t row, int64_t k, double value)
 {
     char *to = (char *)sink->data + row * sink->row_stride + k * sink->step;
+    if (scale && scale->is_scaled) {
+        value *= scale->alpha;
+        value += scale->beta != 0 ? scale->beta * kb_number(to, sink->dtype) : 0;
+    }
     if (sink->dtype == KCL_F32) {
         float rounded = (float)value;
         memcpy(to, &rounded, sizeof rounded);
@@ -163,8 +167,9 @@ static void finish_row(const job *job, worker *w, const double *state, int64_t r
     kf_frame_row(w->outputs, row, w->acc);
     for (size_t o = 0; o < job->sweep->output_count; o++) {
         int stride;
+        const kr_scale *scale = job->sweep->scales ? &job->sweep->scales[o] : NULL;
         for (int64_t k = 0; k < job->sweep->outputs[o]->dim; k++)
-            store(&w->sinks[o], row, k, *kf_frame_value(w->outputs, o, k, &stride));
+            store(&w->sinks[o], scale, row, k, *kf_frame_value(w->outputs, o, k, &stride));
     }
 }
 

@@ -59,6 +59,12 @@ typedef struct kr_var {
     int32_t dim;
 } kr_var;
 
+/* alpha * value + beta * what is there, which is not read where beta is 0: NaN there is lost, as BLAS has it. */
+typedef struct kr_scale {
+    bool is_scaled; /* false: the value alone */
+    double alpha, beta;
+} kr_scale;
+
 /*
  * One pass over pairs (row, column), or over rows only. Rows are i, columns are j: a reduction over i has had its axes
  * exchanged before it gets here. Several reductions are computed together; outputs are formulas of their results
@@ -72,6 +78,7 @@ typedef struct kr_sweep {
     const kr_var *vars;
     const kr_term *terms;
     const kf_node *const *outputs; /* a row per i, or one row where both axes are reduced */
+    const kr_scale *scales;        /* by output; NULL: none is scaled. Kernels get the numbers when they are started */
 } kr_sweep;
 
 /* Memory of an output: element (row, k) at data + row * row_stride + k * step, bytes. */

@@ -756,7 +756,8 @@ static void put_sink(section *s, kb_str *to, const sink *k, bool loop)
         return;
     }
     if (k->kind == SINK_OUTPUT) {
-        kb_str_putf(to, "KCL_STORE(o%zu, %s, %s)\n", k->index, component, n->text);
+        kb_str_putf(to, "KCL_STORE%s(o%zu, %s, %s)\n", plan->scaled[k->index] ? "_SCALED" : "", k->index, component,
+                    n->text);
         return;
     }
     if (k->kind == SINK_PREPARED && plan->vars[k->index].dim != k->node->dim) {

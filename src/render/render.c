@@ -10,7 +10,7 @@
 const char *const kt_kernel_names[KT_KERNELS] = {"prepare_rows", "prepare_columns", "sweep", "finish"};
 
 extern const unsigned char kt_cl_math[], kt_cl_common[], kt_cl_reduce[], kt_cl_lanes[], kt_cl_rows[],
-    kt_cl_contraction[], kt_cl_columns[], kt_cl_map[], kt_cl_copy[], kt_cl_squares[], kt_cl_indexed[];
+    kt_cl_contraction[], kt_cl_columns[], kt_cl_map[], kt_cl_copy[], kt_cl_squares[], kt_cl_indexed[], kt_cl_scaled[];
 
 typedef struct kernel {
     kt_kernel_id id;
@@ -282,6 +282,11 @@ static kcl_status put_parameters(kt_program *program, const kp_plan *plan, const
         add_arg(&p, KT_ARG_OUTPUT, index, 0);
         add_arg(&p, KT_ARG_OUTPUT_STRIDE, index, 0);
         add_arg(&p, KT_ARG_OUTPUT_STEP, index, 0);
+        if (!plan->scaled[index])
+            continue;
+        kb_str_putf(&p.text, "    const real o%zu_alpha, const real o%zu_beta,\n", index, index);
+        add_arg(&p, KT_ARG_OUTPUT_ALPHA, index, 0);
+        add_arg(&p, KT_ARG_OUTPUT_BETA, index, 0);
     }
     put_batch_parameters(&p, plan, k, body);
     put_macro(out, macro_prefix[k->id], "PARAMETERS", &p.text);
@@ -490,8 +495,11 @@ static void put_preface(kb_str *out, const kp_plan *plan)
         kb_str_put(out, powers ? ")\n" : exponent ? ", the first component times ln(2)\n" : "\n");
     }
     for (size_t k = 0; k < plan->output_count; k++) {
-        kb_str_putf(out, " * o%zu = ", k);
+        const bool scaled = plan->scaled[k];
+        kb_str_putf(out, scaled ? " * o%zu = o%zu_alpha*(" : " * o%zu = ", k, k);
         put_formula(out, plan->outputs[k]);
+        if (scaled)
+            kb_str_putf(out, ") + o%zu_beta*o%zu", k, k);
         kb_str_put(out, "\n");
     }
     kb_str_putf(out, " */\n#define %s\n#define KCL_LANES %d\n",
@@ -587,6 +595,11 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
     program->body = out->length;
     kb_str_put(out, (const char *)kt_cl_math);
     kb_str_put(out, (const char *)kt_cl_common);
+    bool scaled = false;
+    for (size_t k = 0; k < plan->output_count; k++)
+        scaled = scaled || plan->scaled[k];
+    if (scaled)
+        kb_str_put(out, (const char *)kt_cl_scaled);
     if (term_count) {
         kb_str_put(out, (const char *)kt_cl_reduce);
         kb_str_put(out, (const char *)(plan->schedule == KP_BY_LANES         ? kt_cl_lanes

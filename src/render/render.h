@@ -17,6 +17,8 @@ typedef enum kt_arg_kind {
     KT_ARG_OUTPUT,        /* memory of output `index` */
     KT_ARG_OUTPUT_STRIDE, /* distance of its rows, elements (long) */
     KT_ARG_OUTPUT_STEP,   /* distance of its components, elements (long) */
+    KT_ARG_OUTPUT_ALPHA,  /* of a scaled output: kr_scale (number) */
+    KT_ARG_OUTPUT_BETA,   /* the same (number) */
     KT_ARG_ROWS,          /* long */
     KT_ARG_COLS,          /* long */
     KT_ARG_PARTS,         /* long */

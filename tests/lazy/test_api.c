@@ -1321,6 +1321,64 @@ START_TEST(test_emit_and_describe)
 }
 END_TEST
 
+/* How many sums over both axes two formulas become; the values are those of each by itself. */
+static void check_sums_of_pairs(const char *formulas, int count)
+{
+    enum { ROWS = 5, COLS = 7 };
+    static collected text;
+    double x[ROWS * 3], y[COLS * 3], b[COLS], g = 0.7, out[2][COLS];
+    for (int k = 0; k < ROWS * 3; k++)
+        x[k] = sin(k);
+    for (int k = 0; k < COLS * 3; k++)
+        y[k] = cos(k);
+    for (int k = 0; k < COLS; k++)
+        b[k] = 1 + 0.5 * sin(3 * k);
+    kcl_operator *op = make(formulas, 4, gauss_aliases), *alone[2];
+    kcl_slot_info info[2];
+    const kcl_array *args[] = {kcl_f64(x, ROWS, 3), kcl_f64(y, COLS, 3), kcl_f64(b, COLS), kcl_f64(&g, 1)}, *outs[2];
+    kcl_array arrays[2];
+    text.length = 0;
+    ck_assert_int_eq(kcl_operator_emit(op, NULL, "cpu", KCL_F64, 1000, 1000, collect, &text), KCL_OK);
+    int found = 0;
+    for (const char *p = text.text; (p = strstr(p, "Sum over i and j of")); p++)
+        found++;
+    ck_assert_msg(found == count, "%s: %d sums over both axes", formulas, found);
+    for (int k = 0; k < 2; k++) {
+        ck_assert_int_eq(kcl_operator_output(op, k, &info[k]), KCL_OK);
+        const int64_t rows = info[k].role == KCL_ROLE_I ? ROWS : info[k].role == KCL_ROLE_J ? COLS : 1;
+        arrays[k] = kcl_array_f64(out[k], 1, &rows);
+        outs[k] = &arrays[k];
+    }
+    ck_assert_msg(kcl_operator_apply(op, c, outs, 2, args, 4) == KCL_OK, "%s", kcl_context_error(c));
+    kcl_operator_destroy(&op);
+    /* Each formula by itself, in a sweep of its own. */
+    char first[200];
+    const char *second = strchr(formulas, ';') + 1;
+    snprintf(first, sizeof first, "%.*s", (int)(second - formulas - 1), formulas);
+    for (int k = 0; k < 2; k++) {
+        double want[COLS];
+        const int64_t rows = outs[k]->shape[0];
+        alone[k] = make(k ? second : first, 4, gauss_aliases);
+        ck_assert_int_eq(kcl_operator_apply(alone[k], c, (const kcl_array *[]){kcl_f64(want, rows)}, 1, args, 4),
+                         KCL_OK);
+        for (int i = 0; i < rows; i++)
+            ck_assert_double_eq_tol(out[k][i], want[i], 1e-13 * ROWS * COLS);
+        kcl_operator_destroy(&alone[k]);
+    }
+}
+
+/* A sum over both axes is part of a sweep over one of them that computes some of the same. */
+START_TEST(test_sums_over_both_axes_join_other_sweeps)
+{
+    check_sums_of_pairs("Sum_Reduction(Exp(-g*SqDist(x,y))*b,0);Sum_Reduction(Exp(-g*SqDist(x,y)),2)", 0);
+    check_sums_of_pairs("Sum_Reduction(Exp(-g*SqDist(x,y)),2);Sum_Reduction(Exp(-g*SqDist(x,y))*b,1)", 0);
+    check_sums_of_pairs("LogSumExp_Reduction(-g*SqDist(x,y),0);Sum_Reduction(Exp(-g*SqDist(x,y))*b,2)", 0);
+    /* Not where there is nothing in common, and no other sum. */
+    check_sums_of_pairs("Sum_Reduction(Elem(x,0)*b,0);Sum_Reduction(Exp(-g*SqDist(x,y)),2)", 1);
+    check_sums_of_pairs("Sum_Reduction(Exp(-g*SqDist(x,y)),2);Sum_Reduction(SqDist(x,y)*b,2)", 2);
+}
+END_TEST
+
 static void create_fails(const char *formula, int count, const char *const *aliases, const kcl_operator_params *params,
                          kcl_status status, const char *const *parts)
 {
@@ -1517,6 +1575,7 @@ int main(void)
         {test_operator_gradient_of_several_outputs, 0},
         {test_operator_from_expressions, 0},
         {test_emit_and_describe, 0},
+        {test_sums_over_both_axes_join_other_sweeps, 0},
         {test_operators_that_cannot_be_made, 0},
         {test_arguments_that_do_not_fit, 0},
         {test_ten_thousand_calls_with_changing_sizes, 0},

@@ -1060,7 +1060,7 @@ static void below_run(below *l, const char *schedule, int over, int count, const
     }
     ck_assert_msg(kl_exec_create(&exec, &l->g, (size_t)count, roots, 4, l->slots, schedule, &l->err) == KCL_OK, "%s",
                   l->err.text);
-    ck_assert_msg(kl_exec_run(exec, device, p->dtype, l->views, out_views) == KCL_OK, "%s: %s: %s", schedule, p->text,
+    ck_assert_msg(kl_exec_run(exec, device, p->dtype, l->views, out_views, NULL) == KCL_OK, "%s: %s: %s", schedule, p->text,
                   kcl_context_error(device));
     kl_exec_destroy(&exec);
 }
@@ -1607,7 +1607,7 @@ START_TEST(test_gathers_and_scatters)
     }
     kl_exec *exec;
     ck_assert_msg(kl_exec_create(&exec, &g, 2, roots, 4, slots, NULL, &err) == KCL_OK, "%s", err.text);
-    ck_assert_msg(kl_exec_run(exec, device, dtype, views, out_views) == KCL_OK, "%s", kcl_context_error(device));
+    ck_assert_msg(kl_exec_run(exec, device, dtype, views, out_views, NULL) == KCL_OK, "%s", kcl_context_error(device));
     kl_exec_destroy(&exec);
     /* The same by plain loops over all places of the index and what is broadcast with it. */
     double *sums = calloc((size_t)(count_of(&of_sums) * COLS * 2), sizeof *sums);

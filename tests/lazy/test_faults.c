@@ -115,8 +115,8 @@ static kcl_status apply_operators(trial *t)
                                  .stride = {-3 * (int64_t)sizeof(double), sizeof(double)}};
     double out[M * 3];
     if (status == KCL_OK)
-        status = kcl_operator_apply(t->from, t->context, (const kcl_array *[]){kcl_f64(out, M, 3)}, 1,
-                                    (const kcl_array *[]){&backwards}, 1);
+        status = kcl_operator_apply_scaled(t->from, t->context, (const kcl_array *[]){kcl_f64(out, M, 3)}, 1,
+                                           (const kcl_array *[]){&backwards}, 1, (double[]){2}, NULL);
     if (status == KCL_OK)
         status = kcl_operator_apply(t->magnitude, t->context, (const kcl_array *[]){kcl_f64(out, M)}, 1, args, 4);
     const kcl_array *long_args[] = {kcl_f64(x, M * 3 / 10, 10), kcl_f64(y, N * 3 / 10, 10), kcl_f64(b, N * 3 / 10),

@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The example programs on their own data, on made data whose answer is known, and on files that are not what they should
-# be. examples.sh DENSITY DIGITS LAZY_TENSOR DATA_FOLDER. Prints TAP. Uses the default device, and the interpreter.
+# be. examples.sh DENSITY DIGITS LAZY_TENSOR LOSS DATA_FOLDER. Prints TAP. Uses the default device, and the interpreter.
 LC_ALL=C
 export LC_ALL
 absolute() { # FILE
     echo "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"
 }
-density=$(absolute "$1") digits=$(absolute "$2") lazy_tensor=$(absolute "$3") data=$(absolute "$4")
+density=$(absolute "$1") digits=$(absolute "$2") lazy_tensor=$(absolute "$3") loss=$(absolute "$4")
+data=$(absolute "$5")
 temporary=$(mktemp -d) || exit 1
 trap 'rm -rf "$temporary"' EXIT
 KEOPSCL_CACHE_DIR=$temporary/cache
@@ -92,4 +93,12 @@ check 'lazy_tensor: the interpreter as well' works env KEOPSCL_DEVICE=host "$laz
 check 'lazy_tensor: sizes of 1' works "$lazy_tensor" 1 1 90 3 4
 check 'lazy_tensor: no size' fails '"0" is no size' "$lazy_tensor" 7 3 0 70 10
 check 'lazy_tensor: too few components' fails 'D is 2' "$lazy_tensor" 7 3 10 70 2
+
+check 'loss: gradients in all variables are those of differences' works "$loss" 50 20
+check 'loss: tells by how much' prints 'gradients   differ from differences of the loss by'
+check 'loss: goes down by more than half' \
+    awk '$1 == "loss" { found = $6 < 0.5 * $2 && $6 > 0 } END { exit !found }' out
+check 'loss: the interpreter as well' works env KEOPSCL_DEVICE=host "$loss" 20 3
+check 'loss: no number' fails '"many" is no number from 1' "$loss" many 3
+check 'loss: a number too few' fails 'usage: loss' "$loss" 3
 echo "1..$count"

@@ -745,7 +745,7 @@ static void run_plan(kp_plan *plan, const kf_source *given, double *out)
     }
     for (size_t k = 0; k < plan->prepared_count; k++)
         formulas[k] = columns ? kf_transpose(&plan->graph, plan->prepared[k].value) : plan->prepared[k].value;
-    kr_sweep map = {&plan->graph, 0, first, 0, plan->prepared_count, turned, NULL, formulas};
+    kr_sweep map = {&plan->graph, 0, first, 0, plan->prepared_count, turned, NULL, formulas, NULL};
     if (plan->prepared_count)
         run_sweep(&map, rows, 1, sources, prepared);
     for (size_t v = first; v < plan->var_count; v++) {
@@ -760,7 +760,7 @@ static void run_plan(kp_plan *plan, const kf_source *given, double *out)
         free(prepared[k]);
     }
     kr_sweep all = {&plan->graph, plan->reduced, plan->var_count, plan->term_count, plan->output_count, plan->vars,
-                    plan->terms, plan->outputs};
+                    plan->terms, plan->outputs, NULL};
     run_sweep(&all, ROWS, COLS, sources, outs);
     memcpy(out, outs[0], ROWS * WIDEST * sizeof *out);
     for (size_t v = first; v < plan->var_count; v++)

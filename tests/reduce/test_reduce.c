@@ -59,7 +59,7 @@ static kcl_status sweep(unsigned reduced, size_t term_count, const kr_term *term
                         const kf_node *const *outputs, int64_t rows, int64_t cols, const kr_sink *sinks, int threads)
 {
     ck_assert_msg(g.error.status == KCL_OK, "%s", g.error.text);
-    kr_sweep s = {&g, reduced, KB_COUNT(vars), term_count, output_count, vars, terms, outputs};
+    kr_sweep s = {&g, reduced, KB_COUNT(vars), term_count, output_count, vars, terms, outputs, NULL};
     kb_error_clear(&err);
     return kr_run_host(&s, rows, cols, sources, sinks, threads, &err);
 }
