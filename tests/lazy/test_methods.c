@@ -742,6 +742,74 @@ START_TEST(test_expressions_of_scopes_that_are_gone)
 END_TEST
 #endif
 
+/* ---- Matrices of derivatives ------------------------------------------------------------------------------------- */
+
+START_TEST(test_matrices_of_derivatives)
+{
+    kcl_expr *K = kcl_exp(kcl_neg(kcl_sqdist(x_i, y_j)));
+#define DIFFERENCE(k) (x[i][k] - y[j][k])
+    CHECK(9, kcl_grad_matrix(kcl_mul(x_i, kcl_sum_inner(kcl_mul(x_i, y_j))), x_i),
+          x[i][k / 3] * y[j][k % 3] +
+              (k / 3 == k % 3 ? x[i][0] * y[j][0] + x[i][1] * y[j][1] + x[i][2] * y[j][2] : 0));
+    CHECK(3, kcl_grad_matrix(K, y_j), 2 * DIFFERENCE(k) * kernel(i, j));
+    CHECK(2 * 3, kcl_grad_matrix(kcl_concat(kcl_elem(x_i, 2), w_j), x_i), k == 2);
+    CHECK(2, kcl_grad_matrix(kcl_concat(K, kcl_mul(w_j, w_j)), w_j), k * 2 * w[j]);
+    CHECK(1, kcl_divergence(kcl_mul(K, x_i), x_i),
+          (3 - 2 * (DIFFERENCE(0) * x[i][0] + DIFFERENCE(1) * x[i][1] + DIFFERENCE(2) * x[i][2])) * kernel(i, j));
+    CHECK(1, kcl_divergence(y_j, x_i), 0);
+    CHECK(1, kcl_laplacian(K, y_j), (-4 * log(kernel(i, j)) - 6) * kernel(i, j));
+    CHECK(1, kcl_laplacian(kcl_sqnorm2(kcl_mul(p_p, w_j)), p_p), 6 * w[j] * w[j]);
+    CHECK(1, kcl_trace_operator(kcl_mul(x_i, y_j), x_i), y[j][0] + y[j][1] + y[j][2]);
+    /* Through a sum over j, row by row. */
+    double field[M], sums[M], second[M];
+    eval_ok(kcl_divergence(kcl_reduce_sum(kcl_mul(K, y_j), KCL_OVER_J), x_i), kcl_f64(field, M));
+    eval_ok(kcl_laplacian(kcl_reduce_logsumexp(kcl_dot(x_i, y_j), KCL_OVER_J), x_i), kcl_f64(second, M));
+    eval_ok(kcl_trace_operator(kcl_reduce_sum(kcl_mul(x_i, y_j), KCL_OVER_J), x_i), kcl_f64(sums, M));
+    for (int i = 0; i < M; i++) {
+        double divergence = 0, trace = 0, total = 0, mean[D] = {0}, square = 0;
+        for (int j = 0; j < N; j++) {
+            const double share = exp(x[i][0] * y[j][0] + x[i][1] * y[j][1] + x[i][2] * y[j][2]);
+            total += share;
+            for (int k = 0; k < D; k++) {
+                divergence -= 2 * DIFFERENCE(k) * kernel(i, j) * y[j][k];
+                trace += y[j][k];
+                mean[k] += share * y[j][k];
+                square += share * y[j][k] * y[j][k];
+            }
+        }
+        near(field[i], divergence, "divergence of a sum");
+        near(sums[i], trace, "trace of a sum");
+        near(second[i], square / total - (mean[0] * mean[0] + mean[1] * mean[1] + mean[2] * mean[2]) / (total * total),
+             "Laplacian of a logarithm of a sum");
+    }
+#undef DIFFERENCE
+    is_error(kcl_divergence(kcl_reduce_sum(kcl_mul(K, x_i), KCL_OVER_I), x_i), KCL_ERROR_DERIVATIVE,
+             (const char *[]){"Divergence", "Sum_Reduction", "mixes the rows of the variable", NULL});
+    is_error(kcl_divergence(K, x_i), KCL_ERROR_SHAPE, (const char *[]){"Divergence", "dimension 1", "has 3", NULL});
+    is_error(kcl_grad_matrix(K, K), KCL_ERROR_ARGUMENT, (const char *[]){"kcl_grad_matrix", "no variable", NULL});
+    is_error(kcl_laplacian(x_i, x_i), KCL_ERROR_SHAPE, (const char *[]){"Laplacian", "dimension 3", NULL});
+    is_error(kcl_trace_operator(kcl_square(x_i), x_i), KCL_ERROR_DERIVATIVE, (const char *[]){"not linear", NULL});
+    is_error(kcl_laplacian(NULL, x_i), KCL_ERROR_ARGUMENT, (const char *[]){"NULL", NULL});
+}
+END_TEST
+
+/* An array that is both x_i and x_j: each of its uses has derivatives of its own. */
+START_TEST(test_matrices_of_derivatives_by_one_use_of_an_array)
+{
+    kcl_data *data = kcl_data_create(s, kcl_f64(&x[0][0], M, D));
+    kcl_expr *a = kcl_vi_data(s, data), *b = kcl_vj_data(s, data);
+    double got[M];
+    eval_ok(kcl_reduce_sum(kcl_divergence(kcl_mul(kcl_mul(a, a), b), a), KCL_OVER_J), kcl_f64(got, M));
+    for (int i = 0; i < M; i++) {
+        double want = 0;
+        for (int j = 0; j < M; j++)
+            for (int k = 0; k < D; k++)
+                want += 2 * x[i][k] * x[j][k];
+        near(got[i], want, "divergence by one use");
+    }
+}
+END_TEST
+
 int main(void)
 {
     const test_entry tests[] = {
@@ -758,6 +826,8 @@ int main(void)
         {test_directional_derivatives_across_reductions, 0},
         {test_hessians_are_symmetric, 0},
         {test_derivatives_of_what_does_not_depend, 0},
+        {test_matrices_of_derivatives, 0},
+        {test_matrices_of_derivatives_by_one_use_of_an_array, 0},
 #ifndef NDEBUG
         {test_expressions_of_scopes_that_are_gone, 0},
 #endif
