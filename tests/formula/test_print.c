@@ -313,6 +313,8 @@ static const char *const reductions[][2] = {
     {"LogSumExp_Reduction(x|y,1,b)", "LogSumExpWeight_Reduction(x|y,b,1)"},
     {"SumSoftMaxWeight_Reduction(-SqDist(x,y),Concat(y,b),2)", NULL},
     {"Sum_Reduction(x,2)", "Sum_Reduction(Like(x,y),2)"},
+    {"Zero_Reduction(3,0)", NULL},
+    {"Zero_Reduction(1,2)", NULL},
     {"Sum_Reduction(x,0)", "Sum_Reduction(Like(x,y),0)"},
     {"Sum_Reduction(p,2)", "Sum_Reduction(Like(Like(p,x),y),2)"},
 };
