@@ -480,6 +480,26 @@ KCL_API kcl_expr *kcl_jvp(kcl_expr *f, kcl_expr *v, kcl_expr *u);
  */
 KCL_API kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u);
 
+/*
+ * The matrix df/dv for each i and j: D rows of as many numbers as v has components, row-major, row k the gradient of
+ * component k of `f` (reshape it with kcl_reshape_inner). Unlike kcl_vjp these sum over no rows, and `v` counts as it is,
+ * not in other roles of its handle. A reduction in `f` must leave v's rows apart: over j where v is an i-variable, or any
+ * where it is a parameter; else KCL_ERROR_DERIVATIVE. At most 4096 components of f or of v are derived one by one.
+ */
+KCL_API kcl_expr *kcl_grad_matrix(kcl_expr *f, kcl_expr *v);
+
+/* The trace of that matrix, for f and v of one dimension: the sum of df_k/dv_k. 0 where f does not depend on v. */
+KCL_API kcl_expr *kcl_divergence(kcl_expr *f, kcl_expr *v);
+
+/* The sum of the second derivatives d^2 f/dv_k^2, for f of dimension 1. */
+KCL_API kcl_expr *kcl_laplacian(kcl_expr *f, kcl_expr *v);
+
+/*
+ * The trace of the matrix of an `f` that is linear in v, which is not in the result: the same as its divergence, with
+ * KCL_ERROR_DERIVATIVE where f is seen not to be linear. An f of dimension 1 counts as repeated: the sum of its row.
+ */
+KCL_API kcl_expr *kcl_trace_operator(kcl_expr *f, kcl_expr *v);
+
 /* ---- Evaluation -------------------------------------------------------------------------------------------------- */
 
 /*

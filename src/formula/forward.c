@@ -9,6 +9,7 @@ typedef struct forward {
     const kf_node **tangent; /* by position */
     size_t var_count;
     const kf_node *const *vars, *const *directions;
+    bool this_use_only; /* other roles of an array do not move */
 } forward;
 
 static const kf_node *tangent_of(const forward *s, const kf_node *f)
@@ -29,7 +30,7 @@ static const kf_node *of_variable(const forward *s, const kf_node *leaf, bool *o
     const kf_node *sum = NULL;
     for (size_t k = 0; *ok && k < s->var_count; k++) {
         const kf_node *v = s->vars[k], *u = s->directions[k];
-        if (v->param[0] != leaf->param[0])
+        if (s->this_use_only ? v != leaf : v->param[0] != leaf->param[0])
             continue;
         *ok = kf_has_one_shape(s->g, v, leaf);
         if (*ok && leaf->param[2] != v->param[2])
@@ -146,17 +147,23 @@ static const kf_node *tangent(const forward *s, const kf_node *f, bool *ok)
     return NULL;
 }
 
+static kcl_status check_dimension(kf_graph *g, const kf_node *v, const kf_node *u)
+{
+    if (u->dim == v->dim || u->dim == 1)
+        return KCL_OK;
+    return kb_fail(&g->error, KCL_ERROR_SHAPE,
+                   "derivative in a direction: the variable has dimension %d, the direction has %d; they must be "
+                   "equal, or that of the direction 1",
+                   v->dim, u->dim);
+}
+
 static kcl_status check_directions(kf_graph *g, size_t count, const kf_node *const *vars,
                                    const kf_node *const *directions)
 {
     for (size_t k = 0; k < count; k++) {
         const kf_node *v = vars[k], *u = directions[k];
-        if (u->dim != v->dim && u->dim != 1)
-            return kb_fail(
-                &g->error, KCL_ERROR_SHAPE,
-                "derivative in a direction: the variable has dimension %d, the direction has %d; they must be "
-                "equal, or that of the direction 1",
-                v->dim, u->dim);
+        if (check_dimension(g, v, u) < 0)
+            return g->error.status;
         if (u->axes & ~v->axes)
             return kb_fail(&g->error, KCL_ERROR_SHAPE,
                            "derivative in a direction: the direction has an axis (%s) that the variable lacks",
@@ -167,14 +174,18 @@ static kcl_status check_directions(kf_graph *g, size_t count, const kf_node *con
     return KCL_OK;
 }
 
-kcl_status kf_jvp(kf_graph *g, const kf_node *F, size_t var_count, const kf_node *const *vars,
-                  const kf_node *const *directions, const kf_node **out)
+static kcl_status sweep(kf_graph *g, const kf_node *F, size_t var_count, const kf_node *const *vars,
+                        const kf_node *const *directions, bool this_use_only, const kf_node **out)
 {
     kf_order order;
-    if (check_directions(g, var_count, vars, directions) < 0 || kf_select_terms(g, F, var_count, vars, &F) < 0 ||
-        kf_order_init(&order, g, 1, &F, false, &g->error) < 0)
+    if (kf_select_terms(g, F, var_count, vars, &F) < 0 || kf_order_init(&order, g, 1, &F, false, &g->error) < 0)
         return g->error.status;
-    forward s = {.g = g, .order = &order, .var_count = var_count, .vars = vars, .directions = directions};
+    forward s = {.g = g,
+                 .order = &order,
+                 .var_count = var_count,
+                 .vars = vars,
+                 .directions = directions,
+                 .this_use_only = this_use_only};
     s.tangent = kb_calloc(kf_allocator(g), order.count, sizeof *s.tangent);
     bool ok = s.tangent != NULL;
     if (!ok)
@@ -199,4 +210,19 @@ kcl_status kf_jvp(kf_graph *g, const kf_node *F, size_t var_count, const kf_node
     kb_free(kf_allocator(g), s.tangent);
     kf_order_finish(&order);
     return ok ? KCL_OK : g->error.status;
+}
+
+kcl_status kf_jvp(kf_graph *g, const kf_node *F, size_t var_count, const kf_node *const *vars,
+                  const kf_node *const *directions, const kf_node **out)
+{
+    if (check_directions(g, var_count, vars, directions) < 0)
+        return g->error.status;
+    return sweep(g, F, var_count, vars, directions, false, out);
+}
+
+kcl_status kf_diff(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node *u, const kf_node **out)
+{
+    if (check_dimension(g, v, u) < 0)
+        return g->error.status;
+    return sweep(g, F, 1, &v, &u, true, out);
 }

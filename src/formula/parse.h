@@ -7,7 +7,7 @@
  *   parse_names.c        names, the arguments that follow them, variables
  *   parse_reductions.c   reductions
  *   parse_tensors.c      TensorDot and Kron
- *   parse_derivatives.c  Grad
+ *   parse_derivatives.c  Grad, Diff, and what else is derived; linear operators
  *
  * Readers return false after setting *p->err. They begin at p->at and leave it behind what they read.
  */
@@ -154,6 +154,14 @@ static inline kf_role kf_role_of_tag(int tag)
 bool kf_read_tensordot(kf_parser *p, const kf_word *name, kf_operand *out);
 bool kf_read_kron(kf_parser *p, const kf_word *name, kf_operand *out);
 bool kf_read_grad(kf_parser *p, const kf_word *name, kf_operand *out);
+bool kf_read_diff(kf_parser *p, const kf_word *name, kf_operand *out);
+bool kf_read_grad_matrix(kf_parser *p, const kf_word *name, kf_operand *out);
+bool kf_read_divergence(kf_parser *p, const kf_word *name, kf_operand *out);
+bool kf_read_laplacian(kf_parser *p, const kf_word *name, kf_operand *out);
+bool kf_read_trace_operator(kf_parser *p, const kf_word *name, kf_operand *out);
+bool kf_read_adjoint_operator(kf_parser *p, const kf_word *name, kf_operand *out);
+bool kf_read_sum_lin_operator(kf_parser *p, const kf_word *name, kf_operand *out);
+bool kf_read_factorize(kf_parser *p, const kf_word *name, kf_operand *out);
 
 /* ---- parse.c ----------------------------------------------------------------------------------------------------- */
 

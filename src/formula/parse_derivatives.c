@@ -2,6 +2,8 @@
 /* formula/parse_derivatives.c: derivatives in formula strings. */
 #include "parse.h"
 
+#include <string.h>
+
 /* The variable that stands for the cotangent of F where a text gives none. */
 static bool new_cotangent(kf_parser *p, const kf_call *c, const kf_operand *F, const kf_node *v, kf_operand *e)
 {
@@ -16,19 +18,59 @@ static bool new_cotangent(kf_parser *p, const kf_call *c, const kf_operand *F, c
     return e->node ? kf_enter_var(p, e->node, c->name.at) : kf_fault_graph(p, c->name.at);
 }
 
+/* F, of one result, and the variable by which it is derived: the first two arguments. */
+static bool read_two(kf_parser *p, kf_call *c, kf_operand *F, kf_operand *v)
+{
+    if (!kf_open_call(p, c) || !kf_read_formula_argument(p, c, 0, F) || !kf_read_formula_argument(p, c, 1, v))
+        return false;
+    if (v->tag != KF_NO_REDUCTION || v->node->op != KF_VAR || v->node->param[2] == KF_ROLE_ACC)
+        return kf_fault(p, KCL_ERROR_SYNTAX, v->at, "the second argument of %.*s must be a variable",
+                        KF_SHOWN(&c->name));
+    if (F->second)
+        return kf_fault(p, KCL_ERROR_SYNTAX, F->at, "%.*s differentiates one result: values and indices are two",
+                        KF_SHOWN(&c->name));
+    return true;
+}
+
+static bool read_formula(kf_parser *p, const kf_call *c, int k, kf_operand *out)
+{
+    return kf_read_formula_argument(p, c, k, out) && kf_need_formula(p, out);
+}
+
+/* KeOps' names with this ending are given the value of F as well, which is not needed here. */
+static const char saved_forward[] = "_WithSavedForward";
+
+static bool has_saved_forward(const kf_word *name)
+{
+    const size_t n = sizeof saved_forward - 1;
+    return name->length > n && memcmp(name->text + name->length - n, saved_forward, n) == 0;
+}
+
+static bool read_saved_forward(kf_parser *p, const kf_call *c, const kf_operand *F)
+{
+    kf_operand saved;
+    if (!has_saved_forward(&c->name))
+        return true;
+    if (!read_formula(p, c, 3, &saved))
+        return false;
+    return saved.node->dim == F->node->dim ||
+           kf_fault(p, KCL_ERROR_SHAPE, saved.at, "%.*s: the result has dimension %d, what was saved of it has %d",
+                    KF_SHOWN(&c->name), F->node->dim, saved.node->dim);
+}
+
+/* Grad(F,v), Grad(F,v,e), Grad_WithSavedForward(F,v,e,R) */
 bool kf_read_grad(kf_parser *p, const kf_word *name, kf_operand *out)
 {
-    kf_call c = {
-        .name = *name, .most = 3, .needs = "a formula or reduction F, a variable v, and perhaps a cotangent e"};
+    const bool saved = has_saved_forward(name);
+    kf_call c = {.name = *name,
+                 .most = saved ? 4 : 3,
+                 .needs = saved ? "a formula or reduction F, a variable v, a cotangent e and the value of F"
+                                : "a formula or reduction F, a variable v, and perhaps a cotangent e"};
     kf_operand F, v, e;
-    if (!kf_open_call(p, &c) || !kf_read_formula_argument(p, &c, 0, &F) || !kf_read_formula_argument(p, &c, 1, &v))
+    if (!read_two(p, &c, &F, &v))
         return false;
-    if (v.tag != KF_NO_REDUCTION || v.node->op != KF_VAR || v.node->param[2] == KF_ROLE_ACC)
-        return kf_fault(p, KCL_ERROR_SYNTAX, v.at, "the second argument of Grad must be a variable");
-    if (F.second)
-        return kf_fault(p, KCL_ERROR_SYNTAX, F.at, "Grad differentiates one result: values and indices are two");
-    if (kf_peek(p) == ')' ? !new_cotangent(p, &c, &F, v.node, &e)
-                          : !kf_read_formula_argument(p, &c, 2, &e) || !kf_need_formula(p, &e))
+    if (kf_peek(p) == ')' && !saved ? !new_cotangent(p, &c, &F, v.node, &e)
+                                    : !read_formula(p, &c, 2, &e) || !read_saved_forward(p, &c, &F))
         return false;
     if (F.tag == KF_NO_REDUCTION) {
         if (kf_vjp(p->g, F.node, e.node, 1, &v.node, &out->node) < 0)
@@ -44,5 +86,114 @@ bool kf_read_grad(kf_parser *p, const kf_word *name, kf_operand *out)
     if (!rows || kf_gradient(p->g, rows, e.node, 1, &v.node, &out->node) < 0)
         return kf_fault_graph(p, e.at);
     out->tag = v.node->param[2] == KF_ROLE_I ? 0 : v.node->param[2] == KF_ROLE_J ? 1 : 2;
+    return kf_close_call(p, &c);
+}
+
+/* Diff(F,v,u), Diff_WithSavedForward(F,v,u,R) */
+bool kf_read_diff(kf_parser *p, const kf_word *name, kf_operand *out)
+{
+    const bool saved = has_saved_forward(name);
+    kf_call c = {.name = *name,
+                 .most = saved ? 4 : 3,
+                 .needs = saved ? "a formula or reduction F, a variable v, a direction u and the value of F"
+                                : "a formula or reduction F, a variable v and a direction u"};
+    kf_operand F, v, u;
+    if (!read_two(p, &c, &F, &v) || !read_formula(p, &c, 2, &u) || !read_saved_forward(p, &c, &F))
+        return false;
+    out->tag = F.tag;
+    kcl_status status = F.tag == KF_NO_REDUCTION ? kf_diff(p->g, F.node, v.node, u.node, &out->node)
+                                                 : kf_jvp(p->g, F.node, 1, &v.node, &u.node, &out->node);
+    return status < 0 ? kf_fault_graph(p, u.at) : kf_close_call(p, &c);
+}
+
+/* Of the matrix dF/dv, for each pair (i, j). */
+static bool read_operator_of(kf_parser *p, const kf_word *name, kf_operand *out,
+                             kcl_status (*of)(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out))
+{
+    kf_call c = {.name = *name, .most = 2, .needs = "a formula F and a variable v"};
+    kf_operand F, v;
+    if (!read_two(p, &c, &F, &v) || !kf_need_formula(p, &F))
+        return false;
+    return of(p->g, F.node, v.node, &out->node) < 0 ? kf_fault_graph(p, F.at) : kf_close_call(p, &c);
+}
+
+bool kf_read_grad_matrix(kf_parser *p, const kf_word *name, kf_operand *out)
+{
+    return read_operator_of(p, name, out, kf_grad_matrix);
+}
+
+bool kf_read_divergence(kf_parser *p, const kf_word *name, kf_operand *out)
+{
+    return read_operator_of(p, name, out, kf_divergence);
+}
+
+bool kf_read_laplacian(kf_parser *p, const kf_word *name, kf_operand *out)
+{
+    return read_operator_of(p, name, out, kf_laplacian);
+}
+
+/* ---- Linear operators -------------------------------------------------------------------------------------------- */
+
+/* F, v, and `least` formulas or more, as many as there may be; the others stay NULL. */
+static bool read_linear(kf_parser *p, kf_call *c, kf_operand *F, kf_operand *v, int least, const kf_node *more[2])
+{
+    int count = 0;
+    if (!read_two(p, c, F, v) || !kf_need_formula(p, F))
+        return false;
+    for (; count < least || (2 + count < c->most && kf_peek(p) != ')'); count++) {
+        kf_operand f;
+        if (!read_formula(p, c, 2 + count, &f))
+            return false;
+        more[count] = f.node;
+    }
+    return kf_close_call(p, c);
+}
+
+bool kf_read_trace_operator(kf_parser *p, const kf_word *name, kf_operand *out)
+{
+    kf_call c = {
+        .name = *name, .most = 3, .needs = "a formula F, a variable v in which it is linear, and perhaps weights"};
+    kf_operand F, v;
+    const kf_node *more[2] = {NULL, NULL};
+    return read_linear(p, &c, &F, &v, 0, more) &&
+           (kf_trace_operator(p->g, F.node, v.node, more[0], &out->node) == KCL_OK || kf_fault_graph(p, F.at));
+}
+
+bool kf_read_adjoint_operator(kf_parser *p, const kf_word *name, kf_operand *out)
+{
+    kf_call c = {.name = *name, .most = 3, .needs = "a formula F, a variable v in which it is linear, and its operand"};
+    kf_operand F, v;
+    const kf_node *more[2] = {NULL, NULL};
+    return read_linear(p, &c, &F, &v, 1, more) &&
+           ((kf_check_linear(p->g, "AdjointOperator", F.node, v.node) == KCL_OK &&
+             kf_vjp(p->g, F.node, more[0], 1, &v.node, &out->node) == KCL_OK) ||
+            kf_fault_graph(p, F.at));
+}
+
+bool kf_read_sum_lin_operator(kf_parser *p, const kf_word *name, kf_operand *out)
+{
+    kf_call c = {.name = *name,
+                 .most = 4,
+                 .needs =
+                     "a formula F, a variable v in which it is linear, and perhaps weights of its components and of "
+                     "the variable's"};
+    kf_operand F, v;
+    const kf_node *more[2] = {NULL, NULL};
+    return read_linear(p, &c, &F, &v, 0, more) &&
+           (kf_sum_lin_operator(p->g, F.node, v.node, more[0], more[1], &out->node) == KCL_OK ||
+            kf_fault_graph(p, F.at));
+}
+
+/* ---- Factorisation ----------------------------------------------------------------------------------------------- */
+
+/* Factorize(F,g), AutoFactorize(F): F, since whatever a formula has twice is one node already. */
+bool kf_read_factorize(kf_parser *p, const kf_word *name, kf_operand *out)
+{
+    const bool by_hand = kf_is_word(name, "Factorize");
+    kf_call c = {.name = *name, .formulas = by_hand ? 2 : 1, .most = by_hand ? 2 : 1};
+    kf_operand F, part;
+    if (!kf_open_call(p, &c) || !read_formula(p, &c, 0, &F) || (by_hand && !read_formula(p, &c, 1, &part)))
+        return false;
+    out->node = F.node;
     return kf_close_call(p, &c);
 }

@@ -12,6 +12,17 @@ static bool read_var(kf_parser *p, const kf_word *name, kf_operand *out);
 static const kf_special specials[] = {
     {"Var", read_var},
     {"Grad", kf_read_grad},
+    {"Grad_WithSavedForward", kf_read_grad},
+    {"Diff", kf_read_diff},
+    {"Diff_WithSavedForward", kf_read_diff},
+    {"GradMatrix", kf_read_grad_matrix},
+    {"Divergence", kf_read_divergence},
+    {"Laplacian", kf_read_laplacian},
+    {"TraceOperator", kf_read_trace_operator},
+    {"AdjointOperator", kf_read_adjoint_operator},
+    {"SumLinOperator", kf_read_sum_lin_operator},
+    {"Factorize", kf_read_factorize},
+    {"AutoFactorize", kf_read_factorize},
     {"TensorDot", kf_read_tensordot},
     {"Kron", kf_read_kron},
 };

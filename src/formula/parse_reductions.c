@@ -12,11 +12,23 @@ static const struct reduction_name {
 #include "reductions.def"
 };
 
+static bool read_sum_shift_exp(kf_parser *p, const kf_word *name, kf_operand *out);
+static bool read_zero(kf_parser *p, const kf_word *name, kf_operand *out);
+
+/* Those that are formulas of others. */
+static const kf_special composed[] = {
+    {"Max_SumShiftExp_Reduction", read_sum_shift_exp},
+    {"Max_SumShiftExpWeight_Reduction", read_sum_shift_exp},
+    {"Zero_Reduction", read_zero},
+};
+
 void kf_each_reduction(void (*visit)(void *user, const char *name), void *user)
 {
     for (size_t k = 0; k < KB_COUNT(reduction_names); k++)
         if (reduction_names[k].name[0])
             visit(user, reduction_names[k].name);
+    for (size_t k = 0; k < KB_COUNT(composed); k++)
+        visit(user, composed[k].name);
 }
 
 /*
@@ -44,6 +56,16 @@ static bool take_tag(kf_parser *p, size_t at, int64_t tag, kf_operand *out)
     return true;
 }
 
+/* Argument k. */
+static bool read_tag(kf_parser *p, const kf_call *c, int k, kf_operand *out)
+{
+    int64_t tag = 0;
+    if (!kf_next_argument(p, c, k))
+        return false;
+    const size_t at = p->at;
+    return kf_read_whole(p, "the reduction's tag (0, 1 or 2)", &tag) && take_tag(p, at, tag, out);
+}
+
 /* The weight and the tag, in this order, or in that of KeOps. */
 static bool read_weight(kf_parser *p, const kf_call *c, kf_operand *weight, kf_operand *out)
 {
@@ -60,8 +82,57 @@ static bool read_weight(kf_parser *p, const kf_call *c, kf_operand *weight, kf_o
     return kf_need_formula(p, weight) && take_tag(p, tag.at, (int64_t)tag.number, out);
 }
 
+/*
+ * m, the largest F, and the sum of exp(F - m) G: Max_SumShiftExp(F,tag), (F,tag,G), (F,G,tag). Where F is m the
+ * exponential is 1, infinities included.
+ */
+static const kf_node *sum_shift_exp(kf_graph *g, unsigned axes, const kf_node *F, const kf_node *G)
+{
+    const kf_node *m = kf_reduce(g, KF_REDUCE_MAX, axes, 0, F), *one = kf_rat(g, 1, 1);
+    const kf_node *shifted = kf_binary(g, KF_SUB, F, m);
+    /* Equal, and yet the difference is NaN. */
+    const kf_node *infinite =
+        kf_binary(g, KF_SUB, kf_binary(g, KF_EQUAL, F, m), kf_binary(g, KF_EQUAL, shifted, shifted));
+    const kf_node *choice[] = {kf_binary(g, KF_SUB, infinite, one), one, kf_unary(g, KF_EXP, shifted)};
+    const kf_node *share = kf_make(g, KF_IFELSE, choice, NULL);
+    const kf_node *terms = G ? kf_binary(g, KF_MULT, share, G) : share;
+    return kf_binary(g, KF_CONCAT, m, kf_reduce(g, KF_REDUCE_SUM, axes, 0, terms));
+}
+
+static bool read_sum_shift_exp(kf_parser *p, const kf_word *name, kf_operand *out)
+{
+    const bool weighted = kf_count_arguments(p, p->at) == 3;
+    kf_call c = {.name = *name, .wholes = 1, .most = 3, .needs = "a formula F, a tag, and perhaps a weight"};
+    kf_operand F, weight = {.node = NULL};
+    if (!kf_open_call(p, &c) || !kf_read_formula_argument(p, &c, 0, &F) || !kf_need_formula(p, &F) ||
+        (weighted ? !read_weight(p, &c, &weight, out) : !read_tag(p, &c, 1, out)) || !kf_close_call(p, &c))
+        return false;
+    if (F.node->dim != 1)
+        return kf_fault(p, KCL_ERROR_SHAPE, F.at, "%.*s: the exponent has dimension %d, it must be 1", KF_SHOWN(name),
+                        F.node->dim);
+    const unsigned axes = kf_axes_of_tag(out->tag);
+    const kf_node *terms = on_declared_axes(p, F.node, axes);
+    out->node = terms ? sum_shift_exp(p->g, axes, terms, weight.node) : NULL;
+    return out->node || kf_fault_graph(p, name->at);
+}
+
+/* Zero_Reduction(dimension,tag): zeros for every row */
+static bool read_zero(kf_parser *p, const kf_word *name, kf_operand *out)
+{
+    kf_call c = {.name = *name, .wholes = 2, .most = 2};
+    int64_t dim;
+    if (!kf_open_call(p, &c) || !kf_next_argument(p, &c, 0) ||
+        !kf_read_whole(p, "a dimension (a whole number)", &dim) || !read_tag(p, &c, 1, out) || !kf_close_call(p, &c))
+        return false;
+    out->node = kf_zero(p->g, dim);
+    return out->node || kf_fault_graph(p, name->at);
+}
+
 bool kf_read_reduction(kf_parser *p, const kf_word *name, kf_operand *out)
 {
+    for (size_t k = 0; k < KB_COUNT(composed); k++)
+        if (kf_is_word(name, composed[k].name))
+            return composed[k].read(p, name, out);
     size_t kind = 0;
     while (kind < KB_COUNT(reduction_names) && !kf_is_word(name, reduction_names[kind].name))
         kind++;
@@ -76,23 +147,15 @@ bool kf_read_reduction(kf_parser *p, const kf_word *name, kf_operand *out)
                  .formulas = info->formulas,
                  .wholes = info->params + 1,
                  .most = info->formulas + info->params + 1};
-    int64_t param = 0, tag = 0;
+    int64_t param = 0;
     kf_operand f, weight;
     if (!kf_open_call(p, &c) || !kf_read_formula_argument(p, &c, 0, &f) || !kf_need_formula(p, &f))
         return false;
     if (info->params &&
         !(kf_next_argument(p, &c, 1) && kf_read_whole(p, "the reduction's parameter (a whole number)", &param)))
         return false;
-    if (weighted) {
-        if (!read_weight(p, &c, &weight, out))
-            return false;
-    } else {
-        if (!kf_next_argument(p, &c, info->params + 1))
-            return false;
-        size_t at = p->at;
-        if (!kf_read_whole(p, "the reduction's tag (0, 1 or 2)", &tag) || !take_tag(p, at, tag, out))
-            return false;
-    }
+    if (weighted ? !read_weight(p, &c, &weight, out) : !read_tag(p, &c, info->params + 1, out))
+        return false;
     unsigned axes = kf_axes_of_tag(out->tag);
     const kf_node *terms = on_declared_axes(p, f.node, axes);
     if (weighted)

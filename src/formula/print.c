@@ -35,9 +35,18 @@ static void push(printer *p, size_t count, const piece *pieces)
         p->stack[p->depth++] = pieces[count];
 }
 
-#define TEXT(text) {text, NULL, 0}
-#define NODE(node, level) {NULL, node, level}
-#define REST(node) {NULL, node, LEVEL_REST}
+#define TEXT(text)                                                                                                     \
+    {                                                                                                                  \
+        text, NULL, 0                                                                                                  \
+    }
+#define NODE(node, level)                                                                                              \
+    {                                                                                                                  \
+        NULL, node, level                                                                                              \
+    }
+#define REST(node)                                                                                                     \
+    {                                                                                                                  \
+        NULL, node, LEVEL_REST                                                                                         \
+    }
 #define PUSH(...) push(p, KB_COUNT(((const piece[]){__VA_ARGS__})), (const piece[]){__VA_ARGS__})
 
 static bool is_dot(const kf_node *f)
@@ -256,6 +265,11 @@ void kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(
     /* A sum of one term is its formula; of what has none of the axes there is nothing but sums of one term. */
     if ((f->axes & kf_axes_of_tag(r->tag)) != (unsigned)params[1]) {
         kf_print(out, r->node, name, user, limit);
+        return;
+    }
+    if (r->node->op == KF_ZERO) {
+        kb_str_putf(out, "Zero_Reduction(%d,%d)", f->dim, r->tag);
+        cut(out, start, limit);
         return;
     }
     const kf_reduction_info *info = kf_reduction_get((kf_reduction)params[0]);

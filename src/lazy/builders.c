@@ -400,3 +400,42 @@ kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
 {
     return kcl_jvp(kcl_grad(f, v), v, u);
 }
+
+/* Of the matrix df/dv, for each pair of rows. */
+static kcl_expr *of_matrix(const char *name, kcl_expr *f, kcl_expr *v,
+                           kcl_status (*of)(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out))
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){f, v}, &error);
+    kcl_expr *refused = scope ? no_variable(name, v, scope) : error;
+    const kf_node *out = NULL;
+    if (refused)
+        return refused;
+    const kcl_status status = of(&scope->graph, f->node, v->node, &out);
+    return kl_expr_of(scope, status < 0 ? NULL : out);
+}
+
+kcl_expr *kcl_grad_matrix(kcl_expr *f, kcl_expr *v)
+{
+    return of_matrix("kcl_grad_matrix", f, v, kf_grad_matrix);
+}
+
+kcl_expr *kcl_divergence(kcl_expr *f, kcl_expr *v)
+{
+    return of_matrix("kcl_divergence", f, v, kf_divergence);
+}
+
+kcl_expr *kcl_laplacian(kcl_expr *f, kcl_expr *v)
+{
+    return of_matrix("kcl_laplacian", f, v, kf_laplacian);
+}
+
+static kcl_status trace_of_operator(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out)
+{
+    return kf_trace_operator(g, F, v, NULL, out);
+}
+
+kcl_expr *kcl_trace_operator(kcl_expr *f, kcl_expr *v)
+{
+    return of_matrix("kcl_trace_operator", f, v, trace_of_operator);
+}

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_TEXT = 2048, MOST_PRINTED = 1 << 16, MOST_GRADS = 3 };
+enum { MOST_TEXT = 2048, MOST_PRINTED = 1 << 16, MOST_DERIVATIVES = 3 };
 
 static kf_graph g;
 static kb_error err;
@@ -90,19 +90,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char text[MOST_TEXT + 1];
     kf_alias alias;
-    int grads = 0;
+    static const char *const derived[] = {"Grad", "Diff", "Divergence", "Laplacian", "Operator"};
+    int derivatives = 0;
     size = KB_MIN(size, MOST_TEXT);
     if (size)
         memcpy(text, data, size);
     text[size] = 0;
-    for (const char *c = text; (c = strstr(c, "Grad")) != NULL; c++)
-        grads++;
+    for (size_t k = 0; k < KB_COUNT(derived); k++)
+        for (const char *c = text; (c = strstr(c, derived[k])) != NULL; c++)
+            derivatives++;
     kf_graph_init(&g, NULL);
     bindings[0] = (kf_binding){"x", kf_var(&g, 0, 3, KF_ROLE_I)};
     bindings[1] = (kf_binding){"y", kf_var(&g, 1, 3, KF_ROLE_J)};
     bindings[2] = (kf_binding){"p", kf_var(&g, 2, 1, KF_ROLE_P)};
     bindings[3] = (kf_binding){"b", kf_var(&g, 3, 1, KF_ROLE_J)};
-    if (grads <= MOST_GRADS) { /* derivatives of derivatives grow with every one */
+    if (derivatives <= MOST_DERIVATIVES) { /* derivatives of derivatives grow with every one */
         try_text(text, false);
         try_text(text, true);
     }

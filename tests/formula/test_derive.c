@@ -280,6 +280,10 @@ static const char *const formulas[] = {
     "TensorDot(TensorProd(x,y),Concat(x,y),[3,3],[2,3],[1],[1],[1,0])*Concat(y,x)",
     "TensorDot(x,TensorProd(y,x),[3],[3,3],[0],Ind(0))*TensorDot(x,s,[3],[],[],[])",
     "Kron(Concat(x,s),Concat(s,s),[2,2],[1,2])",
+    "Divergence(Sin(x*s)*y,x)*x",
+    "Laplacian(Exp(-s*SqDist(x,y)),x)*y",
+    "GradMatrix(Concat(s*x,(x|x)),x)",
+    "Diff(Sin(x)*y,x,y*s)*x",
     /* Complex numbers, made of real variables of odd dimensions too. */
     "ComplexMult(Real2Complex(x),Concat(x,y))",
     "ComplexRealScal(s,Concat(x,y))|Imag2Complex(y)",

@@ -504,7 +504,7 @@ END_TEST
     "Sum_Reduction, LogSumExp_Reduction, Min_Reduction, ArgMin_Reduction, KMin_Reduction, ArgKMin_Reduction, "         \
     "Max_Reduction, ArgMax_Reduction, KMax_Reduction, ArgKMax_Reduction, LogSumExpWeight_Reduction, "                  \
     "SumSoftMaxWeight_Reduction, Min_ArgMin_Reduction, Max_ArgMax_Reduction, KMin_ArgKMin_Reduction, "                 \
-    "KMax_ArgKMax_Reduction"
+    "KMax_ArgKMax_Reduction, Max_SumShiftExp_Reduction, Max_SumShiftExpWeight_Reduction, Zero_Reduction"
 
 static const struct {
     kcl_status status;
@@ -686,6 +686,16 @@ static const struct {
     {KCL_ERROR_SYNTAX, "KMin_Reduction(x*b,0)", 0, "KMin_Reduction needs 1 formula and 2 whole numbers, 2 given"},
     {KCL_ERROR_SYNTAX, "Grad(Min_ArgMin_Reduction(x*b,0),x)", 5,
      "Grad differentiates one result: values and indices are two"},
+    {KCL_ERROR_SHAPE, "Max_SumShiftExp_Reduction(x,0)", 26,
+     "Max_SumShiftExp_Reduction: the exponent has dimension 3, it must be 1"},
+    {KCL_ERROR_SYNTAX, "Max_SumShiftExp_Reduction(b)", 0,
+     "Max_SumShiftExp_Reduction needs a formula F, a tag, and perhaps a weight, 1 given"},
+    {KCL_ERROR_SYNTAX, "Max_SumShiftExpWeight_Reduction(b,3,x)", 34,
+     "tag 3 of a reduction is not 0 (a row per i), 1 (a row per j) or 2 (a single row)"},
+    {KCL_ERROR_SYNTAX, "Max_SumShiftExp_Reduction(b,x)", 28, "the reduction's tag (0, 1 or 2) is expected, not 'x'"},
+    {KCL_ERROR_SHAPE, "Zero_Reduction(0,1)", 0, "Zero: dimension 0 is not between 1 and 16777216"},
+    {KCL_ERROR_SYNTAX, "Zero_Reduction(x,1)", 15, "a dimension (a whole number) is expected, not 'x'"},
+    {KCL_ERROR_SYNTAX, "Zero_Reduction(3)", 0, "Zero_Reduction needs 2 whole numbers, 1 given"},
     {KCL_ERROR_SYNTAX, "x+ArgMin_Reduction(x*b,0)", 2,
      "a formula is expected, not a reduction; reductions are not part of formulas, nor of each other"},
     {KCL_ERROR_SYNTAX, "ArgMin_Reduction(x)", 0, "ArgMin_Reduction needs 1 formula and 1 whole number, 1 given"},

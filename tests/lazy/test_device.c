@@ -319,6 +319,21 @@ START_TEST(test_every_operator)
 }
 END_TEST
 
+/* What strings say by several operators: pairs of reductions, derivatives, comparisons, tensors. */
+START_TEST(test_composed_names)
+{
+    const char *const aliases[] = {"x=Vi(4)", "y=Vj(4)"};
+    subject s = {.scaled_by_rows = true, .low = -1, .high = 1};
+    subject_make(&s, "Max_SumShiftExp_Reduction(-SqDist(x,y),0,y);Zero_Reduction(3,0);"
+                     "Sum_Reduction(Laplacian(Exp(-SqDist(x,y)),x)*y+(y<x<0.5)*Divergence(x*Exp(x*y),x),0);"
+                     "Sum_Reduction(TensorDot(x,GradMatrix(Sin(x*y),y),[2,2],[2,2,4],[1],[0],[2,0,1]),0)",
+                 2, aliases, "", "");
+    for (int t = 0; t < 2; t++)
+        subject_check(&s, device, host, dtypes[t], 33, 257);
+    subject_free(&s);
+}
+END_TEST
+
 /* Rearranged components, matrices and extremes in every schedule that takes them, small and as long as 1024. */
 START_TEST(test_rearranged_components)
 {
@@ -1113,6 +1128,7 @@ int main(int argc, char **argv)
         {test_split_thresholds, 0},
         {test_forced_schedules, 0},
         {test_every_operator, 0},
+        {test_composed_names, 0},
         {test_rearranged_components, 0},
         {test_gradients_and_second_derivatives, 0},
         {test_every_schedule_on_every_reduction, 0},

@@ -812,6 +812,196 @@ START_TEST(test_expressions_of_scopes_that_are_gone)
 END_TEST
 #endif
 
+/* ---- Reductions that are made of others -------------------------------------------------------------------------- */
+
+static kcl_operator *operator_of(const char *formula, int count, const char *const *aliases)
+{
+    kcl_operator *op;
+    ck_assert_msg(kcl_operator_create(&op, formula, count, aliases, NULL) == KCL_OK, "%s", kcl_operator_error(op));
+    return op;
+}
+
+/* exp(f - m) w, with 1 for the largest. */
+static double shifted(double f, double m)
+{
+    return f == m ? 1 : exp(f - m);
+}
+
+START_TEST(test_largest_and_sum_of_exponentials)
+{
+    const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "w=Vj(1)"};
+    kcl_operator *op = operator_of("Max_SumShiftExp_Reduction(x|y,0); Max_SumShiftExpWeight_Reduction(x|y,y*w,1);"
+                                   "Max_SumShiftExp_Reduction(w-Elem(x,0),2); Zero_Reduction(2,0); Zero_Reduction(3,2)",
+                                   3, aliases);
+    double plain[M][2], weighted[N][4], both[2], zeros[M][2], zero[3];
+    memset(zeros, 1, sizeof zeros);
+    memset(zero, 1, sizeof zero);
+    const kcl_array *outs[] = {kcl_f64(&plain[0][0], M, 2), kcl_f64(&weighted[0][0], N, 4), kcl_f64(both, 2),
+                               kcl_f64(&zeros[0][0], M, 2), kcl_f64(zero, 3)};
+    const kcl_array *args[] = {kcl_f64(&x[0][0], M, D), kcl_f64(&y[0][0], N, D), kcl_f64(w, N)};
+    ck_assert_msg(kcl_operator_apply(op, c, outs, 5, args, 3) == KCL_OK, "%s", kcl_context_error(c));
+    double f[M][N], largest = -INFINITY, sum = 0;
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++)
+            f[i][j] = x[i][0] * y[j][0] + x[i][1] * y[j][1] + x[i][2] * y[j][2];
+    for (int i = 0; i < M; i++) {
+        double m = -INFINITY, s = 0;
+        for (int j = 0; j < N; j++)
+            m = fmax(m, f[i][j]), largest = fmax(largest, w[j] - x[i][0]);
+        for (int j = 0; j < N; j++)
+            s += shifted(f[i][j], m);
+        near(plain[i][0], m, "largest");
+        near(plain[i][1], s, "sum of exponentials");
+        ck_assert(zeros[i][0] == 0 && zeros[i][1] == 0);
+    }
+    for (int j = 0; j < N; j++) {
+        double m = -INFINITY, s[D] = {0};
+        for (int i = 0; i < M; i++)
+            m = fmax(m, f[i][j]);
+        for (int i = 0; i < M; i++)
+            for (int k = 0; k < D; k++)
+                s[k] += shifted(f[i][j], m) * y[j][k] * w[j];
+        near(weighted[j][0], m, "largest");
+        for (int k = 0; k < D; k++)
+            near(weighted[j][1 + k], s[k], "weighted sum of exponentials");
+    }
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++)
+            sum += shifted(w[j] - x[i][0], largest);
+    near(both[0], largest, "largest");
+    near(both[1], sum, "sum of exponentials");
+    ck_assert(zero[0] == 0 && zero[1] == 0 && zero[2] == 0);
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+/* KeOps has NaN for two infinities. Without terms: -infinity and 0. */
+START_TEST(test_largest_and_sum_of_infinite_exponents)
+{
+    static const struct {
+        int count;
+        double f[4], m, s;
+    } cases[] = {
+        {3, {-INFINITY, -INFINITY, -INFINITY}, -INFINITY, 3}, {3, {INFINITY, 1, INFINITY}, INFINITY, 2},
+        {3, {-INFINITY, 2, -INFINITY}, 2, 1},                 {2, {1e308, 1e308}, 1e308, 2},
+        {0, {0}, -INFINITY, 0},                               {2, {1, NAN}, 1, NAN},
+    };
+    const char *const aliases[] = {"f=Vj(1)"};
+    kcl_operator *op = operator_of("Max_SumShiftExp_Reduction(f,2)", 1, aliases);
+    for (size_t k = 0; k < KB_COUNT(cases); k++) {
+        double got[2];
+        const kcl_array *outs[] = {kcl_f64(got, 2)}, *args[] = {kcl_f64(cases[k].f, cases[k].count, 1)};
+        ck_assert_msg(kcl_operator_apply(op, c, outs, 1, args, 1) == KCL_OK, "%s", kcl_context_error(c));
+        ck_assert_msg(got[0] == cases[k].m, "case %zu: %g", k, got[0]);
+        ck_assert_msg(got[1] == cases[k].s || (isnan(got[1]) && isnan(cases[k].s)), "case %zu: %g", k, got[1]);
+    }
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+/* The derivatives of m and s themselves, which KeOps does not have; and m + log(s) has those of LogSumExp. */
+START_TEST(test_derivatives_of_largest_and_sum_of_exponentials)
+{
+    const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "e=Vi(2)"};
+    const double h = 1e-5;
+    double e[M][2], got[M][D], value[2][M][2];
+    kcl_operator *op = operator_of("Max_SumShiftExp_Reduction(x|y,0)", 2, aliases);
+    kcl_operator *grad = operator_of("Grad(Max_SumShiftExp_Reduction(x|y,0),x,e)", 3, aliases);
+    for (int i = 0; i < M; i++)
+        for (int k = 0; k < 2; k++)
+            e[i][k] = uniform(0.5, 1.5);
+    const kcl_array *args[] = {kcl_f64(&x[0][0], M, D), kcl_f64(&y[0][0], N, D), kcl_f64(&e[0][0], M, 2)};
+    ck_assert_msg(kcl_operator_apply(grad, c, (const kcl_array *[]){kcl_f64(&got[0][0], M, D)}, 1, args, 3) == KCL_OK,
+                  "%s", kcl_context_error(c));
+    for (int i = 0; i < M; i++)
+        for (int k = 0; k < D; k++) {
+            const double was = x[i][k];
+            for (int side = 0; side < 2; side++) {
+                x[i][k] = was + (side ? h : -h);
+                ck_assert_int_eq(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(&value[side][0][0], M, 2)}, 1,
+                                                    args, 2),
+                                 KCL_OK);
+            }
+            x[i][k] = was;
+            double want = 0;
+            for (int n = 0; n < 2; n++)
+                want += e[i][n] * (value[1][i][n] - value[0][i][n]) / (2 * h);
+            ck_assert_msg(fabs(got[i][k] - want) <= 1e-8 * (1 + fabs(want)), "%.12g, by differences %.12g", got[i][k],
+                          want);
+        }
+    kcl_operator_destroy(&op);
+    kcl_operator_destroy(&grad);
+}
+END_TEST
+
+/* ---- Matrices of derivatives ------------------------------------------------------------------------------------- */
+
+START_TEST(test_matrices_of_derivatives)
+{
+    kcl_expr *K = kcl_exp(kcl_neg(kcl_sqdist(x_i, y_j)));
+#define DIFFERENCE(k) (x[i][k] - y[j][k])
+    CHECK(9, kcl_grad_matrix(kcl_mul(x_i, kcl_sum_inner(kcl_mul(x_i, y_j))), x_i),
+          x[i][k / 3] * y[j][k % 3] +
+              (k / 3 == k % 3 ? x[i][0] * y[j][0] + x[i][1] * y[j][1] + x[i][2] * y[j][2] : 0));
+    CHECK(3, kcl_grad_matrix(K, y_j), 2 * DIFFERENCE(k) * kernel(i, j));
+    CHECK(2 * 3, kcl_grad_matrix(kcl_concat(kcl_elem(x_i, 2), w_j), x_i), k == 2);
+    CHECK(2, kcl_grad_matrix(kcl_concat(K, kcl_mul(w_j, w_j)), w_j), k * 2 * w[j]);
+    CHECK(1, kcl_divergence(kcl_mul(K, x_i), x_i),
+          (3 - 2 * (DIFFERENCE(0) * x[i][0] + DIFFERENCE(1) * x[i][1] + DIFFERENCE(2) * x[i][2])) * kernel(i, j));
+    CHECK(1, kcl_divergence(y_j, x_i), 0);
+    CHECK(1, kcl_laplacian(K, y_j), (-4 * log(kernel(i, j)) - 6) * kernel(i, j));
+    CHECK(1, kcl_laplacian(kcl_sqnorm2(kcl_mul(p_p, w_j)), p_p), 6 * w[j] * w[j]);
+    CHECK(1, kcl_trace_operator(kcl_mul(x_i, y_j), x_i), y[j][0] + y[j][1] + y[j][2]);
+    /* Through a sum over j, row by row. */
+    double field[M], sums[M], second[M];
+    eval_ok(kcl_divergence(kcl_reduce_sum(kcl_mul(K, y_j), KCL_OVER_J), x_i), kcl_f64(field, M));
+    eval_ok(kcl_laplacian(kcl_reduce_logsumexp(kcl_dot(x_i, y_j), KCL_OVER_J), x_i), kcl_f64(second, M));
+    eval_ok(kcl_trace_operator(kcl_reduce_sum(kcl_mul(x_i, y_j), KCL_OVER_J), x_i), kcl_f64(sums, M));
+    for (int i = 0; i < M; i++) {
+        double divergence = 0, trace = 0, total = 0, mean[D] = {0}, square = 0;
+        for (int j = 0; j < N; j++) {
+            const double share = exp(x[i][0] * y[j][0] + x[i][1] * y[j][1] + x[i][2] * y[j][2]);
+            total += share;
+            for (int k = 0; k < D; k++) {
+                divergence -= 2 * DIFFERENCE(k) * kernel(i, j) * y[j][k];
+                trace += y[j][k];
+                mean[k] += share * y[j][k];
+                square += share * y[j][k] * y[j][k];
+            }
+        }
+        near(field[i], divergence, "divergence of a sum");
+        near(sums[i], trace, "trace of a sum");
+        near(second[i], square / total - (mean[0] * mean[0] + mean[1] * mean[1] + mean[2] * mean[2]) / (total * total),
+             "Laplacian of a logarithm of a sum");
+    }
+#undef DIFFERENCE
+    is_error(kcl_divergence(kcl_reduce_sum(kcl_mul(K, x_i), KCL_OVER_I), x_i), KCL_ERROR_DERIVATIVE,
+             (const char *[]){"Divergence", "Sum_Reduction", "mixes the rows of the variable", NULL});
+    is_error(kcl_divergence(K, x_i), KCL_ERROR_SHAPE, (const char *[]){"Divergence", "dimension 1", "has 3", NULL});
+    is_error(kcl_grad_matrix(K, K), KCL_ERROR_ARGUMENT, (const char *[]){"kcl_grad_matrix", "no variable", NULL});
+    is_error(kcl_laplacian(x_i, x_i), KCL_ERROR_SHAPE, (const char *[]){"Laplacian", "dimension 3", NULL});
+    is_error(kcl_trace_operator(kcl_square(x_i), x_i), KCL_ERROR_DERIVATIVE, (const char *[]){"not linear", NULL});
+    is_error(kcl_laplacian(NULL, x_i), KCL_ERROR_ARGUMENT, (const char *[]){"NULL", NULL});
+}
+END_TEST
+
+/* An array that is both x_i and x_j: each of its uses has derivatives of its own. */
+START_TEST(test_matrices_of_derivatives_by_one_use_of_an_array)
+{
+    kcl_data *data = kcl_data_create(s, kcl_f64(&x[0][0], M, D));
+    kcl_expr *a = kcl_vi_data(s, data), *b = kcl_vj_data(s, data);
+    double got[M];
+    eval_ok(kcl_reduce_sum(kcl_divergence(kcl_mul(kcl_mul(a, a), b), a), KCL_OVER_J), kcl_f64(got, M));
+    for (int i = 0; i < M; i++) {
+        double want = 0;
+        for (int j = 0; j < M; j++)
+            for (int k = 0; k < D; k++)
+                want += 2 * x[i][k] * x[j][k];
+        near(got[i], want, "divergence by one use");
+    }
+}
+END_TEST
+
 int main(void)
 {
     const test_entry tests[] = {
@@ -829,6 +1019,11 @@ int main(void)
         {test_directional_derivatives_across_reductions, 0},
         {test_hessians_are_symmetric, 0},
         {test_derivatives_of_what_does_not_depend, 0},
+        {test_largest_and_sum_of_exponentials, 0},
+        {test_largest_and_sum_of_infinite_exponents, 0},
+        {test_derivatives_of_largest_and_sum_of_exponentials, 0},
+        {test_matrices_of_derivatives, 0},
+        {test_matrices_of_derivatives_by_one_use_of_an_array, 0},
 #ifndef NDEBUG
         {test_expressions_of_scopes_that_are_gone, 0},
 #endif
