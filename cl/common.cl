@@ -69,6 +69,20 @@ KCL_FN longs kcl_lane_numbers(void)
 #endif
 }
 
+/*
+ * first + l * step in lane l, of whole numbers: exact up to the one rounding of the last sum, so that its sign is right
+ * whatever the size of the numbers. Lane `last`, which may lie before the first, is that of the last element.
+ */
+KCL_FN lanes kcl_numbers(long first, int step, long last)
+{
+    const long high = first >> 16;
+    const int low = (int)(first - (high << 16)), end = (int)min(last, (long)KCL_LANES);
+    real lane[KCL_LANES];
+    FOR_LANES
+        lane[l] = low + min(l, end) * step;
+    return (lanes)((real)high * KCL_R(65536.0)) + KCL_VLOAD(lane);
+}
+
 /* `value`, but `beyond` in lanes beyond the last element, which hold repetitions. */
 KCL_FN lanes kcl_mask_lanes(lanes value, lanes beyond, long first, long count)
 {

@@ -122,6 +122,20 @@ KCL_API kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role);
 /* A number that is part of the formula's text: changing it makes another kernel. NaN and infinities are refused. */
 KCL_API kcl_expr *kcl_constant(kcl_scope *scope, double value);
 
+/*
+ * The number of the row i or of the column j, from 0: within the batch where there are batches, and those of the formula
+ * as it is written, whichever axis is reduced. As a real number it is rounded to the number type (float32: exact up to
+ * 2^24). Sums, differences and whole multiples of both and of constants (kcl_constant) are computed as whole numbers
+ * and rounded once, and comparisons of such are decided exactly: i <= j, i == j + 1 and |i - j| < w hold where they
+ * should for any sizes, w up to 2^24. The derivative is 0. It does not tell the length of its axis: an array of that
+ * axis must be in the formula, or lend it by kcl_like (KCL_ERROR_SHAPE).
+ */
+KCL_API kcl_expr *kcl_index_i(kcl_scope *scope);
+KCL_API kcl_expr *kcl_index_j(kcl_scope *scope);
+
+/* f repeated along the axes of `axes_of` that it lacks; of `axes_of` nothing but the lengths of its axes is used. */
+KCL_API kcl_expr *kcl_like(kcl_expr *f, kcl_expr *axes_of);
+
 /* The vector (0, ..., 0) of `dim` components, 1 or more. */
 KCL_API kcl_expr *kcl_zero(kcl_scope *scope, int dim);
 

@@ -219,7 +219,8 @@ static void join_rows(gradient *s)
             s->same_rows[axis][k] = k;
         for (int c = 0; c < f->arg_count; c++) {
             for (int axis = 0; axis < KF_AXIS_COUNT; axis++) {
-                if (!(f->axes & f->arg[c]->axes & (1u << axis)))
+                /* Numbers of rows are the same nodes on all axes. */
+                if (!(f->axes & f->arg[c]->sized & (1u << axis)))
                     continue;
                 uint32_t a = find_rows(s, axis, k), b = find_rows(s, axis, (uint32_t)kf_at(&s->order, f->arg[c]));
                 s->same_rows[axis][KB_MAX(a, b)] = KB_MIN(a, b);
@@ -246,15 +247,16 @@ bool kf_has_one_shape(kf_graph *g, const kf_node *var, const kf_node *leaf)
     return false;
 }
 
-/* c, which lives on `on`, summed over the axes that f lacks. */
+/* c, which lives on `on`, summed over the axes that f lacks. Where c has but numbers of rows, `on` tells how many. */
 static const kf_node *sum_to(const gradient *s, const kf_node *f, domain on, const kf_node *c)
 {
     unsigned surplus = 0;
     for (int axis = 0; c && axis < KF_AXIS_COUNT; axis++) {
-        if (!on.axis[axis] || f->axes & (1u << axis))
+        const unsigned bit = 1u << axis;
+        if (!on.axis[axis] || (f->axes & bit && !(c->axes & ~c->sized & bit)))
             continue;
-        surplus |= 1u << axis;
-        c = kf_like_on(s->g, c, s->order.nodes[on.axis[axis] - 1], 1u << axis);
+        surplus |= bit & ~f->axes;
+        c = kf_like_on(s->g, c, s->order.nodes[on.axis[axis] - 1], bit);
     }
     return c ? kf_reduce(s->g, KF_REDUCE_SUM, surplus, 0, c) : NULL;
 }

@@ -181,9 +181,18 @@ static bool grow_table(kf_graph *g)
         __VA_ARGS__                                                                                                    \
     }
 
+static uint8_t sized_axes(const kf_node *draft)
+{
+    uint8_t sized = draft->op == KF_VAR || draft->op == KF_REDUCE ? draft->axes : 0;
+    for (int k = 0; k < draft->arg_count && draft->op != KF_REDUCE; k++)
+        sized |= draft->arg[k]->sized;
+    return sized;
+}
+
 /* Returns the node that equals *draft, made from it where there is none. */
 static const kf_node *intern(kf_graph *g, kf_node *draft)
 {
+    draft->sized = sized_axes(draft);
     draft->hash = structure_hash(draft);
     if ((g->count + 1) * 2 > g->table_size && !grow_table(g))
         return out_of_memory(g);
@@ -307,7 +316,26 @@ static const kf_node *bad_index(kf_graph *g, kf_op op, const char *what, int64_t
                   (long long)index, (long long)count - 1);
 }
 
-/* Sets draft->dim; false after refusing. */
+const kf_node *kf_index(kf_graph *g, int64_t a, int64_t b, int64_t c)
+{
+    return kf_make(g, KF_INDEX, NULL, (int64_t[]){a, b, c});
+}
+
+/* Whether the parameters of Index keep every number exact. */
+static bool check_index(kf_graph *g, const int64_t *p)
+{
+    const int64_t most = INT64_C(1) << KF_MAX_START_BITS;
+    if ((p[0] || p[1]) && p[0] >= -KF_MAX_STEP && p[0] <= KF_MAX_STEP && p[1] >= -KF_MAX_STEP && p[1] <= KF_MAX_STEP &&
+        p[2] >= -most && p[2] <= most)
+        return true;
+    refuse(g, KCL_ERROR_SHAPE,
+           "Index: %lld i + %lld j + %lld: the factors of i and j must be between %d and %d and not both 0, the last "
+           "number at most 2^%d",
+           (long long)p[0], (long long)p[1], (long long)p[2], -KF_MAX_STEP, KF_MAX_STEP, KF_MAX_START_BITS);
+    return false;
+}
+
+/* Sets draft->dim, and draft->axes of leaves; false after refusing. */
 static bool set_dim(kf_graph *g, kf_node *draft)
 {
     const char *name = kf_info(draft->op)->name;
@@ -322,6 +350,11 @@ static bool set_dim(kf_graph *g, kf_node *draft)
         dim = p[0];
         if (draft->op == KF_SUMT && a->dim != 1)
             return refuse(g, KCL_ERROR_SHAPE, "SumT: the operand has dimension %d, it must be 1", a->dim);
+        break;
+    case KF_INDEX:
+        if (!check_index(g, p))
+            return false;
+        draft->axes = (p[0] ? KF_AXIS_I : 0) | (p[1] ? KF_AXIS_J : 0);
         break;
     case KF_SUM:
     case KF_MAX:
@@ -466,13 +499,13 @@ const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b)
     return kf_unary(g, KF_SUM, kf_binary(g, KF_MULT, a, b));
 }
 
-/* A leaf below f that has the axis. */
+/* A leaf below f that has the axis; one that tells its length where there is such. */
 static const kf_node *leaf_with_axis(const kf_node *f, unsigned axis)
 {
-    while (f->op != KF_VAR && f->op != KF_REDUCE) {
+    while (f->op != KF_VAR && f->op != KF_REDUCE && f->op != KF_INDEX) {
         const kf_node *next = NULL;
         for (int k = 0; k < f->arg_count && !next; k++)
-            if (f->arg[k]->axes & axis)
+            if ((f->sized & axis ? f->arg[k]->sized : f->arg[k]->axes) & axis)
                 next = f->arg[k];
         f = next;
     }
@@ -488,11 +521,13 @@ const kf_node *kf_like_on(kf_graph *g, const kf_node *f, const kf_node *axes_of,
 {
     unsigned wanted = axes_of ? axes_of->axes & axes : 0;
     for (unsigned axis = 1; axis < 1u << KF_AXIS_COUNT && f && axes_of; axis *= 2) {
-        if (!(wanted & ~f->axes & axis))
+        if (!(wanted & (~f->axes | (axes_of->sized & ~f->sized)) & axis))
             continue;
         const kf_node *leaf = leaf_with_axis(axes_of, axis);
         /* Its other axes are not asked for. */
-        if (leaf->axes & ~(f->axes | wanted)) {
+        if (leaf->op == KF_INDEX)
+            leaf = kf_index(g, axis == KF_AXIS_I, axis == KF_AXIS_J, 0);
+        else if (leaf->axes & ~(f->axes | wanted)) {
             while (leaf->op == KF_REDUCE)
                 leaf = leaf_with_axis(leaf->arg[0], axis);
             leaf = kf_lend_axes(g, leaf, leaf->axes & wanted);
@@ -567,6 +602,12 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
         if (!f)
             return NULL;
     }
+    if (axes & f->axes && f->axes & ~f->sized)
+        return refuse(
+            g, KCL_ERROR_SHAPE,
+            "%s_Reduction: of axis %s the formula has only the numbers, Index%s: nothing tells its length. An "
+            "array with that axis must enter the formula, Like(f,x) takes no more than the length from x",
+            info->name, axis_names[f->axes & ~f->sized], f->axes & ~f->sized & KF_AXIS_I ? "I" : "J");
     axes &= f->axes;
     if (!axes)
         return of_one_term(g, reduction, f);
@@ -641,6 +682,7 @@ const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, k
 
 /* The vocabulary of composites in ops.def. */
 #define INT(x) kf_rat(g, x, 1)
+#define INDEX(x, y) kf_index(g, x, y, 0)
 #define RAT(p, q) kf_rat(g, p, q)
 #define DOT(x, y) kf_dot(g, x, y)
 #define SUM(x) kf_unary(g, KF_SUM, x)
@@ -694,6 +736,7 @@ static const kf_node *make_composite(kf_graph *g, int index, const kf_node *cons
 }
 
 #undef INT
+#undef INDEX
 #undef RAT
 #undef DOT
 #undef SUM
@@ -989,6 +1032,8 @@ static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, 
         unsigned axes = swapped_axes[f->axes & KF_PAIR_AXES] | (f->axes & KF_BATCH_AXES);
         return kf_lends_axes(f) ? kf_lend_axes(g, var, axes) : kf_on_batches(g, var, axes);
     }
+    if (f->op == KF_INDEX)
+        return kf_index(g, f->param[1], f->param[0], f->param[2]);
     if (f->op == KF_REDUCE && !kf_is_indexed(f)) {
         unsigned axes = swapped_axes[f->param[1] & KF_PAIR_AXES] | (f->param[1] & KF_BATCH_AXES);
         return kf_reduce(g, (kf_reduction)f->param[0], axes, f->param[2], args[0]);

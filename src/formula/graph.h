@@ -55,6 +55,7 @@ typedef enum kf_role { KF_ROLE_I = 0, KF_ROLE_J = 1, KF_ROLE_P = 2, KF_ROLE_ACC 
 enum { KF_MAX_RANK = 8, KF_LEAST_PARAMS = 3, KF_MAX_PARAMS = 3 + 2 * KF_MAX_RANK };
 enum { KF_MAX_ARGS = 3, KF_MAX_DIM = 1 << 24, KF_MAX_NODES = 1 << 26 };
 enum { KF_MAX_DIGITS = 18, KF_MAX_BESSEL = 32 };
+enum { KF_MAX_STEP = 1 << 19, KF_MAX_START_BITS = 53 }; /* of Index: a and b; bits of c */
 
 typedef struct kf_node kf_node;
 struct kf_node {
@@ -65,6 +66,7 @@ struct kf_node {
     uint8_t kind;       /* kf_kind */
     uint8_t axes;       /* axes on which the value depends */
     uint8_t arg_count;
+    uint8_t sized;        /* axes whose length a variable or a reduction tells: of Index none */
     int32_t rank;         /* length of `shape`; 1 for vectors */
     const int32_t *shape; /* inner shape (D1, ..., Dk) */
     int32_t param_count;
@@ -122,6 +124,8 @@ const kf_node *kf_acc(kf_graph *g, int64_t index, int64_t dim, kf_kind kind);
 const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator); /* reduced to lowest terms */
 const kf_node *kf_num(kf_graph *g, double value); /* whole numbers below 2^53 become kf_rat; NaN, infinity: an error */
 const kf_node *kf_zero(kf_graph *g, int64_t dim);
+/* a i + b j + c of the numbers of the row and the column: KCL_ERROR_SHAPE where that is out of bounds, or a = b = 0. */
+const kf_node *kf_index(kf_graph *g, int64_t a, int64_t b, int64_t c);
 const kf_node *kf_unary(kf_graph *g, kf_op op, const kf_node *a);
 const kf_node *kf_binary(kf_graph *g, kf_op op, const kf_node *a, const kf_node *b);
 /* `f ** exponent`: Square, Pow, Sqrt, Rsqrt or Powf by a constant, as the exponent asks. */

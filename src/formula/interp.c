@@ -39,9 +39,10 @@ typedef struct instruction {
     uint32_t last_use;              /* the last instruction that reads it, or KEPT */
     uint8_t op, arg_count;
     uint8_t role, kind;
-    int64_t index; /* of a variable */
-    int64_t n;     /* first parameter */
-    double value;  /* of a constant */
+    int64_t index;     /* of a variable */
+    int64_t n;         /* first parameter */
+    int64_t number[3]; /* of Index */
+    double value;      /* of a constant */
     size_t run, run_count;
 } instruction;
 
@@ -163,7 +164,7 @@ static kcl_status annotate(const kf_order *order, note *notes, size_t root_count
                            "before its formula is evaluated",
                            kf_info(f->op)->name, (int)f->dim);
         /* Not f->axes: a value depends on less where Like adds axes. */
-        if (f->op == KF_VAR)
+        if (f->op == KF_VAR || f->op == KF_INDEX)
             notes[k].axes = f->axes & KF_PAIR_AXES;
         for (int a = 0; a < f->arg_count; a++)
             notes[k].axes |= note_of(order, notes, f->arg[a])->axes;
@@ -220,6 +221,8 @@ static kcl_status emit(kf_interp *p, const kf_order *order, note *notes, kb_erro
                             .arg_count = f->arg_count,
                             .n = f->param[0],
                             .value = f->value};
+        for (int n = 0; f->op == KF_INDEX && n < 3; n++)
+            to->number[n] = f->param[n];
         if (f->op == KF_VAR) {
             to->index = f->param[0];
             to->role = (uint8_t)f->param[2];
@@ -434,6 +437,14 @@ static void run_var(const kf_frame *f, const instruction *s)
     }
 }
 
+static void run_index(const kf_frame *f, const instruction *s)
+{
+    const int64_t *p = s->number, first = (p[0] ? p[0] * f->row : 0) + p[2];
+    double *out = address(f, &s->out);
+    for (int64_t c = 0; c < (s->out.columns ? f->count : 1); c++)
+        out[c] = (double)(first + (p[1] ? p[1] * (f->column + c) : 0));
+}
+
 static void add_components(double *out, const double *x, int64_t dim, int64_t step, int64_t count)
 {
     double sum[KF_BLOCK], error[KF_BLOCK];
@@ -512,6 +523,8 @@ static void run(const kf_frame *f, int group)
         case KF_CLASS_LEAF:
             if (s->op == KF_VAR) {
                 run_var(f, s);
+            } else if (s->op == KF_INDEX) {
+                run_index(f, s);
             } else { /* CONST, IOTA, and ZERO, whose value is 0 */
                 double *out = address(f, &s->out);
                 for (int64_t k = 0; k < s->out.dim; k++)

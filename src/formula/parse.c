@@ -572,14 +572,14 @@ static kf_role role_of_tag(int tag)
 }
 
 /*
- * The sum over j has a term for each j of the call, even where F is the same for all: an axis that F lacks comes from
- * the first name that has it.
+ * The sum over j has a term for each j of the call, even where F is the same for all: an axis that F lacks, or of which
+ * it has only the numbers, comes from the first name that has it.
  */
 static const kf_node *on_declared_axes(parser *p, const kf_node *f, unsigned axes)
 {
     for (size_t k = 0; f && k < p->binding_count; k++) {
         const kf_node *var = p->bindings[k].value;
-        if (var->op == KF_VAR && var->axes & axes & ~f->axes)
+        if (var->op == KF_VAR && var->axes & ((axes & ~f->axes) | (f->axes & ~f->sized)))
             f = kf_like(p->g, f, var);
     }
     return f;
@@ -750,6 +750,10 @@ static bool read_name(parser *p, operand *out)
         return read_var(p, &w, out);
     if (ends_in_reduction(&w))
         return read_reduction(p, &w, out);
+    if (kf_find_name(w.text, w.length, &found) && !found.arity && !found.params) {
+        out->node = kf_make_name(p->g, &found, NULL, NULL);
+        return out->node || refused(p, w.at);
+    }
     if (kf_find_name(w.text, w.length, &found))
         return read_operator(p, &w, &found, out);
     if (is_declaration(&w))

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- Building simplified nodes ----------------------------------------------------------------------------------- */
 
@@ -486,6 +487,65 @@ static const kf_node *extract_of_copy(kf_graph *g, const kf_node *f)
     return f->dim == 1 ? with_params(g, KF_ELEM, a, start, 0) : with_params(g, KF_EXTRACT, a, start, f->dim);
 }
 
+/* ---- Numbers of rows --------------------------------------------------------------------------------------------- */
+
+/* a i + b j + c; false: f is nothing of the kind. */
+static bool see_index(const kf_node *f, int64_t index[3])
+{
+    f = kf_value(f);
+    memset(index, 0, 3 * sizeof *index);
+    if (f->op == KF_INDEX)
+        memcpy(index, f->param, 3 * sizeof *index);
+    else if (f->op == KF_CONST && f->param[1] == 1)
+        index[2] = f->param[0];
+    return f->op == KF_INDEX || (f->op == KF_CONST && f->param[1] == 1) || (f->op == KF_ZERO && f->dim == 1);
+}
+
+/* x first + y second, as one Index or whole number; NULL where it would not be exact. */
+static const kf_node *index_sum(kf_graph *g, const int64_t *first, int64_t x, const int64_t *second, int64_t y)
+{
+    int64_t sum[3];
+    for (int n = 0; n < 3; n++) {
+        const int64_t most = n < 2 ? KF_MAX_STEP : INT64_C(1) << KF_MAX_START_BITS;
+        int64_t a, b;
+        if (kb_mul_overflows(first[n], x, &a) || kb_mul_overflows(second[n], y, &b) || llabs(a) > most ||
+            llabs(b) > most || llabs(a + b) > most)
+            return NULL;
+        sum[n] = a + b;
+    }
+    return sum[0] || sum[1] ? kf_index(g, sum[0], sum[1], sum[2]) : kf_rat(g, sum[2], 1);
+}
+
+/* Sums, differences and multiples are taken between whole numbers, and rounded once. */
+static const kf_node *index_linear(kf_graph *g, const kf_node *f)
+{
+    static const int64_t none[3] = {0, 0, 0};
+    const kf_node *a = kf_value(f->arg[0]), *b = f->arg[1] ? kf_value(f->arg[1]) : a, *sum;
+    int64_t x[3], y[3];
+    if ((a->op != KF_INDEX && b->op != KF_INDEX) || !see_index(a, x) || !see_index(b, y))
+        return f;
+    if (f->op == KF_MINUS)
+        sum = index_sum(g, x, -1, none, 0);
+    else if (f->op == KF_MULT && a->op == KF_INDEX && b->op == KF_INDEX)
+        return f;
+    else if (f->op == KF_MULT)
+        sum = a->op == KF_INDEX ? index_sum(g, x, y[2], none, 0) : index_sum(g, y, x[2], none, 0);
+    else
+        sum = index_sum(g, x, 1, y, f->op == KF_SUB ? -1 : 1);
+    return sum ? sum : f;
+}
+
+/* Comparisons as those of a difference with 0: its sign is right, however large the numbers are. */
+static const kf_node *index_compare(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = kf_value(f->arg[0]), *b = kf_value(f->arg[1]), *difference;
+    int64_t x[3], y[3];
+    if (kf_is_zero(b) || (a->op != KF_INDEX && b->op != KF_INDEX) || !see_index(a, x) || !see_index(b, y))
+        return f;
+    difference = index_sum(g, x, 1, y, -1);
+    return difference ? binary(g, (kf_op)f->op, difference, kf_zero(g, 1)) : f;
+}
+
 /* ---- The table --------------------------------------------------------------------------------------------------- */
 
 const kf_rule kf_rules[] = {
@@ -496,6 +556,14 @@ const kf_rule kf_rules[] = {
     {"fold", KF_MINUS, "Minus(2)", "", fold},
     {"fold", KF_INV, "Inv(3)", "", fold},
     {"fold", KF_SQUARE, "Square(3)", "", fold},
+    {"index-sum", KF_ADD, "IndexI+2", "", index_linear},
+    {"index-sum", KF_SUB, "IndexI-IndexJ", "", index_linear},
+    {"index-sum", KF_MINUS, "Minus(IndexI)", "", index_linear},
+    {"index-sum", KF_MULT, "3*IndexI", "", index_linear},
+    {"index-compare", KF_EQUAL, "Equal(IndexI,IndexJ)", "", index_compare},
+    {"index-compare", KF_NOT_EQUAL, "NotEqual(IndexI,IndexJ)", "", index_compare},
+    {"index-compare", KF_LESS, "LessThan(IndexI,IndexJ+2)", "", index_compare},
+    {"index-compare", KF_LESS_EQUAL, "LessOrEqual(IndexI,3)", "", index_compare},
     {"add-zero", KF_ADD, "x+Zero(1)", "", add_zero},
     {"add-repeated", KF_ADD, "SumT(s,3)+x", "", repeated_operand},
     {"add-like-terms", KF_ADD, "2*x+x", "", add_like_terms},

@@ -80,8 +80,8 @@ static bool is_one_axis(const kl_axes *axes, int at, size_t count, const kl_oper
     return true;
 }
 
-void kl_merge_axes(kl_axes *axes, const kl_batch *batch, unsigned reduced, unsigned reduced_batches, size_t count,
-                   kl_operand *operands, int64_t *rows, int64_t *cols)
+void kl_merge_axes(kl_axes *axes, const kl_batch *batch, unsigned reduced, unsigned reduced_batches, unsigned numbered,
+                   size_t count, kl_operand *operands, int64_t *rows, int64_t *cols)
 {
     int from[KF_MAX_BATCH], total = 0;
     *axes = (kl_axes){.batches = 1, .each_count = 1};
@@ -103,6 +103,8 @@ void kl_merge_axes(kl_axes *axes, const kl_batch *batch, unsigned reduced, unsig
     for (int pass = 0; pass < 2; pass++) {
         int first = pass ? axes->outer : 0, *here = pass ? &axes->each : &axes->outer;
         bool to_rows = pass ? reduced & KF_AXIS_I : !(reduced & KF_AXIS_I), to_cols = pass && reduced & KF_AXIS_J;
+        to_rows = to_rows && !(numbered & KF_AXIS_I);
+        to_cols = to_cols && !(numbered & KF_AXIS_J);
         while (*here) {
             bool is_rows = to_rows && are_rows(first, KF_ROLE_I, *rows, count, operands);
             bool is_cols = !is_rows && to_cols && are_rows(first, KF_ROLE_J, *cols, count, operands);

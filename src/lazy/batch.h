@@ -24,10 +24,11 @@ typedef struct kl_axes {
 
 /*
  * Merges; *rows and *cols grow by batches that become such, operands' strides are then along the axes that are left.
- * `reduced` are the sweep's axes of the pair, `reduced_batches` its batch axes.
+ * `reduced` are the sweep's axes of the pair, `reduced_batches` its batch axes, `numbered` those of the pair whose
+ * elements the formulas count: batches are no more of them.
  */
-void kl_merge_axes(kl_axes *axes, const kl_batch *batch, unsigned reduced, unsigned reduced_batches, size_t count,
-                   kl_operand *operands, int64_t *rows, int64_t *cols);
+void kl_merge_axes(kl_axes *axes, const kl_batch *batch, unsigned reduced, unsigned reduced_batches, unsigned numbered,
+                   size_t count, kl_operand *operands, int64_t *rows, int64_t *cols);
 
 /* Strides of a dense array of elements of `size` (bytes, or 1) numbers whose batch axes are `batch`. */
 void kl_dense_strides(const kl_batch *batch, int64_t size, int64_t stride[KF_MAX_BATCH]);

@@ -178,6 +178,13 @@ kcl_expr *kcl_transpose(kcl_expr *f)
     return scope ? kl_shaped(kl_expr_of(scope, kf_transpose(&scope->graph, f->node)), f->inner) : error;
 }
 
+kcl_expr *kcl_like(kcl_expr *f, kcl_expr *axes_of)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){f, axes_of}, &error);
+    return scope ? kl_shaped(kl_expr_of(scope, kf_like(&scope->graph, f->node, axes_of->node)), f->inner) : error;
+}
+
 /* Whether a scope's function `name` may reduce over these axes. */
 static bool check_axes(kcl_scope *scope, const char *name, kcl_axes over, kcl_expr **error)
 {

@@ -383,6 +383,21 @@ static kl_step *new_step(cut *c)
     return c->step;
 }
 
+/* Notes the axes whose rows the step's formulas count. */
+static bool find_numbered(cut *c, size_t count, const kf_node *const *formulas)
+{
+    kf_order order;
+    if (!count || c->failed)
+        return !c->failed;
+    if (kf_order_init(&order, c->g, count, formulas, false, c->err) < 0)
+        return c->failed = true, false;
+    for (size_t k = 0; k < order.count; k++)
+        if (order.nodes[k]->op == KF_INDEX)
+            c->step->numbered |= order.nodes[k]->axes;
+    kf_order_finish(&order);
+    return true;
+}
+
 static bool close_step(cut *c, size_t output_count, const kf_node **outputs, kl_output *to)
 {
     c->step->sweep.vars = c->vars;
@@ -390,6 +405,9 @@ static bool close_step(cut *c, size_t output_count, const kf_node **outputs, kl_
     c->step->sweep.outputs = outputs;
     c->step->sweep.output_count = output_count;
     c->step->outputs = to;
+    find_numbered(c, output_count, outputs);
+    for (size_t k = 0; k < c->step->sweep.term_count; k++)
+        find_numbered(c, 1, &c->step->sweep.terms[k].formula);
     return !c->failed;
 }
 
@@ -591,6 +609,13 @@ static bool find_temps(cut *c, const uint32_t *fused, const kf_node *const *root
 
 kcl_status kl_check_root(const kf_node *root, size_t number, kb_error *err)
 {
+    if (root->axes & KF_PAIR_AXES & ~root->sized)
+        return kb_fail(
+            err, KCL_ERROR_SHAPE,
+            "result %zu has of axis %s only the numbers, Index%s: nothing tells its length. An array with that "
+            "axis must enter the formula, Like(f,x) takes no more than the length from x",
+            number, root->axes & ~root->sized & KF_AXIS_I ? "i" : "j",
+            root->axes & ~root->sized & KF_AXIS_I ? "I" : "J");
     if ((root->axes & KF_PAIR_AXES) != KF_PAIR_AXES)
         return KCL_OK;
     return kb_fail(err, KCL_ERROR_SHAPE,

@@ -484,8 +484,8 @@ static kl_operand *find_operands(run *r, size_t index, int64_t size, geometry *g
             temp_strides(r, from, size, &operands[k]);
         }
     }
-    kl_merge_axes(&g->axes, &r->step_batch[index], step->sweep.reduced, step->reduced_batches, count, operands,
-                  &g->rows, &g->cols);
+    kl_merge_axes(&g->axes, &r->step_batch[index], step->sweep.reduced, step->reduced_batches, step->numbered, count,
+                  operands, &g->rows, &g->cols);
     g->operands = operands;
     return operands;
 }

@@ -125,6 +125,7 @@ typedef struct kl_step {
     int row_extent, col_extent;
     kl_batch batch;           /* as in slots */
     unsigned reduced_batches; /* KF_BATCH_AXIS */
+    unsigned numbered;        /* axes of the pair that have an Index in a formula of the sweep */
 } kl_step;
 
 typedef struct kl_temp {

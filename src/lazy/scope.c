@@ -601,6 +601,16 @@ kcl_expr *kcl_zero(kcl_scope *scope, int dim)
     return scope ? kl_expr_of(scope, kf_zero(&scope->graph, dim)) : no_scope();
 }
 
+kcl_expr *kcl_index_i(kcl_scope *scope)
+{
+    return scope ? kl_expr_of(scope, kf_index(&scope->graph, 1, 0, 0)) : no_scope();
+}
+
+kcl_expr *kcl_index_j(kcl_scope *scope)
+{
+    return scope ? kl_expr_of(scope, kf_index(&scope->graph, 0, 1, 0)) : no_scope();
+}
+
 kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char *const *names, kcl_expr *const *values)
 {
     if (!scope)

@@ -454,6 +454,37 @@ static void put_variable(section *s, kb_str *text, const instance *n)
     kb_str_put(text, c == KP_LANE && !plan->private[index] ? ")" : "]");
 }
 
+/* "2 * (j + v)": a multiple of a number of rows or columns; nothing where `factor` is 0. */
+static void put_multiple(kb_str *text, int64_t factor, const char *number)
+{
+    const bool first = text->length == 0;
+    if (factor == 0)
+        return;
+    kb_str_put(text, factor < 0 ? first ? "-" : " - " : first ? "" : " + ");
+    if (factor != 1 && factor != -1)
+        kb_str_putf(text, "%lld * ", (long long)llabs(factor));
+    kb_str_put(text, number);
+}
+
+/* Index: whole numbers up to the last step, which rounds. */
+static void put_number_of_row(section *s, kb_str *text, const kf_node *f)
+{
+    const bool lane_is_i = s->body->lane_axis == KF_AXIS_I, lanes = is_lanes(s, f);
+    const int64_t of_lane = f->param[!lane_is_i], of_stream = f->param[lane_is_i], start = f->param[2];
+    kb_str whole;
+    kb_str_init(&whole, alloc_of(s));
+    put_multiple(&whole, of_lane, "i");
+    put_multiple(&whole, of_stream, "(j + v)");
+    if (start)
+        kb_str_putf(&whole, " %c %lld", start < 0 ? '-' : '+', (long long)llabs(start));
+    if (lanes)
+        kb_str_putf(text, "kcl_numbers(%s, %lld, lane_count - 1 - i)", kb_str_text(&whole), (long long)of_lane);
+    else
+        kb_str_putf(text, "(real)(%s)", kb_str_text(&whole));
+    text->failed |= whole.failed;
+    kb_str_finish(&whole);
+}
+
 /* The text of an operand; a number where lanes are wanted is widened if `widen`. */
 static void put_operand(section *s, kb_str *text, int32_t child, int allowed, bool widen)
 {
@@ -572,6 +603,9 @@ static bool write_instances(section *s, kb_str *once, kb_str *per_element)
             n->named = true;
             load = lanes && f->param[2] != KF_ROLE_ACC && !s->body->plan->private[f->param[0]] &&
                    !(s->staged && f->dim > 1);
+        } else if (f->op == KF_INDEX) {
+            put_number_of_row(s, &text, f);
+            load = true;
         } else if (f->op == KF_IOTA && !n->fixed) {
             kb_str_put(&text, "(real)(");
             put_component(&text, n);

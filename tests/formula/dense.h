@@ -175,6 +175,8 @@ static inline long double dense_component(const dense *d, const dense_values *v,
         return k < a->dim ? x[k] : y[k - a->dim];
     case KF_IOTA:
         return k;
+    case KF_INDEX:
+        return p[0] * i + p[1] * j + p[2];
     case KF_SUMROWS:
         for (int64_t m = 0; m < p[0]; m++)
             sum += x[k * p[0] + m];
@@ -391,6 +393,15 @@ static inline const kf_node *garden_node(garden *w)
         p[0] = dense_below(d, 3);
         p[1] = p[0] + a->dim + dense_below(d, 2);
         break;
+    case KF_INDEX:
+        for (int n = 0; n < 3; n++)
+            p[n] = dense_below(d, 5) - 2;
+        if (!p[0] && !p[1])
+            return NULL;
+        a = kf_make(g, op, NULL, p);
+        for (int n = 0; w->reductions && n < d->var_count; n++) /* which need the lengths of all axes */
+            a = kf_like(g, a, w->pool[n]);
+        return a;
     case KF_IOTA:
         p[0] = 1 + dense_below(d, 4);
         break;

@@ -250,6 +250,7 @@ static const char *const node_formula[KF_OP_COUNT] = {
     [KF_EXTRACTT] = "ExtractT(x*y,1,5)",
     [KF_CONCAT] = "Concat(x*y,Elem(y,1)+x)",
     [KF_IOTA] = "Iota(3)*x*y",
+    [KF_INDEX] = "Index(2,-1,3)*x*y+IndexI*x-Sin(IndexJ)*y+LessOrEqual(IndexI,IndexJ+1)*x",
     [KF_ARRANGE] = "Arrange(x*y,2,2,3,-1,2,0)*Arrange(Concat(x,y+x),1,0,6,1)+Arrange(Concat(y*x,x),2,5,3,-1,2,-3)",
     [KF_PLACE] = "Place(x*y,1,1,3,2,7)+Arrange(Place(x+y,1,0,3,3,8),1,7,7,-1)",
     [KF_SUMROWS] = "SumRows(TensorProd(x*y,x+y),3)*y",

@@ -326,6 +326,29 @@ static kcl_expr *weighted_sums_expr(void)
     return kcl_reduce_sum(kcl_add(kcl_elem(terms, 0), kcl_mul(kcl_constant(s, 2), kcl_elem(terms, 1))), KCL_OVER_I);
 }
 
+/* Numbers of rows and columns: a causal mask, a band, and as factors; reduced over i, then over j. */
+static double counted(const double *v)
+{
+    double sum = 0;
+    for (int j = 0; j < N; j++) {
+        double inner = 0;
+        for (int i = 0; i < M; i++)
+            inner += (j <= i ? exp(-v[P] * (i - j)) : 0.5) * (abs(i - j) < 2 ? 1 : v[X + i * D]) * sin(v[Y + j * D]);
+        sum += (j + 1) * inner * inner;
+    }
+    return sum;
+}
+
+static kcl_expr *counted_expr(void)
+{
+    kcl_expr *i = kcl_index_i(s), *j = kcl_index_j(s), *apart = kcl_sub(i, j), *one = kcl_constant(s, 1);
+    kcl_expr *causal = kcl_sub(kcl_less_equal(j, i), one);
+    kcl_expr *f = kcl_ifelse(causal, kcl_exp(kcl_neg(kcl_mul(p, apart))), kcl_constant(s, 0.5));
+    f = kcl_mul(f, kcl_ifelse(kcl_sub(one, kcl_abs(apart)), one, kcl_elem(x_i, 0)));
+    kcl_expr *inner = kcl_reduce_sum(kcl_mul(f, kcl_sin(kcl_elem(y_j, 0))), KCL_OVER_I);
+    return kcl_reduce_sum(kcl_mul(kcl_add(j, one), kcl_square(inner)), KCL_OVER_J);
+}
+
 static const struct loss {
     const char *name;
     double (*value)(const double *v);
@@ -345,6 +368,7 @@ static const struct loss {
     {"of columns alone", of_columns, of_columns_expr},
     {"chamfer", chamfer, chamfer_expr},
     {"weighted sums", weighted_sums, weighted_sums_expr},
+    {"numbers of rows", counted, counted_expr},
 };
 
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */
