@@ -266,6 +266,15 @@ KCL_API kcl_expr *kcl_transpose_inner(kcl_expr *f); /* the last two axes exchang
 KCL_API kcl_expr *kcl_sum_inner_axis(kcl_expr *f, int axis);
 KCL_API kcl_expr *kcl_slice_inner(kcl_expr *f, int axis, int start, int stop, int step); /* as kcl_slice */
 
+/*
+ * Determinant, inverse and trace of a square matrix: an inner shape (n, n), or a vector of n * n components, row-major.
+ * By cofactors, n from 1 to 4 (of the trace: any); derivatives to any order. The inverse of a singular matrix is what
+ * dividing by 0 gives: infinities and NaN. KCL_ERROR_SHAPE for what is no such matrix.
+ */
+KCL_API kcl_expr *kcl_det_inner(kcl_expr *A);
+KCL_API kcl_expr *kcl_inv_inner(kcl_expr *A);
+KCL_API kcl_expr *kcl_trace_inner(kcl_expr *A);
+
 /* The matrix product of the last two axes, as NumPy's matmul: vectors are rows or columns, further axes broadcast. */
 KCL_API kcl_expr *kcl_matmul_inner(kcl_expr *f, kcl_expr *g);
 

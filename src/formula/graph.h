@@ -212,6 +212,16 @@ const kf_node *kf_one_hot(kf_graph *g, const kf_node *index, int64_t dim);
 /* The first component that is the largest (KF_MAX) or smallest (KF_MIN); the dimension where all are NaN. */
 const kf_node *kf_arg_extreme(kf_graph *g, const kf_node *f, kf_op op);
 
+/* ---- Operators made of others: composite.c ----------------------------------------------------------------------- */
+
+/*
+ * Square matrices of 1 to 4 rows (of kf_trace: of any number), row-major, by cofactors; of a singular one the inverse is
+ * what dividing by 0 gives. Errors: KCL_ERROR_SHAPE.
+ */
+const kf_node *kf_det(kf_graph *g, const kf_node *A);
+const kf_node *kf_mat_inv(kf_graph *g, const kf_node *A);
+const kf_node *kf_trace(kf_graph *g, const kf_node *A);
+
 /* ---- Looking at nodes -------------------------------------------------------------------------------------------- */
 
 static inline bool kf_lends_axes(const kf_node *var)

@@ -217,6 +217,36 @@ kcl_expr *kcl_transpose_inner(kcl_expr *f)
     return kcl_permute_inner(f, axes);
 }
 
+/* A function of square matrices, of as many axes as two or in a vector. */
+static kcl_expr *of_matrix(const char *name, kcl_expr *A, const kf_node *(*make)(kf_graph *, const kf_node *),
+                           bool keeps)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(1, &A, &error);
+    char text[SHAPE_TEXT];
+    if (!scope)
+        return error;
+    if (A->inner && (A->inner->rank != 2 || A->inner->size[0] != A->inner->size[1]))
+        return kl_fail(scope, KCL_ERROR_SHAPE, "%s: the inner shape is %s, it must be that of a square matrix", name,
+                       shape_text(A->inner, text));
+    return kl_shaped(kl_expr_of(scope, make(&scope->graph, A->node)), keeps ? A->inner : NULL);
+}
+
+kcl_expr *kcl_det_inner(kcl_expr *A)
+{
+    return of_matrix("kcl_det_inner", A, kf_det, false);
+}
+
+kcl_expr *kcl_inv_inner(kcl_expr *A)
+{
+    return of_matrix("kcl_inv_inner", A, kf_mat_inv, true);
+}
+
+kcl_expr *kcl_trace_inner(kcl_expr *A)
+{
+    return of_matrix("kcl_trace_inner", A, kf_trace, false);
+}
+
 /* From `first` on `count` components by `step` along an axis. */
 kcl_expr *kl_slice(kcl_expr *f, int axis, int64_t first, int64_t count, int64_t step)
 {

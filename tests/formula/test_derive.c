@@ -277,6 +277,13 @@ static const char *const formulas[] = {
     "Index(2,-1,3)*x+Sin(IndexI*y)*LessOrEqual(IndexJ,IndexI+s)",
     "IfElse(IndexI-IndexJ,x*IndexJ,y)",
     "DiffClampInt(x,-1,1)*x",
+    "Det(s)*Det(Concat(x,s))",
+    "Det(TensorProd(x,y)+Place(SumT(s,3),1,0,3,4,9))",
+    "Det(TensorProd(Concat(x,s),Concat(y,s*s))+Place(Concat(y,s),1,0,4,5,16))",
+    "MatInv(Concat(s,x)+Place(SumT(3,2),1,0,2,3,4))*MatInv(s)",
+    "MatInv(TensorProd(x,y)+Place(SumT(s,3),1,0,3,4,9))",
+    "MatInv(TensorProd(Concat(x,s),Concat(y,s*s))+Place(Concat(y,s),1,0,4,5,16))",
+    "Trace(TensorProd(x,y))*Trace(s)",
 };
 
 static const kf_node *in_place_of_name(void *user, const kf_node *leaf)

@@ -359,6 +359,76 @@ static double product_loss(double a[M][6], double b[N][6])
     return sum;
 }
 
+/* Inverse and determinant by elimination, the largest pivot of a column first. */
+static double eliminate(int n, const double *A, double *inverse)
+{
+    double a[4][8], det = 1;
+    for (int r = 0; r < n; r++)
+        for (int k = 0; k < 2 * n; k++)
+            a[r][k] = k < n ? A[r * n + k] : k - n == r;
+    for (int k = 0; k < n; k++) {
+        int best = k;
+        for (int r = k; r < n; r++)
+            best = fabs(a[r][k]) > fabs(a[best][k]) ? r : best;
+        for (int m = 0; m < 2 * n; m++) {
+            double swap = a[k][m];
+            a[k][m] = a[best][m];
+            a[best][m] = swap;
+        }
+        const double pivot = a[k][k];
+        det *= best == k ? pivot : -pivot;
+        for (int m = 0; m < 2 * n; m++)
+            a[k][m] /= pivot;
+        for (int r = 0; r < n; r++) {
+            const double factor = a[r][k];
+            for (int m = 0; m < 2 * n && r != k; m++)
+                a[r][m] -= factor * a[k][m];
+        }
+    }
+    for (int k = 0; k < n * n; k++)
+        inverse[k] = a[k / n][n + k % n];
+    return det;
+}
+
+START_TEST(test_small_matrices)
+{
+    double a[4][M][16], det[M], trace[M], inverse[M * 16], want[16];
+    for (int n = 1; n <= 4; n++) {
+        double *A = a[n - 1][0];
+        for (int k = 0; k < M * n * n; k++)
+            A[k] = uniform(-1, 1) + (k % (n * n) % (n + 1) == 0 ? 2 : 0);
+        kcl_expr *flat = kcl_vi(s, kcl_f64(A, M, n * n)), *square = kcl_reshape_inner(flat, 2, (int[]){n, n});
+        eval_ok(kcl_det_inner(n % 2 ? flat : square), kcl_f64(det, M));
+        eval_ok(kcl_trace_inner(n % 2 ? square : flat), kcl_f64(trace, M));
+        eval_ok(kcl_inv_inner(square), kcl_f64(inverse, M, n * n));
+        HAS_SHAPE(kcl_inv_inner(square), n, n);
+        HAS_SHAPE(kcl_inv_inner(flat), n * n);
+        for (int i = 0; i < M; i++) {
+            double diagonal = 0;
+            near(det[i], eliminate(n, A + i * n * n, want), "determinant");
+            for (int k = 0; k < n * n; k++) {
+                near(inverse[i * n * n + k], want[k], "inverse");
+                diagonal += k % (n + 1) ? 0 : A[i * n * n + k];
+            }
+            near(trace[i], diagonal, "trace");
+        }
+    }
+    double singular[9] = {1, 2, 3, 2, 4, 6, 0, 1, 0};
+    kcl_expr *A = kcl_pm(s, kcl_f64(singular, 9));
+    eval_ok(kcl_inv_inner(A), kcl_f64(inverse, 9));
+    ck_assert(isinf(inverse[0]) && isnan(inverse[4]));
+    double nine[25] = {0};
+    nine[0] = 3, nine[12] = 4;
+    eval_ok(kcl_trace_inner(kcl_pm(s, kcl_f64(nine, 25))), kcl_f64(det, 1));
+    near(det[0], 7, "trace of five rows");
+    IS_ERROR(kcl_det_inner(x_i), KCL_ERROR_SHAPE, "Det", "3 components", "1, 4, 9 or 16");
+    IS_ERROR(kcl_inv_inner(kcl_pm(s, kcl_f64(nine, 25))), KCL_ERROR_SHAPE, "MatInv", "25 components", "1 to 4");
+    IS_ERROR(kcl_trace_inner(x_i), KCL_ERROR_SHAPE, "Trace", "3 components");
+    IS_ERROR(kcl_det_inner(kcl_reshape_inner(kcl_pm(s, kcl_f64(singular, 4)), 3, (int[]){1, 2, 2})), KCL_ERROR_SHAPE,
+             "kcl_det_inner", "(1, 2, 2)");
+}
+END_TEST
+
 START_TEST(test_gradients_of_inner_products)
 {
     const double h = 1e-4;
@@ -705,6 +775,7 @@ int main(void)
         {test_slices, 0},
         {test_extremes_and_weights, 0},
         {test_inner_shapes, 0},
+        {test_small_matrices, 0},
         {test_gradients_of_inner_products, 0},
         {test_products_with_vectors, 0},
         {test_symbolic_variables, 0},
