@@ -58,6 +58,12 @@ static bool read_saved_forward(kf_parser *p, const kf_call *c, const kf_operand 
                     KF_SHOWN(&c->name), F->node->dim, saved.node->dim);
 }
 
+/* What a reduction's derivative is in texts: 0 is Zero_Reduction, whose tag tells its rows. */
+static const kf_node *derived_reduction(kf_graph *g, const kf_node *f)
+{
+    return kf_is_zero(kf_value(f)) ? kf_zero(g, f->dim) : f;
+}
+
 /* Grad(F,v), Grad(F,v,e), Grad_WithSavedForward(F,v,e,R) */
 bool kf_read_grad(kf_parser *p, const kf_word *name, kf_operand *out)
 {
@@ -85,8 +91,9 @@ bool kf_read_grad(kf_parser *p, const kf_word *name, kf_operand *out)
     const kf_node *rows = kf_like(p->g, F.node, e.node);
     if (!rows || kf_gradient(p->g, rows, e.node, 1, &v.node, &out->node) < 0)
         return kf_fault_graph(p, e.at);
+    out->node = derived_reduction(p->g, out->node);
     out->tag = v.node->param[2] == KF_ROLE_I ? 0 : v.node->param[2] == KF_ROLE_J ? 1 : 2;
-    return kf_close_call(p, &c);
+    return out->node ? kf_close_call(p, &c) : kf_fault_graph(p, e.at);
 }
 
 /* Diff(F,v,u), Diff_WithSavedForward(F,v,u,R) */
@@ -103,7 +110,9 @@ bool kf_read_diff(kf_parser *p, const kf_word *name, kf_operand *out)
     out->tag = F.tag;
     kcl_status status = F.tag == KF_NO_REDUCTION ? kf_diff(p->g, F.node, v.node, u.node, &out->node)
                                                  : kf_jvp(p->g, F.node, 1, &v.node, &u.node, &out->node);
-    return status < 0 ? kf_fault_graph(p, u.at) : kf_close_call(p, &c);
+    if (status == KCL_OK && F.tag != KF_NO_REDUCTION)
+        out->node = derived_reduction(p->g, out->node);
+    return status < 0 || !out->node ? kf_fault_graph(p, u.at) : kf_close_call(p, &c);
 }
 
 /* Of the matrix dF/dv, for each pair (i, j). */
