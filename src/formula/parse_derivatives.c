@@ -18,11 +18,9 @@ static bool new_cotangent(kf_parser *p, const kf_call *c, const kf_operand *F, c
     return e->node ? kf_enter_var(p, e->node, c->name.at) : kf_fault_graph(p, c->name.at);
 }
 
-/* F, of one result, and the variable by which it is derived: the first two arguments. */
-static bool read_two(kf_parser *p, kf_call *c, kf_operand *F, kf_operand *v)
+/* Whether F is one result and v a variable. */
+static bool check_derivative(kf_parser *p, const kf_call *c, const kf_operand *F, const kf_operand *v)
 {
-    if (!kf_open_call(p, c) || !kf_read_formula_argument(p, c, 0, F) || !kf_read_formula_argument(p, c, 1, v))
-        return false;
     if (v->tag != KF_NO_REDUCTION || v->node->op != KF_VAR || v->node->param[2] == KF_ROLE_ACC)
         return kf_fault(p, KCL_ERROR_SYNTAX, v->at, "the second argument of %.*s must be a variable",
                         KF_SHOWN(&c->name));
@@ -30,6 +28,13 @@ static bool read_two(kf_parser *p, kf_call *c, kf_operand *F, kf_operand *v)
         return kf_fault(p, KCL_ERROR_SYNTAX, F->at, "%.*s differentiates one result: values and indices are two",
                         KF_SHOWN(&c->name));
     return true;
+}
+
+/* F and the variable by which it is derived: the first two arguments. */
+static bool read_two(kf_parser *p, kf_call *c, kf_operand *F, kf_operand *v)
+{
+    return kf_open_call(p, c) && kf_read_formula_argument(p, c, 0, F) && kf_read_formula_argument(p, c, 1, v) &&
+           check_derivative(p, c, F, v);
 }
 
 static bool read_formula(kf_parser *p, const kf_call *c, int k, kf_operand *out)
@@ -56,6 +61,12 @@ static bool read_saved_forward(kf_parser *p, const kf_call *c, const kf_operand 
     return saved.node->dim == F->node->dim ||
            kf_fault(p, KCL_ERROR_SHAPE, saved.at, "%.*s: the result has dimension %d, what was saved of it has %d",
                     KF_SHOWN(&c->name), F->node->dim, saved.node->dim);
+}
+
+/* What a reduction's derivative is in texts: 0 is Zero_Reduction, whose tag tells its rows. */
+static const kf_node *derived_reduction(kf_graph *g, const kf_node *f)
+{
+    return kf_is_zero(kf_value(f)) ? kf_zero(g, f->dim) : f;
 }
 
 /* Grad(F,v), Grad(F,v,e), Grad_WithSavedForward(F,v,e,R) */
@@ -85,11 +96,62 @@ bool kf_read_grad(kf_parser *p, const kf_word *name, kf_operand *out)
     const kf_node *rows = kf_like(p->g, F.node, e.node);
     if (!rows || kf_gradient(p->g, rows, e.node, 1, &v.node, &out->node) < 0)
         return kf_fault_graph(p, e.at);
+    out->node = derived_reduction(p->g, out->node);
     out->tag = v.node->param[2] == KF_ROLE_I ? 0 : v.node->param[2] == KF_ROLE_J ? 1 : 2;
-    return kf_close_call(p, &c);
+    return out->node ? kf_close_call(p, &c) : kf_fault_graph(p, e.at);
 }
 
-/* Diff(F,v,u), Diff_WithSavedForward(F,v,u,R) */
+enum { MOST_VARIABLES = 16 };
+
+typedef struct tuple {
+    int count;
+    kf_operand of[MOST_VARIABLES];
+} tuple;
+
+/* Argument k: one formula, or several as (f,g,...). */
+static bool read_tuple(kf_parser *p, const kf_call *c, int k, tuple *out)
+{
+    if (!kf_next_argument(p, c, k))
+        return false;
+    const kf_call inner = {.name = c->name, .open = p->at, .most = MOST_VARIABLES};
+    out->count = kf_peek(p) == '(' ? kf_count_arguments(p, p->at) : 1;
+    if (out->count < 2) {
+        out->count = 1;
+        return kf_nested(p, c->open, kf_read_expression, &out->of[0]) && kf_need_formula(p, &out->of[0]);
+    }
+    if (out->count > MOST_VARIABLES)
+        return kf_fault(p, KCL_ERROR_SYNTAX, inner.open, "there are %d formulas, more than %d", out->count,
+                        MOST_VARIABLES);
+    p->at++;
+    for (int n = 0; n < out->count; n++)
+        if (!read_formula(p, &inner, n, &out->of[n]))
+            return false;
+    return kf_close_call(p, &inner);
+}
+
+/* The sum of the derivatives by each variable in its direction. */
+static bool derive_along(kf_parser *p, const kf_operand *F, const tuple *v, const tuple *u, kf_operand *out)
+{
+    const kf_node *sum = NULL;
+    for (int k = 0; k < v->count; k++) {
+        const kf_node *var = v->of[k].node, *direction = u->of[k].node, *term = NULL;
+        const kcl_status status = F->tag == KF_NO_REDUCTION ? kf_diff(p->g, F->node, var, direction, &term)
+                                                            : kf_jvp(p->g, F->node, 1, &var, &direction, &term);
+        if (status == KCL_OK && (!sum || kf_is_zero(kf_value(sum))))
+            sum = term;
+        else if (status == KCL_OK && !kf_is_zero(kf_value(term)))
+            sum = kf_binary(p->g, KF_ADD, sum, term);
+        if (status < 0 || !sum)
+            return kf_fault_graph(p, u->of[k].at);
+    }
+    if (v->count > 1 && kf_simplify(p->g, 1, &sum, &sum) < 0)
+        return kf_fault_graph(p, out->at);
+    out->tag = F->tag;
+    out->node = F->tag == KF_NO_REDUCTION ? sum : derived_reduction(p->g, sum);
+    return out->node || kf_fault_graph(p, out->at);
+}
+
+/* Diff(F,v,u), Diff_WithSavedForward(F,v,u,R); (v1,v2,...) and (u1,u2,...) for several variables */
 bool kf_read_diff(kf_parser *p, const kf_word *name, kf_operand *out)
 {
     const bool saved = has_saved_forward(name);
@@ -97,13 +159,19 @@ bool kf_read_diff(kf_parser *p, const kf_word *name, kf_operand *out)
                  .most = saved ? 4 : 3,
                  .needs = saved ? "a formula or reduction F, a variable v, a direction u and the value of F"
                                 : "a formula or reduction F, a variable v and a direction u"};
-    kf_operand F, v, u;
-    if (!read_two(p, &c, &F, &v) || !read_formula(p, &c, 2, &u) || !read_saved_forward(p, &c, &F))
+    kf_operand F;
+    tuple v, u;
+    if (!kf_open_call(p, &c) || !kf_read_formula_argument(p, &c, 0, &F) || !read_tuple(p, &c, 1, &v))
         return false;
-    out->tag = F.tag;
-    kcl_status status = F.tag == KF_NO_REDUCTION ? kf_diff(p->g, F.node, v.node, u.node, &out->node)
-                                                 : kf_jvp(p->g, F.node, 1, &v.node, &u.node, &out->node);
-    return status < 0 ? kf_fault_graph(p, u.at) : kf_close_call(p, &c);
+    for (int k = 0; k < v.count; k++)
+        if (!check_derivative(p, &c, &F, &v.of[k]))
+            return false;
+    if (!read_tuple(p, &c, 2, &u))
+        return false;
+    if (u.count != v.count)
+        return kf_fault(p, KCL_ERROR_SYNTAX, u.of[0].at, "%.*s: %d variables need as many directions, %d given",
+                        KF_SHOWN(name), v.count, u.count);
+    return read_saved_forward(p, &c, &F) && kf_close_call(p, &c) && derive_along(p, &F, &v, &u, out);
 }
 
 /* Of the matrix dF/dv, for each pair (i, j). */

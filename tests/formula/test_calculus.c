@@ -315,6 +315,33 @@ START_TEST(saved_results_and_factors_change_nothing)
 }
 END_TEST
 
+START_TEST(several_variables_move_at_once)
+{
+    bind_variables(0);
+    ck_assert_ptr_eq(formula("Diff(x*y,(x,y),(u,s*y))"), formula("Diff(x*y,x,u)+Diff(x*y,y,s*y)"));
+    ck_assert_ptr_eq(formula("Diff(x*Sin(s),(x,s),((u+x),(s)))"), formula("Diff(x*Sin(s),x,u+x)+Diff(x*Sin(s),s,s)"));
+    ck_assert_ptr_eq(formula("Diff(x*y,(x),(u))"), formula("Diff(x*y,x,u)"));
+    kf_parsed_reduction r[2];
+    size_t count = 0;
+    int64_t next = DENSE_VARS;
+    kb_error err = {0};
+    const char *text = "Diff(Sum_Reduction(x*y*s,0),(x,s),(x,2)); Diff(Sum_Reduction(u,0),(x,y),(x,y))";
+    ck_assert_msg(kf_parse_reductions(&g, text, 4, bindings, &next, &count, r, &err) == KCL_OK, "%s", err.text);
+    long double *got = dense_eval(&d, r[0].node);
+    for (int i = 0; i < ROWS; i++)
+        for (int k = 0; k < 3; k++) {
+            const double x = d.data[0][i * 3 + k], s = d.data[2][0];
+            long double want = 0;
+            for (int j = 0; j < COLUMNS; j++)
+                want += x * d.data[1][j * 3 + k] * (s + 2);
+            ck_assert_msg(fabs(got[i * COLUMNS * 3 + k] - want) <= 1e-15L * (1 + fabs(want)), "%Lg, not %Lg",
+                          got[i * COLUMNS * 3 + k], want);
+        }
+    free(got);
+    ck_assert_ptr_eq(r[1].node, kf_zero(&g, 3));
+}
+END_TEST
+
 START_TEST(errors_are_named)
 {
     const char *const errors[][2] = {
@@ -322,6 +349,12 @@ START_TEST(errors_are_named)
         {"Diff(x,x+y,x)", "the second argument of Diff must be a variable"},
         {"Diff(x,x,Concat(x,s))", "derivative in a direction: the variable has dimension 3, the direction has 4; they "
                                   "must be equal, or that of the direction 1"},
+        {"Diff(x,(x,y),u)", "Diff: 2 variables need as many directions, 1 given"},
+        {"Diff(x,(x,2),(u,u))", "the second argument of Diff must be a variable"},
+        {"Diff(x,(x,y),(u,u)", "the text ends where an operator or ')' is expected"},
+        {"Diff(x,(x,y),(u,Concat(u,u)))",
+         "derivative in a direction: the variable has dimension 3, the direction has 6; they must be equal, or that of "
+         "the direction 1"},
         {"GradMatrix(x,2)", "the second argument of GradMatrix must be a variable"},
         {"GradMatrix(Sum_Reduction(x,0),x)",
          "a formula is expected, not a reduction; reductions are not part of formulas, nor of each other"},
@@ -382,6 +415,7 @@ int main(void)
     tcase_add_test(tests, laplacians_of_long_vectors_are_short);
     tcase_add_loop_test(tests, linear_operators_agree_with_their_matrices, 0, KB_COUNT(linear));
     tcase_add_test(tests, saved_results_and_factors_change_nothing);
+    tcase_add_test(tests, several_variables_move_at_once);
     tcase_add_test(tests, errors_are_named);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

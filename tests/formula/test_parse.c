@@ -761,6 +761,29 @@ START_TEST(errors_in_formulas)
 }
 END_TEST
 
+/* KeOps evaluates texts as Python, whatever they do. */
+START_TEST(texts_are_not_programs)
+{
+    const char *const texts[] = {
+        "print(x)",          "Exp(print(x))",    "__import__(x)",   "x.shape",       "x if p else y", "[x,y]",
+        "(lambda: x)(1)",    "Exp(a:=x)",        "x, y",            "Exp(*x)",       "Exp(x=x)",      "'x'",
+        "exec(x)",           "{x}",              "x[0]",            "open(p)",       "x is y",        "x in y",
+        "Grad.__class__(x)", "Exp(x) # comment", "x\\",             "Concat(x,*y)",  "not p",         "True",
+    };
+    for (size_t k = 0; k < KB_COUNT(texts); k++) {
+        const kf_node *f = NULL;
+        kf_parsed_reduction r[KF_MAX_RESULTS];
+        size_t count;
+        char reduced[100];
+        ck_assert_msg(kf_parse_formula(&g, texts[k], 4, bindings, &next_index, &f, &err) == KCL_ERROR_SYNTAX, "%s",
+                      texts[k]);
+        ck_assert_msg(strchr(err.text, '^') != NULL, "%s", err.text);
+        snprintf(reduced, sizeof reduced, "Sum_Reduction(%s,0)", texts[k]);
+        ck_assert_int_eq(kf_parse_reductions(&g, reduced, 4, bindings, &next_index, &count, r, &err), KCL_ERROR_SYNTAX);
+    }
+}
+END_TEST
+
 START_TEST(errors_in_reductions)
 {
     kf_parsed_reduction r[KF_MAX_RESULTS];
@@ -1021,6 +1044,7 @@ int main(void)
     tcase_add_loop_test(tests, grad_of_a_reduction, 0, KB_COUNT(reduction_grads));
     tcase_add_test(tests, grad_makes_the_cotangent_it_is_not_given);
     tcase_add_loop_test(tests, errors_in_formulas, 0, KB_COUNT(formula_errors));
+    tcase_add_test(tests, texts_are_not_programs);
     tcase_add_loop_test(tests, errors_in_reductions, 0, KB_COUNT(reduction_errors));
     tcase_add_loop_test(tests, errors_in_aliases, 0, KB_COUNT(alias_errors));
     tcase_add_test(tests, errors_show_the_line_they_are_in);
