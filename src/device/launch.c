@@ -30,11 +30,12 @@ static size_t rounded(const kcl_device_info *info, size_t bytes)
     return info->max_buffer && up > info->max_buffer ? bytes : up;
 }
 
-static void release_at(kcl_context *c, size_t index)
+/* `forked`: kd_forked(), a system call, so calls that have passed kd_enter do not ask again for every buffer. */
+static void release_at(kcl_context *c, size_t index, bool forked)
 {
     kd_buffer *b = c->buffers[index];
     c->buffers[index] = c->buffers[--c->buffer_count];
-    if (!kd_forked())
+    if (!forked)
         c->device->cl.clReleaseMemObject(b->mem);
     kb_free(&c->allocator, b);
 }
@@ -63,7 +64,7 @@ static void trim_idle(kcl_context *c, size_t count, uint64_t bytes)
         }
         if (idle <= count && idle_bytes <= bytes)
             return;
-        release_at(c, oldest);
+        release_at(c, oldest, kd_forked());
     }
 }
 
@@ -207,8 +208,9 @@ void kd_buffer_release(kcl_context *c, kd_buffer **buffer)
 
 void kd_buffers_free(kcl_context *c)
 {
+    const bool forked = kd_forked();
     while (c->buffer_count)
-        release_at(c, c->buffer_count - 1);
+        release_at(c, c->buffer_count - 1, forked);
     free_kept(c);
     kb_free(&c->allocator, c->buffers);
     c->buffers = NULL;
@@ -480,7 +482,7 @@ static void end_batch(kcl_context *c)
         if (b->is_own)
             rest(b);
         else
-            release_at(c, k);
+            release_at(c, k, false);
     }
     trim_idle(c, MOST_IDLE, c->device->info.memory / 8);
     c->batch_status = KCL_OK;

@@ -889,6 +889,13 @@ START_TEST(derivatives_at_singular_points_are_defined)
     ck_assert(derivative_at("Minimum(x,3*x)", 2) == 1);
     ck_assert(derivative_at("Ceil(x)+Trunc(x)", 2) == 0);
     ck_assert(derivative_at("And(x,x)+Or(x,x)+Not(x)", 0) == 0);
+    ck_assert(derivative_at("SinXDivX(x)", 0) == 0);
+    ck_assert_double_eq_tol(derivative_at("Grad(SinXDivX(x),x,1)", 0), -1.0 / 3, 1e-15);
+    /* Equal bounds: a constant on either side. */
+    ck_assert(derivative_at("Clamp(x,1,1)", 0.5) == 0);
+    ck_assert(derivative_at("Clamp(x,1,1)", 2) == 0);
+    ck_assert(isfinite(derivative_at("Clamp(x,1,1)", 1)));
+    ck_assert(derivative_at("Atan2(x,x-x)", 0) == 0);
 }
 END_TEST
 
