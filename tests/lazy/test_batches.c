@@ -1181,11 +1181,8 @@ START_TEST(test_operators_of_expressions_with_batches)
     for (int k = 0; k < MOST; k++)
         a[k] = (float)(k % 7);
     kcl_expr *x = kcl_vi(s, kcl_f32(a, 4, 10, 2)), *y = kcl_vj(s, kcl_f32(a, 11, 2)), *d = kcl_sqdist(x, y);
-    kcl_expr *vars[] = {x, y}, *sum = kcl_reduce_sum(d, KCL_OVER_J), *total = kcl_reduce_sum_batch(sum, 0);
+    kcl_expr *vars[] = {x, y}, *sum = kcl_reduce_sum(d, KCL_OVER_J);
     kcl_operator *op;
-    ck_assert_int_eq(kcl_operator_from(&op, 1, &total, 2, vars, NULL), KCL_ERROR_UNSUPPORTED);
-    CONTAINS(kcl_operator_error(op), "kcl_operator_from", "batch axes", "kcl_eval");
-    kcl_operator_destroy(&op);
     /* Batches are those of the arguments. */
     ck_assert_int_eq(kcl_operator_from(&op, 1, &sum, 2, vars, NULL), KCL_OK);
     const kcl_array *args[] = {kcl_f32(a, 10, 2), kcl_f32(a, 3, 11, 2)}, *to = kcl_f32(out, 3, 10);
@@ -1198,6 +1195,82 @@ START_TEST(test_operators_of_expressions_with_batches)
         ck_assert_double_eq_tol(out[at], want, 1e-4 * want);
     }
     kcl_operator_destroy(&op);
+}
+END_TEST
+
+/* Where an expression reduces batch axes, they are those of its arrays: calls have them too, of any size. */
+START_TEST(test_operators_that_reduce_batches)
+{
+    enum { M = 6, N = 5 };
+    float x[7 * M * 2], y[N * 2], e[M], sums[M], shares[3 * M], grad[3 * N * 2], f[7];
+    int64_t index[M];
+    for (int k = 0; k < 7 * M * 2; k++)
+        x[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < N * 2; k++)
+        y[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < M; k++)
+        e[k] = (float)uniform(-1, 1);
+    for (int k = 0; k < 7; k++)
+        f[k] = (float)uniform(0.5, 2);
+    kcl_expr *x_i = kcl_vi(s, kcl_f32(x, 4, 1, M, 2)), *y_j = kcl_vj(s, kcl_f32(y, N, 2));
+    kcl_expr *p = kcl_pm(s, kcl_f32(f, 3, 1)), *d = kcl_sqdist(x_i, y_j), *vars[] = {x_i, y_j, p};
+    kcl_expr *exprs[] = {kcl_reduce_sum_batch(kcl_reduce_sum(d, KCL_OVER_J), 0),
+                         kcl_reduce_argmin_batch(kcl_reduce_argmin(d, KCL_OVER_J), 0), NULL};
+    exprs[2] = kcl_mul(p, exprs[0]);
+    kcl_operator *op, *of_y;
+    ck_assert_msg(kcl_operator_from(&op, 3, exprs, 3, vars, NULL) == KCL_OK, "%s", kcl_operator_error(op));
+    const kcl_array *outs[] = {kcl_f32(sums, M), kcl_i64(index, M), kcl_f32(shares, 3, M)};
+    for (int batches = 1; batches <= 7; batches += 3) {
+        const kcl_array *args[] = {kcl_f32(x, batches, 1, M, 2), kcl_f32(y, N, 2), kcl_f32(f, 3, 1)};
+        ck_assert_msg(kcl_operator_apply(op, device, outs, 3, args, 3) == KCL_OK, "%d batches: %s", batches,
+                      kcl_context_error(device));
+        for (int i = 0; i < M; i++) {
+            double want = 0, least = INFINITY;
+            int64_t at = -1;
+            for (int n = 0; n < batches * N; n++) {
+                double square = 0;
+                for (int k = 0; k < 2; k++)
+                    square += pow((double)x[(n / N * M + i) * 2 + k] - y[n % N * 2 + k], 2);
+                want += square;
+                at = square < least ? n : at;
+                least = fmin(least, square);
+            }
+            ck_assert_double_eq_tol(sums[i], want, 1e-5 * want);
+            ck_assert_int_eq(index[i], at);
+            for (int b = 0; b < 3; b++)
+                ck_assert_double_eq_tol(shares[b * M + i], f[b] * want, 1e-5 * f[b] * want);
+        }
+    }
+    /* Its gradient has the batch axes of y, none, and a cotangent those of the results. */
+    kcl_operator *first;
+    ck_assert_int_eq(kcl_operator_from(&first, 1, exprs, 2, vars, NULL), KCL_OK);
+    ck_assert_msg(kcl_operator_grad(&of_y, first, "1") == KCL_OK, "%s", kcl_operator_error(of_y));
+    const kcl_array *args[] = {kcl_f32(x, 7, 1, M, 2), kcl_f32(y, N, 2), kcl_f32(e, M)}, *to = kcl_f32(grad, N, 2);
+    ck_assert_msg(kcl_operator_apply(of_y, device, &to, 1, args, 3) == KCL_OK, "%s", kcl_context_error(device));
+    for (int n = 0; n < N * 2; n++) {
+        double want = 0;
+        for (int at = 0; at < 7 * M; at++)
+            want += e[at % M] * 2 * ((double)y[n] - x[at * 2 + n % 2]);
+        ck_assert_double_eq_tol(grad[n], want, 1e-4);
+    }
+    /* Axes that the expressions lack, or have. */
+    const kcl_array *wide[] = {kcl_f32(x, 3, 1, M, 2), kcl_f32(x, 3, 1, N, 2), kcl_f32(f, 3, 1)};
+    ck_assert_int_eq(kcl_operator_apply(op, device, outs, 3, wide, 3), KCL_ERROR_SHAPE);
+    CONTAINS(kcl_context_error(device), "argument 1", "size 3", "batch axis -2", "size 1");
+    const kcl_array *other[] = {kcl_f32(x, 3, M, 2), kcl_f32(y, N, 2), kcl_f32(f, 3, 1)};
+    ck_assert_int_eq(kcl_operator_apply(op, device, outs, 3, other, 3), KCL_ERROR_SHAPE);
+    CONTAINS(kcl_context_error(device), "argument 0", "size 3", "batch axis -1", "size 1");
+    ck_assert_int_eq(kcl_operator_apply(op, device, (const kcl_array *[]){outs[0], outs[1], outs[0]}, 3,
+                                        (const kcl_array *[]){wide[0], args[1], wide[2]}, 3),
+                     KCL_ERROR_SHAPE);
+    CONTAINS(kcl_context_error(device), "output 2", "(3, M, 1)");
+    static collected text;
+    text.length = 0;
+    ck_assert_int_eq(kcl_operator_emit(op, NULL, "cpu", KCL_F32, 100, 100, collect, &text), KCL_OK);
+    CONTAINS(text.text, "__kernel void sweep");
+    kcl_operator_destroy(&first);
+    kcl_operator_destroy(&op);
+    kcl_operator_destroy(&of_y);
 }
 END_TEST
 
@@ -1679,6 +1752,90 @@ START_TEST(test_gathers_and_scatters)
 }
 END_TEST
 
+/* The sum over everything of u_i sum_j F: u is the cotangent. */
+static double linear_loss_of(const problem *p)
+{
+    int64_t place[AXES] = {0};
+    sizes all = join(p->batch, p->of[U].batch);
+    double loss = 0;
+    do
+        for (int64_t i = 0; i < p->M; i++)
+            for (int k = 0; k < 2; k++) {
+                double sum = 0;
+                for (int64_t j = 0; j < p->N; j++)
+                    sum += f_of(p, place, i, j, k);
+                loss += sum * *exact_at(&p->of[U], place, i, k);
+            }
+    while (next_place(&all, place));
+    return loss;
+}
+
+/* Its derivative when x moves along itself. */
+static double slope_along_x(const problem *p)
+{
+    int64_t place[AXES] = {0};
+    sizes all = join(p->batch, p->of[U].batch);
+    double slope = 0;
+    do
+        for (int64_t i = 0; i < p->M; i++)
+            for (int64_t j = 0; j < p->N; j++) {
+                double moves = 0;
+                for (int k = 0; k < 3; k++) {
+                    const double x = *exact_at(&p->of[X], place, i, k);
+                    moves += 2 * x * (x - *exact_at(&p->of[Y], place, j, k));
+                }
+                moves *= -*exact_at(&p->of[G], place, 0, 0);
+                for (int k = 0; k < 2; k++)
+                    slope += moves * f_of(p, place, i, j, k) * *exact_at(&p->of[U], place, i, k);
+            }
+    while (next_place(&all, place));
+    return slope;
+}
+
+/* Gradients of operators have the batch axes of the argument, whatever a call brings along; those of gradients too. */
+START_TEST(test_gradients_of_operators)
+{
+    static const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "b=Vj(2)", "g=Pm(1)"}, *const names[] = {"x", "y", "b",
+                                                                                                         "g"};
+    seed_random(test_seed() + 110000 + (uint64_t)_i);
+    problem p;
+    do
+        problem_make(&p, _i % 2 ? KCL_F32 : KCL_F64, false);
+    while ((p.M > 5 || p.N > 17 || count_of(&p.batch) > 12) && (problem_drop(&p), true));
+    kcl_operator *op, *grad, *second;
+    ck_assert_int_eq(kcl_operator_create(&op, "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)", 4, aliases, NULL), KCL_OK);
+    const kcl_array *args[6];
+    for (int k = 0; k < OPERANDS; k++)
+        args[k] = &p.of[k].array;
+    for (int k = 0; k < 4; k++) {
+        operand out = like_operand(&p, k);
+        const kcl_array *to = &out.array;
+        ck_assert_int_eq(kcl_operator_grad(&grad, op, names[k]), KCL_OK);
+        ck_assert_msg(kcl_operator_apply(grad, device, &to, 1, args, 5) == KCL_OK, "%s: %s", p.text,
+                      kcl_context_error(device));
+        check_gradient(&p, &p.of[k], &out, linear_loss_of);
+        kcl_operator_destroy(&grad);
+        drop(&out);
+    }
+    /* The gradient in x, with x as its cotangent: what x itself does as a variable is held. */
+    ck_assert_int_eq(kcl_operator_grad(&grad, op, "x"), KCL_OK);
+    args[5] = &p.of[X].array;
+    for (int k = 1; k < OPERANDS && (by_interpreter || k == 3); k++) {
+        operand out = like_operand(&p, k);
+        const kcl_array *to = &out.array;
+        ck_assert_int_eq(kcl_operator_grad(&second, grad, k < 4 ? names[k] : "4"), KCL_OK);
+        ck_assert_msg(kcl_operator_apply(second, device, &to, 1, args, 6) == KCL_OK, "%s: %s", p.text,
+                      kcl_context_error(device));
+        check_gradient(&p, &p.of[k], &out, slope_along_x);
+        kcl_operator_destroy(&second);
+        drop(&out);
+    }
+    kcl_operator_destroy(&grad);
+    kcl_operator_destroy(&op);
+    problem_drop(&p);
+}
+END_TEST
+
 /* |dH/dm|^2 for H = sum over batches of m K m / 2, with x = (i) and m = (u); K_ij = exp(-|x_i - x_j|^2). */
 static double squared_momentum(const problem *p)
 {
@@ -1923,6 +2080,41 @@ START_TEST(test_each_allocation_fails)
 }
 END_TEST
 
+/* Of a call whose batches are reduced: the operator is there before. */
+START_TEST(test_each_allocation_of_a_call_fails)
+{
+    enum { A = 3, M = 4, N = 5 };
+    static const char *const aliases[] = {"x=Vi(2)", "y=Vj(2)"};
+    double x[A * M * 2], y[N * 2], e[M * 2] = {1, 2, 3, 4}, out[N * 2];
+    for (int k = 0; k < A * M * 2; k++)
+        x[k] = sin(k + 1.0);
+    for (int k = 0; k < N * 2; k++)
+        y[k] = cos(k + 1.0);
+    kcl_operator *op, *grad;
+    ck_assert_int_eq(kcl_operator_create(&op, "KMin_Reduction(SqDist(x,y),2,0)", 2, aliases, NULL), KCL_OK);
+    ck_assert_int_eq(kcl_operator_grad(&grad, op, "y"), KCL_OK);
+    const kcl_array *args[] = {kcl_f64(x, A, M, 2), kcl_f64(y, N, 2), kcl_f64(e, M, 2)}, *to = kcl_f64(out, N, 2);
+    kcl_status status = KCL_ERROR_NO_MEMORY;
+    int n;
+    for (n = 1; status == KCL_ERROR_NO_MEMORY; n++) {
+        failing f = {.fail_at = 0};
+        kcl_context *c = NULL;
+        ck_assert_int_eq(
+            kcl_context_create(&c, &(kcl_context_params){.device = "host", .allocator = failing_allocator(&f)}),
+            KCL_OK);
+        f.fail_at = atomic_load(&f.requests) + n;
+        status = kcl_operator_apply(grad, c, &to, 1, args, 3);
+        ck_assert_msg(status == KCL_OK || status == KCL_ERROR_NO_MEMORY, "allocation %d: %s", n, kcl_context_error(c));
+        kcl_context_destroy(&c);
+        ck_assert_msg(f.blocks == 0, "allocation %d: %lld blocks leak", n, (long long)f.blocks);
+    }
+    ck_assert_int_eq(status, KCL_OK);
+    ck_assert_int_gt(n, 50);
+    kcl_operator_destroy(&grad);
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
 START_TEST(test_memory_stays_flat)
 {
     failing f = {0};
@@ -1981,6 +2173,10 @@ int main(int argc, char **argv)
         {test_every_schedule_chooses_in_batches, host || long_tests() ? 100 : 7},
         {test_what_an_index_over_batches_is, 0},
         {test_operators_of_expressions_with_batches, 0},
+        {test_operators_that_reduce_batches, 0},
+        {test_gradients_of_operators, host           ? 40
+                                      : long_tests() ? 60
+                                                     : 2},
         {test_repeated_indices, 0},
         {test_very_many_batches, 0},
         {test_gradients, host           ? 30
@@ -1997,6 +2193,7 @@ int main(int argc, char **argv)
         {test_device_arrays_of_batches, 0},
         {test_strides_of_cotangents, 5},
         {test_each_allocation_fails, 0},
+        {test_each_allocation_of_a_call_fails, 0},
         {test_memory_stays_flat, 0},
     };
     int failed = run_entries("batches", tests, KB_COUNT(tests), setup, teardown);
