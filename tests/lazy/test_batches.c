@@ -1452,6 +1452,16 @@ static double real_row(const problem *p, const int64_t place[AXES], int64_t i, i
     return *exact_at(&p->of[G], place, 0, 0) * x[0] + x[1] * x[2];
 }
 
+/* What is chosen among may be a result itself. */
+static double result_term(const problem *p, const int64_t place[AXES], int64_t i, int64_t j, int k)
+{
+    double sum = 0;
+    (void)j, (void)k;
+    for (int64_t n = 0; n < p->N; n++)
+        sum += exp(g_of(p, place, i, n));
+    return log(sum);
+}
+
 static choice loss_choice; /* of the loss that check_gradient asks for */
 
 /* What a result is weighted with: 1 + u_i0, 1 + b_j1, or 1. */
@@ -1486,9 +1496,11 @@ static double choice_loss_of(const problem *p)
 static kcl_expr *choice_loss(const problem *p, kcl_expr *const *v, bool rows_first)
 {
     const choice *c = &loss_choice;
-    kcl_expr *f = c->over
-                      ? kcl_sub(kcl_div(kcl_elem(v[B], 0), kcl_constant(s, 3)), kcl_mul(v[G], kcl_sqdist(v[X], v[Y])))
-                      : kcl_add(kcl_mul(v[G], kcl_elem(v[X], 0)), kcl_mul(kcl_elem(v[X], 1), kcl_elem(v[X], 2)));
+    kcl_expr *f = kcl_sub(kcl_div(kcl_elem(v[B], 0), kcl_constant(s, 3)), kcl_mul(v[G], kcl_sqdist(v[X], v[Y])));
+    if (c->term == result_term)
+        f = kcl_reduce_logsumexp(f, KCL_OVER_J);
+    if (c->term == real_row)
+        f = kcl_add(kcl_mul(v[G], kcl_elem(v[X], 0)), kcl_mul(kcl_elem(v[X], 1), kcl_elem(v[X], 2)));
     kcl_expr *values = over_axes(c, f, c->what, rows_first), *sum = kcl_zero(s, 1);
     kcl_expr *rate = kcl_constant(s, c->what & LARGEST ? 0.25 : -0.25);
     for (int q = 0; q < kcl_expr_dim(values); q++)
@@ -1583,10 +1595,10 @@ START_TEST(test_gradients_of_choices)
     problem p;
     choice *c = &loss_choice;
     *c = (choice){.what = pick(CHOICES) & ~INDEX, .k = 1 + pick(MOST_CHOSEN), .over = _i % 4};
-    c->term = c->over ? real_term : real_row;
+    c->term = c->over ? real_term : _i % 8 ? result_term : real_row;
     do {
         problem_make(&p, _i % 2 ? KCL_F32 : KCL_F64, false);
-        if (!c->over)
+        if (c->term == real_row)
             keep_rows_only(&p);
     } while ((p.M > 5 || p.N > 17 || count_of(&p.batch) > 12 || (!c->over && count_of(&p.batch) == 1)) &&
              (problem_drop(&p), true));
