@@ -8,10 +8,11 @@
  *
  * Vector components: operands of an elementwise operation have the same dimension D, or dimension 1, which is repeated.
  *
- * Batches: arrays may have up to 6 batch axes in front of these. Those of operands are broadcast as in NumPy: aligned at
- * the last one, size 1 is repeated; sizes that do not fit are an error of the builder (KCL_ERROR_SHAPE) that names the
- * operation, an array of each operand, the axis (-1 is the last batch axis) and both sizes. All reductions are of each
- * batch on its own; indices count within it. Repeated arrays are not copied.
+ * Batches: arrays may have up to 6 batch axes in front of these. Those of operands are broadcast as in NumPy: aligned
+ * at the last one, size 1 is repeated; sizes that do not fit are an error of the builder (KCL_ERROR_SHAPE) that names
+ * the operation, an array of each operand, the axis (-1 is the last batch axis) and both sizes. Reductions are of each
+ * batch on its own, and indices count within it, but for kcl_reduce_sum_batch and its like. Repeated arrays are not
+ * copied.
  *
  * Errors: a builder that fails returns its scope's error expression, never NULL. Everything built on it carries that
  * first error, and evaluation returns it and copies it to the context: a chain of calls needs one check. NULL operands

@@ -54,8 +54,10 @@ KCL_API kcl_status kcl_operator_create(kcl_operator **op, const char *formula, i
 /*
  * An operator from expressions: outputs are exprs[0..], arguments are vars[0..], which must hold every variable the
  * expressions use (kcl_scalar's values and data handles that are not in vars are an error that names the variable).
- * Outlives the scope. Batch axes of the expressions' arrays do not matter: those of the arguments do. Reductions over batch
- * axes are KCL_ERROR_UNSUPPORTED.
+ * Outlives the scope. Batch axes of the expressions' arrays do not matter: those of the arguments do. But where an
+ * expression reduces batch axes (kcl_reduce_sum_batch and its like, gradients in variables that lack some), arguments must
+ * have the batch axes that their variables' arrays had, of any size, and no other; outputs have those of the expressions.
+ * Else applying it is KCL_ERROR_SHAPE, which names the argument and the axis.
  */
 KCL_API kcl_status kcl_operator_from(kcl_operator **op, int count, kcl_expr *const *exprs, int var_count,
                                      kcl_expr *const *vars, const kcl_operator_params *params);
@@ -63,8 +65,9 @@ KCL_API kcl_status kcl_operator_from(kcl_operator **op, int count, kcl_expr *con
 /*
  * The vector-Jacobian product in argument `variable` (a name or a number as text): its arguments are those of `op`
  * followed by one cotangent per output, of the output's rows and dimension; its output has the variable's. This is
- * KeOps' Grad(Reduction, v, e), summed over i and j for a parameter. Batch axes of a call are not summed over: the
- * output has them all; kcl_grad and kcl_vjp (keopscl/expr.h) sum over those that the variable lacks.
+ * KeOps' Grad(Reduction, v, e), summed over i and j for a parameter. The output's batch axes are those of the variable's
+ * argument in the call: it is summed over the others, as by kcl_grad and kcl_vjp (keopscl/expr.h). Grad(...) within a text
+ * is a formula like any other, whose results have the batch axes of all arguments.
  */
 KCL_API kcl_status kcl_operator_grad(kcl_operator **grad, const kcl_operator *op, const char *variable);
 

@@ -12,6 +12,7 @@ typedef struct input {
     char name[64]; /* "" where it has none */
     int32_t dim;
     kf_role role;
+    unsigned batches; /* KF_BATCH_AXIS, where the operator knows them */
 } input;
 
 struct kcl_operator {
@@ -25,6 +26,8 @@ struct kcl_operator {
     size_t root_count;
     const kf_node **roots;
     int *tags; /* by root: rows 0 (i), 1 (j) or 2 (one) */
+    bool knows_batches; /* the formulas say which arguments have which batch axes; else a call does */
+    int64_t sums_to;    /* of a gradient: the argument whose batch axes it has, summed over the others; -1: none */
     kl_exec *exec;
 };
 
@@ -37,6 +40,7 @@ static kcl_operator *new_operator(const kcl_operator_params *params)
     if (!op)
         return NULL;
     op->allocator = a;
+    op->sums_to = -1;
     kf_graph_init(&op->graph, &a);
     if (params && params->schedule)
         snprintf(op->schedule, sizeof op->schedule, "%s", params->schedule);
@@ -132,6 +136,9 @@ static kcl_status compile(kcl_operator *op)
         slots[k].extent = op->inputs[k].role == KF_ROLE_I   ? KL_EXTENT_I
                           : op->inputs[k].role == KF_ROLE_J ? KL_EXTENT_J
                                                             : 0;
+        /* Any size: calls have an exec of their own. */
+        for (int b = 0; op->inputs[k].batches && b < KF_MAX_BATCH; b++)
+            slots[k].batch.size[slots[k].batch.count++] = op->inputs[k].batches & KF_BATCH_AXIS(b) ? 2 : 1;
         describe_input(op, k, slots[k].name, sizeof slots[k].name);
     }
     kcl_status status = kl_exec_create(&op->exec, &op->graph, op->root_count, op->roots, op->input_count, slots,
@@ -257,7 +264,9 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
     for (int k = 0; k < r->count; k++)
         if (r->vars[k]->node->param[0] == leaf->param[0]) {
             const kf_node *var = kf_var(&r->op->graph, k, leaf->dim, (kf_role)leaf->param[2]);
-            return kf_lends_axes(leaf) ? kf_lend_axes(&r->op->graph, var, leaf->axes & KF_PAIR_AXES) : var;
+            const unsigned axes = leaf->axes & (r->op->knows_batches ? ~0u : KF_PAIR_AXES);
+            return kf_lends_axes(leaf) ? kf_lend_axes(&r->op->graph, var, axes)
+                                       : kf_on_batches(&r->op->graph, var, axes);
         }
     char name[KL_DATA_NAME];
     const kcl_data *data = leaf->param[0] < (int64_t)r->scope->data_count ? r->scope->data[leaf->param[0]] : NULL;
@@ -267,17 +276,16 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
     return NULL;
 }
 
-/* Arrays bring batches along when the operator is applied: it does not know them before. */
-static kcl_status refuse_batch_reductions(kcl_operator *op)
+/*
+ * Arrays bring batches along when the operator is applied. Where expressions reduce some, those of their own arrays are the
+ * ones that are meant.
+ */
+static kcl_status find_batch_reductions(kcl_operator *op)
 {
     kf_order order;
     kcl_status status = kf_order_init(&order, &op->graph, op->root_count, op->roots, false, &op->error);
     for (size_t k = 0; status == KCL_OK && k < order.count; k++)
-        if (order.nodes[k]->op == KF_REDUCE && order.nodes[k]->param[1] & KF_BATCH_AXES)
-            status = kb_fail(&op->error, KCL_ERROR_UNSUPPORTED,
-                             "kcl_operator_from: an expression reduces batch axes, by kcl_reduce_sum_batch, its like, or a "
-                             "gradient in a variable that lacks them; operators do not know batch axes before they are "
-                             "applied: use kcl_eval");
+        op->knows_batches |= order.nodes[k]->op == KF_REDUCE && order.nodes[k]->param[1] & KF_BATCH_AXES;
     kf_order_finish(&order);
     return status;
 }
@@ -319,12 +327,13 @@ kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exp
     if (status == KCL_OK)
         status = kf_import(&op->graph, &exprs[0]->scope->graph, (size_t)count, op->roots, op->roots);
     if (status == KCL_OK)
-        status = refuse_batch_reductions(op);
+        status = find_batch_reductions(op);
     if (status == KCL_OK)
         status = kf_substitute(&op->graph, (size_t)count, op->roots, false, rename_variable,
                                &(rename_context){op, exprs[0]->scope, var_count, vars}, op->roots);
     for (int k = 0; status == KCL_OK && k < var_count; k++)
-        status = declare(op, k, "", vars[k]->node->dim, (kf_role)vars[k]->node->param[2]);
+        if ((status = declare(op, k, "", vars[k]->node->dim, (kf_role)vars[k]->node->param[2])) == KCL_OK)
+            op->inputs[k].batches = op->knows_batches ? vars[k]->node->axes & KF_BATCH_AXES : 0;
     if (status == KCL_OK)
         status = declare_used(op, op->root_count, op->roots);
     for (size_t k = 0; status == KCL_OK && k < op->root_count; k++)
@@ -351,9 +360,12 @@ static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from,
         return op->error.status;
     }
     op->form = from->form;
-    for (size_t k = 0; k < from->input_count; k++)
+    op->knows_batches = from->knows_batches;
+    for (size_t k = 0; k < from->input_count; k++) {
         if (declare(op, (int64_t)k, from->inputs[k].name, from->inputs[k].dim, from->inputs[k].role) < 0)
             return op->error.status;
+        op->inputs[k].batches = from->inputs[k].batches;
+    }
     if (kf_import(&op->graph, &from->graph, from->root_count, from->roots, roots) < 0)
         return (op->error = op->graph.error).status;
     return KCL_OK;
@@ -409,8 +421,10 @@ kcl_status kcl_operator_grad(kcl_operator **out, const kcl_operator *from, const
         if (status < 0)
             break;
         kf_graph *g = &op->graph;
-        const kf_node *e = kf_var(g, number, roots[k]->dim, role), *part = NULL;
-        const kf_node *v = kf_var(g, at, op->inputs[at].dim, op->inputs[at].role);
+        op->inputs[number].batches = roots[k]->axes & KF_BATCH_AXES;
+        const kf_node *e = kf_on_batches(g, kf_var(g, number, roots[k]->dim, role), roots[k]->axes), *part = NULL;
+        const kf_node *v =
+            kf_on_batches(g, kf_var(g, at, op->inputs[at].dim, op->inputs[at].role), op->inputs[at].batches);
         /* Where the result is the same for all rows, its cotangents are added up. */
         const kf_node *value = e ? kf_like(g, roots[k], e) : NULL;
         if (!value || !v || kf_gradient(g, value, e, 1, &v, &part) < 0)
@@ -422,6 +436,7 @@ kcl_status kcl_operator_grad(kcl_operator **out, const kcl_operator *from, const
         status = add_roots(op, 1);
     if (status == KCL_OK) {
         op->roots[0] = sum;
+        op->sums_to = op->knows_batches ? -1 : at;
         op->tags[0] = op->inputs[at].role == KF_ROLE_P ? 2 : (int)op->inputs[at].role;
         status = kf_simplify(&op->graph, 1, op->roots, op->roots);
     }
@@ -483,6 +498,7 @@ kcl_status kcl_operator_magnitude(kcl_operator **out, const kcl_operator *from)
     if (status == KCL_OK)
         status = add_roots(op, count);
     if (status == KCL_OK) {
+        op->sums_to = from->sums_to;
         magnitude_context m = {&op->graph, NULL};
         for (size_t k = 0; status == KCL_OK && k < count; k++) {
             op->tags[k] = from->tags[k];
@@ -529,6 +545,40 @@ static kcl_status refuse_batches(const kcl_operator *op, const kl_view *slots, i
                    op->exec->slots[at].name, (long long)kl_batch_size(&slots[at].batch, axis));
 }
 
+/* Whether the arguments have the batch axes that the operator knows of, and no other. */
+static kcl_status check_known_batches(const kcl_operator *op, const kl_view *slots, const kl_batch *all, kb_error *err)
+{
+    for (size_t k = 0; k < op->input_count; k++) {
+        for (int b = 0; b < KF_MAX_BATCH; b++) {
+            const int64_t size = kl_batch_size(&slots[k].batch, b), wanted = kl_batch_size(all, b);
+            if (op->inputs[k].batches & KF_BATCH_AXIS(b) ? size == wanted : size == 1)
+                continue;
+            if (size != 1)
+                return kb_fail(
+                    err, KCL_ERROR_SHAPE,
+                    "%s has size %lld on batch axis %d: the expressions of the operator reduce batch axes, and "
+                    "have size 1 there",
+                    op->exec->slots[k].name, (long long)size, -1 - b);
+            return kb_fail(err, KCL_ERROR_SHAPE,
+                           "%s has size 1 on batch axis %d, others have %lld: the expressions of the operator reduce "
+                           "batch axes, and have this one too",
+                           op->exec->slots[k].name, -1 - b, (long long)wanted);
+        }
+    }
+    return KCL_OK;
+}
+
+/* Those of `all` that output k has. */
+static kl_batch batch_of_output(const kcl_operator *op, int k, const kl_view *slots, const kl_batch *all)
+{
+    if (op->sums_to >= 0)
+        return slots[op->sums_to].batch;
+    kl_batch own = op->knows_batches ? kl_reduced_batch(all, ~(unsigned)op->roots[k]->axes) : *all;
+    while (own.count && own.size[own.count - 1] == 1)
+        own.count--;
+    return own;
+}
+
 static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_array *const *outs, int out_count,
                              const kcl_array *const *args, int arg_count, kl_view *slots, kl_view *out_views,
                              kcl_dtype *dtype)
@@ -565,6 +615,8 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
         for (int k = 0; k < arg_count && !pass; k++)
             batch.count = KB_MAX(batch.count, slots[k].batch.count);
     }
+    if (op->knows_batches && check_known_batches(op, slots, &batch, err) < 0)
+        return err->status;
     *dtype = KCL_DTYPE_NONE;
     for (int k = 0; k < arg_count + out_count; k++) {
         bool is_arg = k < arg_count;
@@ -575,8 +627,9 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
             memcpy(what, op->exec->slots[at].name, sizeof op->exec->slots[at].name);
         else
             snprintf(what, sizeof what, "output %d", at);
-        if (!is_arg && kl_view_of_result(view, outs[at], (kf_role)op->tags[at], op->roots[at]->dim,
-                                         &batch, what, err) < 0)
+        const kl_batch of_output = is_arg ? batch : batch_of_output(op, at, slots, &batch);
+        if (!is_arg &&
+            kl_view_of_result(view, outs[at], (kf_role)op->tags[at], op->roots[at]->dim, &of_output, what, err) < 0)
             return err->status;
         if ((is_arg ? kl_check_input_type(view, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
             return err->status;
@@ -588,6 +641,95 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
         *dtype = view->dtype;
     }
     return kl_exec_check(op->exec, slots, out_views, err);
+}
+
+/* Formulas whose variables have the batch axes of a call. */
+typedef struct call {
+    kf_graph *g;
+    const kl_view *slots;
+} call;
+
+static const kf_node *on_batches_of_call(void *user, const kf_node *leaf)
+{
+    const call *c = user;
+    if (leaf->op != KF_VAR || kf_lends_axes(leaf))
+        return leaf;
+    unsigned axes = 0;
+    for (int b = 0; b < KF_MAX_BATCH; b++)
+        axes |= kl_batch_size(&c->slots[leaf->param[0]].batch, b) != 1 ? KF_BATCH_AXIS(b) : 0;
+    return kf_on_batches(c->g, leaf, axes);
+}
+
+/* The gradient summed over the batch axes of the call that its argument lacks. */
+static const kf_node *sum_over_batches(const kcl_operator *op, kf_graph *g, const kf_node *root, const kl_view *slots,
+                                       unsigned surplus)
+{
+    const call c = {g, slots};
+    for (size_t k = 0; root && k < op->input_count; k++) {
+        const kf_node *var = kf_var(g, (int64_t)k, op->inputs[k].dim, op->inputs[k].role);
+        var = var ? on_batches_of_call((void *)(uintptr_t)&c, var) : NULL;
+        root = var ? kf_like_on(g, root, var, surplus) : NULL;
+    }
+    return kf_reduce(g, KF_REDUCE_SUM, surplus, 0, root);
+}
+
+/* Batch axes that arguments have and the output of a gradient lacks. */
+static unsigned surplus_batches(const kcl_operator *op, const kl_view *slots)
+{
+    unsigned surplus = 0;
+    for (size_t k = 0; k < op->input_count && op->sums_to >= 0; k++)
+        for (int b = 0; b < slots[k].batch.count; b++)
+            if (slots[k].batch.size[b] != 1 && kl_batch_size(&slots[op->sums_to].batch, b) == 1)
+                surplus |= KF_BATCH_AXIS(b);
+    return surplus;
+}
+
+/* Where a call's batches are reduced, formulas are made for it, as for expressions; their kernels are kept as all are. */
+static kcl_status run_for_call(const kcl_operator *op, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
+                               const kl_view *outs, const kr_scale *scales, unsigned surplus)
+{
+    const kcl_allocator *a = kd_allocator(context);
+    kb_error *err = kd_error(context);
+    kf_graph g;
+    kl_exec *exec = NULL;
+    kf_graph_init(&g, a);
+    call c = {&g, slots};
+    kl_slot *own = kb_calloc(a, op->input_count + 1, sizeof *own);
+    const kf_node **roots = kb_calloc(a, op->root_count + 1, sizeof *roots);
+    kcl_status status = own && roots ? KCL_OK : kb_no_memory(err);
+    for (size_t k = 0; status == KCL_OK && k < op->input_count; k++) {
+        own[k] = op->exec->slots[k];
+        own[k].batch = slots[k].batch;
+    }
+    if (status == KCL_OK) {
+        status = kf_import(&g, &op->graph, op->root_count, op->roots, roots);
+        if (status == KCL_OK && surplus)
+            status = kf_substitute(&g, op->root_count, roots, false, on_batches_of_call, &c, roots);
+        if (status == KCL_OK && surplus && !(roots[0] = sum_over_batches(op, &g, roots[0], slots, surplus)))
+            status = g.error.status;
+        if (status < 0)
+            *err = g.error;
+    }
+    if (status == KCL_OK)
+        status = kl_exec_create(&exec, &g, op->root_count, roots, op->input_count, own, op->schedule, err);
+    if (exec)
+        exec->form = op->form;
+    if (status == KCL_OK)
+        status = kl_exec_run(exec, context, dtype, slots, outs, scales);
+    kl_exec_destroy(&exec);
+    kb_free(a, own);
+    kb_free(a, roots);
+    kf_graph_finish(&g);
+    return status;
+}
+
+static kcl_status run(const kcl_operator *op, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
+                      const kl_view *outs, const kr_scale *scales)
+{
+    const unsigned surplus = surplus_batches(op, slots);
+    if (surplus || op->knows_batches)
+        return run_for_call(op, context, dtype, slots, outs, scales, surplus);
+    return kl_exec_run(op->exec, context, dtype, slots, outs, scales);
 }
 
 kcl_status kcl_operator_apply_scaled(const kcl_operator *op, kcl_context *context, const kcl_array *const *outs,
@@ -620,7 +762,7 @@ kcl_status kcl_operator_apply_scaled(const kcl_operator *op, kcl_context *contex
     if (status == KCL_OK && scales)
         status = kl_scales_of(scales, op->root_count, op->roots, alpha, beta, err);
     if (status == KCL_OK)
-        status = kl_exec_run(op->exec, context, dtype, views, views + op->input_count, scales);
+        status = run(op, context, dtype, views, views + op->input_count, scales);
     if (views != few)
         kb_free(kd_allocator(context), views);
     if (scales != few_scales)
