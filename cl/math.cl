@@ -427,18 +427,8 @@ KCL_FN lanes kcl_split_(lanes x, lanes *e)
  */
 KCL_FN lanes kcl_log1p_rest_(lanes f)
 {
-#if defined(KCL_REAL_F64) && !defined(KCL_NATIVE)
-    const lanes s = f / (f + (lanes)(2.0)), z = s * s, h = f * f * (lanes)(0.5);
-    lanes p = (lanes)(0x1.2f055a8a12745p-3);
-    KCL_STEP_(p, z, 0x1.39a1c5e074380p-3);
-    KCL_STEP_(p, z, 0x1.74663e059d1d0p-3);
-    KCL_STEP_(p, z, 0x1.c71c52104a297p-3);
-    KCL_STEP_(p, z, 0x1.24924941e4a08p-2);
-    KCL_STEP_(p, z, 0x1.999999997fefcp-2);
-    KCL_STEP_(p, z, 0x1.5555555555592p-1);
-    return fma(s, fma(z, p, h), -h);
-#else
 #ifdef KCL_REAL_F64
+#ifdef KCL_NATIVE
     lanes p = (lanes)(0x1.ac74e53bd186ap-6);
     KCL_STEP_(p, f, -0x1.ea055c5b60495p-5);
     KCL_STEP_(p, f, 0x1.0a620ab26225ap-4);
@@ -458,6 +448,19 @@ KCL_FN lanes kcl_log1p_rest_(lanes f)
     KCL_STEP_(p, f, 0x1.999999999f755p-3);
     KCL_STEP_(p, f, -0x1.fffffffffef14p-3);
     KCL_STEP_(p, f, 0x1.5555555555533p-2);
+    KCL_STEP_(p, f, -0.5);
+    return f * f * p;
+#else
+    const lanes s = f / (f + (lanes)(2.0)), z = s * s, h = f * f * (lanes)(0.5);
+    lanes p = (lanes)(0x1.2f055a8a12745p-3);
+    KCL_STEP_(p, z, 0x1.39a1c5e074380p-3);
+    KCL_STEP_(p, z, 0x1.74663e059d1d0p-3);
+    KCL_STEP_(p, z, 0x1.c71c52104a297p-3);
+    KCL_STEP_(p, z, 0x1.24924941e4a08p-2);
+    KCL_STEP_(p, z, 0x1.999999997fefcp-2);
+    KCL_STEP_(p, z, 0x1.5555555555592p-1);
+    return fma(s, fma(z, p, h), -h);
+#endif
 #else
     lanes p = (lanes)(-0x1.38b6fap-4f);
     KCL_STEP_(p, f, 0x1.055bb6p-3f);
@@ -467,8 +470,7 @@ KCL_FN lanes kcl_log1p_rest_(lanes f)
     KCL_STEP_(p, f, 0x1.99a00ap-3f);
     KCL_STEP_(p, f, -0x1.000226p-2f);
     KCL_STEP_(p, f, 0x1.555554p-2f);
-#endif
-    KCL_STEP_(p, f, KCL_R(-0.5));
+    KCL_STEP_(p, f, -0.5f);
     return f * f * p;
 #endif
 }
