@@ -126,6 +126,7 @@ typedef KCL_VECTOR_(long) longs; /* numbers of rows and columns */
 #define KCL_ONE_BITS_ 0x3ff0000000000000L
 #define KCL_SQRT_HALF_BITS_ 0x3fe6a09e667f3bcdL
 #define KCL_MANTISSA_BITS_ 0x000fffffffffffffL
+#define KCL_SIGN_BIT_ (-0x7fffffffffffffffL - 1)
 #define KCL_TWO_52_BITS_ 0x4330000000000000L /* 2^52: or-ing an integer into it adds it */
 #define KCL_TWO_52_ 0x1p52
 #else
@@ -140,6 +141,7 @@ typedef KCL_VECTOR_(long) longs; /* numbers of rows and columns */
 #define KCL_ONE_BITS_ 0x3f800000
 #define KCL_SQRT_HALF_BITS_ 0x3f3504f3
 #define KCL_MANTISSA_BITS_ 0x007fffff
+#define KCL_SIGN_BIT_ (-0x7fffffff - 1)
 #define KCL_TWO_52_BITS_ 0x4b000000 /* 2^23 */
 #define KCL_TWO_52_ 0x1p23f
 #endif
@@ -155,6 +157,19 @@ KCL_FN lanes kcl_at_least_(lanes x, real low)
 KCL_FN lanes kcl_at_most_(lanes x, real high)
 {
     return x > (lanes)(high) ? (lanes)(high) : x;
+}
+
+/* The size of x with the sign of y. */
+KCL_FN lanes kcl_with_sign_(lanes x, lanes y)
+{
+    const ilanes sign = (ilanes)(KCL_SIGN_BIT_);
+    return kcl_as_lanes_((kcl_as_ilanes_(x) & ~sign) | (kcl_as_ilanes_(y) & sign));
+}
+
+/* 2^n for integers n from 1 - KCL_BIAS_ to KCL_BIAS_. */
+KCL_FN lanes kcl_power_of_two_(lanes n)
+{
+    return kcl_as_lanes_(kcl_as_ilanes_(n + (lanes)(KCL_MAGIC_ + KCL_BIAS_)) << KCL_MANTISSA_);
 }
 
 /*
@@ -276,13 +291,15 @@ KCL_FN lanes kcl_exp2_nonpos(lanes x)
 #endif
 }
 
-/* e^x: n log(2) is taken off in two parts, so no accuracy is lost for large x. */
-KCL_FN lanes kcl_exp(lanes x)
+/*
+ * e^(x - rest) = 2^n (1 + p), p of the result between 2^-1/2 - 1 and 2^1/2 - 1: n log(2) is taken off in two parts, so no
+ * accuracy is lost for large x. `rest` is small, and exp(x) must not be far outside of the type's range.
+ */
+KCL_FN lanes kcl_exp_split_(lanes x, lanes rest, lanes *n)
 {
 #ifdef KCL_REAL_F64
-    x = kcl_at_most_(kcl_at_least_(x, -746.0), 710.0);
-    const lanes n = fma(x, (lanes)(0x1.71547652b82fep+0), (lanes)(KCL_MAGIC_)) - (lanes)(KCL_MAGIC_);
-    const lanes r = fma(n, (lanes)(-0x1.ef35793c76730p-45), fma(n, (lanes)(-0x1.62e42fefa38p-1), x));
+    *n = fma(x, (lanes)(0x1.71547652b82fep+0), (lanes)(KCL_MAGIC_)) - (lanes)(KCL_MAGIC_);
+    const lanes r = fma(*n, (lanes)(-0x1.ef35793c76730p-45), fma(*n, (lanes)(-0x1.62e42fefa38p-1), x)) - rest;
     lanes q = (lanes)(0x1.acfc473af6aeap-26);
     KCL_STEP_(q, r, 0x1.28aab0b454708p-22);
     KCL_STEP_(q, r, 0x1.71df7e1d63638p-19);
@@ -294,21 +311,102 @@ KCL_FN lanes kcl_exp(lanes x)
     KCL_STEP_(q, r, 0x1.55555555554d3p-3);
     KCL_STEP_(q, r, 0x1.0000000000007p-1);
 #else
-    x = kcl_at_most_(kcl_at_least_(x, -104.0f), 89.0f);
-    const lanes n = fma(x, (lanes)(0x1.715476p+0f), (lanes)(KCL_MAGIC_)) - (lanes)(KCL_MAGIC_);
-    const lanes r = fma(n, (lanes)(-0x1.7f7d1cp-20f), fma(n, (lanes)(-0x1.62e4p-1f), x));
+    *n = fma(x, (lanes)(0x1.715476p+0f), (lanes)(KCL_MAGIC_)) - (lanes)(KCL_MAGIC_);
+    const lanes r = fma(*n, (lanes)(-0x1.7f7d1cp-20f), fma(*n, (lanes)(-0x1.62e4p-1f), x)) - rest;
     lanes q = (lanes)(0x1.693f02p-10f);
     KCL_STEP_(q, r, 0x1.123afcp-7f);
     KCL_STEP_(q, r, 0x1.555a68p-5f);
     KCL_STEP_(q, r, 0x1.555490p-3f);
     KCL_STEP_(q, r, 0x1.fffffap-2f);
 #endif
-    return kcl_scale_(fma(r * r, q, r) + (lanes)(KCL_R(1.0)), n);
+    return fma(r * r, q, r);
+}
+
+#ifdef KCL_REAL_F64
+#define KCL_EXP_LEAST_ (-746.0) /* below, e^x is 0 */
+#define KCL_EXP_MOST_ 711.0     /* above, e^x and its half are infinite */
+#else
+#define KCL_EXP_LEAST_ (-104.0f)
+#define KCL_EXP_MOST_ 90.0f
+#endif
+
+/* e^x. */
+KCL_FN lanes kcl_exp(lanes x)
+{
+    lanes n;
+    x = kcl_at_most_(kcl_at_least_(x, KCL_EXP_LEAST_), KCL_EXP_MOST_);
+    const lanes p = kcl_exp_split_(x, (lanes)(KCL_R(0.0)), &n);
+    return kcl_scale_(p + (lanes)(KCL_R(1.0)), n);
+}
+
+/* e^x - 1: near 0 nothing cancels, as 1 is added to a p of x itself. */
+KCL_FN lanes kcl_expm1(lanes x)
+{
+    lanes n;
+    const lanes within = kcl_at_most_(kcl_at_least_(x, KCL_R(-40.0)), KCL_EXP_MOST_ - KCL_R(1.0));
+    const lanes p = kcl_exp_split_(within, (lanes)(KCL_R(0.0)), &n);
+    const lanes scale = kcl_power_of_two_(n - (lanes)(KCL_R(1.0))); /* half of 2^n, which may be out of range */
+    const lanes far = fma(scale, p, scale - (lanes)(KCL_R(0.5)));
+    return kcl_with_sign_(n == (lanes)(KCL_R(0.0)) ? p : far + far, x);
+}
+
+/* e^|x| / 2, which is finite up to where sinh and cosh are. */
+KCL_FN lanes kcl_half_exp_(lanes x)
+{
+    lanes n;
+    const lanes p = kcl_exp_split_(kcl_at_most_(fabs(x), KCL_EXP_MOST_), (lanes)(KCL_R(0.0)), &n);
+    return kcl_scale_(p + (lanes)(KCL_R(1.0)), n - (lanes)(KCL_R(1.0)));
+}
+
+/* Up to 1 an odd polynomial, of error 2^-25.3 (double: 2^-61.8). */
+KCL_FN lanes kcl_sinh(lanes x)
+{
+    const lanes half_exp = kcl_half_exp_(x), a = fabs(x), z = x * x;
+#ifdef KCL_REAL_F64
+    lanes p = (lanes)(0x1.b5c89b635f907p-41);
+    KCL_STEP_(p, z, 0x1.6116f4993a03cp-33);
+    KCL_STEP_(p, z, 0x1.ae646ff512cefp-26);
+    KCL_STEP_(p, z, 0x1.71de3a3b06bb6p-19);
+    KCL_STEP_(p, z, 0x1.a01a01a037269p-13);
+    KCL_STEP_(p, z, 0x1.111111111101ep-7);
+    KCL_STEP_(p, z, 0x1.5555555555556p-3);
+#else
+    lanes p = (lanes)(0x1.ab429p-13f);
+    KCL_STEP_(p, z, 0x1.10f76p-7f);
+    KCL_STEP_(p, z, 0x1.555598p-3f);
+#endif
+    const lanes far = half_exp - (lanes)(KCL_R(0.25)) / half_exp;
+    return kcl_with_sign_(a < (lanes)(KCL_R(1.0)) ? fma(a * z, p, a) : far, x);
+}
+
+KCL_FN lanes kcl_cosh(lanes x)
+{
+    const lanes half_exp = kcl_half_exp_(x);
+    return half_exp + (lanes)(KCL_R(0.25)) / half_exp;
+}
+
+/* 1 to the last place from 20 on. */
+KCL_FN lanes kcl_tanh(lanes x)
+{
+    const lanes e = kcl_expm1((lanes)(KCL_R(2.0)) * kcl_at_most_(fabs(x), KCL_R(20.0)));
+    return kcl_with_sign_(e / (e + (lanes)(KCL_R(2.0))), x);
+}
+
+/* 1 / (1 + e^-x), by e^-|x|, which does not overflow: small results keep their digits. */
+KCL_FN lanes kcl_sigmoid(lanes x)
+{
+    const lanes one = (lanes)(KCL_R(1.0)), e = kcl_exp(-fabs(x));
+    return (x < (lanes)(KCL_R(0.0)) ? e : one) / (one + e);
 }
 
 KCL_SCALAR_(kcl_exp2)
 KCL_SCALAR_(kcl_exp2_nonpos)
 KCL_SCALAR_(kcl_exp)
+KCL_SCALAR_(kcl_expm1)
+KCL_SCALAR_(kcl_sinh)
+KCL_SCALAR_(kcl_cosh)
+KCL_SCALAR_(kcl_tanh)
+KCL_SCALAR_(kcl_sigmoid)
 
 /* ---- Logarithms -------------------------------------------------------------------------------------------------- */
 
@@ -323,10 +421,14 @@ KCL_FN lanes kcl_split_(lanes x, lanes *e)
     return kcl_as_lanes_((bits & (ilanes)(KCL_MANTISSA_BITS_)) + (ilanes)(KCL_SQRT_HALF_BITS_)) - (lanes)(KCL_R(1.0));
 }
 
-/* log(1 + f) - f for the f of kcl_split_. */
+/*
+ * log(1 + f) - f for the f of kcl_split_. A division and an odd polynomial in f / (2 + f), of error 2^-59.5, take less time
+ * on CPUs than a polynomial in f does, in double.
+ */
 KCL_FN lanes kcl_log1p_rest_(lanes f)
 {
 #ifdef KCL_REAL_F64
+#ifdef KCL_NATIVE
     lanes p = (lanes)(0x1.ac74e53bd186ap-6);
     KCL_STEP_(p, f, -0x1.ea055c5b60495p-5);
     KCL_STEP_(p, f, 0x1.0a620ab26225ap-4);
@@ -346,6 +448,19 @@ KCL_FN lanes kcl_log1p_rest_(lanes f)
     KCL_STEP_(p, f, 0x1.999999999f755p-3);
     KCL_STEP_(p, f, -0x1.fffffffffef14p-3);
     KCL_STEP_(p, f, 0x1.5555555555533p-2);
+    KCL_STEP_(p, f, -0.5);
+    return f * f * p;
+#else
+    const lanes s = f / (f + (lanes)(2.0)), z = s * s, h = f * f * (lanes)(0.5);
+    lanes p = (lanes)(0x1.2f055a8a12745p-3);
+    KCL_STEP_(p, z, 0x1.39a1c5e074380p-3);
+    KCL_STEP_(p, z, 0x1.74663e059d1d0p-3);
+    KCL_STEP_(p, z, 0x1.c71c52104a297p-3);
+    KCL_STEP_(p, z, 0x1.24924941e4a08p-2);
+    KCL_STEP_(p, z, 0x1.999999997fefcp-2);
+    KCL_STEP_(p, z, 0x1.5555555555592p-1);
+    return fma(s, fma(z, p, h), -h);
+#endif
 #else
     lanes p = (lanes)(-0x1.38b6fap-4f);
     KCL_STEP_(p, f, 0x1.055bb6p-3f);
@@ -355,9 +470,9 @@ KCL_FN lanes kcl_log1p_rest_(lanes f)
     KCL_STEP_(p, f, 0x1.99a00ap-3f);
     KCL_STEP_(p, f, -0x1.000226p-2f);
     KCL_STEP_(p, f, 0x1.555554p-2f);
-#endif
-    KCL_STEP_(p, f, KCL_R(-0.5));
+    KCL_STEP_(p, f, -0.5f);
     return f * f * p;
+#endif
 }
 
 /* The logarithm of x, any base, where `value` is right for positive finite x. */
@@ -391,17 +506,201 @@ KCL_FN lanes kcl_log2(lanes x)
     return kcl_log_special_(x, e + fma(f, (lanes)(KCL_LOG2E_), rest));
 }
 
+/* log(2^e (1 + f)). */
+KCL_FN lanes kcl_log_join_(lanes e, lanes f)
+{
+    const lanes rest = fma(e, (lanes)(KCL_LN2_REST_), kcl_log1p_rest_(f));
+    return fma(e, (lanes)(KCL_LN2_), f + rest);
+}
+
 /* Natural logarithm. */
 KCL_FN lanes kcl_log(lanes x)
 {
     lanes e;
     const lanes f = kcl_split_(x, &e);
-    const lanes rest = fma(e, (lanes)(KCL_LN2_REST_), kcl_log1p_rest_(f));
-    return kcl_log_special_(x, fma(e, (lanes)(KCL_LN2_), f + rest));
+    return kcl_log_special_(x, kcl_log_join_(e, f));
+}
+
+/*
+ * log(1 + t), or where `far` log(2 t): the rounding of 1 + t is added to f after 1 + t was split, so that nothing is lost
+ * where t is small. 0 and infinity as log has them; NaN below -1.
+ */
+KCL_FN lanes kcl_log_of_sum_(lanes t, ilanes far)
+{
+    const lanes one = (lanes)(KCL_R(1.0)), zero = (lanes)(KCL_R(0.0));
+    const lanes sum = one + t, back = sum - one;
+    const lanes u = far ? t : sum, rest = far ? zero : (one - (sum - back)) + (t - back);
+    const ilanes bits = kcl_as_ilanes_(u) + (ilanes)(KCL_ONE_BITS_ - KCL_SQRT_HALF_BITS_);
+    const ilanes exponent = kcl_as_ilanes_(kcl_as_ulanes_(bits) >> KCL_MANTISSA_);
+    const lanes e = kcl_as_lanes_(exponent | (ilanes)(KCL_TWO_52_BITS_)) - (lanes)(KCL_TWO_52_ + KCL_BIAS_);
+    const lanes m = kcl_as_lanes_((bits & (ilanes)(KCL_MANTISSA_BITS_)) + (ilanes)(KCL_SQRT_HALF_BITS_));
+    /* 2^(1 - e), which is a number, or 0, for the largest e too */
+    const lanes scale = kcl_as_lanes_(((ilanes)(2 * KCL_BIAS_ + 1) - exponent) << KCL_MANTISSA_);
+    const lanes f = fma(rest, (lanes)(KCL_R(0.5)) * scale, m - one);
+    return kcl_log_special_(u, kcl_log_join_(far ? e + one : e, f));
+}
+
+/* log(1 + x). */
+KCL_FN lanes kcl_log1p(lanes x)
+{
+    return kcl_with_sign_(kcl_log_of_sum_(x, (ilanes)(0)), x);
+}
+
+/* log(1 + e^x): x or 0, and what e^-|x| adds to it. */
+KCL_FN lanes kcl_softplus(lanes x)
+{
+    const lanes zero = (lanes)(KCL_R(0.0));
+    return (x < zero ? zero : x) + kcl_log_of_sum_(kcl_exp(-fabs(x)), (ilanes)(0));
+}
+
+/* Above it, sqrt(x^2 + 1) and sqrt(x^2 - 1) are x to the last place. */
+#ifdef KCL_REAL_F64
+#define KCL_SQUARES_ONLY_ 0x1p28
+#else
+#define KCL_SQUARES_ONLY_ 0x1p13f
+#endif
+
+/* log(|x| + sqrt(x^2 + 1)) with the root's distance from 1. */
+KCL_FN lanes kcl_asinh(lanes x)
+{
+    const lanes one = (lanes)(KCL_R(1.0)), a = fabs(x), z = x * x;
+    const ilanes far = a > (lanes)(KCL_SQUARES_ONLY_);
+    const lanes t = a + z / (one + sqrt(z + one));
+    return kcl_with_sign_(kcl_log_of_sum_(far ? a : t, far), x);
+}
+
+/* log(x + sqrt(x^2 - 1)) by d = x - 1; NaN below 1. */
+KCL_FN lanes kcl_acosh(lanes x)
+{
+    const lanes one = (lanes)(KCL_R(1.0)), d = x - one;
+    const ilanes far = x > (lanes)(KCL_SQUARES_ONLY_);
+    const lanes t = d + sqrt(fma(d, d, d + d));
+    const lanes value = kcl_log_of_sum_(far ? x : t, far);
+    return x < one ? KCL_NAN_ : value;
+}
+
+/* log((1 + x) / (1 - x)) / 2; infinite at -1 and 1, NaN beyond. */
+KCL_FN lanes kcl_atanh(lanes x)
+{
+    const lanes a = fabs(x);
+    const lanes t = (a + a) / ((lanes)(KCL_R(1.0)) - a);
+    return kcl_with_sign_((lanes)(KCL_R(0.5)) * kcl_log_of_sum_(t, (ilanes)(0)), x);
 }
 
 KCL_SCALAR_(kcl_log2)
 KCL_SCALAR_(kcl_log)
+KCL_SCALAR_(kcl_log1p)
+KCL_SCALAR_(kcl_softplus)
+KCL_SCALAR_(kcl_asinh)
+KCL_SCALAR_(kcl_acosh)
+KCL_SCALAR_(kcl_atanh)
+
+/* ---- The error function ------------------------------------------------------------------------------------------ */
+
+/* erf(x) for |x| <= 1: x + x p(x^2) of error 2^-24.5 (double: 2^-56.0). */
+KCL_FN lanes kcl_erf_near_(lanes x)
+{
+    const lanes z = x * x;
+#ifdef KCL_REAL_F64
+    lanes p = (lanes)(-0x1.a251836f8490ep-31);
+    KCL_STEP_(p, z, 0x1.d3e388af8dc8dp-27);
+    KCL_STEP_(p, z, -0x1.5b8d2d1d02562p-23);
+    KCL_STEP_(p, z, 0x1.b96b72be8d724p-20);
+    KCL_STEP_(p, z, -0x1.f4c8315b21acap-17);
+    KCL_STEP_(p, z, 0x1.f9a296d489f30p-14);
+    KCL_STEP_(p, z, -0x1.c02daeb8105edp-11);
+    KCL_STEP_(p, z, 0x1.565bcceedf4efp-8);
+    KCL_STEP_(p, z, -0x1.b82ce311a996ap-6);
+    KCL_STEP_(p, z, 0x1.ce2f21a03f8bcp-4);
+    KCL_STEP_(p, z, -0x1.812746b03799dp-2);
+    KCL_STEP_(p, z, 0x1.06eba8214db68p-3);
+#else
+    lanes p = (lanes)(-0x1.2701f6p-11f);
+    KCL_STEP_(p, z, 0x1.423214p-8f);
+    KCL_STEP_(p, z, -0x1.b59e5ap-6f);
+    KCL_STEP_(p, z, 0x1.ce08cp-4f);
+    KCL_STEP_(p, z, -0x1.81267p-2f);
+    KCL_STEP_(p, z, 0x1.06eba2p-3f);
+#endif
+    return fma(x, p, x);
+}
+
+/*
+ * erfc(a) for a >= 0: (1 + 2 a) e^(a^2) erfc(a) is smooth up to infinity as a function of t = (a - K) / (a + K) (Shepherd
+ * and Laframboise, Mathematics of Computation 36, 1981); K and the degree were searched for, the polynomial has a relative
+ * error of 2^-25.0 (double: 2^-54.5). a^2 is a sum of two numbers, else its rounding would be many ulps.
+ */
+KCL_FN lanes kcl_erfc_positive_(lanes a)
+{
+    const lanes one = (lanes)(KCL_R(1.0));
+#ifdef KCL_REAL_F64
+    a = kcl_at_most_(a, 27.3); /* erfc is 0 there */
+    const lanes k = (lanes)(4.25);
+#else
+    a = kcl_at_most_(a, 10.1f);
+    const lanes k = (lanes)(2.0f);
+#endif
+    const lanes t = (a - k) / (a + k);
+#ifdef KCL_REAL_F64
+    lanes p = (lanes)(0x1.312f2c16a9e43p-28);
+    KCL_STEP_(p, t, 0x1.18ac949b91ca2p-27);
+    KCL_STEP_(p, t, -0x1.8f2131dff7babp-25);
+    KCL_STEP_(p, t, -0x1.f5745e4f53119p-25);
+    KCL_STEP_(p, t, 0x1.a9490b7fbbd7ap-22);
+    KCL_STEP_(p, t, -0x1.cc290b6524b91p-28);
+    KCL_STEP_(p, t, -0x1.9221063a034bap-19);
+    KCL_STEP_(p, t, 0x1.6d7a54367f81dp-18);
+    KCL_STEP_(p, t, 0x1.b613b3f0f68a6p-17);
+    KCL_STEP_(p, t, -0x1.505fb28fde1c4p-14);
+    KCL_STEP_(p, t, 0x1.f6495371e81f4p-14);
+    KCL_STEP_(p, t, 0x1.70f774e6498ebp-12);
+    KCL_STEP_(p, t, -0x1.5ebc9ed53dfeep-9);
+    KCL_STEP_(p, t, 0x1.300b8ca0b78bap-7);
+    KCL_STEP_(p, t, -0x1.78d5f89f02d15p-6);
+    KCL_STEP_(p, t, 0x1.70b9cd829635cp-5);
+    KCL_STEP_(p, t, -0x1.25f65dc02564cp-4);
+    KCL_STEP_(p, t, 0x1.7c79a3549ab42p-4);
+    KCL_STEP_(p, t, -0x1.7ac1f577fe4e8p-4);
+    KCL_STEP_(p, t, 0x1.c388de44809acp-5);
+    KCL_STEP_(p, t, 0x1.9cc62dd8086cfp-6);
+    KCL_STEP_(p, t, -0x1.1b69a46b170cfp-3);
+    KCL_STEP_(p, t, 0x1.3a9155546e37dp+0);
+#else
+    lanes p = (lanes)(-0x1.a40978p-12f);
+    KCL_STEP_(p, t, -0x1.426b3p-10f);
+    KCL_STEP_(p, t, 0x1.58551ap-10f);
+    KCL_STEP_(p, t, 0x1.1ad7cep-7f);
+    KCL_STEP_(p, t, -0x1.081b22p-7f);
+    KCL_STEP_(p, t, -0x1.bc0aa8p-5f);
+    KCL_STEP_(p, t, 0x1.4ffc4p-3f);
+    KCL_STEP_(p, t, -0x1.540848p-3f);
+    KCL_STEP_(p, t, -0x1.7bf616p-4f);
+    KCL_STEP_(p, t, 0x1.46e80ep+0f);
+#endif
+    lanes n;
+    const lanes square = a * a;
+    const lanes e = kcl_exp_split_(-square, fma(a, a, -square), &n);
+    const lanes q = p / fma((lanes)(KCL_R(2.0)), a, one);
+    return kcl_scale_(fma(e, q, q), n);
+}
+
+/* The integral of 2/sqrt(pi) e^(-t^2) over t from 0 to x. */
+KCL_FN lanes kcl_erf(lanes x)
+{
+    const lanes one = (lanes)(KCL_R(1.0)), a = fabs(x);
+    return kcl_with_sign_(a < one ? kcl_erf_near_(a) : one - kcl_erfc_positive_(a), x);
+}
+
+/* 1 - erf(x), which keeps its digits as it becomes small. Next to 0 the rounding of t would be several ulps. */
+KCL_FN lanes kcl_erfc(lanes x)
+{
+    const lanes one = (lanes)(KCL_R(1.0)), a = fabs(x), positive = kcl_erfc_positive_(a);
+    const lanes far = x < (lanes)(KCL_R(0.0)) ? (lanes)(KCL_R(2.0)) - positive : positive;
+    return a < (lanes)(KCL_R(0.5)) ? one - kcl_erf_near_(x) : far;
+}
+
+KCL_SCALAR_(kcl_erf)
+KCL_SCALAR_(kcl_erfc)
 
 /* ---- Powers ------------------------------------------------------------------------------------------------------ */
 
@@ -552,15 +851,114 @@ KCL_FN lanes kcl_powf(real x, lanes y)
 
 /* ---- The rest ---------------------------------------------------------------------------------------------------- */
 
-KCL_FN lanes kcl_sin(lanes x)
+/*
+ * x = n pi/2 + r + *rest with |r| <= pi/4: pi/2 in three parts, of which the first product is exact in the difference, so
+ * that r keeps all its digits next to multiples of pi/2. For |x| up to KCL_NEAR_; *quadrant has n in its low bits.
+ */
+#ifdef KCL_REAL_F64
+#define KCL_NEAR_ 0x1p30
+#define KCL_TWO_OVER_PI_ 0x1.45f306dc9c883p-1
+#define KCL_HALF_PI_1_ 0x1.921fb54442d18p+0
+#define KCL_HALF_PI_2_ 0x1.1a62633145c07p-54
+#define KCL_HALF_PI_3_ -0x1.f1976b7ed8fbcp-110
+#else
+#define KCL_NEAR_ 0x1p17f
+#define KCL_TWO_OVER_PI_ 0x1.45f306p-1f
+#define KCL_HALF_PI_1_ 0x1.921fb6p+0f
+#define KCL_HALF_PI_2_ -0x1.777a5cp-25f
+#define KCL_HALF_PI_3_ -0x1.ee59dap-50f
+#endif
+KCL_FN lanes kcl_quadrant_(lanes x, lanes *rest, ilanes *quadrant)
 {
-    return sin(x);
+    const lanes shifted = fma(x, (lanes)(KCL_TWO_OVER_PI_), (lanes)(KCL_MAGIC_));
+    const lanes n = shifted - (lanes)(KCL_MAGIC_);
+    const lanes first = fma(n, (lanes)(-KCL_HALF_PI_1_), x);
+    const lanes r = fma(n, (lanes)(-KCL_HALF_PI_2_), first);
+    *rest = fma(n, (lanes)(-KCL_HALF_PI_3_), fma(n, (lanes)(-KCL_HALF_PI_2_), first - r));
+    *quadrant = kcl_as_ilanes_(shifted);
+    return n == (lanes)(KCL_R(0.0)) ? x : r; /* -0 */
 }
 
-KCL_FN lanes kcl_cos(lanes x)
+/* Sine and cosine of r + rest, |r| <= pi/4; polynomials of error 2^-27.9 and 2^-33.0 (double: 2^-57.9 and 2^-63.9). */
+KCL_FN lanes kcl_sin_cos_(lanes r, lanes rest, lanes *cosine)
 {
-    return cos(x);
+    const lanes z = fma(r, r, (r + r) * rest);
+#ifdef KCL_REAL_F64
+    lanes s = (lanes)(0x1.5d8b55acc748ep-33);
+    KCL_STEP_(s, z, -0x1.ae5e4b841f785p-26);
+    KCL_STEP_(s, z, 0x1.71de35552b7dcp-19);
+    KCL_STEP_(s, z, -0x1.a01a019be9218p-13);
+    KCL_STEP_(s, z, 0x1.111111110f730p-7);
+    KCL_STEP_(s, z, -0x1.5555555555548p-3);
+    lanes c = (lanes)(-0x1.8fa5ec6a125bap-37);
+    KCL_STEP_(c, z, 0x1.1ee9dacb68266p-29);
+    KCL_STEP_(c, z, -0x1.27e4f7f050069p-22);
+    KCL_STEP_(c, z, 0x1.a01a019c8dd1dp-16);
+    KCL_STEP_(c, z, -0x1.6c16c16c1500dp-10);
+    KCL_STEP_(c, z, 0x1.555555555554bp-5);
+#else
+    lanes s = (lanes)(-0x1.9953p-13f);
+    KCL_STEP_(s, z, 0x1.110776p-7f);
+    KCL_STEP_(s, z, -0x1.555546p-3f);
+    lanes c = (lanes)(0x1.99e82ap-16f);
+    KCL_STEP_(c, z, -0x1.6c0c28p-10f);
+    KCL_STEP_(c, z, 0x1.55554ap-5f);
+#endif
+    KCL_STEP_(c, z, KCL_R(-0.5));
+    KCL_STEP_(c, z, KCL_R(1.0));
+    *cosine = c;
+    return kcl_with_sign_(r + fma(r * z, s, rest), r); /* of -0 too */ /* -0 stays -0 */
 }
+
+#ifdef KCL_NATIVE
+#define KCL_PERIODIC_(name, near)                                                                                      \
+    KCL_FN lanes kcl_##name(lanes x)                                                                                   \
+    {                                                                                                                  \
+        return name(x);                                                                                                \
+    }
+#else
+/* `near` of r, rest and quadrant. Lanes with larger arguments are the driver's, in a function of its own for its size. */
+#define KCL_PERIODIC_(name, near)                                                                                      \
+    static __attribute__((noinline)) lanes kcl_far_##name##_(lanes x)                                                  \
+    {                                                                                                                  \
+        return name(x);                                                                                                \
+    }                                                                                                                  \
+    KCL_FN lanes kcl_##name(lanes x)                                                                                   \
+    {                                                                                                                  \
+        ilanes quadrant;                                                                                               \
+        lanes rest;                                                                                                    \
+        const lanes r = kcl_quadrant_(x, &rest, &quadrant);                                                            \
+        const lanes value = near(r, rest, quadrant);                                                                   \
+        const ilanes far = fabs(x) > (lanes)(KCL_NEAR_);                                                               \
+        return KCL_ANY(far) ? (far ? kcl_far_##name##_(x) : value) : value;                                            \
+    }
+#endif
+
+/* The sine of quadrant pi/2 + r + rest. */
+KCL_FN lanes kcl_sin_near_(lanes r, lanes rest, ilanes quadrant)
+{
+    lanes cosine;
+    const lanes sine = kcl_sin_cos_(r, rest, &cosine);
+    const lanes value = (quadrant & (ilanes)(1)) != (ilanes)(0) ? cosine : sine;
+    return kcl_as_lanes_(kcl_as_ilanes_(value) ^ ((quadrant & (ilanes)(2)) << (8 * (int)sizeof(real) - 2)));
+}
+
+KCL_FN lanes kcl_cos_near_(lanes r, lanes rest, ilanes quadrant)
+{
+    return kcl_sin_near_(r, rest, quadrant + (ilanes)(1));
+}
+
+KCL_FN lanes kcl_tan_near_(lanes r, lanes rest, ilanes quadrant)
+{
+    lanes cosine;
+    const lanes sine = kcl_sin_cos_(r, rest, &cosine);
+    const ilanes odd = (quadrant & (ilanes)(1)) != (ilanes)(0);
+    return (odd ? cosine : sine) / (odd ? -sine : cosine);
+}
+
+KCL_PERIODIC_(sin, kcl_sin_near_)
+KCL_PERIODIC_(cos, kcl_cos_near_)
+KCL_PERIODIC_(tan, kcl_tan_near_)
 
 KCL_FN lanes kcl_abs(lanes x)
 {
@@ -580,9 +978,24 @@ KCL_FN lanes kcl_floor(lanes x)
     return floor(x);
 }
 
+/* Smallest whole number not below x. */
+KCL_FN lanes kcl_ceil(lanes x)
+{
+    return ceil(x);
+}
+
+/* x without its decimals. */
+KCL_FN lanes kcl_trunc(lanes x)
+{
+    return trunc(x);
+}
+
 /* x to n decimals, half away from zero; n is a constant. Numbers that have no such decimals stay as they are. */
 KCL_FN lanes kcl_round(lanes x, int n)
 {
+    if (n == 0) {
+        return round(x);
+    }
     real scale = KCL_R(1.0);
     for (int k = 0; k < (n < 0 ? -n : n); k++) {
         scale *= KCL_R(10.0);
@@ -630,6 +1043,40 @@ KCL_FN lanes kcl_atan2(lanes y, lanes x)
     return atan2(y, x);
 }
 
+/* Squares of larger and smaller numbers, or of what these are multiplied by, are out of range. */
+#ifdef KCL_REAL_F64
+#define KCL_SQUARE_MOST_ 0x1p500
+#define KCL_SQUARE_LEAST_ 0x1p-400
+#define KCL_SQUARE_SCALE_ 0x1p600
+#else
+#define KCL_SQUARE_MOST_ 0x1p60f
+#define KCL_SQUARE_LEAST_ 0x1p-40f
+#define KCL_SQUARE_SCALE_ 0x1p80f
+#endif
+
+/* sqrt(x^2 + y^2) without overflow or underflow on the way; infinite where x or y is, even if the other one is NaN. */
+KCL_FN lanes kcl_hypot(lanes x, lanes y)
+{
+    const lanes one = (lanes)(KCL_R(1.0)), up = (lanes)(KCL_SQUARE_SCALE_), down = one / up;
+    const lanes a = fabs(x), b = fabs(y), most = a > b ? a : b;
+    const ilanes large = most > (lanes)(KCL_SQUARE_MOST_), small = most < (lanes)(KCL_SQUARE_LEAST_);
+    const lanes scale = large ? down : (small ? up : one), back = large ? up : (small ? down : one);
+    const lanes u = a * scale, v = b * scale;
+    const lanes value = sqrt(fma(u, u, v * v)) * back;
+    return a == KCL_INFINITY_ || b == KCL_INFINITY_ ? KCL_INFINITY_ : value;
+}
+
+/* The smaller and the larger of two; NaN where one is NaN. */
+KCL_FN lanes kcl_minimum(lanes x, lanes y)
+{
+    return x <= y || x != x ? x : y;
+}
+
+KCL_FN lanes kcl_maximum(lanes x, lanes y)
+{
+    return x >= y || x != x ? x : y;
+}
+
 /*
  * j_n(x) / x^n, where j_n is the spherical Bessel function: sin(x)/x for n = 0, its derivatives are made of those that
  * follow. n is a constant. By the series below n + 1, where the recurrence that begins with sin(x)/x loses digits.
@@ -637,8 +1084,8 @@ KCL_FN lanes kcl_atan2(lanes y, lanes x)
 KCL_FN lanes kcl_spherical(lanes x, int n)
 {
     const lanes one = (lanes)(KCL_R(1.0)), zero = (lanes)(KCL_R(0.0)), square = x * x;
-    lanes here = x == zero ? one : sin(x) / x;
-    lanes before = cos(x);
+    lanes here = x == zero ? one : kcl_sin(x) / x;
+    lanes before = kcl_cos(x);
     for (int k = 0; k < n; k++) {
         const lanes next = fma((lanes)((real)(2 * k + 1)), here, -before) / square;
         before = here;
@@ -672,6 +1119,22 @@ KCL_COMPARISON_(kcl_not_equal, !=)
 KCL_COMPARISON_(kcl_less, <)
 KCL_COMPARISON_(kcl_less_equal, <=)
 
+/* Numbers as truth values: all but 0 are true, NaN too. */
+#define KCL_LOGIC_(name, sign)                                                                                         \
+    KCL_FN lanes name(lanes x, lanes y)                                                                                \
+    {                                                                                                                  \
+        const lanes zero = (lanes)(KCL_R(0.0));                                                                        \
+        return x != zero sign y != zero ? (lanes)(KCL_R(1.0)) : zero;                                                  \
+    }
+
+KCL_LOGIC_(kcl_and, &&)
+KCL_LOGIC_(kcl_or, ||)
+
+KCL_FN lanes kcl_not(lanes x)
+{
+    return x == (lanes)(KCL_R(0.0)) ? (lanes)(KCL_R(1.0)) : (lanes)(KCL_R(0.0));
+}
+
 /* y where x >= 0, else z. */
 KCL_FN lanes kcl_ifelse(lanes x, lanes y, lanes z)
 {
@@ -679,6 +1142,9 @@ KCL_FN lanes kcl_ifelse(lanes x, lanes y, lanes z)
 }
 
 KCL_SCALAR_(kcl_floor)
+KCL_SCALAR_(kcl_ceil)
+KCL_SCALAR_(kcl_trunc)
+KCL_SCALAR_(kcl_not)
 KCL_SCALAR_(kcl_step)
 KCL_SCALAR_(kcl_relu)
 KCL_SCALAR_(kcl_xlogx)
@@ -686,6 +1152,11 @@ KCL_SCALAR_(kcl_asin)
 KCL_SCALAR_(kcl_acos)
 KCL_SCALAR_(kcl_atan)
 KCL_SCALAR_OF_TWO_(kcl_atan2)
+KCL_SCALAR_OF_TWO_(kcl_hypot)
+KCL_SCALAR_OF_TWO_(kcl_minimum)
+KCL_SCALAR_OF_TWO_(kcl_maximum)
+KCL_SCALAR_OF_TWO_(kcl_and)
+KCL_SCALAR_OF_TWO_(kcl_or)
 KCL_SCALAR_OF_TWO_(kcl_equal)
 KCL_SCALAR_OF_TWO_(kcl_not_equal)
 KCL_SCALAR_OF_TWO_(kcl_less)
@@ -710,5 +1181,6 @@ KCL_FN real kcl_ifelse(real x, real y, real z)
 
 KCL_SCALAR_(kcl_sin)
 KCL_SCALAR_(kcl_cos)
+KCL_SCALAR_(kcl_tan)
 KCL_SCALAR_(kcl_abs)
 KCL_SCALAR_(kcl_sign)

@@ -159,6 +159,7 @@ KCL_API kcl_expr *kcl_sqrt(kcl_expr *f);  /* square root; its derivative at 0 is
 KCL_API kcl_expr *kcl_rsqrt(kcl_expr *f); /* 1 / sqrt(f), and 0 at f = 0, as in KeOps; derivative 0 there */
 KCL_API kcl_expr *kcl_sin(kcl_expr *f);   /* sine, radians */
 KCL_API kcl_expr *kcl_cos(kcl_expr *f);   /* cosine, radians */
+KCL_API kcl_expr *kcl_tan(kcl_expr *f);   /* tangent, radians */
 KCL_API kcl_expr *kcl_abs(kcl_expr *f);   /* absolute value; derivative 0 at 0 */
 KCL_API kcl_expr *kcl_sign(kcl_expr *f);  /* -1, 0 or 1 */
 KCL_API kcl_expr *kcl_xlogx(kcl_expr *f); /* f log(f), and 0 at f = 0 */
@@ -169,11 +170,38 @@ KCL_API kcl_expr *kcl_atan(kcl_expr *f);  /* arc tangent */
 /* The angle of the point (g, f): atan2 of the C library, whose first operand is the ordinate. Derivative 0 at (0, 0). */
 KCL_API kcl_expr *kcl_atan2(kcl_expr *f, kcl_expr *g);
 
+/* Hyperbolic functions. Of their inverses acosh is NaN below 1, atanh beyond -1 and 1, where it is infinite. */
+KCL_API kcl_expr *kcl_sinh(kcl_expr *f);
+KCL_API kcl_expr *kcl_cosh(kcl_expr *f);
+KCL_API kcl_expr *kcl_tanh(kcl_expr *f);
+KCL_API kcl_expr *kcl_asinh(kcl_expr *f);
+KCL_API kcl_expr *kcl_acosh(kcl_expr *f); /* its derivative at 1 is taken as 0 */
+KCL_API kcl_expr *kcl_atanh(kcl_expr *f);
+
+KCL_API kcl_expr *kcl_erf(kcl_expr *f);      /* 2/sqrt(pi) times the integral of e^(-t^2) over t from 0 to f */
+KCL_API kcl_expr *kcl_erfc(kcl_expr *f);     /* 1 - erf(f), exact where it is small */
+KCL_API kcl_expr *kcl_expm1(kcl_expr *f);    /* e^f - 1, exact near 0 */
+KCL_API kcl_expr *kcl_log1p(kcl_expr *f);    /* log(1 + f), exact near 0; NaN below -1, -infinity at -1 */
+KCL_API kcl_expr *kcl_sigmoid(kcl_expr *f);  /* the logistic function, 1 / (1 + e^-f) */
+KCL_API kcl_expr *kcl_softplus(kcl_expr *f); /* log(1 + e^f), without overflow */
+
+/* sqrt(f^2 + g^2), without overflow or underflow on the way. Derivative 0 at (0, 0), as for norms. */
+KCL_API kcl_expr *kcl_hypot(kcl_expr *f, kcl_expr *g);
+
 KCL_API kcl_expr *kcl_sinxdivx(kcl_expr *f); /* sin(f) / f, and 1 at f = 0; derivatives are exact near 0 */
 KCL_API kcl_expr *kcl_sinc(kcl_expr *f);     /* sin(pi f) / (pi f) */
 KCL_API kcl_expr *kcl_step(kcl_expr *f);     /* 0 where f < 0, else 1 */
 KCL_API kcl_expr *kcl_relu(kcl_expr *f);     /* 0 where f < 0, else f; its derivative at 0 is taken as 1 */
-KCL_API kcl_expr *kcl_floor(kcl_expr *f);    /* the largest whole number not above f */
+KCL_API kcl_expr *kcl_floor(kcl_expr *f);    /* the largest whole number not above f; derivative 0 */
+KCL_API kcl_expr *kcl_ceil(kcl_expr *f);     /* the smallest whole number not below f; derivative 0 */
+KCL_API kcl_expr *kcl_trunc(kcl_expr *f);    /* f without its decimals; derivative 0 */
+
+/*
+ * The smaller and the larger of two numbers. NaN where one of them is NaN, unlike fmin of C: a NaN does not get lost. The
+ * derivative is that of the operand that was chosen, of the first one where they are equal.
+ */
+KCL_API kcl_expr *kcl_minimum(kcl_expr *f, kcl_expr *g);
+KCL_API kcl_expr *kcl_maximum(kcl_expr *f, kcl_expr *g);
 
 /* f rounded to `digits` decimals, -18 to 18, half away from zero; negative: to tens, hundreds, ... */
 KCL_API kcl_expr *kcl_round(kcl_expr *f, int digits);
@@ -185,7 +213,7 @@ KCL_API kcl_expr *kcl_clampint(kcl_expr *f, int low, int high); /* with whole nu
 /* f - n floor((f - offset) / n): f brought into [offset, offset + n) by steps of n. */
 KCL_API kcl_expr *kcl_mod(kcl_expr *f, kcl_expr *n, kcl_expr *offset);
 
-/* ---- Comparisons, elementwise ------------------------------------------------------------------------------------ */
+/* ---- Comparisons and logic, elementwise -------------------------------------------------------------------------- */
 
 /* 1 where it holds, else 0: with NaN nothing holds but kcl_not_equal. Their derivatives are 0. */
 KCL_API kcl_expr *kcl_equal(kcl_expr *f, kcl_expr *g);         /* f == g */
@@ -194,6 +222,11 @@ KCL_API kcl_expr *kcl_less(kcl_expr *f, kcl_expr *g);          /* f < g */
 KCL_API kcl_expr *kcl_less_equal(kcl_expr *f, kcl_expr *g);    /* f <= g */
 KCL_API kcl_expr *kcl_greater(kcl_expr *f, kcl_expr *g);       /* f > g */
 KCL_API kcl_expr *kcl_greater_equal(kcl_expr *f, kcl_expr *g); /* f >= g */
+
+/* 1 or 0, of numbers of which 0 is false and all others, NaN among them, are true. Their derivatives are 0. */
+KCL_API kcl_expr *kcl_and(kcl_expr *f, kcl_expr *g);
+KCL_API kcl_expr *kcl_or(kcl_expr *f, kcl_expr *g);
+KCL_API kcl_expr *kcl_not(kcl_expr *f);
 
 /* f where condition >= 0, else g, which NaN chooses too. */
 KCL_API kcl_expr *kcl_ifelse(kcl_expr *condition, kcl_expr *f, kcl_expr *g);

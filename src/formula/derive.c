@@ -13,10 +13,14 @@
 #define MINUS(x) kf_unary(g, KF_MINUS, x)
 #define SQUARE(x) kf_unary(g, KF_SQUARE, x)
 #define INV(x) kf_unary(g, KF_INV, x)
+#define EXP(x) kf_unary(g, KF_EXP, x)
 #define LOG(x) kf_unary(g, KF_LOG, x)
 #define RSQRT(x) kf_unary(g, KF_RSQRT, x)
 #define SIN(x) kf_unary(g, KF_SIN, x)
 #define COS(x) kf_unary(g, KF_COS, x)
+#define SINH(x) kf_unary(g, KF_SINH, x)
+#define COSH(x) kf_unary(g, KF_COSH, x)
+#define SIGMOID(x) kf_unary(g, KF_SIGMOID, x)
 #define SIGN(x) kf_unary(g, KF_SIGN, x)
 #define MULT(x, z) kf_binary(g, KF_MULT, x, z)
 #define DIV(x, z) kf_binary(g, KF_DIVIDE, x, z)
@@ -25,6 +29,7 @@
 #define POW(x, m) kf_make(g, KF_POW, (const kf_node *[]){x}, (const int64_t[]){m})
 #define ADD(x, z) kf_binary(g, KF_ADD, x, z)
 #define STEP(x) kf_unary(g, KF_STEP, x)
+#define LESS(x, z) kf_binary(g, KF_LESS, x, z)
 #define LESS_EQUAL(x, z) kf_binary(g, KF_LESS_EQUAL, x, z)
 #define SPHERICAL(x, m) kf_make(g, KF_SPHERICAL, (const kf_node *[]){x}, (const int64_t[]){m})
 #define NONE NULL
@@ -49,7 +54,10 @@ const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_n
     /* What was not chosen may have no derivative, and 0 times that is not 0. */
     if (f->op == KF_IFELSE && k > 0)
         return kf_make(g, KF_IFELSE, (const kf_node *[]){f->arg[0], k == 1 ? e : ZERO(1), k == 1 ? ZERO(1) : e}, NULL);
-    return MULT(e, partial_of(g, f, k));
+    const kf_node *partial = partial_of(g, f, k);
+    if (f->op == KF_MINIMUM || f->op == KF_MAXIMUM) /* partial is 0 or 1 */
+        return kf_make(g, KF_IFELSE, (const kf_node *[]){SUB(partial, INT(1)), e, ZERO(1)}, NULL);
+    return MULT(e, partial);
 }
 
 /* What the cotangent `e` of node f means for its operand `k`. */

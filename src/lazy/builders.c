@@ -66,6 +66,31 @@ kcl_expr *kcl_atan2(kcl_expr *f, kcl_expr *g)
     return binary(KF_ATAN2, f, g);
 }
 
+kcl_expr *kcl_hypot(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_HYPOT, f, g);
+}
+
+kcl_expr *kcl_minimum(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_MINIMUM, f, g);
+}
+
+kcl_expr *kcl_maximum(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_MAXIMUM, f, g);
+}
+
+kcl_expr *kcl_and(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_AND, f, g);
+}
+
+kcl_expr *kcl_or(kcl_expr *f, kcl_expr *g)
+{
+    return binary(KF_OR, f, g);
+}
+
 kcl_expr *kcl_equal(kcl_expr *f, kcl_expr *g)
 {
     return binary(KF_EQUAL, f, g);
@@ -127,7 +152,23 @@ UNARY(kcl_xlogx, KF_XLOGX)
 UNARY(kcl_asin, KF_ASIN)
 UNARY(kcl_acos, KF_ACOS)
 UNARY(kcl_atan, KF_ATAN)
+UNARY(kcl_tan, KF_TAN)
+UNARY(kcl_sinh, KF_SINH)
+UNARY(kcl_cosh, KF_COSH)
+UNARY(kcl_tanh, KF_TANH)
+UNARY(kcl_asinh, KF_ASINH)
+UNARY(kcl_acosh, KF_ACOSH)
+UNARY(kcl_atanh, KF_ATANH)
+UNARY(kcl_erf, KF_ERF)
+UNARY(kcl_erfc, KF_ERFC)
+UNARY(kcl_expm1, KF_EXPM1)
+UNARY(kcl_log1p, KF_LOG1P)
+UNARY(kcl_sigmoid, KF_SIGMOID)
+UNARY(kcl_softplus, KF_SOFTPLUS)
 UNARY(kcl_floor, KF_FLOOR)
+UNARY(kcl_ceil, KF_CEIL)
+UNARY(kcl_trunc, KF_TRUNC)
+UNARY(kcl_not, KF_NOT)
 UNARY(kcl_step, KF_STEP)
 UNARY(kcl_relu, KF_RELU)
 UNARY(kcl_sum_inner, KF_SUM)

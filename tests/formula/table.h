@@ -61,8 +61,9 @@ static inline int64_t table_most_param(kf_op op)
 /* Operators whose value jumps as operand k changes: what tells almost equal operands apart may be a rounding. */
 static inline bool table_jumps(kf_op op, int k)
 {
-    return op == KF_FLOOR || op == KF_ROUND || op == KF_EQUAL || op == KF_NOT_EQUAL || op == KF_LESS ||
-           op == KF_LESS_EQUAL || (op == KF_IFELSE && k == 0);
+    return op == KF_FLOOR || op == KF_CEIL || op == KF_TRUNC || op == KF_ROUND || op == KF_EQUAL ||
+           op == KF_NOT_EQUAL || op == KF_LESS || op == KF_LESS_EQUAL || op == KF_AND || op == KF_OR || op == KF_NOT ||
+           (op == KF_IFELSE && k == 0);
 }
 
 #endif

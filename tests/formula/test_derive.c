@@ -849,6 +849,34 @@ START_TEST(derivatives_at_singular_points_are_defined)
     ck_assert(derivative_at("Sqrt(SqDist(x,x))", 0.7) == 0);
     ck_assert(derivative_at("Grad(Norm2(x),x,1)", 0) == 0);
     ck_assert(derivative_at("Grad(Sqrt(x),x,1)", 0) == 0);
+    ck_assert(derivative_at("Hypot(x,2*x)", 0) == 0);
+    ck_assert(derivative_at("Grad(Hypot(x,2*x),x,1)", 0) == 0);
+    ck_assert(derivative_at("Acosh(x)", 1) == 0);
+    ck_assert(isnan(derivative_at("Acosh(x)", 0.5)) && isnan(derivative_at("Acosh(x)", -3)));
+    ck_assert(isinf(derivative_at("Atanh(x)", 1)));
+    ck_assert(derivative_at("Minimum(x,3*x)", 0) == 1); /* equal: the first operand's */
+    ck_assert(derivative_at("Maximum(3*x,x)", 0) == 3);
+    ck_assert(derivative_at("Maximum(x,3*x)", 2) == 3);
+    ck_assert(derivative_at("Minimum(x,3*x)", 2) == 1);
+    ck_assert(derivative_at("Ceil(x)+Trunc(x)", 2) == 0);
+    ck_assert(derivative_at("And(x,x)+Or(x,x)+Not(x)", 0) == 0);
+}
+END_TEST
+
+/* Where a value has lost its digits, or is too large to be squared, the derivative must not. */
+START_TEST(derivatives_are_exact_at_the_ends_of_the_range)
+{
+    ck_assert(derivative_at("Expm1(x)", -60) == exp(-60));
+    ck_assert(fabs(derivative_at("Erf(x)", 8) / (2 / sqrt(acos(-1)) * exp(-64)) - 1) < 1e-14);
+    ck_assert(derivative_at("Erfc(x)", 8) == -derivative_at("Erf(x)", 8));
+    ck_assert(derivative_at("Softplus(x)", -700) == exp(-700));
+    ck_assert(derivative_at("Softplus(x)", 800) == 1);
+    ck_assert(derivative_at("Sigmoid(x)", -700) == exp(-700));
+    ck_assert(fabs(derivative_at("Hypot(x,x)", 1e300) / sqrt(2) - 1) < 1e-15);
+    ck_assert(fabs(derivative_at("Acosh(x)", 1e300) * 1e300 - 1) < 1e-15);
+    const double next = 1 + 0x1p-50;
+    ck_assert(fabs(derivative_at("Acosh(x)", next) / (0x1p25 / sqrt(2)) - 1) < 1e-14);
+    ck_assert(fabs(derivative_at("Atanh(x)", 1 - 0x1p-50) / 0x1p49 - 1) < 1e-14);
 }
 END_TEST
 
@@ -951,6 +979,7 @@ int main(void)
     tcase_add_test(tests, errors_say_what_does_not_fit);
     tcase_add_test(tests, exponents_stay_in_range);
     tcase_add_test(tests, derivatives_at_singular_points_are_defined);
+    tcase_add_test(tests, derivatives_are_exact_at_the_ends_of_the_range);
     tcase_add_test(tests, constants_are_not_rounded_to_float);
     tcase_add_loop_test(tests, deriving_twice_takes_linear_time, 0, 2);
     tcase_add_loop_test(tests, gradients_of_many_reductions_take_linear_time, 0, 3);

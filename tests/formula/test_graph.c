@@ -588,11 +588,11 @@ START_TEST(import_copies_every_kind_of_node)
     kf_graph from, to;
     dense_init(&d, &from, 2, 2, test_seed(8));
     garden w;
-    garden_init(&w, &d, 500, true);
+    garden_init(&w, &d, 700, true);
     for (int k = 0; k < 4; k++)
         w.pool[w.count++] = dense_var(&d, (kf_role)(k % 3), 1 + k % 3, -2, 2);
     bool seen[KF_OP_COUNT] = {false};
-    garden_grow(&w, 400);
+    garden_grow(&w, 600);
     for (size_t k = 0; k < from.count; k++)
         seen[from.nodes[k]->op] = true;
     for (int op = 0; op < KF_OP_COUNT; op++)
@@ -620,9 +620,8 @@ static void check_name(void *user, const char *text)
     kf_name name;
     ck_assert_msg(kf_find_name(text, strlen(text), &name), "%s", text);
     ck_assert_int_le(name.arity, KF_MAX_ARGS);
-    ck_assert(!kf_find_name(text, strlen(text) - 1, &(kf_name){0}) || strcmp(text, "Exp2") == 0 ||
-              strcmp(text, "Log2") == 0 || strcmp(text, "Powf") == 0 || strcmp(text, "Atan2") == 0 || strcmp(text, "SumT") == 0 ||
-              strcmp(text, "ElemT") == 0 || strcmp(text, "ExtractT") == 0);
+    kf_name shorter; /* "Exp" of "Exp2" is a name as well, but another one */
+    ck_assert(!kf_find_name(text, strlen(text) - 1, &shorter) || shorter.op != name.op);
     ++*(int *)user;
 }
 

@@ -105,6 +105,24 @@ START_TEST(test_functions)
     CHECK(D, kcl_acos(kcl_sin(kcl_mul(x_i, y_j))), acos(sin(x[i][k] * y[j][k])));
     CHECK(D, kcl_atan(kcl_mul(x_i, y_j)), atan(x[i][k] * y[j][k]));
     CHECK(D, kcl_atan2(x_i, y_j), atan2(x[i][k], y[j][k]));
+    CHECK(D, kcl_tan(kcl_mul(x_i, y_j)), tan(x[i][k] * y[j][k]));
+    CHECK(D, kcl_sinh(kcl_mul(x_i, y_j)), sinh(x[i][k] * y[j][k]));
+    CHECK(D, kcl_cosh(kcl_mul(x_i, y_j)), cosh(x[i][k] * y[j][k]));
+    CHECK(D, kcl_tanh(kcl_mul(x_i, y_j)), tanh(x[i][k] * y[j][k]));
+    CHECK(D, kcl_asinh(kcl_mul(x_i, y_j)), asinh(x[i][k] * y[j][k]));
+    CHECK(D, kcl_acosh(kcl_exp(kcl_square(kcl_mul(x_i, y_j)))), acosh(exp(pow(x[i][k] * y[j][k], 2))));
+    CHECK(D, kcl_atanh(kcl_sin(kcl_mul(x_i, y_j))), atanh(sin(x[i][k] * y[j][k])));
+    CHECK(D, kcl_erf(kcl_mul(x_i, y_j)), erf(x[i][k] * y[j][k]));
+    CHECK(D, kcl_erfc(kcl_mul(x_i, y_j)), erfc(x[i][k] * y[j][k]));
+    CHECK(D, kcl_expm1(kcl_mul(x_i, y_j)), expm1(x[i][k] * y[j][k]));
+    CHECK(D, kcl_log1p(kcl_square(kcl_mul(x_i, y_j))), log1p(pow(x[i][k] * y[j][k], 2)));
+    CHECK(D, kcl_sigmoid(kcl_mul(x_i, y_j)), 1 / (1 + exp(-x[i][k] * y[j][k])));
+    CHECK(D, kcl_softplus(kcl_mul(x_i, y_j)), log(1 + exp(x[i][k] * y[j][k])));
+    CHECK(D, kcl_ceil(kcl_mul(kcl_constant(s, 3), kcl_sub(x_i, y_j))), ceil(3 * (x[i][k] - y[j][k])));
+    CHECK(D, kcl_trunc(kcl_mul(kcl_constant(s, 3), kcl_sub(x_i, y_j))), trunc(3 * (x[i][k] - y[j][k])));
+    CHECK(D, kcl_hypot(x_i, y_j), hypot(x[i][k], y[j][k]));
+    CHECK(D, kcl_minimum(x_i, y_j), fmin(x[i][k], y[j][k]));
+    CHECK(D, kcl_maximum(x_i, w_j), fmax(x[i][k], w[j]));
     CHECK(D, kcl_sinxdivx(kcl_sub(x_i, y_j)), sin(x[i][k] - y[j][k]) / (x[i][k] - y[j][k]));
     CHECK(D, kcl_sinc(kcl_sub(x_i, y_j)), sin(pi * (x[i][k] - y[j][k])) / (pi * (x[i][k] - y[j][k])));
     CHECK(D, kcl_clamp(kcl_mul(x_i, y_j), kcl_constant(s, -0.5), p_p), clamped(x[i][k] * y[j][k], -0.5, p[k]));
@@ -133,6 +151,11 @@ START_TEST(test_comparisons)
     CHECK(D, kcl_greater(x_i, y_j), x[i][k] > y[j][k]);
     CHECK(D, kcl_greater_equal(x_i, y_j), x[i][k] >= y[j][k]);
     CHECK(D, kcl_greater(w_j, x_i), w[j] > x[i][k]);
+    CHECK(D, kcl_and(kcl_relu(x_i), kcl_relu(y_j)), x[i][k] > 0 && y[j][k] > 0);
+    CHECK(D, kcl_or(kcl_relu(x_i), kcl_relu(y_j)), x[i][k] > 0 || y[j][k] > 0);
+    CHECK(D, kcl_not(kcl_relu(kcl_sub(x_i, y_j))), x[i][k] <= y[j][k]);
+    IS_ERROR(kcl_minimum(x_i, kcl_zero(s, 2)), KCL_ERROR_SHAPE, "Minimum", "dimensions 3 and 2");
+    IS_ERROR(kcl_and(x_i, NULL), KCL_ERROR_ARGUMENT, "operand 2 of 2 is NULL");
     IS_ERROR(kcl_less(x_i, kcl_zero(s, 2)), KCL_ERROR_SHAPE, "LessThan", "dimensions 3 and 2");
 }
 END_TEST

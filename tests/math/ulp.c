@@ -20,12 +20,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 1 << 18, LONG_DOUBLES = 1 << 24, SAMPLES = 1 << 19, SCALARS = 4096 };
+enum { BATCH = 1 << 18, LONG_DOUBLES = 1 << 24, SAMPLES = 1 << 19, FEW = 1 << 16, SCALARS = 4096 };
 
 typedef enum domain {
     ALL,      /* every number */
     NONPOS,   /* x <= 0 and NaN */
-    POWER,    /* pairs */
+    POWER,    /* pairs, of which x^y covers the range */
+    PAIRS,    /* pairs of any size, mostly near each other's */
     NEAR,     /* |x| <= 4: beyond, the functions have zeros, near which no place is the last */
     PERIODIC, /* |x| <= 1e5: beyond, the driver's reduction of the argument is measured, not ours */
 } domain;
@@ -37,6 +38,7 @@ typedef struct function {
     double (*f)(double, double);
     long double (*g)(long double, long double);
     double bound_f32, bound_f64; /* ulps */
+    bool zeros;                  /* the sign of a zero is the C library's */
 } function;
 
 #define REFERENCE(name, in_double, in_long_double)                                                                     \
@@ -83,6 +85,29 @@ REFERENCE(not_equal, x != y, x != y)
 REFERENCE(ifelse, x >= 0 ? y : x, x >= 0 ? y : x)
 REFERENCE(sinxdivx, x == 0 ? 1 : isinf(x) ? 0 : sin(x) / x, x == 0 ? 1 : isinf(x) ? 0 : sinl(x) / x)
 
+REFERENCE(tan, tan(x), tanl(x))
+REFERENCE(sinh, sinh(x), sinhl(x))
+REFERENCE(cosh, cosh(x), coshl(x))
+REFERENCE(tanh, tanh(x), tanhl(x))
+REFERENCE(asinh, asinh(x), asinhl(x))
+REFERENCE(acosh, acosh(x), acoshl(x))
+REFERENCE(atanh, atanh(x), atanhl(x))
+REFERENCE(erf, erf(x), erfl(x))
+REFERENCE(erfc, erfc(x), erfcl(x))
+REFERENCE(expm1, expm1(x), expm1l(x))
+REFERENCE(log1p, log1p(x), log1pl(x))
+REFERENCE(sigmoid, x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)),
+          x < 0 ? expl(x) / (1 + expl(x)) : 1 / (1 + expl(-x)))
+REFERENCE(softplus, fmax(x, 0) + log1p(exp(-fabs(x))), fmaxl(x, 0) + log1pl(expl(-fabsl(x))))
+REFERENCE(ceil, ceil(x), ceill(x))
+REFERENCE(trunc, trunc(x), truncl(x))
+REFERENCE(hypot, hypot(x, y), hypotl(x, y))
+REFERENCE(minimum, isnan(x) || isnan(y) ? NAN : fmin(x, y), isnan(x) || isnan(y) ? NAN : fminl(x, y))
+REFERENCE(maximum, isnan(x) || isnan(y) ? NAN : fmax(x, y), isnan(x) || isnan(y) ? NAN : fmaxl(x, y))
+REFERENCE(and, x &&y, x &&y)
+REFERENCE(or, x || y, x || y)
+REFERENCE(not, !x, !x)
+
 /* j_n(x)/x^n from the integral of (1 - t^2)^n cos(x t) over -1 <= t <= 1, its cosine as a series. */
 static long double spherical(long double x, int n)
 {
@@ -104,40 +129,61 @@ REFERENCE(spherical_2, (double)spherical(x, 2), spherical(x, 2))
 REFERENCE(spherical_4, (double)spherical(x, 4), spherical(x, 4))
 
 static const function functions[] = {
-    {"exp2", "kcl_exp2(x)", ALL, exp2_f, exp2_g, 1.9, 1.1},
-    {"exp2_nonpos", "kcl_exp2_nonpos(x)", NONPOS, exp2_f, exp2_g, 1.9, 1.1},
-    {"exp", "kcl_exp(x)", ALL, exp_f, exp_g, 1.1, 1.1},
-    {"log2", "kcl_log2(x)", ALL, log2_f, log2_g, 1.2, 1.2},
-    {"log", "kcl_log(x)", ALL, log_f, log_g, 1.0, 1.0},
-    {"sqrt", "kcl_sqrt(x)", ALL, sqrt_f, sqrt_g, 3.0, 0.5},
-    {"rsqrt", "kcl_rsqrt(x)", ALL, rsqrt_f, rsqrt_g, 1.6, 1.6},
-    {"inv", "kcl_inv(x)", ALL, inv_f, inv_g, 2.5, 0.5},
-    {"square", "kcl_square(x)", ALL, square_f, square_g, 0.5, 0.5},
-    {"powi_3", "kcl_powi(x, 3)", ALL, cube_f, cube_g, 1.5, 1.5},
-    {"powi_m2", "kcl_powi(x, -2)", ALL, inverse_square_f, inverse_square_g, 3.0, 2.0},
-    {"powf", "kcl_powf(x, y)", POWER, powf_f, powf_g, 2.2, 1.3},
-    {"sin", "kcl_sin(x)", PERIODIC, sin_f, sin_g, 4.0, 4.0},
-    {"cos", "kcl_cos(x)", PERIODIC, cos_f, cos_g, 4.0, 4.0},
-    {"abs", "kcl_abs(x)", ALL, abs_f, abs_g, 0.0, 0.0},
-    {"sign", "kcl_sign(x)", ALL, sign_f, sign_g, 0.0, 0.0},
-    {"floor", "kcl_floor(x)", ALL, floor_f, floor_g, 0.0, 0.0},
-    {"round", "kcl_round(x, 0)", ALL, round_f, round_g, 0.0, 0.0},
-    {"step", "kcl_step(x)", ALL, step_f, step_g, 0.0, 0.0},
-    {"relu", "kcl_relu(x)", ALL, relu_f, relu_g, 0.0, 0.0},
-    {"equal", "kcl_equal(x, y)", POWER, equal_f, equal_g, 0.0, 0.0},
-    {"not_equal", "kcl_not_equal(x, y)", POWER, not_equal_f, not_equal_g, 0.0, 0.0},
-    {"less", "kcl_less(x, y)", POWER, less_f, less_g, 0.0, 0.0},
-    {"less_equal", "kcl_less_equal(x, y)", POWER, less_equal_f, less_equal_g, 0.0, 0.0},
-    {"ifelse", "kcl_ifelse(x, y, x)", POWER, ifelse_f, ifelse_g, 0.0, 0.0},
-    {"xlogx", "kcl_xlogx(x)", ALL, xlogx_f, xlogx_g, 2.0, 2.0},
-    {"asin", "kcl_asin(x)", ALL, asin_f, asin_g, 4.0, 4.0},
-    {"acos", "kcl_acos(x)", ALL, acos_f, acos_g, 4.0, 4.0},
-    {"atan", "kcl_atan(x)", ALL, atan_f, atan_g, 5.0, 5.0},
-    {"atan2", "kcl_atan2(x, y)", POWER, atan2_f, atan2_g, 6.0, 6.0},
-    {"sinxdivx", "kcl_spherical(x, 0)", PERIODIC, sinxdivx_f, sinxdivx_g, 7.0, 5.0},
-    {"spherical_1", "kcl_spherical(x, 1)", NEAR, spherical_1_f, spherical_1_g, 7.0, 6.0},
-    {"spherical_2", "kcl_spherical(x, 2)", NEAR, spherical_2_f, spherical_2_g, 7.0, 6.0},
-    {"spherical_4", "kcl_spherical(x, 4)", NEAR, spherical_4_f, spherical_4_g, 7.0, 6.0},
+    {"exp2", "kcl_exp2(x)", ALL, exp2_f, exp2_g, 1.9, 1.1, false},
+    {"exp2_nonpos", "kcl_exp2_nonpos(x)", NONPOS, exp2_f, exp2_g, 1.9, 1.1, false},
+    {"exp", "kcl_exp(x)", ALL, exp_f, exp_g, 1.1, 1.1, false},
+    {"log2", "kcl_log2(x)", ALL, log2_f, log2_g, 1.2, 1.2, false},
+    {"log", "kcl_log(x)", ALL, log_f, log_g, 1.0, 1.0, false},
+    {"sqrt", "kcl_sqrt(x)", ALL, sqrt_f, sqrt_g, 3.0, 0.5, false},
+    {"rsqrt", "kcl_rsqrt(x)", ALL, rsqrt_f, rsqrt_g, 1.6, 1.6, false},
+    {"inv", "kcl_inv(x)", ALL, inv_f, inv_g, 2.5, 0.5, false},
+    {"square", "kcl_square(x)", ALL, square_f, square_g, 0.5, 0.5, false},
+    {"powi_3", "kcl_powi(x, 3)", ALL, cube_f, cube_g, 1.5, 1.5, false},
+    {"powi_m2", "kcl_powi(x, -2)", ALL, inverse_square_f, inverse_square_g, 3.0, 2.0, false},
+    {"powf", "kcl_powf(x, y)", POWER, powf_f, powf_g, 2.2, 1.3, false},
+    {"sin", "kcl_sin(x)", ALL, sin_f, sin_g, 4.0, 4.0, true},
+    {"cos", "kcl_cos(x)", ALL, cos_f, cos_g, 4.0, 4.0, false},
+    {"abs", "kcl_abs(x)", ALL, abs_f, abs_g, 0.0, 0.0, false},
+    {"sign", "kcl_sign(x)", ALL, sign_f, sign_g, 0.0, 0.0, false},
+    {"floor", "kcl_floor(x)", ALL, floor_f, floor_g, 0.0, 0.0, false},
+    {"round", "kcl_round(x, 0)", ALL, round_f, round_g, 0.0, 0.0, false},
+    {"step", "kcl_step(x)", ALL, step_f, step_g, 0.0, 0.0, false},
+    {"relu", "kcl_relu(x)", ALL, relu_f, relu_g, 0.0, 0.0, false},
+    {"equal", "kcl_equal(x, y)", POWER, equal_f, equal_g, 0.0, 0.0, false},
+    {"not_equal", "kcl_not_equal(x, y)", POWER, not_equal_f, not_equal_g, 0.0, 0.0, false},
+    {"less", "kcl_less(x, y)", POWER, less_f, less_g, 0.0, 0.0, false},
+    {"less_equal", "kcl_less_equal(x, y)", POWER, less_equal_f, less_equal_g, 0.0, 0.0, false},
+    {"ifelse", "kcl_ifelse(x, y, x)", POWER, ifelse_f, ifelse_g, 0.0, 0.0, false},
+    {"xlogx", "kcl_xlogx(x)", ALL, xlogx_f, xlogx_g, 2.0, 2.0, false},
+    {"asin", "kcl_asin(x)", ALL, asin_f, asin_g, 4.0, 4.0, false},
+    {"acos", "kcl_acos(x)", ALL, acos_f, acos_g, 4.0, 4.0, false},
+    {"atan", "kcl_atan(x)", ALL, atan_f, atan_g, 5.0, 5.0, false},
+    {"atan2", "kcl_atan2(x, y)", POWER, atan2_f, atan2_g, 6.0, 6.0, false},
+    {"tan", "kcl_tan(x)", ALL, tan_f, tan_g, 5.0, 5.0, true},
+    {"sinh", "kcl_sinh(x)", ALL, sinh_f, sinh_g, 4.0, 2.0, true},
+    {"cosh", "kcl_cosh(x)", ALL, cosh_f, cosh_g, 4.0, 1.7, true},
+    {"tanh", "kcl_tanh(x)", ALL, tanh_f, tanh_g, 4.0, 2.8, true},
+    {"asinh", "kcl_asinh(x)", ALL, asinh_f, asinh_g, 4.0, 2.0, true},
+    {"acosh", "kcl_acosh(x)", ALL, acosh_f, acosh_g, 4.0, 2.0, true},
+    {"atanh", "kcl_atanh(x)", ALL, atanh_f, atanh_g, 4.0, 2.0, true},
+    {"erf", "kcl_erf(x)", ALL, erf_f, erf_g, 4.0, 1.3, true},
+    {"erfc", "kcl_erfc(x)", ALL, erfc_f, erfc_g, 4.0, 2.8, true},
+    {"expm1", "kcl_expm1(x)", ALL, expm1_f, expm1_g, 2.0, 2.0, true},
+    {"log1p", "kcl_log1p(x)", ALL, log1p_f, log1p_g, 2.0, 1.3, true},
+    {"sigmoid", "kcl_sigmoid(x)", ALL, sigmoid_f, sigmoid_g, 4.0, 2.5, true},
+    {"softplus", "kcl_softplus(x)", ALL, softplus_f, softplus_g, 2.2, 2.0, true},
+    {"ceil", "kcl_ceil(x)", ALL, ceil_f, ceil_g, 0.0, 0.0, true},
+    {"trunc", "kcl_trunc(x)", ALL, trunc_f, trunc_g, 0.0, 0.0, true},
+    {"hypot", "kcl_hypot(x, y)", PAIRS, hypot_f, hypot_g, 4.0, 1.4, true},
+    {"minimum", "kcl_minimum(x, y)", PAIRS, minimum_f, minimum_g, 0.0, 0.0, false},
+    {"maximum", "kcl_maximum(x, y)", PAIRS, maximum_f, maximum_g, 0.0, 0.0, false},
+    {"and", "kcl_and(x, y)", PAIRS, and_f, and_g, 0.0, 0.0, true},
+    {"or", "kcl_or(x, y)", PAIRS, or_f, or_g, 0.0, 0.0, true},
+    {"not", "kcl_not(x)", ALL, not_f, not_g, 0.0, 0.0, true},
+    {"sinxdivx", "kcl_spherical(x, 0)", PERIODIC, sinxdivx_f, sinxdivx_g, 7.0, 5.0, false},
+    {"spherical_1", "kcl_spherical(x, 1)", NEAR, spherical_1_f, spherical_1_g, 7.0, 6.0, false},
+    {"spherical_2", "kcl_spherical(x, 2)", NEAR, spherical_2_f, spherical_2_g, 7.0, 6.0, false},
+    {"spherical_4", "kcl_spherical(x, 4)", NEAR, spherical_4_f, spherical_4_g, 7.0, 6.0, false},
 };
 
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
@@ -191,20 +237,29 @@ static double number_of_bits(bool f64, uint64_t bits)
     return (double)value;
 }
 
-/* Arguments are produced one after another: number `index` of function `f`. Returns false at the end. */
-static bool argument(const function *f, bool f64, bool every, uint64_t index, double *x, double *y)
+/* Arguments are produced one after another: number `index` of function `f`. Returns false at the end, after `samples`. */
+static bool argument(const function *f, bool f64, bool every, uint64_t samples, uint64_t index, double *x, double *y)
 {
     const int exponent_bits = f64 ? 11 : 8, mantissa_bits = f64 ? 52 : 23;
     const uint64_t mantissas = UINT64_C(1) << mantissa_bits, binades = UINT64_C(2) << exponent_bits;
 
     *y = 1;
-    if (f->domain == POWER) {
+    if (f->domain == POWER || f->domain == PAIRS) {
         static const double specials[] = {0.0, -0.0, 1, -1, 2, -2, 3, -3, 0.5, -0.5, 1.5, 0x1p25, -0x1p25, 16777215,
                                           1e30, -1e30, 1e-40, -1e-40, INFINITY, -INFINITY, NAN};
         const uint64_t count = sizeof specials / sizeof specials[0];
         if (index < count * count) {
             *x = specials[index / count];
             *y = specials[index % count];
+        } else if (f->domain == PAIRS) {
+            /* x of any size; y equal, of a size that differs by a few binades, or of any size as well */
+            const double size = f64 ? 1074 : 149, binades = index % 3 == 2 ? 2 * size : index % 4 * 30 + 1;
+            const double log2x = (2 * random_unit() - 1) * size;
+            const double log2y = log2x + (random_unit() - 0.5) * binades;
+            *x = (random_bits() & 1 ? 1 : -1) * exp2(log2x);
+            *y = index % 16 == 0 ? *x : (random_bits() & 1 ? 1 : -1) * exp2(log2y);
+            *x = f64 ? *x : (double)(float)*x;
+            *y = f64 ? *y : (double)(float)*y;
         } else {
             /* x of any size, or near 1 where log2(x) cancels; y so that the result covers the range of the type */
             const double limit = f64 ? 1080 : 152, size = f64 ? 1022 : 126;
@@ -216,7 +271,7 @@ static bool argument(const function *f, bool f64, bool every, uint64_t index, do
             *y = index % 4 == 3 ? (2 * random_unit() - 1) * 4 : *y;
             *y = f64 ? *y : (double)(float)*y;
         }
-        return index < (every ? LONG_DOUBLES : SAMPLES);
+        return index < (every ? LONG_DOUBLES : samples);
     }
     if (every && !f64) {
         *x = number_of_bits(false, index);
@@ -238,7 +293,7 @@ static bool argument(const function *f, bool f64, bool every, uint64_t index, do
             *x = (2 * random_unit() - 1) * range;
             *x = f64 ? *x : (double)(float)*x;
         }
-        if (index >= binades * per_binade + (every ? LONG_DOUBLES : SAMPLES)) {
+        if (index >= binades * per_binade + (every ? LONG_DOUBLES : samples)) {
             return false;
         }
     }
@@ -255,7 +310,7 @@ static bool argument(const function *f, bool f64, bool every, uint64_t index, do
 }
 
 /* Distance of `got` from the true result, in units of the last place that the type has there. */
-static double error_in_ulps(bool f64, double got, long double want)
+static double error_in_ulps(bool f64, bool zeros, double got, long double want)
 {
     const int digits = f64 ? DBL_MANT_DIG : FLT_MANT_DIG;
     const int min_exponent = f64 ? DBL_MIN_EXP - 1 : FLT_MIN_EXP - 1;
@@ -269,7 +324,7 @@ static double error_in_ulps(bool f64, double got, long double want)
         return got == (double)want ? 0 : INFINITY;
     }
     if (want == 0) {
-        return got == 0 ? 0 : INFINITY;
+        return got == 0 && !(zeros && !signbit(got) != !signbit(want)) ? 0 : INFINITY;
     }
     const int exponent = ilogbl(want) < min_exponent ? min_exponent : ilogbl(want);
     if (exponent >= max_exponent) { /* the true result is too large for the type */
@@ -364,7 +419,8 @@ static worst measure(const device *device, cl_program program, const function *f
     *different = 0;
     while (more) {
         int count = 0;
-        while (count < BATCH && (more = argument(f, f64, every, index, &x[count], &y[count]))) {
+        while (count < BATCH &&
+               (more = argument(f, f64, every, lanes > 1 ? SAMPLES : FEW, index, &x[count], &y[count]))) {
             index++;
             count++;
         }
@@ -389,10 +445,10 @@ static worst measure(const device *device, cl_program program, const function *f
             const double got = f64 ? out[i] : (double)of[i];
             const long double want = f64 ? f->g(x[i], y[i]) : (long double)f->f(xf[i], yf[i]);
             const double rounded = f64 ? (double)want : (double)(float)want;
-            if (got == rounded && result.ulps >= ((long double)got == want ? 0 : 0.5)) {
+            if (got == rounded && got != 0 && result.ulps >= ((long double)got == want ? 0 : 0.5)) {
                 continue; /* exact, or rounded correctly: not the worst; spares most of the work of --long */
             }
-            const double ulps = error_in_ulps(f64, got, want);
+            const double ulps = error_in_ulps(f64, f->zeros, got, want);
             if (ulps > result.ulps) {
                 result = (worst){ulps, f64 ? x[i] : (double)xf[i], f64 ? y[i] : (double)yf[i], got, (double)want, 0};
             }
@@ -475,7 +531,7 @@ int main(int argc, char **argv)
     printf("device %s, seed %" PRIu64 "\n%-12s %-4s %5s %8s %8s  at\n", name, seed, "function", "type", "lanes", "ulps",
            "bound");
 
-    /* The widest form uses special instructions where the device has them, a narrow one never does. */
+    /* The widest form uses special instructions where the device has them, a narrow one never does; one lane has its text. */
     static const int widths[2][3] = {{16, 4, 1}, {8, 2, 1}};
     char *const math = read_text(path);
     int failures = 0;

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench/math.c: the functions of cl/math.cl against the OpenCL built-ins for the same vectors, on one device.
+ *
+ *     math [--only FUNCTION] [--rounds N] path/to/cl/math.cl
+ *
+ * Both sides compute the same number of values in a loop that stays in registers. They take turns; a ratio is ours by
+ * the built-in's time of one round, printed is the median of all rounds: below 1 ours is faster.
+ */
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl.h>
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* STEPS values for each of ITEMS vectors; the C loop around it has a round last ROUND_SECONDS. */
+enum { ITEMS = 1024, STEPS = 256, MAX_ROUNDS = 101 };
+#define ROUND_SECONDS 0.01
+
+typedef struct function {
+    const char *name, *ours, *builtin; /* of x and y */
+    double low, high;                  /* of x; y is 1 more */
+} function;
+
+static const function functions[] = {
+    {"exp2", "kcl_exp2(x)", "exp2(x)", -20, 20},
+    {"exp2_nonpos", "kcl_exp2_nonpos(x)", "exp2(x)", -20, -1},
+    {"exp", "kcl_exp(x)", "exp(x)", -20, 20},
+    {"expm1", "kcl_expm1(x)", "expm1(x)", -4, 4},
+    {"log2", "kcl_log2(x)", "log2(x)", 0.01, 100},
+    {"log", "kcl_log(x)", "log(x)", 0.01, 100},
+    {"log1p", "kcl_log1p(x)", "log1p(x)", -0.9, 10},
+    {"xlogx", "kcl_xlogx(x)", "(x * log(x))", 0.01, 100},
+    {"powf", "kcl_powf(x, y)", "pow(x, y)", 0.1, 4},
+    {"powi", "kcl_powi(x, 5)", "pown(x, 5)", 0.1, 4},
+    {"sqrt", "kcl_sqrt(x)", "sqrt(x)", 0.01, 100},
+    {"rsqrt", "kcl_rsqrt(x)", "rsqrt(x)", 0.01, 100},
+    {"inv", "kcl_inv(x)", "(1 / x)", 0.01, 100},
+    {"sin", "kcl_sin(x)", "sin(x)", -10, 10},
+    {"cos", "kcl_cos(x)", "cos(x)", -10, 10},
+    {"tan", "kcl_tan(x)", "tan(x)", -10, 10},
+    {"asin", "kcl_asin(x)", "asin(x)", -0.99, 0.99},
+    {"acos", "kcl_acos(x)", "acos(x)", -0.99, 0.99},
+    {"atan", "kcl_atan(x)", "atan(x)", -4, 4},
+    {"atan2", "kcl_atan2(x, y)", "atan2(x, y)", -4, 4},
+    {"sinh", "kcl_sinh(x)", "sinh(x)", -4, 4},
+    {"cosh", "kcl_cosh(x)", "cosh(x)", -4, 4},
+    {"tanh", "kcl_tanh(x)", "tanh(x)", -4, 4},
+    {"asinh", "kcl_asinh(x)", "asinh(x)", -10, 10},
+    {"acosh", "kcl_acosh(x)", "acosh(x)", 1, 10},
+    {"atanh", "kcl_atanh(x)", "atanh(x)", -0.99, 0.99},
+    {"erf", "kcl_erf(x)", "erf(x)", -4, 4},
+    {"erfc", "kcl_erfc(x)", "erfc(x)", -4, 4},
+    {"sigmoid", "kcl_sigmoid(x)", "(1 / (1 + exp(-x)))", -10, 10},
+    {"softplus", "kcl_softplus(x)", "log1p(exp(x))", -10, 10},
+    {"hypot", "kcl_hypot(x, y)", "hypot(x, y)", -10, 10},
+    {"floor", "kcl_floor(x)", "floor(x)", -10, 10},
+    {"ceil", "kcl_ceil(x)", "ceil(x)", -10, 10},
+    {"trunc", "kcl_trunc(x)", "trunc(x)", -10, 10},
+    {"round", "kcl_round(x, 0)", "round(x)", -10, 10},
+    {"sign", "kcl_sign(x)", "sign(x)", -10, 10},
+    {"minimum", "kcl_minimum(x, y)", "fmin(x, y)", -10, 10},
+};
+
+enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
+
+static void check(cl_int status, const char *what)
+{
+    if (status != CL_SUCCESS) {
+        fprintf(stderr, "math: %s failed (%d)\n", what, (int)status);
+        exit(2);
+    }
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof *values, by_value);
+    return values[count / 2];
+}
+
+static char *read_text(const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    char *text = malloc(1 << 20);
+    const size_t size = file && text ? fread(text, 1, (1 << 20) - 1, file) : 0;
+    if (size == 0) {
+        fprintf(stderr, "math: cannot read %s\n", path);
+        exit(2);
+    }
+    fclose(file);
+    text[size] = '\0';
+    return text;
+}
+
+typedef struct device {
+    cl_device_id id;
+    cl_context context;
+    cl_command_queue queue;
+    cl_mem out;
+} device;
+
+/* One kernel: values of `call` at numbers from low to high, added up. */
+static cl_kernel build(const device *d, const char *math, const function *f, const char *call, bool f64, int lanes)
+{
+    char *source = malloc(strlen(math) + 4096);
+    if (source == NULL) {
+        fprintf(stderr, "math: no memory\n");
+        exit(2);
+    }
+    sprintf(source,
+            "#define KCL_REAL_%s\n#define KCL_LANES %d\n%s\n"
+            "__kernel void loop(__global real *out, const int repeats)\n{\n"
+            "    const lanes low = (lanes)(KCL_R(%.17e)), step = (lanes)(KCL_R(%.17e) / %d);\n"
+            "    lanes sum = (lanes)(KCL_R(0.0));\n"
+            "    for (int r = 0; r < repeats; r++)\n        for (int k = 0; k < %d; k++) {\n"
+            "            const lanes x = low + (lanes)((real)k) * step, y = x + (lanes)((real)(r & 1) + 1);\n"
+            "            sum += %s;\n        }\n"
+            "    real lane[KCL_LANES];\n    KCL_VSTORE(sum, lane);\n    out[get_global_id(0)] = lane[0];\n}\n",
+            f64 ? "F64" : "F32", lanes, math, f->low, f->high - f->low, STEPS, STEPS, call);
+    cl_int status;
+    const char *text = source;
+    cl_program program = clCreateProgramWithSource(d->context, 1, &text, NULL, &status);
+    check(status, "clCreateProgramWithSource");
+    if (clBuildProgram(program, 1, &d->id, "-cl-std=CL1.2", NULL, NULL) != CL_SUCCESS) {
+        static char log[1 << 16];
+        clGetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, sizeof log - 1, log, NULL);
+        fprintf(stderr, "math: the device refused %s:\n%s\n", call, log);
+        exit(2);
+    }
+    cl_kernel kernel = clCreateKernel(program, "loop", &status);
+    check(status, "clCreateKernel");
+    clReleaseProgram(program);
+    free(source);
+    return kernel;
+}
+
+static double seconds(const device *d, cl_kernel kernel, int repeats)
+{
+    const size_t items = ITEMS;
+    check(clSetKernelArg(kernel, 0, sizeof(cl_mem), &d->out), "clSetKernelArg");
+    check(clSetKernelArg(kernel, 1, sizeof repeats, &repeats), "clSetKernelArg");
+    const double start = now();
+    check(clEnqueueNDRangeKernel(d->queue, kernel, 1, NULL, &items, NULL, 0, NULL, NULL), "launch");
+    check(clFinish(d->queue), "clFinish");
+    return now() - start;
+}
+
+static bool find_device(device *d)
+{
+    cl_platform_id platforms[16];
+    cl_uint count = 0;
+    const char *const wanted = getenv("KCL_TEST_PLATFORM"); /* part of a platform's name */
+    if (clGetPlatformIDs(16, platforms, &count) != CL_SUCCESS) {
+        return false;
+    }
+    for (cl_uint i = 0; i < count && i < 16; i++) {
+        char name[256] = "";
+        clGetPlatformInfo(platforms[i], CL_PLATFORM_NAME, sizeof name, name, NULL);
+        if ((wanted == NULL || strstr(name, wanted) != NULL) &&
+            clGetDeviceIDs(platforms[i], wanted ? CL_DEVICE_TYPE_ALL : CL_DEVICE_TYPE_CPU, 1, &d->id, NULL) ==
+                CL_SUCCESS) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    const char *path = NULL, *only = NULL;
+    int rounds = 15;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
+            only = argv[++i];
+        } else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc) {
+            rounds = atoi(argv[++i]);
+        } else if (argv[i][0] != '-' && path == NULL) {
+            path = argv[i];
+        } else {
+            path = NULL;
+            break;
+        }
+    }
+    if (path == NULL || rounds < 1 || rounds > MAX_ROUNDS) {
+        fprintf(stderr, "usage: math [--only FUNCTION] [--rounds N] path/to/cl/math.cl\n");
+        return 2;
+    }
+    device d;
+    if (!find_device(&d)) {
+        fprintf(stderr, "math: no OpenCL device\n");
+        return 77;
+    }
+    cl_int status;
+    char name[256] = "", extensions[8192] = "";
+    clGetDeviceInfo(d.id, CL_DEVICE_NAME, sizeof name, name, NULL);
+    clGetDeviceInfo(d.id, CL_DEVICE_EXTENSIONS, sizeof extensions, extensions, NULL);
+    d.context = clCreateContext(NULL, 1, &d.id, NULL, NULL, &status);
+    check(status, "clCreateContext");
+    d.queue = clCreateCommandQueue(d.context, d.id, 0, &status);
+    check(status, "clCreateCommandQueue");
+    d.out = clCreateBuffer(d.context, CL_MEM_READ_WRITE, ITEMS * sizeof(double), NULL, &status);
+    check(status, "clCreateBuffer");
+
+    char *const math = read_text(path);
+    printf("device %s\n%-12s %-4s %5s %10s %10s %6s\n", name, "function", "type", "lanes", "ours/ns", "theirs/ns",
+           "ratio");
+    for (int f64 = 0; f64 <= (strstr(extensions, "cl_khr_fp64") != NULL); f64++) {
+        cl_uint width = 0; /* of a register, as kernels have it */
+        clGetDeviceInfo(d.id, f64 ? CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE : CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT,
+                        sizeof width, &width, NULL);
+        const int lanes = f64 ? (width >= 8 ? 8 : width >= 4 ? 4 : 2) : width >= 16 ? 16 : width >= 8 ? 8 : 4;
+        for (int i = 0; i < FUNCTIONS; i++) {
+            const function *const f = &functions[i];
+            if (only != NULL && strcmp(only, f->name) != 0) {
+                continue;
+            }
+            cl_kernel ours = build(&d, math, f, f->ours, f64, lanes),
+                      theirs = build(&d, math, f, f->builtin, f64, lanes);
+            seconds(&d, ours, 1); /* the driver compiles with the first launch */
+            seconds(&d, theirs, 1);
+            const double once = seconds(&d, theirs, 1);
+            const int repeats = 1 + (int)(ROUND_SECONDS / once);
+            double ratio[MAX_ROUNDS], mine[MAX_ROUNDS], other[MAX_ROUNDS];
+            for (int r = 0; r < rounds; r++) {
+                mine[r] = seconds(&d, ours, repeats);
+                other[r] = seconds(&d, theirs, repeats);
+                ratio[r] = mine[r] / other[r];
+            }
+            const double values = (double)ITEMS * STEPS * repeats * lanes;
+            printf("%-12s %-4s %5d %10.4f %10.4f %6.2f\n", f->name, f64 ? "f64" : "f32", lanes,
+                   1e9 * median(mine, rounds) / values, 1e9 * median(other, rounds) / values, median(ratio, rounds));
+            fflush(stdout);
+            clReleaseKernel(ours);
+            clReleaseKernel(theirs);
+        }
+    }
+    free(math);
+    clReleaseMemObject(d.out);
+    clReleaseCommandQueue(d.queue);
+    clReleaseContext(d.context);
+    return 0;
+}
