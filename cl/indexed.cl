@@ -9,13 +9,14 @@
  * distances of neighbours on that axis; a number has its places on them from the first axis, the fastest, on.
  */
 
-/* Where `number` is, by the distances in column `column` of `lines` lines. */
-long kcl_place_of(long number, __global const long *restrict axes, long lines, int column)
+/* Where `number` is, by the distances in the second and in the third column. */
+long2 kcl_places_of(long number, __global const long *restrict axes, long lines)
 {
-    long place = 0;
+    long2 place = 0;
     for (long n = 0; n < lines; n++) {
-        const long rest = number / axes[3 * n];
-        place += (number - rest * axes[3 * n]) * axes[3 * n + column];
+        /* What is left is the place on the last axis. */
+        const long rest = n + 1 < lines ? number / axes[3 * n] : 0;
+        place += (number - rest * axes[3 * n]) * (long2)(axes[3 * n + 1], axes[3 * n + 2]);
         number = rest;
     }
     return place;
@@ -34,8 +35,9 @@ __kernel void gather(__global const KCL_REAL *restrict F, long offset, long step
     const long width = count * dim;
     for (long e = get_global_id(0); e < places * width; e += get_global_size(0)) {
         const long place = e / width, k = e - place * width, q = k / dim;
-        const long n = index[kcl_place_of(place, axes, axis_count, 1) + q];
-        long at = offset + kcl_place_of(place, axes, axis_count, 2) + (k - q * dim) * step;
+        const long2 here = kcl_places_of(place, axes, axis_count);
+        const long n = index[here.s0 + q];
+        long at = offset + here.s1 + (k - q * dim) * step;
         for (long d = 0; d < digit_count; d++)
             at += n / digits[3 * d] % digits[3 * d + 1] * digits[3 * d + 2];
         out[e] = n >= 0 && n < terms ? F[at] : 0;
@@ -54,7 +56,8 @@ __kernel void scatter(__global const KCL_REAL *restrict F, long offset, long ste
     __global const long *const of_planes = axes + 3 * piece_axes;
     for (long e = get_global_id(0); e < planes * pieces * dim; e += get_global_size(0)) {
         const long all = e / dim, c = e - all * dim, plane = all / pieces, piece = all - plane * pieces;
-        const long from = offset + kcl_place_of(plane, of_planes, plane_axes, 1) + c * step, end = start[piece + 1];
+        const long2 here = kcl_places_of(plane, of_planes, plane_axes);
+        const long from = offset + here.s0 + c * step, end = start[piece + 1];
         KCL_REAL sum = 0, error = 0;
         for (long n = start[piece]; n < end; n++) {
             const KCL_REAL x = F[from + order[n]];
@@ -64,7 +67,6 @@ __kernel void scatter(__global const KCL_REAL *restrict F, long offset, long ste
         }
         /* The error of an infinite sum is NaN and says nothing. */
         const KCL_REAL value = sum + error;
-        out[kcl_place_of(piece, axes, piece_axes, 2) + kcl_place_of(plane, of_planes, plane_axes, 2) + c] =
-            value - value == 0 ? value : sum;
+        out[kcl_places_of(piece, axes, piece_axes).s1 + here.s1 + c] = value - value == 0 ? value : sum;
     }
 }
