@@ -309,6 +309,19 @@ KCL_API kcl_expr *kcl_rmatvec(kcl_expr *K, kcl_expr *v); /* sum over i of K_ij v
 /* The same values with the axes i and j exchanged: an i-expression used as a j-expression, and the reverse. */
 KCL_API kcl_expr *kcl_transpose(kcl_expr *f);
 
+/* ---- Rows chosen by an index ------------------------------------------------------------------------------------- */
+
+/*
+ * Row number `index` of `table`, an expression of i or of j, and 0 where there is no such row. The index is an expression
+ * of i, of j or of parameters, and its axis is that of the result; on the table's own axis it has as many rows. It is rounded to the nearest integer, half away from zero; NaN is no row. In float32 that is exact up to 2^24;
+ * kcl_reduce_argmin and its like are exact for any number of rows. An index of k components gives k D components: number q
+ * of component c of the table is component q D + c.
+ *
+ * Derivatives in the table to any order, by sums of the rows that have the same index; in the index 0. Not yet for
+ * expressions with batch axes (KCL_ERROR_UNSUPPORTED). KCL_ERROR_SHAPE where the table has no rows, or the index both axes.
+ */
+KCL_API kcl_expr *kcl_gather(kcl_expr *table, kcl_expr *index);
+
 /* ---- Reductions -------------------------------------------------------------------------------------------------- */
 
 /*

@@ -655,7 +655,8 @@ const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf
     F = kf_to_real(g, F);
     if (!F || !index)
         return NULL;
-    if (!has_one_axis(F) || F->axes & index->axes || index->axes & ~KF_PAIR_AXES || index->kind != KF_INT)
+    if (!has_one_axis(F) || (part != KF_ALL && F->axes & index->axes) || index->axes & ~KF_PAIR_AXES ||
+        index->kind != KF_INT)
         return refuse_indexed(g);
     if (kf_is_zero(kf_value(F)))
         return kf_like(g, kf_zero(g, (int64_t)F->dim * index->dim), index);
@@ -667,8 +668,8 @@ const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, k
     F = kf_like(g, kf_to_real(g, F), index);
     if (!F || !like)
         return NULL;
-    if (!has_one_axis(like) || F->axes & ~index->axes || index->axes & (like->axes | ~KF_PAIR_AXES) ||
-        index->kind != KF_INT || F->dim % index->dim)
+    if (!has_one_axis(like) || F->axes & ~index->axes || index->axes & ~KF_PAIR_AXES ||
+        (part != KF_ALL && index->axes & like->axes) || index->kind != KF_INT || F->dim % index->dim)
         return refuse_indexed(g);
     if (kf_is_zero(kf_value(F)))
         return kf_like(g, kf_zero(g, F->dim / index->dim), like);
@@ -676,6 +677,45 @@ const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, k
     while (like->op == KF_REDUCE && like->param[0] == KF_REDUCE_SCATTER)
         like = like->arg[2];
     return indexed(g, KF_REDUCE_SCATTER, like->axes, F->dim / index->dim, F, index, part, like);
+}
+
+const kf_node *kf_whole(kf_graph *g, const kf_node *F)
+{
+    if (!F || F->kind == KF_INT)
+        return F;
+    if (F->op == KF_MULT && F->arg[1]->kind == KF_INT && F->arg[0] == kf_rat(g, 1, 1)) /* kf_to_real */
+        return F->arg[1];
+    kf_node draft = {.op = KF_REDUCE, .arg_count = 1, FEW_PARAMS(KF_REDUCE_WHOLE), .arg = {F}};
+    draft.kind = KF_INT;
+    draft.axes = F->axes;
+    draft.dim = F->dim;
+    return intern(g, &draft);
+}
+
+const kf_node *kf_gather_rows(kf_graph *g, const kf_node *table, const kf_node *index)
+{
+    static const char *const axis_names[] = {"neither i nor j", "i", "j", "both i and j"};
+    if (!table || !index)
+        return NULL;
+    if ((table->axes | index->axes) & KF_BATCH_AXES)
+        return refuse(g, KCL_ERROR_UNSUPPORTED, "Gather: the %s has batch axes, that is not there yet",
+                      table->axes & KF_BATCH_AXES ? "table" : "index");
+    if (!has_one_axis(table))
+        return refuse(g, KCL_ERROR_SHAPE, "Gather: the table depends on %s, it must have one of these axes: its rows",
+                      axis_names[table->axes & KF_PAIR_AXES]);
+    if (index->axes == KF_PAIR_AXES)
+        return refuse(g, KCL_ERROR_SHAPE, "Gather: the index depends on both i and j, it must have one axis or none");
+    if (index->axes == table->axes)
+        index = kf_like(g, index, table);
+    if (!index)
+        return NULL;
+    if (index->axes & ~index->sized || table->axes & ~table->sized)
+        return refuse(g, KCL_ERROR_SHAPE,
+                      "Gather: of its axis the %s has only the numbers, Index%s: nothing tells its length. Like(f,x) "
+                      "takes it from x",
+                      index->axes & ~index->sized ? "index" : "table",
+                      (index->axes & ~index->sized ? index : table)->axes & KF_AXIS_I ? "I" : "J");
+    return kf_gather(g, table, kf_whole(g, index), KF_ALL);
 }
 
 /* ---- Names ------------------------------------------------------------------------------------------------------- */
@@ -951,6 +991,8 @@ const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *a
     case KF_CONST:
         return f->param[1] ? kf_rat(g, f->param[0], f->param[1]) : kf_num(g, f->value);
     case KF_REDUCE:
+        if (f->param[0] == KF_REDUCE_WHOLE)
+            return kf_whole(g, args[0]);
         if (kf_is_indexed(f))
             return f->arg_count == 2 ? kf_gather(g, args[0], args[1], (kf_part)f->param[2])
                                      : kf_scatter(g, args[0], args[1], (kf_part)f->param[2], args[2]);

@@ -150,8 +150,8 @@ const kf_node *kf_term_count(kf_graph *g, unsigned axes, const kf_node *f);
 /* What of an index is meant: all of it, or of a number i N + j of pairs i or j. */
 typedef enum kf_part { KF_ALL, KF_PART_I, KF_PART_J } kf_part;
 /*
- * F, which has one axis, at the terms `index` (KF_INT, without that axis): the dimension of F for each component of the
- * index, and the axes of the index. A REDUCE node of operands F and index, as it is made by kf_reduce.
+ * F, which has one axis, at the terms `index` (KF_INT; numbers of pairs do not have that axis): the dimension of F for
+ * each component of the index, and the axes of the index. A REDUCE node of operands F and index, as it is made by kf_reduce.
  */
 const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part);
 /*
@@ -159,6 +159,13 @@ const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf
  * axis that the index lacks, and a multiple of its dimension. A REDUCE node of operands F, index and a leaf of `like`.
  */
 const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part, const kf_node *like);
+/*
+ * A formula as an index, KF_INT: an integer itself, of any other formula a REDUCE node of that operand. F has one axis or
+ * none, and no batch axes.
+ */
+const kf_node *kf_whole(kf_graph *g, const kf_node *F);
+/* Gather(table, index) of formula strings. Errors: KCL_ERROR_SHAPE, KCL_ERROR_UNSUPPORTED. */
+const kf_node *kf_gather_rows(kf_graph *g, const kf_node *table, const kf_node *index);
 static inline bool kf_is_indexed(const kf_node *f); /* a REDUCE node made by one of these */
 /* Concat(F, G), the operand of `reduction`. Errors: KCL_ERROR_SHAPE where F is a vector. */
 const kf_node *kf_weighted(kf_graph *g, kf_reduction reduction, const kf_node *F, const kf_node *G);
@@ -236,7 +243,8 @@ static inline bool kf_is_zero(const kf_node *f)
 
 static inline bool kf_is_indexed(const kf_node *f)
 {
-    return f->op == KF_REDUCE && (f->param[0] == KF_REDUCE_GATHER || f->param[0] == KF_REDUCE_SCATTER);
+    return f->op == KF_REDUCE &&
+           (f->param[0] == KF_REDUCE_GATHER || f->param[0] == KF_REDUCE_SCATTER || f->param[0] == KF_REDUCE_WHOLE);
 }
 
 /* The node that computes f's value: f without Like nodes around it. */

@@ -669,6 +669,27 @@ static bool new_cotangent(parser *p, const call *c, const operand *F, const kf_n
     return e->node ? enter_var(p, e->node, c->name.at) : refused(p, c->name.at);
 }
 
+/* Whether rows that an index chooses in F depend on v. */
+static bool chooses_from(parser *p, const kf_node *F, const kf_node *v, bool *chooses)
+{
+    kf_order all, below;
+    *chooses = false;
+    if (kf_order_init(&all, p->g, 1, &F, false, &p->g->error) < 0)
+        return false;
+    bool ok = true;
+    for (size_t k = 0; ok && k < all.count; k++) {
+        if (!kf_is_indexed(all.nodes[k]))
+            continue;
+        ok = kf_order_init(&below, p->g, 1, &all.nodes[k]->arg[0], false, &p->g->error) == KCL_OK;
+        for (size_t n = 0; ok && n < below.count; n++)
+            *chooses = *chooses || kf_is_among(below.nodes[n], 1, &v);
+        if (ok)
+            kf_order_finish(&below);
+    }
+    kf_order_finish(&all);
+    return ok;
+}
+
 static bool read_grad(parser *p, const word *name, operand *out)
 {
     call c = {.name = *name, .most = 3, .needs = "a formula or reduction F, a variable v, and perhaps a cotangent e"};
@@ -682,6 +703,14 @@ static bool read_grad(parser *p, const word *name, operand *out)
     if (peek(p) == ')' ? !new_cotangent(p, &c, &F, v.node, &e)
                        : !read_formula_argument(p, &c, 2, &e) || !need_formula(p, &e))
         return false;
+    bool chooses = false;
+    if (F.tag == NO_REDUCTION && !chooses_from(p, F.node, v.node, &chooses))
+        return refused(p, F.at);
+    if (chooses)
+        return fail(
+            p, KCL_ERROR_DERIVATIVE, F.at,
+            "a row of Gather's table is used by many rows: Grad is of a reduction of the formula, or of what has "
+            "no such table");
     if (F.tag == NO_REDUCTION) {
         if (kf_vjp(p->g, F.node, e.node, 1, &v.node, &out->node) < 0)
             return refused(p, e.at);

@@ -179,6 +179,14 @@ static bool find_indexed(cut *c, const kf_node *f, item *it)
 {
     int rows, cols, level;
     kl_batch batch; /* there are none */
+    if (f->param[0] == KF_REDUCE_WHOLE) {
+        if (!extents_of(c, f->arg[0], &rows, &cols, &batch, &it->level))
+            return false;
+        it->group = NO_GROUP;
+        it->rows = it->cols = f->axes == KF_AXIS_J ? cols : rows;
+        it->operand[0] = of_rows(c, f->arg[0]);
+        return it->operand[0] || take_error(c);
+    }
     /* F and the index of a scatter run over the same rows. */
     const kf_node *both = kf_binary(c->g, KF_CONCAT, f->arg[0], f->arg[1]);
     if (!both)
@@ -552,7 +560,9 @@ static bool add_indexed_step(cut *c, size_t index)
     kl_step *step = new_step(c);
     if (!step)
         return false;
-    step->kind = it->node->param[0] == KF_REDUCE_SCATTER ? KL_SCATTER : KL_GATHER;
+    step->kind = it->node->param[0] == KF_REDUCE_SCATTER ? KL_SCATTER
+                 : it->node->param[0] == KF_REDUCE_WHOLE ? KL_WHOLE
+                                                         : KL_GATHER;
     step->row_extent = it->rows;
     step->col_extent = it->cols;
     step->inputs = kb_calloc(c->a, 2, sizeof *step->inputs);
@@ -560,6 +570,10 @@ static bool add_indexed_step(cut *c, size_t index)
     if (!step->inputs || !step->outputs)
         return out_of_memory(c);
     step->inputs[0] = values;
+    if (step->kind == KL_WHOLE) {
+        step->outputs[0] = (kl_output){true, (uint32_t)it->index_temp};
+        return true;
+    }
     const item *chosen = find_item(c, it->operand[1]);
     step->inputs[1] = (kl_input){true, (uint32_t)chosen->index_temp};
     step->part = (kf_part)it->node->param[2];
@@ -584,8 +598,9 @@ static bool find_temps(cut *c, const uint32_t *fused, const kf_node *const *root
             continue;
         if (is_item && c->items[n].group == NO_GROUP) {
             const kf_node *node = c->items[n].node;
-            if (!need_temp(c, &c->items[n]) || !need_index_temp(c, find_item(c, c->items[n].operand[1])) ||
-                (node->arg_count > 2 && node->arg[2]->op == KF_REDUCE && !need_temp(c, find_item(c, node->arg[2]))))
+            if (node->param[0] != KF_REDUCE_WHOLE &&
+                (!need_temp(c, &c->items[n]) || !need_index_temp(c, find_item(c, c->items[n].operand[1])) ||
+                 (node->arg_count > 2 && node->arg[2]->op == KF_REDUCE && !need_temp(c, find_item(c, node->arg[2])))))
                 return false;
         }
         if (f->op == KF_REDUCE) {
@@ -647,7 +662,7 @@ static bool cut_roots(cut *c, const kf_node **roots)
         size_t count = 0;
         for (int n = 0; n < c->items[k].node->arg_count; n++)
             found[count++] = c->items[k].node->arg[n];
-        for (int n = 0; n < 2 && c->items[k].group == NO_GROUP; n++)
+        for (int n = 0; n < 2 && c->items[k].operand[n]; n++)
             found[count++] = c->items[k].operand[n];
         if (kf_order_init(&order, c->g, count, found, false, c->err) < 0)
             return false;

@@ -108,11 +108,11 @@ typedef struct kl_output {
 typedef enum kl_form { KL_FORM_AUTO, KL_FORM_DIFFERENCES, KL_FORM_EXPANDED } kl_form;
 
 /*
- * Rows chosen by an index, or their adjoint (indexed.h): inputs[0] is F, inputs[1] the index, outputs[0] the result, which
+ * Rows chosen by an index, or their adjoint (indexed.h), or an index, outputs[0], from the values of inputs[0]; else: inputs[0] is F, inputs[1] the index, outputs[0] the result, which
  * has the rows of row_extent; col_extent is that of the terms: F's, and of a scatter the index's as well. Of numbers of
  * pairs `part` is meant, and pair_extent is that of the columns.
  */
-typedef enum kl_step_kind { KL_SWEEP, KL_GATHER, KL_SCATTER } kl_step_kind;
+typedef enum kl_step_kind { KL_SWEEP, KL_GATHER, KL_SCATTER, KL_WHOLE } kl_step_kind;
 
 typedef struct kl_step {
     kl_step_kind kind;

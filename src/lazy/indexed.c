@@ -2,6 +2,7 @@
 /* lazy/indexed.c: steps that are no sweeps: rows chosen by an index, and its adjoint. */
 #include "indexed.h"
 
+#include <math.h>
 #include <string.h>
 
 /*
@@ -260,12 +261,45 @@ kcl_status kl_run_indexed_on_host(const kl_indexed *work, const kcl_allocator *a
     return KCL_OK;
 }
 
+/* ---- Indices from formulas --------------------------------------------------------------------------------------- */
+
+kcl_status kl_run_whole(kcl_context *context, const kl_view *values, const kl_view *out, kcl_dtype dtype,
+                        kd_arg_kind host_input)
+{
+    const int64_t numbers[] = {out->rows, out->dim};
+    kd_kernel *kernel;
+    kd_arg args[7];
+    int64_t where[3];
+    if (!out->rows)
+        return KCL_OK;
+    kcl_status status = get_kernel(context, dtype, "whole", &kernel);
+    if (status < 0)
+        return status;
+    put_values(args, where, values, host_input);
+    args[4] = kl_view_arg(out, KD_ARG_HOST_OUT);
+    for (int k = 0; k < 2; k++)
+        args[5 + k] = (kd_arg){.kind = KD_ARG_VALUE, .data = &numbers[k], .size = sizeof numbers[k]};
+    return launch(context, kernel, 7, args, out->rows * out->dim);
+}
+
+void kl_run_whole_on_host(const kl_view *values, const kl_view *out)
+{
+    int64_t *to = (int64_t *)(uintptr_t)out->data;
+    for (int64_t row = 0; row < out->rows; row++) {
+        for (int64_t k = 0; k < out->dim; k++) {
+            const double value = round(number_at(values, row, k));
+            *to++ = value >= 0 && value < 0x1p62 ? (int64_t)value : -1;
+        }
+    }
+}
+
 /* ---- Texts ------------------------------------------------------------------------------------------------------- */
 
 void kl_emit_indexed(const kl_step *step, kcl_dtype dtype, size_t number, size_t count, bool describe, kb_str *out)
 {
-    const char *what =
-        step->kind == KL_SCATTER ? "sums of the rows that have an index (scatter)" : "rows chosen by an index (gather)";
+    const char *what = step->kind == KL_WHOLE     ? "a formula as an index (whole)"
+                       : step->kind == KL_SCATTER ? "sums of the rows that have an index (scatter)"
+                                                  : "rows chosen by an index (gather)";
     kb_str_putf(out, describe ? "sweep: %zu of %zu\nno sweep: %s\n" : "/* Sweep %zu of %zu: %s. */\n", number, count,
                 what);
     if (!describe)

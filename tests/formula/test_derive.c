@@ -340,7 +340,8 @@ static void check_tested(void *user, const char *name)
     (void)user;
     kf_name found;
     ck_assert(kf_find_name(name, strlen(name), &found));
-    bool tested = found.op >= 0 && kf_info((kf_op)found.op)->op_class == KF_CLASS_MAP;
+    /* Rows of a table have derivatives through reductions alone: tests/lazy/test_selection.c. */
+    bool tested = strcmp(name, "Gather") == 0 || (found.op >= 0 && kf_info((kf_op)found.op)->op_class == KF_CLASS_MAP);
     for (size_t k = 0; k < KB_COUNT(formulas); k++) {
         const char *p = strstr(formulas[k], name);
         tested |= p && (p[strlen(name)] == '(' || !(found.arity || found.params)) &&
