@@ -233,6 +233,14 @@ KCL_API kcl_expr *kcl_argmax_inner(kcl_expr *f); /* a real number; derivative 0;
 KCL_API kcl_expr *kcl_argmin_inner(kcl_expr *f);
 
 KCL_API kcl_expr *kcl_one_hot(kcl_expr *f, int dim); /* 1 at component round(f), 0 elsewhere, also where there is none */
+/*
+ * The B-splines of a degree (0 or more) with the K knots t, at x (dimension 1), K - degree - 1 of them: polynomials between
+ * knots, by the recursion of Cox and de Boor. Knots do not fall; equal ones are allowed, and splines at a knot are those
+ * of the interval behind it. All are 0 outside of the knots, at the last one too. Derivatives in x and t of any order,
+ * which at knots are those of the interval behind. KCL_ERROR_SHAPE where K < degree + 2.
+ */
+KCL_API kcl_expr *kcl_bspline(kcl_expr *t, kcl_expr *x, int degree);
+
 KCL_API kcl_expr *kcl_elem(kcl_expr *f, int index);     /* component `index`; -1 is the last, -D the first */
 KCL_API kcl_expr *kcl_extract(kcl_expr *f, int start, int length); /* components start to start+length-1 */
 KCL_API kcl_expr *kcl_concat(kcl_expr *f, kcl_expr *g);            /* the components of f, then those of g */

@@ -229,6 +229,12 @@ const kf_node *kf_det(kf_graph *g, const kf_node *A);
 const kf_node *kf_mat_inv(kf_graph *g, const kf_node *A);
 const kf_node *kf_trace(kf_graph *g, const kf_node *A);
 
+/*
+ * The B-splines of a degree with the knots t, which do not fall, at x: dimension of t less the degree less 1. Knots may be
+ * equal. Errors: KCL_ERROR_SHAPE.
+ */
+const kf_node *kf_bspline(kf_graph *g, const kf_node *t, const kf_node *x, int64_t degree);
+
 /* ---- Looking at nodes -------------------------------------------------------------------------------------------- */
 
 static inline bool kf_lends_axes(const kf_node *var)
