@@ -234,6 +234,15 @@ KCL_API kcl_expr *kcl_argmin_inner(kcl_expr *f);
 
 KCL_API kcl_expr *kcl_one_hot(kcl_expr *f, int dim); /* 1 at component round(f), 0 elsewhere, also where there is none */
 /*
+ * Soft dynamic time warping (Cuturi and Blondel, Soft-DTW, 2017) of the sequences x and y, whose numbers are the components,
+ * with the costs (x_a - y_b)^2: R(a,b) = cost(a,b) - gamma log(exp(-R(a-1,b-1)/gamma) + exp(-R(a-1,b)/gamma) +
+ * exp(-R(a,b-1)/gamma)), the first row and column being sums; the last R is the result. gamma, dimension 1, is positive.
+ * First derivatives in all three, not of second order (KCL_ERROR_DERIVATIVE). The gradient keeps as many numbers as the
+ * sequences have pairs, for each lane of a device: KCL_ERROR_UNSUPPORTED at evaluation where its memory has no room.
+ */
+KCL_API kcl_expr *kcl_softdtw_sqdist(kcl_expr *x, kcl_expr *y, kcl_expr *gamma);
+
+/*
  * The B-splines of a degree (0 or more) with the K knots t, at x (dimension 1), K - degree - 1 of them: polynomials between
  * knots, by the recursion of Cox and de Boor. Knots do not fall; equal ones are allowed, and splines at a knot are those
  * of the interval behind it. All are 0 outside of the knots, at the last one too. Derivatives in x and t of any order,

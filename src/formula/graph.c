@@ -360,6 +360,12 @@ static bool set_dim(kf_graph *g, kf_node *draft)
     case KF_MAX:
     case KF_MIN:
         break;
+    case KF_SOFTDTW:
+    case KF_SOFTDTW_GRAD:
+        if (draft->arg[2]->dim != 1)
+            return refuse(g, KCL_ERROR_SHAPE, "%s: gamma has dimension %d, it must be 1", name, draft->arg[2]->dim);
+        dim = draft->op == KF_SOFTDTW ? 1 : (int64_t)a->dim + b->dim + 1;
+        break;
     case KF_SUMROWS:
         if (p[0] < 1 || p[0] > a->dim || a->dim % p[0])
             return refuse(g, KCL_ERROR_SHAPE, "SumRows: %d components are no rows of %lld", a->dim, (long long)p[0]);

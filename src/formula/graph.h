@@ -40,7 +40,7 @@ int64_t kf_reduction_dim(kf_reduction reduction, int64_t dim, int64_t param); /*
 /* Numbers of the smallest or largest values, and the values themselves where there may be fewer than are asked for. */
 bool kf_chooses(kf_reduction reduction);
 
-typedef enum kf_class { KF_CLASS_MAP, KF_CLASS_LEAF, KF_CLASS_COPY, KF_CLASS_SUM, KF_CLASS_AXIS, KF_CLASS_REDUCE } kf_class;
+typedef enum kf_class { KF_CLASS_MAP, KF_CLASS_LEAF, KF_CLASS_COPY, KF_CLASS_SUM, KF_CLASS_CALL, KF_CLASS_AXIS, KF_CLASS_REDUCE } kf_class;
 
 /* Sets of axes: i, j, and batch axes, which count from the last one. */
 enum { KF_AXIS_I = 1, KF_AXIS_J = 2, KF_AXIS_COUNT = 8, KF_MAX_BATCH = 6 };
@@ -235,6 +235,19 @@ const kf_node *kf_trace(kf_graph *g, const kf_node *A);
  */
 const kf_node *kf_bspline(kf_graph *g, const kf_node *t, const kf_node *x, int64_t degree);
 
+/* ---- Functions of whole vectors: dtw.c --------------------------------------------------------------------------- */
+
+/* Numbers of memory that a CALL node works in. */
+int64_t kf_call_memory(const kf_node *f);
+
+/*
+ * Soft dynamic time warping (Cuturi and Blondel 2017) of x, n numbers, and y, m, with the costs (x_i - y_j)^2; `memory` is
+ * for m numbers. Its gradient, n + m + 1 numbers, by x, y and gamma: `memory` is for (n + 1) m.
+ */
+double kf_soft_dtw(const double *x, int64_t n, const double *y, int64_t m, double gamma, double *memory);
+void kf_soft_dtw_gradient(const double *x, int64_t n, const double *y, int64_t m, double gamma, double *memory,
+                          double *out);
+
 /* ---- Looking at nodes -------------------------------------------------------------------------------------------- */
 
 static inline bool kf_lends_axes(const kf_node *var)
@@ -354,6 +367,8 @@ kcl_status kf_select_terms(kf_graph *g, const kf_node *F, size_t var_count, cons
 
 /* What both modes share: `e` times the derivative of elementwise f by its operand k; */
 const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_node *e);
+/* the error of a derivative of SoftDTW's gradient, returns NULL; */
+const kf_node *kf_refuse_second(kf_graph *g);
 /* whether f is a use of the array of one of the variables; */
 bool kf_is_among(const kf_node *f, size_t var_count, const kf_node *const *vars);
 /* whether the use of an array as `leaf` can be told from that as `var`: rows and a parameter are no one shape. */

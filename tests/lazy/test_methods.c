@@ -429,6 +429,61 @@ START_TEST(test_small_matrices)
 }
 END_TEST
 
+/* By the whole table. */
+static double warped(const double *u, int n, const double *v, int m, double gamma)
+{
+    double R[8][8];
+    for (int a = 0; a < n; a++) {
+        for (int b = 0; b < m; b++) {
+            const double cost = (u[a] - v[b]) * (u[a] - v[b]);
+            if (a && b)
+                R[a][b] = cost - gamma * log(exp(-R[a - 1][b - 1] / gamma) + exp(-R[a - 1][b] / gamma) +
+                                             exp(-R[a][b - 1] / gamma));
+            else
+                R[a][b] = cost + (a ? R[a - 1][b] : b ? R[a][b - 1] : 0);
+        }
+    }
+    return R[n - 1][m - 1];
+}
+
+START_TEST(test_warping)
+{
+    double z[N][5], gamma = 0.4, sums[M], gx[M][D], gz[N][5], g;
+    for (int j = 0; j < N; j++)
+        for (int k = 0; k < 5; k++)
+            z[j][k] = uniform(-2, 2);
+    kcl_expr *z_j = kcl_vj(s, kcl_f64(&z[0][0], N, 5)), *q = kcl_pm(s, kcl_f64(&gamma, 1));
+    kcl_expr *f = kcl_softdtw_sqdist(x_i, z_j, q), *row = kcl_reduce_sum(f, KCL_OVER_J);
+    kcl_expr *loss = kcl_reduce_sum(kcl_exp(kcl_neg(kcl_mul(kcl_constant(s, 0.1), f))), KCL_OVER_BOTH);
+    kcl_expr *all[] = {row, kcl_grad(loss, x_i), kcl_grad(loss, z_j), kcl_grad(loss, q)};
+    const kcl_array *outs[] = {kcl_f64(sums, M), kcl_f64(&gx[0][0], M, D), kcl_f64(&gz[0][0], N, 5), kcl_f64(&g, 1)};
+    ck_assert_msg(kcl_eval(4, all, outs) == KCL_OK, "%s", kcl_context_error(c));
+    for (int i = 0; i < M; i++) {
+        double want = 0;
+        for (int j = 0; j < N; j++)
+            want += warped(x[i], D, z[j], 5, gamma);
+        near(sums[i], want, "soft dynamic time warping");
+    }
+    /* Every number moved. */
+    const double h = 1e-5;
+    for (int n = 0; n < M * D + N * 5 + 1; n++) {
+        double *at = n < M * D ? &x[0][0] + n : n < M * D + N * 5 ? &z[0][0] + (n - M * D) : &gamma, value[2] = {0};
+        const double got = n < M * D ? (&gx[0][0])[n] : n < M * D + N * 5 ? (&gz[0][0])[n - M * D] : g, was = *at;
+        for (int side = 0; side < 2; side++) {
+            *at = was + (side ? h : -h);
+            for (int i = 0; i < M; i++)
+                for (int j = 0; j < N; j++)
+                    value[side] += exp(-0.1 * warped(x[i], D, z[j], 5, gamma));
+        }
+        *at = was;
+        ck_assert_double_eq_tol(got, (value[1] - value[0]) / (2 * h), 1e-8);
+    }
+    IS_ERROR(kcl_softdtw_sqdist(x_i, z_j, x_i), KCL_ERROR_SHAPE, "SoftDTW_SqDist", "gamma", "dimension 3");
+    IS_ERROR(kcl_grad(kcl_reduce_sum(kcl_square(kcl_grad(loss, q)), KCL_OVER_J), q), KCL_ERROR_DERIVATIVE,
+             "SoftDTW_SqDist", "second");
+}
+END_TEST
+
 /* By the recursion, one spline at a time. */
 static double spline(const double *t, int j, int degree, double at)
 {
@@ -831,6 +886,7 @@ int main(void)
         {test_inner_shapes, 0},
         {test_small_matrices, 0},
         {test_splines, 0},
+        {test_warping, 0},
         {test_gradients_of_inner_products, 0},
         {test_products_with_vectors, 0},
         {test_symbolic_variables, 0},
