@@ -32,6 +32,16 @@ __kernel void whole(__global const KCL_REAL *restrict F, long offset, long dista
     }
 }
 
+/* The same of an array of integers. */
+__kernel void take(__global const long *restrict from, long offset, long distance, long step, __global long *restrict out,
+                   long rows, long dim)
+{
+    for (long e = get_global_id(0); e < rows * dim; e += get_global_size(0)) {
+        const long row = e / dim;
+        out[e] = from[offset + row * distance + (e - row * dim) * step];
+    }
+}
+
 /*
  * Sums of pieces: piece n adds up, in this order, the parts order[start[n]], ..., order[start[n + 1] - 1] of F: part p
  * is what index p % count of row p / count has of its row.

@@ -330,9 +330,11 @@ KCL_API kcl_expr *kcl_transpose(kcl_expr *f);
 
 /*
  * Row number `index` of `table`, an expression of i or of j, and 0 where there is no such row. The index is an expression
- * of i, of j or of parameters, and its axis is that of the result; on the table's own axis it has as many rows. It is rounded to the nearest integer, half away from zero; NaN is no row. In float32 that is exact up to 2^24;
- * kcl_reduce_argmin and its like are exact for any number of rows. An index of k components gives k D components: number q
- * of component c of the table is component q D + c.
+ * of i, of j or of parameters, and its axis is that of the result; on the table's own axis it has as many rows. It is one
+ * of these: a variable of an array of int64, which nothing else takes as an operand (KCL_ERROR_TYPE); a reduction that gives
+ * indices, such as kcl_reduce_argmin; a formula, which is rounded to the nearest integer, half away from zero, and in float32
+ * exact up to 2^24. NaN is no row. An index of k components gives k D components: number q of component c of the table is
+ * component q D + c.
  *
  * Derivatives in the table to any order, by sums of the rows that have the same index; in the index 0. Not yet for
  * expressions with batch axes (KCL_ERROR_UNSUPPORTED). KCL_ERROR_SHAPE where the table has no rows, or the index both axes.

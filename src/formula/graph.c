@@ -257,6 +257,11 @@ const kf_node *kf_on_batches(kf_graph *g, const kf_node *var, unsigned axes)
     return with(g, var, var ? (kf_kind)var->kind : KF_REAL, axes);
 }
 
+const kf_node *kf_integers(kf_graph *g, const kf_node *var)
+{
+    return with(g, var, KF_INT, var ? var->axes : 0);
+}
+
 const kf_node *kf_lend_axes(kf_graph *g, const kf_node *var, unsigned axes)
 {
     if (!var)
@@ -451,6 +456,12 @@ static bool set_dim(kf_graph *g, kf_node *draft)
     return true;
 }
 
+static const kf_node *refuse_integers(kf_graph *g, const char *name)
+{
+    return refuse(g, KCL_ERROR_TYPE, "%s: an operand is an array of int64, which can only be the index of Gather",
+                  name);
+}
+
 const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const int64_t *params)
 {
     const kf_op_info *info = kf_info(op);
@@ -459,6 +470,8 @@ const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const 
     for (int k = 0; k < info->arity; k++) {
         if (!args[k])
             return refuse(g, KCL_ERROR_ARGUMENT, "%s: operand %d is missing", info->name, k + 1);
+        if (kf_is_integers(args[k]) && !(op == KF_LIKE && k == 1))
+            return refuse_integers(g, info->name);
         draft.arg[k] = args[k];
         draft.axes |= args[k]->axes;
     }
@@ -589,6 +602,8 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
     const kf_reduction_info *info = kf_reduction_get(reduction);
     if (!f)
         return refuse(g, KCL_ERROR_ARGUMENT, "%s_Reduction: the formula is missing", info->name);
+    if (kf_is_integers(f))
+        return refuse_integers(g, "Reduction");
     if (info->params && param < 1)
         return refuse(g, KCL_ERROR_ARGUMENT, "%s_Reduction: K is %lld, it must be 1 or more", info->name,
                       (long long)param);
@@ -687,10 +702,13 @@ const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, k
 
 const kf_node *kf_whole(kf_graph *g, const kf_node *F)
 {
-    if (!F || F->kind == KF_INT)
+    if (!F || (F->op == KF_REDUCE && F->kind == KF_INT))
         return F;
-    if (F->op == KF_MULT && F->arg[1]->kind == KF_INT && F->arg[0] == kf_rat(g, 1, 1)) /* kf_to_real */
-        return F->arg[1];
+    if (F->op == KF_MULT && F->arg[1]->op == KF_REDUCE && F->arg[1]->kind == KF_INT && F->arg[0] == kf_rat(g, 1, 1))
+        return F->arg[1]; /* kf_to_real */
+    F = kf_is_integers(F) ? F : kf_to_real(g, F);
+    if (!F)
+        return NULL;
     kf_node draft = {.op = KF_REDUCE, .arg_count = 1, FEW_PARAMS(KF_REDUCE_WHOLE), .arg = {F}};
     draft.kind = KF_INT;
     draft.axes = F->axes;
@@ -1078,6 +1096,7 @@ static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, 
     if (f->op == KF_VAR) {
         const kf_node *var = kf_var(g, f->param[0], f->param[1], swapped[f->param[2]]);
         unsigned axes = swapped_axes[f->axes & KF_PAIR_AXES] | (f->axes & KF_BATCH_AXES);
+        var = f->kind == KF_INT && !kf_lends_axes(f) ? kf_integers(g, var) : var;
         return kf_lends_axes(f) ? kf_lend_axes(g, var, axes) : kf_on_batches(g, var, axes);
     }
     if (f->op == KF_INDEX)

@@ -159,9 +159,11 @@ const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf
  * axis that the index lacks, and a multiple of its dimension. A REDUCE node of operands F, index and a leaf of `like`.
  */
 const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part, const kf_node *like);
+/* The variable of an array of int64, KF_INT: nothing but kf_whole takes it as an operand. */
+const kf_node *kf_integers(kf_graph *g, const kf_node *var);
 /*
- * A formula as an index, KF_INT: an integer itself, of any other formula a REDUCE node of that operand. F has one axis or
- * none, and no batch axes.
+ * A formula as an index, KF_INT: a reduction that gives one itself, of anything else a REDUCE node of that operand. F has
+ * one axis or none, and no batch axes.
  */
 const kf_node *kf_whole(kf_graph *g, const kf_node *F);
 /* Gather(table, index) of formula strings. Errors: KCL_ERROR_SHAPE, KCL_ERROR_UNSUPPORTED. */
@@ -249,6 +251,12 @@ void kf_soft_dtw_gradient(const double *x, int64_t n, const double *y, int64_t m
                           double *out);
 
 /* ---- Looking at nodes -------------------------------------------------------------------------------------------- */
+
+/* A variable of an array of int64. */
+static inline bool kf_is_integers(const kf_node *f)
+{
+    return f->op == KF_VAR && f->kind == KF_INT && f->param[2] != KF_ROLE_ACC;
+}
 
 static inline bool kf_lends_axes(const kf_node *var)
 {

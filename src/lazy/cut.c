@@ -624,6 +624,9 @@ static bool find_temps(cut *c, const uint32_t *fused, const kf_node *const *root
 
 kcl_status kl_check_root(const kf_node *root, size_t number, kb_error *err)
 {
+    if (kf_is_integers(kf_value(root)))
+        return kb_fail(err, KCL_ERROR_TYPE,
+                       "result %zu is an array of int64 itself, which can only be the index of kcl_gather", number);
     if (root->axes & KF_PAIR_AXES & ~root->sized)
         return kb_fail(
             err, KCL_ERROR_SHAPE,

@@ -72,7 +72,7 @@ void kl_range_of(int ndim, const int64_t *shape, const int64_t *stride, int64_t 
                  int64_t *lowest, int64_t *highest);
 
 /* Whether a variable, or a result of this kind, may be an array of this type: KCL_ERROR_TYPE where not. */
-kcl_status kl_check_input_type(const kl_view *view, const char *what, kb_error *err);
+kcl_status kl_check_input_type(const kl_view *view, kf_kind kind, const char *what, kb_error *err);
 kcl_status kl_check_output_type(const kl_view *view, kf_kind kind, const char *what, kb_error *err);
 
 /* ---- Computations ------------------------------------------------------------------------------------------------ */

@@ -272,7 +272,7 @@ kcl_status kl_run_whole(kcl_context *context, const kl_view *values, const kl_vi
     int64_t where[3];
     if (!out->rows)
         return KCL_OK;
-    kcl_status status = get_kernel(context, dtype, "whole", &kernel);
+    kcl_status status = get_kernel(context, dtype, values->dtype == KCL_I64 ? "take" : "whole", &kernel);
     if (status < 0)
         return status;
     put_values(args, where, values, host_input);
@@ -287,6 +287,10 @@ void kl_run_whole_on_host(const kl_view *values, const kl_view *out)
     int64_t *to = (int64_t *)(uintptr_t)out->data;
     for (int64_t row = 0; row < out->rows; row++) {
         for (int64_t k = 0; k < out->dim; k++) {
+            if (values->dtype == KCL_I64) {
+                memcpy(to++, (const char *)values->data + row * values->row_stride + k * values->step, sizeof *to);
+                continue;
+            }
             const double value = round(number_at(values, row, k));
             *to++ = value >= 0 && value < 0x1p62 ? (int64_t)value : -1;
         }

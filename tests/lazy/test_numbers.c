@@ -318,6 +318,67 @@ START_TEST(texts_choose_rows)
 }
 END_TEST
 
+/* Arrays of int64 as indices, rows apart, with two numbers a row and some of no row; also as arguments of an operator. */
+START_TEST(arrays_of_integers_choose_rows)
+{
+    enum { R = 6, T = 4 };
+    const int64_t big = (INT64_C(1) << 40) + 1;
+    int64_t index[R][3] = {{0, 3, 9}, {-1, 2, 9}, {T, 1, 9}, {3, 3, 9}, {big, 0, 9}, {INT64_MIN, 2, 9}};
+    float table[T] = {1.5f, 2, -3, 4}, weight[R][2], out[R][2], gradient[T], again[R][2], want[T] = {0};
+    for (int n = 0; n < R * 2; n++)
+        weight[n / 2][n % 2] = (float)pick(16);
+    kcl_array at = kcl_array_i64(&index[0][0], 2, (const int64_t[]){R, 2});
+    at.stride[0] = sizeof index[0];
+    kcl_expr *t = kcl_vj(s, kcl_f32(table, T)), *k = kcl_vi(s, &at), *w = kcl_vi(s, kcl_f32(&weight[0][0], R, 2));
+    kcl_expr *rows = kcl_gather(t, k), *loss = kcl_reduce_sum(kcl_dot(w, rows), KCL_OVER_I);
+    ok(kcl_eval(2, (kcl_expr *[]){rows, kcl_grad(loss, t)},
+                (const kcl_array *const[]){kcl_f32(&out[0][0], R, 2), kcl_f32(gradient, T)}));
+    for (int i = 0; i < R; i++) {
+        for (int q = 0; q < 2; q++) {
+            const bool there = index[i][q] >= 0 && index[i][q] < T;
+            ck_assert_float_eq(out[i][q], there ? table[index[i][q]] : 0);
+            if (there)
+                want[index[i][q]] += weight[i][q];
+        }
+    }
+    for (int r = 0; r < T; r++)
+        ck_assert_float_eq(gradient[r], want[r]);
+    kcl_operator *op = NULL;
+    ok(kcl_operator_from(&op, 1, &rows, 2, (kcl_expr *[]){k, t}, NULL));
+    const kcl_array *outs[] = {kcl_f32(&again[0][0], R, 2)};
+    ok(kcl_operator_apply(op, c, outs, 1, (const kcl_array *const[]){&at, kcl_f32(table, T)}, 2));
+    ck_assert_mem_eq(again, out, sizeof out);
+    const kcl_array *wrong[] = {kcl_f32(&weight[0][0], R, 2), kcl_f32(table, T)};
+    ck_assert_int_eq(kcl_operator_apply(op, c, outs, 1, wrong, 2), KCL_ERROR_TYPE);
+    CONTAINS(kcl_context_error(c), "argument", "float32", "must be int64");
+    kcl_operator_destroy(&op);
+    if (on_device) { /* in the device's memory too */
+        memset(again, 0, sizeof again);
+        kcl_data *there = kcl_data_upload(s, &at);
+        ok(kcl_eval1(kcl_gather(t, kcl_vi_data(s, there)), outs[0]));
+        ck_assert_mem_eq(again, out, sizeof out);
+    }
+    REFUSED(kcl_add(k, w), KCL_ERROR_TYPE, "Add", "int64", "Gather");
+    ck_assert_int_eq(kcl_eval1(k, kcl_i64(&index[0][0], R, 2)), KCL_ERROR_TYPE);
+    CONTAINS(kcl_context_error(c), "result 0", "int64");
+    kcl_scope_reset(s);
+    k = kcl_vi(s, &at);
+    REFUSED(kcl_gather(k, kcl_vi(s, kcl_f32(&weight[0][0], R, 2))), KCL_ERROR_TYPE, "int64");
+    kcl_scope_reset(s);
+    REFUSED(kcl_reduce_sum(kcl_vi(s, &at), KCL_OVER_I), KCL_ERROR_TYPE, "int64");
+    kcl_scope_reset(s);
+    /* An index that is the same for all rows. */
+    kcl_expr *x_i = kcl_vi(s, kcl_f32(&weight[0][0], R, 2)), *y_j = kcl_vj(s, kcl_f32(table, T));
+    kcl_expr *most = kcl_like(kcl_reduce_argmin(kcl_neg(kcl_elem(x_i, 1)), KCL_OVER_I), y_j);
+    ok(kcl_eval1(kcl_elem(kcl_gather(x_i, most), 1), kcl_f32(gradient, T)));
+    float largest = 0;
+    for (int i = 0; i < R; i++)
+        largest = weight[i][1] > largest ? weight[i][1] : largest;
+    for (int r = 0; r < T; r++)
+        ck_assert_float_eq(gradient[r], largest);
+}
+END_TEST
+
 START_TEST(tables_that_cannot_be)
 {
     double x[6] = {1, 2, 3, 4, 5, 6}, out[6];
@@ -351,11 +412,13 @@ int main(int argc, char **argv)
         {rows_are_chosen_by_numbers, 0},
         {texts_choose_rows, 0},
         {tables_that_cannot_be, 0},
+        {arrays_of_integers_choose_rows, 0},
     };
     const test_entry device_tests[] = {
         {numbers_are_those_of_plain_loops, 0}, {comparisons_are_exact_beyond_float32, 0},
         {numbers_are_within_the_batch, 0},     {every_schedule_counts_alike, 0},
         {rows_are_chosen_by_numbers, 0},       {texts_choose_rows, 0},
+        {arrays_of_integers_choose_rows, 0},
     };
     on_device = argc > 1 && strcmp(argv[1], "device") == 0;
     announce_seed("build/tests/lazy/test_lazy_numbers");
