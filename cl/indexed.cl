@@ -44,6 +44,27 @@ __kernel void gather(__global const KCL_REAL *restrict F, long offset, long step
     }
 }
 
+/* An index from values: rounded, half away from zero; -1 for NaN and what is below 0. */
+__kernel void whole(__global const KCL_REAL *restrict F, long offset, long distance, long step,
+                    __global long *restrict out, long rows, long dim)
+{
+    for (long e = get_global_id(0); e < rows * dim; e += get_global_size(0)) {
+        const long row = e / dim;
+        const KCL_REAL value = round(F[offset + row * distance + (e - row * dim) * step]);
+        out[e] = value >= 0 && value < (KCL_REAL)0x1p62f ? (long)value : -1;
+    }
+}
+
+/* The same of an array of integers. */
+__kernel void take(__global const long *restrict from, long offset, long distance, long step, __global long *restrict out,
+                   long rows, long dim)
+{
+    for (long e = get_global_id(0); e < rows * dim; e += get_global_size(0)) {
+        const long row = e / dim;
+        out[e] = from[offset + row * distance + (e - row * dim) * step];
+    }
+}
+
 /*
  * Sums of pieces: piece n adds up, in this order, the parts order[start[n]], ..., order[start[n + 1] - 1], which tell
  * where their first components are in F. `planes` of F have these pieces in common. A line of `axes`, of the pieces

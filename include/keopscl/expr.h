@@ -267,6 +267,23 @@ KCL_API kcl_expr *kcl_argmax_inner(kcl_expr *f); /* a real number; derivative 0;
 KCL_API kcl_expr *kcl_argmin_inner(kcl_expr *f);
 
 KCL_API kcl_expr *kcl_one_hot(kcl_expr *f, int dim); /* 1 at component round(f), 0 elsewhere, also where there is none */
+/*
+ * Soft dynamic time warping (Cuturi and Blondel, Soft-DTW, 2017) of the sequences x and y, whose numbers are the components,
+ * with the costs (x_a - y_b)^2: R(a,b) = cost(a,b) - gamma log(exp(-R(a-1,b-1)/gamma) + exp(-R(a-1,b)/gamma) +
+ * exp(-R(a,b-1)/gamma)), the first row and column being sums; the last R is the result. gamma, dimension 1, is positive.
+ * First derivatives in all three, not of second order (KCL_ERROR_DERIVATIVE). The gradient keeps as many numbers as the
+ * sequences have pairs, for each lane of a device: KCL_ERROR_UNSUPPORTED at evaluation where its memory has no room.
+ */
+KCL_API kcl_expr *kcl_softdtw_sqdist(kcl_expr *x, kcl_expr *y, kcl_expr *gamma);
+
+/*
+ * The B-splines of a degree (0 or more) with the K knots t, at x (dimension 1), K - degree - 1 of them: polynomials between
+ * knots, by the recursion of Cox and de Boor. Knots do not fall; equal ones are allowed, and splines at a knot are those
+ * of the interval behind it. All are 0 outside of the knots, at the last one too. Derivatives in x and t of any order,
+ * which at knots are those of the interval behind. KCL_ERROR_SHAPE where K < degree + 2.
+ */
+KCL_API kcl_expr *kcl_bspline(kcl_expr *t, kcl_expr *x, int degree);
+
 KCL_API kcl_expr *kcl_elem(kcl_expr *f, int index);     /* component `index`; -1 is the last, -D the first */
 KCL_API kcl_expr *kcl_extract(kcl_expr *f, int start, int length); /* components start to start+length-1 */
 KCL_API kcl_expr *kcl_concat(kcl_expr *f, kcl_expr *g);            /* the components of f, then those of g */
@@ -371,6 +388,21 @@ KCL_API kcl_expr *kcl_rmatvec(kcl_expr *K, kcl_expr *v); /* sum over i of K_ij v
 
 /* The same values with the axes i and j exchanged: an i-expression used as a j-expression, and the reverse. */
 KCL_API kcl_expr *kcl_transpose(kcl_expr *f);
+
+/* ---- Rows chosen by an index ------------------------------------------------------------------------------------- */
+
+/*
+ * Row number `index` of `table`, an expression of i or of j, and 0 where there is no such row. The index is an expression
+ * of i, of j or of parameters, and its axis is that of the result; on the table's own axis it has as many rows. It is one
+ * of these: a variable of an array of int64, which nothing else takes as an operand (KCL_ERROR_TYPE); a reduction that gives
+ * indices, such as kcl_reduce_argmin; a formula, which is rounded to the nearest integer, half away from zero, and in float32
+ * exact up to 2^24. NaN is no row. An index of k components gives k D components: number q of component c of the table is
+ * component q D + c.
+ *
+ * Derivatives in the table to any order, by sums of the rows that have the same index; in the index 0. Not yet for
+ * expressions with batch axes (KCL_ERROR_UNSUPPORTED). KCL_ERROR_SHAPE where the table has no rows, or the index both axes.
+ */
+KCL_API kcl_expr *kcl_gather(kcl_expr *table, kcl_expr *index);
 
 /* ---- Reductions -------------------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* formula/composite.c: small matrices, made of other operators. */
+/* formula/composite.c: small matrices and splines, made of other operators. */
 #include "graph.h"
 
 static const kf_node *element(kf_graph *g, const kf_node *f, int64_t k)
@@ -78,4 +78,53 @@ const kf_node *kf_mat_inv(kf_graph *g, const kf_node *A)
 {
     const int n = A ? rows_of(g, "MatInv", A, MOST_ROWS) : 0;
     return n ? kf_binary(g, KF_DIVIDE, adjugate(g, A, n, 0, n * n), kf_det(g, A)) : NULL;
+}
+
+/* ---- Splines ----------------------------------------------------------------------------------------------------- */
+
+static const kf_node *part_of(kf_graph *g, const kf_node *f, int64_t start, int64_t count)
+{
+    return kf_make(g, KF_EXTRACT, &f, (int64_t[]){start, count});
+}
+
+/*
+ * De Boor, A Practical Guide to Splines (1978), chapter X: B of degree 0 is 1 between neighbouring knots, and
+ *
+ *     B_j^d = (x - t_j) / (t_j+d - t_j) B_j^d-1 + (t_j+d+1 - x) / (t_j+d+1 - t_j+1) B_j+1^d-1
+ *
+ * where quotients by 0 are 0. All j of a degree are one vector.
+ */
+const kf_node *kf_bspline(kf_graph *g, const kf_node *t, const kf_node *x, int64_t degree)
+{
+    if (!t || !x)
+        return NULL;
+    if (x->dim != 1)
+        return kb_fail(&g->error, KCL_ERROR_SHAPE, "BSpline: the place x has dimension %d, it must be 1", x->dim), NULL;
+    if (degree < 0 || t->dim < degree + 2)
+        return kb_fail(
+                   &g->error, KCL_ERROR_SHAPE,
+                   "BSpline: %d knots for degree %lld: the degree must be 0 or more, and the knots 2 more than that or "
+                   "more",
+                   t->dim, (long long)degree),
+               NULL;
+    const int64_t knots = t->dim;
+    const kf_node *zero = kf_zero(g, 1);
+    const kf_node *B = kf_binary(g, KF_MULT, kf_binary(g, KF_LESS_EQUAL, part_of(g, t, 0, knots - 1), x),
+                                 kf_binary(g, KF_LESS, x, part_of(g, t, 1, knots - 1)));
+    for (int64_t d = 1; d <= degree; d++) {
+        const int64_t count = knots - d - 1;
+        /* Lengths of d intervals, and their inverses: 0 where all knots are equal, so that derivatives are 0 as well. */
+        const kf_node *length = kf_binary(g, KF_SUB, part_of(g, t, d, count + 1), part_of(g, t, 0, count + 1));
+        const kf_node *none = kf_binary(g, KF_EQUAL, length, zero);
+        const kf_node *inverse =
+            kf_binary(g, KF_DIVIDE, kf_binary(g, KF_NOT_EQUAL, length, zero), kf_binary(g, KF_ADD, length, none));
+        const kf_node *rise = kf_binary(g, KF_SUB, x, part_of(g, t, 0, count));
+        const kf_node *fall = kf_binary(g, KF_SUB, part_of(g, t, d + 1, count), x);
+        rise =
+            kf_binary(g, KF_MULT, kf_binary(g, KF_MULT, rise, part_of(g, inverse, 0, count)), part_of(g, B, 0, count));
+        fall =
+            kf_binary(g, KF_MULT, kf_binary(g, KF_MULT, fall, part_of(g, inverse, 1, count)), part_of(g, B, 1, count));
+        B = kf_binary(g, KF_ADD, rise, fall);
+    }
+    return B;
 }

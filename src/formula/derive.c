@@ -60,6 +60,13 @@ const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_n
     return MULT(e, partial);
 }
 
+const kf_node *kf_refuse_second(kf_graph *g)
+{
+    if (g->error.status == KCL_OK)
+        kb_fail(&g->error, KCL_ERROR_DERIVATIVE, "SoftDTW_SqDist has first derivatives, no second ones");
+    return NULL;
+}
+
 /* What the cotangent `e` of node f means for its operand `k`. */
 static const kf_node *pull_back(kf_graph *g, const kf_node *f, int k, const kf_node *e)
 {
@@ -95,6 +102,13 @@ static const kf_node *pull_back(kf_graph *g, const kf_node *f, int k, const kf_n
     case KF_MAX:
     case KF_MIN:
         return MULT(e, kf_one_hot(g, kf_arg_extreme(g, a, (kf_op)f->op), a->dim));
+    case KF_SOFTDTW: {
+        const kf_node *all = kf_make(g, KF_SOFTDTW_GRAD, f->arg, NULL);
+        const int64_t first = k == 0 ? 0 : k == 1 ? f->arg[0]->dim : (int64_t)f->arg[0]->dim + f->arg[1]->dim;
+        return MULT(e, kf_make(g, KF_EXTRACT, &all, (int64_t[]){first, a->dim}));
+    }
+    case KF_SOFTDTW_GRAD:
+        return kf_refuse_second(g);
     case KF_LIKE:
         return k ? kf_zero(g, a->dim) : e;
     default: {

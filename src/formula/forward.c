@@ -86,6 +86,22 @@ static const kf_node *of_extreme(const forward *s, const kf_node *f, bool *ok)
     return made;
 }
 
+static const kf_node *of_call(const forward *s, const kf_node *f, bool *ok)
+{
+    const kf_node *all = NULL, *sum = NULL;
+    int64_t first = 0;
+    for (int k = 0; *ok && k < f->arg_count; first += f->arg[k++]->dim) {
+        const kf_node *t = tangent_of(s, f->arg[k]);
+        if (!t)
+            continue;
+        all = f->op == KF_SOFTDTW ? kf_make(s->g, KF_SOFTDTW_GRAD, f->arg, NULL) : kf_refuse_second(s->g);
+        t = all ? kf_dot(s->g, kf_make(s->g, KF_EXTRACT, &all, (int64_t[]){first, f->arg[k]->dim}), t) : NULL;
+        sum = sum ? kf_binary(s->g, KF_ADD, sum, t) : t;
+        *ok = t && sum;
+    }
+    return sum;
+}
+
 /* What a term adds to the tangent of its reduction. */
 static const kf_node *of_term(kf_graph *g, const kf_node *f, const kf_node *t)
 {
@@ -137,6 +153,8 @@ static const kf_node *tangent(const forward *s, const kf_node *f, bool *ok)
         return of_map(s, f, ok);
     case KF_CLASS_AXIS:
         return tangent_of(s, f->arg[0]);
+    case KF_CLASS_CALL:
+        return of_call(s, f, ok);
     case KF_CLASS_SUM:
         return f->op == KF_MAX || f->op == KF_MIN ? of_extreme(s, f, ok) : of_linear(s, f, ok);
     case KF_CLASS_COPY:

@@ -257,6 +257,11 @@ const kf_node *kf_on_batches(kf_graph *g, const kf_node *var, unsigned axes)
     return with(g, var, var ? (kf_kind)var->kind : KF_REAL, axes);
 }
 
+const kf_node *kf_integers(kf_graph *g, const kf_node *var)
+{
+    return with(g, var, KF_INT, var ? var->axes : 0);
+}
+
 const kf_node *kf_lend_axes(kf_graph *g, const kf_node *var, unsigned axes)
 {
     if (!var)
@@ -360,6 +365,12 @@ static bool set_dim(kf_graph *g, kf_node *draft)
     case KF_MAX:
     case KF_MIN:
         break;
+    case KF_SOFTDTW:
+    case KF_SOFTDTW_GRAD:
+        if (draft->arg[2]->dim != 1)
+            return refuse(g, KCL_ERROR_SHAPE, "%s: gamma has dimension %d, it must be 1", name, draft->arg[2]->dim);
+        dim = draft->op == KF_SOFTDTW ? 1 : (int64_t)a->dim + b->dim + 1;
+        break;
     case KF_SUMROWS:
         if (p[0] < 1 || p[0] > a->dim || a->dim % p[0])
             return refuse(g, KCL_ERROR_SHAPE, "SumRows: %d components are no rows of %lld", a->dim, (long long)p[0]);
@@ -445,6 +456,12 @@ static bool set_dim(kf_graph *g, kf_node *draft)
     return true;
 }
 
+static const kf_node *refuse_integers(kf_graph *g, const char *name)
+{
+    return refuse(g, KCL_ERROR_TYPE, "%s: an operand is an array of int64, which can only be the index of Gather",
+                  name);
+}
+
 const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const int64_t *params)
 {
     const kf_op_info *info = kf_info(op);
@@ -453,6 +470,8 @@ const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const 
     for (int k = 0; k < info->arity; k++) {
         if (!args[k])
             return refuse(g, KCL_ERROR_ARGUMENT, "%s: operand %d is missing", info->name, k + 1);
+        if (kf_is_integers(args[k]) && !(op == KF_LIKE && k == 1))
+            return refuse_integers(g, info->name);
         draft.arg[k] = args[k];
         draft.axes |= args[k]->axes;
     }
@@ -603,6 +622,8 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
     const kf_reduction_info *info = kf_reduction_get(reduction);
     if (!f)
         return refuse(g, KCL_ERROR_ARGUMENT, "%s_Reduction: the formula is missing", info->name);
+    if (kf_is_integers(f))
+        return refuse_integers(g, "Reduction");
     if (info->params && param < 1)
         return refuse(g, KCL_ERROR_ARGUMENT, "%s_Reduction: K is %lld, it must be 1 or more", info->name,
                       (long long)param);
@@ -693,7 +714,7 @@ static const kf_node *indexed(kf_graph *g, kf_reduction reduction, unsigned axes
 /* Those axes of a table (F of a gather, the result of a scatter) that the index tells. */
 static unsigned told_axes(const kf_node *table, const kf_node *index, kf_part part)
 {
-    return (table->axes & kf_index_axes(index) & KF_BATCH_AXES) |
+    return (part == KF_WHOLE ? 0 : table->axes & kf_index_axes(index) & KF_BATCH_AXES) |
            (part == KF_ROW_OF_PLACE ? 0 : table->axes & KF_PAIR_AXES);
 }
 
@@ -716,7 +737,8 @@ const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf
     if (!F || !index)
         return NULL;
     const unsigned told = told_axes(F, index, part), placed = F->axes & ~told, axes = index->axes | placed;
-    if (!told || has_both(F->axes) || has_both(axes) || told & index->axes || index->kind != KF_INT)
+    if (!told || has_both(F->axes) || has_both(axes) || (part != KF_WHOLE && told & index->axes) ||
+        index->kind != KF_INT)
         return refuse_indexed(g);
     const int64_t dim = (int64_t)F->dim * index->dim;
     if (kf_is_zero(kf_value(F)))
@@ -747,8 +769,8 @@ const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, k
     if (!F || !like)
         return NULL;
     const unsigned told = told_axes(like, index, part);
-    if (!told || has_both(F->axes) || has_both(like->axes) || F->axes & told || index->kind != KF_INT ||
-        F->dim % index->dim)
+    if (!told || has_both(F->axes) || has_both(like->axes) || (part != KF_WHOLE && F->axes & told) ||
+        index->kind != KF_INT || F->dim % index->dim)
         return refuse_indexed(g);
     /* Batches that have the index in common are added up before. */
     F = kf_reduce(g, KF_REDUCE_SUM, F->axes & ~(index->axes | like->axes), 0, F);
@@ -760,6 +782,48 @@ const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, k
     like = holder_of(g, like, axes);
     return like ? indexed(g, KF_REDUCE_SCATTER, axes, F->axes & ~axes, F->dim / index->dim, F, index, part, like)
                 : NULL;
+}
+
+const kf_node *kf_whole(kf_graph *g, const kf_node *F)
+{
+    if (!F || (F->op == KF_REDUCE && F->kind == KF_INT))
+        return F;
+    if (F->op == KF_MULT && F->arg[1]->op == KF_REDUCE && F->arg[1]->kind == KF_INT && F->arg[0] == kf_rat(g, 1, 1))
+        return F->arg[1]; /* kf_to_real */
+    F = kf_is_integers(F) ? F : kf_to_real(g, F);
+    if (!F)
+        return NULL;
+    kf_node draft = {.op = KF_REDUCE, .arg_count = 1, FEW_PARAMS(KF_REDUCE_WHOLE), .arg = {F}};
+    draft.kind = KF_INT;
+    draft.axes = F->axes;
+    draft.dim = F->dim;
+    return intern(g, &draft);
+}
+
+const kf_node *kf_gather_rows(kf_graph *g, const kf_node *table, const kf_node *index)
+{
+    static const char *const axis_names[] = {"neither i nor j", "i", "j", "both i and j"};
+    if (!table || !index)
+        return NULL;
+    if ((table->axes | index->axes) & KF_BATCH_AXES)
+        return refuse(g, KCL_ERROR_UNSUPPORTED, "Gather: the %s has batch axes, that is not there yet",
+                      table->axes & KF_BATCH_AXES ? "table" : "index");
+    if (!(table->axes & KF_PAIR_AXES) || has_both(table->axes))
+        return refuse(g, KCL_ERROR_SHAPE, "Gather: the table depends on %s, it must have one of these axes: its rows",
+                      axis_names[table->axes & KF_PAIR_AXES]);
+    if (index->axes == KF_PAIR_AXES)
+        return refuse(g, KCL_ERROR_SHAPE, "Gather: the index depends on both i and j, it must have one axis or none");
+    if (index->axes == table->axes)
+        index = kf_like(g, index, table);
+    if (!index)
+        return NULL;
+    if (index->axes & ~index->sized || table->axes & ~table->sized)
+        return refuse(g, KCL_ERROR_SHAPE,
+                      "Gather: of its axis the %s has only the numbers, Index%s: nothing tells its length. Like(f,x) "
+                      "takes it from x",
+                      index->axes & ~index->sized ? "index" : "table",
+                      (index->axes & ~index->sized ? index : table)->axes & KF_AXIS_I ? "I" : "J");
+    return kf_gather(g, table, kf_whole(g, index), KF_WHOLE);
 }
 
 /* ---- Names ------------------------------------------------------------------------------------------------------- */
@@ -1044,6 +1108,8 @@ const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *a
     case KF_CONST:
         return f->param[1] ? kf_rat(g, f->param[0], f->param[1]) : kf_num(g, f->value);
     case KF_REDUCE:
+        if (f->param[0] == KF_REDUCE_WHOLE)
+            return kf_whole(g, args[0]);
         if (kf_is_indexed(f))
             return f->arg_count == 2 ? kf_gather(g, args[0], args[1], (kf_part)f->param[2])
                                      : kf_scatter(g, args[0], args[1], (kf_part)f->param[2], args[2]);
@@ -1084,13 +1150,14 @@ static kcl_status rebuild_all(kf_graph *g, const kf_graph *from, size_t root_cou
 typedef struct substitution {
     const kf_node *(*replace)(void *user, const kf_node *leaf);
     void *user;
+    bool stops_at_reduce; /* what is below is not looked at: it need not have been made yet */
 } substitution;
 
 static const kf_node *substitute_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
     const substitution *s = user;
     const kf_node *replaced = f->op == KF_VAR || f->op == KF_REDUCE ? s->replace(s->user, f) : f;
-    if (replaced != f || f->op == KF_VAR)
+    if (replaced != f || f->op == KF_VAR || (f->op == KF_REDUCE && s->stops_at_reduce))
         return replaced;
     return kf_rebuild(g, f, args);
 }
@@ -1098,7 +1165,8 @@ static const kf_node *substitute_node(void *user, kf_graph *g, const kf_node *f,
 kcl_status kf_substitute(kf_graph *g, size_t root_count, const kf_node *const *roots, bool stop_at_reduce,
                          const kf_node *(*replace)(void *user, const kf_node *leaf), void *user, const kf_node **out)
 {
-    return rebuild_all(g, g, root_count, roots, stop_at_reduce, substitute_node, &(substitution){replace, user}, out);
+    return rebuild_all(g, g, root_count, roots, stop_at_reduce, substitute_node,
+                       &(substitution){replace, user, stop_at_reduce}, out);
 }
 
 static const kf_node *import_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
@@ -1123,6 +1191,7 @@ static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, 
     if (f->op == KF_VAR) {
         const kf_node *var = kf_var(g, f->param[0], f->param[1], swapped[f->param[2]]);
         unsigned axes = swapped_axes[f->axes & KF_PAIR_AXES] | (f->axes & KF_BATCH_AXES);
+        var = f->kind == KF_INT && !kf_lends_axes(f) ? kf_integers(g, var) : var;
         return kf_lends_axes(f) ? kf_lend_axes(g, var, axes) : kf_on_batches(g, var, axes);
     }
     if (f->op == KF_INDEX)

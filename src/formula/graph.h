@@ -40,7 +40,7 @@ int64_t kf_reduction_dim(kf_reduction reduction, int64_t dim, int64_t param); /*
 /* Numbers of the smallest or largest values, and the values themselves where there may be fewer than are asked for. */
 bool kf_chooses(kf_reduction reduction);
 
-typedef enum kf_class { KF_CLASS_MAP, KF_CLASS_LEAF, KF_CLASS_COPY, KF_CLASS_SUM, KF_CLASS_AXIS, KF_CLASS_REDUCE } kf_class;
+typedef enum kf_class { KF_CLASS_MAP, KF_CLASS_LEAF, KF_CLASS_COPY, KF_CLASS_SUM, KF_CLASS_CALL, KF_CLASS_AXIS, KF_CLASS_REDUCE } kf_class;
 
 /* Sets of axes: i, j, and batch axes, which count from the last one. */
 enum { KF_AXIS_I = 1, KF_AXIS_J = 2, KF_AXIS_COUNT = 8, KF_MAX_BATCH = 6 };
@@ -159,9 +159,10 @@ const kf_node *kf_term_count(kf_graph *g, unsigned axes, const kf_node *f);
 /*
  * An index numbers the terms of the axes that its reduction goes over, row-major: batch axes first, in front the one
  * that is farthest from the last, then i, then j. KF_ROW: its row, where that is of one axis of the pair; KF_ROW_I,
- * KF_ROW_J: of both; KF_ROW_OF_PLACE: none of its, but that of the place where the index stands.
+ * KF_ROW_J: of both; KF_ROW_OF_PLACE: none of its, but that of the place where the index stands; KF_WHOLE: the index is
+ * the row itself, whatever it numbers, and may stand on the axis of F.
  */
-typedef enum kf_part { KF_ROW, KF_ROW_I, KF_ROW_J, KF_ROW_OF_PLACE } kf_part;
+typedef enum kf_part { KF_ROW, KF_ROW_I, KF_ROW_J, KF_ROW_OF_PLACE, KF_WHOLE } kf_part;
 unsigned kf_index_axes(const kf_node *index); /* that it numbers */
 /*
  * F at the terms `index` (KF_INT): the dimension of F for each component of the index, on the axes of the index and
@@ -175,6 +176,15 @@ const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf
  * REDUCE node of operands F, index and what has the axes of `like`.
  */
 const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, kf_part part, const kf_node *like);
+/* The variable of an array of int64, KF_INT: nothing but kf_whole takes it as an operand. */
+const kf_node *kf_integers(kf_graph *g, const kf_node *var);
+/*
+ * A formula as an index, KF_INT: a reduction that gives one itself, of anything else a REDUCE node of that operand. F has
+ * one axis or none, and no batch axes.
+ */
+const kf_node *kf_whole(kf_graph *g, const kf_node *F);
+/* Gather(table, index) of formula strings. Errors: KCL_ERROR_SHAPE, KCL_ERROR_UNSUPPORTED. */
+const kf_node *kf_gather_rows(kf_graph *g, const kf_node *table, const kf_node *index);
 static inline bool kf_is_indexed(const kf_node *f); /* a REDUCE node made by one of these */
 /* Concat(F, G), the operand of `reduction`. Errors: KCL_ERROR_SHAPE where F is a vector. */
 const kf_node *kf_weighted(kf_graph *g, kf_reduction reduction, const kf_node *F, const kf_node *G);
@@ -311,7 +321,32 @@ const kf_node *kf_det(kf_graph *g, const kf_node *A);
 const kf_node *kf_mat_inv(kf_graph *g, const kf_node *A);
 const kf_node *kf_trace(kf_graph *g, const kf_node *A);
 
+/*
+ * The B-splines of a degree with the knots t, which do not fall, at x: dimension of t less the degree less 1. Knots may be
+ * equal. Errors: KCL_ERROR_SHAPE.
+ */
+const kf_node *kf_bspline(kf_graph *g, const kf_node *t, const kf_node *x, int64_t degree);
+
+/* ---- Functions of whole vectors: dtw.c --------------------------------------------------------------------------- */
+
+/* Numbers of memory that a CALL node works in. */
+int64_t kf_call_memory(const kf_node *f);
+
+/*
+ * Soft dynamic time warping (Cuturi and Blondel 2017) of x, n numbers, and y, m, with the costs (x_i - y_j)^2; `memory` is
+ * for m numbers. Its gradient, n + m + 1 numbers, by x, y and gamma: `memory` is for (n + 1) m.
+ */
+double kf_soft_dtw(const double *x, int64_t n, const double *y, int64_t m, double gamma, double *memory);
+void kf_soft_dtw_gradient(const double *x, int64_t n, const double *y, int64_t m, double gamma, double *memory,
+                          double *out);
+
 /* ---- Looking at nodes -------------------------------------------------------------------------------------------- */
+
+/* A variable of an array of int64. */
+static inline bool kf_is_integers(const kf_node *f)
+{
+    return f->op == KF_VAR && f->kind == KF_INT && f->param[2] != KF_ROLE_ACC;
+}
 
 static inline bool kf_lends_axes(const kf_node *var)
 {
@@ -325,7 +360,8 @@ static inline bool kf_is_zero(const kf_node *f)
 
 static inline bool kf_is_indexed(const kf_node *f)
 {
-    return f->op == KF_REDUCE && (f->param[0] == KF_REDUCE_GATHER || f->param[0] == KF_REDUCE_SCATTER);
+    return f->op == KF_REDUCE &&
+           (f->param[0] == KF_REDUCE_GATHER || f->param[0] == KF_REDUCE_SCATTER || f->param[0] == KF_REDUCE_WHOLE);
 }
 
 /* The node that computes f's value: f without Like nodes around it. */
@@ -451,6 +487,8 @@ kcl_status kf_select_terms(kf_graph *g, const kf_node *F, size_t var_count, cons
 
 /* What both modes share: `e` times the derivative of elementwise f by its operand k; */
 const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_node *e);
+/* the error of a derivative of SoftDTW's gradient, returns NULL; */
+const kf_node *kf_refuse_second(kf_graph *g);
 /* whether f is a use of the array of one of the variables; */
 bool kf_is_among(const kf_node *f, size_t var_count, const kf_node *const *vars);
 /* whether the use of an array as `leaf` can be told from that as `var`: rows and a parameter are no one shape. */

@@ -58,12 +58,13 @@ struct kf_interp {
     size_t root_count;
     int64_t scalar_count; /* doubles of a frame that do not depend on columns */
     int64_t block_count;  /* blocks of columns of a frame */
+    int64_t call_count;   /* doubles that a function of whole vectors works in, its operands and result among them */
     int columns;          /* of a block */
 };
 
 struct kf_frame {
     const kf_interp *interp;
-    double *scalars, *blocks;
+    double *scalars, *blocks, *calls;
     const kf_source *sources;
     const double *const *acc;
     int64_t row, column;
@@ -221,6 +222,9 @@ static kcl_status emit(kf_interp *p, const kf_order *order, note *notes, kb_erro
                             .arg_count = f->arg_count,
                             .n = f->param[0],
                             .value = f->value};
+        if (kf_info(f->op)->op_class == KF_CLASS_CALL)
+            p->call_count =
+                KB_MAX(p->call_count, (int64_t)f->arg[0]->dim + f->arg[1]->dim + f->dim + kf_call_memory(f));
         for (int n = 0; f->op == KF_INDEX && n < 3; n++)
             to->number[n] = f->param[n];
         if (f->op == KF_VAR) {
@@ -350,8 +354,9 @@ kcl_status kf_frame_create(kf_frame **frame, const kf_interp *interp, kb_error *
     f->interp = interp;
     f->scalars = kb_calloc(allocator, (size_t)interp->scalar_count, sizeof *f->scalars);
     f->blocks = kb_calloc(allocator, (size_t)(interp->block_count * interp->columns), sizeof *f->blocks);
+    f->calls = kb_calloc(allocator, (size_t)interp->call_count, sizeof *f->calls);
     *frame = f;
-    if (!f->scalars || !f->blocks) {
+    if (!f->scalars || !f->blocks || !f->calls) {
         kf_frame_destroy(frame);
         return kb_no_memory(err);
     }
@@ -366,6 +371,7 @@ void kf_frame_destroy(kf_frame **frame)
     const kcl_allocator *allocator = &f->interp->allocator;
     kb_free(allocator, f->scalars);
     kb_free(allocator, f->blocks);
+    kb_free(allocator, f->calls);
     kb_free(allocator, f);
     *frame = NULL;
 }
@@ -506,6 +512,32 @@ static void run_copy(const kf_frame *f, const instruction *s)
     }
 }
 
+/* Operands of column c, one after another; returns where the next one goes. */
+static double *take_column(const kf_frame *f, const place *from, int64_t c, double *to)
+{
+    const double *x = address(f, from) + (from->columns ? c : 0);
+    const int64_t step = component_step(f, from);
+    for (int64_t k = 0; k < from->dim; k++)
+        *to++ = x[k * step];
+    return to;
+}
+
+static void run_call(const kf_frame *f, const instruction *s)
+{
+    const int64_t n = s->arg[0].dim, m = s->arg[1].dim, step = component_step(f, &s->out);
+    double *out = address(f, &s->out), *const x = f->calls, gamma;
+    for (int64_t c = 0; c < (s->out.columns ? f->count : 1); c++) {
+        double *y = take_column(f, &s->arg[0], c, x), *result = take_column(f, &s->arg[1], c, y);
+        take_column(f, &s->arg[2], c, &gamma);
+        if (s->op == KF_SOFTDTW)
+            *result = kf_soft_dtw(x, n, y, m, gamma, result + 1);
+        else
+            kf_soft_dtw_gradient(x, n, y, m, gamma, result + s->out.dim, result);
+        for (int64_t k = 0; k < s->out.dim; k++)
+            out[k * step + c] = result[k];
+    }
+}
+
 static void run(const kf_frame *f, int group)
 {
     const instruction *end = f->interp->instructions + f->interp->first[group + 1];
@@ -516,6 +548,9 @@ static void run(const kf_frame *f, int group)
             break;
         case KF_CLASS_SUM:
             run_sum(f, s);
+            break;
+        case KF_CLASS_CALL:
+            run_call(f, s);
             break;
         case KF_CLASS_COPY:
             run_copy(f, s);

@@ -160,6 +160,14 @@ static bool is_weighted(const kf_node *f)
 
 static void put_call(printer *p, const kf_node *f)
 {
+    if (f->op == KF_REDUCE && f->param[0] == KF_REDUCE_GATHER && f->param[2] == KF_WHOLE) {
+        const kf_node *index = f->arg[1];
+        kb_str_put(p->out, "Gather(");
+        if (index->op == KF_REDUCE && index->param[0] == KF_REDUCE_WHOLE)
+            index = index->arg[0];
+        PUSH(NODE(f->arg[0], LEVEL_ANY), TEXT(","), NODE(index, LEVEL_ANY), TEXT(")"));
+        return;
+    }
     if (f->op == KF_REDUCE)
         kb_str_putf(p->out, "%s_", kf_reduction_get((kf_reduction)f->param[0])->name);
     kb_str_put(p->out, kf_info((kf_op)f->op)->name);

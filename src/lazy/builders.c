@@ -226,6 +226,16 @@ kcl_expr *kcl_like(kcl_expr *f, kcl_expr *axes_of)
     return scope ? kl_shaped(kl_expr_of(scope, kf_like(&scope->graph, f->node, axes_of->node)), f->inner) : error;
 }
 
+kcl_expr *kcl_gather(kcl_expr *table, kcl_expr *index)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){table, index}, &error);
+    if (!scope)
+        return error;
+    kcl_expr *rows = kl_expr_of(scope, kf_gather_rows(&scope->graph, table->node, index->node));
+    return rows->node && rows->node->dim == table->node->dim ? kl_shaped(rows, table->inner) : rows;
+}
+
 /* Whether a scope's function `name` may reduce over these axes. */
 static bool check_axes(kcl_scope *scope, const char *name, kcl_axes over, kcl_expr **error)
 {

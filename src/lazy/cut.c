@@ -207,6 +207,14 @@ static bool find_indexed(cut *c, const kf_node *f, item *it)
 {
     int rows, cols, level;
     kl_batch of_result;
+    if (f->param[0] == KF_REDUCE_WHOLE) {
+        if (!extents_of(c, f->arg[0], &rows, &cols, &it->batch, &it->level))
+            return false;
+        it->group = NO_GROUP;
+        it->rows = it->cols = f->axes == KF_AXIS_J ? cols : rows;
+        it->operand[0] = of_rows(c, f->arg[0]);
+        return it->operand[0] || take_error(c);
+    }
     /* F and the index of a scatter run over the same rows. */
     const kf_node *both = kf_binary(c->g, KF_CONCAT, f->arg[0], f->arg[1]);
     if (!both)
@@ -575,21 +583,31 @@ static bool add_indexed_step(cut *c, size_t index)
     if (!step)
         return false;
     const kf_node *node = it->node;
-    const item *chosen = find_item(c, it->operand[1]);
-    step->kind = node->param[0] == KF_REDUCE_SCATTER ? KL_SCATTER : KL_GATHER;
+    step->kind = node->param[0] == KF_REDUCE_SCATTER ? KL_SCATTER
+                 : node->param[0] == KF_REDUCE_WHOLE ? KL_WHOLE
+                                                     : KL_GATHER;
     step->row_extent = it->rows;
     step->col_extent = it->cols;
     step->batch = it->batch;
     step->reduced_batches = (unsigned)node->param[1] & KF_BATCH_AXES;
-    step->chosen =
-        (kl_chosen){(kf_part)node->param[2], (unsigned)chosen->node->param[1], 0, {chosen->rows, chosen->cols}};
-    step->chosen.batches =
-        step->chosen.axes & KF_BATCH_AXES & (step->kind == KL_SCATTER ? node->axes : node->arg[0]->axes);
     step->inputs = kb_calloc(c->a, 2, sizeof *step->inputs);
     step->outputs = kb_calloc(c->a, 1, sizeof *step->outputs);
     if (!step->inputs || !step->outputs)
         return out_of_memory(c);
     step->inputs[0] = values;
+    if (step->kind == KL_WHOLE) {
+        step->outputs[0] = (kl_output){true, (uint32_t)it->index_temp};
+        return true;
+    }
+    const item *chosen = find_item(c, it->operand[1]);
+    step->chosen =
+        (kl_chosen){(kf_part)node->param[2], (unsigned)chosen->node->param[1], 0, {chosen->rows, chosen->cols}};
+    step->chosen.batches =
+        step->chosen.axes & KF_BATCH_AXES & (step->kind == KL_SCATTER ? node->axes : node->arg[0]->axes);
+    if (step->chosen.part == KF_WHOLE) { /* as an index that numbers the rows of the table */
+        const int table = step->kind == KL_SCATTER ? it->rows : it->cols;
+        step->chosen = (kl_chosen){KF_ROW, KF_AXIS_I, 0, {table, table}};
+    }
     step->inputs[1] = (kl_input){true, (uint32_t)chosen->index_temp};
     step->outputs[0] = (kl_output){true, (uint32_t)it->temp};
     return true;
@@ -610,7 +628,8 @@ static bool find_temps(cut *c, const uint32_t *fused, const kf_node *const *root
         if (!is_item && fused[n - c->item_count] != UINT32_MAX)
             continue;
         if (is_item && c->items[n].group == NO_GROUP) {
-            if (!need_temp(c, &c->items[n]) || !need_index_temp(c, find_item(c, c->items[n].operand[1])))
+            if (c->items[n].node->param[0] != KF_REDUCE_WHOLE &&
+                (!need_temp(c, &c->items[n]) || !need_index_temp(c, find_item(c, c->items[n].operand[1]))))
                 return false;
         }
         if (f->op == KF_REDUCE) {
@@ -756,6 +775,9 @@ static bool split_sums(cut *c, const kf_node **roots, bool *changed)
 
 kcl_status kl_check_root(const kf_node *root, size_t number, kb_error *err)
 {
+    if (kf_is_integers(kf_value(root)))
+        return kb_fail(err, KCL_ERROR_TYPE,
+                       "result %zu is an array of int64 itself, which can only be the index of kcl_gather", number);
     if (root->axes & KF_PAIR_AXES & ~root->sized)
         return kb_fail(
             err, KCL_ERROR_SHAPE,
@@ -786,7 +808,7 @@ static bool find_items(cut *c, const kf_node *const *roots)
         size_t count = 0;
         for (int n = 0; n < c->items[k].node->arg_count; n++)
             found[count++] = c->items[k].node->arg[n];
-        for (int n = 0; n < 2 && c->items[k].group == NO_GROUP; n++)
+        for (int n = 0; n < 2 && c->items[k].operand[n]; n++)
             found[count++] = c->items[k].operand[n];
         if (kf_order_init(&order, c->g, count, found, false, c->err) < 0)
             return false;

@@ -612,16 +612,22 @@ static kcl_status run_indexed(run *r, const kl_step *step)
 {
     kl_indexed work = {.is_scatter = step->kind == KL_SCATTER,
                        .chosen = step->chosen,
-                       .index = view_of_temp(r, step->inputs[1].index),
                        .out = view_of_temp(r, step->outputs[0].index)};
-    for (int k = 0; k < 2; k++)
-        work.length[k] = rows_of(r->exec, r->slots, step->chosen.extent[k]);
-    if (r->temp_terms)
-        work.terms = r->temp_terms[step->inputs[1].index];
     work.values = step->inputs[0].is_temp ? view_of_temp(r, step->inputs[0].index) : r->slots[step->inputs[0].index];
+    if (step->kind == KL_WHOLE && !r->host_temps)
+        return kl_run_whole(r->context, &work.values, &work.out, r->dtype, r->host_input);
+    if (step->kind != KL_WHOLE) {
+        work.index = view_of_temp(r, step->inputs[1].index);
+        for (int k = 0; k < 2; k++)
+            work.length[k] = rows_of(r->exec, r->slots, step->chosen.extent[k]);
+        if (r->temp_terms)
+            work.terms = r->temp_terms[step->inputs[1].index];
+    }
     if (!r->host_temps)
         return kl_run_indexed(r->context, &work, r->dtype, r->host_input, &r->arena);
     work.values.data = kl_host_data(&work.values);
+    if (step->kind == KL_WHOLE)
+        return kl_run_whole_on_host(&work.values, &work.out), KCL_OK;
     return kl_run_indexed_on_host(&work, kd_allocator(r->context), kd_error(r->context));
 }
 

@@ -72,7 +72,7 @@ void kl_range_of(int ndim, const int64_t *shape, const int64_t *stride, int64_t 
                  int64_t *lowest, int64_t *highest);
 
 /* Whether a variable, or a result of this kind, may be an array of this type: KCL_ERROR_TYPE where not. */
-kcl_status kl_check_input_type(const kl_view *view, const char *what, kb_error *err);
+kcl_status kl_check_input_type(const kl_view *view, kf_kind kind, const char *what, kb_error *err);
 kcl_status kl_check_output_type(const kl_view *view, kf_kind kind, const char *what, kb_error *err);
 
 /* ---- Computations ------------------------------------------------------------------------------------------------ */
@@ -109,9 +109,10 @@ typedef enum kl_form { KL_FORM_AUTO, KL_FORM_DIFFERENCES, KL_FORM_EXPANDED } kl_
 
 /*
  * Rows chosen by an index, or their adjoint (indexed.h): inputs[0] is F, inputs[1] the index, outputs[0] the result, which
- * has the rows of row_extent; col_extent is that of F's rows. `batch` has the axes of all of them.
+ * has the rows of row_extent; col_extent is that of F's rows. `batch` has the axes of all of them. KL_WHOLE: an index,
+ * outputs[0], from the values of inputs[0].
  */
-typedef enum kl_step_kind { KL_SWEEP, KL_GATHER, KL_SCATTER } kl_step_kind;
+typedef enum kl_step_kind { KL_SWEEP, KL_GATHER, KL_SCATTER, KL_WHOLE } kl_step_kind;
 
 typedef struct kl_chosen {
     kf_part part;

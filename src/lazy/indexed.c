@@ -3,6 +3,7 @@
 #include "indexed.h"
 #include "batch.h"
 
+#include <math.h>
 #include <string.h>
 
 /*
@@ -511,12 +512,52 @@ kcl_status kl_run_indexed_on_host(const kl_indexed *work, const kcl_allocator *a
     return KCL_OK;
 }
 
+/* ---- Indices from formulas --------------------------------------------------------------------------------------- */
+
+kcl_status kl_run_whole(kcl_context *context, const kl_view *values, const kl_view *out, kcl_dtype dtype,
+                        kd_arg_kind host_input)
+{
+    const int64_t size = (int64_t)kb_dtype_size(values->dtype);
+    launch_args args = {0};
+    kd_kernel *kernel;
+    if (!out->rows)
+        return KCL_OK;
+    kcl_status status = get_kernel(context, dtype, values->dtype == KCL_I64 ? "take" : "whole", &kernel);
+    if (status < 0)
+        return status;
+    put_array(&args, kl_view_arg(values, host_input));
+    put_value(&args, values->buffer ? 0 : values->offset / size);
+    put_value(&args, values->row_stride / size);
+    put_value(&args, values->step / size);
+    put_array(&args, kl_view_arg(out, KD_ARG_HOST_OUT));
+    put_value(&args, out->rows);
+    put_value(&args, out->dim);
+    return launch(context, kernel, &args, out->rows * out->dim);
+}
+
+void kl_run_whole_on_host(const kl_view *values, const kl_view *out)
+{
+    int64_t *to = (int64_t *)(uintptr_t)out->data;
+    for (int64_t row = 0; row < out->rows; row++) {
+        for (int64_t k = 0; k < out->dim; k++) {
+            const int64_t at = row * values->row_stride + k * values->step;
+            if (values->dtype == KCL_I64) {
+                memcpy(to++, (const char *)values->data + at, sizeof *to);
+                continue;
+            }
+            const double value = round(number_at(values, at / (int64_t)kb_dtype_size(values->dtype)));
+            *to++ = value >= 0 && value < 0x1p62 ? (int64_t)value : -1;
+        }
+    }
+}
+
 /* ---- Texts ------------------------------------------------------------------------------------------------------- */
 
 void kl_emit_indexed(const kl_step *step, kcl_dtype dtype, size_t number, size_t count, bool describe, kb_str *out)
 {
-    const char *what =
-        step->kind == KL_SCATTER ? "sums of the rows that have an index (scatter)" : "rows chosen by an index (gather)";
+    const char *what = step->kind == KL_WHOLE     ? "a formula as an index (whole)"
+                       : step->kind == KL_SCATTER ? "sums of the rows that have an index (scatter)"
+                                                  : "rows chosen by an index (gather)";
     kb_str_putf(out, describe ? "sweep: %zu of %zu\nno sweep: %s\n" : "/* Sweep %zu of %zu: %s. */\n", number, count,
                 what);
     if (!describe)

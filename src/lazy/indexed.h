@@ -35,6 +35,11 @@ kcl_status kl_run_indexed(kcl_context *context, const kl_indexed *work, kcl_dtyp
 /* All views are host memory; `out` is of doubles. */
 kcl_status kl_run_indexed_on_host(const kl_indexed *work, const kcl_allocator *allocator, kb_error *err);
 
+/* Values rounded to an index, `out`, which is dense. */
+kcl_status kl_run_whole(kcl_context *context, const kl_view *values, const kl_view *out, kcl_dtype dtype,
+                        kd_arg_kind host_input);
+void kl_run_whole_on_host(const kl_view *values, const kl_view *out);
+
 /* Writes the program, or a line that describes the step. */
 void kl_emit_indexed(const kl_step *step, kcl_dtype dtype, size_t number, size_t count, bool describe, kb_str *out);
 

@@ -13,6 +13,7 @@ typedef struct input {
     int32_t dim;
     kf_role role;
     unsigned batches; /* KF_BATCH_AXIS, where the operator knows them */
+    kf_kind kind;     /* KF_INT: an array of int64 */
 } input;
 
 struct kcl_operator {
@@ -107,6 +108,8 @@ static kcl_status declare_used(kcl_operator *op, size_t count, const kf_node *co
         const int64_t *p = order.nodes[k]->param;
         if (order.nodes[k]->op == KF_VAR)
             status = declare(op, p[0], "", p[1], (kf_role)p[2]);
+        if (status == KCL_OK && kf_is_integers(order.nodes[k]))
+            op->inputs[p[0]].kind = KF_INT;
     }
     kf_order_finish(&order);
     return status;
@@ -265,8 +268,10 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
         if (r->vars[k]->node->param[0] == leaf->param[0]) {
             const kf_node *var = kf_var(&r->op->graph, k, leaf->dim, (kf_role)leaf->param[2]);
             const unsigned axes = leaf->axes & (r->op->knows_batches ? ~0u : KF_PAIR_AXES);
-            return kf_lends_axes(leaf) ? kf_lend_axes(&r->op->graph, var, axes)
-                                       : kf_on_batches(&r->op->graph, var, axes);
+            if (kf_lends_axes(leaf))
+                return kf_lend_axes(&r->op->graph, var, axes);
+            var = kf_on_batches(&r->op->graph, var, axes);
+            return kf_is_integers(leaf) ? kf_integers(&r->op->graph, var) : var;
         }
     char name[KL_DATA_NAME];
     const kcl_data *data = leaf->param[0] < (int64_t)r->scope->data_count ? r->scope->data[leaf->param[0]] : NULL;
@@ -622,7 +627,7 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
         bool is_arg = k < arg_count;
         int at = is_arg ? k : k - arg_count;
         kl_view *view = is_arg ? &slots[at] : &out_views[at];
-        kf_kind kind = is_arg ? KF_REAL : (kf_kind)op->roots[at]->kind;
+        kf_kind kind = is_arg ? op->inputs[at].kind : (kf_kind)op->roots[at]->kind;
         if (is_arg)
             memcpy(what, op->exec->slots[at].name, sizeof op->exec->slots[at].name);
         else
@@ -631,7 +636,7 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
         if (!is_arg &&
             kl_view_of_result(view, outs[at], (kf_role)op->tags[at], op->roots[at]->dim, &of_output, what, err) < 0)
             return err->status;
-        if ((is_arg ? kl_check_input_type(view, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
+        if ((is_arg ? kl_check_input_type(view, kind, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
             return err->status;
         if (kind == KF_INT)
             continue;

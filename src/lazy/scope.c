@@ -404,8 +404,6 @@ kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
         kb_fail(&err, KCL_ERROR_ARGUMENT, "%s is NULL", what);
     else if (array->ndim < 0 || array->ndim > KCL_MAX_AXES || !kb_dtype_size(array->dtype))
         kl_view_of(&view, array, KF_ROLE_I, 0, KL_STATED, what, &err);
-    else
-        kl_check_input_type(&(kl_view){.dtype = array->dtype}, what, &err);
     if (err.status < 0) {
         data->error = kb_arena_alloc(&scope->arena, sizeof *data->error);
         if (!data->error) {
@@ -463,7 +461,8 @@ static kcl_expr *variable(kcl_scope *scope, kcl_data *data, kf_role role)
     for (int k = 0; k < view.batch.count; k++)
         axes |= view.batch.size[k] != 1 ? KF_BATCH_AXIS(k) : 0;
     scope->has_batches |= axes != 0;
-    return kl_expr_of(scope, kf_on_batches(&scope->graph, kf_var(&scope->graph, data->index, view.dim, role), axes));
+    const kf_node *var = kf_on_batches(&scope->graph, kf_var(&scope->graph, data->index, view.dim, role), axes);
+    return kl_expr_of(scope, view.dtype == KCL_I64 ? kf_integers(&scope->graph, var) : var);
 }
 
 kcl_expr *kcl_vi_data(kcl_scope *scope, kcl_data *data)
@@ -712,6 +711,7 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
                 (long long)index, (long long)index, leaf->dim, (int)role);
         return NULL;
     }
+    var = leaf->kind == KF_INT ? kf_integers(&e->scope->graph, var) : var;
     return kf_on_batches(&e->scope->graph, var, leaf->axes);
 }
 
@@ -772,7 +772,7 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     }
     /* Where all results are indices, the variables tell. */
     for (size_t k = 0; !dtype && k < e->slot_count; k++) {
-        if (!e->data[k]->is_scalar) {
+        if (!e->data[k]->is_scalar && e->data[k]->array.dtype != KCL_I64) {
             dtype = e->data[k]->array.dtype;
             snprintf(first_name, sizeof first_name, "array %lld", (long long)e->data[k]->index);
         }
@@ -789,7 +789,7 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         bool rows = e->is_rows[k];
         unsigned batches = 0;
         status = kl_view_of(&views[k], &data->array, rows ? KF_ROLE_I : KF_ROLE_P, 0, KL_STATED, e->slots[k].name, err);
-        if (status == KCL_OK && views[k].dtype != dtype)
+        if (status == KCL_OK && views[k].dtype != KCL_I64 && views[k].dtype != dtype)
             status = kb_fail(err, KCL_ERROR_TYPE, "%s is %s, %s is %s: all arrays need one type", e->slots[k].name,
                              kb_dtype_name(views[k].dtype), first_name, kb_dtype_name(dtype));
         for (int b = 0; b < views[k].batch.count; b++)

@@ -118,6 +118,16 @@ kcl_expr *kcl_one_hot(kcl_expr *f, int dim)
     return kl_named("OneHot", false, 1, &f, (int64_t[]){dim});
 }
 
+kcl_expr *kcl_softdtw_sqdist(kcl_expr *x, kcl_expr *y, kcl_expr *gamma)
+{
+    return kl_apply(KF_SOFTDTW, 3, (kcl_expr *[]){x, y, gamma}, NULL);
+}
+
+kcl_expr *kcl_bspline(kcl_expr *t, kcl_expr *x, int degree)
+{
+    return kl_named("BSpline", false, 2, (kcl_expr *[]){t, x}, (int64_t[]){degree});
+}
+
 kcl_expr *kcl_max_inner(kcl_expr *f)
 {
     return kl_apply(KF_MAX, 1, &f, NULL);

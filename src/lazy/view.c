@@ -191,12 +191,17 @@ kcl_status kl_view_of_result(kl_view *view, const kcl_array *array, kf_role role
                    dim);
 }
 
-kcl_status kl_check_input_type(const kl_view *view, const char *what, kb_error *err)
+kcl_status kl_check_input_type(const kl_view *view, kf_kind kind, const char *what, kb_error *err)
 {
-    if (view->dtype != KCL_I64)
+    if ((view->dtype == KCL_I64) == (kind == KF_INT))
         return KCL_OK;
-    return kb_fail(err, KCL_ERROR_TYPE,
-                   "%s is int64: variables are float32 or float64, int64 is for results that are indices", what);
+    if (kind == KF_INT)
+        return kb_fail(err, KCL_ERROR_TYPE, "%s is %s, it is an index made from an array of int64: it must be int64",
+                       what, kb_dtype_name(view->dtype));
+    return kb_fail(
+        err, KCL_ERROR_TYPE,
+        "%s is int64: variables are float32 or float64, int64 is for indices: results, and arguments of kcl_gather",
+        what);
 }
 
 kcl_status kl_check_output_type(const kl_view *view, kf_kind kind, const char *what, kb_error *err)

@@ -537,7 +537,7 @@ static kcl_status rewrite_terms(kp_plan *plan)
 static bool is_work(const kf_node *f)
 {
     kf_class c = kf_info((kf_op)f->op)->op_class;
-    return c == KF_CLASS_MAP || c == KF_CLASS_SUM;
+    return c == KF_CLASS_MAP || c == KF_CLASS_SUM || c == KF_CLASS_CALL;
 }
 
 typedef struct replacement {
@@ -720,7 +720,9 @@ static kcl_status find_contraction(kp_plan *plan, const char **why)
         const kf_node *f = order.nodes[k];
         bool pair = kp_class(plan, f) == (KP_LANE | KP_STREAM), sum = kp_is_contraction(plan, f);
         kf_class c = kf_info((kf_op)f->op)->op_class;
-        if (sum && inside[k])
+        if (c == KF_CLASS_CALL)
+            *why = "it has a function of whole vectors";
+        else if (sum && inside[k])
             *why = "it has a sum over components within another one";
         else if (sum && plan->contracted && plan->contracted != f->arg[0]->dim)
             *why = "it sums over the components of vectors of different dimensions";
@@ -851,6 +853,9 @@ static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const b
             bytes += f->dim * (c & KP_LANE ? vector : size);
         else if (f->op == KF_SUMROWS) /* sums for every element of a step */
             bytes += f->dim * (c & KP_LANE ? vector : size) * (c & KP_STREAM ? 2 : 1);
+        if (kf_info((kf_op)f->op)->op_class == KF_CLASS_CALL) /* see put_call_of in render/body.c */
+            bytes += vector * (kf_call_memory(f) + f->dim +
+                               ((int64_t)f->arg[0]->dim + f->arg[1]->dim + 1 + f->dim) * KB_MAX(plan->stream, 1));
     }
     return bytes;
 }
@@ -900,6 +905,8 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
             continue;
         if (kf_info((kf_op)order->nodes[k]->op)->op_class == KF_CLASS_SUM)
             sums += order->nodes[k]->dim;
+        if (kf_info((kf_op)order->nodes[k]->op)->op_class == KF_CLASS_CALL) /* one element a step */
+            sums += STEP_WORK;
         work += kf_info((kf_op)order->nodes[k]->op)->cost;
     }
     int64_t step = most;

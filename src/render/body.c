@@ -133,10 +133,15 @@ static bool is_leaf(const section *s, const kf_node *f)
     return kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF || is_stored(s, f);
 }
 
+static bool is_call(const kf_node *f)
+{
+    return kf_info((kf_op)f->op)->op_class == KF_CLASS_CALL;
+}
+
 /* One number or several from components: computed in loops of their own. */
 static bool is_sum(const kf_node *f)
 {
-    return kf_info((kf_op)f->op)->op_class == KF_CLASS_SUM;
+    return kf_info((kf_op)f->op)->op_class == KF_CLASS_SUM || is_call(f);
 }
 
 static bool is_lanes(const section *s, const kf_node *f)
@@ -689,10 +694,10 @@ static void put_comment(kb_str *out, const kf_node *f)
 
 /* What becomes of a computed value. */
 typedef struct sink {
-    enum { SINK_ADD, SINK_KEEP, SINK_TERM, SINK_OUTPUT, SINK_PREPARED } kind;
+    enum { SINK_ADD, SINK_KEEP, SINK_TERM, SINK_OUTPUT, SINK_PREPARED, SINK_OPERAND } kind;
     const kf_node *node;   /* the value: of which component k is taken */
     const kf_node *keeper; /* SINK_ADD: the sum; SINK_KEEP: the node */
-    size_t index;          /* of the term, output or prepared variable */
+    size_t index;          /* of the term, output or prepared variable; of an array q */
     int first;             /* component of the prepared variable */
     int32_t root;
 } sink;
@@ -767,6 +772,10 @@ static void put_sink(section *s, kb_str *to, const sink *k, bool loop)
     if (k->kind == SINK_PREPARED) {
         kb_str_putf(to, "kcl_scatter(a%zu, i, lane_count, %d, %s, (lanes)(%s));\n", k->index, k->node->dim, component,
                     n->text);
+        return;
+    }
+    if (k->kind == SINK_OPERAND) {
+        kb_str_putf(to, "q%zu[%s]%s = (lanes)(%s);\n", k->index, component, s->streamed ? "[v]" : "", n->text);
         return;
     }
     const char *name = s->body->stored[at(s, k->keeper)].name;
@@ -973,6 +982,46 @@ static int32_t analyse(section *s, size_t target_count, const kt_target *targets
     return last;
 }
 
+/* A function of whole vectors: its operands are arrays of lanes, `step` apart where the step has several elements. */
+static bool put_call_of(section *s, const kf_node *f, sink *sinks)
+{
+    kt_body *body = s->body;
+    const int first = body->next_q;
+    const char *element = s->streamed ? "[v]" : "", *each = s->streamed ? "FOR_STREAM " : "";
+    const bool lanes = is_lanes(s, f);
+    body->next_q += f->arg_count;
+    body->calls = true;
+    for (int c = 0; c < f->arg_count; c++) {
+        const kf_node *a = f->arg[c];
+        indent(s);
+        kb_str_putf(s->out, "lanes q%d[%d]%s;\n", first + c, a->dim, s->streamed ? "[KCL_STREAM]" : "");
+        sinks[0] = (sink){.kind = SINK_OPERAND, .node = a, .index = (size_t)(first + c)};
+        if (!put_loop(s, 1, sinks, a->dim))
+            return false;
+    }
+    declare(s, f, "0");
+    const kt_stored *to = &body->stored[at(s, f)];
+    indent(s);
+    kb_str_putf(s->out, "%s{\n", each);
+    s->depth++;
+    indent(s);
+    kb_str_putf(s->out, "lanes memory[%lld], out[%d];\n", (long long)kf_call_memory(f), f->dim);
+    indent(s);
+    kb_str_putf(s->out, "%s(&q%d[0]%s, %d, &q%d[0]%s, %d, %s, q%d[0]%s, memory, out);\n",
+                f->op == KF_SOFTDTW ? "kcl_soft_dtw" : "kcl_soft_dtw_gradient", first, element, f->arg[0]->dim,
+                first + 1, element, f->arg[1]->dim, s->streamed ? "KCL_STREAM" : "1", first + 2, element);
+    indent(s);
+    if (f->dim == 1)
+        kb_str_putf(s->out, "%s%s = %s(out[0]);\n", to->name, element, lanes ? "" : "kcl_first_lane");
+    else
+        kb_str_putf(s->out, "FOR_INDEX(k, 0, %d) { %s[k]%s = %s(out[k]); }\n", f->dim, to->name, element,
+                    lanes ? "" : "kcl_first_lane");
+    s->depth--;
+    indent(s);
+    kb_str_put(s->out, "}\n");
+    return true;
+}
+
 static bool put_sums(section *s, int32_t stage, sink *sinks)
 {
     const kf_order *order = &s->body->order;
@@ -980,11 +1029,17 @@ static bool put_sums(section *s, int32_t stage, sink *sinks)
         const kf_node *f = order->nodes[k];
         if (!s->live[k] || !is_sum(f) || is_stored(s, f) || s->stage[k] != stage)
             continue;
+        if (is_call(f)) {
+            if (!put_call_of(s, f, sinks))
+                return false;
+            continue;
+        }
         /* This sum and all later ones of its dimension. */
         size_t count = 0;
         for (size_t m = k; m < order->count; m++) {
             const kf_node *g = order->nodes[m];
-            if (s->live[m] && is_sum(g) && !is_stored(s, g) && s->stage[m] == stage && g->arg[0]->dim == f->arg[0]->dim)
+            if (s->live[m] && is_sum(g) && !is_call(g) && !is_stored(s, g) && s->stage[m] == stage &&
+                g->arg[0]->dim == f->arg[0]->dim)
                 sinks[count++] = (sink){.kind = SINK_ADD, .node = g->arg[0], .keeper = g};
         }
         kb_str *out = s->out;

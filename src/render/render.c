@@ -10,7 +10,8 @@
 const char *const kt_kernel_names[KT_KERNELS] = {"prepare_rows", "prepare_columns", "sweep", "finish"};
 
 extern const unsigned char kt_cl_math[], kt_cl_common[], kt_cl_reduce[], kt_cl_lanes[], kt_cl_rows[],
-    kt_cl_contraction[], kt_cl_columns[], kt_cl_map[], kt_cl_copy[], kt_cl_squares[], kt_cl_indexed[], kt_cl_scaled[];
+    kt_cl_contraction[], kt_cl_columns[], kt_cl_map[], kt_cl_copy[], kt_cl_squares[], kt_cl_indexed[], kt_cl_scaled[],
+    kt_cl_dtw[];
 
 typedef struct kernel {
     kt_kernel_id id;
@@ -81,7 +82,7 @@ static size_t hoisted(const kt_body *body, unsigned from, size_t target_count, c
     for (size_t k = 0; k < order->count; k++) {
         const kf_node *f = order->nodes[k];
         kf_class c = kf_info((kf_op)f->op)->op_class;
-        work[k] = c == KF_CLASS_MAP || c == KF_CLASS_SUM;
+        work[k] = c == KF_CLASS_MAP || c == KF_CLASS_SUM || c == KF_CLASS_CALL;
         needed[k] = false;
         for (int n = 0; n < (f->op == KF_LIKE ? 1 : f->arg_count); n++) {
             size_t arg = kf_at(order, f->arg[n]);
@@ -434,6 +435,7 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const ker
         status = kt_section(&body, true, term_count, k->targets, &block);
     if (status == KCL_OK && k->target_count > term_count)
         status = kt_section(&body, false, k->target_count - term_count, k->targets + term_count, &end);
+    program->calls |= body.calls;
     if (status == KCL_OK) {
         put_launched_batch(&begin, plan, k, &body);
         put_looped_batch(&begin, &loads, plan, k, &body);
@@ -600,6 +602,8 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
         scaled = scaled || plan->scaled[k];
     if (scaled)
         kb_str_put(out, (const char *)kt_cl_scaled);
+    if (program->calls)
+        kb_str_put(out, (const char *)kt_cl_dtw);
     if (term_count) {
         kb_str_put(out, (const char *)kt_cl_reduce);
         kb_str_put(out, (const char *)(plan->schedule == KP_BY_LANES         ? kt_cl_lanes

@@ -142,6 +142,35 @@ static inline int64_t dense_layout(const int64_t *p, int64_t k)
     return source;
 }
 
+/* By the definition, all ways from (i, j) back to (0, 0) anew. */
+static inline long double dense_soft_dtw(const long double *x, int64_t i, const long double *y, int64_t j,
+                                         long double gamma)
+{
+    const long double cost = (x[i] - y[j]) * (x[i] - y[j]);
+    if (i == 0 && j == 0)
+        return cost;
+    if (i == 0 || j == 0)
+        return cost + dense_soft_dtw(x, i - (i > 0), y, j - (j > 0), gamma);
+    return cost - gamma * logl(expl(-dense_soft_dtw(x, i - 1, y, j - 1, gamma) / gamma) +
+                               expl(-dense_soft_dtw(x, i - 1, y, j, gamma) / gamma) +
+                               expl(-dense_soft_dtw(x, i, y, j - 1, gamma) / gamma));
+}
+
+/* Component k of its gradient, by differences of the definition. */
+static inline long double dense_soft_dtw_slope(const long double *x, int64_t n, const long double *y, int64_t m,
+                                               long double gamma, int64_t k)
+{
+    const long double h = 1e-3L, steps[4] = {2 * h, h, -h, -2 * h}, weights[4] = {-1, 8, -8, 1};
+    long double moved[64], sum = 0;
+    ck_assert_int_le(n + m + 1, 64);
+    for (int t = 0; t < 4; t++) {
+        for (int64_t c = 0; c < n + m + 1; c++)
+            moved[c] = (c < n ? x[c] : c < n + m ? y[c - n] : gamma) + (c == k ? steps[t] : 0);
+        sum += weights[t] * dense_soft_dtw(moved, n - 1, moved + n, m - 1, moved[n + m]);
+    }
+    return sum / (12 * h);
+}
+
 static inline long double dense_component(const dense *d, const dense_values *v, const kf_node *f, int64_t i,
                                           int64_t j, int64_t k)
 {
@@ -195,6 +224,10 @@ static inline long double dense_component(const dense *d, const dense_values *v,
         return sum;
     case KF_LIKE:
         return x[k];
+    case KF_SOFTDTW:
+        return dense_soft_dtw(x, a->dim - 1, y, b->dim - 1, z[0]);
+    case KF_SOFTDTW_GRAD:
+        return dense_soft_dtw_slope(x, a->dim, y, b->dim, z[0], k);
     case KF_REDUCE:
         return dense_reduce(d, v, f, i, j, k);
     default:
@@ -427,6 +460,9 @@ static inline const kf_node *garden_node(garden *w)
         p[3] = 1 + dense_below(d, 2);
         p[4] = p[1] + (a->dim - 1) * p[3] + 1 + dense_below(d, 2);
         break;
+    case KF_SOFTDTW: /* tests of its own: few formulas are sequences and a positive number */
+    case KF_SOFTDTW_GRAD:
+        return NULL;
     case KF_LIKE:
         return kf_like(g, a, b);
     default:

@@ -296,6 +296,9 @@ static const char *const formulas[] = {
     "ComplexSquareAbs(ComplexExp1j(x)+Imag2Complex(y))",
     "ComplexMult(ComplexSumT(ComplexSum(Concat(x,y)),6),Concat(y,x))",
     "ComplexImag(ComplexExp(Concat(y,x)))",
+    "Elem(BSpline(Concat(-5,Concat(-4,Concat(x+5,x+9))),s,0),1)*y",
+    "BSpline(Concat(0.1*x,Concat(1+0.1*y,2+0.1*x)),1.3+0.2*s,2)",
+    "BSpline(Concat(0,Concat(0,Concat(0,Concat(s,Concat(4,Concat(4,4)))))),x|y*0.05,3)",
     "Det(s)*Det(Concat(x,s))",
     "Det(TensorProd(x,y)+Place(SumT(s,3),1,0,3,4,9))",
     "Det(TensorProd(Concat(x,s),Concat(y,s*s))+Place(Concat(y,s),1,0,4,5,16))",
@@ -331,7 +334,14 @@ static const kf_node *parsed(const char *text, size_t count, const kf_binding *b
     return f;
 }
 
-static void check_text(const char *text, int roles)
+/* What has first derivatives only. */
+static const char *const first_only[] = {
+    "SoftDTW_SqDist(x,y,s)",
+    "SoftDTW_SqDist(x,Concat(x*y,s),0.3)*x",
+    "SoftDTW_SqDist(s,y,s*s)+SoftDTW_SqDist(x,s,2)+SoftDTW_SqDist(s,2,s)",
+};
+
+static void check_text(const char *text, int roles, int order)
 {
     static const char *names[] = {"x", "y", "s"};
     kf_binding bindings[3];
@@ -342,15 +352,40 @@ static void check_text(const char *text, int roles)
         bindings[k] = (kf_binding){names[k], leaves[k]};
     }
     const kf_node *f = parsed(text, 3, bindings);
-    check_jvp(text, f, 3, leaves, 2);
-    check_vjp(text, f, 3, leaves, 2);
-    check_vjp(text, kf_unary(&g, KF_SIN, f), 3, leaves, 2); /* its derivative is no constant */
+    check_jvp(text, f, 3, leaves, order);
+    check_vjp(text, f, 3, leaves, order);
+    check_vjp(text, kf_unary(&g, KF_SIN, f), 3, leaves, order); /* its derivative is no constant */
 }
 
 START_TEST(other_operators_and_composites)
 {
     for (int roles = 0; roles < 27; roles += 4)
-        check_text(formulas[_i], roles);
+        check_text(formulas[_i], roles, 2);
+}
+END_TEST
+
+START_TEST(functions_of_whole_vectors)
+{
+    for (int roles = 0; roles < 27; roles += 2)
+        check_text(first_only[_i], roles, 1);
+    const kf_node *x = dense_var(&d, KF_ROLE_I, 3, 0.3, 2), *y = dense_var(&d, KF_ROLE_J, 4, 0.3, 2), *out[2];
+    const kf_node *gamma = kf_num(&g, 0.7), *one = kf_rat(&g, 1, 1);
+    const kf_node *gradient = kf_make(&g, KF_SOFTDTW_GRAD, (const kf_node *[]){x, y, gamma}, NULL);
+    long double *want = dense_eval(&d, gradient);
+    double *got = dense_interpret(&d, gradient);
+    for (int k = 0; k < PAIRS * 8; k++)
+        ck_assert_msg(fabs(got[k] - want[k]) <= 1e-9L * (1 + fabs(want[k])), "%d: %.12g, by differences %.12Lg", k,
+                      got[k], want[k]);
+    free(want);
+    free(got);
+    ck_assert_int_eq(kf_vjp(&g, gradient, one, 1, &x, out), KCL_ERROR_DERIVATIVE);
+    ck_assert_ptr_nonnull(strstr(g.error.text, "SoftDTW_SqDist"));
+    kf_clear_error(&g);
+    ck_assert_int_eq(kf_jvp(&g, gradient, 1, &x, &one, out), KCL_ERROR_DERIVATIVE);
+    kf_clear_error(&g);
+    ck_assert_ptr_null(kf_make(&g, KF_SOFTDTW, (const kf_node *[]){x, y, y}, NULL));
+    ck_assert_ptr_nonnull(strstr(g.error.text, "gamma has dimension 4"));
+    kf_clear_error(&g);
 }
 END_TEST
 
@@ -359,7 +394,10 @@ static void check_tested(void *user, const char *name)
     (void)user;
     kf_name found;
     ck_assert(kf_find_name(name, strlen(name), &found));
-    bool tested = found.op >= 0 && kf_info((kf_op)found.op)->op_class == KF_CLASS_MAP;
+    /* Rows of a table have derivatives through reductions alone: tests/lazy/test_selection.c. */
+    bool tested = strcmp(name, "Gather") == 0 ||
+                  (found.op >= 0 && kf_info((kf_op)found.op)->op_class == KF_CLASS_CALL) ||
+                  (found.op >= 0 && kf_info((kf_op)found.op)->op_class == KF_CLASS_MAP);
     for (size_t k = 0; k < KB_COUNT(formulas); k++) {
         const char *p = strstr(formulas[k], name);
         tested |= p && (p[strlen(name)] == '(' || !(found.arity || found.params)) &&
@@ -1027,6 +1065,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, elementwise_operators, 0, KF_OP_COUNT);
     tcase_add_loop_test(tests, other_operators_and_composites, 0, KB_COUNT(formulas));
+    tcase_add_loop_test(tests, functions_of_whole_vectors, 0, KB_COUNT(first_only));
     tcase_add_test(tests, no_name_is_forgotten);
     tcase_add_test(tests, random_formulas);
     tcase_add_loop_test(tests, gradients_through_reductions, 0, KB_COUNT(chains));

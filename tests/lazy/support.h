@@ -42,7 +42,7 @@ void contains(const char *text, const char *const *parts);
 /* A kcl_write_fn that appends to the text of a `collected`. */
 typedef struct collected {
     size_t length;
-    char text[1 << 18];
+    char text[1 << 20];
 } collected;
 void collect(void *user, const char *text, size_t length);
 

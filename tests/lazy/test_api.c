@@ -651,7 +651,7 @@ START_TEST(test_indices_are_int64_and_nothing_else_is)
                KCL_ERROR_TYPE, "array 0", "float64", "output 1", "float32");
     kcl_expr *mixed = kcl_reduce_argmin(kcl_mul(u, kcl_vj(s, kcl_f32(single, 4, 3))), KCL_OVER_J);
     CALL_FAILS(kcl_eval1(mixed, kcl_i64(index, 5, 3)), KCL_ERROR_TYPE, "array 2", "float32", "array 0", "float64");
-    IS_ERROR(kcl_vi(s, kcl_i64(index, 5, 3)), KCL_ERROR_TYPE, "array 3", "int64", "float32 or float64");
+    IS_ERROR(kcl_square(kcl_vi(s, kcl_i64(index, 5, 3))), KCL_ERROR_TYPE, "Square", "int64", "Gather");
     IS_ERROR(kcl_reduce_logsumexp_weight(kcl_mul(u, v), v, KCL_OVER_J), KCL_ERROR_SHAPE, "LogSumExpWeight",
              "dimension 3");
     IS_ERROR(kcl_reduce_sumsoftmaxweight(kcl_dot(u, v), NULL, KCL_OVER_J), KCL_ERROR_ARGUMENT, "operand");

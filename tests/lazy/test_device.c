@@ -257,6 +257,8 @@ static const char *const node_formula[KF_OP_COUNT] = {
     [KF_MAX] = "Max(x*y)",
     [KF_MIN] = "Min(x*y-x)*x",
     [KF_LIKE] = "Like(x*x,y)",
+    [KF_SOFTDTW] = "SoftDTW_SqDist(x,y,0.5)+SoftDTW_SqDist(x,x*x,Elem(x,0))*SoftDTW_SqDist(y*y,y,0.7)",
+    [KF_SOFTDTW_GRAD] = "GradSoftDTW_SqDist(Elem(x,0),x*y,0.5)*Elem(y,1)+GradSoftDTW_SqDist(x,Elem(x,1),Elem(y,2))",
     [KF_REDUCE] = "x*y",
 };
 
@@ -296,7 +298,8 @@ static void check_operators(int group, const char *derive)
     int count = 0;
     for (int op = 0; op < KF_OP_COUNT; op++) {
         const kf_op_info *info = kf_info((kf_op)op);
-        if (group_of(info) != group)
+        /* A gradient that has none itself. */
+        if (group_of(info) != group || (op == KF_SOFTDTW_GRAD && *derive))
             continue;
         ck_assert_msg(group != OTHERS || node_formula[op], "operator %s has no formula here", info->name);
         put_operator(one, sizeof one, op);

@@ -452,6 +452,115 @@ START_TEST(test_small_matrices)
 }
 END_TEST
 
+/* By the whole table. */
+static double warped(const double *u, int n, const double *v, int m, double gamma)
+{
+    double R[8][8];
+    for (int a = 0; a < n; a++) {
+        for (int b = 0; b < m; b++) {
+            const double cost = (u[a] - v[b]) * (u[a] - v[b]);
+            if (a && b)
+                R[a][b] = cost - gamma * log(exp(-R[a - 1][b - 1] / gamma) + exp(-R[a - 1][b] / gamma) +
+                                             exp(-R[a][b - 1] / gamma));
+            else
+                R[a][b] = cost + (a ? R[a - 1][b] : b ? R[a][b - 1] : 0);
+        }
+    }
+    return R[n - 1][m - 1];
+}
+
+START_TEST(test_warping)
+{
+    double z[N][5], gamma = 0.4, sums[M], gx[M][D], gz[N][5], g;
+    for (int j = 0; j < N; j++)
+        for (int k = 0; k < 5; k++)
+            z[j][k] = uniform(-2, 2);
+    kcl_expr *z_j = kcl_vj(s, kcl_f64(&z[0][0], N, 5)), *q = kcl_pm(s, kcl_f64(&gamma, 1));
+    kcl_expr *f = kcl_softdtw_sqdist(x_i, z_j, q), *row = kcl_reduce_sum(f, KCL_OVER_J);
+    kcl_expr *loss = kcl_reduce_sum(kcl_exp(kcl_neg(kcl_mul(kcl_constant(s, 0.1), f))), KCL_OVER_BOTH);
+    kcl_expr *all[] = {row, kcl_grad(loss, x_i), kcl_grad(loss, z_j), kcl_grad(loss, q)};
+    const kcl_array *outs[] = {kcl_f64(sums, M), kcl_f64(&gx[0][0], M, D), kcl_f64(&gz[0][0], N, 5), kcl_f64(&g, 1)};
+    ck_assert_msg(kcl_eval(4, all, outs) == KCL_OK, "%s", kcl_context_error(c));
+    for (int i = 0; i < M; i++) {
+        double want = 0;
+        for (int j = 0; j < N; j++)
+            want += warped(x[i], D, z[j], 5, gamma);
+        near(sums[i], want, "soft dynamic time warping");
+    }
+    /* Every number moved. */
+    const double h = 1e-5;
+    for (int n = 0; n < M * D + N * 5 + 1; n++) {
+        double *at = n < M * D ? &x[0][0] + n : n < M * D + N * 5 ? &z[0][0] + (n - M * D) : &gamma, value[2] = {0};
+        const double got = n < M * D ? (&gx[0][0])[n] : n < M * D + N * 5 ? (&gz[0][0])[n - M * D] : g, was = *at;
+        for (int side = 0; side < 2; side++) {
+            *at = was + (side ? h : -h);
+            for (int i = 0; i < M; i++)
+                for (int j = 0; j < N; j++)
+                    value[side] += exp(-0.1 * warped(x[i], D, z[j], 5, gamma));
+        }
+        *at = was;
+        ck_assert_double_eq_tol(got, (value[1] - value[0]) / (2 * h), 1e-8);
+    }
+    IS_ERROR(kcl_softdtw_sqdist(x_i, z_j, x_i), KCL_ERROR_SHAPE, "SoftDTW_SqDist", "gamma", "dimension 3");
+    IS_ERROR(kcl_grad(kcl_reduce_sum(kcl_square(kcl_grad(loss, q)), KCL_OVER_J), q), KCL_ERROR_DERIVATIVE,
+             "SoftDTW_SqDist", "second");
+}
+END_TEST
+
+/* By the recursion, one spline at a time. */
+static double spline(const double *t, int j, int degree, double at)
+{
+    if (degree == 0)
+        return t[j] <= at && at < t[j + 1];
+    const double rise = t[j + degree] - t[j], fall = t[j + degree + 1] - t[j + 1];
+    return (rise > 0 ? (at - t[j]) / rise * spline(t, j, degree - 1, at) : 0) +
+           (fall > 0 ? (t[j + degree + 1] - at) / fall * spline(t, j + 1, degree - 1, at) : 0);
+}
+
+START_TEST(test_splines)
+{
+    enum { K = 9, P = 12 };
+    double knots[K] = {0, 0, 0, 1, 1.5, 1.5, 3, 3, 3},
+           places[P] = {-1, 0, 1e-9, 0.3, 1, 1.4999, 1.5, 2, 2.9, 3, 4, NAN};
+    double out[P * K], slope[P], second[P];
+    kcl_expr *t = kcl_pm(s, kcl_f64(knots, K)), *at = kcl_vi(s, kcl_f64(places, P));
+    for (int degree = 0; degree <= 4; degree++) {
+        const int count = K - degree - 1;
+        kcl_expr *B = kcl_bspline(t, at, degree);
+        ck_assert_int_eq(kcl_expr_dim(B), count);
+        eval_ok(B, kcl_f64(out, P, count));
+        for (int i = 0; i < P; i++)
+            for (int j = 0; j < count && !isnan(places[i]); j++)
+                near(out[i * count + j], spline(knots, j, degree, places[i]), "spline");
+        if (degree == 0)
+            continue;
+        /* By differences between knots. */
+        kcl_expr *first = kcl_vjp(kcl_sum_inner(kcl_square(B)), at, kcl_constant(s, 1));
+        kcl_expr *of_first = kcl_vjp(first, at, kcl_constant(s, 1));
+        ck_assert_msg(kcl_eval(2, (kcl_expr *[]){first, of_first},
+                               (const kcl_array *const[]){kcl_f64(slope, P), kcl_f64(second, P)}) == KCL_OK,
+                      "%s", kcl_context_error(c));
+        for (int i = 0; i < P - 1; i++) {
+            const double h = 1e-4;
+            double value[3] = {0};
+            bool inside = true;
+            for (int k = 0; k < K; k++)
+                inside = inside && fabs(places[i] - knots[k]) > 2 * h;
+            for (int n = 0; n < 3; n++)
+                for (int j = 0; j < count; j++)
+                    value[n] += pow(spline(knots, j, degree, places[i] + (n - 1) * h), 2);
+            if (!inside)
+                continue;
+            ck_assert_double_eq_tol(slope[i], (value[2] - value[0]) / (2 * h), 1e-5);
+            ck_assert_double_eq_tol(second[i], (value[2] - 2 * value[1] + value[0]) / (h * h), 1e-4);
+        }
+    }
+    IS_ERROR(kcl_bspline(t, at, 8), KCL_ERROR_SHAPE, "BSpline", "9 knots", "degree 8");
+    IS_ERROR(kcl_bspline(t, at, -1), KCL_ERROR_SHAPE, "degree -1");
+    IS_ERROR(kcl_bspline(t, x_i, 1), KCL_ERROR_SHAPE, "BSpline", "dimension 3");
+}
+END_TEST
+
 START_TEST(test_gradients_of_inner_products)
 {
     const double h = 1e-4;
@@ -1035,6 +1144,8 @@ int main(void)
         {test_extremes_and_weights, 0},
         {test_inner_shapes, 0},
         {test_small_matrices, 0},
+        {test_splines, 0},
+        {test_warping, 0},
         {test_gradients_of_inner_products, 0},
         {test_complex_numbers, 0},
         {test_products_with_vectors, 0},

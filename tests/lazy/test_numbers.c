@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Numbers of rows and columns in formulas: values by plain loops in double, by the interpreter; a device (with the
+ * Numbers of rows and columns in formulas, and rows chosen by them: values by plain loops in double, by the interpreter; a device (with the
  * argument "device") against both.
  */
 #include "support.h"
@@ -214,6 +214,194 @@ START_TEST(every_schedule_counts_alike)
 }
 END_TEST
 
+/* ---- Rows by their numbers --------------------------------------------------------------------------------------- */
+
+enum { ROWS = 20011, TABLE = 7 };
+
+/* Many rows for one of the table, in both types; rounding, and numbers that are no row. */
+START_TEST(rows_are_chosen_by_numbers)
+{
+    static const double cases[] = {0, 0.49, 0.5, 1.5, 2.49, 6.49, 6.5, -0.49, -0.5, -3, 1e30, -1e30, NAN, INFINITY, 6};
+    const int64_t expected[] = {0, 0, 1, 2, 2, 6, -1, 0, -1, -1, -1, -1, -1, -1, 6};
+    for (int t = 0; t < 2; t++) {
+        const kcl_dtype dtype = t ? KCL_F64 : KCL_F32;
+        numbers table, index, weight, out, gradient, second;
+        numbers_make(&table, dtype, TABLE, 2, COMPONENTS_APART);
+        numbers_make(&index, dtype, ROWS, 1, t ? DENSE : ROWS_APART);
+        numbers_make(&weight, dtype, ROWS, 2, DENSE);
+        numbers_make(&out, dtype, ROWS, 2, t ? ROWS_APART : DENSE);
+        numbers_make(&gradient, dtype, TABLE, 2, DENSE);
+        numbers_make(&second, dtype, TABLE, 2, DENSE);
+        numbers_fill(&table, -1, 1);
+        numbers_fill(&weight, -1, 1);
+        double want[TABLE][2] = {{0}}, size = 0;
+        int64_t *row = malloc(ROWS * sizeof *row);
+        for (int64_t i = 0; i < ROWS; i++) {
+            row[i] = i < (int64_t)KB_COUNT(cases) ? expected[i] : i % 3 ? pick(TABLE) : 4;
+            numbers_set(&index, i, 0, i < (int64_t)KB_COUNT(cases) ? cases[i] : (double)row[i]);
+            for (int c_ = 0; c_ < 2 && row[i] >= 0; c_++)
+                want[row[i]][c_] += *numbers_exact(&weight, i, c_);
+        }
+        kcl_expr *x = kcl_vj(s, &table.array), *at = kcl_vi(s, &index.array), *w = kcl_vi(s, &weight.array);
+        kcl_expr *chosen = kcl_gather(x, at), *loss = kcl_reduce_sum(kcl_dot(w, chosen), KCL_OVER_I);
+        kcl_expr *first = kcl_grad(loss, x);
+        kcl_expr *squares = kcl_reduce_sum(kcl_dot(w, kcl_square(chosen)), KCL_OVER_I);
+        kcl_expr *of_gradient = kcl_grad(kcl_reduce_sum(kcl_sum_inner(kcl_grad(squares, x)), KCL_OVER_J), x);
+        ok(kcl_eval(3, (kcl_expr *[]){chosen, first, of_gradient},
+                    (const kcl_array *const[]){&out.array, &gradient.array, &second.array}));
+        for (int64_t i = 0; i < ROWS; i++)
+            for (int k = 0; k < 2; k++)
+                ck_assert_msg(numbers_get(&out, i, k) == (row[i] < 0 ? 0 : *numbers_exact(&table, row[i], k)),
+                              "type %d, row %lld: %g", t, (long long)i, numbers_get(&out, i, k));
+        for (int r = 0; r < TABLE; r++) {
+            for (int k = 0; k < 2; k++) {
+                size = (t ? 1e-12 : 1e-4) * (1 + fabs(want[r][k]));
+                ck_assert_msg(fabs(numbers_get(&gradient, r, k) - want[r][k]) <= size, "row %d: %g, wanted %g", r,
+                              numbers_get(&gradient, r, k), want[r][k]);
+                ck_assert_msg(fabs(numbers_get(&second, r, k) - 2 * want[r][k]) <= 2 * size, "second, row %d", r);
+            }
+        }
+        numbers_check_gaps(&out);
+        free(row);
+        numbers *all[] = {&table, &index, &weight, &out, &gradient, &second};
+        for (size_t n = 0; n < KB_COUNT(all); n++)
+            numbers_free(all[n]);
+    }
+}
+END_TEST
+
+/* In texts, over either axis, a table of j by numbers of i and the reverse; the printed gradient is read again. */
+START_TEST(texts_choose_rows)
+{
+    const char *const aliases[] = {"x=Vi(2)", "k=Vj(1)", "e=Vj(1)"};
+    const char *const text =
+        "Sum_Reduction((x|Gather(x*x,2*k-0.5))*LessOrEqual(IndexJ,IndexI)+Elem(Gather(k,k+1),0),1)";
+    enum { R = 4, Q = 3 };
+    double x[R][2], k[Q] = {0.3, 1.2, 2.6}, e[Q], sums[Q], gradient[R][2];
+    for (int i = 0; i < R; i++)
+        x[i][0] = uniform(-1, 1), x[i][1] = uniform(-1, 1);
+    for (int j = 0; j < Q; j++)
+        e[j] = uniform(-1, 1);
+    double want[Q] = {0}, want_gradient[R][2] = {{0}};
+    for (int j = 0; j < Q; j++) {
+        const int a = (int)lround(2 * k[j] - 0.5), b = (int)lround(k[j] + 1);
+        for (int i = 0; i < R; i++) {
+            for (int m = 0; m < 2 && a >= 0 && a < R && j <= i; m++) {
+                want[j] += x[i][m] * x[a][m] * x[a][m];
+                want_gradient[i][m] += e[j] * x[a][m] * x[a][m];
+                want_gradient[a][m] += e[j] * x[i][m] * 2 * x[a][m];
+            }
+            want[j] += b < Q ? k[b] : 0;
+        }
+    }
+    char derived[512];
+    snprintf(derived, sizeof derived, "Grad(%s,x,e)", text);
+    kcl_operator *op = NULL, *grad = NULL;
+    ok(kcl_operator_create(&op, text, 2, aliases, NULL));
+    ok(kcl_operator_create(&grad, derived, 3, aliases, NULL));
+    const kcl_array *ins[] = {kcl_f64(&x[0][0], R, 2), kcl_f64(k, Q), kcl_f64(e, Q)};
+    ok(kcl_operator_apply(op, c, (const kcl_array *const[]){kcl_f64(sums, Q)}, 1, ins, 2));
+    ok(kcl_operator_apply(grad, c, (const kcl_array *const[]){kcl_f64(&gradient[0][0], R, 2)}, 1, ins, 3));
+    for (int j = 0; j < Q; j++)
+        ck_assert_double_eq_tol(sums[j], want[j], 1e-12);
+    for (int n = 0; n < R * 2; n++)
+        ck_assert_double_eq_tol(gradient[n / 2][n % 2], want_gradient[n / 2][n % 2], 1e-12);
+    static collected printed;
+    printed.length = 0;
+    kcl_expr *vars[] = {kcl_vi(s, ins[0]), kcl_vj(s, ins[1])};
+    kcl_expr *rows = kcl_formula(s, "Gather(x*x,2*k-0.5)", 2, (const char *const[]){"x", "k"}, vars);
+    ok(kcl_expr_print(rows, collect, &printed));
+    kcl_expr *read_again = kcl_formula(s, printed.text, 0, NULL, NULL);
+    ck_assert_msg(kcl_expr_status(read_again) == KCL_OK, "%s: %s", printed.text, kcl_expr_error(read_again));
+    kcl_operator_destroy(&grad);
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+/* Arrays of int64 as indices, rows apart, with two numbers a row and some of no row; also as arguments of an operator. */
+START_TEST(arrays_of_integers_choose_rows)
+{
+    enum { R = 6, T = 4 };
+    const int64_t big = (INT64_C(1) << 40) + 1;
+    int64_t index[R][3] = {{0, 3, 9}, {-1, 2, 9}, {T, 1, 9}, {3, 3, 9}, {big, 0, 9}, {INT64_MIN, 2, 9}};
+    float table[T] = {1.5f, 2, -3, 4}, weight[R][2], out[R][2], gradient[T], again[R][2], want[T] = {0};
+    for (int n = 0; n < R * 2; n++)
+        weight[n / 2][n % 2] = (float)pick(16);
+    kcl_array at = kcl_array_i64(&index[0][0], 2, (const int64_t[]){R, 2});
+    at.stride[0] = sizeof index[0];
+    kcl_expr *t = kcl_vj(s, kcl_f32(table, T)), *k = kcl_vi(s, &at), *w = kcl_vi(s, kcl_f32(&weight[0][0], R, 2));
+    kcl_expr *rows = kcl_gather(t, k), *loss = kcl_reduce_sum(kcl_dot(w, rows), KCL_OVER_I);
+    ok(kcl_eval(2, (kcl_expr *[]){rows, kcl_grad(loss, t)},
+                (const kcl_array *const[]){kcl_f32(&out[0][0], R, 2), kcl_f32(gradient, T)}));
+    for (int i = 0; i < R; i++) {
+        for (int q = 0; q < 2; q++) {
+            const bool there = index[i][q] >= 0 && index[i][q] < T;
+            ck_assert_float_eq(out[i][q], there ? table[index[i][q]] : 0);
+            if (there)
+                want[index[i][q]] += weight[i][q];
+        }
+    }
+    for (int r = 0; r < T; r++)
+        ck_assert_float_eq(gradient[r], want[r]);
+    kcl_operator *op = NULL;
+    ok(kcl_operator_from(&op, 1, &rows, 2, (kcl_expr *[]){k, t}, NULL));
+    const kcl_array *outs[] = {kcl_f32(&again[0][0], R, 2)};
+    ok(kcl_operator_apply(op, c, outs, 1, (const kcl_array *const[]){&at, kcl_f32(table, T)}, 2));
+    ck_assert_mem_eq(again, out, sizeof out);
+    const kcl_array *wrong[] = {kcl_f32(&weight[0][0], R, 2), kcl_f32(table, T)};
+    ck_assert_int_eq(kcl_operator_apply(op, c, outs, 1, wrong, 2), KCL_ERROR_TYPE);
+    CONTAINS(kcl_context_error(c), "argument", "float32", "must be int64");
+    kcl_operator_destroy(&op);
+    if (on_device) { /* in the device's memory too */
+        memset(again, 0, sizeof again);
+        kcl_data *there = kcl_data_upload(s, &at);
+        ok(kcl_eval1(kcl_gather(t, kcl_vi_data(s, there)), outs[0]));
+        ck_assert_mem_eq(again, out, sizeof out);
+    }
+    REFUSED(kcl_add(k, w), KCL_ERROR_TYPE, "Add", "int64", "Gather");
+    ck_assert_int_eq(kcl_eval1(k, kcl_i64(&index[0][0], R, 2)), KCL_ERROR_TYPE);
+    CONTAINS(kcl_context_error(c), "result 0", "int64");
+    kcl_scope_reset(s);
+    k = kcl_vi(s, &at);
+    REFUSED(kcl_gather(k, kcl_vi(s, kcl_f32(&weight[0][0], R, 2))), KCL_ERROR_TYPE, "int64");
+    kcl_scope_reset(s);
+    REFUSED(kcl_reduce_sum(kcl_vi(s, &at), KCL_OVER_I), KCL_ERROR_TYPE, "int64");
+    kcl_scope_reset(s);
+    /* An index that is the same for all rows. */
+    kcl_expr *x_i = kcl_vi(s, kcl_f32(&weight[0][0], R, 2)), *y_j = kcl_vj(s, kcl_f32(table, T));
+    kcl_expr *most = kcl_like(kcl_reduce_argmin(kcl_neg(kcl_elem(x_i, 1)), KCL_OVER_I), y_j);
+    ok(kcl_eval1(kcl_elem(kcl_gather(x_i, most), 1), kcl_f32(gradient, T)));
+    float largest = 0;
+    for (int i = 0; i < R; i++)
+        largest = weight[i][1] > largest ? weight[i][1] : largest;
+    for (int r = 0; r < T; r++)
+        ck_assert_float_eq(gradient[r], largest);
+}
+END_TEST
+
+START_TEST(tables_that_cannot_be)
+{
+    double x[6] = {1, 2, 3, 4, 5, 6}, out[6];
+    kcl_expr *x_i = kcl_vi(s, kcl_f64(x, 6)), *y_j = kcl_vj(s, kcl_f64(x, 3)), *p = kcl_pm(s, kcl_f64(x + 4, 1));
+    REFUSED(kcl_gather(p, x_i), KCL_ERROR_SHAPE, "Gather", "table", "neither i nor j");
+    REFUSED(kcl_gather(kcl_add(x_i, y_j), y_j), KCL_ERROR_SHAPE, "Gather", "table", "both i and j");
+    REFUSED(kcl_gather(x_i, kcl_add(x_i, y_j)), KCL_ERROR_SHAPE, "Gather", "index", "both i and j");
+    REFUSED(kcl_gather(x_i, kcl_index_j(s)), KCL_ERROR_SHAPE, "Gather", "index", "IndexJ", "Like");
+    REFUSED(kcl_gather(kcl_index_i(s), y_j), KCL_ERROR_SHAPE, "Gather", "table", "IndexI");
+    REFUSED(kcl_gather(kcl_vi(s, kcl_f64(x, 2, 3, 1)), y_j), KCL_ERROR_UNSUPPORTED, "Gather", "table", "batch");
+    REFUSED(kcl_formula(s, "Grad(Gather(x,y)*x,x,1)", 2, (const char *const[]){"x", "y"}, (kcl_expr *[]){x_i, y_j}),
+            KCL_ERROR_DERIVATIVE, "Gather", "Grad");
+    /* A parameter chooses one row; a table without rows has none. */
+    ok(kcl_eval1(kcl_gather(x_i, p), kcl_f64(out, 1)));
+    ck_assert_double_eq(out[0], 6);
+    ok(kcl_eval1(kcl_gather(kcl_vj(s, kcl_f64(x, 0, 1)), x_i), kcl_f64(out, 6)));
+    ck_assert_double_eq(out[3], 0);
+    ok(kcl_eval1(kcl_gather(x_i, kcl_vj(s, kcl_f64(x, 0, 1))), kcl_f64(out, 0, 1)));
+    ck_assert_int_eq(kcl_eval1(kcl_gather(x_i, kcl_vi(s, kcl_f64(x, 3))), kcl_f64(out, 3)), KCL_ERROR_LENGTH);
+    CONTAINS(kcl_context_error(c), "6 rows", "3", "axis i");
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     const test_entry tests[] = {
@@ -221,12 +409,16 @@ int main(int argc, char **argv)
         {comparisons_are_exact_beyond_float32, 0},
         {numbers_are_within_the_batch, 0},
         {a_length_must_be_told, 0},
+        {rows_are_chosen_by_numbers, 0},
+        {texts_choose_rows, 0},
+        {tables_that_cannot_be, 0},
+        {arrays_of_integers_choose_rows, 0},
     };
     const test_entry device_tests[] = {
-        {numbers_are_those_of_plain_loops, 0},
-        {comparisons_are_exact_beyond_float32, 0},
-        {numbers_are_within_the_batch, 0},
-        {every_schedule_counts_alike, 0},
+        {numbers_are_those_of_plain_loops, 0}, {comparisons_are_exact_beyond_float32, 0},
+        {numbers_are_within_the_batch, 0},     {every_schedule_counts_alike, 0},
+        {rows_are_chosen_by_numbers, 0},       {texts_choose_rows, 0},
+        {arrays_of_integers_choose_rows, 0},
     };
     on_device = argc > 1 && strcmp(argv[1], "device") == 0;
     announce_seed("build/tests/lazy/test_lazy_numbers");

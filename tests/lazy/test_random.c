@@ -159,8 +159,10 @@ static const kf_node *random_node(kf_op op, const kf_node *const *args, const ra
     case KF_ZERO:
         return kf_zero(&g, 1 + pick(3));
     case KF_VAR:
-    case KF_REDUCE:
-        return NULL; /* leaves; a sum over j in the end */
+    case KF_REDUCE: /* leaves; a sum over j in the end */
+    case KF_SOFTDTW: /* no function of numbers */
+    case KF_SOFTDTW_GRAD:
+        return NULL;
     default:
         break;
     }

@@ -349,6 +349,49 @@ static kcl_expr *counted_expr(void)
     return kcl_reduce_sum(kcl_mul(kcl_add(j, one), kcl_square(inner)), KCL_OVER_J);
 }
 
+/* Rows of x and of functions of it by numbers: of neighbours, computed ones, those of no row, of a smallest term. */
+static int chosen(double v, int k)
+{
+    return (int)lround(2.4 * sin(9 * v + k)) + 2;
+}
+
+static double gathered(const double *v)
+{
+    double sum = 0;
+    for (int i = 0; i < M; i++) {
+        double least = INFINITY;
+        int at = 0;
+        for (int j = 0; j < N; j++) {
+            const double d = sqdist(v + X + i * D, v + Y + j * D);
+            at = d < least ? j : at;
+            least = fmin(least, d);
+        }
+        const double *next = i + 1 < M ? v + X + (i + 1) * D : (const double[D]){0}, *nearest = v + Y + at * D;
+        for (int j = 0; j < N; j++) {
+            const int a = chosen(v[Y + j * D], 0), b = chosen(v[Y + j * D], 1); /* 5 is no row of y */
+            const double of_a = a < N ? exp(v[Y + a * D + 1] * v[P]) : 0,
+                         of_b = b < N ? exp(v[Y + b * D + 1] * v[P]) : 0;
+            sum += sqdist(v + X + i * D, next) * sin(v[P] * v[Y + j * D]) * (1 + of_a * of_a + of_b) +
+                   cos(nearest[0] * nearest[1]) * of_b;
+        }
+    }
+    return sum;
+}
+
+static kcl_expr *gathered_expr(void)
+{
+    kcl_expr *one = kcl_constant(s, 1), *nine = kcl_constant(s, 9), *y_0 = kcl_elem(y_j, 0);
+    kcl_expr *next = kcl_gather(x_i, kcl_add(kcl_index_i(s), one));
+    kcl_expr *at = kcl_reduce_argmin(kcl_sqdist(x_i, y_j), KCL_OVER_J), *nearest = kcl_gather(y_j, at);
+    kcl_expr *angle = kcl_concat(kcl_mul(nine, y_0), kcl_add(kcl_mul(nine, y_0), one));
+    kcl_expr *index = kcl_add(kcl_mul(kcl_constant(s, 2.4), kcl_sin(angle)), kcl_constant(s, 2));
+    kcl_expr *both = kcl_gather(kcl_exp(kcl_mul(p, kcl_elem(y_j, 1))), index);
+    kcl_expr *f = kcl_mul(kcl_sqdist(x_i, next), kcl_sin(kcl_mul(p, y_0)));
+    f = kcl_mul(f, kcl_add(one, kcl_add(kcl_square(kcl_elem(both, 0)), kcl_elem(both, 1))));
+    f = kcl_add(f, kcl_mul(kcl_cos(kcl_mul(kcl_elem(nearest, 0), kcl_elem(nearest, 1))), kcl_elem(both, 1)));
+    return kcl_reduce_sum(f, KCL_OVER_BOTH);
+}
+
 static const struct loss {
     const char *name;
     double (*value)(const double *v);
@@ -369,6 +412,7 @@ static const struct loss {
     {"chamfer", chamfer, chamfer_expr},
     {"weighted sums", weighted_sums, weighted_sums_expr},
     {"numbers of rows", counted, counted_expr},
+    {"rows by their numbers", gathered, gathered_expr},
 };
 
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */
