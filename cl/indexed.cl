@@ -10,7 +10,7 @@
  */
 
 /* Where `number` is, by the distances in the second and in the third column. */
-long2 kcl_places_of(long number, __global const long *restrict axes, long lines)
+static long2 kcl_places_of(long number, __global const long *restrict axes, long lines)
 {
     long2 place = 0;
     for (long n = 0; n < lines; n++) {
