@@ -8,7 +8,7 @@
  *
  *     #define KCL_REAL_F32     or KCL_REAL_F64
  *     #define KCL_LANES 16     1, 2, 4, 8 or 16
- *     #define KCL_NATIVE       where the device computes float32 powers of 2 itself: to 2 ulps on GPUs
+ *     #define KCL_NATIVE       GPUs: float32 powers of 2 by the device, to 2 ulps; sin, cos and tan by the driver
  *
  * Names that end in an underscore are used in this file only. Contraction is off and every fma is written, so results
  * do not depend on what a compiler would fuse.
