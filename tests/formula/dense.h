@@ -509,7 +509,7 @@ static inline double cpu_seconds(void)
 }
 
 /* KEOPSCL_TEST_SEED repeats one case of a random test. */
-static inline uint64_t test_seed(uint64_t given)
+static inline uint64_t case_seed(uint64_t given)
 {
     const char *text = getenv("KEOPSCL_TEST_SEED");
     return text && *text ? strtoull(text, NULL, 0) : given;

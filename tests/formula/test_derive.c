@@ -469,7 +469,7 @@ static const kf_node *check_random(uint64_t seed, const kf_node *f, const kf_nod
 
 START_TEST(random_formulas)
 {
-    uint64_t seed = test_seed(1);
+    uint64_t seed = case_seed(1);
     long compared[2] = {0}, nodes = 0, second = 0;
     int cases = getenv("KEOPSCL_TEST_SEED") ? 1 : CASES;
     for (int k = 0; k < cases; k++) {
@@ -646,7 +646,7 @@ END_TEST
 
 START_TEST(random_formulas_with_reductions)
 {
-    uint64_t seed = test_seed(500001);
+    uint64_t seed = case_seed(500001);
     long checked = 0;
     int cases = getenv("KEOPSCL_TEST_SEED") ? 1 : CASES;
     for (int k = 0; k < cases; k++) {

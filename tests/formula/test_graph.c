@@ -586,7 +586,7 @@ START_TEST(import_copies_every_kind_of_node)
 {
     dense d;
     kf_graph from, to;
-    dense_init(&d, &from, 2, 2, test_seed(8));
+    dense_init(&d, &from, 2, 2, case_seed(8));
     garden w;
     garden_init(&w, &d, 702, true);
     for (int k = 0; k < 4; k++)

@@ -293,7 +293,7 @@ static void report(const char *what, const tally *t, uint64_t seed)
 
 START_TEST(random_formulas_keep_their_values)
 {
-    uint64_t seed = test_seed(1);
+    uint64_t seed = case_seed(1);
     tally t = {0};
     for (int k = 0; k < (getenv("KEOPSCL_TEST_SEED") ? 1 : CASES); k++)
         check_random(seed + (uint64_t)k, false, &t);
@@ -303,7 +303,7 @@ END_TEST
 
 START_TEST(random_formulas_with_reductions_keep_their_values)
 {
-    uint64_t seed = test_seed(100001);
+    uint64_t seed = case_seed(100001);
     tally t = {0};
     for (int k = 0; k < (getenv("KEOPSCL_TEST_SEED") ? 1 : CASES / 2); k++)
         check_random(seed + (uint64_t)k, true, &t);
