@@ -394,7 +394,7 @@ kcl_status kf_jvp(kf_graph *g, const kf_node *F, size_t var_count, const kf_node
 
 /*
  * The same for one variable, exactly as it is used: not in other roles of its array. A direction may have axes that the
- * variable lacks: every pair (i, j) moves in its own. The variable's rows must not be mixed by a reduction then.
+ * variable lacks: every pair (i, j) moves in its own. A reduction over such an axis is KCL_ERROR_SHAPE.
  */
 kcl_status kf_diff(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node *u, const kf_node **out);
 
