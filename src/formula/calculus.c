@@ -284,11 +284,16 @@ static int class_of(const walk *w, const int *classes, const kf_node *f, const k
     return linear ? LINEAR : NEITHER;
 }
 
-kcl_status kf_check_linear(kf_graph *g, const char *name, const kf_node *F, const kf_node *v)
+kcl_status kf_check_linear(kf_graph *g, const char *name, const kf_node *F, const kf_node *v, bool through_reductions)
 {
     walk w;
     if (!walk_init(&w, g, name, F, v))
         return g->error.status;
+    if (w.reduces && !through_reductions) {
+        walk_finish(&w);
+        return kb_fail(&g->error, KCL_ERROR_DERIVATIVE, "%s: the formula depends on the variable through a reduction",
+                       name);
+    }
     int *classes = kb_calloc(kf_allocator(g), w.order.count, sizeof *classes);
     bool linear = false;
     for (size_t k = 0; classes && k < w.order.count; k++)
@@ -324,7 +329,7 @@ kcl_status kf_trace_operator(kf_graph *g, const kf_node *F, const kf_node *v, co
                        name, F->dim, v->dim);
     if (!w && !(w = kf_rat(g, 1, 1)))
         return g->error.status;
-    if (check_weight(g, name, w, v->dim) < 0 || kf_check_linear(g, name, F, v) < 0)
+    if (check_weight(g, name, w, v->dim) < 0 || kf_check_linear(g, name, F, v, true) < 0)
         return g->error.status;
     return weighted_trace(g, name, F, v, w, out);
 }
@@ -337,7 +342,7 @@ kcl_status kf_sum_lin_operator(kf_graph *g, const kf_node *F, const kf_node *v, 
     left = left ? left : one;
     right = right ? right : one;
     if (!one || check_weight(g, name, left, F->dim) < 0 || check_weight(g, name, right, v->dim) < 0 ||
-        kf_check_linear(g, name, F, v) < 0 || kf_vjp(g, F, left, 1, &v, &gradient) < 0)
+        kf_check_linear(g, name, F, v, false) < 0 || kf_vjp(g, F, left, 1, &v, &gradient) < 0)
         return g->error.status;
     return finished(g, kf_dot(g, gradient, right), F, out);
 }

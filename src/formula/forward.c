@@ -132,6 +132,17 @@ static const kf_node *of_reduction(const forward *s, const kf_node *f, bool *ok)
     const kf_node *t = tangent_of(s, f->arg[0]);
     if (!t || f->kind == KF_INT) /* an index is a constant */
         return NULL;
+    const unsigned own = s->this_use_only ? s->directions[0]->axes & ~s->vars[0]->axes : 0;
+    if (own & (kf_is_indexed(f) ? ~0u : (unsigned)f->param[1])) {
+        kb_fail(&s->g->error, KCL_ERROR_SHAPE,
+                "derivative in a direction: the direction has an axis (%s) that the variable lacks, and a reduction is "
+                "over it",
+                own & KF_AXIS_I   ? "i"
+                : own & KF_AXIS_J ? "j"
+                                  : "a batch axis");
+        *ok = false;
+        return NULL;
+    }
     /* A tangent that lacks an axis counts once for every term all the same. */
     if (kf_is_indexed(f)) {
         t = kf_rebuild(s->g, f, (const kf_node *[]){kf_like(s->g, t, f->arg[0]), f->arg[1], f->arg[2]});

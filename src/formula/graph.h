@@ -458,7 +458,7 @@ kcl_status kf_jvp(kf_graph *g, const kf_node *F, size_t var_count, const kf_node
 
 /*
  * The same for one variable, exactly as it is used: not in other roles of its array. A direction may have axes that the
- * variable lacks: every pair (i, j) moves in its own. The variable's rows must not be mixed by a reduction then.
+ * variable lacks: every pair (i, j) moves in its own. A reduction over such an axis is KCL_ERROR_SHAPE.
  */
 kcl_status kf_diff(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node *u, const kf_node **out);
 
@@ -472,7 +472,7 @@ kcl_status kf_grad_matrix(kf_graph *g, const kf_node *F, const kf_node *v, const
 kcl_status kf_divergence(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out); /* its trace */
 kcl_status kf_laplacian(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out); /* of second derivatives */
 /* KCL_ERROR_DERIVATIVE unless F is linear in v; what stands before v, and is added, must be seen to be 0. */
-kcl_status kf_check_linear(kf_graph *g, const char *name, const kf_node *F, const kf_node *v);
+kcl_status kf_check_linear(kf_graph *g, const char *name, const kf_node *F, const kf_node *v, bool through_reductions);
 /* F linear in v: its matrix M has the trace sum of w_k M_kk, F repeated where it is a number; the sum of l_i M_ij r_j. */
 kcl_status kf_trace_operator(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node *w, const kf_node **out);
 kcl_status kf_sum_lin_operator(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node *left,

@@ -261,7 +261,7 @@ bool kf_read_adjoint_operator(kf_parser *p, const kf_word *name, kf_operand *out
     kf_operand F, v;
     const kf_node *more[2] = {NULL, NULL};
     return read_linear(p, &c, &F, &v, 1, more) &&
-           ((kf_check_linear(p->g, "AdjointOperator", F.node, v.node) == KCL_OK &&
+           ((kf_check_linear(p->g, "AdjointOperator", F.node, v.node, false) == KCL_OK &&
              kf_vjp(p->g, F.node, more[0], 1, &v.node, &out->node) == KCL_OK) ||
             kf_fault_graph(p, F.at));
 }

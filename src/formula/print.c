@@ -35,18 +35,9 @@ static void push(printer *p, size_t count, const piece *pieces)
         p->stack[p->depth++] = pieces[count];
 }
 
-#define TEXT(text)                                                                                                     \
-    {                                                                                                                  \
-        text, NULL, 0                                                                                                  \
-    }
-#define NODE(node, level)                                                                                              \
-    {                                                                                                                  \
-        NULL, node, level                                                                                              \
-    }
-#define REST(node)                                                                                                     \
-    {                                                                                                                  \
-        NULL, node, LEVEL_REST                                                                                         \
-    }
+#define TEXT(text) {text, NULL, 0}
+#define NODE(node, level) {NULL, node, level}
+#define REST(node) {NULL, node, LEVEL_REST}
 #define PUSH(...) push(p, KB_COUNT(((const piece[]){__VA_ARGS__})), (const piece[]){__VA_ARGS__})
 
 static bool is_dot(const kf_node *f)

@@ -342,6 +342,26 @@ START_TEST(several_variables_move_at_once)
 }
 END_TEST
 
+/* Names may stand for formulas with reductions; a direction for each term of these is none of the result. */
+START_TEST(directions_may_not_have_axes_that_are_reduced)
+{
+    bind_variables(0);
+    const kf_node *x = variable("x"), *y = variable("y"), *out = NULL;
+    const kf_node *sum = kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_J, 0, kf_binary(&g, KF_MULT, x, y));
+    ck_assert_int_eq(kf_diff(&g, sum, x, x, &out), KCL_OK);
+    ck_assert_int_eq(kf_diff(&g, kf_binary(&g, KF_MULT, x, sum), y, y, &out), KCL_OK);
+    ck_assert_int_eq(kf_diff(&g, sum, x, y, &out), KCL_ERROR_SHAPE);
+    ck_assert_ptr_nonnull(strstr(g.error.text, "an axis (j) that the variable lacks, and a reduction is over it"));
+    kf_clear_error(&g);
+    ck_assert_int_eq(kf_diff(&g, kf_binary(&g, KF_MULT, x, y), x, y, &out), KCL_OK);
+    /* The trace of such a sum is there, what needs reverse mode within a formula is refused. */
+    ck_assert_int_eq(kf_trace_operator(&g, sum, x, NULL, &out), KCL_OK);
+    ck_assert_int_eq(kf_sum_lin_operator(&g, sum, x, NULL, NULL, &out), KCL_ERROR_DERIVATIVE);
+    ck_assert_ptr_nonnull(strstr(g.error.text, "SumLinOperator: the formula depends on the variable through a reduction"));
+    kf_clear_error(&g);
+}
+END_TEST
+
 START_TEST(errors_are_named)
 {
     const char *const errors[][2] = {
@@ -416,6 +436,7 @@ int main(void)
     tcase_add_loop_test(tests, linear_operators_agree_with_their_matrices, 0, KB_COUNT(linear));
     tcase_add_test(tests, saved_results_and_factors_change_nothing);
     tcase_add_test(tests, several_variables_move_at_once);
+    tcase_add_test(tests, directions_may_not_have_axes_that_are_reduced);
     tcase_add_test(tests, errors_are_named);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
