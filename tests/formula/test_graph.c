@@ -593,9 +593,8 @@ START_TEST(import_copies_every_kind_of_node)
         w.pool[w.count++] = dense_var(&d, (kf_role)(k % 3), 1 + k % 3, -2, 2);
     bool seen[KF_OP_COUNT] = {false};
     garden_grow(&w, 600);
-    for (int k = 0; k < 2; k++) /* which do not grow there */
-        w.pool[w.count++] = kf_make(&from, k ? KF_SOFTDTW_GRAD : KF_SOFTDTW,
-                                    (const kf_node *[]){w.pool[1], w.pool[2], w.pool[0]}, NULL);
+    for (int op = KF_SOFTDTW; op <= KF_SOFTDTW_GRAD; op++) /* which do not grow there */
+        w.pool[w.count++] = kf_make(&from, (kf_op)op, (const kf_node *[]){w.pool[1], w.pool[2], w.pool[0]}, NULL);
     for (size_t k = 0; k < from.count; k++)
         seen[from.nodes[k]->op] = true;
     for (int op = 0; op < KF_OP_COUNT; op++)

@@ -185,12 +185,13 @@ END_TEST
 START_TEST(every_schedule_counts_alike)
 {
     static const char *const schedules[] = {"lanes", "rows", "split", "columns"};
+    static const int sampled[] = {2, 0, -1, 1}; /* tag; "split" differs from "rows" in the merge alone */
     const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)"};
     for (int n = 0; n < 4; n++) {
         for (int tag = 0; tag < 3; tag++) {
             char text[512];
-            if ((tag == 2 && n == 3) || (!long_tests() && tag != (n + 2) % 3))
-                continue; /* "columns" reduces one axis */
+            if (long_tests() ? tag == 2 && n == 3 : tag != sampled[n]) /* "columns" reduces one axis */
+                continue;
             snprintf(text, sizeof text,
                      "Sum_Reduction(Exp(-SqDist(x,y))*LessOrEqual(IndexJ,IndexI)/(IndexI-%d.5+x),%d);"
                      "LogSumExp_Reduction(Square(Sin(0.1*IndexJ))+IfElse(Abs(IndexI-IndexJ)-5,x|y,1),%d);"
@@ -415,9 +416,11 @@ int main(int argc, char **argv)
         {arrays_of_integers_choose_rows, 0},
     };
     const test_entry device_tests[] = {
-        {numbers_are_those_of_plain_loops, 0}, {comparisons_are_exact_beyond_float32, 0},
-        {numbers_are_within_the_batch, 0},     {every_schedule_counts_alike, 0},
-        {rows_are_chosen_by_numbers, 0},       {texts_choose_rows, 0},
+        {comparisons_are_exact_beyond_float32, 0},
+        {numbers_are_within_the_batch, 0},
+        {every_schedule_counts_alike, 0},
+        {rows_are_chosen_by_numbers, 0},
+        {texts_choose_rows, 0},
         {arrays_of_integers_choose_rows, 0},
     };
     on_device = argc > 1 && strcmp(argv[1], "device") == 0;
