@@ -117,8 +117,7 @@ void kf_clear_error(kf_graph *g)
     kb_error_clear(&g->error);
 }
 
-/* Keeps the first error; returns NULL for constructors to return. */
-KB_PRINTF(3, 4) static const kf_node *refuse(kf_graph *g, kcl_status status, const char *format, ...)
+KB_PRINTF(3, 4) const kf_node *kf_refuse(kf_graph *g, kcl_status status, const char *format, ...)
 {
     if (g->error.status == KCL_OK) {
         va_list args;
@@ -131,7 +130,7 @@ KB_PRINTF(3, 4) static const kf_node *refuse(kf_graph *g, kcl_status status, con
 
 static const kf_node *out_of_memory(kf_graph *g)
 {
-    return refuse(g, KCL_ERROR_NO_MEMORY, "host memory is exhausted");
+    return kf_refuse(g, KCL_ERROR_NO_MEMORY, "host memory is exhausted");
 }
 
 static uint64_t structure_hash(const kf_node *f)
@@ -201,7 +200,7 @@ static const kf_node *intern(kf_graph *g, kf_node *draft)
         if (same_structure(g->nodes[g->table[slot] - 1], draft))
             return g->nodes[g->table[slot] - 1];
     if (g->count >= KF_MAX_NODES)
-        return refuse(g, KCL_ERROR_SHAPE, "the formula has more than %d nodes", KF_MAX_NODES);
+        return kf_refuse(g, KCL_ERROR_SHAPE, "the formula has more than %d nodes", KF_MAX_NODES);
     kf_node *f = kb_arena_alloc(&g->arena, sizeof *f + (size_t)draft->param_count * sizeof *draft->param);
     int64_t *param = f ? (int64_t *)(void *)(f + 1) : NULL;
     if (!f || !kb_reserve(kf_allocator(g), (void **)&g->nodes, &g->capacity, g->count + 1, sizeof *g->nodes))
@@ -223,7 +222,7 @@ static bool dim_in_range(kf_graph *g, const char *what, int64_t dim)
 {
     if (dim >= 1 && dim <= KF_MAX_DIM)
         return true;
-    refuse(g, KCL_ERROR_SHAPE, "%s: dimension %lld is not between 1 and %d", what, (long long)dim, KF_MAX_DIM);
+    kf_refuse(g, KCL_ERROR_SHAPE, "%s: dimension %lld is not between 1 and %d", what, (long long)dim, KF_MAX_DIM);
     return false;
 }
 
@@ -232,9 +231,9 @@ const kf_node *kf_var(kf_graph *g, int64_t index, int64_t dim, kf_role role)
     if (!dim_in_range(g, "Var", dim))
         return NULL;
     if (index < 0 || index > INT32_MAX)
-        return refuse(g, KCL_ERROR_SHAPE, "Var: index %lld is not between 0 and %d", (long long)index, INT32_MAX);
+        return kf_refuse(g, KCL_ERROR_SHAPE, "Var: index %lld is not between 0 and %d", (long long)index, INT32_MAX);
     if ((int)role < KF_ROLE_I || role > KF_ROLE_ACC)
-        return refuse(g, KCL_ERROR_SHAPE, "Var: role %d is not 0 (i), 1 (j) or 2 (parameter)", (int)role);
+        return kf_refuse(g, KCL_ERROR_SHAPE, "Var: role %d is not 0 (i), 1 (j) or 2 (parameter)", (int)role);
     kf_node draft = {.op = KF_VAR, .dim = (int32_t)dim, FEW_PARAMS(index, dim, role)};
     draft.axes = role == KF_ROLE_I || role == KF_ROLE_ACC ? KF_AXIS_I : role == KF_ROLE_J ? KF_AXIS_J : 0;
     return intern(g, &draft);
@@ -280,7 +279,7 @@ const kf_node *kf_acc(kf_graph *g, int64_t index, int64_t dim, kf_kind kind)
 const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator)
 {
     if (denominator == 0)
-        return refuse(g, KCL_ERROR_SHAPE, "RatCst: the denominator is 0");
+        return kf_refuse(g, KCL_ERROR_SHAPE, "RatCst: the denominator is 0");
     if (numerator == 0)
         return kf_zero(g, 1);
     if (numerator == INT64_MIN || denominator == INT64_MIN)
@@ -301,7 +300,7 @@ const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator)
 const kf_node *kf_num(kf_graph *g, double value)
 {
     if (!isfinite(value))
-        return refuse(g, KCL_ERROR_SHAPE, "a constant must be a finite number");
+        return kf_refuse(g, KCL_ERROR_SHAPE, "a constant must be a finite number");
     if (value == floor(value) && fabs(value) < 0x1p53)
         return kf_rat(g, (int64_t)value, 1);
     kf_node draft = {.op = KF_CONST, .dim = 1, .value = value, FEW_PARAMS(0)};
@@ -317,7 +316,7 @@ const kf_node *kf_zero(kf_graph *g, int64_t dim)
 
 static const kf_node *bad_index(kf_graph *g, kf_op op, const char *what, int64_t index, int64_t count)
 {
-    return refuse(g, KCL_ERROR_SHAPE, "%s: %s %lld is not between 0 and %lld", kf_info(op)->name, what,
+    return kf_refuse(g, KCL_ERROR_SHAPE, "%s: %s %lld is not between 0 and %lld", kf_info(op)->name, what,
                   (long long)index, (long long)count - 1);
 }
 
@@ -333,7 +332,7 @@ static bool check_index(kf_graph *g, const int64_t *p)
     if ((p[0] || p[1]) && p[0] >= -KF_MAX_STEP && p[0] <= KF_MAX_STEP && p[1] >= -KF_MAX_STEP && p[1] <= KF_MAX_STEP &&
         p[2] >= -most && p[2] <= most)
         return true;
-    refuse(g, KCL_ERROR_SHAPE,
+    kf_refuse(g, KCL_ERROR_SHAPE,
            "Index: %lld i + %lld j + %lld: the factors of i and j must be between %d and %d and not both 0, the last "
            "number at most 2^%d",
            (long long)p[0], (long long)p[1], (long long)p[2], -KF_MAX_STEP, KF_MAX_STEP, KF_MAX_START_BITS);
@@ -354,7 +353,7 @@ static bool set_dim(kf_graph *g, kf_node *draft)
     case KF_SUMT:
         dim = p[0];
         if (draft->op == KF_SUMT && a->dim != 1)
-            return refuse(g, KCL_ERROR_SHAPE, "SumT: the operand has dimension %d, it must be 1", a->dim);
+            return kf_refuse(g, KCL_ERROR_SHAPE, "SumT: the operand has dimension %d, it must be 1", a->dim);
         break;
     case KF_INDEX:
         if (!check_index(g, p))
@@ -368,24 +367,24 @@ static bool set_dim(kf_graph *g, kf_node *draft)
     case KF_SOFTDTW:
     case KF_SOFTDTW_GRAD:
         if (draft->arg[2]->dim != 1)
-            return refuse(g, KCL_ERROR_SHAPE, "%s: gamma has dimension %d, it must be 1", name, draft->arg[2]->dim);
+            return kf_refuse(g, KCL_ERROR_SHAPE, "%s: gamma has dimension %d, it must be 1", name, draft->arg[2]->dim);
         dim = draft->op == KF_SOFTDTW ? 1 : (int64_t)a->dim + b->dim + 1;
         break;
     case KF_SUMROWS:
         if (p[0] < 1 || p[0] > a->dim || a->dim % p[0])
-            return refuse(g, KCL_ERROR_SHAPE, "SumRows: %d components are no rows of %lld", a->dim, (long long)p[0]);
+            return kf_refuse(g, KCL_ERROR_SHAPE, "SumRows: %d components are no rows of %lld", a->dim, (long long)p[0]);
         dim = a->dim / p[0];
         break;
     case KF_ARRANGE:
         if (!kf_layout_check(p, false, a->dim, &dim, text))
-            return refuse(g, KCL_ERROR_SHAPE, "Arrange: %s", text);
+            return kf_refuse(g, KCL_ERROR_SHAPE, "Arrange: %s", text);
         break;
     case KF_PLACE:
         dim = p[0] >= 1 && p[0] <= KF_MAX_RANK ? p[2 + 2 * p[0]] : 1;
         if (!kf_layout_check(p, true, dim, &count, text))
-            return refuse(g, KCL_ERROR_SHAPE, "Place: %s", text);
+            return kf_refuse(g, KCL_ERROR_SHAPE, "Place: %s", text);
         if (count != a->dim)
-            return refuse(g, KCL_ERROR_SHAPE, "Place: the sizes make %lld components, the operand has %d",
+            return kf_refuse(g, KCL_ERROR_SHAPE, "Place: the sizes make %lld components, the operand has %d",
                           (long long)count, a->dim);
         break;
     case KF_ELEM:
@@ -395,14 +394,14 @@ static bool set_dim(kf_graph *g, kf_node *draft)
     case KF_ELEMT:
         dim = p[0];
         if (a->dim != 1)
-            return refuse(g, KCL_ERROR_SHAPE, "ElemT: the operand has dimension %d, it must be 1", a->dim);
+            return kf_refuse(g, KCL_ERROR_SHAPE, "ElemT: the operand has dimension %d, it must be 1", a->dim);
         if (dim >= 1 && (p[1] < 0 || p[1] >= dim))
             return bad_index(g, KF_ELEMT, "index", p[1], dim);
         break;
     case KF_EXTRACT:
         dim = p[1];
         if (p[0] < 0 || dim < 1 || dim > a->dim || p[0] > a->dim - dim)
-            return refuse(g, KCL_ERROR_SHAPE,
+            return kf_refuse(g, KCL_ERROR_SHAPE,
                           "Extract: %lld components from %lld on of an operand of dimension %d: the start must be 0 or "
                           "more, the length 1 or more, their sum at most %d",
                           (long long)dim, (long long)p[0], a->dim, a->dim);
@@ -410,7 +409,7 @@ static bool set_dim(kf_graph *g, kf_node *draft)
     case KF_EXTRACTT:
         dim = p[1];
         if (p[0] < 0 || dim < a->dim || dim > KF_MAX_DIM || p[0] > dim - a->dim)
-            return refuse(g, KCL_ERROR_SHAPE, "ExtractT: %d components from %lld on do not fit into dimension %lld",
+            return kf_refuse(g, KCL_ERROR_SHAPE, "ExtractT: %d components from %lld on do not fit into dimension %lld",
                           a->dim, (long long)p[0], (long long)dim);
         break;
     case KF_CONCAT:
@@ -423,19 +422,19 @@ static bool set_dim(kf_graph *g, kf_node *draft)
     case KF_POW:
         dim = a->dim;
         if (p[0] < -INT32_MAX || p[0] > INT32_MAX)
-            return refuse(g, KCL_ERROR_SHAPE, "Pow: exponent %lld is not between %d and %d", (long long)p[0],
+            return kf_refuse(g, KCL_ERROR_SHAPE, "Pow: exponent %lld is not between %d and %d", (long long)p[0],
                           -INT32_MAX, INT32_MAX);
         break;
     case KF_ROUND:
         dim = a->dim;
         if (p[0] < -KF_MAX_DIGITS || p[0] > KF_MAX_DIGITS)
-            return refuse(g, KCL_ERROR_SHAPE, "Round: %lld decimals are not between %d and %d", (long long)p[0],
+            return kf_refuse(g, KCL_ERROR_SHAPE, "Round: %lld decimals are not between %d and %d", (long long)p[0],
                           -KF_MAX_DIGITS, KF_MAX_DIGITS);
         break;
     case KF_SPHERICAL:
         dim = a->dim;
         if (p[0] < 0 || p[0] > KF_MAX_BESSEL)
-            return refuse(g, KCL_ERROR_SHAPE,
+            return kf_refuse(g, KCL_ERROR_SHAPE,
                           "SphericalBessel: order %lld is not between 0 and %d; derivatives of SinXDivX go up to it",
                           (long long)p[0], KF_MAX_BESSEL);
         break;
@@ -444,7 +443,7 @@ static bool set_dim(kf_graph *g, kf_node *draft)
         for (int k = 1; k < draft->arg_count; k++) {
             const int32_t other = draft->arg[k]->dim;
             if (dim != other && dim != 1 && other != 1)
-                return refuse(g, KCL_ERROR_SHAPE,
+                return kf_refuse(g, KCL_ERROR_SHAPE,
                               "%s: the operands have dimensions %d and %d; they must be equal, or one of them 1", name,
                               (int)dim, other);
             dim = KB_MAX(dim, other);
@@ -458,7 +457,7 @@ static bool set_dim(kf_graph *g, kf_node *draft)
 
 static const kf_node *refuse_integers(kf_graph *g, const char *name)
 {
-    return refuse(g, KCL_ERROR_TYPE, "%s: an operand is an array of int64, which can only be the index of Gather",
+    return kf_refuse(g, KCL_ERROR_TYPE, "%s: an operand is an array of int64, which can only be the index of Gather",
                   name);
 }
 
@@ -469,7 +468,7 @@ const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const 
     kf_node draft = {.op = (uint8_t)op, .arg_count = (uint8_t)info->arity, .param = param};
     for (int k = 0; k < info->arity; k++) {
         if (!args[k])
-            return refuse(g, KCL_ERROR_ARGUMENT, "%s: operand %d is missing", info->name, k + 1);
+            return kf_refuse(g, KCL_ERROR_ARGUMENT, "%s: operand %d is missing", info->name, k + 1);
         if (kf_is_integers(args[k]) && !(op == KF_LIKE && k == 1))
             return refuse_integers(g, info->name);
         draft.arg[k] = args[k];
@@ -580,7 +579,7 @@ bool kf_chooses(kf_reduction reduction)
 const kf_node *kf_weighted(kf_graph *g, kf_reduction reduction, const kf_node *F, const kf_node *G)
 {
     if (F && F->dim != 1)
-        return refuse(g, KCL_ERROR_SHAPE,
+        return kf_refuse(g, KCL_ERROR_SHAPE,
                       "%s_Reduction: the exponent has dimension %d, it must be 1: weigh its components one by one (Elem)",
                       kf_reduction_get(reduction)->name, F->dim);
     return kf_binary(g, KF_CONCAT, F, G);
@@ -621,20 +620,20 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
     static const char *const axis_names[] = {"no axis", "i", "j", "i and j"};
     const kf_reduction_info *info = kf_reduction_get(reduction);
     if (!f)
-        return refuse(g, KCL_ERROR_ARGUMENT, "%s_Reduction: the formula is missing", info->name);
+        return kf_refuse(g, KCL_ERROR_ARGUMENT, "%s_Reduction: the formula is missing", info->name);
     if (kf_is_integers(f))
         return refuse_integers(g, "Reduction");
     if (info->params && param < 1)
-        return refuse(g, KCL_ERROR_ARGUMENT, "%s_Reduction: K is %lld, it must be 1 or more", info->name,
+        return kf_refuse(g, KCL_ERROR_ARGUMENT, "%s_Reduction: K is %lld, it must be 1 or more", info->name,
                       (long long)param);
     if (info->params && param > KF_MAX_DIM / f->dim)
-        return refuse(g, KCL_ERROR_SHAPE,
+        return kf_refuse(g, KCL_ERROR_SHAPE,
                       "%s_Reduction: K is %lld, for a formula of dimension %d: the result can have at most %d components",
                       info->name, (long long)param, f->dim, KF_MAX_DIM);
     /* A batch axis that f lacks has size 1: there is one term to choose from. */
     const unsigned there = axes & f->axes, of_one = kf_chooses(reduction) && !there ? axes & KF_BATCH_AXES : 0;
     if (!there && !of_one && kf_chooses(reduction))
-        return refuse(g, KCL_ERROR_SHAPE,
+        return kf_refuse(g, KCL_ERROR_SHAPE,
                       "%s_Reduction over %s: the formula depends on %s, there is nothing to choose from", info->name,
                       axis_names[axes & KF_PAIR_AXES],
                       f->axes & KF_PAIR_AXES ? axis_names[f->axes & KF_PAIR_AXES] : "neither i nor j");
@@ -646,7 +645,7 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
             return NULL;
     }
     if (there && f->axes & ~f->sized)
-        return refuse(
+        return kf_refuse(
             g, KCL_ERROR_SHAPE,
             "%s_Reduction: of axis %s the formula has only the numbers, Index%s: nothing tells its length. An "
             "array with that axis must enter the formula, Like(f,x) takes no more than the length from x",
@@ -684,7 +683,7 @@ const kf_node *kf_reduce_on(kf_graph *g, kf_reduction reduction, unsigned axes, 
     if (below != reduction || kf_reduction_get(reduction)->formulas == 2)
         return kf_reduce(g, reduction, axes, param, f);
     if (f->param[2] != param)
-        return refuse(
+        return kf_refuse(
             g, KCL_ERROR_ARGUMENT,
             "%s_Reduction: K is %lld, of a reduction over other axes whose K is %lld: in a chain it must be the same",
             kf_reduction_get(reduction)->name, (long long)param, (long long)f->param[2]);
@@ -725,7 +724,7 @@ static bool has_both(unsigned axes)
 
 static const kf_node *refuse_indexed(kf_graph *g)
 {
-    return refuse(
+    return kf_refuse(
         g, KCL_ERROR_UNSUPPORTED,
         "the derivative of a smallest or largest value needs a reduction, over batch axes alone, of a formula "
         "that depends on both i and j: reduce that over one of them as well");
@@ -806,19 +805,19 @@ const kf_node *kf_gather_rows(kf_graph *g, const kf_node *table, const kf_node *
     if (!table || !index)
         return NULL;
     if ((table->axes | index->axes) & KF_BATCH_AXES)
-        return refuse(g, KCL_ERROR_UNSUPPORTED, "Gather: the %s has batch axes, that is not there yet",
+        return kf_refuse(g, KCL_ERROR_UNSUPPORTED, "Gather: the %s has batch axes, that is not there yet",
                       table->axes & KF_BATCH_AXES ? "table" : "index");
     if (!(table->axes & KF_PAIR_AXES) || has_both(table->axes))
-        return refuse(g, KCL_ERROR_SHAPE, "Gather: the table depends on %s, it must have one of these axes: its rows",
+        return kf_refuse(g, KCL_ERROR_SHAPE, "Gather: the table depends on %s, it must have one of these axes: its rows",
                       axis_names[table->axes & KF_PAIR_AXES]);
     if (index->axes == KF_PAIR_AXES)
-        return refuse(g, KCL_ERROR_SHAPE, "Gather: the index depends on both i and j, it must have one axis or none");
+        return kf_refuse(g, KCL_ERROR_SHAPE, "Gather: the index depends on both i and j, it must have one axis or none");
     if (index->axes == table->axes)
         index = kf_like(g, index, table);
     if (!index)
         return NULL;
     if (index->axes & ~index->sized || table->axes & ~table->sized)
-        return refuse(g, KCL_ERROR_SHAPE,
+        return kf_refuse(g, KCL_ERROR_SHAPE,
                       "Gather: of its axis the %s has only the numbers, Index%s: nothing tells its length. Like(f,x) "
                       "takes it from x",
                       index->axes & ~index->sized ? "index" : "table",
@@ -948,7 +947,7 @@ const kf_node *kf_make_name(kf_graph *g, const kf_name *name, const kf_node *con
     for (int k = 0; k < name->arity; k++) {
         all_args[k] = args[k];
         if (!args[k])
-            return refuse(g, KCL_ERROR_ARGUMENT, "%s: operand %d is missing", composites[-1 - name->op].name, k + 1);
+            return kf_refuse(g, KCL_ERROR_ARGUMENT, "%s: operand %d is missing", composites[-1 - name->op].name, k + 1);
     }
     for (int k = 0; k < name->params; k++)
         all_params[k] = params[k];

@@ -201,17 +201,6 @@ static const kf_node *spread(kf_graph *g, const kf_node *f, int64_t rows, int64_
     return kf_arrange(g, f, &l);
 }
 
-KB_PRINTF(3, 4) const kf_node *kf_refuse(kf_graph *g, kcl_status status, const char *format, ...)
-{
-    if (g->error.status == KCL_OK) {
-        va_list args;
-        va_start(args, format);
-        kb_failv(&g->error, status, format, args);
-        va_end(args);
-    }
-    return NULL;
-}
-
 const kf_node *kf_mat_vec(kf_graph *g, const kf_node *A, const kf_node *b)
 {
     if (!A || !b)
