@@ -357,10 +357,10 @@ KCL_API kcl_expr *kcl_real2complex(kcl_expr *f); /* f + 0i, of 2D components */
 KCL_API kcl_expr *kcl_imag2complex(kcl_expr *f); /* 0 + fi */
 KCL_API kcl_expr *kcl_exp1j(kcl_expr *f);        /* e^(if) = cos f + i sin f, for real f */
 
-KCL_API kcl_expr *kcl_real(kcl_expr *f); /* the real parts, n components */
-KCL_API kcl_expr *kcl_imag(kcl_expr *f); /* the imaginary parts */
-KCL_API kcl_expr *kcl_conj(kcl_expr *f); /* re - i im */
-KCL_API kcl_expr *kcl_complex_abs(kcl_expr *f); /* |f|, from squares; its derivative at 0 is taken as 0 */
+KCL_API kcl_expr *kcl_real(kcl_expr *f);               /* the real parts, n components */
+KCL_API kcl_expr *kcl_imag(kcl_expr *f);               /* the imaginary parts */
+KCL_API kcl_expr *kcl_conj(kcl_expr *f);               /* re - i im */
+KCL_API kcl_expr *kcl_complex_abs(kcl_expr *f);        /* |f|, from squares; its derivative at 0 is taken as 0 */
 KCL_API kcl_expr *kcl_complex_square_abs(kcl_expr *f); /* |f|^2 */
 KCL_API kcl_expr *kcl_complex_arg(kcl_expr *f);        /* the angle, from -pi to pi; derivative 0 at 0 (KeOps: angle) */
 

@@ -317,7 +317,7 @@ const kf_node *kf_zero(kf_graph *g, int64_t dim)
 static const kf_node *bad_index(kf_graph *g, kf_op op, const char *what, int64_t index, int64_t count)
 {
     return kf_refuse(g, KCL_ERROR_SHAPE, "%s: %s %lld is not between 0 and %lld", kf_info(op)->name, what,
-                  (long long)index, (long long)count - 1);
+                     (long long)index, (long long)count - 1);
 }
 
 const kf_node *kf_index(kf_graph *g, int64_t a, int64_t b, int64_t c)
@@ -332,10 +332,11 @@ static bool check_index(kf_graph *g, const int64_t *p)
     if ((p[0] || p[1]) && p[0] >= -KF_MAX_STEP && p[0] <= KF_MAX_STEP && p[1] >= -KF_MAX_STEP && p[1] <= KF_MAX_STEP &&
         p[2] >= -most && p[2] <= most)
         return true;
-    kf_refuse(g, KCL_ERROR_SHAPE,
-           "Index: %lld i + %lld j + %lld: the factors of i and j must be between %d and %d and not both 0, the last "
-           "number at most 2^%d",
-           (long long)p[0], (long long)p[1], (long long)p[2], -KF_MAX_STEP, KF_MAX_STEP, KF_MAX_START_BITS);
+    kf_refuse(
+        g, KCL_ERROR_SHAPE,
+        "Index: %lld i + %lld j + %lld: the factors of i and j must be between %d and %d and not both 0, the last "
+        "number at most 2^%d",
+        (long long)p[0], (long long)p[1], (long long)p[2], -KF_MAX_STEP, KF_MAX_STEP, KF_MAX_START_BITS);
     return false;
 }
 
@@ -385,7 +386,7 @@ static bool set_dim(kf_graph *g, kf_node *draft)
             return kf_refuse(g, KCL_ERROR_SHAPE, "Place: %s", text);
         if (count != a->dim)
             return kf_refuse(g, KCL_ERROR_SHAPE, "Place: the sizes make %lld components, the operand has %d",
-                          (long long)count, a->dim);
+                             (long long)count, a->dim);
         break;
     case KF_ELEM:
         if (p[0] < 0 || p[0] >= a->dim)
@@ -401,16 +402,17 @@ static bool set_dim(kf_graph *g, kf_node *draft)
     case KF_EXTRACT:
         dim = p[1];
         if (p[0] < 0 || dim < 1 || dim > a->dim || p[0] > a->dim - dim)
-            return kf_refuse(g, KCL_ERROR_SHAPE,
-                          "Extract: %lld components from %lld on of an operand of dimension %d: the start must be 0 or "
-                          "more, the length 1 or more, their sum at most %d",
-                          (long long)dim, (long long)p[0], a->dim, a->dim);
+            return kf_refuse(
+                g, KCL_ERROR_SHAPE,
+                "Extract: %lld components from %lld on of an operand of dimension %d: the start must be 0 or "
+                "more, the length 1 or more, their sum at most %d",
+                (long long)dim, (long long)p[0], a->dim, a->dim);
         break;
     case KF_EXTRACTT:
         dim = p[1];
         if (p[0] < 0 || dim < a->dim || dim > KF_MAX_DIM || p[0] > dim - a->dim)
             return kf_refuse(g, KCL_ERROR_SHAPE, "ExtractT: %d components from %lld on do not fit into dimension %lld",
-                          a->dim, (long long)p[0], (long long)dim);
+                             a->dim, (long long)p[0], (long long)dim);
         break;
     case KF_CONCAT:
         dim = (int64_t)a->dim + b->dim;
@@ -423,20 +425,20 @@ static bool set_dim(kf_graph *g, kf_node *draft)
         dim = a->dim;
         if (p[0] < -INT32_MAX || p[0] > INT32_MAX)
             return kf_refuse(g, KCL_ERROR_SHAPE, "Pow: exponent %lld is not between %d and %d", (long long)p[0],
-                          -INT32_MAX, INT32_MAX);
+                             -INT32_MAX, INT32_MAX);
         break;
     case KF_ROUND:
         dim = a->dim;
         if (p[0] < -KF_MAX_DIGITS || p[0] > KF_MAX_DIGITS)
             return kf_refuse(g, KCL_ERROR_SHAPE, "Round: %lld decimals are not between %d and %d", (long long)p[0],
-                          -KF_MAX_DIGITS, KF_MAX_DIGITS);
+                             -KF_MAX_DIGITS, KF_MAX_DIGITS);
         break;
     case KF_SPHERICAL:
         dim = a->dim;
         if (p[0] < 0 || p[0] > KF_MAX_BESSEL)
             return kf_refuse(g, KCL_ERROR_SHAPE,
-                          "SphericalBessel: order %lld is not between 0 and %d; derivatives of SinXDivX go up to it",
-                          (long long)p[0], KF_MAX_BESSEL);
+                             "SphericalBessel: order %lld is not between 0 and %d; derivatives of SinXDivX go up to it",
+                             (long long)p[0], KF_MAX_BESSEL);
         break;
     default: /* elementwise */
         dim = a->dim;
@@ -444,8 +446,8 @@ static bool set_dim(kf_graph *g, kf_node *draft)
             const int32_t other = draft->arg[k]->dim;
             if (dim != other && dim != 1 && other != 1)
                 return kf_refuse(g, KCL_ERROR_SHAPE,
-                              "%s: the operands have dimensions %d and %d; they must be equal, or one of them 1", name,
-                              (int)dim, other);
+                                 "%s: the operands have dimensions %d and %d; they must be equal, or one of them 1",
+                                 name, (int)dim, other);
             dim = KB_MAX(dim, other);
         }
     }
@@ -458,7 +460,7 @@ static bool set_dim(kf_graph *g, kf_node *draft)
 static const kf_node *refuse_integers(kf_graph *g, const char *name)
 {
     return kf_refuse(g, KCL_ERROR_TYPE, "%s: an operand is an array of int64, which can only be the index of Gather",
-                  name);
+                     name);
 }
 
 const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const int64_t *params)
@@ -579,9 +581,10 @@ bool kf_chooses(kf_reduction reduction)
 const kf_node *kf_weighted(kf_graph *g, kf_reduction reduction, const kf_node *F, const kf_node *G)
 {
     if (F && F->dim != 1)
-        return kf_refuse(g, KCL_ERROR_SHAPE,
-                      "%s_Reduction: the exponent has dimension %d, it must be 1: weigh its components one by one (Elem)",
-                      kf_reduction_get(reduction)->name, F->dim);
+        return kf_refuse(
+            g, KCL_ERROR_SHAPE,
+            "%s_Reduction: the exponent has dimension %d, it must be 1: weigh its components one by one (Elem)",
+            kf_reduction_get(reduction)->name, F->dim);
     return kf_binary(g, KF_CONCAT, F, G);
 }
 
@@ -625,18 +628,19 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
         return refuse_integers(g, "Reduction");
     if (info->params && param < 1)
         return kf_refuse(g, KCL_ERROR_ARGUMENT, "%s_Reduction: K is %lld, it must be 1 or more", info->name,
-                      (long long)param);
+                         (long long)param);
     if (info->params && param > KF_MAX_DIM / f->dim)
-        return kf_refuse(g, KCL_ERROR_SHAPE,
-                      "%s_Reduction: K is %lld, for a formula of dimension %d: the result can have at most %d components",
-                      info->name, (long long)param, f->dim, KF_MAX_DIM);
+        return kf_refuse(
+            g, KCL_ERROR_SHAPE,
+            "%s_Reduction: K is %lld, for a formula of dimension %d: the result can have at most %d components",
+            info->name, (long long)param, f->dim, KF_MAX_DIM);
     /* A batch axis that f lacks has size 1: there is one term to choose from. */
     const unsigned there = axes & f->axes, of_one = kf_chooses(reduction) && !there ? axes & KF_BATCH_AXES : 0;
     if (!there && !of_one && kf_chooses(reduction))
         return kf_refuse(g, KCL_ERROR_SHAPE,
-                      "%s_Reduction over %s: the formula depends on %s, there is nothing to choose from", info->name,
-                      axis_names[axes & KF_PAIR_AXES],
-                      f->axes & KF_PAIR_AXES ? axis_names[f->axes & KF_PAIR_AXES] : "neither i nor j");
+                         "%s_Reduction over %s: the formula depends on %s, there is nothing to choose from", info->name,
+                         axis_names[axes & KF_PAIR_AXES],
+                         f->axes & KF_PAIR_AXES ? axis_names[f->axes & KF_PAIR_AXES] : "neither i nor j");
     if (info->formulas == 2 && (f->op != KF_CONCAT || f->arg[0]->dim != 1)) {
         const kf_node *F = kf_make(g, KF_ELEM, &f, &(int64_t){0});
         const kf_node *G = kf_make(g, KF_EXTRACT, &f, (int64_t[]){1, f->dim - 1});
@@ -806,22 +810,25 @@ const kf_node *kf_gather_rows(kf_graph *g, const kf_node *table, const kf_node *
         return NULL;
     if ((table->axes | index->axes) & KF_BATCH_AXES)
         return kf_refuse(g, KCL_ERROR_UNSUPPORTED, "Gather: the %s has batch axes, that is not there yet",
-                      table->axes & KF_BATCH_AXES ? "table" : "index");
+                         table->axes & KF_BATCH_AXES ? "table" : "index");
     if (!(table->axes & KF_PAIR_AXES) || has_both(table->axes))
-        return kf_refuse(g, KCL_ERROR_SHAPE, "Gather: the table depends on %s, it must have one of these axes: its rows",
-                      axis_names[table->axes & KF_PAIR_AXES]);
+        return kf_refuse(g, KCL_ERROR_SHAPE,
+                         "Gather: the table depends on %s, it must have one of these axes: its rows",
+                         axis_names[table->axes & KF_PAIR_AXES]);
     if (index->axes == KF_PAIR_AXES)
-        return kf_refuse(g, KCL_ERROR_SHAPE, "Gather: the index depends on both i and j, it must have one axis or none");
+        return kf_refuse(g, KCL_ERROR_SHAPE,
+                         "Gather: the index depends on both i and j, it must have one axis or none");
     if (index->axes == table->axes)
         index = kf_like(g, index, table);
     if (!index)
         return NULL;
     if (index->axes & ~index->sized || table->axes & ~table->sized)
-        return kf_refuse(g, KCL_ERROR_SHAPE,
-                      "Gather: of its axis the %s has only the numbers, Index%s: nothing tells its length. Like(f,x) "
-                      "takes it from x",
-                      index->axes & ~index->sized ? "index" : "table",
-                      (index->axes & ~index->sized ? index : table)->axes & KF_AXIS_I ? "I" : "J");
+        return kf_refuse(
+            g, KCL_ERROR_SHAPE,
+            "Gather: of its axis the %s has only the numbers, Index%s: nothing tells its length. Like(f,x) "
+            "takes it from x",
+            index->axes & ~index->sized ? "index" : "table",
+            (index->axes & ~index->sized ? index : table)->axes & KF_AXIS_I ? "I" : "J");
     return kf_gather(g, table, kf_whole(g, index), KF_WHOLE);
 }
 

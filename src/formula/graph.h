@@ -40,7 +40,15 @@ int64_t kf_reduction_dim(kf_reduction reduction, int64_t dim, int64_t param); /*
 /* Numbers of the smallest or largest values, and the values themselves where there may be fewer than are asked for. */
 bool kf_chooses(kf_reduction reduction);
 
-typedef enum kf_class { KF_CLASS_MAP, KF_CLASS_LEAF, KF_CLASS_COPY, KF_CLASS_SUM, KF_CLASS_CALL, KF_CLASS_AXIS, KF_CLASS_REDUCE } kf_class;
+typedef enum kf_class {
+    KF_CLASS_MAP,
+    KF_CLASS_LEAF,
+    KF_CLASS_COPY,
+    KF_CLASS_SUM,
+    KF_CLASS_CALL,
+    KF_CLASS_AXIS,
+    KF_CLASS_REDUCE
+} kf_class;
 
 /* Sets of axes: i, j, and batch axes, which count from the last one. */
 enum { KF_AXIS_I = 1, KF_AXIS_J = 2, KF_AXIS_COUNT = 8, KF_MAX_BATCH = 6 };
@@ -470,7 +478,8 @@ kcl_status kf_diff(kf_graph *g, const kf_node *F, const kf_node *v, const kf_nod
 /* The matrix itself, row-major: the gradient of component k of F is row k. */
 kcl_status kf_grad_matrix(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out);
 kcl_status kf_divergence(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out); /* its trace */
-kcl_status kf_laplacian(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out); /* of second derivatives */
+kcl_status kf_laplacian(kf_graph *g, const kf_node *F, const kf_node *v,
+                        const kf_node **out); /* of second derivatives */
 /* KCL_ERROR_DERIVATIVE unless F is linear in v; what stands before v, and is added, must be seen to be 0. */
 kcl_status kf_check_linear(kf_graph *g, const char *name, const kf_node *F, const kf_node *v, bool through_reductions);
 /* F linear in v: its matrix M has the trace sum of w_k M_kk, F repeated where it is a number; the sum of l_i M_ij r_j. */

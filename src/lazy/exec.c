@@ -610,9 +610,8 @@ static kl_view view_of_temp(const run *r, size_t index)
 /* A step that is no sweep. */
 static kcl_status run_indexed(run *r, const kl_step *step)
 {
-    kl_indexed work = {.is_scatter = step->kind == KL_SCATTER,
-                       .chosen = step->chosen,
-                       .out = view_of_temp(r, step->outputs[0].index)};
+    kl_indexed work = {
+        .is_scatter = step->kind == KL_SCATTER, .chosen = step->chosen, .out = view_of_temp(r, step->outputs[0].index)};
     work.values = step->inputs[0].is_temp ? view_of_temp(r, step->inputs[0].index) : r->slots[step->inputs[0].index];
     if (step->kind == KL_WHOLE && !r->host_temps)
         return kl_run_whole(r->context, &work.values, &work.out, r->dtype, r->host_input);

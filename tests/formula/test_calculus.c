@@ -357,7 +357,8 @@ START_TEST(directions_may_not_have_axes_that_are_reduced)
     /* The trace of such a sum is there, what needs reverse mode within a formula is refused. */
     ck_assert_int_eq(kf_trace_operator(&g, sum, x, NULL, &out), KCL_OK);
     ck_assert_int_eq(kf_sum_lin_operator(&g, sum, x, NULL, NULL, &out), KCL_ERROR_DERIVATIVE);
-    ck_assert_ptr_nonnull(strstr(g.error.text, "SumLinOperator: the formula depends on the variable through a reduction"));
+    ck_assert_ptr_nonnull(
+        strstr(g.error.text, "SumLinOperator: the formula depends on the variable through a reduction"));
     kf_clear_error(&g);
 }
 END_TEST

@@ -978,8 +978,8 @@ END_TEST
 /* KeOps returns a component for each repetition. */
 START_TEST(gradients_of_repeated_operands_are_summed)
 {
-    static const char *const texts[] = {"Powf(x,s)",       "Powf(s,x)",       "x**s",           "Atan2(x,s)",
-                                        "Atan2(s,x)",      "IfElse(x-1,s,x)", "IfElse(s,x,s)",  "IfElse(x-1,s,s*s)"};
+    static const char *const texts[] = {"Powf(x,s)",  "Powf(s,x)",       "x**s",          "Atan2(x,s)",
+                                        "Atan2(s,x)", "IfElse(x-1,s,x)", "IfElse(s,x,s)", "IfElse(x-1,s,s*s)"};
     for (size_t k = 0; k < KB_COUNT(texts); k++) {
         restart(k + 1);
         const kf_node *leaves[] = {dense_var(&d, KF_ROLE_I, 3, 0.3, 2), dense_var(&d, KF_ROLE_J, 1, 0.3, 2)};

@@ -35,8 +35,8 @@ START_TEST(the_interpreter_computes_what_formulas_say)
             }
             compared++;
             ck_assert_msg(fabs(got[n] - (double)want[n]) <= tolerance * fmax(1, fabs((double)want[n])),
-                          "seed %llu: number %lld is %.17g, by definition %.17g", (unsigned long long)(seed + (uint64_t)k),
-                          (long long)n, got[n], (double)want[n]);
+                          "seed %llu: number %lld is %.17g, by definition %.17g",
+                          (unsigned long long)(seed + (uint64_t)k), (long long)n, got[n], (double)want[n]);
         }
         nodes += (long)node_count(&g, f);
         free(want);

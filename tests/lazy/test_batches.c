@@ -1063,8 +1063,8 @@ static void below_run(below *l, const char *schedule, int over, int count, const
     }
     ck_assert_msg(kl_exec_create(&exec, &l->g, (size_t)count, roots, 4, l->slots, schedule, &l->err) == KCL_OK, "%s",
                   l->err.text);
-    ck_assert_msg(kl_exec_run(exec, device, p->dtype, l->views, out_views, NULL) == KCL_OK, "%s: %s: %s", schedule, p->text,
-                  kcl_context_error(device));
+    ck_assert_msg(kl_exec_run(exec, device, p->dtype, l->views, out_views, NULL) == KCL_OK, "%s: %s: %s", schedule,
+                  p->text, kcl_context_error(device));
     kl_exec_destroy(&exec);
 }
 

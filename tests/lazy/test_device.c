@@ -333,9 +333,10 @@ START_TEST(test_composed_names)
 {
     const char *const aliases[] = {"x=Vi(4)", "y=Vj(4)"};
     subject s = {.scaled_by_rows = true, .low = -1, .high = 1};
-    subject_make(&s, "Max_SumShiftExp_Reduction(-SqDist(x,y),0,y);Zero_Reduction(3,0);"
-                     "Sum_Reduction(Laplacian(Exp(-SqDist(x,y)),x)*y+(y<x<0.5)*Divergence(x*Exp(x*y),x),0);"
-                     "Sum_Reduction(TensorDot(x,GradMatrix(Sin(x*y),y),[2,2],[2,2,4],[1],[0],[2,0,1]),0)",
+    subject_make(&s,
+                 "Max_SumShiftExp_Reduction(-SqDist(x,y),0,y);Zero_Reduction(3,0);"
+                 "Sum_Reduction(Laplacian(Exp(-SqDist(x,y)),x)*y+(y<x<0.5)*Divergence(x*Exp(x*y),x),0);"
+                 "Sum_Reduction(TensorDot(x,GradMatrix(Sin(x*y),y),[2,2],[2,2,4],[1],[0],[2,0,1]),0)",
                  2, aliases, "", "");
     for (int t = 0; t < 2; t++)
         subject_check(&s, device, host, dtypes[t], 33, 257);

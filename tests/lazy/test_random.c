@@ -77,7 +77,8 @@ static const kf_node *grown(garden *w, double *size)
 {
     const kf_node *f = garden_grow(w, STEPS);
     const size_t nodes = node_count(w->d->g, f);
-    if ((f->axes & KF_PAIR_AXES) != KF_PAIR_AXES || nodes < LEAST_NODES || nodes > MOST_NODES || !is_tame(w->d, f, size))
+    if ((f->axes & KF_PAIR_AXES) != KF_PAIR_AXES || nodes < LEAST_NODES || nodes > MOST_NODES ||
+        !is_tame(w->d, f, size))
         return NULL;
     return f;
 }
@@ -138,18 +139,20 @@ START_TEST(test_random_formulas)
                   "%s", kcl_operator_error(op));
     outputs_make(op, dtype, M, N, DENSE, got);
     outputs_make(op, KCL_F64, M, N, DENSE, want);
-    ck_assert_msg(apply(op, device, got, ins, false) == KCL_OK, "%s: %s", kb_str_text(&text), kcl_context_error(device));
+    ck_assert_msg(apply(op, device, got, ins, false) == KCL_OK, "%s: %s", kb_str_text(&text),
+                  kcl_context_error(device));
     ck_assert_msg(apply(op, host, want, ins, true) == KCL_OK, "%s: %s", kb_str_text(&text), kcl_context_error(host));
     for (int n = 0; n < FORMULAS; n++) {
         /* A change of 1e-5 makes 3e-4 at most; the roundings of 60 nodes are 1e-7 or 1e-16 of values up to 1e3 each. */
         const double terms = _i % 2 ? M : N, tolerance = terms * (1 + sizes[n]) * (dtype == KCL_F32 ? 2e-3 : 1e-11);
         for (int64_t i = 0; i < got[n].rows; i++)
             for (int c = 0; c < got[n].dim; c++)
-                ck_assert_msg(fabs(numbers_get(&got[n], i, c) - numbers_get(&want[n], i, c)) <= tolerance,
-                              "seed %llu, round %d, schedule \"%s\", %s: result %d at (%lld, %d) is %.9g on the device, %.9g by "
-                              "the interpreter: %.8000s",
-                              (unsigned long long)test_seed(), _i, schedule, kb_dtype_name(dtype), n, (long long)i, c,
-                              numbers_get(&got[n], i, c), numbers_get(&want[n], i, c), kb_str_text(&text));
+                ck_assert_msg(
+                    fabs(numbers_get(&got[n], i, c) - numbers_get(&want[n], i, c)) <= tolerance,
+                    "seed %llu, round %d, schedule \"%s\", %s: result %d at (%lld, %d) is %.9g on the device, %.9g by "
+                    "the interpreter: %.8000s",
+                    (unsigned long long)test_seed(), _i, schedule, kb_dtype_name(dtype), n, (long long)i, c,
+                    numbers_get(&got[n], i, c), numbers_get(&want[n], i, c), kb_str_text(&text));
     }
     outputs_free(op, got);
     outputs_free(op, want);
