@@ -7,7 +7,7 @@ enum {
     PAYS_ON_CPU = 32, /* components from which on preparing columns and reading them costs less than is gained */
     PAYS_ON_GPU = 16,
     FEW = 64,            /* rows or columns, for which preparing the others does not pay */
-    FEW_PAIRS = 1 << 24, /* for which looking at the data does not */
+    FEW_PAIRS = 1 << 24  /* for which looking at the data does not */
 };
 
 bool kp_expansion_pays(const kp_caps *caps, int32_t dim, int64_t rows, int64_t cols)

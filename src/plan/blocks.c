@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* plan/blocks.c: sizes of blocks, from registers, local and private memory. */
+#include "planner.h"
+
+enum {
+    TILE = 128,             /* terms added up before they meet the total: rounding errors stay those of a short sum */
+    LISTS = 64,             /* vectors in the lists that a work-item keeps while columns pass */
+    STEP_WORK = 2048,       /* additions that the unrolled text of a step may cost: compilers are slow */
+    UNROLLED = 64,          /* components that loops are unrolled for on GPUs: registers have no index */
+    LOCAL_TILE = 256,       /* columns in local memory, at most */
+    LOCAL_BYTES = 16 << 10, /* of them: several work-groups share a compute unit */
+    ROW_REGISTERS = 100     /* 32-bit registers for the rows of a work-item */
+};
+
+/*
+ * Bytes of the arrays that a work-item of the sweep cannot do without: states and results, and vectors that are computed
+ * once a launch or once per lane.
+ */
+static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const bool *kept)
+{
+    int64_t bytes = kp_state_memory(plan), size = (int64_t)kb_dtype_size(plan->dtype), vector = size * plan->lanes;
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        const unsigned c = kp_class(plan, f);
+        if (kept[k])
+            bytes += f->dim * (c & KP_LANE ? vector : size);
+        else if (f->op == KF_SUMROWS) /* sums for every element of a step */
+            bytes += f->dim * (c & KP_LANE ? vector : size) * (c & KP_STREAM ? 2 : 1);
+        if (kf_info((kf_op)f->op)->op_class == KF_CLASS_CALL) /* see put_call_of in render/body.c */
+            bytes += vector * (kf_call_memory(f) + f->dim +
+                               ((int64_t)f->arg[0]->dim + f->arg[1]->dim + 1 + f->dim) * KB_MAX(plan->stream, 1));
+    }
+    return bytes;
+}
+
+/* Lane variables are kept in private memory, the shorter first, as far as it reaches. */
+static void place_lane_variables(kp_plan *plan, int64_t room)
+{
+    int64_t vector = (int64_t)kb_dtype_size(plan->dtype) * plan->lanes;
+    for (;;) {
+        size_t best = plan->var_count;
+        for (size_t k = 0; k < plan->var_count; k++)
+            if (!plan->private[k] && plan->vars[k].role != KF_ROLE_P &&
+                !(plan->schedule == KP_BY_CONTRACTION && plan->vars[k].dim > 1) && /* rather registers for sums */
+                (best == plan->var_count || plan->vars[k].dim < plan->vars[best].dim))
+                best = k;
+        if (best == plan->var_count || plan->vars[best].dim * vector > room)
+            return;
+        room -= plan->vars[best].dim * vector;
+        plan->private[best] = true;
+    }
+}
+
+/* `step` rows, or fewer: each has lists of its own where rows are streamed, and text that inserts into them. */
+static int few_lists(const kp_plan *plan, int step)
+{
+    int64_t lists = 0;
+    for (size_t k = 0; plan->shape == KP_COLUMNS && k < plan->term_count; k++)
+        if (kp_states[plan->terms[k].reduction].list)
+            lists += kp_pieces_of(&plan->terms[k]) * plan->terms[k].formula->dim;
+    while (step > 1 && step * lists > LISTS)
+        step /= 2;
+    return step;
+}
+
+/*
+ * Streamed elements a step: as many as registers hold partial results for. Every sum over components keeps a vector an
+ * element; more would spill. Fewer for long formulas, whose text is repeated for every element.
+ */
+static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps *caps)
+{
+    int64_t sums = 0, work = 0, most = 16, list;
+    if (plan->schedule == KP_BY_ROWS)
+        /* LogSumExp needs registers for more; of insertions there is a text for each element. */
+        most = plan->record > 16                                                               ? 2
+               : kp_numbers(plan) == 2 || kp_keeps_lists(plan->term_count, plan->terms, &list) ? 4
+                                                                                               : 8;
+    for (size_t k = 0; k < order->count; k++) {
+        if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
+            continue;
+        if (kf_info((kf_op)order->nodes[k]->op)->op_class == KF_CLASS_SUM)
+            sums += order->nodes[k]->dim;
+        if (kf_info((kf_op)order->nodes[k]->op)->op_class == KF_CLASS_CALL) /* one element a step */
+            sums += STEP_WORK;
+        work += kf_info((kf_op)order->nodes[k]->op)->cost;
+    }
+    int64_t step = most;
+    while (plan->schedule == KP_BY_LANES && step > 1 && step * KB_MAX(sums, 1) + 6 > caps->vector_registers)
+        step /= 2;
+    step = KB_MAX(step, sums > 4 ? 1 : 2);
+    while (step > 1 && step * work > STEP_WORK)
+        step /= 2;
+    return few_lists(plan, (int)step);
+}
+
+/* Vectors that one class of values computes for another: arrays, unless they are variables. */
+static void find_kept(const kp_plan *plan, const kf_order *order, bool *kept)
+{
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        for (int c = 0; c < f->arg_count; c++)
+            kept[kf_at(order, f->arg[c])] |= kp_class(plan, f->arg[c]) != kp_class(plan, f);
+    }
+    for (size_t k = 0; k < plan->term_count; k++)
+        kept[kf_at(order, plan->terms[k].formula)] = true;
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        kept[k] = kept[k] && f->dim > 1 && !(kp_class(plan, f) & KP_STREAM) &&
+                  kf_info((kf_op)f->op)->op_class != KF_CLASS_LEAF;
+    }
+}
+
+/* Numbers a column in local memory, and where each variable's begin. */
+static void choose_record(kp_plan *plan, const kf_order *order)
+{
+    plan->record = 0;
+    for (size_t k = 0; k < plan->var_count; k++)
+        plan->offset[k] = -1;
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        if (f->op != KF_VAR || kp_class(plan, f) != KP_STREAM || plan->offset[f->param[0]] >= 0)
+            continue;
+        plan->offset[f->param[0]] = plan->record;
+        if (plan->record < KF_MAX_DIM)
+            plan->record += f->dim;
+    }
+    /* Whole vectors of four numbers: they are loaded at once. */
+    if (plan->record > 2)
+        plan->record = (int)blocks_of(plan->record, 4) * 4;
+}
+
+/* Whether a row variable is read while columns pass; one that others are computed from before that needs no registers. */
+static bool is_read_by_pairs(const kp_plan *plan, const kf_order *order, const kf_node *var)
+{
+    bool read = false;
+    for (size_t k = 0; !read && k < order->count; k++)
+        for (int c = 0; c < order->nodes[k]->arg_count; c++)
+            read |= order->nodes[k]->arg[c] == var && kp_class(plan, order->nodes[k]) != KP_LANE;
+    for (size_t k = 0; k < plan->term_count; k++)
+        read |= plan->terms[k].formula == var;
+    return read;
+}
+
+/* Vectors of the work-item's rows: as many rows as registers hold the numbers of. */
+static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *kept)
+{
+    int64_t numbers = 0, words = (int64_t)kb_dtype_size(plan->dtype) / 4;
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        if (kp_class(plan, f) == KP_LANE && (kept[k] || (f->op == KF_VAR && is_read_by_pairs(plan, order, f))))
+            numbers += f->dim;
+    }
+    for (size_t k = 0; k < plan->term_count; k++)
+        numbers += 3 * kp_state_dim(plan, k);
+    int rows = plan->dtype == KCL_F32 ? 4 : 2;
+    while (rows > 1 && rows * numbers * words > ROW_REGISTERS)
+        rows /= 2;
+    return rows;
+}
+
+/* Work-group, vector, step and tile of a plan. */
+static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept, const kp_caps *caps)
+{
+    int64_t size = (int64_t)kb_dtype_size(plan->dtype), longest = 0;
+    int64_t local = (int64_t)KB_MIN(caps->local_memory, (size_t)INT64_MAX);
+    for (size_t k = 0; k < order->count; k++)
+        longest = KB_MAX(longest, order->nodes[k]->dim);
+    plan->unrolled = plan->schedule != KP_BY_LANES && longest <= UNROLLED;
+    if (plan->schedule == KP_BY_CONTRACTION)
+        return; /* chosen when it was found to be one */
+    plan->tile = TILE;
+    plan->group = plan->group ? plan->group : GROUP;
+    plan->group = plan->schedule == KP_BY_LANES ? 1 : power_of_two(KB_MIN(plan->group, caps->max_work_group));
+    plan->lanes = kp_lanes_of(caps, plan->dtype);
+    if (plan->schedule == KP_BY_ROWS)
+        plan->lanes = plan->shape == KP_MAP || plan->shape == KP_COLUMNS ? 1 : rows_of_item(plan, order, kept);
+    /* A work-group joins its states in local memory; where both axes are reduced that is beside the columns. */
+    if (plan->schedule == KP_BY_ROWS && (plan->shape == KP_COLUMNS || plan->shape == KP_ROWS_BOTH)) {
+        while (plan->group > 1 && kp_joining_memory(plan) > (plan->shape == KP_COLUMNS ? local : local / 2))
+            plan->group /= 2;
+        local -= kp_joining_memory(plan);
+    }
+    if (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS)
+        plan->stream = few_lists(plan, plan->stream);
+    if (plan->schedule == KP_BY_ROWS && (plan->shape == KP_MAP || plan->shape == KP_COLUMNS))
+        return;
+    if (plan->schedule == KP_BY_ROWS) {
+        choose_record(plan, order);
+        plan->tile = LOCAL_TILE;
+        while (plan->tile > 16 && size * plan->tile * plan->record > KB_MIN(LOCAL_BYTES, local))
+            plan->tile /= 2;
+        if (size * plan->tile * plan->record > local) {
+            plan->record = 0;
+            plan->tile = TILE;
+        }
+    }
+    plan->stream = choose_step(plan, order, caps);
+}
+
+/* Sizes of blocks: fewer states, then narrower vectors, where the arrays of a work-item would not fit. */
+kcl_status kp_choose_sizes(kp_plan *plan, const kp_caps *caps)
+{
+    kf_graph *g = &plan->graph;
+    const kcl_allocator *a = kf_allocator(g);
+    size_t root_count = plan->term_count + plan->output_count;
+    const kf_node **roots = kb_calloc(a, root_count + 1, sizeof *roots);
+    if (!roots)
+        return kb_no_memory(&g->error);
+    for (size_t k = 0; k < root_count; k++)
+        roots[k] = k < plan->term_count ? plan->terms[k].formula : plan->outputs[k - plan->term_count];
+    kf_order order;
+    kcl_status status = kf_order_init(&order, g, root_count, roots, false, &g->error);
+    bool *kept = kb_calloc(a, order.count + 1, sizeof *kept);
+    if (status == KCL_OK && !kept)
+        status = kb_no_memory(&g->error);
+    if (status == KCL_OK) {
+        find_kept(plan, &order, kept);
+        choose_blocks(plan, &order, kept, caps);
+        int64_t bytes, longest, room = (int64_t)KB_MIN(caps->private_memory, (size_t)INT64_MAX);
+        /* On CPUs the work-items of a group share a thread's memory. */
+        bool shares = caps->device_class == KP_CPU;
+        while ((bytes = needed_memory(plan, &order, kept) * kp_sharing_items(plan, caps)) > room) {
+            if (shares && plan->group > 1 && plan->schedule != KP_BY_CONTRACTION)
+                plan->group /= 2;
+            else if (plan->shape == KP_COLUMNS && plan->stream > 1)
+                plan->stream /= 2;
+            else if (plan->lanes > 1 && plan->schedule != KP_BY_CONTRACTION)
+                plan->lanes /= 2;
+            else
+                break;
+        }
+        if (bytes > room)
+            status = kb_fail(&g->error, KCL_ERROR_UNSUPPORTED,
+                             "the formula's vectors%s take %lld bytes of a kernel's own memory, which has %lld: reduce "
+                             "parts of them one after the other (Extract), or use the device \"host\"",
+                             kp_keeps_lists(plan->term_count, plan->terms, &longest) ? " and lists of K values" : "",
+                             (long long)bytes, (long long)room);
+        place_lane_variables(plan, (room - bytes) / kp_sharing_items(plan, caps));
+    }
+    kb_free(a, kept);
+    kb_free(a, roots);
+    kf_order_finish(&order);
+    return status;
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* plan/choose.c: schedule and shape, by rule or by name. */
+#include "planner.h"
+
+enum {
+    CACHED_BYTES = 1 << 19, /* of streamed variables that stay in a core's cache while all rows pass */
+    SMALL_GROUP = 32,       /* the same where batches have few rows, at least */
+    FEW_ROWS = 16,          /* rows whose states a work-item of a GPU keeps while columns pass */
+    CONTRACTED = 48         /* components from which on a GPU stages a vector's index */
+};
+
+static const kp_caps cpu_profile = {
+    .device_class = KP_CPU,
+    .lanes_f32 = 16,
+    .lanes_f64 = 8,
+    .vector_registers = 32,
+    .compute_units = 8,
+    .max_work_group = 4096,
+    .local_memory = 256 << 10,
+    .private_memory = 1 << 20,
+    .max_groups = 65535,
+    .has_f64 = true,
+};
+
+static const kp_caps gpu_profile = {
+    .device_class = KP_GPU,
+    .lanes_f32 = 4,
+    .lanes_f64 = 2,
+    .vector_registers = 16,
+    .compute_units = 64,
+    .max_work_group = 1024,
+    .local_memory = 48 << 10,
+    .private_memory = 128 << 10,
+    .max_groups = INT32_MAX,
+    .has_f64 = true,
+};
+
+const kp_caps *kp_caps_profile(const char *name)
+{
+    return strcmp(name, "cpu") == 0 ? &cpu_profile : strcmp(name, "gpu") == 0 ? &gpu_profile : NULL;
+}
+
+int kp_lanes_of(const kp_caps *caps, kcl_dtype dtype)
+{
+    return dtype == KCL_F32 ? caps->lanes_f32 : caps->lanes_f64;
+}
+
+const char *kp_schedule_name(const kp_plan *plan)
+{
+    static const char *const names[] = {"lanes", "rows", "contraction"};
+    return plan->shape == KP_COLUMNS ? "columns" : names[plan->schedule];
+}
+
+const char *kp_shape_name(kp_shape shape)
+{
+    static const char *const names[] = {"map", "rows", "rows, columns split", "columns", "rows, both axes reduced"};
+    return names[shape];
+}
+
+/* Bytes of the column variables of one column. */
+int64_t kp_column_bytes(size_t count, const kr_var *vars, kcl_dtype dtype)
+{
+    int64_t dim = 0;
+    for (size_t k = 0; k < count; k++)
+        dim += vars[k].role == KF_ROLE_J ? vars[k].dim : 0;
+    return dim * (int64_t)kb_dtype_size(dtype);
+}
+
+/*
+ * Parts of columns short enough to be read from a core's own cache again and again; 1 where all columns are, or where
+ * a column is so small that computing with it takes longer than fetching it. With D = 100 a sixth is gained.
+ */
+int64_t kp_cached_parts(int64_t bytes, int64_t cols)
+{
+    return bytes < 64 || cols < 4 * CACHED_BYTES / bytes ? 1 : blocks_of(cols, CACHED_BYTES / bytes + 1);
+}
+
+/* Names that force a schedule. */
+enum { BY_RULE, FORCE_LANES, FORCE_ROWS, FORCE_CONTRACTION, FORCE_SPLIT, FORCE_COLUMNS };
+
+static int forced_schedule(const char *name)
+{
+    static const char *const names[] = {"", "lanes", "rows", "contraction", "split", "columns"};
+    for (int k = 0; k < (int)KB_COUNT(names); k++)
+        if (strcmp(name ? name : "", names[k]) == 0)
+            return k;
+    return -1;
+}
+
+kcl_status kp_check_schedule_name(const char *name, kb_error *err)
+{
+    return forced_schedule(name) >= 0
+               ? KCL_OK
+               : kb_fail(err, KCL_ERROR_ARGUMENT,
+                         "schedule \"%s\" is not known: write \"lanes\", \"rows\", \"contraction\", \"split\" or "
+                         "\"columns\"",
+                         name);
+}
+
+/* Work-items along the side of a work-group of the contraction schedule; its square is the group. */
+int kp_side_of(const kp_caps *caps)
+{
+    int side = 16;
+    while (side * side > caps->max_work_group)
+        side /= 2;
+    return side;
+}
+
+/* Whether a formula sums over the index of long vectors, a row's and a column's: what kp_is_contraction looks for. */
+static kcl_status find_long_sums(const kr_sweep *sweep, bool *found, kb_error *err)
+{
+    *found = false;
+    for (size_t k = 0; !*found && k < sweep->term_count; k++) {
+        kf_order order;
+        if (kf_order_init(&order, sweep->graph, 1, &sweep->terms[k].formula, false, err) < 0)
+            return err->status;
+        for (size_t n = 0; n < order.count; n++) {
+            const kf_node *f = order.nodes[n];
+            *found =
+                *found || (f->op == KF_SUM && (f->axes & KF_PAIR_AXES) == KF_PAIR_AXES && f->arg[0]->dim >= CONTRACTED);
+        }
+        kf_order_finish(&order);
+    }
+    return KCL_OK;
+}
+
+kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, int64_t rows, int64_t cols,
+                     const char *name, kp_choice *choice, kb_error *err)
+{
+    return kp_choose_for(sweep, caps, dtype, &(kp_sizes){rows, cols, 1, 1}, name, choice, err);
+}
+
+/* Work-groups of GPUs no larger than the rows of a batch need. */
+static void fit_group(kp_choice *choice, const kp_sizes *sizes, int lanes)
+{
+    if (sizes->batches * sizes->each == 1 || choice->schedule != KP_BY_ROWS)
+        return;
+    for (choice->group = SMALL_GROUP; choice->group < GROUP && (int64_t)choice->group * lanes < sizes->rows;)
+        choice->group *= 2;
+}
+
+static kcl_status choose_shape(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, const kp_sizes *sizes,
+                               const char *name, kp_choice *choice, kb_error *err)
+{
+    const int64_t rows = sizes->rows, cols = sizes->cols;
+    int force = forced_schedule(name);
+    if (force < 0)
+        return kp_check_schedule_name(name, err);
+    bool cpu = caps->device_class == KP_CPU, long_sums = false;
+    *choice = (kp_choice){.schedule = cpu ? KP_BY_LANES : KP_BY_ROWS, .forced = force != BY_RULE};
+    if (force == FORCE_LANES || force == FORCE_ROWS || force == FORCE_CONTRACTION)
+        choice->schedule = force == FORCE_LANES ? KP_BY_LANES : force == FORCE_ROWS ? KP_BY_ROWS : KP_BY_CONTRACTION;
+    if (!sweep->reduced) {
+        choice->shape = KP_MAP;
+        choice->schedule = cpu ? KP_BY_LANES : KP_BY_ROWS;
+        return KCL_OK;
+    }
+    /* Columns are counted in numbers of a lane's width, from the first of a part on. */
+    bool counted = false;
+    for (size_t k = 0; k < sweep->term_count; k++)
+        counted = counted || (kp_has_numbers(&sweep->terms[k]) && dtype == KCL_F32 && cols > LONGEST_PART);
+    if (sweep->reduced & KF_AXIS_I) {
+        if (counted)
+            return kb_fail(
+                err, KCL_ERROR_UNSUPPORTED,
+                "%s over both axes takes at most %d columns in float32, here are %lld: reduce one axis after "
+                "the other, or use float64 arrays",
+                kf_reduction_get(KF_REDUCE_ARGMIN)->name, LONGEST_PART, (long long)cols);
+        if (force == FORCE_COLUMNS || force == FORCE_CONTRACTION)
+            return kb_fail(err, KCL_ERROR_UNSUPPORTED,
+                           "schedule \"%s\" keeps a state for each row: it cannot reduce both axes", name);
+        choice->shape = KP_ROWS_BOTH;
+        return KCL_OK;
+    }
+    int64_t lanes = kp_lanes_of(caps, dtype), enough = (int64_t)FEW_BLOCKS * caps->compute_units, state = 0;
+    for (size_t k = 0; k < sweep->term_count; k++)
+        state += kp_numbers_of(&sweep->terms[k], false) * kp_pieces_of(&sweep->terms[k]) * sweep->terms[k].formula->dim;
+    /* Lanes over columns waste nothing on a few rows, but every row's state is kept while columns pass. */
+    bool few = cpu ? rows <= lanes && cols >= 4 * lanes : rows <= FEW_ROWS && cols >= PART_COLUMNS;
+    if (force == FORCE_COLUMNS || (force == BY_RULE && few)) {
+        choice->shape = KP_COLUMNS;
+        for (choice->states = cpu ? 0 : 2; !cpu && choice->states < FEW_ROWS && choice->states < rows;)
+            choice->states *= 2;
+        if (!cpu && rows > FEW_ROWS / 2 && rows <= FEW_ROWS * 3 / 4)
+            choice->states = FEW_ROWS * 3 / 4;
+        return KCL_OK;
+    }
+    if (force == BY_RULE && !cpu && rows > FEW_ROWS && find_long_sums(sweep, &long_sums, err) < 0)
+        return err->status;
+    /* A list for each row of a block, and one in each work-item, is more than registers hold. */
+    int64_t list;
+    if (long_sums && !kp_keeps_lists(sweep->term_count, sweep->terms, &list) && kp_side_of(caps) >= SMALLEST_SIDE)
+        choice->schedule = KP_BY_CONTRACTION;
+    if (choice->schedule == KP_BY_CONTRACTION || force == FORCE_SPLIT) {
+        choice->shape = KP_ROWS_SPLIT;
+        return KCL_OK;
+    }
+    if (choice->schedule == KP_BY_ROWS) {
+        int64_t groups = product(blocks_of(rows, lanes * GROUP), sizes->batches);
+        bool split = groups < (int64_t)GROUPS * caps->compute_units && cols >= PART_COLUMNS;
+        choice->shape = split || counted ? KP_ROWS_SPLIT : KP_ROWS;
+        return KCL_OK;
+    }
+    int64_t parts = kp_cached_parts(kp_column_bytes(sweep->var_count, sweep->vars, dtype), cols);
+    int64_t all_rows = product(rows, sizes->batches);
+    if (kp_keeps_lists(sweep->term_count, sweep->terms, &list))
+        parts = 1;
+    if (counted || (product(blocks_of(rows, lanes), sizes->batches) < enough && cols >= 2 * PART_COLUMNS))
+        choice->shape = KP_ROWS_SPLIT;
+    else if (parts > 1 && parts <= MAX_PARTS && product(parts, product(state, all_rows)) <= STATE_NUMBERS)
+        choice->shape = KP_ROWS_SPLIT;
+    else
+        choice->shape = KP_ROWS;
+    return KCL_OK;
+}
+
+kcl_status kp_choose_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, const kp_sizes *sizes,
+                         const char *name, kp_choice *choice, kb_error *err)
+{
+    if (choose_shape(sweep, caps, dtype, sizes, name, choice, err) < 0)
+        return err->status;
+    /* Results come after the last of the batches that are reduced. */
+    if (choice->shape == KP_ROWS && sweep->reduced & KF_AXIS_EACH)
+        choice->shape = KP_ROWS_SPLIT;
+    if (choice->shape != KP_MAP && choice->shape != KP_COLUMNS)
+        fit_group(choice, sizes, kp_lanes_of(caps, dtype));
+    return KCL_OK;
+}
+
+bool kp_screens(const kp_choice *choice)
+{
+    return choice->schedule == KP_BY_LANES && (choice->shape == KP_ROWS || choice->shape == KP_ROWS_SPLIT);
+}

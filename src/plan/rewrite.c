@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* plan/rewrite.c: formulas as the device has them, and sums without the factors that can leave them. */
+#include "planner.h"
+
+enum {
+    PRODUCTS = 8 /* factors of factors that are looked at, to take them out of a sum */
+};
+
+static const double log2e = 0x1.71547652b82fep+0;
+
+unsigned kp_class(const kp_plan *plan, const kf_node *f)
+{
+    return (f->axes & plan->lane_axis ? KP_LANE : 0u) | (f->axes & plan->stream_axis ? KP_STREAM : 0u);
+}
+
+static const kf_node *mult(kf_graph *g, const kf_node *a, const kf_node *b)
+{
+    return kf_binary(g, KF_MULT, a, b);
+}
+
+/* c * f for a constant c, which is multiplied into the part of f that is computed least often. */
+static const kf_node *scaled(kf_graph *g, const kf_node *f, double c)
+{
+    double sign = 1;
+    while (f && f->op == KF_MINUS) {
+        sign = -sign;
+        f = f->arg[0];
+    }
+    if (!f)
+        return NULL;
+    if (f->op == KF_CONST)
+        return kf_num(g, sign * c * f->value);
+    if (f->op == KF_MULT && f->dim == 1) {
+        bool first = f->arg[0]->axes == 0 || (f->arg[1]->axes != 0 && f->arg[0]->axes < f->arg[1]->axes);
+        if (first ? f->arg[0]->axes != f->axes : f->arg[1]->axes != f->axes)
+            return first ? mult(g, scaled(g, f->arg[0], sign * c), f->arg[1])
+                         : mult(g, f->arg[0], scaled(g, f->arg[1], sign * c));
+        if (f->arg[0]->op == KF_CONST)
+            return mult(g, kf_num(g, sign * c * f->arg[0]->value), f->arg[1]);
+    }
+    if (f->op == KF_DIVIDE && f->arg[0]->axes != f->axes)
+        return kf_binary(g, KF_DIVIDE, scaled(g, f->arg[0], sign * c), f->arg[1]);
+    return mult(g, kf_num(g, sign * c), f);
+}
+
+/*
+ * Operators as the device has them: e^f as 2^(f log2 e), where the factor joins a bandwidth that is computed once; a
+ * division by something computed less often as a product with its inverse.
+ */
+static const kf_node *lower_node(kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    switch ((kf_op)f->op) {
+    case KF_EXP: {
+        const kf_node *a = args[0];
+        while (a->op == KF_MINUS)
+            a = a->arg[0];
+        /* A rounded argument costs accuracy of exp, unless the formula rounds the product of its factors anyway. */
+        bool product = (a->op == KF_MULT || a->op == KF_DIVIDE) && a->dim == 1;
+        return product ? kf_unary(g, KF_EXP2, scaled(g, args[0], log2e)) : kf_unary(g, KF_EXP, args[0]);
+    }
+    case KF_DIVIDE:
+        if (args[1]->axes != (args[0]->axes | args[1]->axes) || (args[1]->dim == 1 && f->dim > 1))
+            return mult(g, args[0], kf_unary(g, KF_INV, args[1]));
+        break;
+    case KF_MULT:
+        /* p*(q*u): what is computed once is multiplied once. */
+        for (int k = 0; k < 2; k++) {
+            const kf_node *p = args[k], *u = args[1 - k];
+            for (int c = 0; p->axes == 0 && p->dim == 1 && u->op == KF_MULT && u->axes && c < 2; c++)
+                if (u->arg[c]->axes == 0 && u->arg[c]->dim == 1)
+                    return mult(g, mult(g, p, u->arg[c]), u->arg[1 - c]);
+        }
+        break;
+    case KF_SUM:
+        if (args[0]->dim == 1)
+            return args[0];
+        break;
+    case KF_LIKE:
+        return kf_like(g, args[0], args[1]);
+    case KF_VAR:
+    case KF_CONST:
+    case KF_ZERO:
+        return f;
+    default:
+        break;
+    }
+    return kf_make(g, (kf_op)f->op, args, f->param);
+}
+
+kcl_status kp_lower(kf_graph *g, size_t count, const kf_node **roots)
+{
+    kf_order order;
+    if (kf_order_init(&order, g, count, roots, false, &g->error) < 0)
+        return g->error.status;
+    const kcl_allocator *a = kf_allocator(g);
+    const kf_node **made = kb_calloc(a, order.count, sizeof *made);
+    kcl_status status = made ? KCL_OK : kb_no_memory(&g->error);
+    for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
+        const kf_node *args[KF_MAX_ARGS] = {0};
+        for (int c = 0; c < order.nodes[k]->arg_count; c++)
+            args[c] = made[kf_at(&order, order.nodes[k]->arg[c])];
+        made[k] = lower_node(g, order.nodes[k], args);
+        if (!made[k])
+            status = g->error.status;
+    }
+    for (size_t k = 0; status == KCL_OK && k < count; k++)
+        roots[k] = made[kf_at(&order, roots[k])];
+    kb_free(a, made);
+    kf_order_finish(&order);
+    return status;
+}
+
+/*
+ * A sum's factors that are the same for all its terms leave the sum: F = factor * rest. Returns rest; *factor, NULL for
+ * 1, is multiplied by what leaves. Looks `depth` products deep.
+ */
+static const kf_node *split_factors(kf_graph *g, const kf_node *f, unsigned reduced, int depth, const kf_node **factor)
+{
+    for (;;) {
+        const kf_node *out = NULL, *rest = NULL;
+        if (f && f->op == KF_MINUS) {
+            out = kf_rat(g, -1, 1);
+            rest = f->arg[0];
+        }
+        for (int k = 0; f && f->op == KF_MULT && k < 2; k++) {
+            if (!(f->arg[k]->axes & reduced)) {
+                out = f->arg[k];
+                rest = f->arg[1 - k];
+            }
+        }
+        /* Something must be left to be summed. */
+        if (!out || !(rest->axes & reduced))
+            break;
+        *factor = *factor ? mult(g, *factor, out) : out;
+        f = rest;
+    }
+    if (!f || f->op != KF_MULT || depth == 0)
+        return f;
+    const kf_node *a = split_factors(g, f->arg[0], reduced, depth - 1, factor);
+    const kf_node *b = split_factors(g, f->arg[1], reduced, depth - 1, factor);
+    return a == f->arg[0] && b == f->arg[1] ? f : mult(g, a, b);
+}
+
+typedef struct term_factors {
+    kf_graph *g;
+    const kf_node **factor; /* by term; NULL: 1 */
+    const kr_term *terms;
+} term_factors;
+
+static const kf_node *restore_factor(void *user, const kf_node *leaf)
+{
+    const term_factors *s = user;
+    if (leaf->op != KF_VAR || leaf->param[2] != KF_ROLE_ACC)
+        return leaf;
+    int64_t at = leaf->param[0];
+    if (!s->factor[at])
+        return leaf;
+    return mult(s->g, s->factor[at], kf_acc(s->g, at, s->terms[at].formula->dim, KF_REAL));
+}
+
+/* Concat(F, G), of F as a power of 2. */
+static const kf_node *scaled_exponent(kf_graph *g, const kf_node *f)
+{
+    bool apart = f->op == KF_CONCAT && f->arg[0]->dim == 1;
+    const kf_node *F = apart ? f->arg[0] : kf_make(g, KF_ELEM, &f, &(int64_t){0});
+    const kf_node *G = apart ? f->arg[1] : kf_make(g, KF_EXTRACT, &f, (int64_t[]){1, f->dim - 1});
+    return F ? kf_binary(g, KF_CONCAT, scaled(g, F, log2e), G) : NULL;
+}
+
+kcl_status kp_rewrite_terms(kp_plan *plan)
+{
+    kf_graph *g = &plan->graph;
+    const kf_node **factor = kb_calloc(kf_allocator(g), plan->term_count + 1, sizeof *factor);
+    if (!factor)
+        return kb_no_memory(&g->error);
+    kcl_status status = KCL_OK;
+    for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++) {
+        /* A state of LogSumExp is one of powers of 2 (cl/reduce.cl). */
+        if (plan->terms[k].reduction == KF_REDUCE_LOGSUMEXP)
+            plan->terms[k].formula = scaled(g, plan->terms[k].formula, log2e);
+        else if (plan->terms[k].reduction == KF_REDUCE_EXPSUMS)
+            plan->terms[k].formula = scaled_exponent(g, plan->terms[k].formula);
+        else if (plan->terms[k].reduction == KF_REDUCE_SUM)
+            plan->terms[k].formula = split_factors(g, plan->terms[k].formula, plan->reduced, PRODUCTS, &factor[k]);
+        status = g->error.status;
+    }
+    term_factors s = {g, factor, plan->terms};
+    if (status == KCL_OK)
+        status = kf_substitute(g, plan->output_count, plan->outputs, false, restore_factor, &s, plan->outputs);
+    kb_free(kf_allocator(g), factor);
+    return status;
+}
