@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/* formula/passes.c: nodes in order, and graphs made anew: substituted, imported, transposed. */
+#include "nodes.h"
+
+/* ---- Order ------------------------------------------------------------------------------------------------------- */
+
+kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, const kf_node *const *roots,
+                         bool stop_at_reduce, kb_error *err)
+{
+    const uint32_t new_root = UINT32_MAX; /* position of a root not listed yet: another root may lead to it */
+    const kcl_allocator *a = kf_allocator(g);
+    size_t most = 0, depth = 0, capacity = 0, stack_capacity = 0;
+    struct frame {
+        const kf_node *node;
+        int next;
+    } *stack = NULL;
+    for (size_t k = 0; k < root_count; k++)
+        most = KB_MAX(most, (size_t)roots[k]->id + 1);
+    *order = (kf_order){.allocator = *a, .position_count = most};
+    order->position = kb_calloc(a, most, sizeof *order->position);
+    bool ok = order->position != NULL;
+    for (size_t r = 0; ok && r < root_count; r++)
+        order->position[roots[r]->id] = new_root;
+    for (size_t r = 0; ok && r < root_count; r++) {
+        if (order->position[roots[r]->id] != new_root)
+            continue;
+        ok = kb_reserve(a, (void **)&stack, &stack_capacity, 1, sizeof *stack);
+        if (ok)
+            stack[depth++] = (struct frame){roots[r], 0};
+        while (ok && depth) {
+            struct frame *top = &stack[depth - 1];
+            const kf_node *f = top->node;
+            /* A reduction that is no root is a leaf where asked for; its axes came from a sweep of its own. */
+            bool leaf = stop_at_reduce && f->op == KF_REDUCE && order->position[f->id] != new_root;
+            if (!leaf && top->next < f->arg_count) {
+                const kf_node *arg = f->arg[top->next++];
+                if (!order->position[arg->id] || order->position[arg->id] == new_root) {
+                    ok = kb_reserve(a, (void **)&stack, &stack_capacity, depth + 1, sizeof *stack);
+                    if (ok)
+                        stack[depth++] = (struct frame){arg, 0};
+                }
+                continue;
+            }
+            depth--;
+            if (order->position[f->id] && order->position[f->id] != new_root)
+                continue;
+            ok = kb_reserve(a, (void **)&order->nodes, &capacity, order->count + 1, sizeof *order->nodes);
+            if (ok) {
+                order->nodes[order->count++] = f;
+                order->position[f->id] = (uint32_t)order->count;
+            }
+        }
+    }
+    kb_free(a, stack);
+    if (ok)
+        return KCL_OK;
+    kf_order_finish(order);
+    return kb_no_memory(err);
+}
+
+void kf_order_finish(kf_order *order)
+{
+    kb_free(&order->allocator, order->nodes);
+    kb_free(&order->allocator, order->position);
+    order->nodes = NULL;
+    order->position = NULL;
+    order->count = 0;
+}
+
+/* ---- Rebuilding -------------------------------------------------------------------------------------------------- */
+
+const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    switch ((kf_op)f->op) {
+    case KF_VAR:
+        if (kf_lends_axes(f))
+            return kf_lend_axes(g, kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]), f->axes);
+        return kf_var_with(g, kf_var(g, f->param[0], f->param[1], (kf_role)f->param[2]), (kf_kind)f->kind, f->axes);
+    case KF_CONST:
+        return f->param[1] ? kf_rat(g, f->param[0], f->param[1]) : kf_num(g, f->value);
+    case KF_REDUCE:
+        if (f->param[0] == KF_REDUCE_WHOLE)
+            return kf_whole(g, args[0]);
+        if (kf_is_indexed(f))
+            return f->arg_count == 2 ? kf_gather(g, args[0], args[1], (kf_part)f->param[2])
+                                     : kf_scatter(g, args[0], args[1], (kf_part)f->param[2], args[2]);
+        return kf_reduce(g, (kf_reduction)f->param[0], (unsigned)f->param[1], f->param[2], args[0]);
+    default:
+        return kf_make(g, (kf_op)f->op, args, f->param);
+    }
+}
+
+typedef const kf_node *rebuild_fn(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args);
+
+/* Rebuilds, operands first, every node reachable from the roots. `from` holds the roots, `g` receives the results. */
+static kcl_status rebuild_all(kf_graph *g, const kf_graph *from, size_t root_count, const kf_node *const *roots,
+                              bool stop_at_reduce, rebuild_fn *make, void *user, const kf_node **out)
+{
+    kf_order order;
+    if (kf_order_init(&order, from, root_count, roots, stop_at_reduce, &g->error) < 0)
+        return g->error.status;
+    kcl_status status = KCL_OK;
+    const kf_node **made = kb_calloc(kf_allocator(g), order.count, sizeof *made);
+    if (!made)
+        status = kb_no_memory(&g->error);
+    for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
+        const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {0};
+        for (int c = 0; c < f->arg_count; c++)
+            args[c] = order.position[f->arg[c]->id] ? made[kf_at(&order, f->arg[c])] : f->arg[c];
+        made[k] = make(user, g, f, args);
+        if (!made[k])
+            status = g->error.status;
+    }
+    for (size_t k = 0; status == KCL_OK && k < root_count; k++)
+        out[k] = made[kf_at(&order, roots[k])];
+    kb_free(kf_allocator(g), made);
+    kf_order_finish(&order);
+    return status;
+}
+
+typedef struct substitution {
+    const kf_node *(*replace)(void *user, const kf_node *leaf);
+    void *user;
+    bool stops_at_reduce; /* what is below is not looked at: it need not have been made yet */
+} substitution;
+
+static const kf_node *substitute_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    const substitution *s = user;
+    const kf_node *replaced = f->op == KF_VAR || f->op == KF_REDUCE ? s->replace(s->user, f) : f;
+    if (replaced != f || f->op == KF_VAR || (f->op == KF_REDUCE && s->stops_at_reduce))
+        return replaced;
+    return kf_rebuild(g, f, args);
+}
+
+kcl_status kf_substitute(kf_graph *g, size_t root_count, const kf_node *const *roots, bool stop_at_reduce,
+                         const kf_node *(*replace)(void *user, const kf_node *leaf), void *user, const kf_node **out)
+{
+    return rebuild_all(g, g, root_count, roots, stop_at_reduce, substitute_node,
+                       &(substitution){replace, user, stop_at_reduce}, out);
+}
+
+static const kf_node *import_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    (void)user;
+    return kf_rebuild(g, f, args);
+}
+
+kcl_status kf_import(kf_graph *g, const kf_graph *from, size_t root_count, const kf_node *const *roots,
+                     const kf_node **out)
+{
+    return rebuild_all(g, from, root_count, roots, false, import_node, NULL, out);
+}
+
+static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    (void)user;
+    static const kf_role swapped[] = {KF_ROLE_J, KF_ROLE_I, KF_ROLE_P, KF_ROLE_ACC};
+    static const unsigned swapped_axes[] = {0, KF_AXIS_J, KF_AXIS_I, KF_AXIS_I | KF_AXIS_J};
+    if (!(f->axes & KF_PAIR_AXES))
+        return f;
+    if (f->op == KF_VAR) {
+        const kf_node *var = kf_var(g, f->param[0], f->param[1], swapped[f->param[2]]);
+        unsigned axes = swapped_axes[f->axes & KF_PAIR_AXES] | (f->axes & KF_BATCH_AXES);
+        var = f->kind == KF_INT && !kf_lends_axes(f) ? kf_integers(g, var) : var;
+        return kf_lends_axes(f) ? kf_lend_axes(g, var, axes) : kf_on_batches(g, var, axes);
+    }
+    if (f->op == KF_INDEX)
+        return kf_index(g, f->param[1], f->param[0], f->param[2]);
+    if (f->op == KF_REDUCE && !kf_is_indexed(f)) {
+        unsigned axes = swapped_axes[f->param[1] & KF_PAIR_AXES] | (f->param[1] & KF_BATCH_AXES);
+        return kf_reduce(g, (kf_reduction)f->param[0], axes, f->param[2], args[0]);
+    }
+    return kf_rebuild(g, f, args);
+}
+
+const kf_node *kf_transpose(kf_graph *g, const kf_node *f)
+{
+    const kf_node *out = NULL;
+    if (!f || rebuild_all(g, g, 1, &f, false, transpose_node, NULL, &out) < 0)
+        return NULL;
+    return out;
+}
