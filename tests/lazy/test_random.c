@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random formulas of 30 to 60 nodes, of every operator of the table, on a device against the interpreter. Nodes are kept
+ * Random formulas of 12 to 60 nodes, of every operator of the table, on a device against the interpreter. Nodes are kept
  * only where they are well-conditioned on the data: small, and changed little by a small change of the arguments. So what
  * a device computes otherwise is an error of its text, and no rounding.
  */
@@ -11,7 +11,7 @@
 #include "support.h"
 #include "text.h"
 
-enum { M = 35, N = 19, VARS = 6, STEPS = 45, LEAST_NODES = 30, MOST_NODES = 60, FORMULAS = 5 };
+enum { M = 35, N = 19, VARS = 6, STEPS = 45, LEAST_NODES = 12, MOST_NODES = 60, FORMULAS = 5 };
 
 static const struct {
     const char *name, *alias;

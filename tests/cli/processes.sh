@@ -1,0 +1,77 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# processes.sh TOOL: processes that share a kernel cache on disk, at once and after others that were killed while they
+# wrote. Prints TAP. Needs an OpenCL CPU. With KEOPSCL_LONG_TESTS=1: 8 processes with 50 new formulas each, 50 that are killed.
+LC_ALL=C
+export LC_ALL
+unset KEOPSCL_CACHE KEOPSCL_LOG KEOPSCL_DUMP_DIR
+tool=$1
+processes=3 formulas=3 killed=4
+if [ "$KEOPSCL_LONG_TESTS" = 1 ]; then
+    processes=8 formulas=50 killed=50
+fi
+temporary=$(mktemp -d) || exit 1
+trap 'rm -rf "$temporary"' EXIT
+KEOPSCL_CACHE_DIR=$temporary/cache
+export KEOPSCL_CACHE_DIR
+
+if ! "$tool" check 'Sum_Reduction(x*y,0)' --arg 'x=Vi(1)' --arg 'y=Vj(1)' --m 2 --n 2 --device cpu >"$temporary/first" 2>&1; then
+    sed 's/^/# /' "$temporary/first"
+    echo "1..0 # SKIP no OpenCL CPU"
+    exit 0
+fi
+count=0
+report() { # STATUS NAME
+    count=$((count + 1))
+    [ "$1" -eq 0 ] && echo "ok $count $2" || echo "not ok $count $2"
+}
+
+formula() { # NUMBER: its own kernel
+    echo "Sum_Reduction(Exp(-SqDist(x,y)*$1)*Sin($1*b),0)"
+}
+
+check() { # NUMBER: the device against the interpreter
+    "$tool" check "$(formula "$1")" --arg 'x=Vi(3)' --arg 'y=Vj(3)' --arg 'b=Vj(1)' --m 40 --n 30 --device cpu
+}
+
+process() { # NUMBER
+    k=0
+    while [ $k -lt $formulas ]; do
+        check "$1.$k" || return 1
+        k=$((k + 1))
+    done
+}
+
+p=0 running=
+while [ $p -lt $processes ]; do
+    process $((p + 1)) >"$temporary/out$p" 2>&1 &
+    running="$running $!"
+    p=$((p + 1))
+done
+failed=0
+for p in $running; do
+    wait "$p" || failed=1
+done
+report $failed "$processes processes with $formulas new formulas each share a cache"
+[ $failed -eq 0 ] || sed 's/^/# /' "$temporary"/out*
+kernels() {
+    "$tool" cache stats | awk '$1 == "kernels" { print $2 }'
+}
+[ "$(kernels)" -eq $((processes * formulas + 1)) ]
+report $? "all their kernels are there"
+
+# From before the build to behind the writing of its result.
+k=0 failed=0
+while [ $k -lt $killed ]; do
+    check "0.$k" >"$temporary/killed" 2>&1 &
+    sleep "0.$((k % 10))"
+    kill -9 $! 2>"$temporary/ignored"
+    wait $! 2>"$temporary/ignored"
+    check "0.$k" >"$temporary/after" 2>&1 || failed=1
+    k=$((k + 1))
+done
+report $failed "$killed processes that were killed leave no harm"
+[ $failed -eq 0 ] || sed 's/^/# /' "$temporary/after"
+"$tool" cache clear >"$temporary/cleared" 2>&1 && [ "$(kernels)" -eq 0 ] && [ -z "$(ls "$KEOPSCL_CACHE_DIR")" ]
+report $? "clearing the cache leaves nothing, not even what they had begun to write"
+echo "1..$count"
