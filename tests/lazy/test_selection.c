@@ -754,10 +754,16 @@ END_TEST
 
 /* ---- Devices ----------------------------------------------------------------------------------------------------- */
 
-/* Gradients in both types in turn, and second derivatives of some: most of the time is the driver's compiler's. */
+/*
+ * Gradients in both types in turn, and second derivatives of some: most of the time is the driver's compiler's. So of
+ * the losses but for three one in three is computed, another one with another seed.
+ */
 START_TEST(a_device_computes_the_same)
 {
     const struct loss *l = &losses[_i];
+    const bool core = _i == 0 || _i == 9 || l->value == gathered;
+    if (!core && !long_tests() && ((uint64_t)_i + test_seed()) % 3)
+        return;
     const kcl_context_params params = {.device = "host"};
     const kcl_dtype dtype = _i % 2 ? KCL_F64 : KCL_F32;
     const double tolerance = dtype == KCL_F64 ? 1e-12 : 2e-5;
