@@ -76,7 +76,7 @@ def build_loop(folder, d):
 
 
 def loop_engine(data, folder):
-    if (data.kind, data.dtype) not in LOOPS:
+    if (data.kind, data.dtype) not in LOOPS or data.batches:
         return None
     out = np.empty(data.out_shape, dtype=data.out_real)
     function = getattr(build_loop(folder, data.d), f"gauss_{data.kind}_{data.dtype}")

@@ -9,6 +9,7 @@
  *     #define KCL_REAL_F32     or KCL_REAL_F64
  *     #define KCL_LANES 16     1, 2, 4, 8 or 16
  *     #define KCL_NATIVE       GPUs: float32 powers of 2 by the device, to 2 ulps; sin, cos and tan by the driver
+ *     #define KCL_MANY_PERIODIC   sin, cos and tan by the driver: slower, but fast to compile where there are many
  *
  * Names that end in an underscore are used in this file only. Contraction is off and every fma is written, so results
  * do not depend on what a compiler would fuse.
@@ -907,22 +908,18 @@ KCL_FN lanes kcl_sin_cos_(lanes r, lanes rest, lanes *cosine)
     KCL_STEP_(c, z, KCL_R(-0.5));
     KCL_STEP_(c, z, KCL_R(1.0));
     *cosine = c;
-    return kcl_with_sign_(r + fma(r * z, s, rest), r); /* of -0 too */ /* -0 stays -0 */
+    return kcl_with_sign_(r + fma(r * z, s, rest), r); /* -0 stays -0 */
 }
 
-#ifdef KCL_NATIVE
+#if defined(KCL_NATIVE) || defined(KCL_MANY_PERIODIC)
 #define KCL_PERIODIC_(name, near)                                                                                      \
     KCL_FN lanes kcl_##name(lanes x)                                                                                   \
     {                                                                                                                  \
         return name(x);                                                                                                \
     }
 #else
-/* `near` of r, rest and quadrant. Lanes with larger arguments are the driver's, in a function of its own for its size. */
+/* `near` of r, rest and quadrant. Lanes with larger arguments are the driver's. */
 #define KCL_PERIODIC_(name, near)                                                                                      \
-    static __attribute__((noinline)) lanes kcl_far_##name##_(lanes x)                                                  \
-    {                                                                                                                  \
-        return name(x);                                                                                                \
-    }                                                                                                                  \
     KCL_FN lanes kcl_##name(lanes x)                                                                                   \
     {                                                                                                                  \
         ilanes quadrant;                                                                                               \
@@ -930,7 +927,7 @@ KCL_FN lanes kcl_sin_cos_(lanes r, lanes rest, lanes *cosine)
         const lanes r = kcl_quadrant_(x, &rest, &quadrant);                                                            \
         const lanes value = near(r, rest, quadrant);                                                                   \
         const ilanes far = fabs(x) > (lanes)(KCL_NEAR_);                                                               \
-        return KCL_ANY(far) ? (far ? kcl_far_##name##_(x) : value) : value;                                            \
+        return KCL_ANY(far) ? (far ? name(x) : value) : value;                                                         \
     }
 #endif
 

@@ -3,7 +3,8 @@
 #include "planner.h"
 
 enum {
-    MAX_NODES = 100000 /* operators of a kernel: compilers do not take formulas of any size */
+    MAX_NODES = 100000, /* operators of a kernel: compilers do not take formulas of any size */
+    MANY_PERIODIC = 32  /* sines and the like, above which their text, which has a branch, takes compilers too long */
 };
 
 static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *roots)
@@ -12,7 +13,12 @@ static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *
     kf_graph *g = &plan->graph;
     if (kf_order_init(&order, g, count, roots, false, &g->error) < 0)
         return g->error.status;
-    size_t size = order.count;
+    size_t size = order.count, periodic = 0;
+    for (size_t k = 0; k < size; k++) {
+        const kf_op op = (kf_op)order.nodes[k]->op;
+        periodic += op == KF_SIN || op == KF_COS || op == KF_TAN || op == KF_SPHERICAL;
+    }
+    plan->many_periodic = periodic > MANY_PERIODIC && !plan->native;
     kf_order_finish(&order);
     if (size > MAX_NODES)
         return kb_fail(

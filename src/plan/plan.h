@@ -87,6 +87,7 @@ typedef struct kp_plan {
     int tile;   /* streamed elements whose sum is kept apart: the blocks of blocked summation; multiple of `stream` */
     unsigned lane_axis, stream_axis; /* KF_AXIS_ bits; stream_axis 0 for KP_MAP */
     bool native;   /* the device's own functions are good enough where the library's would be slower */
+    bool many_periodic; /* sines and the like are the driver's, whose text is short */
     bool unrolled; /* loops over components are unrolled, so that vectors may be in registers */
 
     /* KP_BY_ROWS: a column in local memory, its variables one after another; 0: columns are read where they are. */

@@ -508,6 +508,8 @@ static void put_preface(kb_str *out, const kp_plan *plan)
                 plan->dtype == KCL_F32 ? "KCL_REAL_F32" : "KCL_REAL_F64", plan->lanes);
     if (plan->native)
         kb_str_put(out, "#define KCL_NATIVE\n");
+    if (plan->many_periodic)
+        kb_str_put(out, "#define KCL_MANY_PERIODIC\n");
     if (plan->stream_axis) {
         kb_str_putf(out, "#define KCL_SHAPE %s\n#define KCL_STREAM %d\n#define KCL_TILE %d\n", shapes[plan->shape],
                     plan->stream, plan->tile);

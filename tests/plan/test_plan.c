@@ -697,6 +697,26 @@ START_TEST(many_prepared_numbers_share_arrays)
 }
 END_TEST
 
+/* Their own text, which has a branch each, would take a compiler long. GPUs' are the drivers' anyway. */
+START_TEST(many_sines_are_the_drivers)
+{
+    for (int count = 32; count <= 33; count++) {
+        kb_str text;
+        kb_str_init(&text, NULL);
+        for (int k = 1; k <= count; k++)
+            kb_str_putf(&text, "%s%s(x*y+%d)", k > 1 ? "+" : "", k % 3 ? k % 2 ? "Sin" : "Cos" : "Tan", k);
+        use(KF_AXIS_J, "x:i1 y:j1", kb_str_text(&text), "r0");
+        kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+        ck_assert_int_eq(plan->many_periodic, count > 32);
+        kp_plan_destroy(&plan);
+        plan = plan_of(&s.sweep, kp_caps_profile("gpu"), KCL_F32, KP_ROWS);
+        ck_assert(!plan->many_periodic);
+        kp_plan_destroy(&plan);
+        kb_str_finish(&text);
+    }
+}
+END_TEST
+
 /* ---- Rewriting changes no value ---------------------------------------------------------------------------------- */
 
 enum { ROWS = 5, COLS = 9, WIDEST = 8 };
@@ -1088,7 +1108,7 @@ int main(void)
         memory_of_states_stays_small_where_fewer_parts_allow_it, batches_take_the_place_of_parts,
         reduced_batches_are_divided, factors_leave_the_sum,
         the_factor_of_exp2_joins_the_parameter, what_depends_on_columns_alone_is_prepared,
-        many_prepared_numbers_share_arrays,
+        many_prepared_numbers_share_arrays, many_sines_are_the_drivers,
         rewriting_changes_no_result, dead_formulas_change_no_plan, formulas_of_too_many_operators_are_refused,
         every_allocation_may_fail, a_plan_describes_itself, lists_of_k_values,
     };
