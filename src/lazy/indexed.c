@@ -432,15 +432,7 @@ kcl_status kl_run_indexed(kcl_context *context, const kl_indexed *work, kcl_dtyp
 /* Element `at` behind the first. */
 static double number_at(const kl_view *v, int64_t at)
 {
-    const char *from = (const char *)v->data + at * (int64_t)kb_dtype_size(v->dtype);
-    float single;
-    double number;
-    if (v->dtype == KCL_F32) {
-        memcpy(&single, from, sizeof single);
-        return single;
-    }
-    memcpy(&number, from, sizeof number);
-    return number;
+    return kb_number((const char *)v->data + at * (int64_t)kb_dtype_size(v->dtype), v->dtype);
 }
 
 static void gather_on_host(const kl_indexed *work, double *out)
@@ -545,7 +537,7 @@ void kl_run_whole_on_host(const kl_view *values, const kl_view *out)
                 memcpy(to++, (const char *)values->data + at, sizeof *to);
                 continue;
             }
-            const double value = round(number_at(values, at / (int64_t)kb_dtype_size(values->dtype)));
+            const double value = round(kb_number((const char *)values->data + at, values->dtype));
             *to++ = value >= 0 && value < 0x1p62 ? (int64_t)value : -1;
         }
     }
