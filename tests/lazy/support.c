@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
 #include "support.h"
 
 #include <float.h>
@@ -42,6 +45,27 @@ kcl_context *open_cpu_or_skip(void)
     printf("SKIPPED: %s\n", kcl_context_error(c));
     kcl_context_destroy(&c);
     return NULL;
+}
+
+int run_on_device(const char *program, const char *name, const test_entry *tests, size_t count, void (*setup)(void),
+                  void (*teardown)(void), kcl_context **device, kcl_context **host)
+{
+    if (!getenv("KEOPSCL_CACHE_DIR"))
+        setenv("KEOPSCL_CACHE", "off", 1);
+    *device = open_cpu_or_skip();
+    if (!*device)
+        return 77;
+    if (kcl_context_create(host, &(kcl_context_params){.device = "host"}) < 0)
+        return 1;
+    announce_seed(program);
+    int failed = run_entries(name, tests, count, setup, teardown);
+    kcl_context_stats stats;
+    kcl_context_get_stats(*device, &stats);
+    printf("%llu kernels built in %.1f s, %llu loaded\n", (unsigned long long)stats.programs_built, stats.build_seconds,
+           (unsigned long long)stats.programs_loaded);
+    kcl_context_destroy(device);
+    kcl_context_destroy(host);
+    return failed;
 }
 
 bool long_tests(void)

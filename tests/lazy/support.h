@@ -25,6 +25,13 @@ int run_entries(const char *name, const test_entry *tests, size_t count, void (*
 /* The first OpenCL CPU, or NULL after a line that begins with SKIPPED: then exit with 77. */
 kcl_context *open_cpu_or_skip(void);
 
+/*
+ * The main function of a suite that compares a device with the interpreter: opens both, runs the tests, tells how many
+ * kernels were built. Kernels are kept on disk where KEOPSCL_CACHE_DIR says so only. Returns the exit status.
+ */
+int run_on_device(const char *program, const char *name, const test_entry *tests, size_t count, void (*setup)(void),
+                  void (*teardown)(void), kcl_context **device, kcl_context **host);
+
 bool long_tests(void); /* KEOPSCL_LONG_TESTS=1: the full product of what is otherwise sampled */
 
 uint64_t test_seed(void);                /* KEOPSCL_TEST_SEED, or 1 */

@@ -1127,14 +1127,6 @@ END_TEST
 int main(int argc, char **argv)
 {
     (void)argc;
-    if (!getenv("KEOPSCL_CACHE_DIR"))
-        setenv("KEOPSCL_CACHE", "off", 1);
-    device = open_cpu_or_skip();
-    if (!device)
-        return 77;
-    if (kcl_context_create(&host, &(kcl_context_params){.device = "host"}) < 0)
-        return 1;
-    announce_seed(argv[0]);
     const test_entry tests[] = {
         {test_gaussian_sums_by_plain_loops, 0},
         {test_every_size, 0},
@@ -1162,12 +1154,5 @@ int main(int argc, char **argv)
         {test_describe_and_emit_for_the_device, 0},
         {test_three_kinds_of_reduction, 0},
     };
-    int failed = run_entries("lazy tensors on a device", tests, KB_COUNT(tests), setup, teardown);
-    kcl_context_stats stats;
-    kcl_context_get_stats(device, &stats);
-    printf("%llu kernels built in %.1f s, %llu loaded\n", (unsigned long long)stats.programs_built, stats.build_seconds,
-           (unsigned long long)stats.programs_loaded);
-    kcl_context_destroy(&device);
-    kcl_context_destroy(&host);
-    return failed;
+    return run_on_device(argv[0], "lazy tensors on a device", tests, KB_COUNT(tests), setup, teardown, &device, &host);
 }

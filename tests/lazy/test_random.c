@@ -4,9 +4,6 @@
  * only where they are well-conditioned on the data: small, and changed little by a small change of the arguments. So what
  * a device computes otherwise is an error of its text, and no rounding.
  */
-#ifndef _POSIX_C_SOURCE
-#define _POSIX_C_SOURCE 200809L
-#endif
 #include "dense.h"
 #include "support.h"
 #include "text.h"
@@ -184,20 +181,6 @@ END_TEST
 int main(int argc, char **argv)
 {
     (void)argc;
-    if (!getenv("KEOPSCL_CACHE_DIR"))
-        setenv("KEOPSCL_CACHE", "off", 1);
-    device = open_cpu_or_skip();
-    if (!device)
-        return 77;
-    if (kcl_context_create(&host, &(kcl_context_params){.device = "host"}) < 0)
-        return 1;
-    announce_seed(argv[0]);
     const test_entry tests[] = {{test_random_formulas, long_tests() ? 400 : 10}, {test_most_operators_occur, 0}};
-    int failed = run_entries("random formulas on a device", tests, KB_COUNT(tests), NULL, NULL);
-    kcl_context_stats stats;
-    kcl_context_get_stats(device, &stats);
-    printf("%llu kernels built in %.1f s\n", (unsigned long long)stats.programs_built, stats.build_seconds);
-    kcl_context_destroy(&device);
-    kcl_context_destroy(&host);
-    return failed;
+    return run_on_device(argv[0], "random formulas on a device", tests, KB_COUNT(tests), NULL, NULL, &device, &host);
 }
