@@ -36,11 +36,16 @@ int run_entries(const char *name, const test_entry *tests, size_t count, void (*
     return failed ? 1 : 0;
 }
 
+const char *test_device(void)
+{
+    const char *other = getenv("KEOPSCL_TEST_DEVICE");
+    return other && *other ? other : "cpu";
+}
+
 kcl_context *open_cpu_or_skip(void)
 {
     kcl_context *c;
-    const char *other = getenv("KEOPSCL_TEST_DEVICE"); /* to run the suite on a GPU */
-    if (kcl_context_create(&c, &(kcl_context_params){.device = other && *other ? other : "cpu"}) == KCL_OK)
+    if (kcl_context_create(&c, &(kcl_context_params){.device = test_device()}) == KCL_OK)
         return c;
     printf("SKIPPED: %s\n", kcl_context_error(c));
     kcl_context_destroy(&c);

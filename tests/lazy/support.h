@@ -22,7 +22,10 @@ typedef struct test_entry {
  */
 int run_entries(const char *name, const test_entry *tests, size_t count, void (*setup)(void), void (*teardown)(void));
 
-/* The first OpenCL CPU, or NULL after a line that begins with SKIPPED: then exit with 77. */
+/* What device suites run on: KEOPSCL_TEST_DEVICE, or "cpu". */
+const char *test_device(void);
+
+/* That device, or NULL after a line that begins with SKIPPED: then exit with 77. */
 kcl_context *open_cpu_or_skip(void);
 
 /*

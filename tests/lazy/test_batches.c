@@ -2137,7 +2137,7 @@ START_TEST(test_memory_stays_flat)
 {
     failing f = {0};
     kcl_context *c = NULL;
-    const char *name = by_interpreter ? "host" : "cpu";
+    const char *name = by_interpreter ? "host" : test_device();
     ck_assert_int_eq(kcl_context_create(&c, &(kcl_context_params){.device = name, .allocator = failing_allocator(&f)}),
                      KCL_OK);
     kcl_scope *scope = kcl_scope_create(c);
