@@ -33,8 +33,8 @@ class DeviceInfo(ctypes.Structure):
 
 class OperatorParams(ctypes.Structure):
     """kcl_operator_params"""
-    _fields_ = [("schedule", ctypes.c_char_p), ("form", ctypes.c_char_p), ("reallocate", ctypes.c_void_p),
-                ("allocator_user", ctypes.c_void_p)]
+    _fields_ = [("schedule", ctypes.c_char_p), ("form", ctypes.c_char_p), ("math", ctypes.c_char_p),
+                ("reallocate", ctypes.c_void_p), ("allocator_user", ctypes.c_void_p)]
 
 
 WRITE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t)  # kcl_write_fn
@@ -70,10 +70,10 @@ class Library:
     def context(self, device=None):
         return Context(self.lib, device)
 
-    def operator(self, formula, aliases, schedule=None, form=None):
+    def operator(self, formula, aliases, schedule=None, form=None, math=None):
         handle = ctypes.c_void_p()
         texts = (ctypes.c_char_p * len(aliases))(*[alias.encode() for alias in aliases])
-        params = OperatorParams(schedule=schedule.encode() if schedule else None, form=form.encode() if form else None)
+        params = OperatorParams(*(word.encode() if word else None for word in (schedule, form, math)))
         status = self.lib.kcl_operator_create(ctypes.byref(handle), formula.encode(), len(aliases), texts,
                                               ctypes.byref(params))
         return Operator(self.lib, handle, status)

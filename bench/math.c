@@ -2,9 +2,9 @@
 /*
  * bench/math.c: the functions of cl/math.cl against the OpenCL built-ins for the same vectors, on one device.
  *
- *     math [--only FUNCTION] [--rounds N] path/to/cl/math.cl
+ *     math [--only FUNCTION] [--rounds N] [--fast path/to/cl/fast.cl] path/to/cl/math.cl
  *
- * Both sides compute the same number of values in a loop that stays in registers. They take turns; a ratio is ours by
+ * With --fast: its forms of these functions against those of cl/math.cl. Both sides compute the same number of values in a loop that stays in registers. They take turns; a ratio is ours by
  * the built-in's time of one round, printed is the median of all rounds: below 1 ours is faster.
  */
 #define CL_TARGET_OPENCL_VERSION 120
@@ -110,21 +110,31 @@ static char *read_text(const char *path)
 
 typedef struct device {
     cl_device_id id;
+    bool is_gpu; /* kernels for GPUs have KCL_NATIVE */
     cl_context context;
     cl_command_queue queue;
     cl_mem out;
 } device;
 
-/* One kernel: values of `call` at numbers from low to high, added up. */
-static cl_kernel build(const device *d, const char *math, const function *f, const char *call, bool f64, int lanes)
+/* Whether the text of cl/fast.cl has a form of the function that is called. */
+static bool replaces(const char *fast, const char *call)
 {
-    char *source = malloc(strlen(math) + 4096);
+    char define[64];
+    snprintf(define, sizeof define, "#define %.*s ", (int)strcspn(call, "("), call);
+    return strstr(fast, define) != NULL;
+}
+
+/* One kernel: values of `call` at numbers from low to high, added up. */
+static cl_kernel build(const device *d, const char *math, const char *fast, const function *f, const char *call,
+                       bool f64, int lanes)
+{
+    char *source = malloc(strlen(math) + strlen(fast) + 4096);
     if (source == NULL) {
         fprintf(stderr, "math: no memory\n");
         exit(2);
     }
     sprintf(source,
-            "#define KCL_REAL_%s\n#define KCL_LANES %d\n%s\n"
+            "#define KCL_REAL_%s\n#define KCL_LANES %d\n%s\n%s\n%s\n"
             "__kernel void loop(__global real *out, const int repeats)\n{\n"
             "    const lanes low = (lanes)(KCL_R(%.17e)), step = (lanes)(KCL_R(%.17e) / %d);\n"
             "    lanes sum = (lanes)(KCL_R(0.0));\n"
@@ -132,7 +142,8 @@ static cl_kernel build(const device *d, const char *math, const function *f, con
             "            const lanes x = low + (lanes)((real)k) * step, y = x + (lanes)((real)(r & 1) + 1);\n"
             "            sum += %s;\n        }\n"
             "    real lane[KCL_LANES];\n    KCL_VSTORE(sum, lane);\n    out[get_global_id(0)] = lane[0];\n}\n",
-            f64 ? "F64" : "F32", lanes, math, f->low, f->high - f->low, STEPS, STEPS, call);
+            f64 ? "F64" : "F32", lanes, d->is_gpu ? "#define KCL_NATIVE" : "", math, fast, f->low, f->high - f->low,
+            STEPS, STEPS, call);
     cl_int status;
     const char *text = source;
     cl_program program = clCreateProgramWithSource(d->context, 1, &text, NULL, &status);
@@ -183,13 +194,15 @@ static bool find_device(device *d)
 
 int main(int argc, char **argv)
 {
-    const char *path = NULL, *only = NULL;
+    const char *path = NULL, *fast_path = NULL, *only = NULL;
     int rounds = 15;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
             only = argv[++i];
         } else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc) {
             rounds = atoi(argv[++i]);
+        } else if (strcmp(argv[i], "--fast") == 0 && i + 1 < argc) {
+            fast_path = argv[++i];
         } else if (argv[i][0] != '-' && path == NULL) {
             path = argv[i];
         } else {
@@ -198,7 +211,7 @@ int main(int argc, char **argv)
         }
     }
     if (path == NULL || rounds < 1 || rounds > MAX_ROUNDS) {
-        fprintf(stderr, "usage: math [--only FUNCTION] [--rounds N] path/to/cl/math.cl\n");
+        fprintf(stderr, "usage: math [--only FUNCTION] [--rounds N] [--fast path/to/cl/fast.cl] path/to/cl/math.cl\n");
         return 2;
     }
     device d;
@@ -210,6 +223,9 @@ int main(int argc, char **argv)
     char name[256] = "", extensions[8192] = "";
     clGetDeviceInfo(d.id, CL_DEVICE_NAME, sizeof name, name, NULL);
     clGetDeviceInfo(d.id, CL_DEVICE_EXTENSIONS, sizeof extensions, extensions, NULL);
+    cl_device_type type = CL_DEVICE_TYPE_CPU;
+    clGetDeviceInfo(d.id, CL_DEVICE_TYPE, sizeof type, &type, NULL);
+    d.is_gpu = type & CL_DEVICE_TYPE_GPU;
     d.context = clCreateContext(NULL, 1, &d.id, NULL, NULL, &status);
     check(status, "clCreateContext");
     d.queue = clCreateCommandQueue(d.context, d.id, 0, &status);
@@ -217,7 +233,7 @@ int main(int argc, char **argv)
     d.out = clCreateBuffer(d.context, CL_MEM_READ_WRITE, ITEMS * sizeof(double), NULL, &status);
     check(status, "clCreateBuffer");
 
-    char *const math = read_text(path);
+    char *const math = read_text(path), *const fast = fast_path ? read_text(fast_path) : NULL;
     printf("device %s\n%-12s %-4s %5s %10s %10s %6s\n", name, "function", "type", "lanes", "ours/ns", "theirs/ns",
            "ratio");
     for (int f64 = 0; f64 <= (strstr(extensions, "cl_khr_fp64") != NULL); f64++) {
@@ -227,11 +243,11 @@ int main(int argc, char **argv)
         const int lanes = f64 ? (width >= 8 ? 8 : width >= 4 ? 4 : 2) : width >= 16 ? 16 : width >= 8 ? 8 : 4;
         for (int i = 0; i < FUNCTIONS; i++) {
             const function *const f = &functions[i];
-            if (only != NULL && strcmp(only, f->name) != 0) {
+            if ((only != NULL && strcmp(only, f->name) != 0) || (fast != NULL && !replaces(fast, f->ours))) {
                 continue;
             }
-            cl_kernel ours = build(&d, math, f, f->ours, f64, lanes),
-                      theirs = build(&d, math, f, f->builtin, f64, lanes);
+            cl_kernel ours = build(&d, math, fast ? fast : "", f, f->ours, f64, lanes),
+                      theirs = build(&d, math, "", f, fast ? f->ours : f->builtin, f64, lanes);
             seconds(&d, ours, 1); /* the driver compiles with the first launch */
             seconds(&d, theirs, 1);
             const double once = seconds(&d, theirs, 1);
@@ -251,6 +267,7 @@ int main(int argc, char **argv)
         }
     }
     free(math);
+    free(fast);
     clReleaseMemObject(d.out);
     clReleaseCommandQueue(d.queue);
     clReleaseContext(d.context);

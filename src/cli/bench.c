@@ -25,6 +25,7 @@ static const char help[] = "keopscl bench [--case NAME] [options]\n"
                            "  --m M, --n N      numbers of rows; default: 20000 each\n"
                            "  --dtype f32|f64   default: f32\n"
                            "  --device D        default: KEOPSCL_DEVICE, else the best device\n"
+                           "  --math NAME       precise or fast elementary functions; default: precise\n"
                            "  --json            accepted; the output is JSON in any case\n"
                            "\n"
                            "Example:\n"
@@ -144,7 +145,7 @@ static int run_case(const struct bench_case *c, kcl_context *context, const kcl_
     }
     double start = seconds_now(), first = 0, median = 0;
     if (!code)
-        code = make_operator_of(&op, c->formula, count, aliases, o->schedule, f);
+        code = make_operator_of(&op, c->formula, count, aliases, o, f);
     if (!code) {
         kcl_operator_output(op, 0, &slot);
         code = table_for_slot(&out, &slot, dtype, m, n, f);
@@ -196,7 +197,7 @@ static int bench(const options *o, fault *f)
 const command bench_command = {
     "bench",
     {NULL},
-    OPTION_CASE | OPTION_D | OPTION_SIZES | OPTION_DTYPE | OPTION_DEVICE | OPTION_JSON | OPTION_SCHEDULE,
+    OPTION_CASE | OPTION_D | OPTION_SIZES | OPTION_DTYPE | OPTION_DEVICE | OPTION_JSON | OPTION_SCHEDULE | OPTION_MATH,
     bench,
     help,
 };

@@ -19,6 +19,7 @@ static const char help[] = "keopscl check FORMULA --arg NAME=ROLE(DIM) ... [opti
                            "  --dtype f32|f64   default: f32\n"
                            "  --device D        default: KEOPSCL_DEVICE, else the best device\n"
                            "  --schedule NAME   lanes, rows, contraction, split or columns; default: by rule\n"
+                           "  --math NAME       precise or fast elementary functions; default: precise\n"
                            "\n"
                            "Example:\n"
                            "  keopscl check 'Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)' \\\n"
@@ -243,7 +244,7 @@ static int check(const options *o, fault *f)
 const command check_command = {
     "check",
     {"FORMULA"},
-    OPTION_ARG_SHAPES | OPTION_SIZES | OPTION_SEED | OPTION_DTYPE | OPTION_DEVICE | OPTION_SCHEDULE,
+    OPTION_ARG_SHAPES | OPTION_SIZES | OPTION_SEED | OPTION_DTYPE | OPTION_DEVICE | OPTION_SCHEDULE | OPTION_MATH,
     check,
     help,
 };

@@ -25,6 +25,7 @@ typedef enum option_bit {
     OPTION_SEED = 1 << 8,
     OPTION_CASE = 1 << 9,
     OPTION_SCHEDULE = 1 << 10,
+    OPTION_MATH = 1 << 11,
 } option_bit;
 
 /* One --arg. */
@@ -42,7 +43,7 @@ typedef struct options {
     int arg_count;
     const char **outs;
     int out_count;
-    const char *device, *case_name, *schedule;
+    const char *device, *case_name, *schedule, *math;
     kcl_dtype dtype;
     int64_t m, n, d; /* -1: not given */
     uint64_t seed;   /* 1 */
@@ -75,7 +76,7 @@ int make_operator(kcl_operator **op, const options *o, const int *dims, fault *f
 
 /* The same from a formula and aliases as the library takes them. */
 int make_operator_of(kcl_operator **op, const char *formula, int alias_count, const char *const *aliases,
-                     const char *schedule, fault *f);
+                     const options *o, fault *f);
 
 /* The reason of a failed call on the context. */
 int fail_context(const kcl_context *context, kcl_status status, fault *f);

@@ -35,9 +35,9 @@ int open_context(kcl_context **context, const char *device, fault *f)
 }
 
 int make_operator_of(kcl_operator **op, const char *formula, int alias_count, const char *const *aliases,
-                     const char *schedule, fault *f)
+                     const options *o, fault *f)
 {
-    const kcl_operator_params params = {.schedule = schedule};
+    const kcl_operator_params params = {.schedule = o->schedule, .math = o->math};
     kcl_status status = kcl_operator_create(op, formula, alias_count, aliases, &params);
     if (status >= 0)
         return EXIT_DONE;
@@ -83,7 +83,7 @@ int make_operator(kcl_operator **op, const options *o, const int *dims, fault *f
                 snprintf(text, ALIAS_SIZE, "%s = %s(%d)", a->name, role_name(a->role), dims[k]);
             aliases[k] = dims ? text : a->text;
         }
-        code = make_operator_of(op, o->positional[0], count, aliases, o->schedule, f);
+        code = make_operator_of(op, o->positional[0], count, aliases, o, f);
     }
     free(made);
     free(aliases);

@@ -18,6 +18,7 @@ static const char emit_help[] = "keopscl emit FORMULA --arg NAME=ROLE(DIM) ... [
                                 "  --m M, --n N      numbers of rows, on which the schedule depends; default:\n"
                                 "                    1000000 each\n"
                                 "  --schedule NAME   lanes, rows, contraction, split or columns; default: by rule\n"
+                                "  --math NAME       precise or fast elementary functions; default: precise\n"
                                 "\n"
                                 "Example:\n"
                                 "  keopscl emit 'Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)' \\\n"
@@ -46,8 +47,11 @@ static int emit(const options *o, fault *f)
 }
 
 const command emit_command = {
-    "emit", {"FORMULA"}, OPTION_ARG_SHAPES | OPTION_DTYPE | OPTION_DEVICE | OPTION_SIZES | OPTION_SCHEDULE,
-    emit,   emit_help,
+    "emit",
+    {"FORMULA"},
+    OPTION_ARG_SHAPES | OPTION_DTYPE | OPTION_DEVICE | OPTION_SIZES | OPTION_SCHEDULE | OPTION_MATH,
+    emit,
+    emit_help,
 };
 
 /* ---- grad -------------------------------------------------------------------------------------------------------- */

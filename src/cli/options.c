@@ -32,6 +32,7 @@ static const struct option_row {
     {"--seed", OPTION_SEED, "a number"},
     {"--case", OPTION_CASE, "the name of a case"},
     {"--schedule", OPTION_SCHEDULE, "the name of a schedule"},
+    {"--math", OPTION_MATH, "precise or fast"},
 };
 
 static int read_option(options *o, const struct option_row *row, const char *value, fault *f)
@@ -58,6 +59,9 @@ static int read_option(options *o, const struct option_row *row, const char *val
         return read_seed(o, value, f);
     case OPTION_SCHEDULE:
         o->schedule = value;
+        return EXIT_DONE;
+    case OPTION_MATH:
+        o->math = value;
         return EXIT_DONE;
     case OPTION_CASE:
         o->case_name = value;

@@ -16,6 +16,7 @@ static const char help[] = "keopscl run FORMULA --arg NAME=ROLE:VALUE ... [optio
                            "                     without it, tables on standard output; indices are int64\n"
                            "  --dtype f32|f64    default: f64 if every file is float64, else f32\n"
                            "  --device D         default: KEOPSCL_DEVICE, else the best device\n"
+                           "  --math NAME        precise (the default) or fast elementary functions\n"
                            "  --json             print device, sizes, seconds and shapes, and no table\n"
                            "\n"
                            "Files are NumPy .npy (float32, float64, int32, int64) or text tables, one row a\n"
@@ -176,5 +177,6 @@ done:
 }
 
 const command run_command = {
-    "run", {"FORMULA"}, OPTION_ARG_VALUES | OPTION_OUT | OPTION_DTYPE | OPTION_DEVICE | OPTION_JSON, run, help,
+    "run", {"FORMULA"}, OPTION_ARG_VALUES | OPTION_OUT | OPTION_DTYPE | OPTION_DEVICE | OPTION_JSON | OPTION_MATH,
+    run,   help,
 };

@@ -883,7 +883,7 @@ static bool cut_roots(cut *c, const kf_node **roots)
 /* ---- Computations ------------------------------------------------------------------------------------------------ */
 
 kcl_status kl_exec_create(kl_exec **out, const kf_graph *from, size_t root_count, const kf_node *const *roots,
-                          size_t slot_count, const kl_slot *slots, const char *schedule, kb_error *err)
+                          size_t slot_count, const kl_slot *slots, const kl_options *options, kb_error *err)
 {
     const kcl_allocator *a = kf_allocator(from);
     *out = NULL;
@@ -891,8 +891,7 @@ kcl_status kl_exec_create(kl_exec **out, const kf_graph *from, size_t root_count
     if (!e)
         return kb_no_memory(err);
     kf_graph_init(&e->graph, a);
-    if (schedule)
-        snprintf(e->schedule, sizeof e->schedule, "%s", schedule);
+    e->options = *options;
     const kf_node **own = kb_calloc(a, root_count + 1, sizeof *own);
     e->slots = kb_calloc(a, slot_count + 1, sizeof *e->slots);
     e->root = kb_calloc(a, root_count + 1, sizeof *e->root);
@@ -908,7 +907,9 @@ kcl_status kl_exec_create(kl_exec **out, const kf_graph *from, size_t root_count
             *err = e->graph.error;
     }
     if (status == KCL_OK) {
-        e->key = kb_hash(e->schedule, strlen(e->schedule), root_count);
+        e->key = kb_hash(options->schedule, strlen(options->schedule), root_count);
+        if (options->fast)
+            e->key = kb_hash_combine(e->key, 1);
         for (size_t r = 0; r < root_count; r++)
             e->key = kb_hash_combine(e->key, own[r]->hash);
         for (size_t k = 0; k < slot_count; k++) {

@@ -223,7 +223,7 @@ static kcl_status choose_form(run *r, size_t index, const geometry *g, const kp_
                             g->cols,
                             r->dtype,
                             kd_caps(r->context),
-                            r->exec->form,
+                            r->exec->options.form,
                             kp_screens(schedule),
                             kd_threads(r->context),
                             has_batches(r, index)};
@@ -646,12 +646,13 @@ static kcl_status run_step(run *r, size_t index)
     kp_choice choice;
     kp_sizes sizes = {g.rows, g.cols, g.axes.batches, g.axes.each_count};
     kcl_status status =
-        kp_choose_for(&step->sweep, kd_caps(context), r->dtype, &sizes, r->exec->schedule, &choice, err);
+        kp_choose_for(&step->sweep, kd_caps(context), r->dtype, &sizes, r->exec->options.schedule, &choice, err);
     kl_choice form;
     if (status == KCL_OK)
         status = choose_form(r, index, &g, &choice, &form);
     if (status == KCL_OK)
         choice.expand = form.is_expanded;
+    choice.fast = r->exec->options.fast;
     g.form = &form;
     kl_compiled *c = status == KCL_OK ? kl_find_compiled(r->exec, context, r->dtype, index, &choice, &arrays) : NULL;
     status = c ? launch_step(r, step, c, g) : err->status;
@@ -891,11 +892,19 @@ static void describe_kernel(kcl_context *context, const kl_compiled *c, kb_str *
         kb_str_putf(out, "stack bytes: %lld\n", (long long)limits->stack);
 }
 
+kcl_status kl_read_math(const char *word, bool *fast, kb_error *err)
+{
+    *fast = word && strcmp(word, "fast") == 0;
+    if (*fast || !word || !*word || strcmp(word, "precise") == 0)
+        return KCL_OK;
+    return kb_fail(err, KCL_ERROR_ARGUMENT, "math \"%s\" is not known: write \"precise\" or \"fast\"", word);
+}
+
 /* What a description says about the form of step `index`. */
 static void describe_form(const kl_exec *e, size_t index, kcl_context *context, kcl_dtype dtype, kb_str *out)
 {
     static const char *const asked[] = {"by the data of each call", "differences (asked for)", "expanded (asked for)"};
-    const char *text = asked[e->form];
+    const char *text = asked[e->options.form];
     const char *note = context ? kl_form_note(context, kb_hash_combine(e->key, index * 4 + dtype), false) : NULL;
     if (note)
         text = note;
@@ -915,11 +924,12 @@ kcl_status kl_exec_emit(const kl_exec *e, kcl_context *context, const kp_caps *c
         kp_plan *plan;
         kt_program program;
         kp_choice choice;
-        if (kp_choose(&step->sweep, caps, dtype, extents[step->row_extent], extents[step->col_extent], e->schedule,
-                      &choice, err) < 0)
+        if (kp_choose(&step->sweep, caps, dtype, extents[step->row_extent], extents[step->col_extent],
+                      e->options.schedule, &choice, err) < 0)
             return err->status;
-        choice.expand =
-            e->form == KL_FORM_EXPANDED && !(step->expansion && step->expansion->screens && !kp_screens(&choice));
+        choice.expand = e->options.form == KL_FORM_EXPANDED &&
+                        !(step->expansion && step->expansion->screens && !kp_screens(&choice));
+        choice.fast = e->options.fast;
         if (kp_plan_create(&plan, &(kp_request){&step->sweep, dtype, caps, choice, NULL, {0}}, err) < 0)
             return err->status;
         if (e->step_count > 1)

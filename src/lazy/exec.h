@@ -148,6 +148,16 @@ typedef struct kl_root {
     unsigned repeats; /* axes along which an integer is the same: computed once, copied */
 } kl_root;
 
+/* What a user asks for about the kernels. */
+typedef struct kl_options {
+    char schedule[16]; /* forced, or "" */
+    kl_form form;      /* forced, or KL_FORM_AUTO */
+    bool fast;         /* shorter elementary functions */
+} kl_options;
+
+/* Reads the word for `math`; NULL and "" are "precise". */
+kcl_status kl_read_math(const char *word, bool *fast, kb_error *err);
+
 /* Roots compiled to steps. Immutable, shared between threads. */
 typedef struct kl_exec {
     kf_graph graph;
@@ -158,8 +168,7 @@ typedef struct kl_exec {
     kl_root *root;
     kl_step *steps;
     kl_temp *temps;
-    char schedule[16]; /* forced, or "" */
-    kl_form form;      /* forced, or KL_FORM_AUTO */
+    kl_options options;
 } kl_exec;
 
 /* Refuses a root that depends on both axes. */
@@ -170,7 +179,7 @@ kcl_status kl_check_root(const kf_node *root, size_t number, kb_error *err);
  * Errors in err.
  */
 kcl_status kl_exec_create(kl_exec **exec, const kf_graph *from, size_t root_count, const kf_node *const *roots,
-                          size_t slot_count, const kl_slot *slots, const char *schedule, kb_error *err);
+                          size_t slot_count, const kl_slot *slots, const kl_options *options, kb_error *err);
 void kl_exec_destroy(kl_exec **exec);
 
 /*

@@ -20,8 +20,7 @@ struct kcl_operator {
     kcl_allocator allocator;
     kb_error error;
     kf_graph graph;
-    char schedule[16];
-    kl_form form;
+    kl_options options;
     size_t input_count, input_capacity;
     input *inputs;
     size_t root_count;
@@ -43,21 +42,24 @@ static kcl_operator *new_operator(const kcl_operator_params *params)
     op->allocator = a;
     op->sums_to = -1;
     kf_graph_init(&op->graph, &a);
-    if (params && params->schedule)
-        snprintf(op->schedule, sizeof op->schedule, "%s", params->schedule);
     return op;
 }
 
 static const char *const form_names[] = {"auto", "differences", "expanded"}; /* by kl_form */
 
-static kcl_status check_schedule(kcl_operator *op, const kcl_operator_params *params)
+static kcl_status read_options(kcl_operator *op, const kcl_operator_params *params)
 {
-    if (kp_check_schedule_name(params ? params->schedule : NULL, &op->error) < 0)
+    if (!params)
+        return KCL_OK;
+    if (kp_check_schedule_name(params->schedule, &op->error) < 0 ||
+        kl_read_math(params->math, &op->options.fast, &op->error) < 0)
         return op->error.status;
-    const char *s = params && params->form && *params->form ? params->form : form_names[KL_FORM_AUTO];
+    if (params->schedule)
+        snprintf(op->options.schedule, sizeof op->options.schedule, "%s", params->schedule);
+    const char *s = params->form && *params->form ? params->form : form_names[KL_FORM_AUTO];
     for (size_t k = 0; k < KB_COUNT(form_names); k++) {
         if (strcmp(s, form_names[k]) == 0) {
-            op->form = (kl_form)k;
+            op->options.form = (kl_form)k;
             return KCL_OK;
         }
     }
@@ -145,9 +147,7 @@ static kcl_status compile(kcl_operator *op)
         describe_input(op, k, slots[k].name, sizeof slots[k].name);
     }
     kcl_status status = kl_exec_create(&op->exec, &op->graph, op->root_count, op->roots, op->input_count, slots,
-                                       op->schedule, &op->error);
-    if (op->exec)
-        op->exec->form = op->form;
+                                       &op->options, &op->error);
     kb_free(&op->allocator, slots);
     return status;
 }
@@ -209,7 +209,7 @@ kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alia
     *out = op;
     if (!op)
         return KCL_ERROR_NO_MEMORY;
-    kcl_status status = check_schedule(op, params);
+    kcl_status status = read_options(op, params);
     if (status == KCL_OK && (!formula || alias_count < 0))
         status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the formula is NULL, or the number of aliases negative");
     kf_binding *bindings = kb_calloc(&op->allocator, (size_t)KB_MAX(alias_count, 0) + 1, sizeof *bindings);
@@ -304,7 +304,7 @@ kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exp
     *out = op;
     if (!op)
         return KCL_ERROR_NO_MEMORY;
-    kcl_status status = check_schedule(op, params);
+    kcl_status status = read_options(op, params);
     if (status == KCL_OK && (count < 1 || !exprs || var_count < 0 || (var_count && !vars)))
         status = kb_fail(&op->error, KCL_ERROR_ARGUMENT,
                          "kcl_operator_from: needs one expression or more, and the list of their variables");
@@ -353,8 +353,7 @@ static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from,
 {
     if (!out)
         return KCL_ERROR_ARGUMENT;
-    kcl_operator *op = new_operator(&(kcl_operator_params){.schedule = from ? from->schedule : NULL,
-                                                           .allocator = from ? from->allocator : (kcl_allocator){0}});
+    kcl_operator *op = new_operator(from ? &(kcl_operator_params){.allocator = from->allocator} : NULL);
     *out = op;
     if (!op)
         return KCL_ERROR_NO_MEMORY;
@@ -364,7 +363,7 @@ static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from,
         op->error = from->error;
         return op->error.status;
     }
-    op->form = from->form;
+    op->options = from->options;
     op->knows_batches = from->knows_batches;
     for (size_t k = 0; k < from->input_count; k++) {
         if (declare(op, (int64_t)k, from->inputs[k].name, from->inputs[k].dim, from->inputs[k].role) < 0)
@@ -716,9 +715,7 @@ static kcl_status run_for_call(const kcl_operator *op, kcl_context *context, kcl
             *err = g.error;
     }
     if (status == KCL_OK)
-        status = kl_exec_create(&exec, &g, op->root_count, roots, op->input_count, own, op->schedule, err);
-    if (exec)
-        exec->form = op->form;
+        status = kl_exec_create(&exec, &g, op->root_count, roots, op->input_count, own, &op->options, err);
     if (status == KCL_OK)
         status = kl_exec_run(exec, context, dtype, slots, outs, scales);
     kl_exec_destroy(&exec);

@@ -94,6 +94,15 @@ static void clear(kcl_scope *scope)
     scope->data_lost = false;
 }
 
+kcl_status kcl_scope_set_math(kcl_scope *scope, const char *math)
+{
+    if (!scope)
+        return KCL_ERROR_ARGUMENT;
+    if (kd_enter(scope->context) < 0)
+        return kcl_context_status(scope->context);
+    return kl_read_math(math, &scope->options.fast, kd_error(scope->context));
+}
+
 void kcl_scope_reset(kcl_scope *scope)
 {
     if (!scope)
@@ -811,7 +820,7 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         e->slots[k].extent = first < k ? e->slots[first].extent : (int)k + 1;
     }
     if (status == KCL_OK)
-        status = kl_exec_create(&exec, g, count, roots, e->slot_count, e->slots, NULL, err);
+        status = kl_exec_create(&exec, g, count, roots, e->slot_count, e->slots, &scope->options, err);
     if (status == KCL_OK)
         status = kl_exec_check(exec, views, out_views, err);
     if (status == KCL_OK)

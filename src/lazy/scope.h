@@ -44,6 +44,7 @@ struct kcl_scope {
     bool data_lost;   /* memory was out when a handle was to be made: a NULL handle is that one */
     kcl_expr **exprs; /* by node id: one expression a node */
     size_t expr_capacity;
+    kl_options options; /* of evaluations */
     bool has_batches; /* a variable has batch axes */
     kl_batch *batch;  /* then: by node id; count -1 where operands clash */
     size_t batch_count, batch_capacity;

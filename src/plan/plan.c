@@ -18,7 +18,7 @@ static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *
         const kf_op op = (kf_op)order.nodes[k]->op;
         periodic += op == KF_SIN || op == KF_COS || op == KF_TAN || op == KF_SPHERICAL;
     }
-    plan->many_periodic = periodic > MANY_PERIODIC && !plan->native;
+    plan->many_periodic = periodic > MANY_PERIODIC && !plan->native && !plan->fast;
     kf_order_finish(&order);
     if (size > MAX_NODES)
         return kb_fail(
@@ -169,6 +169,7 @@ kcl_status kp_plan_create(kp_plan **out, const kp_request *request, kb_error *er
     plan->lane_axis = plan->shape == KP_COLUMNS ? KF_AXIS_J : KF_AXIS_I;
     plan->stream_axis = plan->shape == KP_MAP ? 0 : plan->shape == KP_COLUMNS ? KF_AXIS_I : KF_AXIS_J;
     plan->stream = request->choice.states;
+    plan->fast = request->choice.fast;
     plan->native = caps->device_class == KP_GPU;
     plan->group = request->choice.group;
     plan->outer_batches = request->batches.outer;
@@ -205,6 +206,8 @@ void kp_plan_destroy(kp_plan **plan)
 
 void kp_describe(const kp_plan *plan, kb_str *out)
 {
+    if (plan->fast)
+        kb_str_put(out, "math: fast\n");
     kb_str_putf(out, "schedule: %s\nshape: %s\ntype: %s\nlanes: %d\n", kp_schedule_name(plan),
                 kp_shape_name(plan->shape), kb_dtype_name(plan->dtype), plan->lanes);
     if (plan->schedule != KP_BY_LANES)

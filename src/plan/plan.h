@@ -38,6 +38,7 @@ typedef struct kp_choice {
     bool forced; /* by name: another schedule does not take its place */
     bool expand; /* squared distances (expand.h): the caller's to set, who must supply their centres; see kp_screens */
     int group;   /* batches of few rows on GPUs: work-items of a work-group, at most; 0: no limit */
+    bool fast;   /* elementary functions of cl/fast.cl in place of those of cl/math.cl */
 } kp_choice;
 
 /* What a launch goes through. */
@@ -86,6 +87,7 @@ typedef struct kp_plan {
     int stream; /* streamed elements a step */
     int tile;   /* streamed elements whose sum is kept apart: the blocks of blocked summation; multiple of `stream` */
     unsigned lane_axis, stream_axis; /* KF_AXIS_ bits; stream_axis 0 for KP_MAP */
+    bool fast;                       /* kp_choice */
     bool native;   /* the device's own functions are good enough where the library's would be slower */
     bool many_periodic; /* sines and the like are the driver's, whose text is short */
     bool unrolled; /* loops over components are unrolled, so that vectors may be in registers */

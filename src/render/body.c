@@ -637,6 +637,8 @@ static bool write_instances(section *s, kb_str *once, kb_str *per_element)
         } else if (is_sum(f)) {
             ok = false;
             kb_fail(s->body->err, KCL_ERROR_INTERNAL, "a sum over components was not computed before its use");
+        } else if (form[0] == '/' && s->body->plan->fast) {
+            put_call(s, &text, n, "kcl_divide($a, $b)", lanes);
         } else if (form[1] == ' ') {
             put_infix(s, &text, n, form[0], lanes);
         } else {

@@ -9,7 +9,7 @@
 
 const char *const kt_kernel_names[KT_KERNELS] = {"prepare_rows", "prepare_columns", "sweep", "finish"};
 
-extern const unsigned char kt_cl_math[], kt_cl_common[], kt_cl_reduce[], kt_cl_lanes[], kt_cl_rows[],
+extern const unsigned char kt_cl_math[], kt_cl_fast[], kt_cl_common[], kt_cl_reduce[], kt_cl_lanes[], kt_cl_rows[],
     kt_cl_contraction[], kt_cl_columns[], kt_cl_map[], kt_cl_copy[], kt_cl_squares[], kt_cl_indexed[], kt_cl_scaled[],
     kt_cl_dtw[];
 
@@ -504,6 +504,8 @@ static void put_preface(kb_str *out, const kp_plan *plan)
             kb_str_putf(out, ") + o%zu_beta*o%zu", k, k);
         kb_str_put(out, "\n");
     }
+    if (plan->fast)
+        kb_str_put(out, " * with fast elementary functions\n");
     kb_str_putf(out, " */\n#define %s\n#define KCL_LANES %d\n",
                 plan->dtype == KCL_F32 ? "KCL_REAL_F32" : "KCL_REAL_F64", plan->lanes);
     if (plan->native)
@@ -598,6 +600,8 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
     kb_free(a, targets);
     program->body = out->length;
     kb_str_put(out, (const char *)kt_cl_math);
+    if (plan->fast)
+        kb_str_put(out, (const char *)kt_cl_fast);
     kb_str_put(out, (const char *)kt_cl_common);
     bool scaled = false;
     for (size_t k = 0; k < plan->output_count; k++)

@@ -376,6 +376,10 @@ does 'emit --schedule' keopscl emit "$gauss" $dims --device gpu --schedule contr
 contains 'is the one asked for' 'KCL_ROW_OPERANDS'
 fails 'emit --schedule, not known' 2 'schedule "diagonal" is not known: write "lanes"' \
     keopscl emit "$gauss" $dims --schedule diagonal
+does 'emit --math' keopscl emit "$gauss" $dims --math fast
+contains 'tells of it' ' * with fast elementary functions'
+fails 'emit --math, not known' 2 'math "quick" is not known: write "precise" or "fast"' \
+    keopscl emit "$gauss" $dims --math quick
 fails 'emit for a device that is not there' 1 'no such device' keopscl emit "$gauss" $dims --device 'no such device'
 
 does 'grad' keopscl grad "$gauss" x $dims

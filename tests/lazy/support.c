@@ -226,8 +226,9 @@ void subject_make(subject *s, const char *formula, int alias_count, const char *
         s->high = 1;
     }
     snprintf(s->text, sizeof s->text, "%s, derived by \"%s\", schedule \"%s\"", formula, derive, schedule);
-    kcl_status status = kcl_operator_create(&s->op, formula, alias_count, aliases,
-                                            &(kcl_operator_params){.schedule = schedule, .form = s->form});
+    kcl_status status =
+        kcl_operator_create(&s->op, formula, alias_count, aliases,
+                            &(kcl_operator_params){.schedule = schedule, .form = s->form, .math = s->math});
     ck_assert_msg(status == KCL_OK, "%s: %s", s->text, kcl_operator_error(s->op));
     for (; *derive; derive++) {
         kcl_operator *from = s->op;

@@ -99,6 +99,7 @@ typedef struct subject {
     double tolerance;    /* 0: 1e-5 in float32, 1e-12 in float64 */
     layout in, out;
     const char *form; /* of squared distances; NULL: auto */
+    const char *math; /* elementary functions; NULL: precise */
 } subject;
 
 /* Makes the operator and its magnitude; `derive` names variables by which the VJP is taken one after another. */

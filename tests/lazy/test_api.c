@@ -1424,6 +1424,8 @@ START_TEST(test_operators_that_cannot_be_made)
     CREATE_FAILS("", 0, NULL, NULL, KCL_ERROR_SYNTAX, "empty");
     CREATE_FAILS("Sum_Reduction(x,0)", 1, ALIASES("x=Vi(3)"), &(kcl_operator_params){.schedule = "diagonal"},
                  KCL_ERROR_ARGUMENT, "\"diagonal\"", "\"rows\"", "\"columns\"");
+    CREATE_FAILS("Sum_Reduction(x,0)", 1, ALIASES("x=Vi(3)"), &(kcl_operator_params){.math = "quick"},
+                 KCL_ERROR_ARGUMENT, "math \"quick\"", "\"precise\"", "\"fast\"");
     CREATE_FAILS("Sum_Reduction(x,0)", 1, ALIASES("x=Vi(3)"), &(kcl_operator_params){.form = "norms"},
                  KCL_ERROR_ARGUMENT, "\"norms\"", "\"auto\"", "\"differences\"", "\"expanded\"");
     ck_assert_int_eq(kcl_operator_create(NULL, gauss, 4, gauss_aliases, NULL), KCL_ERROR_ARGUMENT);

@@ -1055,13 +1055,15 @@ static void below_run(below *l, const char *schedule, int over, int count, const
     kl_view out_views[2];
     kl_exec *exec;
     const problem *p = l->p;
+    kl_options options = {.schedule = ""};
+    snprintf(options.schedule, sizeof options.schedule, "%s", schedule);
     for (int k = 0; k < count; k++) {
         ck_assert_msg(roots[k], "%s", l->g.error.text);
         ck_assert_msg(kl_view_of_result(&out_views[k], &outs[k].array, over == KCL_OVER_J ? KF_ROLE_I : KF_ROLE_P,
                                         roots[k]->dim, &l->batch, "output", &l->err) == KCL_OK,
                       "%s: %s", p->text, l->err.text);
     }
-    ck_assert_msg(kl_exec_create(&exec, &l->g, (size_t)count, roots, 4, l->slots, schedule, &l->err) == KCL_OK, "%s",
+    ck_assert_msg(kl_exec_create(&exec, &l->g, (size_t)count, roots, 4, l->slots, &options, &l->err) == KCL_OK, "%s",
                   l->err.text);
     ck_assert_msg(kl_exec_run(exec, device, p->dtype, l->views, out_views, NULL) == KCL_OK, "%s: %s: %s", schedule,
                   p->text, kcl_context_error(device));
@@ -1697,7 +1699,8 @@ START_TEST(test_gathers_and_scatters)
                          KCL_OK);
     }
     kl_exec *exec;
-    ck_assert_msg(kl_exec_create(&exec, &g, 2, roots, 4, slots, NULL, &err) == KCL_OK, "%s", err.text);
+    ck_assert_msg(kl_exec_create(&exec, &g, 2, roots, 4, slots, &(kl_options){.schedule = ""}, &err) == KCL_OK, "%s",
+                  err.text);
     ck_assert_msg(kl_exec_run(exec, device, dtype, views, out_views, NULL) == KCL_OK, "%s", kcl_context_error(device));
     kl_exec_destroy(&exec);
     /* The same by plain loops over all places of the index and what is broadcast with it. */

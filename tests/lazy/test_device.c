@@ -328,6 +328,83 @@ START_TEST(test_every_operator)
 }
 END_TEST
 
+/* Each function that has a shorter form, in every place where kernels call it, and its derivative. */
+START_TEST(test_fast_elementary_functions)
+{
+    static const struct {
+        const char *formula, *schedule, *derive;
+    } cases[] = {
+        {"Sum_Reduction(Exp(-g*SqDist(x,y))*Divide(x,y)+Inv(x+y),0)", "", "x"},
+        {"Sum_Reduction(Powf(x,y)+Pow(x+y,-3)+Sqrt(x+y)*Rsqrt(x*y),0)", "split", "y"},
+        {"Sum_Reduction(Sin(x*y)*Cos(x-y)+Tan(x*y*0.3)+Sigmoid(x-y),0)", "columns", "x"},
+        {"Sum_Reduction(Log(x+y)*Exp2(x-y)+XLogX(x*y)+Log2(x*y),1)", "rows", ""},
+        {"LogSumExp_Reduction(-Norm2(x-y),0);SumSoftMaxWeight_Reduction(-SqDist(x,y),0,y)", "", ""},
+        {"Max_SumShiftExpWeight_Reduction(g*SqDist(x,y),0,Exp(-x))", "lanes", ""},
+    };
+    const char *const aliases[] = {"x=Vi(2)", "y=Vj(2)", "g=Pm(1)"};
+    for (size_t k = 0; k < KB_COUNT(cases); k++) {
+        for (int derived = 0; derived < (*cases[k].derive ? 2 : 1); derived++) {
+            for (int t = 0; t < 2; t++) {
+                subject s = {.low = 0.3, .high = 2, .math = "fast", .tolerance = dtypes[t] == KCL_F32 ? 4e-5 : 1e-10};
+                subject_make(&s, cases[k].formula, 3, aliases, derived ? cases[k].derive : "", cases[k].schedule);
+                subject_check(&s, device, host, dtypes[t], 41, 300);
+                subject_free(&s);
+            }
+        }
+    }
+}
+END_TEST
+
+/* A choice of the operator and what is derived from it, and of a scope from then on; it is no part of the structure. */
+START_TEST(test_who_asks_for_fast_functions)
+{
+    const char *const aliases[] = {"x=Vi(1)", "y=Vj(1)"};
+    const char formula[] = "Sum_Reduction(Exp(-SqDist(x,y))/(1+Sin(x*y)),0)";
+    static collected text;
+    for (int fast = 0; fast < 2; fast++) {
+        kcl_operator *op, *grad;
+        ck_assert_int_eq(
+            kcl_operator_create(&op, formula, 2, aliases, &(kcl_operator_params){.math = fast ? "fast" : "precise"}),
+            KCL_OK);
+        ck_assert_int_eq(kcl_operator_grad(&grad, op, "x"), KCL_OK);
+        for (int g = 0; g < 2; g++) {
+            text.length = 0;
+            ck_assert_int_eq(kcl_operator_emit(g ? grad : op, device, NULL, KCL_F32, 100, 100, collect, &text), KCL_OK);
+            ck_assert_int_eq(strstr(text.text, "kcl_fast_sin") != NULL, fast);
+            text.length = 0;
+            ck_assert_int_eq(kcl_operator_describe(g ? grad : op, device, KCL_F32, 100, 100, collect, &text), KCL_OK);
+            ck_assert_int_eq(strstr(text.text, "math: fast\n") != NULL, fast);
+        }
+        kcl_operator_destroy(&grad);
+        kcl_operator_destroy(&op);
+    }
+
+    enum { M = 20, N = 50 };
+    double x[M], y[N], first[M], again[M], fast[M];
+    for (int i = 0; i < M; i++)
+        x[i] = uniform(0, 1);
+    for (int j = 0; j < N; j++)
+        y[j] = uniform(0, 1);
+    kcl_scope *s = kcl_scope_create(device);
+    double *const results[] = {first, fast, again};
+    for (int k = 0; k < 3; k++) {
+        ck_assert_int_eq(kcl_scope_set_math(s, k == 1 ? "fast" : "precise"), KCL_OK);
+        kcl_expr *x_i = kcl_vi(s, kcl_f64(x, M, 1)), *y_j = kcl_vj(s, kcl_f64(y, N, 1));
+        kcl_expr *f = kcl_exp(kcl_neg(kcl_sqdist(x_i, y_j)));
+        ck_assert_msg(kcl_eval1(kcl_reduce_sum(f, KCL_OVER_J), kcl_f64(results[k], M)) == KCL_OK, "%s",
+                      kcl_context_error(device));
+    }
+    ck_assert_int_eq(memcmp(first, again, sizeof first), 0);
+    ck_assert_int_ne(memcmp(first, fast, sizeof first), 0);
+    for (int i = 0; i < M; i++)
+        ck_assert_double_lt(fabs(first[i] - fast[i]), 1e-11 * first[i]);
+    ck_assert_int_eq(kcl_scope_set_math(s, "quick"), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_context_error(device), "\"quick\"", "\"precise\"", "\"fast\"");
+    ck_assert_int_eq(kcl_scope_set_math(NULL, "fast"), KCL_ERROR_ARGUMENT);
+    kcl_scope_destroy(&s);
+}
+END_TEST
+
 /* What strings say by several operators: pairs of reductions, derivatives, comparisons, tensors. */
 START_TEST(test_composed_names)
 {
@@ -1133,6 +1210,8 @@ int main(int argc, char **argv)
         {test_split_thresholds, 0},
         {test_forced_schedules, 0},
         {test_every_operator, 0},
+        {test_fast_elementary_functions, 0},
+        {test_who_asks_for_fast_functions, 0},
         {test_composed_names, 0},
         {test_rearranged_components, 0},
         {test_gradients_and_second_derivatives, 0},

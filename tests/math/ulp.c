@@ -3,10 +3,11 @@
  * Measures the functions of cl/math.cl on an OpenCL device, in units in the last place (ulps) of the true result, and
  * fails above the bounds that docs/accuracy.md states.
  *
- *     ulp [--long] [--seed S] [--only FUNCTION] path/to/cl/math.cl
+ *     ulp [--long] [--seed S] [--only FUNCTION] [--native] [--fast path/to/cl/fast.cl] path/to/cl/math.cl
  *
- * Default: a seeded sample of every binade and of the ranges in use. --long: every float, and more doubles. Exit codes:
- * 0 within the bounds, 1 above, 2 wrong usage or a failing device, 77 no OpenCL device.
+ * Default: a seeded sample of every binade and of the ranges in use. --long: every float, and more doubles. --native: with
+ * KCL_NATIVE, as kernels for GPUs. --fast: the functions of cl/fast.cl instead. Of both subnormal arguments are left out,
+ * and subnormal results may be 0. Exit codes: 0 within the bounds, 1 above, 2 wrong usage or a failing device, 77 no OpenCL device.
  */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
@@ -23,12 +24,13 @@
 enum { BATCH = 1 << 18, LONG_DOUBLES = 1 << 24, SAMPLES = 1 << 19, FEW = 1 << 16, SCALARS = 4096 };
 
 typedef enum domain {
-    ALL,      /* every number */
-    NONPOS,   /* x <= 0 and NaN */
-    POWER,    /* pairs, of which x^y covers the range */
-    PAIRS,    /* pairs of any size, mostly near each other's */
-    NEAR,     /* |x| <= 4: beyond, the functions have zeros, near which no place is the last */
-    PERIODIC, /* |x| <= 1e5: beyond, the driver's reduction of the argument is measured, not ours */
+    ALL,         /* every number */
+    NONPOS,      /* x <= 0 and NaN */
+    POWER,       /* pairs, of which x^y covers the range */
+    PLAIN_POWER, /* the same, without zeros, infinities and NaN */
+    PAIRS,       /* pairs of any size, mostly near each other's */
+    NEAR,        /* |x| <= 4: beyond, the functions have zeros, near which no place is the last */
+    PERIODIC,    /* |x| <= 1e5: beyond, the driver's reduction of the argument is measured, not ours */
 } domain;
 
 typedef struct function {
@@ -188,6 +190,46 @@ static const function functions[] = {
 
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 
+/* The functions that cl/fast.cl replaces, with their bounds; where they are measured, if not where the others are. */
+typedef struct fast_bound {
+    const char *name;
+    domain domain;
+    double f32, f64;
+    double unit, native_unit; /* smaller results are measured as if they had that size */
+} fast_bound;
+
+static const fast_bound fast_bounds[] = {
+    {"exp2", ALL, 64, 65536, 0, 0},
+    {"exp2_nonpos", NONPOS, 64, 65536, 0, 0},
+    {"exp", ALL, 128, 65536, 0, 0},
+    {"log2", ALL, 64, 65536, 0, 1},
+    {"log", ALL, 64, 65536, 0, 1},
+    {"xlogx", ALL, 64, 65536, 0, 1},
+    {"powf", PLAIN_POWER, 200, 65536, 0, 0},
+    {"powi_m2", ALL, 8, 8192, 0, 0},
+    {"sqrt", ALL, 4, 8192, 0, 0},
+    {"rsqrt", ALL, 4, 8192, 0, 0},
+    {"inv", ALL, 4, 8192, 0, 0},
+    {"sin", PERIODIC, 16, 65536, 1, 1},
+    {"cos", PERIODIC, 16, 65536, 1, 1},
+    {"tan", NEAR, 64, 65536, 0, INFINITY},
+    {"sigmoid", ALL, 128, 65536, 0, 0},
+};
+
+static const fast_bound *fast_bound_of(const char *name)
+{
+    for (size_t k = 0; k < sizeof fast_bounds / sizeof fast_bounds[0]; k++)
+        if (strcmp(fast_bounds[k].name, name) == 0)
+            return &fast_bounds[k];
+    return NULL;
+}
+
+/* What is measured. */
+typedef struct setting {
+    bool every, native;
+    const char *math, *fast; /* texts; fast: NULL or that of cl/fast.cl */
+} setting;
+
 typedef struct device {
     cl_device_id id;
     cl_context context;
@@ -238,20 +280,20 @@ static double number_of_bits(bool f64, uint64_t bits)
 }
 
 /* Arguments are produced one after another: number `index` of function `f`. Returns false at the end, after `samples`. */
-static bool argument(const function *f, bool f64, bool every, uint64_t samples, uint64_t index, double *x, double *y)
+static bool argument(domain domain, bool f64, bool every, uint64_t samples, uint64_t index, double *x, double *y)
 {
     const int exponent_bits = f64 ? 11 : 8, mantissa_bits = f64 ? 52 : 23;
     const uint64_t mantissas = UINT64_C(1) << mantissa_bits, binades = UINT64_C(2) << exponent_bits;
 
     *y = 1;
-    if (f->domain == POWER || f->domain == PAIRS) {
+    if (domain == POWER || domain == PLAIN_POWER || domain == PAIRS) {
         static const double specials[] = {0.0, -0.0, 1, -1, 2, -2, 3, -3, 0.5, -0.5, 1.5, 0x1p25, -0x1p25, 16777215,
                                           1e30, -1e30, 1e-40, -1e-40, INFINITY, -INFINITY, NAN};
         const uint64_t count = sizeof specials / sizeof specials[0];
-        if (index < count * count) {
+        if (index < count * count && domain != PLAIN_POWER) {
             *x = specials[index / count];
             *y = specials[index % count];
-        } else if (f->domain == PAIRS) {
+        } else if (domain == PAIRS) {
             /* x of any size; y equal, of a size that differs by a few binades, or of any size as well */
             const double size = f64 ? 1074 : 149, binades = index % 3 == 2 ? 2 * size : index % 4 * 30 + 1;
             const double log2x = (2 * random_unit() - 1) * size;
@@ -270,6 +312,10 @@ static bool argument(const function *f, bool f64, bool every, uint64_t samples, 
             *y = log2x == 0 ? 1 : (2 * random_unit() - 1) * limit / log2x;
             *y = index % 4 == 3 ? (2 * random_unit() - 1) * 4 : *y;
             *y = f64 ? *y : (double)(float)*y;
+            if (domain == PLAIN_POWER && index % 8 == 7) { /* of a negative number: some are none */
+                *x = -*x;
+                *y = index % 16 == 15 ? rint(*y) : *y;
+            }
         }
         return index < (every ? LONG_DOUBLES : samples);
     }
@@ -297,20 +343,23 @@ static bool argument(const function *f, bool f64, bool every, uint64_t samples, 
             return false;
         }
     }
-    if (f->domain == NONPOS && *x > 0) {
+    if (domain == NONPOS && *x > 0) {
         *x = -*x;
     }
-    if (f->domain == PERIODIC && fabs(*x) > 1e5) {
+    if (domain == PERIODIC && fabs(*x) > 1e5) {
         *x = f64 ? fmod(*x, 1e5) : (double)fmodf((float)*x, 1e5f);
     }
-    if (f->domain == NEAR && fabs(*x) > 4) {
+    if (domain == NEAR && fabs(*x) > 4) {
         *x = f64 ? fmod(*x, 4) : (double)fmodf((float)*x, 4);
     }
     return true;
 }
 
-/* Distance of `got` from the true result, in units of the last place that the type has there. */
-static double error_in_ulps(bool f64, bool zeros, double got, long double want)
+/*
+ * Distance of `got` from the true result, in units of the last place that the type has there, or at `unit` if that is
+ * larger. loose: a subnormal result may be 0.
+ */
+static double error_in_ulps(bool f64, bool zeros, bool loose, double unit, double got, long double want)
 {
     const int digits = f64 ? DBL_MANT_DIG : FLT_MANT_DIG;
     const int min_exponent = f64 ? DBL_MIN_EXP - 1 : FLT_MIN_EXP - 1;
@@ -326,7 +375,13 @@ static double error_in_ulps(bool f64, bool zeros, double got, long double want)
     if (want == 0) {
         return got == 0 && !(zeros && !signbit(got) != !signbit(want)) ? 0 : INFINITY;
     }
-    const int exponent = ilogbl(want) < min_exponent ? min_exponent : ilogbl(want);
+    if (loose && got == 0 && ilogbl(want) < min_exponent) {
+        return 0;
+    }
+    int exponent = ilogbl(want) < min_exponent ? min_exponent : ilogbl(want);
+    if (unit > 0 && ilogbl(unit) > exponent) {
+        exponent = ilogbl(unit);
+    }
     if (exponent >= max_exponent) { /* the true result is too large for the type */
         return isinf(got) && (got > 0) == (want > 0) ? 0 : INFINITY;
     }
@@ -354,11 +409,13 @@ static char *read_text(const char *path)
     return text;
 }
 
-static cl_program build(const device *device, const char *math, bool f64, int lanes)
+static cl_program build(const device *device, const setting *s, bool f64, int lanes)
 {
-    char *source = malloc(strlen(math) + (1 << 16));
+    const char *const fast = s->fast ? s->fast : "";
+    char *source = malloc(strlen(s->math) + strlen(fast) + (1 << 16));
     char *end = source;
-    end += sprintf(end, "#define KCL_REAL_%s\n#define KCL_LANES %d\n%s\n", f64 ? "F64" : "F32", lanes, math);
+    end += sprintf(end, "#define KCL_REAL_%s\n#define KCL_LANES %d\n%s\n%s\n%s\n", f64 ? "F64" : "F32", lanes,
+                   s->native ? "#define KCL_NATIVE" : "", s->math, fast);
     end += sprintf(end, lanes == 1 ? "#define LOAD(i, p) (p)[i]\n#define STORE(v, i, p) (p)[i] = (v)\n"
                                    : "#define LOAD KCL_VECTOR_(vload)\n#define STORE KCL_VECTOR_(vstore)\n");
     for (int i = 0; i < FUNCTIONS; i++) {
@@ -379,7 +436,7 @@ static cl_program build(const device *device, const char *math, bool f64, int la
     if (status != CL_SUCCESS) {
         static char log[1 << 16];
         clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, sizeof log - 1, log, NULL);
-        fprintf(stderr, "ulp: the device refused cl/math.cl:\n%s\n", log);
+        fprintf(stderr, "ulp: the device refused the text:\n%s\n", log);
         exit(2);
     }
     free(source);
@@ -405,9 +462,14 @@ static void run(const device *device, cl_program program, const char *form, cons
 }
 
 /* Measures one function; counts results of the scalar form that differ from the vector's. */
-static worst measure(const device *device, cl_program program, const function *f, bool f64, int lanes, bool every,
-                     int *different)
+static worst measure(const device *device, cl_program program, const setting *setting, const function *f, bool f64,
+                     int lanes, bool every, int *different)
 {
+    const fast_bound *const fast = setting->fast ? fast_bound_of(f->name) : NULL;
+    const domain domain = fast ? fast->domain : f->domain;
+    const double unit = !fast ? 0 : setting->native ? fast->native_unit : fast->unit;
+    const bool loose = setting->native || fast;
+    const double least = f64 ? DBL_MIN : FLT_MIN;
     static double x[BATCH], y[BATCH], out[BATCH], scalar[SCALARS];
     float *const xf = (float *)malloc(BATCH * sizeof(float)), *const yf = (float *)malloc(BATCH * sizeof(float));
     float *const of = (float *)malloc(BATCH * sizeof(float));
@@ -420,9 +482,11 @@ static worst measure(const device *device, cl_program program, const function *f
     while (more) {
         int count = 0;
         while (count < BATCH &&
-               (more = argument(f, f64, every, lanes > 1 ? SAMPLES : FEW, index, &x[count], &y[count]))) {
+               (more = argument(domain, f64, every, lanes > 1 ? SAMPLES : FEW, index, &x[count], &y[count]))) {
             index++;
-            count++;
+            if (!(loose && x[count] != 0 && fabs(x[count]) < least)) {
+                count++;
+            }
         }
         for (int i = count; i < BATCH; i++) {
             x[i] = y[i] = 1;
@@ -448,7 +512,7 @@ static worst measure(const device *device, cl_program program, const function *f
             if (got == rounded && got != 0 && result.ulps >= ((long double)got == want ? 0 : 0.5)) {
                 continue; /* exact, or rounded correctly: not the worst; spares most of the work of --long */
             }
-            const double ulps = error_in_ulps(f64, f->zeros, got, want);
+            const double ulps = error_in_ulps(f64, f->zeros && !loose, loose, unit, got, want);
             if (ulps > result.ulps) {
                 result = (worst){ulps, f64 ? x[i] : (double)xf[i], f64 ? y[i] : (double)yf[i], got, (double)want, 0};
             }
@@ -487,12 +551,16 @@ static bool find_device(device *device)
 
 int main(int argc, char **argv)
 {
-    bool every = false;
+    setting setting = {.every = false};
     uint64_t seed = 1;
-    const char *path = NULL, *only = NULL;
+    const char *path = NULL, *fast_path = NULL, *only = NULL;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--long") == 0) {
-            every = true;
+            setting.every = true;
+        } else if (strcmp(argv[i], "--native") == 0) {
+            setting.native = true;
+        } else if (strcmp(argv[i], "--fast") == 0 && i + 1 < argc) {
+            fast_path = argv[++i];
         } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
             seed = strtoull(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
@@ -505,7 +573,8 @@ int main(int argc, char **argv)
         }
     }
     if (path == NULL) {
-        fprintf(stderr, "usage: ulp [--long] [--seed S] [--only FUNCTION] path/to/cl/math.cl\n");
+        fprintf(stderr, "usage: ulp [--long] [--seed S] [--only FUNCTION] [--native] [--fast path/to/cl/fast.cl] "
+                        "path/to/cl/math.cl\n");
         return 2;
     }
 
@@ -533,21 +602,25 @@ int main(int argc, char **argv)
 
     /* The widest form uses special instructions where the device has them, a narrow one never does; one lane has its text. */
     static const int widths[2][3] = {{16, 4, 1}, {8, 2, 1}};
-    char *const math = read_text(path);
+    char *const math = read_text(path), *const fast = fast_path ? read_text(fast_path) : NULL;
+    setting.math = math;
+    setting.fast = fast;
     int failures = 0;
     for (int f64 = 0; f64 <= (strstr(extensions, "cl_khr_fp64") != NULL); f64++) {
         for (int w = 0; w < 3; w++) {
             const int lanes = widths[f64][w];
-            cl_program program = build(&device, math, f64, lanes);
+            cl_program program = build(&device, &setting, f64, lanes);
             for (int i = 0; i < FUNCTIONS; i++) {
                 const function *const f = &functions[i];
-                if (only != NULL && strcmp(only, f->name) != 0) {
+                const fast_bound *const faster = fast ? fast_bound_of(f->name) : NULL;
+                if ((only != NULL && strcmp(only, f->name) != 0) || (fast != NULL && faster == NULL)) {
                     continue;
                 }
                 random_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
                 int different;
-                const worst worst = measure(&device, program, f, f64, lanes, every && w < 2, &different);
-                const double bound = f64 ? f->bound_f64 : f->bound_f32;
+                const worst worst =
+                    measure(&device, program, &setting, f, f64, lanes, setting.every && w < 2, &different);
+                const double bound = faster ? (f64 ? faster->f64 : faster->f32) : f64 ? f->bound_f64 : f->bound_f32;
                 const bool fails = worst.ulps > bound || different > 0;
                 printf("%-12s %-4s %5d %8.3f %8.1f  x=%a y=%a got %a want %a%s\n", f->name, f64 ? "f64" : "f32", lanes,
                        worst.ulps, bound, worst.x, worst.y, worst.got, worst.want, fails ? "  FAILS" : "");
@@ -567,7 +640,9 @@ int main(int argc, char **argv)
     clReleaseCommandQueue(device.queue);
     clReleaseContext(device.context);
     if (failures > 0) {
-        printf("%d failures; repeat with: ulp%s --seed %" PRIu64 " %s\n", failures, every ? " --long" : "", seed, path);
+        printf("%d failures; repeat with: ulp%s%s%s%s --seed %" PRIu64 " %s\n", failures,
+               setting.every ? " --long" : "", setting.native ? " --native" : "", fast ? " --fast " : "",
+               fast ? fast_path : "", seed, path);
     }
     return failures > 0;
 }

@@ -7,7 +7,7 @@
 #include "sweeps.h"
 
 typedef struct program_case {
-    const char *name, *variables, *terms, *outputs; /* see sweeps.h */
+    const char *name, *variables, *terms, *outputs; /* see sweeps.h; "fast-...": with fast elementary functions */
     kp_shape shape;
     kcl_dtype dtype;
     int lanes;               /* of float32; 0: 16 */
@@ -58,6 +58,8 @@ static const program_case program_cases[] = {
      "Concat(Elem(x,0)*b,Concat(Extract(x-y,1,2),ExtractT(Elem(y,2)*x,1,5)))*Elem(x-y,1)",
      "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
     {"norms", "x:i3 y:j3", "Norm2(Norm2(x-y)*x+y)*Norm2(x*y)", "r0", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
+    {"fast-quotients", "x:i3 y:j3 b:j1", "b/(1+SqDist(x,y))*Exp(x-y)+Inv(b)", "r0/3", KP_ROWS, KCL_F32, 0, NULL, 0, false,
+     KP_BY_LANES},
     {"functions", "x:i2 y:j2 u:i1",
      "Powf(Abs(x)+1,y)*Pow(x-y,3)+Sin(x*y)*Cos(x-y)*Log(1+Square(x-y))+Sign(y-u)/Sqrt(x*x+1)",
      "Rsqrt(r0)", KP_ROWS, KCL_F32, 0, NULL, 0, false, KP_BY_LANES},
@@ -107,7 +109,8 @@ static inline kp_plan *plan_case(sweep_of *s, const program_case *c)
     unsigned reduced = c->shape == KP_MAP ? 0 : c->shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J;
     bool gpu = c->schedule != KP_BY_LANES;
     kp_caps caps = gpu ? *kp_caps_profile("gpu") : cpu_caps(c->lanes ? c->lanes : 16, c->lanes ? 16 : 32);
-    kp_choice choice = {c->schedule, c->shape, gpu && c->shape == KP_COLUMNS ? 4 : 0, true, c->expand, 0};
+    kp_choice choice = {.schedule = c->schedule, .shape = c->shape, .states = gpu && c->shape == KP_COLUMNS ? 4 : 0,
+                        .forced = true, .expand = c->expand, .fast = strncmp(c->name, "fast-", 5) == 0};
     bool dense[MOST];
     uint8_t axes[MOST];
     kp_plan *plan;
