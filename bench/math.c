@@ -110,7 +110,7 @@ static char *read_text(const char *path)
 
 typedef struct device {
     cl_device_id id;
-    bool is_gpu; /* kernels for GPUs have KCL_NATIVE */
+    const char *define; /* what kernels for the device have */
     cl_context context;
     cl_command_queue queue;
     cl_mem out;
@@ -142,8 +142,7 @@ static cl_kernel build(const device *d, const char *math, const char *fast, cons
             "            const lanes x = low + (lanes)((real)k) * step, y = x + (lanes)((real)(r & 1) + 1);\n"
             "            sum += %s;\n        }\n"
             "    real lane[KCL_LANES];\n    KCL_VSTORE(sum, lane);\n    out[get_global_id(0)] = lane[0];\n}\n",
-            f64 ? "F64" : "F32", lanes, d->is_gpu ? "#define KCL_NATIVE" : "", math, fast, f->low, f->high - f->low,
-            STEPS, STEPS, call);
+            f64 ? "F64" : "F32", lanes, d->define, math, fast, f->low, f->high - f->low, STEPS, STEPS, call);
     cl_int status;
     const char *text = source;
     cl_program program = clCreateProgramWithSource(d->context, 1, &text, NULL, &status);
@@ -225,7 +224,9 @@ int main(int argc, char **argv)
     clGetDeviceInfo(d.id, CL_DEVICE_EXTENSIONS, sizeof extensions, extensions, NULL);
     cl_device_type type = CL_DEVICE_TYPE_CPU;
     clGetDeviceInfo(d.id, CL_DEVICE_TYPE, sizeof type, &type, NULL);
-    d.is_gpu = type & CL_DEVICE_TYPE_GPU;
+    d.define = type & CL_DEVICE_TYPE_GPU ? "#define KCL_NATIVE"
+               : strstr(name, "Intel")   ? "#define KCL_SLOW_DIVIDER"
+                                         : "";
     d.context = clCreateContext(NULL, 1, &d.id, NULL, NULL, &status);
     check(status, "clCreateContext");
     d.queue = clCreateCommandQueue(d.context, d.id, 0, &status);

@@ -3,6 +3,8 @@
  * cl/fast.cl: shorter forms of elementary functions, for operators whose `math` is "fast". Follows cl/math.cl and takes
  * the place of its functions in what comes after it; those that are not here have no shorter form.
  *
+ *     #define KCL_SLOW_DIVIDER     quotients and roots by estimates where the processor has them
+ *
  * Relative errors of a few 2^-18 in float and 2^-37 in double, measured in docs/accuracy.md. Zeros, infinities and NaN
  * are treated as in cl/math.cl; subnormal numbers may become 0, and an argument of a logarithm counts as 2^-127
  * (double: 2^-1023) or more.
@@ -10,7 +12,8 @@
 
 /* ---- Division and roots ------------------------------------------------------------------------------------------ */
 
-#if defined(KCL_AVX512_)
+#if defined(KCL_AVX512_) && defined(KCL_SLOW_DIVIDER)
+#define KCL_ESTIMATES_
 #ifdef KCL_REAL_F64
 #define kcl_reciprocal14_(x) __builtin_ia32_rcp14pd512_mask(x, x, (uchar)0xff)
 #else
@@ -23,7 +26,7 @@ KCL_FN lanes kcl_fast_inv(lanes x)
 {
 #if defined(KCL_NATIVE) && defined(KCL_REAL_F32)
     return native_recip(x);
-#elif defined(KCL_AVX512_)
+#elif defined(KCL_ESTIMATES_)
     const lanes y = kcl_reciprocal14_(x), e = fma(-x, y, (lanes)(KCL_R(1.0)));
 #ifdef KCL_REAL_F64
     const lanes better = fma(fma(e, e, e), y, y);
@@ -40,7 +43,7 @@ KCL_FN lanes kcl_fast_divide(lanes x, lanes y)
 {
 #if defined(KCL_NATIVE) && defined(KCL_REAL_F32)
     return native_divide(x, y);
-#elif defined(KCL_AVX512_)
+#elif defined(KCL_ESTIMATES_)
     return x * kcl_fast_inv(y);
 #else
     return x / y;
@@ -72,7 +75,7 @@ KCL_FN lanes kcl_fast_sqrt(lanes x)
 {
 #if defined(KCL_NATIVE) && defined(KCL_REAL_F32)
     return native_sqrt(x);
-#elif defined(KCL_AVX512_)
+#elif defined(KCL_ESTIMATES_)
     return x == KCL_INFINITY_ ? x : x * kcl_fast_rsqrt(x);
 #else
     return sqrt(x);

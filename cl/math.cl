@@ -8,7 +8,7 @@
  *
  *     #define KCL_REAL_F32     or KCL_REAL_F64
  *     #define KCL_LANES 16     1, 2, 4, 8 or 16
- *     #define KCL_NATIVE       GPUs: float32 powers of 2 by the device, to 2 ulps; sin, cos and tan by the driver
+ *     #define KCL_NATIVE       GPUs: float32 powers of 2 and rsqrt by the device, to 2.5 ulps; sin, cos and tan by the driver
  *     #define KCL_MANY_PERIODIC   sin, cos and tan by the driver: slower, but fast to compile where there are many
  *
  * Names that end in an underscore are used in this file only. Contraction is off and every fma is written, so results
@@ -733,6 +733,8 @@ KCL_FN lanes kcl_rsqrt(lanes x)
     e = fma(-(x * y), y, (lanes)(1.0));
 #endif
     return x == zero || x == KCL_INFINITY_ ? zero : fma(y * e, (lanes)(KCL_R(0.5)), y);
+#elif defined(KCL_NATIVE) && defined(KCL_REAL_F32)
+    return x == zero ? zero : rsqrt(x);
 #else
     return x == zero ? zero : (lanes)(KCL_R(1.0)) / sqrt(x);
 #endif
@@ -853,8 +855,9 @@ KCL_FN lanes kcl_powf(real x, lanes y)
 /* ---- The rest ---------------------------------------------------------------------------------------------------- */
 
 /*
- * x = n pi/2 + r + *rest with |r| <= pi/4: pi/2 in three parts, of which the first product is exact in the difference, so
- * that r keeps all its digits next to multiples of pi/2. For |x| up to KCL_NEAR_; *quadrant has n in its low bits.
+ * x = n pi/2 + r with |r| <= pi/4, for |x| up to KCL_NEAR_; *quadrant has n in its low bits. pi/2 is taken off in three parts:
+ * the first product leaves an exact difference, so does the second where r is small next to it. Hence r is off by little
+ * more than half a unit in its last place next to multiples of pi/2 too.
  */
 #ifdef KCL_REAL_F64
 #define KCL_NEAR_ 0x1p30
@@ -869,21 +872,19 @@ KCL_FN lanes kcl_powf(real x, lanes y)
 #define KCL_HALF_PI_2_ -0x1.777a5cp-25f
 #define KCL_HALF_PI_3_ -0x1.ee59dap-50f
 #endif
-KCL_FN lanes kcl_quadrant_(lanes x, lanes *rest, ilanes *quadrant)
+KCL_FN lanes kcl_quadrant_(lanes x, ilanes *quadrant)
 {
     const lanes shifted = fma(x, (lanes)(KCL_TWO_OVER_PI_), (lanes)(KCL_MAGIC_));
     const lanes n = shifted - (lanes)(KCL_MAGIC_);
-    const lanes first = fma(n, (lanes)(-KCL_HALF_PI_1_), x);
-    const lanes r = fma(n, (lanes)(-KCL_HALF_PI_2_), first);
-    *rest = fma(n, (lanes)(-KCL_HALF_PI_3_), fma(n, (lanes)(-KCL_HALF_PI_2_), first - r));
+    const lanes r = fma(n, (lanes)(-KCL_HALF_PI_2_), fma(n, (lanes)(-KCL_HALF_PI_1_), x));
     *quadrant = kcl_as_ilanes_(shifted);
-    return n == (lanes)(KCL_R(0.0)) ? x : r; /* -0 */
+    return n == (lanes)(KCL_R(0.0)) ? x : fma(n, (lanes)(-KCL_HALF_PI_3_), r); /* -0 */
 }
 
-/* Sine and cosine of r + rest, |r| <= pi/4; polynomials of error 2^-27.9 and 2^-33.0 (double: 2^-57.9 and 2^-63.9). */
-KCL_FN lanes kcl_sin_cos_(lanes r, lanes rest, lanes *cosine)
+/* Sine and cosine of |r| <= pi/4; polynomials of error 2^-27.9 and 2^-33.0 (double: 2^-57.9 and 2^-63.9). */
+KCL_FN lanes kcl_sin_cos_(lanes r, lanes *cosine)
 {
-    const lanes z = fma(r, r, (r + r) * rest);
+    const lanes z = r * r;
 #ifdef KCL_REAL_F64
     lanes s = (lanes)(0x1.5d8b55acc748ep-33);
     KCL_STEP_(s, z, -0x1.ae5e4b841f785p-26);
@@ -908,7 +909,7 @@ KCL_FN lanes kcl_sin_cos_(lanes r, lanes rest, lanes *cosine)
     KCL_STEP_(c, z, KCL_R(-0.5));
     KCL_STEP_(c, z, KCL_R(1.0));
     *cosine = c;
-    return kcl_with_sign_(r + fma(r * z, s, rest), r); /* -0 stays -0 */
+    return kcl_with_sign_(fma(r * z, s, r), r); /* -0 stays -0 */
 }
 
 #if defined(KCL_NATIVE) || defined(KCL_MANY_PERIODIC)
@@ -918,37 +919,36 @@ KCL_FN lanes kcl_sin_cos_(lanes r, lanes rest, lanes *cosine)
         return name(x);                                                                                                \
     }
 #else
-/* `near` of r, rest and quadrant. Lanes with larger arguments are the driver's. */
+/* `near` of r and quadrant. Lanes with larger arguments are the driver's. */
 #define KCL_PERIODIC_(name, near)                                                                                      \
     KCL_FN lanes kcl_##name(lanes x)                                                                                   \
     {                                                                                                                  \
         ilanes quadrant;                                                                                               \
-        lanes rest;                                                                                                    \
-        const lanes r = kcl_quadrant_(x, &rest, &quadrant);                                                            \
-        const lanes value = near(r, rest, quadrant);                                                                   \
+        const lanes r = kcl_quadrant_(x, &quadrant);                                                                   \
+        const lanes value = near(r, quadrant);                                                                         \
         const ilanes far = fabs(x) > (lanes)(KCL_NEAR_);                                                               \
         return KCL_ANY(far) ? (far ? name(x) : value) : value;                                                         \
     }
 #endif
 
-/* The sine of quadrant pi/2 + r + rest. */
-KCL_FN lanes kcl_sin_near_(lanes r, lanes rest, ilanes quadrant)
+/* The sine of quadrant pi/2 + r. */
+KCL_FN lanes kcl_sin_near_(lanes r, ilanes quadrant)
 {
     lanes cosine;
-    const lanes sine = kcl_sin_cos_(r, rest, &cosine);
+    const lanes sine = kcl_sin_cos_(r, &cosine);
     const lanes value = (quadrant & (ilanes)(1)) != (ilanes)(0) ? cosine : sine;
     return kcl_as_lanes_(kcl_as_ilanes_(value) ^ ((quadrant & (ilanes)(2)) << (8 * (int)sizeof(real) - 2)));
 }
 
-KCL_FN lanes kcl_cos_near_(lanes r, lanes rest, ilanes quadrant)
+KCL_FN lanes kcl_cos_near_(lanes r, ilanes quadrant)
 {
-    return kcl_sin_near_(r, rest, quadrant + (ilanes)(1));
+    return kcl_sin_near_(r, quadrant + (ilanes)(1));
 }
 
-KCL_FN lanes kcl_tan_near_(lanes r, lanes rest, ilanes quadrant)
+KCL_FN lanes kcl_tan_near_(lanes r, ilanes quadrant)
 {
     lanes cosine;
-    const lanes sine = kcl_sin_cos_(r, rest, &cosine);
+    const lanes sine = kcl_sin_cos_(r, &cosine);
     const ilanes odd = (quadrant & (ilanes)(1)) != (ilanes)(0);
     return (odd ? cosine : sine) / (odd ? -sine : cosine);
 }

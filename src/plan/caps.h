@@ -20,6 +20,7 @@ typedef struct kp_caps {
     size_t private_memory; /* bytes of private arrays a work-item may hold */
     int64_t max_groups;    /* work-groups along an axis of a launch */
     bool has_f64;          /* doubles in kernels */
+    bool slow_divider;     /* an estimate and a step of Newton's take less time than a CPU's division */
 } kp_caps;
 
 /* A device class with typical figures, for `emit` without a device: "cpu", "gpu". NULL for an unknown name. */

@@ -88,6 +88,7 @@ typedef struct kp_plan {
     int tile;   /* streamed elements whose sum is kept apart: the blocks of blocked summation; multiple of `stream` */
     unsigned lane_axis, stream_axis; /* KF_AXIS_ bits; stream_axis 0 for KP_MAP */
     bool fast;                       /* kp_choice */
+    bool slow_divider;               /* kp_caps */
     bool native;   /* the device's own functions are good enough where the library's would be slower */
     bool many_periodic; /* sines and the like are the driver's, whose text is short */
     bool unrolled; /* loops over components are unrolled, so that vectors may be in registers */

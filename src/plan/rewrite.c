@@ -43,21 +43,51 @@ static const kf_node *scaled(kf_graph *g, const kf_node *f, double c)
     return mult(g, kf_num(g, sign * c), f);
 }
 
+/* Whether f is rounded when it is computed, or was where it comes from: exact operators hand their operand on. */
+static bool is_rounded(const kf_node *f)
+{
+    for (;;) {
+        switch ((kf_op)f->op) {
+        case KF_MINUS:
+        case KF_ABS:
+        case KF_RELU:
+        case KF_MINIMUM:
+        case KF_MAXIMUM:
+        case KF_LIKE:
+        case KF_MAX:
+        case KF_MIN:
+            f = f->arg[0];
+            break;
+        default:
+            if (kf_info((kf_op)f->op)->op_class != KF_CLASS_COPY || !f->arg_count)
+                return kf_info((kf_op)f->op)->op_class != KF_CLASS_LEAF;
+            f = f->arg[0];
+        }
+    }
+}
+
 /*
- * Operators as the device has them: e^f as 2^(f log2 e), where the factor joins a bandwidth that is computed once; a
+ * Whether e^f is computed as 2^(f log2 e), which costs less but rounds the argument: where f is a product, in which the
+ * factor joins another, and where it is computed for each pair with roundings of its own anyway.
+ */
+static bool is_power_of_two(const kf_node *f)
+{
+    while (f->op == KF_MINUS)
+        f = f->arg[0];
+    const bool product = (f->op == KF_MULT || f->op == KF_DIVIDE) && f->dim == 1;
+    return product || ((f->axes & KF_PAIR_AXES) == KF_PAIR_AXES && is_rounded(f));
+}
+
+/*
+ * Operators as the device has them: powers of e as powers of 2, where the factor joins a bandwidth that is computed once; a
  * division by something computed less often as a product with its inverse.
  */
 static const kf_node *lower_node(kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
     switch ((kf_op)f->op) {
-    case KF_EXP: {
-        const kf_node *a = args[0];
-        while (a->op == KF_MINUS)
-            a = a->arg[0];
-        /* A rounded argument costs accuracy of exp, unless the formula rounds the product of its factors anyway. */
-        bool product = (a->op == KF_MULT || a->op == KF_DIVIDE) && a->dim == 1;
-        return product ? kf_unary(g, KF_EXP2, scaled(g, args[0], log2e)) : kf_unary(g, KF_EXP, args[0]);
-    }
+    case KF_EXP:
+        return is_power_of_two(args[0]) ? kf_unary(g, KF_EXP2, scaled(g, args[0], log2e))
+                                        : kf_unary(g, KF_EXP, args[0]);
     case KF_DIVIDE:
         if (args[1]->axes != (args[0]->axes | args[1]->axes) || (args[1]->dim == 1 && f->dim > 1))
             return mult(g, args[0], kf_unary(g, KF_INV, args[1]));

@@ -180,6 +180,21 @@ START_TEST(test_capabilities)
         ck_assert_int_eq(caps->has_f64, k != 2);
         kcl_context_destroy(&c);
     }
+    static const struct {
+        const char *type, *name;
+        bool slow;
+    } dividers[] = {{"cpu", "cpu-skylake-avx512-Intel(R) Xeon(R) Processor", true},
+                    {"cpu", "cpu-skylake-avx512-AMD EPYC", false},
+                    {"gpu", "Intel(R) Arc(TM) A770 Graphics", false}};
+    for (size_t k = 0; k < KB_COUNT(dividers); k++) {
+        const fake_device device = {.name = dividers[k].name};
+        kcl_device_info info = {.compute_units = 1};
+        kp_caps caps;
+        snprintf(info.type, sizeof info.type, "%s", dividers[k].type);
+        snprintf(info.name, sizeof info.name, "%s", dividers[k].name);
+        ck_assert_int_eq(kd_fill_caps(&caps, &fake_cl, (cl_device_id)(uintptr_t)&device, &info), CL_SUCCESS);
+        ck_assert_int_eq(caps.slow_divider, dividers[k].slow);
+    }
 }
 END_TEST
 

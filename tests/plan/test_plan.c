@@ -634,10 +634,26 @@ START_TEST(the_factor_of_exp2_joins_the_parameter)
     const kf_node *p = e->arg[0]->arg[0]->axes ? e->arg[0]->arg[1] : e->arg[0]->arg[0];
     ck_assert_msg(p->axes == 0 && p->op == KF_MULT, "%s", text_of(f));
     kp_plan_destroy(&plan);
-    /* Where nothing rounds the argument already, Exp stays. */
-    use(KF_AXIS_J, "x:i1 y:j1", "Exp(x-y)", "r0");
+    /* What is rounded for each pair already may be rounded again. Where nothing rounds the argument, Exp stays. */
+    static const struct {
+        const char *formula;
+        bool by_exp2;
+    } cases[] = {{"Exp(x-y)", true},
+                 {"Exp(-Abs(x-y))", true},
+                 {"Exp(Maximum(x*y,y))", true},
+                 {"Exp(-SqDist(x,y))", true},
+                 {"Exp(Minimum(x,-y))", false},
+                 {"Exp(Minimum(x,Abs(y)))", false}};
+    for (size_t k = 0; k < KB_COUNT(cases); k++) {
+        use(KF_AXIS_J, "x:i1 y:j1", cases[k].formula, "r0");
+        plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
+        ck_assert_int_eq(plan->terms[0].formula->op, cases[k].by_exp2 ? KF_EXP2 : KF_EXP);
+        kp_plan_destroy(&plan);
+    }
+    /* And where it is not computed for each pair. */
+    use(KF_AXIS_J, "x:i1 y:j1", "Exp(x+1)*Sin(x*y)", "r0");
     plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
-    ck_assert_int_eq(plan->terms[0].formula->op, KF_EXP);
+    ck_assert_msg(strstr(text_of(plan->outputs[0]), "Exp(") != NULL, "%s", text_of(plan->outputs[0]));
     kp_plan_destroy(&plan);
 }
 END_TEST

@@ -1,6 +1,6 @@
 /*
  * y4 = a2+Norm2(a2)*y1, once a launch
- * r0 = Sum over j of Exp(-(a2|(x0-y1)**2))*y4
+ * r0 = Sum over j of Exp2(-1.4426950408889634*(a2|(x0-y1)**2))*y4
  * o0 = r0+a3*a2
  */
 #define KCL_REAL_F32
@@ -43,23 +43,23 @@
 #define KCL_SWEEP_LANE     \
     lanes x0[3];           \
     KCL_LOAD(x0, a0, 3, 3)
-#define KCL_SWEEP_BLOCK                                             \
-    lanes s0[KCL_STREAM]; /* a2|(x0-y1)**2 */                       \
-    FOR_STREAM { s0[v] = 0; }                                       \
-    FOR_INDEX(k, 0, 3) {                                            \
-        FOR_STREAM {                                                \
-            const lanes t0 = x0[k] - a1[(j + v) * 3 + k];           \
-            s0[v] = fma((lanes)(a2[k]), kcl_square(t0), s0[v]);     \
-        }                                                           \
-    }                                                               \
-    lanes s1[KCL_STREAM]; /* Exp(-(a2|(x0-y1)**2)) */               \
-    FOR_STREAM {                                                    \
-        s1[v] = kcl_exp(-s0[v]);                                    \
-    }                                                               \
-    FOR_INDEX(k, 0, 3) {                                            \
-        FOR_STREAM {                                                \
-            KCL_STEP_PRODUCT(SUM, 0, k, s1[v], a4[(j + v) * 3 + k]) \
-        }                                                           \
+#define KCL_SWEEP_BLOCK                                                   \
+    lanes s0[KCL_STREAM]; /* a2|(x0-y1)**2 */                             \
+    FOR_STREAM { s0[v] = 0; }                                             \
+    FOR_INDEX(k, 0, 3) {                                                  \
+        FOR_STREAM {                                                      \
+            const lanes t0 = x0[k] - a1[(j + v) * 3 + k];                 \
+            s0[v] = fma((lanes)(a2[k]), kcl_square(t0), s0[v]);           \
+        }                                                                 \
+    }                                                                     \
+    lanes s1[KCL_STREAM]; /* Exp2(-1.4426950408889634*(a2|(x0-y1)**2)) */ \
+    FOR_STREAM {                                                          \
+        s1[v] = kcl_exp2(-0x1.715476p+0f * s0[v]);                        \
+    }                                                                     \
+    FOR_INDEX(k, 0, 3) {                                                  \
+        FOR_STREAM {                                                      \
+            KCL_STEP_PRODUCT(SUM, 0, k, s1[v], a4[(j + v) * 3 + k])       \
+        }                                                                 \
     }
 #define KCL_SWEEP_OUT                        \
     FOR_INDEX(k, 0, 3) {                     \

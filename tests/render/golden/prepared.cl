@@ -1,7 +1,7 @@
 /*
  * y3 = Sin(y1), once a launch
  * y4 = Sqrt(y2), once a launch
- * r0 = Sum over j of Exp(-SqDist(x0,y3))*y4
+ * r0 = Sum over j of Exp2(-1.4426950408889634*SqDist(x0,y3))*y4
  * o0 = r0
  */
 #define KCL_REAL_F32
@@ -37,17 +37,17 @@
 #define KCL_SWEEP_LANE     \
     lanes x0[3];           \
     KCL_LOAD(x0, a0, 3, 3)
-#define KCL_SWEEP_BLOCK                                         \
-    lanes s0[KCL_STREAM]; /* SqDist(x0,y3) */                   \
-    FOR_STREAM { s0[v] = 0; }                                   \
-    FOR_INDEX(k, 0, 3) {                                        \
-        FOR_STREAM {                                            \
-            const lanes t0 = x0[k] - a3[(j + v) * 3 + k];       \
-            s0[v] = fma(t0, t0, s0[v]);                         \
-        }                                                       \
-    }                                                           \
-    FOR_STREAM {                                                \
-        KCL_STEP_PRODUCT(SUM, 0, 0, kcl_exp(-s0[v]), a4[j + v]) \
+#define KCL_SWEEP_BLOCK                                                           \
+    lanes s0[KCL_STREAM]; /* SqDist(x0,y3) */                                     \
+    FOR_STREAM { s0[v] = 0; }                                                     \
+    FOR_INDEX(k, 0, 3) {                                                          \
+        FOR_STREAM {                                                              \
+            const lanes t0 = x0[k] - a3[(j + v) * 3 + k];                         \
+            s0[v] = fma(t0, t0, s0[v]);                                           \
+        }                                                                         \
+    }                                                                             \
+    FOR_STREAM {                                                                  \
+        KCL_STEP_PRODUCT(SUM, 0, 0, kcl_exp2(-0x1.715476p+0f * s0[v]), a4[j + v]) \
     }
 #define KCL_SWEEP_OUT            \
     KCL_STORE(o0, 0, result0[0])
