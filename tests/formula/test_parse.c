@@ -474,7 +474,7 @@ static bool uses(const kf_node *f, const kf_node *var)
 {
     kf_order order;
     ck_assert_int_eq(kf_order_init(&order, &g, 1, &f, false, &err), KCL_OK);
-    bool found = var->id < order.position_count && order.position[var->id];
+    bool found = kf_reached(&order, var);
     kf_order_finish(&order);
     return found;
 }
