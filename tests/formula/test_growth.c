@@ -47,7 +47,7 @@ static const char *const terms[] = {
 /* A composition, step by step, which only constructors can make so deep. */
 static const kf_node *composed(int kind, const kf_node *x, const kf_node *y, int64_t count)
 {
-    const kf_node *f = x;
+    const kf_node *f = x, *s = kf_dot(&g, x, y);
     for (int64_t k = 0; k < count; k++) {
         const kf_node *c = kf_rat(&g, k % 9 + 1, 10);
         switch (kind) {
@@ -60,6 +60,10 @@ static const kf_node *composed(int kind, const kf_node *x, const kf_node *y, int
         case 2:
             f = kf_vec_mat(&g, kf_unary(&g, KF_SIN, f), kf_tensor_prod(&g, y, x));
             break;
+        case 3:
+            s = kf_unary(&g, KF_SIN, kf_binary(&g, KF_MULT, c, s));
+            f = kf_binary(&g, KF_ADD, f, kf_binary(&g, KF_MULT, s, y));
+            break;
         default:
             f = kf_binary(&g, KF_ADD, kf_unary(&g, KF_SIN, f), kf_binary(&g, KF_MULT, c, k % 2 ? x : y));
         }
@@ -67,7 +71,7 @@ static const kf_node *composed(int kind, const kf_node *x, const kf_node *y, int
     return f;
 }
 
-enum { COMPOSITIONS = 4, TEXTS = KB_COUNT(terms), KINDS = TEXTS + COMPOSITIONS };
+enum { COMPOSITIONS = 5, TEXTS = KB_COUNT(terms), KINDS = TEXTS + COMPOSITIONS };
 
 static char *text_of(const char *term, int64_t count)
 {
