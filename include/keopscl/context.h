@@ -7,7 +7,8 @@
  *   KEOPSCL_DEVICE     which device: see kcl_context_params.device
  *   KEOPSCL_THREADS    number of threads on CPU devices, 1 or more
  *   KEOPSCL_LOG        1: device, plan, build and run times of every call on standard error; 0: none
- *   KEOPSCL_CACHE_DIR  folder of compiled kernels; default $XDG_CACHE_HOME/keopscl or ~/.cache/keopscl
+ *   KEOPSCL_CACHE_DIR  folder of compiled kernels, as an absolute path; default $XDG_CACHE_HOME/keopscl or
+ *                      ~/.cache/keopscl
  *   KEOPSCL_CACHE      off: no kernels are kept on disk; on: the default
  *   KEOPSCL_DUMP_DIR   an existing folder: every generated kernel is written there
  */
@@ -138,7 +139,10 @@ typedef struct kcl_cache_info {
     uint64_t bytes;   /* their size */
 } kcl_cache_info;
 
-/* Looks at the disk cache that the environment names. Errors: KCL_ERROR_IO. A folder that is not there is empty. */
+/*
+ * Looks at the disk cache that the environment names. A folder that is not there is empty. Errors: KCL_ERROR_IO,
+ * KCL_ERROR_ARGUMENT (KEOPSCL_CACHE or KEOPSCL_CACHE_DIR is not valid; kcl_doctor tells why).
+ */
 KCL_API kcl_status kcl_cache_stats(kcl_cache_info *info);
 
 /* Removes every entry of the disk cache that the environment names, and nothing else. `removed` may be NULL. */

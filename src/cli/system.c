@@ -113,7 +113,8 @@ static const char cache_help[] = "keopscl cache stats|clear\n"
                                  "  stats   the folder, the number of kernels in it, and their size\n"
                                  "  clear   removes all of them, and nothing else\n"
                                  "\n"
-                                 "KEOPSCL_CACHE_DIR names another folder, KEOPSCL_CACHE=off keeps no kernels.\n"
+                                 "KEOPSCL_CACHE_DIR names another folder, by an absolute path; KEOPSCL_CACHE=off\n"
+                                 "keeps no kernels.\n"
                                  "\n"
                                  "Example:\n"
                                  "  keopscl cache stats\n";
@@ -128,6 +129,8 @@ static int cache(const options *o, fault *f)
     kcl_status status = kcl_cache_stats(&info);
     if (status >= 0 && !stats && *info.dir)
         status = kcl_cache_clear(&removed);
+    if (status == KCL_ERROR_ARGUMENT)
+        return fail(f, EXIT_USAGE, "KEOPSCL_CACHE or KEOPSCL_CACHE_DIR is not valid: keopscl doctor tells why");
     if (status < 0)
         return fail(f, EXIT_COMPUTATION, "the folder %s: %s", info.dir, kcl_status_text(status));
     if (!*info.dir)

@@ -61,7 +61,10 @@ kcl_status kd_cache_folder(char dir[KD_PATH], const char *given, const kb_log *l
         return KCL_OK;
     if (off && strcmp(off, "on") != 0)
         return malformed(err, "KEOPSCL_CACHE", off, "off or on");
-    if ((path = variable("KEOPSCL_CACHE_DIR")))
+    if ((path = variable("KEOPSCL_CACHE_DIR")) && path[0] != '/')
+        /* One that moved with the working directory would find no kernels again, and "off" is meant for the other. */
+        return malformed(err, "KEOPSCL_CACHE_DIR", path, "an absolute path; KEOPSCL_CACHE=off keeps no kernels");
+    if (path)
         return put_path(dir, err, "KEOPSCL_CACHE_DIR", path, "");
     /* The XDG specification says to ignore a relative path. */
     if ((path = variable("XDG_CACHE_HOME")) && path[0] == '/')

@@ -142,10 +142,10 @@ static const kf_node *trace_by_columns(kf_graph *g, const char *name, const kf_n
 }
 
 /*
- * One sweep over the graph, users before operands, of what the trace is linear in. A node f of v's dimension has a weight
- * w: the sum of w_k df_k/dv_k is wanted of it. What is elementwise hands w times its partial derivative on to operands
- * of that dimension. A number that is repeated, s, adds w . ds/dv; v itself, the sum of w; and what moves components
- * about, the derivatives by each of them.
+ * One sweep over the graph, users before operands, of what the trace is linear in. A node f of v's dimension, or a number
+ * that its user repeats so often, has a weight w: the sum of w_k df_k/dv_k is wanted of it. What is elementwise hands w
+ * times its partial derivative on to its operands. Any other number, s, adds w . ds/dv; v itself, the sum of w; and what
+ * moves components about, the derivatives by each of them.
  */
 typedef struct trace {
     walk *walk;
@@ -169,7 +169,7 @@ static bool hand_on(trace *t, const kf_node *f, const kf_node *w)
     if (f == t->v)
         return add_to(g, &t->total,
                       w->dim == 1 ? kf_binary(g, KF_MULT, kf_rat(g, f->dim, 1), w) : kf_unary(g, KF_SUM, w));
-    if (f->dim == 1) { /* repeated by its user */
+    if (f->dim == 1 && !is_map && f->op != KF_LIKE) {
         const kf_node *gradient = NULL;
         return kf_vjp(g, f, kf_rat(g, 1, 1), 1, &t->v, &gradient) == KCL_OK &&
                add_to(g, &t->total, kf_dot(g, gradient, w));

@@ -148,7 +148,7 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
     if (!ok)
         kb_no_memory(&g->error);
     for (size_t k = 0; ok && k < leaf_count; k++)
-        if (leaves[k]->id < order.position_count && order.position[leaves[k]->id])
+        if (kf_reached(&order, leaves[k]))
             wanted[kf_at(&order, leaves[k])] = true;
     /* Nodes above a wanted leaf. A reduction's operands belong to another sweep, unless it is F itself. */
     for (size_t k = 0; ok && k < order.count; k++)
@@ -173,7 +173,7 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
         }
     }
     for (size_t k = 0; ok && k < leaf_count; k++) {
-        bool reached = leaves[k]->id < order.position_count && order.position[leaves[k]->id];
+        bool reached = kf_reached(&order, leaves[k]);
         const kf_node *c = reached ? cotangent[kf_at(&order, leaves[k])] : NULL;
         out[k] = c ? c : kf_zero(g, leaves[k]->dim);
         ok = out[k] != NULL;

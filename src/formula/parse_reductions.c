@@ -14,12 +14,14 @@ static const struct reduction_name {
 
 static bool read_sum_shift_exp(kf_parser *p, const kf_word *name, kf_operand *out);
 static bool read_zero(kf_parser *p, const kf_word *name, kf_operand *out);
+static bool read_identity(kf_parser *p, const kf_word *name, kf_operand *out);
 
 /* Those that are formulas of others. */
 static const kf_special composed[] = {
     {"Max_SumShiftExp_Reduction", read_sum_shift_exp},
     {"Max_SumShiftExpWeight_Reduction", read_sum_shift_exp},
     {"Zero_Reduction", read_zero},
+    {"Identity_Reduction", read_identity},
 };
 
 void kf_each_reduction(void (*visit)(void *user, const char *name), void *user)
@@ -126,6 +128,28 @@ static bool read_zero(kf_parser *p, const kf_word *name, kf_operand *out)
         return false;
     out->node = kf_zero(p->g, dim);
     return out->node || kf_fault_graph(p, name->at);
+}
+
+/*
+ * Identity_Reduction(F,tag), of a formula or a reduction that has none of the tag's axes: as it is, with rows as the tag
+ * says. So derivatives are written, of which a sum would have a term for each j of the call.
+ */
+static bool read_identity(kf_parser *p, const kf_word *name, kf_operand *out)
+{
+    static const char *const axis_names[] = {"", "i", "j", "i and j"};
+    kf_call c = {.name = *name, .formulas = 1, .wholes = 1, .most = 2};
+    kf_operand F;
+    if (!kf_open_call(p, &c) || !kf_read_formula_argument(p, &c, 0, &F) || !read_tag(p, &c, 1, out) ||
+        !kf_close_call(p, &c))
+        return false;
+    if (F.second)
+        return kf_fault(p, KCL_ERROR_SYNTAX, F.at, "%.*s is of one result: values and indices are two", KF_SHOWN(name));
+    const unsigned reduced = F.node->axes & kf_axes_of_tag(out->tag);
+    if (reduced)
+        return kf_fault(p, KCL_ERROR_SHAPE, F.at, "%.*s reduces nothing: with tag %d its formula must not depend on %s",
+                        KF_SHOWN(name), out->tag, axis_names[reduced]);
+    out->node = F.node;
+    return true;
 }
 
 bool kf_read_reduction(kf_parser *p, const kf_word *name, kf_operand *out)

@@ -4,25 +4,63 @@
 
 /* ---- Order ------------------------------------------------------------------------------------------------------- */
 
+/* Twice as many pages, or the first. */
+static bool grow_pages(kf_order *order)
+{
+    kf_order grown = *order;
+    grown.page_bits = order->pages ? order->page_bits + 1 : 4;
+    grown.pages = kb_calloc(&order->allocator, (size_t)1 << grown.page_bits, sizeof *grown.pages);
+    if (!grown.pages)
+        return false;
+    for (size_t k = 0; order->pages && k < (size_t)1 << order->page_bits; k++)
+        if (order->pages[k].number)
+            *kf_page_of(&grown, order->pages[k].number) = order->pages[k];
+    kb_free(&order->allocator, order->pages);
+    *order = grown;
+    return true;
+}
+
+/* Room for a page of positions, which are zeros. */
+static bool add_positions(kf_order *order)
+{
+    if (!kb_reserve(&order->allocator, (void **)&order->position, &order->capacity, order->positions + KF_PAGE,
+                    sizeof *order->position))
+        return false;
+    memset(order->position + order->positions, 0, KF_PAGE * sizeof *order->position);
+    order->positions += KF_PAGE;
+    return true;
+}
+
+static bool set_position(kf_order *order, const kf_node *f, uint32_t position)
+{
+    const uint32_t number = f->id / KF_PAGE + 1;
+    if (!kf_page_of(order, number)->number) {
+        const size_t first = order->positions;
+        const bool crowded = first / KF_PAGE * 2 > (size_t)1 << order->page_bits;
+        if ((crowded && !grow_pages(order)) || !add_positions(order))
+            return false;
+        *kf_page_of(order, number) = (kf_page){number, (uint32_t)first};
+    }
+    *kf_position(order, f) = position;
+    return true;
+}
+
 kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, const kf_node *const *roots,
                          bool stop_at_reduce, kb_error *err)
 {
     const uint32_t new_root = UINT32_MAX; /* position of a root not listed yet: another root may lead to it */
     const kcl_allocator *a = kf_allocator(g);
-    size_t most = 0, depth = 0, capacity = 0, stack_capacity = 0;
+    size_t depth = 0, capacity = 0, stack_capacity = 0;
     struct frame {
         const kf_node *node;
         int next;
     } *stack = NULL;
-    for (size_t k = 0; k < root_count; k++)
-        most = KB_MAX(most, (size_t)roots[k]->id + 1);
-    *order = (kf_order){.allocator = *a, .position_count = most};
-    order->position = kb_calloc(a, most, sizeof *order->position);
-    bool ok = order->position != NULL;
+    *order = (kf_order){.allocator = *a};
+    bool ok = grow_pages(order) && add_positions(order);
     for (size_t r = 0; ok && r < root_count; r++)
-        order->position[roots[r]->id] = new_root;
+        ok = set_position(order, roots[r], new_root);
     for (size_t r = 0; ok && r < root_count; r++) {
-        if (order->position[roots[r]->id] != new_root)
+        if (*kf_position(order, roots[r]) != new_root)
             continue;
         ok = kb_reserve(a, (void **)&stack, &stack_capacity, 1, sizeof *stack);
         if (ok)
@@ -30,11 +68,13 @@ kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, 
         while (ok && depth) {
             struct frame *top = &stack[depth - 1];
             const kf_node *f = top->node;
+            const uint32_t position = *kf_position(order, f);
             /* A reduction that is no root is a leaf where asked for; its axes came from a sweep of its own. */
-            bool leaf = stop_at_reduce && f->op == KF_REDUCE && order->position[f->id] != new_root;
+            bool leaf = stop_at_reduce && f->op == KF_REDUCE && position != new_root;
             if (!leaf && top->next < f->arg_count) {
                 const kf_node *arg = f->arg[top->next++];
-                if (!order->position[arg->id] || order->position[arg->id] == new_root) {
+                const uint32_t of_arg = *kf_position(order, arg);
+                if (!of_arg || of_arg == new_root) {
                     ok = kb_reserve(a, (void **)&stack, &stack_capacity, depth + 1, sizeof *stack);
                     if (ok)
                         stack[depth++] = (struct frame){arg, 0};
@@ -42,12 +82,12 @@ kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, 
                 continue;
             }
             depth--;
-            if (order->position[f->id] && order->position[f->id] != new_root)
+            if (position && position != new_root)
                 continue;
             ok = kb_reserve(a, (void **)&order->nodes, &capacity, order->count + 1, sizeof *order->nodes);
             if (ok) {
                 order->nodes[order->count++] = f;
-                order->position[f->id] = (uint32_t)order->count;
+                ok = set_position(order, f, (uint32_t)order->count);
             }
         }
     }
@@ -62,8 +102,10 @@ void kf_order_finish(kf_order *order)
 {
     kb_free(&order->allocator, order->nodes);
     kb_free(&order->allocator, order->position);
+    kb_free(&order->allocator, order->pages);
     order->nodes = NULL;
     order->position = NULL;
+    order->pages = NULL;
     order->count = 0;
 }
 
@@ -106,7 +148,7 @@ static kcl_status rebuild_all(kf_graph *g, const kf_graph *from, size_t root_cou
     for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
         const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {0};
         for (int c = 0; c < f->arg_count; c++)
-            args[c] = order.position[f->arg[c]->id] ? made[kf_at(&order, f->arg[c])] : f->arg[c];
+            args[c] = kf_reached(&order, f->arg[c]) ? made[kf_at(&order, f->arg[c])] : f->arg[c];
         made[k] = make(user, g, f, args);
         if (!made[k])
             status = g->error.status;

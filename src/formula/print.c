@@ -250,28 +250,11 @@ void kf_print(kb_str *out, const kf_node *f, const char *(*name)(void *user, con
     cut(out, start, limit);
 }
 
-void kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(*name)(void *user, const kf_node *var),
-                        void *user, size_t limit)
+static void put_reduction(kb_str *out, const kf_parsed_reduction *r,
+                          const char *(*name)(void *user, const kf_node *var), void *user, size_t limit)
 {
-    const kf_node *f = r->node;
-    const int64_t none[KF_LEAST_PARAMS] = {KF_REDUCE_SUM};
-    const int64_t *params = none;
-    size_t start = out->length;
-    if (f->op == KF_REDUCE && !kf_is_indexed(f)) {
-        params = f->param;
-        f = f->arg[0];
-    }
-    /* A sum of one term is its formula; of what has none of the axes there is nothing but sums of one term. */
-    if ((f->axes & kf_axes_of_tag(r->tag)) != (unsigned)params[1]) {
-        kf_print(out, r->node, name, user, limit);
-        return;
-    }
-    if (r->node->op == KF_ZERO) {
-        kb_str_putf(out, "Zero_Reduction(%d,%d)", f->dim, r->tag);
-        cut(out, start, limit);
-        return;
-    }
-    const kf_reduction_info *info = kf_reduction_get((kf_reduction)params[0]);
+    const kf_reduction_info *info = kf_reduction_get((kf_reduction)r->node->param[0]);
+    const kf_node *f = r->node->arg[0];
     kb_str_putf(out, "%s_Reduction(", info->name);
     if (is_weighted(r->node)) {
         kf_print(out, f->arg[0], name, user, limit);
@@ -279,7 +262,23 @@ void kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(
         f = f->arg[1];
     }
     kf_print(out, f, name, user, limit);
-    put_params(out, &params[2], info->params, true);
+    put_params(out, &r->node->param[2], info->params, true);
     kb_str_putf(out, ",%d)", r->tag);
+}
+
+void kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(*name)(void *user, const kf_node *var),
+                        void *user, size_t limit)
+{
+    const kf_node *f = r->node;
+    const size_t start = out->length;
+    if (f->op == KF_ZERO) {
+        kb_str_putf(out, "Zero_Reduction(%d,%d)", f->dim, r->tag);
+    } else if (f->op == KF_REDUCE && !kf_is_indexed(f) && (unsigned)f->param[1] == kf_axes_of_tag(r->tag)) {
+        put_reduction(out, r, name, user, limit);
+    } else { /* its rows are those of another tag, or it reduces fewer axes than its tag says */
+        kb_str_put(out, "Identity_Reduction(");
+        kf_print(out, f, name, user, limit);
+        kb_str_putf(out, ",%d)", r->tag);
+    }
     cut(out, start, limit);
 }

@@ -689,8 +689,7 @@ static bool count_shared(cut *c, const kf_node *f, const kf_order *of_sweep, siz
         return !(c->failed = true);
     for (size_t k = 0; k < order.count; k++) {
         const kf_node *node = order.nodes[k];
-        *count += (node->axes & KF_PAIR_AXES) == KF_PAIR_AXES && node->id < of_sweep->position_count &&
-                  of_sweep->position[node->id];
+        *count += (node->axes & KF_PAIR_AXES) == KF_PAIR_AXES && kf_reached(of_sweep, node);
     }
     kf_order_finish(&order);
     return true;

@@ -475,6 +475,10 @@ does 'cache stats after it' keopscl cache stats
 contains 'has no kernels' 'kernels 0'
 does 'cache that is off' env KEOPSCL_CACHE=off keopscl cache stats
 contains 'says so' 'the cache is off'
+fails 'a cache folder that is no absolute path' 2 'KEOPSCL_CACHE_DIR is not valid' env KEOPSCL_CACHE_DIR=off \
+    keopscl cache stats
+does 'doctor with such a folder' env KEOPSCL_CACHE_DIR=off keopscl doctor
+contains 'says what it takes' 'KEOPSCL_CACHE_DIR="off" is not valid: it takes an absolute path; KEOPSCL_CACHE=off'
 fails 'unknown word for cache' 2 "'empty' is neither stats nor clear" keopscl cache empty
 fails 'cache without a word' 2 'stats|clear' keopscl cache
 

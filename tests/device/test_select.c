@@ -204,11 +204,18 @@ START_TEST(test_malformed_variables_are_named)
 {
     static const struct {
         const char *name, *value;
-    } cases[] = {
-        {"KEOPSCL_THREADS", "0"},         {"KEOPSCL_THREADS", "-1"},  {"KEOPSCL_THREADS", "two"},
-        {"KEOPSCL_THREADS", "2.5"},       {"KEOPSCL_THREADS", " 2"},  {"KEOPSCL_THREADS", "99999999999999999999"},
-        {"KEOPSCL_LOG", "yes"},           {"KEOPSCL_CACHE", "never"}, {"KEOPSCL_DUMP_DIR", "/not/there"},
-        {"KEOPSCL_DUMP_DIR", "/dev/null"}};
+    } cases[] = {{"KEOPSCL_THREADS", "0"},
+                 {"KEOPSCL_THREADS", "-1"},
+                 {"KEOPSCL_THREADS", "two"},
+                 {"KEOPSCL_THREADS", "2.5"},
+                 {"KEOPSCL_THREADS", " 2"},
+                 {"KEOPSCL_THREADS", "99999999999999999999"},
+                 {"KEOPSCL_LOG", "yes"},
+                 {"KEOPSCL_CACHE", "never"},
+                 {"KEOPSCL_CACHE_DIR", "off"},
+                 {"KEOPSCL_CACHE_DIR", "kernels"},
+                 {"KEOPSCL_DUMP_DIR", "/not/there"},
+                 {"KEOPSCL_DUMP_DIR", "/dev/null"}};
     for (size_t k = 0; k < KB_COUNT(cases); k++) {
         kcl_context *c;
         setenv(cases[k].name, cases[k].value, 1);

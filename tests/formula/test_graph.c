@@ -455,11 +455,6 @@ static void check_order(const kf_order *order)
     }
 }
 
-static bool reached(const kf_order *order, const kf_node *f)
-{
-    return f->id < order->position_count && order->position[f->id];
-}
-
 START_TEST(order_lists_operands_before_users_once)
 {
     const kf_node *d = kf_binary(&g, KF_SUB, x, y), *e = kf_unary(&g, KF_EXP, kf_dot(&g, d, d));
@@ -471,11 +466,36 @@ START_TEST(order_lists_operands_before_users_once)
     for (size_t k = 0; k < order.count; k++)
         for (int c = 0; c < order.nodes[k]->arg_count; c++)
             ck_assert_uint_lt(kf_at(&order, order.nodes[k]->arg[c]), k);
-    ck_assert(!reached(&order, unused) && !reached(&order, s));
+    ck_assert(!kf_reached(&order, unused) && !kf_reached(&order, s));
     kf_order_finish(&order);
     ck_assert_int_eq(kf_order_init(&order, &g, 0, NULL, false, &g.error), KCL_OK);
     ck_assert_uint_eq(order.count, 0);
     kf_order_finish(&order);
+}
+END_TEST
+
+/* Of every node of a large graph, and of some, wherever they are in it. */
+START_TEST(order_finds_nodes_far_apart)
+{
+    enum { COUNT = 50000 };
+    static const int steps[] = {1, 2, 63, 64, 65, 1000, 4096, COUNT};
+    static const kf_node *nodes[COUNT], *some[COUNT];
+    for (int k = 0; k < COUNT; k++)
+        nodes[k] = kf_var(&g, k + 10, 1, KF_ROLE_I);
+    for (size_t n = 0; n < KB_COUNT(steps); n++) {
+        kf_order order;
+        size_t count = 0;
+        for (int k = 0; k < COUNT; k += steps[n])
+            some[count++] = nodes[COUNT - 1 - k];
+        ck_assert_int_eq(kf_order_init(&order, &g, count, some, false, &g.error), KCL_OK);
+        ck_assert_uint_eq(order.count, count);
+        for (int k = 0; k < COUNT; k++) {
+            const bool asked = (COUNT - 1 - k) % steps[n] == 0;
+            if (kf_reached(&order, nodes[k]) != asked || (asked && order.nodes[kf_at(&order, nodes[k])] != nodes[k]))
+                ck_abort_msg("node %d, steps of %d", k, steps[n]);
+        }
+        kf_order_finish(&order);
+    }
 }
 END_TEST
 
@@ -506,7 +526,7 @@ START_TEST(order_stops_at_reductions_that_are_no_roots)
     kf_order order;
     kf_order_init(&order, &g, 1, &f, true, &g.error);
     ck_assert_uint_eq(order.count, 3);
-    ck_assert(reached(&order, r) && !reached(&order, inner));
+    ck_assert(kf_reached(&order, r) && !kf_reached(&order, inner));
     kf_order_finish(&order);
     kf_order_init(&order, &g, 1, &f, false, &g.error);
     ck_assert_uint_eq(order.count, 5);
@@ -516,7 +536,7 @@ START_TEST(order_stops_at_reductions_that_are_no_roots)
     for (int k = 0; k < 2; k++) {
         kf_order_init(&order, &g, 2, roots[k], true, &g.error);
         check_order(&order);
-        ck_assert_msg(reached(&order, inner) && reached(&order, y), "roots in order %d", k);
+        ck_assert_msg(kf_reached(&order, inner) && kf_reached(&order, y), "roots in order %d", k);
         ck_assert_uint_lt(kf_at(&order, inner), kf_at(&order, r));
         ck_assert_uint_lt(kf_at(&order, r), kf_at(&order, f));
         ck_assert_uint_eq(order.count, 5);
@@ -525,7 +545,7 @@ START_TEST(order_stops_at_reductions_that_are_no_roots)
     /* A reduction above a reduction, both roots. */
     const kf_node *outer = kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_I, 0, f), *nested[] = {outer, r};
     kf_order_init(&order, &g, 2, nested, true, &g.error);
-    ck_assert(reached(&order, inner) && reached(&order, outer));
+    ck_assert(kf_reached(&order, inner) && kf_reached(&order, outer));
     ck_assert_uint_lt(kf_at(&order, inner), kf_at(&order, r));
     kf_order_finish(&order);
 }
@@ -796,6 +816,7 @@ int main(void)
     tcase_add_test(tests, transposition_exchanges_axes_and_is_its_own_inverse);
     tcase_add_test(tests, copies_say_where_components_come_from);
     tcase_add_test(tests, order_lists_operands_before_users_once);
+    tcase_add_test(tests, order_finds_nodes_far_apart);
     tcase_add_test(tests, order_depends_on_the_structure_alone);
     tcase_add_test(tests, order_stops_at_reductions_that_are_no_roots);
     tcase_add_test(tests, substitution_replaces_leaves);

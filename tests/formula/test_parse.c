@@ -474,7 +474,7 @@ static bool uses(const kf_node *f, const kf_node *var)
 {
     kf_order order;
     ck_assert_int_eq(kf_order_init(&order, &g, 1, &f, false, &err), KCL_OK);
-    bool found = var->id < order.position_count && order.position[var->id];
+    bool found = kf_reached(&order, var);
     kf_order_finish(&order);
     return found;
 }
@@ -504,7 +504,8 @@ END_TEST
     "Sum_Reduction, LogSumExp_Reduction, Min_Reduction, ArgMin_Reduction, KMin_Reduction, ArgKMin_Reduction, "         \
     "Max_Reduction, ArgMax_Reduction, KMax_Reduction, ArgKMax_Reduction, LogSumExpWeight_Reduction, "                  \
     "SumSoftMaxWeight_Reduction, Min_ArgMin_Reduction, Max_ArgMax_Reduction, KMin_ArgKMin_Reduction, "                 \
-    "KMax_ArgKMax_Reduction, Max_SumShiftExp_Reduction, Max_SumShiftExpWeight_Reduction, Zero_Reduction"
+    "KMax_ArgKMax_Reduction, Max_SumShiftExp_Reduction, Max_SumShiftExpWeight_Reduction, Zero_Reduction, "             \
+    "Identity_Reduction"
 
 static const struct {
     kcl_status status;
@@ -696,6 +697,13 @@ static const struct {
     {KCL_ERROR_SHAPE, "Zero_Reduction(0,1)", 0, "Zero: dimension 0 is not between 1 and 16777216"},
     {KCL_ERROR_SYNTAX, "Zero_Reduction(x,1)", 15, "a dimension (a whole number) is expected, not 'x'"},
     {KCL_ERROR_SYNTAX, "Zero_Reduction(3)", 0, "Zero_Reduction needs 2 whole numbers, 1 given"},
+    {KCL_ERROR_SHAPE, "Identity_Reduction(x*b,0)", 19,
+     "Identity_Reduction reduces nothing: with tag 0 its formula must not depend on j"},
+    {KCL_ERROR_SHAPE, "Identity_Reduction(Sum_Reduction(x*b,0),2)", 19,
+     "Identity_Reduction reduces nothing: with tag 2 its formula must not depend on i"},
+    {KCL_ERROR_SYNTAX, "Identity_Reduction(Min_ArgMin_Reduction(b,0),2)", 19,
+     "Identity_Reduction is of one result: values and indices are two"},
+    {KCL_ERROR_SYNTAX, "Identity_Reduction(x)", 0, "Identity_Reduction needs 1 formula and 1 whole number, 1 given"},
     {KCL_ERROR_SYNTAX, "x+ArgMin_Reduction(x*b,0)", 2,
      "a formula is expected, not a reduction; reductions are not part of formulas, nor of each other"},
     {KCL_ERROR_SYNTAX, "ArgMin_Reduction(x)", 0, "ArgMin_Reduction needs 1 formula and 1 whole number, 1 given"},

@@ -166,6 +166,8 @@ static const char *contraction_of(const char *terms, const kp_caps *c, bool forc
 
 START_TEST(a_contraction_that_cannot_be_says_why)
 {
+    static const char lists[] = "KMin, KMax and their indices keep a list of K values for each row, and a work-item has "
+                                "several rows: more than registers hold";
     static const char far[] = "Exp(-SqDist(x,y))*b";
     static const struct {
         const char *terms, *why;
@@ -181,6 +183,8 @@ START_TEST(a_contraction_that_cannot_be_says_why)
         {"SqNorm2(x*Sin(Elem(w,0)*b)-y)", "a number of both axes enters its sum over components", 256, 48 << 10},
         {"Elem(x*y,2)*b", "it needs vectors of both axes outside of sums over their components", 256, 48 << 10},
         {"(Extract(Concat(x,w),4,32)|y)", "it rearranges the components of its vectors", 256, 48 << 10},
+        {"KMin2:SqDist(x,y)", lists, 256, 48 << 10},
+        {"ArgKMin10:SqDist(x,y);Exp(-SqDist(x,y))*b", lists, 256, 48 << 10},
         {"Elem(x,0)*Sin(Elem(x,1)*b)", "it has no sum over the components of row and column vectors", 256, 48 << 10},
         {far, "work-groups of the device are too small", 15, 48 << 10},
         {far, "work-groups of the device are too small", 1, 48 << 10},
@@ -189,7 +193,7 @@ START_TEST(a_contraction_that_cannot_be_says_why)
     for (size_t n = 0; n < KB_COUNT(cases); n++) {
         kp_caps c = gpu_caps(cases[n].work_group, cases[n].local_memory);
         int group, unforced;
-        char want[200] = "";
+        char want[256] = "";
         if (*cases[n].why)
             snprintf(want, sizeof want, "schedule \"contraction\" cannot run the formula: %s", cases[n].why);
         ck_assert_str_eq(contraction_of(cases[n].terms, &c, true, &group), want);
