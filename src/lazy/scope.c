@@ -190,7 +190,7 @@ static void name_operand(const kf_node *f, unsigned axis, char *text, size_t siz
 {
     bool reduced = false;
     for (; f->op != KF_VAR; f = below(f, axis))
-        reduced = reduced || f->op == KF_REDUCE;
+        reduced = reduced || (f->op == KF_REDUCE && !kf_is_indexed(f));
     snprintf(text, size, "%sarray %lld", reduced ? "a reduction of " : "", (long long)f->param[0]);
 }
 
@@ -215,8 +215,8 @@ static kcl_status refuse_operands(const kcl_scope *scope, const kf_node *f, kb_e
         err, KCL_ERROR_SHAPE,
         "%s: the first operand has size %lld on batch axis %d (that of %s), the other %lld (that of %s): sizes "
         "must be equal, or one of them 1; batch axes are those before the rows, -1 is the last of them",
-        kf_info((kf_op)f->op)->name, (long long)batch.size[at], -1 - at, names[0],
-        (long long)scope->batch[f->arg[other]->id].size[at], names[1]);
+        f->op == KF_REDUCE ? kf_reduction_get((kf_reduction)f->param[0])->name : kf_info((kf_op)f->op)->name,
+        (long long)batch.size[at], -1 - at, names[0], (long long)scope->batch[f->arg[other]->id].size[at], names[1]);
 }
 
 kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err)

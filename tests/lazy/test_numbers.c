@@ -380,6 +380,68 @@ START_TEST(arrays_of_integers_choose_rows)
 }
 END_TEST
 
+/* Neighbours, a number for each batch, and one table of all batches, whose gradient is the sum over them. */
+START_TEST(rows_are_chosen_within_the_batch)
+{
+    enum { B = 3, R = 4, T = 5 };
+    double x[B][R], before[B][R], of_batch[B], table[T], shared[B][R], gradient[T], want[T] = {0};
+    const int64_t last[B] = {3, 4, 0};
+    int64_t k[B][R];
+    for (int b = 0; b < B; b++)
+        for (int i = 0; i < R; i++) {
+            x[b][i] = uniform(-1, 1);
+            k[b][i] = pick(T + 2) - 1;
+            if (k[b][i] >= 0 && k[b][i] < T)
+                want[k[b][i]] += x[b][i];
+        }
+    for (int r = 0; r < T; r++)
+        table[r] = uniform(-1, 1);
+    kcl_expr *x_i = kcl_vi(s, kcl_f64(&x[0][0], B, R, 1)), *t_j = kcl_vj(s, kcl_f64(table, T, 1));
+    kcl_expr *at = kcl_pm(s, kcl_i64(last, B, 1)), *k_i = kcl_vi(s, kcl_i64(&k[0][0], B, R, 1));
+    kcl_expr *chosen = kcl_gather(t_j, k_i);
+    kcl_expr *all[] = {kcl_gather(x_i, kcl_sub(kcl_index_i(s), kcl_constant(s, 1))), kcl_gather(x_i, at), chosen,
+                       kcl_grad(kcl_reduce_sum_batch(kcl_reduce_sum(kcl_mul(chosen, x_i), KCL_OVER_I), 0), t_j)};
+    ok(kcl_eval(4, all,
+                (const kcl_array *const[]){kcl_f64(&before[0][0], B, R, 1), kcl_f64(of_batch, B, 1),
+                                           kcl_f64(&shared[0][0], B, R, 1), kcl_f64(gradient, T, 1)}));
+    for (int b = 0; b < B; b++) {
+        ck_assert_double_eq(of_batch[b], last[b] < R ? x[b][last[b]] : 0);
+        for (int i = 0; i < R; i++) {
+            ck_assert_double_eq(before[b][i], i ? x[b][i - 1] : 0);
+            ck_assert_double_eq(shared[b][i], k[b][i] >= 0 && k[b][i] < T ? table[k[b][i]] : 0);
+        }
+    }
+    for (int r = 0; r < T; r++)
+        ck_assert_double_eq_tol(gradient[r], want[r], 1e-14);
+}
+END_TEST
+
+/* In host memory rows may lie anyhow: records of 12 bytes, a double and an int each. */
+START_TEST(rows_of_records_are_chosen)
+{
+    enum { R = 5, RECORD = 12 };
+    unsigned char records[R * RECORD], numbers_of[R * RECORD];
+    double out[R], gradient[R], x[R];
+    const int64_t k[R] = {4, 0, 2, 7, 1};
+    for (int i = 0; i < R; i++) {
+        x[i] = uniform(-1, 1);
+        memcpy(records + i * RECORD, &x[i], sizeof x[i]);
+        memcpy(numbers_of + i * RECORD, &k[i], sizeof k[i]);
+    }
+    kcl_array table = kcl_array_f64((double *)(void *)records, 2, (const int64_t[]){R, 1});
+    kcl_array index = kcl_array_i64((int64_t *)(void *)numbers_of, 2, (const int64_t[]){R, 1});
+    table.stride[0] = index.stride[0] = RECORD;
+    kcl_expr *x_i = kcl_vi(s, &table), *chosen = kcl_gather(x_i, kcl_vj(s, &index));
+    kcl_expr *all[] = {chosen, kcl_vjp(chosen, x_i, kcl_vj(s, &table))};
+    ok(kcl_eval(2, all, (const kcl_array *const[]){kcl_f64(out, R, 1), kcl_f64(gradient, R, 1)}));
+    for (int i = 0; i < R; i++)
+        ck_assert_double_eq(out[i], k[i] < R ? x[k[i]] : 0);
+    const double want[R] = {x[1], x[4], x[2], 0, x[0]};
+    for (int i = 0; i < R; i++)
+        ck_assert_double_eq(gradient[i], want[i]);
+}
+END_TEST
+
 START_TEST(tables_that_cannot_be)
 {
     double x[6] = {1, 2, 3, 4, 5, 6}, out[6];
@@ -389,7 +451,10 @@ START_TEST(tables_that_cannot_be)
     REFUSED(kcl_gather(x_i, kcl_add(x_i, y_j)), KCL_ERROR_SHAPE, "Gather", "index", "both i and j");
     REFUSED(kcl_gather(x_i, kcl_index_j(s)), KCL_ERROR_SHAPE, "Gather", "index", "IndexJ", "Like");
     REFUSED(kcl_gather(kcl_index_i(s), y_j), KCL_ERROR_SHAPE, "Gather", "table", "IndexI");
-    REFUSED(kcl_gather(kcl_vi(s, kcl_f64(x, 2, 3, 1)), y_j), KCL_ERROR_UNSUPPORTED, "Gather", "table", "batch");
+    kcl_expr *two = kcl_vi(s, kcl_f64(x, 2, 3, 1)), *three = kcl_vj(s, kcl_f64(x, 3, 2, 1));
+    REFUSED(kcl_gather(two, three), KCL_ERROR_SHAPE, "Gather", "size 2", "axis -1", "of array 3", "3", "of array 4");
+    REFUSED(kcl_gather(three, kcl_neg(two)), KCL_ERROR_SHAPE, "Gather", "size 3", "axis -1", "of array 4", "2",
+            "of array 3");
     REFUSED(kcl_formula(s, "Grad(Gather(x,y)*x,x,1)", 2, (const char *const[]){"x", "y"}, (kcl_expr *[]){x_i, y_j}),
             KCL_ERROR_DERIVATIVE, "Gather", "Grad");
     /* A parameter chooses one row; a table without rows has none. */
@@ -414,6 +479,8 @@ int main(int argc, char **argv)
         {texts_choose_rows, 0},
         {tables_that_cannot_be, 0},
         {arrays_of_integers_choose_rows, 0},
+        {rows_are_chosen_within_the_batch, 0},
+        {rows_of_records_are_chosen, 0},
     };
     const test_entry device_tests[] = {
         {comparisons_are_exact_beyond_float32, 0},
@@ -422,6 +489,8 @@ int main(int argc, char **argv)
         {rows_are_chosen_by_numbers, 0},
         {texts_choose_rows, 0},
         {arrays_of_integers_choose_rows, 0},
+        {rows_are_chosen_within_the_batch, 0},
+        {rows_of_records_are_chosen, 0},
     };
     on_device = argc > 1 && strcmp(argv[1], "device") == 0;
     announce_seed("build/tests/lazy/test_lazy_numbers");
