@@ -803,6 +803,11 @@ kcl_status kl_scales_of(kr_scale *scales, size_t count, const kf_node *const *ro
     return KCL_OK;
 }
 
+kcl_dtype kl_type_beside_integers(kcl_context *context)
+{
+    return kd_is_host(context) || kd_caps(context)->has_f64 ? KCL_F64 : KCL_F32;
+}
+
 kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
                        const kl_view *outs, const kr_scale *scales)
 {

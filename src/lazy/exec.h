@@ -207,6 +207,9 @@ kcl_status kl_scales_of(kr_scale *scales, size_t count, const kf_node *const *ro
 kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
                        const kl_view *outs, const kr_scale *scales);
 
+/* The number type where no array has one: what is computed of row numbers is exact to 2^53 if the device has doubles. */
+kcl_dtype kl_type_beside_integers(kcl_context *context);
+
 /* A view as an argument of a kernel that reads (host_kind) or writes it. */
 kd_arg kl_view_arg(const kl_view *v, kd_arg_kind host_kind);
 

@@ -764,6 +764,7 @@ kcl_status kcl_operator_apply_scaled(const kcl_operator *op, kcl_context *contex
     status = (alpha || beta) && !scales ? kb_no_memory(err) : KCL_OK;
     if (status == KCL_OK)
         status = see_arrays(op, err, outs, out_count, args, arg_count, views, views + op->input_count, &dtype);
+    dtype = dtype ? dtype : kl_type_beside_integers(context);
     if (status == KCL_OK && scales)
         status = kl_scales_of(scales, op->root_count, op->roots, alpha, beta, err);
     if (status == KCL_OK)

@@ -777,6 +777,7 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
             snprintf(first_name, sizeof first_name, "array %lld", (long long)e->data[k]->index);
         }
     }
+    dtype = dtype ? dtype : kl_type_beside_integers(context);
     for (size_t k = 0; status == KCL_OK && k < e->slot_count; k++) {
         kcl_data *data = e->data[k];
         snprintf(e->slots[k].name, sizeof e->slots[k].name, "array %lld", (long long)data->index);

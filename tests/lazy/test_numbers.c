@@ -442,6 +442,19 @@ START_TEST(rows_of_records_are_chosen)
 }
 END_TEST
 
+/* Where all arrays are of integers nothing but numbers of rows is computed, and nothing tells a number type. */
+START_TEST(numbers_alone_have_a_type)
+{
+    enum { B = 2, R = 3 };
+    const int64_t k[B * R] = {0, 2, 1, 1, -1, 3};
+    int64_t least[B];
+    kcl_expr *k_j = kcl_vj(s, kcl_i64(k, B, R, 1)), *table = kcl_like(kcl_mul(kcl_scalar(s, -2), kcl_index_j(s)), k_j);
+    ok(kcl_eval1(kcl_reduce_argmin(kcl_gather(table, k_j), KCL_OVER_J), kcl_i64(least, B, 1)));
+    ck_assert_int_eq(least[0], 1);
+    ck_assert_int_eq(least[1], 0);
+}
+END_TEST
+
 START_TEST(tables_that_cannot_be)
 {
     double x[6] = {1, 2, 3, 4, 5, 6}, out[6];
@@ -481,6 +494,7 @@ int main(int argc, char **argv)
         {arrays_of_integers_choose_rows, 0},
         {rows_are_chosen_within_the_batch, 0},
         {rows_of_records_are_chosen, 0},
+        {numbers_alone_have_a_type, 0},
     };
     const test_entry device_tests[] = {
         {comparisons_are_exact_beyond_float32, 0},
@@ -491,6 +505,7 @@ int main(int argc, char **argv)
         {arrays_of_integers_choose_rows, 0},
         {rows_are_chosen_within_the_batch, 0},
         {rows_of_records_are_chosen, 0},
+        {numbers_alone_have_a_type, 0},
     };
     on_device = argc > 1 && strcmp(argv[1], "device") == 0;
     announce_seed("build/tests/lazy/test_lazy_numbers");
