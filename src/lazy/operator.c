@@ -648,32 +648,22 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
     return kl_exec_check(op->exec, slots, out_views, err);
 }
 
-/* Formulas whose variables have the batch axes of a call. */
-typedef struct call {
-    kf_graph *g;
-    const kl_view *slots;
-} call;
-
-static const kf_node *on_batches_of_call(void *user, const kf_node *leaf)
+/* The batch axes of an array. */
+static unsigned batches_of(const kl_view *v)
 {
-    const call *c = user;
-    if (leaf->op != KF_VAR || kf_lends_axes(leaf))
-        return leaf;
     unsigned axes = 0;
     for (int b = 0; b < KF_MAX_BATCH; b++)
-        axes |= kl_batch_size(&c->slots[leaf->param[0]].batch, b) != 1 ? KF_BATCH_AXIS(b) : 0;
-    return kf_on_batches(c->g, leaf, axes);
+        axes |= kl_batch_size(&v->batch, b) != 1 ? KF_BATCH_AXIS(b) : 0;
+    return axes;
 }
 
 /* The gradient summed over the batch axes of the call that its argument lacks. */
-static const kf_node *sum_over_batches(const kcl_operator *op, kf_graph *g, const kf_node *root, const kl_view *slots,
-                                       unsigned surplus)
+static const kf_node *sum_over_batches(const kcl_operator *op, kf_graph *g, const kf_node *root,
+                                       const unsigned *batches, unsigned surplus)
 {
-    const call c = {g, slots};
     for (size_t k = 0; root && k < op->input_count; k++) {
         const kf_node *var = kf_var(g, (int64_t)k, op->inputs[k].dim, op->inputs[k].role);
-        var = var ? on_batches_of_call((void *)(uintptr_t)&c, var) : NULL;
-        root = var ? kf_like_on(g, root, var, surplus) : NULL;
+        root = var ? kf_like_on(g, root, kf_on_batches(g, var, batches[k]), surplus) : NULL;
     }
     return kf_reduce(g, KF_REDUCE_SUM, surplus, 0, root);
 }
@@ -698,19 +688,20 @@ static kcl_status run_for_call(const kcl_operator *op, kcl_context *context, kcl
     kf_graph g;
     kl_exec *exec = NULL;
     kf_graph_init(&g, a);
-    call c = {&g, slots};
     kl_slot *own = kb_calloc(a, op->input_count + 1, sizeof *own);
+    unsigned *batches = kb_calloc(a, op->input_count + 1, sizeof *batches); /* by argument */
     const kf_node **roots = kb_calloc(a, op->root_count + 1, sizeof *roots);
-    kcl_status status = own && roots ? KCL_OK : kb_no_memory(err);
+    kcl_status status = own && batches && roots ? KCL_OK : kb_no_memory(err);
     for (size_t k = 0; status == KCL_OK && k < op->input_count; k++) {
         own[k] = op->exec->slots[k];
         own[k].batch = slots[k].batch;
+        batches[k] = batches_of(&slots[k]);
     }
     if (status == KCL_OK) {
         status = kf_import(&g, &op->graph, op->root_count, op->roots, roots);
         if (status == KCL_OK && surplus)
-            status = kf_substitute(&g, op->root_count, roots, false, on_batches_of_call, &c, roots);
-        if (status == KCL_OK && surplus && !(roots[0] = sum_over_batches(op, &g, roots[0], slots, surplus)))
+            status = kf_spread(&g, op->root_count, roots, batches, roots);
+        if (status == KCL_OK && surplus && !(roots[0] = sum_over_batches(op, &g, roots[0], batches, surplus)))
             status = g.error.status;
         if (status < 0)
             *err = g.error;
@@ -723,6 +714,7 @@ static kcl_status run_for_call(const kcl_operator *op, kcl_context *context, kcl
         status = kl_exec_run(exec, context, dtype, slots, outs, scales);
     kl_exec_destroy(&exec);
     kb_free(a, own);
+    kb_free(a, batches);
     kb_free(a, roots);
     kf_graph_finish(&g);
     return status;

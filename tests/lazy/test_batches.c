@@ -1991,6 +1991,36 @@ START_TEST(test_rows_by_number)
 }
 END_TEST
 
+/* Those in an argument that has no batches are the sum over the batches of the others, each of them once. */
+START_TEST(test_gradients_of_choices_of_operators)
+{
+    enum { B = 3, M = 5, N = 4 };
+    static const char *const aliases[] = {"x=Vi(1)", "y=Vj(1)"};
+    double x[B][M], y[N], e[B][M], gradient[N], want[N] = {0};
+    for (int j = 0; j < N; j++)
+        y[j] = uniform(-1, 1);
+    for (int b = 0; b < B; b++)
+        for (int i = 0; i < M; i++) {
+            int at = 0;
+            x[b][i] = uniform(-1, 1);
+            e[b][i] = uniform(-1, 1);
+            for (int j = 1; j < N; j++)
+                at = fabs(x[b][i] - y[j]) < fabs(x[b][i] - y[at]) ? j : at;
+            want[at] += e[b][i] * 2 * (y[at] - x[b][i]);
+        }
+    const kcl_array *args[] = {kcl_f64(&x[0][0], B, M, 1), kcl_f64(y, N, 1), kcl_f64(&e[0][0], B, M, 1)};
+    const kcl_array *to = kcl_f64(gradient, N, 1);
+    kcl_operator *op, *grad;
+    ck_assert_int_eq(kcl_operator_create(&op, "Min_Reduction(SqDist(x,y),0)", 2, aliases, NULL), KCL_OK);
+    ck_assert_int_eq(kcl_operator_grad(&grad, op, "y"), KCL_OK);
+    ck_assert_msg(kcl_operator_apply(grad, device, &to, 1, args, 3) == KCL_OK, "%s", kcl_context_error(device));
+    for (int j = 0; j < N; j++)
+        ck_assert_double_eq_tol(gradient[j], want[j], 1e-12);
+    kcl_operator_destroy(&grad);
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
 /* The sum over everything of u_i sum_j F: u is the cotangent. */
 static double linear_loss_of(const problem *p)
 {
@@ -2428,6 +2458,7 @@ int main(int argc, char **argv)
                                                    : 2},
         {test_gathers_and_scatters, host || long_tests() ? 200 : 3},
         {test_rows_by_number, host || long_tests() ? 300 : 8},
+        {test_gradients_of_choices_of_operators, 0},
         {test_a_vector_axis_that_is_missing, 0},
         {test_other_sizes_compile_nothing, 0},
         {test_device_arrays_of_batches, 0},
