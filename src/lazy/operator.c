@@ -14,6 +14,8 @@ typedef struct input {
     kf_role role;
     unsigned batches; /* KF_BATCH_AXIS, where the operator knows them */
     kf_kind kind;     /* KF_INT: an array of int64 */
+    bool is_index;    /* its array may be of int64 then, unless */
+    bool is_operand;  /* something reads its numbers as real ones */
 } input;
 
 struct kcl_operator {
@@ -98,6 +100,18 @@ static kcl_status declare(kcl_operator *op, int64_t index, const char *name, int
     return KCL_OK;
 }
 
+/* Notes how a formula reads its operand `c`, or a result, f = NULL. */
+static void note_use(kcl_operator *op, const kf_node *f, int c, const kf_node *operand)
+{
+    if (operand->op != KF_VAR || kf_lends_axes(operand))
+        return;
+    input *in = &op->inputs[operand->param[0]];
+    if (f && f->op == KF_REDUCE && f->param[0] == KF_REDUCE_WHOLE)
+        in->is_index = true;
+    else if (!f || f->op != KF_LIKE || c != 1) /* of which Like takes the length alone */
+        in->is_operand = true;
+}
+
 static kcl_status declare_used(kcl_operator *op, size_t count, const kf_node *const *roots)
 {
     kf_order order;
@@ -110,7 +124,11 @@ static kcl_status declare_used(kcl_operator *op, size_t count, const kf_node *co
             status = declare(op, p[0], "", p[1], (kf_role)p[2]);
         if (status == KCL_OK && kf_is_integers(order.nodes[k]))
             op->inputs[p[0]].kind = KF_INT;
+        for (int c = 0; status == KCL_OK && c < order.nodes[k]->arg_count; c++)
+            note_use(op, order.nodes[k], c, order.nodes[k]->arg[c]);
     }
+    for (size_t k = 0; status == KCL_OK && k < count; k++)
+        note_use(op, NULL, 0, roots[k]);
     kf_order_finish(&order);
     return status;
 }
@@ -369,7 +387,7 @@ static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from,
     for (size_t k = 0; k < from->input_count; k++) {
         if (declare(op, (int64_t)k, from->inputs[k].name, from->inputs[k].dim, from->inputs[k].role) < 0)
             return op->error.status;
-        op->inputs[k].batches = from->inputs[k].batches;
+        op->inputs[k] = from->inputs[k];
     }
     if (kf_import(&op->graph, &from->graph, from->root_count, from->roots, roots) < 0)
         return (op->error = op->graph.error).status;
@@ -636,6 +654,8 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
         if (!is_arg &&
             kl_view_of_result(view, outs[at], (kf_role)op->tags[at], op->roots[at]->dim, &of_output, what, err) < 0)
             return err->status;
+        if (is_arg && view->dtype == KCL_I64 && op->inputs[at].is_index && !op->inputs[at].is_operand)
+            kind = KF_INT;
         if ((is_arg ? kl_check_input_type(view, kind, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
             return err->status;
         if (kind == KF_INT)

@@ -2021,6 +2021,84 @@ START_TEST(test_gradients_of_choices_of_operators)
 }
 END_TEST
 
+/* The sum over j of (x_a | y_j) (x_i | y_j), a = k_j, of operators made from a text, and its gradient in x. */
+START_TEST(test_operators_choose_rows)
+{
+    static const char *const names[] = {NULL, "lanes", "rows", "split", "columns"};
+    static const char *const aliases[] = {"x=Vi(2)", "y=Vj(2)", "k=Vj(1)"};
+    enum { SUMS, GRADIENT, ARGUMENTS = 4 };
+    seed_random(test_seed() + 120000 + (uint64_t)_i);
+    const char *schedule = names[_i % 5];
+    const kcl_dtype dtype = _i % 2 ? KCL_F32 : KCL_F64;
+    const int64_t M = 2 + pick(20), N = 2 + pick(20);
+    const sizes all = random_sizes(1 + pick(4), false);
+    operand of[ARGUMENTS] = {operand_on('i', 2, M, N, some_of(all), dtype),
+                             operand_on('j', 2, M, N, some_of(all), dtype),
+                             operand_on('j', 1, M, N, some_of(all), pick(2) ? KCL_I64 : dtype)};
+    const operand *x = &of[0], *y = &of[1], *k = &of[2], *e = &of[3];
+    sizes batch = join(join(x->batch, y->batch), k->batch);
+    of[3] = operand_on('i', 1, M, N, some_of(batch), dtype);
+    operand outs[] = {operand_on('i', 1, M, N, batch, dtype), operand_on('i', 2, M, N, x->batch, dtype)};
+    const kcl_array *args[ARGUMENTS];
+    kcl_operator *op[2];
+    for (int n = 0; n < ARGUMENTS; n++) {
+        args[n] = &of[n].array;
+        if (n != 2)
+            fill(&of[n], -1, 1);
+    }
+    fill_numbers(&of[2], k->array.dtype == KCL_I64 ? INTEGERS : REALS, M);
+    ck_assert_int_eq(kcl_operator_create(&op[SUMS], "Sum_Reduction((Gather(x,k)|y)*(x|y),0)", 3, aliases,
+                                         &(kcl_operator_params){.schedule = schedule}),
+                     KCL_OK);
+    ck_assert_msg(kcl_operator_grad(&op[GRADIENT], op[SUMS], "x") == KCL_OK, "%s", kcl_operator_error(op[GRADIENT]));
+    for (int n = 0; n < 2; n++) {
+        const kcl_array *to = &outs[n].array;
+        ck_assert_msg(kcl_operator_apply(op[n], device, &to, 1, args, 3 + n) == KCL_OK, "seed %llu, round %d: %s",
+                      (unsigned long long)test_seed(), _i, kcl_context_error(device));
+        kcl_operator_destroy(&op[n]);
+    }
+    double *gradient = calloc((size_t)(count_of(&x->batch) * M * 2), sizeof *gradient);
+    const double most = (dtype == KCL_F32 ? 2e-5 : 1e-12) * (double)(M * N * count_of(&batch));
+    int64_t place[AXES] = {0};
+    do
+        for (int64_t i = 0; i < M; i++) {
+            const double *here = exact_at(x, place, i, 0), weight = *exact_at(e, place, i, 0);
+            double want = 0;
+            for (int64_t j = 0; j < N; j++) {
+                const double at = round(*exact_at(k, place, j, 0)), *v = exact_at(y, place, j, 0);
+                if (!(at >= 0 && at < (double)M))
+                    continue;
+                const double *there = exact_at(x, place, (int64_t)at, 0);
+                const double first = there[0] * v[0] + there[1] * v[1], second = here[0] * v[0] + here[1] * v[1];
+                want += first * second;
+                for (int n = 0; n < 2; n++) {
+                    gradient[there + n - x->exact] += weight * second * v[n];
+                    gradient[here + n - x->exact] += weight * first * v[n];
+                }
+            }
+            const double got = memory_get(&outs[SUMS], place, i, 0);
+            ck_assert_msg(fabs(got - want) <= most, "seed %llu, round %d: sum %.9g, not %.9g",
+                          (unsigned long long)test_seed(), _i, got, want);
+        }
+    while (next_place(&batch, place));
+    memset(place, 0, sizeof place);
+    do
+        for (int64_t i = 0; i < M; i++)
+            for (int n = 0; n < 2; n++) {
+                const double got = memory_get(&outs[GRADIENT], place, i, n);
+                const double want = gradient[exact_at(x, place, i, n) - x->exact];
+                ck_assert_msg(fabs(got - want) <= most, "seed %llu, round %d: gradient %.9g, not %.9g",
+                              (unsigned long long)test_seed(), _i, got, want);
+            }
+    while (next_place(&x->batch, place));
+    free(gradient);
+    for (int n = 0; n < ARGUMENTS; n++)
+        drop(&of[n]);
+    drop(&outs[SUMS]);
+    drop(&outs[GRADIENT]);
+}
+END_TEST
+
 /* The sum over everything of u_i sum_j F: u is the cotangent. */
 static double linear_loss_of(const problem *p)
 {
@@ -2459,6 +2537,7 @@ int main(int argc, char **argv)
         {test_gathers_and_scatters, host || long_tests() ? 200 : 3},
         {test_rows_by_number, host || long_tests() ? 300 : 8},
         {test_gradients_of_choices_of_operators, 0},
+        {test_operators_choose_rows, host || long_tests() ? 100 : 5},
         {test_a_vector_axis_that_is_missing, 0},
         {test_other_sizes_compile_nothing, 0},
         {test_device_arrays_of_batches, 0},

@@ -344,11 +344,17 @@ START_TEST(arrays_of_integers_choose_rows)
     }
     for (int r = 0; r < T; r++)
         ck_assert_float_eq(gradient[r], want[r]);
-    kcl_operator *op = NULL;
+    kcl_operator *op = NULL, *grad = NULL;
     ok(kcl_operator_from(&op, 1, &rows, 2, (kcl_expr *[]){k, t}, NULL));
     const kcl_array *outs[] = {kcl_f32(&again[0][0], R, 2)};
     ok(kcl_operator_apply(op, c, outs, 1, (const kcl_array *const[]){&at, kcl_f32(table, T)}, 2));
     ck_assert_mem_eq(again, out, sizeof out);
+    ok(kcl_operator_grad(&grad, op, "1"));
+    ok(kcl_operator_apply(grad, c, (const kcl_array *const[]){kcl_f32(gradient, T)}, 1,
+                          (const kcl_array *const[]){&at, kcl_f32(table, T), kcl_f32(&weight[0][0], R, 2)}, 3));
+    for (int r = 0; r < T; r++)
+        ck_assert_float_eq(gradient[r], want[r]);
+    kcl_operator_destroy(&grad);
     const kcl_array *wrong[] = {kcl_f32(&weight[0][0], R, 2), kcl_f32(table, T)};
     ck_assert_int_eq(kcl_operator_apply(op, c, outs, 1, wrong, 2), KCL_ERROR_TYPE);
     CONTAINS(kcl_context_error(c), "argument", "float32", "must be int64");
@@ -455,6 +461,78 @@ START_TEST(numbers_alone_have_a_type)
 }
 END_TEST
 
+/* Sums over i of (x_i | x_a x_a), a = k_j: an operator of a text takes k as either type, and so do those made of it. */
+START_TEST(texts_take_integers_as_indices)
+{
+    enum { R = 4, Q = 3 };
+    const char *const aliases[] = {"x=Vi(2)", "k=Vj(1)", "e=Vj(1)"};
+    const int64_t integers[Q][2] = {{2, 9}, {(INT64_C(1) << 40) + 1, 9}, {0, 9}};
+    const double reals[Q] = {2.25, 1e12, -0.25};
+    double x[R][2], e[Q], sums[2][Q], gradient[2][R][2], want[Q] = {0}, want_gradient[R][2] = {{0}}, of_index[Q],
+                                                         sizes[Q];
+    kcl_array index = kcl_array_i64(&integers[0][0], 2, (const int64_t[]){Q, 1});
+    index.stride[0] = sizeof integers[0];
+    for (int j = 0; j < Q; j++)
+        e[j] = uniform(-1, 1);
+    for (int n = 0; n < R * 2; n++)
+        x[n / 2][n % 2] = uniform(-1, 1);
+    for (int j = 0; j < Q; j++)
+        for (int i = 0; i < R && integers[j][0] < R; i++)
+            for (int m = 0; m < 2; m++) {
+                const double row = x[integers[j][0]][m];
+                want[j] += x[i][m] * row * row;
+                want_gradient[i][m] += e[j] * row * row;
+                want_gradient[integers[j][0]][m] += e[j] * x[i][m] * 2 * row;
+            }
+    kcl_operator *op = NULL, *grad = NULL, *in_index = NULL, *magnitude = NULL, *text = NULL;
+    ok(kcl_operator_create(&op, "Sum_Reduction(x|Gather(x*x,k),1)", 2, aliases, NULL));
+    ok(kcl_operator_grad(&grad, op, "x"));
+    ok(kcl_operator_grad(&in_index, op, "k"));
+    ok(kcl_operator_magnitude(&magnitude, op));
+    ok(kcl_operator_create(&text, "Grad(Sum_Reduction(x|Gather(x*x,k),1),x,e)", 3, aliases, NULL));
+    for (int t = 0; t < 2; t++) {
+        const kcl_array *ins[] = {kcl_f64(&x[0][0], R, 2), t ? &index : kcl_f64(reals, Q), kcl_f64(e, Q)};
+        ok(kcl_operator_apply(op, c, (const kcl_array *const[]){kcl_f64(sums[t], Q)}, 1, ins, 2));
+        ok(kcl_operator_apply(grad, c, (const kcl_array *const[]){kcl_f64(&gradient[t][0][0], R, 2)}, 1, ins, 3));
+        ok(kcl_operator_apply(in_index, c, (const kcl_array *const[]){kcl_f64(of_index, Q)}, 1, ins, 3));
+        ok(kcl_operator_apply(magnitude, c, (const kcl_array *const[]){kcl_f64(sizes, Q)}, 1, ins, 2));
+        for (int j = 0; j < Q; j++) {
+            ck_assert_double_eq_tol(sums[t][j], want[j], 1e-12);
+            ck_assert_double_eq(of_index[j], 0);
+            ck_assert_double_ge(sizes[j], fabs(want[j]));
+        }
+        for (int n = 0; n < R * 2; n++)
+            ck_assert_double_eq_tol(gradient[t][n / 2][n % 2], want_gradient[n / 2][n % 2], 1e-12);
+        ok(kcl_operator_apply(text, c, (const kcl_array *const[]){kcl_f64(&gradient[t][0][0], R, 2)}, 1, ins, 3));
+        for (int n = 0; n < R * 2; n++)
+            ck_assert_double_eq_tol(gradient[t][n / 2][n % 2], want_gradient[n / 2][n % 2], 1e-12);
+    }
+    kcl_operator_destroy(&text);
+    kcl_operator_destroy(&magnitude);
+    kcl_operator_destroy(&in_index);
+    kcl_operator_destroy(&grad);
+    kcl_operator_destroy(&op);
+    /* What something else reads is a real number. */
+    static const char *const texts[] = {"Sum_Reduction((x|Gather(x*x,k))*k,1)", "Sum_Reduction(x|Gather(x*x,k+1),1)"};
+    const kcl_array *ins[] = {kcl_f64(&x[0][0], R, 2), &index}, *outs[] = {kcl_f64(sums[0], Q), kcl_f64(sums[1], Q)};
+    for (size_t n = 0; n < KB_COUNT(texts); n++) {
+        ok(kcl_operator_create(&op, texts[n], 2, aliases, NULL));
+        ck_assert_int_eq(kcl_operator_apply(op, c, outs, 1, ins, 2), KCL_ERROR_TYPE);
+        CONTAINS(kcl_context_error(c), "argument \"k\"", "int64", "index of Gather");
+        kcl_operator_destroy(&op);
+    }
+    kcl_expr *vars[] = {kcl_var(s, 0, 2, KCL_ROLE_I), kcl_var(s, 1, 1, KCL_ROLE_J)};
+    kcl_expr *results[] = {kcl_sum_inner(kcl_gather(vars[0], vars[1])), vars[1]};
+    for (int count = 1; count <= 2; count++) {
+        ok(kcl_operator_from(&op, count, results, 2, vars, NULL));
+        ck_assert_int_eq(kcl_operator_apply(op, c, outs, count, ins, 2), count == 1 ? KCL_OK : KCL_ERROR_TYPE);
+        kcl_operator_destroy(&op);
+    }
+    CONTAINS(kcl_context_error(c), "argument 1", "int64");
+    ck_assert_double_eq(sums[0][0], x[2][0] + x[2][1]);
+}
+END_TEST
+
 START_TEST(tables_that_cannot_be)
 {
     double x[6] = {1, 2, 3, 4, 5, 6}, out[6];
@@ -495,6 +573,7 @@ int main(int argc, char **argv)
         {rows_are_chosen_within_the_batch, 0},
         {rows_of_records_are_chosen, 0},
         {numbers_alone_have_a_type, 0},
+        {texts_take_integers_as_indices, 0},
     };
     const test_entry device_tests[] = {
         {comparisons_are_exact_beyond_float32, 0},
@@ -506,6 +585,7 @@ int main(int argc, char **argv)
         {rows_are_chosen_within_the_batch, 0},
         {rows_of_records_are_chosen, 0},
         {numbers_alone_have_a_type, 0},
+        {texts_take_integers_as_indices, 0},
     };
     on_device = argc > 1 && strcmp(argv[1], "device") == 0;
     announce_seed("build/tests/lazy/test_lazy_numbers");
