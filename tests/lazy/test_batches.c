@@ -177,6 +177,12 @@ static void drop(operand *o)
     free(o->exact);
 }
 
+/* The variable that reads the operand's own memory. */
+static kcl_expr *in_place(const operand *o)
+{
+    return o->role == 'i' ? kcl_vi(s, &o->array) : o->role == 'j' ? kcl_vj(s, &o->array) : kcl_pm(s, &o->array);
+}
+
 /* The variable, by the function that states the role or by the one that reads it off the shape. */
 static kcl_expr *variable(const operand *o)
 {
@@ -187,7 +193,7 @@ static kcl_expr *variable(const operand *o)
         return o->role == 'i' ? kcl_vi_data(s, copy) : o->role == 'j' ? kcl_vj_data(s, copy) : kcl_pm_data(s, copy);
     }
     if (!by_shape)
-        return o->role == 'i' ? kcl_vi(s, a) : o->role == 'j' ? kcl_vj(s, a) : kcl_pm(s, a);
+        return in_place(o);
     kcl_array wide = {.data = a->data, .dtype = a->dtype};
     for (int k = 0; k < a->ndim; k++) {
         int from_end = a->ndim - 1 - k;
@@ -1543,9 +1549,7 @@ static void check_second_derivatives(problem *p, kcl_expr *const *v, kcl_expr *c
     for (int k = 0; k < OPERANDS; k++) {
         u[k] = like_operand(p, k);
         fill(&u[k], -1, 1);
-        along[k] = kinds[k].role == 'i'   ? kcl_vi(s, &u[k].array)
-                   : kinds[k].role == 'j' ? kcl_vj(s, &u[k].array)
-                                          : kcl_pm(s, &u[k].array);
+        along[k] = in_place(&u[k]);
         kcl_expr *product = kcl_reduce_sum(kcl_reduce_sum(kcl_dot(grads[k], along[k]), KCL_OVER_I), KCL_OVER_J);
         slope = kcl_add(slope, over_all_batches(product));
         for (int n = 0; n < 4; n++)
@@ -1608,9 +1612,7 @@ START_TEST(test_gradients_of_choices)
             c->axes |= pick(2) ? 1u << b : 0;
     kcl_expr *v[OPERANDS], *grads[OPERANDS];
     for (int k = 0; k < OPERANDS; k++)
-        v[k] = kinds[k].role == 'i'   ? kcl_vi(s, &p.of[k].array)
-               : kinds[k].role == 'j' ? kcl_vj(s, &p.of[k].array)
-                                      : kcl_pm(s, &p.of[k].array);
+        v[k] = in_place(&p.of[k]);
     snprintf(p.text + strlen(p.text), sizeof p.text - strlen(p.text), "; what %d, %d over %d and batch axes %x",
              c->what, c->k, c->over, c->axes);
     kcl_expr *L = choice_loss(&p, v, pick(2));
@@ -1988,6 +1990,69 @@ START_TEST(test_rows_by_number)
     for (int n = 0; n < RESULTS; n++)
         drop(&outs[n]);
     chooser_drop(&c);
+}
+END_TEST
+
+/* As loss_of where x_i is the row of x of number chosen_rows_i, in any batch of these, and b_j that of b of number j + 1. */
+static operand chosen_rows;
+
+static double chosen_rows_loss_of(const problem *p)
+{
+    int64_t place[AXES] = {0};
+    sizes all = join(join(p->batch, p->of[U].batch), chosen_rows.batch);
+    double loss = 0;
+    do
+        for (int64_t i = 0; i < p->M; i++) {
+            const int64_t a = (int64_t)*exact_at(&chosen_rows, place, i, 0);
+            for (int k = 0; k < 2; k++) {
+                double sum = 0;
+                for (int64_t j = 0; j + 1 < p->N; j++) {
+                    double square = 0;
+                    for (int n = 0; n < 3; n++)
+                        square += pow((a >= 0 && a < p->M ? *exact_at(&p->of[X], place, a, n) : 0) -
+                                          *exact_at(&p->of[Y], place, j, n),
+                                      2);
+                    sum += exp(-*exact_at(&p->of[G], place, 0, 0) * square) * *exact_at(&p->of[B], place, j + 1, k);
+                }
+                loss += pow(sum * *exact_at(&p->of[U], place, i, k), 2);
+            }
+        }
+    while (next_place(&all, place));
+    return loss;
+}
+
+START_TEST(test_gradients_of_chosen_rows)
+{
+    seed_random(test_seed() + 130000 + (uint64_t)_i);
+    problem p;
+    do
+        problem_make(&p, _i % 2 ? KCL_F32 : KCL_F64, false);
+    while ((p.M > 5 || p.N > 17 || count_of(&p.batch) > 12) && (problem_drop(&p), true));
+    chosen_rows = operand_on('i', 1, p.M, p.N, some_of(join(p.batch, p.of[U].batch)), KCL_I64);
+    fill_numbers(&chosen_rows, INTEGERS, p.M);
+    kcl_expr *v[OPERANDS], *grads[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++)
+        v[k] = in_place(&p.of[k]);
+    kcl_expr *x = kcl_gather(v[X], variable(&chosen_rows));
+    kcl_expr *b = kcl_gather(v[B], kcl_add(kcl_index_j(s), kcl_constant(s, 1)));
+    kcl_expr *F = kcl_mul(kcl_exp(kcl_neg(kcl_mul(v[G], kcl_sqdist(x, v[Y])))), b);
+    kcl_expr *w = kcl_mul(kcl_reduce_sum(F, KCL_OVER_J), v[U]);
+    kcl_expr *L = over_all_batches(kcl_reduce_sum(kcl_sqnorm2(w), KCL_OVER_I));
+    operand outs[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++) {
+        grads[k] = kcl_grad(L, v[k]);
+        ck_assert_msg(kcl_expr_status(grads[k]) == KCL_OK, "%s: %s", p.text, kcl_expr_error(grads[k]));
+        outs[k] = like_operand(&p, k);
+    }
+    eval(&p, OPERANDS, grads, outs);
+    for (int k = 0; k < OPERANDS; k++) {
+        check_gradient(&p, &p.of[k], &outs[k], chosen_rows_loss_of);
+        drop(&outs[k]);
+    }
+    if (p.dtype == KCL_F64 && (by_interpreter || long_tests()))
+        check_second_derivatives(&p, v, grads);
+    drop(&chosen_rows);
+    problem_drop(&p);
 }
 END_TEST
 
@@ -2438,7 +2503,9 @@ START_TEST(test_each_allocation_of_a_call_fails)
     for (int k = 0; k < N * 2; k++)
         y[k] = cos(k + 1.0);
     kcl_operator *op, *grad;
-    ck_assert_int_eq(kcl_operator_create(&op, "KMin_Reduction(SqDist(x,y),2,0)", 2, aliases, NULL), KCL_OK);
+    ck_assert_int_eq(
+        kcl_operator_create(&op, "KMin_Reduction(SqDist(x,y)+Elem(Gather(y,IndexJ+1),0),2,0)", 2, aliases, NULL),
+        KCL_OK);
     ck_assert_int_eq(kcl_operator_grad(&grad, op, "y"), KCL_OK);
     const kcl_array *args[] = {kcl_f64(x, A, M, 2), kcl_f64(y, N, 2), kcl_f64(e, M, 2)}, *to = kcl_f64(out, N, 2);
     kcl_status status = KCL_ERROR_NO_MEMORY;
@@ -2536,6 +2603,9 @@ int main(int argc, char **argv)
                                                    : 2},
         {test_gathers_and_scatters, host || long_tests() ? 200 : 3},
         {test_rows_by_number, host || long_tests() ? 300 : 8},
+        {test_gradients_of_chosen_rows, host           ? 60
+                                        : long_tests() ? 40
+                                                       : 2},
         {test_gradients_of_choices_of_operators, 0},
         {test_operators_choose_rows, host || long_tests() ? 100 : 5},
         {test_a_vector_axis_that_is_missing, 0},
