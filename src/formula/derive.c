@@ -195,7 +195,8 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
  * One sweep over the whole graph, users before operands. A cotangent is kept together with the axes on which it lives:
  * those of the terms of a reduction, or of the root. A variable that lacks some of them is used once for every index
  * of these axes, so its cotangent is summed over them at the end; that of a formula with a reduction in it is summed
- * at once where a sweep can, because otherwise whatever it is made of would be visited for every formula that it goes into.
+ * at once, where a sweep can, because otherwise whatever it is made of would be visited for every formula that it goes
+ * into.
  */
 typedef struct domain {
     uint32_t axis[KF_AXIS_COUNT]; /* by axis: 1 + position of the variable that stands for its rows; 0: not there */

@@ -423,8 +423,9 @@ kcl_status kf_substitute(kf_graph *g, size_t root_count, const kf_node *const *r
 const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *args);
 
 /*
- * The same formulas of variables that have the batch axes batches[index] beside their own: in every batch the value that
- * they have without. So what is summed by its index stays apart where the table has no batches but others do.
+ * The same formulas of variables that have the batch axes batches[index] beside their own: in every batch the value
+ * that they have without. So sums of the rows that have an index are those of a batch, whether the table has batches or
+ * not.
  */
 kcl_status kf_spread(kf_graph *g, size_t root_count, const kf_node *const *roots, const unsigned *batches,
                      const kf_node **out);

@@ -150,7 +150,7 @@ static lines places_of_gather(const kl_indexed *work, digits *d)
     return l;
 }
 
-/* Those of a formula as an index: distances in the values. */
+/* The places of a formula as an index: distances in the values. */
 static lines places_of_whole(const kl_indexed *work)
 {
     lines l = {0};

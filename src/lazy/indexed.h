@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * lazy/indexed.h: rows chosen by an index, and its adjoint, the sum of the rows that chose: what derivatives of
- * smallest values are made of; and indices that formulas compute. Work and memory are those of the rows and the terms, never of their product, with
- * batches as without.
+ * smallest values are made of; and indices that formulas compute. Work and memory are those of the rows and the terms,
+ * never of their product, with batches as without.
  */
 #ifndef KL_INDEXED_H
 #define KL_INDEXED_H

@@ -14,8 +14,8 @@ typedef struct input {
     kf_role role;
     unsigned batches; /* KF_BATCH_AXIS, where the operator knows them */
     kf_kind kind;     /* KF_INT: an array of int64 */
-    bool is_index;    /* its array may be of int64 then, unless */
-    bool is_operand;  /* something reads its numbers as real ones */
+    bool is_index;    /* of a gather: its array may be of int64, unless */
+    bool is_operand;  /* something else reads it too, as real numbers */
 } input;
 
 struct kcl_operator {
@@ -654,7 +654,7 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
         if (!is_arg &&
             kl_view_of_result(view, outs[at], (kf_role)op->tags[at], op->roots[at]->dim, &of_output, what, err) < 0)
             return err->status;
-        if (is_arg && view->dtype == KCL_I64 && op->inputs[at].is_index && !op->inputs[at].is_operand)
+        if (is_arg && op->inputs[at].is_index && !op->inputs[at].is_operand && view->dtype == KCL_I64)
             kind = KF_INT;
         if ((is_arg ? kl_check_input_type(view, kind, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
             return err->status;

@@ -1993,7 +1993,7 @@ START_TEST(test_rows_by_number)
 }
 END_TEST
 
-/* As loss_of where x_i is the row of x of number chosen_rows_i, in any batch of these, and b_j that of b of number j + 1. */
+/* As loss_of, where x_i is row number chosen_rows_i of x, in any batch of these, and b_j row number j + 1 of b. */
 static operand chosen_rows;
 
 static double chosen_rows_loss_of(const problem *p)
