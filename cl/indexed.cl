@@ -44,24 +44,27 @@ __kernel void gather(__global const KCL_REAL *restrict F, long offset, long step
     }
 }
 
-/* An index from values: rounded, half away from zero; -1 for NaN and what is below 0. */
-__kernel void whole(__global const KCL_REAL *restrict F, long offset, long distance, long step,
-                    __global long *restrict out, long rows, long dim)
+/*
+ * An index from values: rounded, half away from zero; -1 for NaN and what is below 0. A line of `axes`: size, distance
+ * in F, a number that is not read.
+ */
+__kernel void whole(__global const KCL_REAL *restrict F, long offset, long step, __global long *restrict out,
+                    long places, long dim, __global const long *restrict axes, long axis_count)
 {
-    for (long e = get_global_id(0); e < rows * dim; e += get_global_size(0)) {
-        const long row = e / dim;
-        const KCL_REAL value = round(F[offset + row * distance + (e - row * dim) * step]);
+    for (long e = get_global_id(0); e < places * dim; e += get_global_size(0)) {
+        const long place = e / dim, from = kcl_places_of(place, axes, axis_count).s0;
+        const KCL_REAL value = round(F[offset + from + (e - place * dim) * step]);
         out[e] = value >= 0 && value < (KCL_REAL)0x1p62f ? (long)value : -1;
     }
 }
 
 /* The same of an array of integers. */
-__kernel void take(__global const long *restrict from, long offset, long distance, long step, __global long *restrict out,
-                   long rows, long dim)
+__kernel void take(__global const long *restrict F, long offset, long step, __global long *restrict out, long places,
+                   long dim, __global const long *restrict axes, long axis_count)
 {
-    for (long e = get_global_id(0); e < rows * dim; e += get_global_size(0)) {
-        const long row = e / dim;
-        out[e] = from[offset + row * distance + (e - row * dim) * step];
+    for (long e = get_global_id(0); e < places * dim; e += get_global_size(0)) {
+        const long place = e / dim, from = kcl_places_of(place, axes, axis_count).s0;
+        out[e] = F[offset + from + (e - place * dim) * step];
     }
 }
 

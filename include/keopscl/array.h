@@ -16,7 +16,7 @@ typedef enum kcl_dtype {
     KCL_DTYPE_NONE = 0,
     KCL_F32 = 1, /* IEEE 754 binary32, float */
     KCL_F64 = 2, /* IEEE 754 binary64, double */
-    KCL_I64 = 3, /* int64_t: of results that are indices, and of the index of kcl_gather */
+    KCL_I64 = 3, /* int64_t: of results that are indices, and of the index of kcl_gather or of Gather in texts */
 } kcl_dtype;
 
 /* Memory of a device: see keopscl/memory.h. */

@@ -404,10 +404,11 @@ KCL_API kcl_expr *kcl_transpose(kcl_expr *f);
  * of these: a variable of an array of int64, which nothing else takes as an operand (KCL_ERROR_TYPE); a reduction that gives
  * indices, such as kcl_reduce_argmin; a formula, which is rounded to the nearest integer, half away from zero, and in float32
  * exact up to 2^24. NaN is no row. An index of k components gives k D components: number q of component c of the table is
- * component q D + c.
+ * component q D + c. Batch axes are broadcast: result[b, r] = table[b, index[b, r]], where a table or an index without
+ * an axis is the same for all batches along it; numbers are those of the rows of a batch.
  *
- * Derivatives in the table to any order, by sums of the rows that have the same index; in the index 0. Not yet for
- * expressions with batch axes (KCL_ERROR_UNSUPPORTED). KCL_ERROR_SHAPE where the table has no rows, or the index both axes.
+ * Derivatives in the table to any order, by sums of the rows that have the same index; in the index 0. KCL_ERROR_SHAPE
+ * where the table has no rows, the index both axes, or batch axes do not fit.
  */
 KCL_API kcl_expr *kcl_gather(kcl_expr *table, kcl_expr *index);
 

@@ -96,7 +96,8 @@ KCL_API const char *kcl_operator_error(const kcl_operator *op);
  * are broadcast as in NumPy (keopscl/expr.h); outputs have those of all arguments together. As soon as one argument has
  * batch axes, every one of more axes than its role needs is read as (batch axes..., rows, D), or (batch axes..., D) for a
  * parameter, with no axis left out. All arrays have one number type, but for outputs that are
- * indices (ArgMin_Reduction, see kcl_slot_info), whose arrays are int64. Lengths of arguments of one role must agree; a
+ * indices (ArgMin_Reduction, see kcl_slot_info), whose arrays are int64, and arguments that are the index of Gather and
+ * enter nothing else, whose arrays may be int64 in any call. Lengths of arguments of one role must agree; a
  * role that no argument has has length 1. The arrays are read and written before the call returns, unless all outputs
  * are device arrays: see keopscl/memory.h. Outputs must not overlap inputs or each other.
  *

@@ -195,7 +195,8 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
  * One sweep over the whole graph, users before operands. A cotangent is kept together with the axes on which it lives:
  * those of the terms of a reduction, or of the root. A variable that lacks some of them is used once for every index
  * of these axes, so its cotangent is summed over them at the end; that of a formula with a reduction in it is summed
- * at once, because otherwise whatever it is made of would be visited for every formula that it goes into.
+ * at once, where a sweep can, because otherwise whatever it is made of would be visited for every formula that it goes
+ * into.
  */
 typedef struct domain {
     uint32_t axis[KF_AXIS_COUNT]; /* by axis: 1 + position of the variable that stands for its rows; 0: not there */
@@ -283,12 +284,21 @@ static const kf_node *sum_to(const gradient *s, const kf_node *f, domain on, con
     return c ? kf_reduce(s->g, KF_REDUCE_SUM, surplus, 0, c) : NULL;
 }
 
+/* Over batches alone no sweep sums what depends on both i and j: operands that lack one of these sum over both. */
+static bool can_sum_to(const kf_node *f, domain on)
+{
+    unsigned surplus = 0;
+    for (int axis = 0; axis < KF_AXIS_COUNT; axis++)
+        surplus |= on.axis[axis] ? 1u << axis & ~f->axes : 0;
+    return !surplus || surplus & KF_PAIR_AXES || (f->axes & KF_PAIR_AXES) != KF_PAIR_AXES;
+}
+
 static bool add_cotangent(gradient *s, const kf_node *f, domain on, const kf_node *c)
 {
     size_t at = kf_at(&s->order, f);
     if (!c || !s->wanted[at] || kf_is_zero(kf_value(c)))
         return c != NULL;
-    if (s->reduces[at]) {
+    if (s->reduces[at] && can_sum_to(f, on)) {
         c = sum_to(s, f, on, c);
         on = domain_of(s, f);
     }

@@ -168,7 +168,7 @@ const kf_node *kf_term_count(kf_graph *g, unsigned axes, const kf_node *f);
  * An index numbers the terms of the axes that its reduction goes over, row-major: batch axes first, in front the one
  * that is farthest from the last, then i, then j. KF_ROW: its row, where that is of one axis of the pair; KF_ROW_I,
  * KF_ROW_J: of both; KF_ROW_OF_PLACE: none of its, but that of the place where the index stands; KF_WHOLE: the index is
- * the row itself, whatever it numbers, and may stand on the axis of F.
+ * the row itself, whatever it numbers, in the batch of the place, and may stand on the axis of F.
  */
 typedef enum kf_part { KF_ROW, KF_ROW_I, KF_ROW_J, KF_ROW_OF_PLACE, KF_WHOLE } kf_part;
 unsigned kf_index_axes(const kf_node *index); /* that it numbers */
@@ -188,10 +188,13 @@ const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, k
 const kf_node *kf_integers(kf_graph *g, const kf_node *var);
 /*
  * A formula as an index, KF_INT: a reduction that gives one itself, of anything else a REDUCE node of that operand. F has
- * one axis or none, and no batch axes.
+ * one axis of the pair or none.
  */
 const kf_node *kf_whole(kf_graph *g, const kf_node *F);
-/* Gather(table, index) of formula strings. Errors: KCL_ERROR_SHAPE, KCL_ERROR_UNSUPPORTED. */
+/*
+ * Gather(table, index) of formula strings, whose batch axes are broadcast: numbers are those of rows of the same batch.
+ * Errors: KCL_ERROR_SHAPE.
+ */
 const kf_node *kf_gather_rows(kf_graph *g, const kf_node *table, const kf_node *index);
 static inline bool kf_is_indexed(const kf_node *f); /* a REDUCE node made by one of these */
 /* Concat(F, G), the operand of `reduction`. Errors: KCL_ERROR_SHAPE where F is a vector. */
@@ -446,6 +449,14 @@ kcl_status kf_substitute(kf_graph *g, size_t root_count, const kf_node *const *r
 
 /* The node with other operands, of the same dimensions. */
 const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *args);
+
+/*
+ * The same formulas of variables that have the batch axes batches[index] beside their own: in every batch the value
+ * that they have without. So sums of the rows that have an index are those of a batch, whether the table has batches or
+ * not.
+ */
+kcl_status kf_spread(kf_graph *g, size_t root_count, const kf_node *const *roots, const unsigned *batches,
+                     const kf_node **out);
 
 /* Copies formulas from one graph into another. */
 kcl_status kf_import(kf_graph *g, const kf_graph *from, size_t root_count, const kf_node *const *roots,

@@ -182,6 +182,23 @@ kcl_status kf_substitute(kf_graph *g, size_t root_count, const kf_node *const *r
                        &(substitution){replace, user, stop_at_reduce}, out);
 }
 
+static const kf_node *spread_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    const unsigned *batches = user;
+    if (f->op == KF_VAR)
+        return kf_lends_axes(f) ? f : kf_on_batches(g, f, f->axes | batches[f->param[0]]);
+    if (!kf_is_indexed(f) || f->param[0] != KF_REDUCE_SCATTER)
+        return kf_rebuild(g, f, args);
+    const kf_node *like = kf_like_on(g, args[2], args[0], KF_BATCH_AXES);
+    return kf_rebuild(g, f, (const kf_node *[]){args[0], args[1], kf_like_on(g, like, args[1], KF_BATCH_AXES)});
+}
+
+kcl_status kf_spread(kf_graph *g, size_t root_count, const kf_node *const *roots, const unsigned *batches,
+                     const kf_node **out)
+{
+    return rebuild_all(g, g, root_count, roots, false, spread_node, (void *)(uintptr_t)batches, out);
+}
+
 static const kf_node *import_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
     (void)user;

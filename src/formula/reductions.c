@@ -291,18 +291,15 @@ const kf_node *kf_gather_rows(kf_graph *g, const kf_node *table, const kf_node *
     static const char *const axis_names[] = {"neither i nor j", "i", "j", "both i and j"};
     if (!table || !index)
         return NULL;
-    if ((table->axes | index->axes) & KF_BATCH_AXES)
-        return kf_refuse(g, KCL_ERROR_UNSUPPORTED, "Gather: the %s has batch axes, that is not there yet",
-                         table->axes & KF_BATCH_AXES ? "table" : "index");
-    if (!(table->axes & KF_PAIR_AXES) || has_both(table->axes))
+    const unsigned rows = table->axes & KF_PAIR_AXES;
+    if (!rows || has_both(rows))
         return kf_refuse(g, KCL_ERROR_SHAPE,
-                         "Gather: the table depends on %s, it must have one of these axes: its rows",
-                         axis_names[table->axes & KF_PAIR_AXES]);
-    if (index->axes == KF_PAIR_AXES)
+                         "Gather: the table depends on %s, it must have one of these axes: its rows", axis_names[rows]);
+    if (has_both(index->axes))
         return kf_refuse(g, KCL_ERROR_SHAPE,
                          "Gather: the index depends on both i and j, it must have one axis or none");
-    if (index->axes == table->axes)
-        index = kf_like(g, index, table);
+    if ((index->axes & KF_PAIR_AXES) == rows)
+        index = kf_like_on(g, index, table, rows);
     if (!index)
         return NULL;
     if (index->axes & ~index->sized || table->axes & ~table->sized)

@@ -211,7 +211,7 @@ static bool find_indexed(cut *c, const kf_node *f, item *it)
         if (!extents_of(c, f->arg[0], &rows, &cols, &it->batch, &it->level))
             return false;
         it->group = NO_GROUP;
-        it->rows = it->cols = f->axes == KF_AXIS_J ? cols : rows;
+        it->rows = it->cols = extent_of(f, rows, cols);
         it->operand[0] = of_rows(c, f->arg[0]);
         return it->operand[0] || take_error(c);
     }

@@ -459,13 +459,12 @@ static kcl_status find_batches(run *r)
         return kb_no_memory(kd_error(r->context));
     for (size_t k = 0; k < e->step_count; k++) {
         const kl_step *step = &e->steps[k];
-        const bool sweeps = step->kind == KL_SWEEP;
-        const size_t inputs = sweeps ? step->sweep.var_count : 2, outputs = sweeps ? step->sweep.output_count : 1;
+        const size_t outputs = step->kind == KL_SWEEP ? step->sweep.output_count : 1;
         kl_batch *batch = &r->step_batch[k];
         *batch = step->batch;
         int clash = -1;
         /* What the formula knows of its arrays' axes is in step->batch: it may need some of them only. */
-        for (size_t v = 0; v < inputs && clash < 0; v++) {
+        for (size_t v = 0; v < kl_input_count(step) && clash < 0; v++) {
             const kl_input *in = &step->inputs[v];
             if (in->is_temp || !e->slots[in->index].batch.count)
                 clash = kl_batch_join(batch, batch_of_input(r, in));
@@ -610,11 +609,9 @@ static kl_view view_of_temp(const run *r, size_t index)
 /* A step that is no sweep. */
 static kcl_status run_indexed(run *r, const kl_step *step)
 {
-    kl_indexed work = {
-        .is_scatter = step->kind == KL_SCATTER, .chosen = step->chosen, .out = view_of_temp(r, step->outputs[0].index)};
+    kl_indexed work = {.kind = step->kind, .chosen = step->chosen, .out = view_of_temp(r, step->outputs[0].index)};
     work.values = step->inputs[0].is_temp ? view_of_temp(r, step->inputs[0].index) : r->slots[step->inputs[0].index];
-    if (step->kind == KL_WHOLE && !r->host_temps)
-        return kl_run_whole(r->context, &work.values, &work.out, r->dtype, r->host_input);
+    work.unit = r->host_temps ? 1 : (int64_t)kb_dtype_size(work.values.dtype);
     if (step->kind != KL_WHOLE) {
         work.index = view_of_temp(r, step->inputs[1].index);
         for (int k = 0; k < 2; k++)
@@ -625,8 +622,6 @@ static kcl_status run_indexed(run *r, const kl_step *step)
     if (!r->host_temps)
         return kl_run_indexed(r->context, &work, r->dtype, r->host_input, &r->arena);
     work.values.data = kl_host_data(&work.values);
-    if (step->kind == KL_WHOLE)
-        return kl_run_whole_on_host(&work.values, &work.out), KCL_OK;
     return kl_run_indexed_on_host(&work, kd_allocator(r->context), kd_error(r->context));
 }
 
@@ -807,6 +802,11 @@ kcl_status kl_scales_of(kr_scale *scales, size_t count, const kf_node *const *ro
                            k, scales[k].alpha, scales[k].beta);
     }
     return KCL_OK;
+}
+
+kcl_dtype kl_type_beside_integers(kcl_context *context)
+{
+    return kd_is_host(context) || kd_caps(context)->has_f64 ? KCL_F64 : KCL_F32;
 }
 
 kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, const kl_view *slots,

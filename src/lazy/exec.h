@@ -140,6 +140,12 @@ typedef struct kl_temp {
     kf_kind kind; /* KF_INT: of int64 */
 } kl_temp;
 
+/* Entries of `inputs`. */
+static inline size_t kl_input_count(const kl_step *step)
+{
+    return step->kind == KL_SWEEP ? step->sweep.var_count : step->kind == KL_WHOLE ? 1 : 2;
+}
+
 /* What a root is: its array has one row for each of the extent class, of int64 where it is an integer. */
 typedef struct kl_root {
     int32_t dim;
@@ -204,11 +210,14 @@ kcl_status kl_scales_of(kr_scale *scales, size_t count, const kf_node *const *ro
 
 /*
  * Runs on views of the slots; outs[k] receives root k, scaled by scales[k] (NULL: none is), and has its rows and
- * dimension already checked by kl_exec_check. `dtype` of everything but integers. Where all outputs are device arrays the work may still be running
- * afterwards.
+ * dimension already checked by kl_exec_check. `dtype` of everything but integers. Where all outputs are device arrays
+ * the work may still be running afterwards.
  */
 kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
                        const kl_view *outs, const kr_scale *scales);
+
+/* The number type where all arrays are of integers: double, in which row numbers are exact, if the device has it. */
+kcl_dtype kl_type_beside_integers(kcl_context *context);
 
 /* A view as an argument of a kernel that reads (host_kind) or writes it. */
 kd_arg kl_view_arg(const kl_view *v, kd_arg_kind host_kind);

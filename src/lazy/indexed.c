@@ -22,12 +22,21 @@ static int64_t size_on(const kl_view *v, int axis)
     return axis == ROWS ? v->rows : kl_batch_size(&v->batch, axis - 1);
 }
 
-/* Distance of neighbours, in elements; 0 where the array lacks the axis. */
+/* Distance of neighbours, in units of so many bytes; 0 where the array lacks the axis. */
+static int64_t distance_on(const kl_view *v, int axis, int64_t unit)
+{
+    return size_on(v, axis) == 1 ? 0 : (axis == ROWS ? v->row_stride : v->batch_stride[axis - 1]) / unit;
+}
+
+/* In elements. */
 static int64_t stride_on(const kl_view *v, int axis)
 {
-    if (size_on(v, axis) == 1)
-        return 0;
-    return (axis == ROWS ? v->row_stride : v->batch_stride[axis - 1]) / (int64_t)kb_dtype_size(v->dtype);
+    return distance_on(v, axis, (int64_t)kb_dtype_size(v->dtype));
+}
+
+static int64_t stride_of_values(const kl_indexed *work, int axis)
+{
+    return distance_on(&work->values, axis, work->unit);
 }
 
 /* A line of the kernels' tables. */
@@ -43,6 +52,13 @@ typedef struct lines {
 static void add_line(lines *to, int64_t size, int64_t first, int64_t second)
 {
     to->of[to->count++] = (line){size, first, second};
+}
+
+/* Where `v` has the axis. */
+static void add_axis(lines *to, const kl_view *v, int axis, int64_t first, int64_t second)
+{
+    if (size_on(v, axis) != 1)
+        add_line(to, size_on(v, axis), first, second);
 }
 
 /* Of all places, where there is none: 0. */
@@ -126,12 +142,20 @@ static lines places_of_gather(const kl_indexed *work, digits *d)
     lines l = {0};
     int64_t told[MOST_AXES];
     for (int axis = 0; axis < MOST_AXES; axis++) {
-        const int64_t stride = stride_on(&work->values, axis);
+        const int64_t stride = stride_of_values(work, axis);
         told[axis] = is_told(work, axis) ? stride : 0;
-        if (size_on(&work->out, axis) != 1)
-            add_line(&l, size_on(&work->out, axis), stride_on(&work->index, axis), is_told(work, axis) ? 0 : stride);
+        add_axis(&l, &work->out, axis, stride_on(&work->index, axis), is_told(work, axis) ? 0 : stride);
     }
     *d = digits_of(work, told);
+    return l;
+}
+
+/* The places of a formula as an index: distances in the values. */
+static lines places_of_whole(const kl_indexed *work)
+{
+    lines l = {0};
+    for (int axis = 0; axis < MOST_AXES; axis++)
+        add_axis(&l, &work->out, axis, stride_of_values(work, axis), 0);
     return l;
 }
 
@@ -149,11 +173,10 @@ static spread spread_of(const kl_indexed *work)
     int64_t target = 1, told[MOST_AXES];
     for (int axis = 0; axis < MOST_AXES; axis++) {
         const int64_t of_index = size_on(&work->index, axis), of_table = size_on(&work->out, axis);
-        const int64_t from = stride_on(&work->values, axis), to = stride_on(&work->out, axis);
+        const int64_t from = stride_of_values(work, axis), to = stride_on(&work->out, axis);
         const bool tells = is_told(work, axis), is_target = of_table != 1 && (tells || of_index != 1);
         told[axis] = tells && is_target ? target : 0;
-        if (of_index != 1)
-            add_line(&s.places, of_index, from, !tells && is_target ? target : 0);
+        add_axis(&s.places, &work->index, axis, from, !tells && is_target ? target : 0);
         if (is_target) {
             add_line(&s.targets, of_table, 0, to);
             target *= of_table;
@@ -205,7 +228,7 @@ static kcl_status sort_parts(segments *s, const kl_indexed *work, const spread *
     const kcl_allocator *a = &arena->allocator;
     const int64_t count = work->index.dim, parts = places_of(&over->places) * count,
                   targets = places_of(&over->targets);
-    const int64_t dim = work->out.dim, step = work->values.step / (int64_t)kb_dtype_size(work->values.dtype);
+    const int64_t dim = work->out.dim, step = work->values.step / work->unit;
     int64_t *next = kb_calloc(a, (size_t)targets + 1, sizeof *next);
     s->order = numbers(arena, parts + 1);
     s->first = numbers(arena, targets + 1);
@@ -413,6 +436,25 @@ static kcl_status scatter(kcl_context *context, const kl_indexed *work, kcl_dtyp
                       &over.planes, &work->out, arena);
 }
 
+static kcl_status whole(kcl_context *context, const kl_indexed *work, kcl_dtype dtype, kd_arg_kind host_input,
+                        kb_arena *arena)
+{
+    const lines places = places_of_whole(work);
+    launch_args args = {0};
+    kd_kernel *kernel;
+    kcl_status status = get_kernel(context, dtype, work->values.dtype == KCL_I64 ? "take" : "whole", &kernel);
+    const int64_t *axes = status == KCL_OK ? table_of(&places, NULL, arena, kd_error(context)) : NULL;
+    if (!axes)
+        return kd_error(context)->status;
+    put_view(&args, &work->values, host_input);
+    put_array(&args, kl_view_arg(&work->out, KD_ARG_HOST_OUT));
+    put_value(&args, places_of(&places));
+    put_value(&args, work->out.dim);
+    put_numbers(&args, axes, 3 * places.count, host_input);
+    put_value(&args, places.count);
+    return launch(context, kernel, &args, places_of(&places) * work->out.dim);
+}
+
 static bool is_empty(const kl_view *v)
 {
     return !v->rows || !kl_batch_count(&v->batch);
@@ -423,23 +465,31 @@ kcl_status kl_run_indexed(kcl_context *context, const kl_indexed *work, kcl_dtyp
 {
     if (is_empty(&work->out))
         return KCL_OK;
-    return work->is_scatter ? scatter(context, work, dtype, host_input, arena)
-                            : gather(context, work, dtype, host_input, arena);
+    return work->kind == KL_WHOLE     ? whole(context, work, dtype, host_input, arena)
+           : work->kind == KL_SCATTER ? scatter(context, work, dtype, host_input, arena)
+                                      : gather(context, work, dtype, host_input, arena);
 }
 
 /* ---- The interpreter --------------------------------------------------------------------------------------------- */
 
-/* Element `at` behind the first. */
+/* The element so many bytes behind the first. */
 static double number_at(const kl_view *v, int64_t at)
 {
-    return kb_number((const char *)v->data + at * (int64_t)kb_dtype_size(v->dtype), v->dtype);
+    return kb_number((const char *)v->data + at, v->dtype);
+}
+
+static int64_t integer_at(const kl_view *v, int64_t at)
+{
+    int64_t value;
+    memcpy(&value, (const char *)v->data + at, sizeof value);
+    return value;
 }
 
 static void gather_on_host(const kl_indexed *work, double *out)
 {
     digits d;
     const lines places = places_of_gather(work, &d);
-    const int64_t *index = work->index.data, step = work->values.step / (int64_t)kb_dtype_size(work->values.dtype);
+    const int64_t *index = work->index.data, step = work->values.step / work->unit;
     int64_t place[MOST_AXES] = {0}, of_index = 0, from = 0;
     for (int64_t p = places_of(&places); p > 0; p--) {
         for (int64_t q = 0; q < work->index.dim; q++) {
@@ -455,7 +505,7 @@ static kcl_status scatter_on_host(const kl_indexed *work, double *out, const kcl
 {
     const spread over = spread_of(work);
     const int64_t *index = work->index.data, count = work->index.dim, dim = work->out.dim;
-    const int64_t step = work->values.step / (int64_t)kb_dtype_size(work->values.dtype);
+    const int64_t step = work->values.step / work->unit;
     const int64_t targets = places_of(&over.targets), elements = targets * places_of(&over.planes) * dim;
     double *error = kb_calloc(allocator, (size_t)elements + 1, sizeof *error);
     int64_t *row_of = kb_calloc(allocator, (size_t)targets + 1, sizeof *row_of); /* in the result */
@@ -493,54 +543,37 @@ static kcl_status scatter_on_host(const kl_indexed *work, double *out, const kcl
     return KCL_OK;
 }
 
+/* Rounded, half away from zero; -1 for NaN and what is below 0. */
+static int64_t index_of(double value)
+{
+    value = round(value);
+    return value >= 0 && value < 0x1p62 ? (int64_t)value : -1;
+}
+
+static void whole_on_host(const kl_indexed *work, int64_t *out)
+{
+    const kl_view *values = &work->values;
+    const lines places = places_of_whole(work);
+    int64_t place[MOST_AXES] = {0}, from = 0, ignored = 0;
+    for (int64_t p = places_of(&places); p > 0; p--) {
+        for (int64_t k = 0, at = from; k < work->out.dim; k++, at += values->step)
+            *out++ = values->dtype == KCL_I64 ? integer_at(values, at) : index_of(number_at(values, at));
+        go_on(&places, place, &from, &ignored);
+    }
+}
+
 kcl_status kl_run_indexed_on_host(const kl_indexed *work, const kcl_allocator *allocator, kb_error *err)
 {
-    double *out = (double *)(uintptr_t)work->out.data;
+    void *out = (void *)(uintptr_t)work->out.data;
     if (is_empty(&work->out))
         return KCL_OK;
-    if (work->is_scatter)
+    if (work->kind == KL_SCATTER)
         return scatter_on_host(work, out, allocator, err);
-    gather_on_host(work, out);
+    if (work->kind == KL_WHOLE)
+        whole_on_host(work, out);
+    else
+        gather_on_host(work, out);
     return KCL_OK;
-}
-
-/* ---- Indices from formulas --------------------------------------------------------------------------------------- */
-
-kcl_status kl_run_whole(kcl_context *context, const kl_view *values, const kl_view *out, kcl_dtype dtype,
-                        kd_arg_kind host_input)
-{
-    const int64_t size = (int64_t)kb_dtype_size(values->dtype);
-    launch_args args = {0};
-    kd_kernel *kernel;
-    if (!out->rows)
-        return KCL_OK;
-    kcl_status status = get_kernel(context, dtype, values->dtype == KCL_I64 ? "take" : "whole", &kernel);
-    if (status < 0)
-        return status;
-    put_array(&args, kl_view_arg(values, host_input));
-    put_value(&args, values->buffer ? 0 : values->offset / size);
-    put_value(&args, values->row_stride / size);
-    put_value(&args, values->step / size);
-    put_array(&args, kl_view_arg(out, KD_ARG_HOST_OUT));
-    put_value(&args, out->rows);
-    put_value(&args, out->dim);
-    return launch(context, kernel, &args, out->rows * out->dim);
-}
-
-void kl_run_whole_on_host(const kl_view *values, const kl_view *out)
-{
-    int64_t *to = (int64_t *)(uintptr_t)out->data;
-    for (int64_t row = 0; row < out->rows; row++) {
-        for (int64_t k = 0; k < out->dim; k++) {
-            const int64_t at = row * values->row_stride + k * values->step;
-            if (values->dtype == KCL_I64) {
-                memcpy(to++, (const char *)values->data + at, sizeof *to);
-                continue;
-            }
-            const double value = round(kb_number((const char *)values->data + at, values->dtype));
-            *to++ = value >= 0 && value < 0x1p62 ? (int64_t)value : -1;
-        }
-    }
 }
 
 /* ---- Texts ------------------------------------------------------------------------------------------------------- */

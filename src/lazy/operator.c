@@ -14,6 +14,8 @@ typedef struct input {
     kf_role role;
     unsigned batches; /* KF_BATCH_AXIS, where the operator knows them */
     kf_kind kind;     /* KF_INT: an array of int64 */
+    bool is_index;    /* of a gather: its array may be of int64, unless */
+    bool is_operand;  /* something else reads it too, as real numbers */
 } input;
 
 struct kcl_operator {
@@ -100,6 +102,18 @@ static kcl_status declare(kcl_operator *op, int64_t index, const char *name, int
     return KCL_OK;
 }
 
+/* Notes how a formula reads its operand `c`, or a result, f = NULL. */
+static void note_use(kcl_operator *op, const kf_node *f, int c, const kf_node *operand)
+{
+    if (operand->op != KF_VAR || kf_lends_axes(operand))
+        return;
+    input *in = &op->inputs[operand->param[0]];
+    if (f && f->op == KF_REDUCE && f->param[0] == KF_REDUCE_WHOLE)
+        in->is_index = true;
+    else if (!f || f->op != KF_LIKE || c != 1) /* of which Like takes the length alone */
+        in->is_operand = true;
+}
+
 static kcl_status declare_used(kcl_operator *op, size_t count, const kf_node *const *roots)
 {
     kf_order order;
@@ -112,7 +126,11 @@ static kcl_status declare_used(kcl_operator *op, size_t count, const kf_node *co
             status = declare(op, p[0], "", p[1], (kf_role)p[2]);
         if (status == KCL_OK && kf_is_integers(order.nodes[k]))
             op->inputs[p[0]].kind = KF_INT;
+        for (int c = 0; status == KCL_OK && c < order.nodes[k]->arg_count; c++)
+            note_use(op, order.nodes[k], c, order.nodes[k]->arg[c]);
     }
+    for (size_t k = 0; status == KCL_OK && k < count; k++)
+        note_use(op, NULL, 0, roots[k]);
     kf_order_finish(&order);
     return status;
 }
@@ -368,7 +386,7 @@ static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from,
     for (size_t k = 0; k < from->input_count; k++) {
         if (declare(op, (int64_t)k, from->inputs[k].name, from->inputs[k].dim, from->inputs[k].role) < 0)
             return op->error.status;
-        op->inputs[k].batches = from->inputs[k].batches;
+        op->inputs[k] = from->inputs[k];
     }
     if (kf_import(&op->graph, &from->graph, from->root_count, from->roots, roots) < 0)
         return (op->error = op->graph.error).status;
@@ -635,6 +653,8 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
         if (!is_arg &&
             kl_view_of_result(view, outs[at], (kf_role)op->tags[at], op->roots[at]->dim, &of_output, what, err) < 0)
             return err->status;
+        if (is_arg && op->inputs[at].is_index && !op->inputs[at].is_operand && view->dtype == KCL_I64)
+            kind = KF_INT;
         if ((is_arg ? kl_check_input_type(view, kind, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
             return err->status;
         if (kind == KF_INT)
@@ -647,32 +667,22 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
     return kl_exec_check(op->exec, slots, out_views, err);
 }
 
-/* Formulas whose variables have the batch axes of a call. */
-typedef struct call {
-    kf_graph *g;
-    const kl_view *slots;
-} call;
-
-static const kf_node *on_batches_of_call(void *user, const kf_node *leaf)
+/* The batch axes of an array. */
+static unsigned batches_of(const kl_view *v)
 {
-    const call *c = user;
-    if (leaf->op != KF_VAR || kf_lends_axes(leaf))
-        return leaf;
     unsigned axes = 0;
     for (int b = 0; b < KF_MAX_BATCH; b++)
-        axes |= kl_batch_size(&c->slots[leaf->param[0]].batch, b) != 1 ? KF_BATCH_AXIS(b) : 0;
-    return kf_on_batches(c->g, leaf, axes);
+        axes |= kl_batch_size(&v->batch, b) != 1 ? KF_BATCH_AXIS(b) : 0;
+    return axes;
 }
 
 /* The gradient summed over the batch axes of the call that its argument lacks. */
-static const kf_node *sum_over_batches(const kcl_operator *op, kf_graph *g, const kf_node *root, const kl_view *slots,
-                                       unsigned surplus)
+static const kf_node *sum_over_batches(const kcl_operator *op, kf_graph *g, const kf_node *root,
+                                       const unsigned *batches, unsigned surplus)
 {
-    const call c = {g, slots};
     for (size_t k = 0; root && k < op->input_count; k++) {
         const kf_node *var = kf_var(g, (int64_t)k, op->inputs[k].dim, op->inputs[k].role);
-        var = var ? on_batches_of_call((void *)(uintptr_t)&c, var) : NULL;
-        root = var ? kf_like_on(g, root, var, surplus) : NULL;
+        root = var ? kf_like_on(g, root, kf_on_batches(g, var, batches[k]), surplus) : NULL;
     }
     return kf_reduce(g, KF_REDUCE_SUM, surplus, 0, root);
 }
@@ -697,19 +707,20 @@ static kcl_status run_for_call(const kcl_operator *op, kcl_context *context, kcl
     kf_graph g;
     kl_exec *exec = NULL;
     kf_graph_init(&g, a);
-    call c = {&g, slots};
     kl_slot *own = kb_calloc(a, op->input_count + 1, sizeof *own);
+    unsigned *batches = kb_calloc(a, op->input_count + 1, sizeof *batches); /* by argument */
     const kf_node **roots = kb_calloc(a, op->root_count + 1, sizeof *roots);
-    kcl_status status = own && roots ? KCL_OK : kb_no_memory(err);
+    kcl_status status = own && batches && roots ? KCL_OK : kb_no_memory(err);
     for (size_t k = 0; status == KCL_OK && k < op->input_count; k++) {
         own[k] = op->exec->slots[k];
         own[k].batch = slots[k].batch;
+        batches[k] = batches_of(&slots[k]);
     }
     if (status == KCL_OK) {
         status = kf_import(&g, &op->graph, op->root_count, op->roots, roots);
         if (status == KCL_OK && surplus)
-            status = kf_substitute(&g, op->root_count, roots, false, on_batches_of_call, &c, roots);
-        if (status == KCL_OK && surplus && !(roots[0] = sum_over_batches(op, &g, roots[0], slots, surplus)))
+            status = kf_spread(&g, op->root_count, roots, batches, roots);
+        if (status == KCL_OK && surplus && !(roots[0] = sum_over_batches(op, &g, roots[0], batches, surplus)))
             status = g.error.status;
         if (status < 0)
             *err = g.error;
@@ -720,6 +731,7 @@ static kcl_status run_for_call(const kcl_operator *op, kcl_context *context, kcl
         status = kl_exec_run(exec, context, dtype, slots, outs, scales);
     kl_exec_destroy(&exec);
     kb_free(a, own);
+    kb_free(a, batches);
     kb_free(a, roots);
     kf_graph_finish(&g);
     return status;
@@ -761,6 +773,7 @@ kcl_status kcl_operator_apply_scaled(const kcl_operator *op, kcl_context *contex
     status = (alpha || beta) && !scales ? kb_no_memory(err) : KCL_OK;
     if (status == KCL_OK)
         status = see_arrays(op, err, outs, out_count, args, arg_count, views, views + op->input_count, &dtype);
+    dtype = dtype ? dtype : kl_type_beside_integers(context);
     if (status == KCL_OK && scales)
         status = kl_scales_of(scales, op->root_count, op->roots, alpha, beta, err);
     if (status == KCL_OK)

@@ -199,7 +199,7 @@ static void name_operand(const kf_node *f, unsigned axis, char *text, size_t siz
 {
     bool reduced = false;
     for (; f->op != KF_VAR; f = below(f, axis))
-        reduced = reduced || f->op == KF_REDUCE;
+        reduced = reduced || (f->op == KF_REDUCE && !kf_is_indexed(f));
     snprintf(text, size, "%sarray %lld", reduced ? "a reduction of " : "", (long long)f->param[0]);
 }
 
@@ -224,8 +224,8 @@ static kcl_status refuse_operands(const kcl_scope *scope, const kf_node *f, kb_e
         err, KCL_ERROR_SHAPE,
         "%s: the first operand has size %lld on batch axis %d (that of %s), the other %lld (that of %s): sizes "
         "must be equal, or one of them 1; batch axes are those before the rows, -1 is the last of them",
-        kf_info((kf_op)f->op)->name, (long long)batch.size[at], -1 - at, names[0],
-        (long long)scope->batch[f->arg[other]->id].size[at], names[1]);
+        f->op == KF_REDUCE ? kf_reduction_get((kf_reduction)f->param[0])->name : kf_info((kf_op)f->op)->name,
+        (long long)batch.size[at], -1 - at, names[0], (long long)scope->batch[f->arg[other]->id].size[at], names[1]);
 }
 
 kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err)
@@ -786,6 +786,7 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
             snprintf(first_name, sizeof first_name, "array %lld", (long long)e->data[k]->index);
         }
     }
+    dtype = dtype ? dtype : kl_type_beside_integers(context);
     for (size_t k = 0; status == KCL_OK && k < e->slot_count; k++) {
         kcl_data *data = e->data[k];
         snprintf(e->slots[k].name, sizeof e->slots[k].name, "array %lld", (long long)data->index);

@@ -200,7 +200,8 @@ kcl_status kl_check_input_type(const kl_view *view, kf_kind kind, const char *wh
                        what, kb_dtype_name(view->dtype));
     return kb_fail(
         err, KCL_ERROR_TYPE,
-        "%s is int64: variables are float32 or float64, int64 is for indices: results, and arguments of kcl_gather",
+        "%s is int64: variables are float32 or float64; int64 is for results that are indices, and for what is "
+        "the index of Gather and nothing else",
         what);
 }
 

@@ -344,11 +344,17 @@ START_TEST(arrays_of_integers_choose_rows)
     }
     for (int r = 0; r < T; r++)
         ck_assert_float_eq(gradient[r], want[r]);
-    kcl_operator *op = NULL;
+    kcl_operator *op = NULL, *grad = NULL;
     ok(kcl_operator_from(&op, 1, &rows, 2, (kcl_expr *[]){k, t}, NULL));
     const kcl_array *outs[] = {kcl_f32(&again[0][0], R, 2)};
     ok(kcl_operator_apply(op, c, outs, 1, (const kcl_array *const[]){&at, kcl_f32(table, T)}, 2));
     ck_assert_mem_eq(again, out, sizeof out);
+    ok(kcl_operator_grad(&grad, op, "1"));
+    ok(kcl_operator_apply(grad, c, (const kcl_array *const[]){kcl_f32(gradient, T)}, 1,
+                          (const kcl_array *const[]){&at, kcl_f32(table, T), kcl_f32(&weight[0][0], R, 2)}, 3));
+    for (int r = 0; r < T; r++)
+        ck_assert_float_eq(gradient[r], want[r]);
+    kcl_operator_destroy(&grad);
     const kcl_array *wrong[] = {kcl_f32(&weight[0][0], R, 2), kcl_f32(table, T)};
     ck_assert_int_eq(kcl_operator_apply(op, c, outs, 1, wrong, 2), KCL_ERROR_TYPE);
     CONTAINS(kcl_context_error(c), "argument", "float32", "must be int64");
@@ -380,6 +386,153 @@ START_TEST(arrays_of_integers_choose_rows)
 }
 END_TEST
 
+/* Neighbours, a number for each batch, and one table of all batches, whose gradient is the sum over them. */
+START_TEST(rows_are_chosen_within_the_batch)
+{
+    enum { B = 3, R = 4, T = 5 };
+    double x[B][R], before[B][R], of_batch[B], table[T], shared[B][R], gradient[T], want[T] = {0};
+    const int64_t last[B] = {3, 4, 0};
+    int64_t k[B][R];
+    for (int b = 0; b < B; b++)
+        for (int i = 0; i < R; i++) {
+            x[b][i] = uniform(-1, 1);
+            k[b][i] = pick(T + 2) - 1;
+            if (k[b][i] >= 0 && k[b][i] < T)
+                want[k[b][i]] += x[b][i];
+        }
+    for (int r = 0; r < T; r++)
+        table[r] = uniform(-1, 1);
+    kcl_expr *x_i = kcl_vi(s, kcl_f64(&x[0][0], B, R, 1)), *t_j = kcl_vj(s, kcl_f64(table, T, 1));
+    kcl_expr *at = kcl_pm(s, kcl_i64(last, B, 1)), *k_i = kcl_vi(s, kcl_i64(&k[0][0], B, R, 1));
+    kcl_expr *chosen = kcl_gather(t_j, k_i);
+    kcl_expr *all[] = {kcl_gather(x_i, kcl_sub(kcl_index_i(s), kcl_constant(s, 1))), kcl_gather(x_i, at), chosen,
+                       kcl_grad(kcl_reduce_sum_batch(kcl_reduce_sum(kcl_mul(chosen, x_i), KCL_OVER_I), 0), t_j)};
+    ok(kcl_eval(4, all,
+                (const kcl_array *const[]){kcl_f64(&before[0][0], B, R, 1), kcl_f64(of_batch, B, 1),
+                                           kcl_f64(&shared[0][0], B, R, 1), kcl_f64(gradient, T, 1)}));
+    for (int b = 0; b < B; b++) {
+        ck_assert_double_eq(of_batch[b], last[b] < R ? x[b][last[b]] : 0);
+        for (int i = 0; i < R; i++) {
+            ck_assert_double_eq(before[b][i], i ? x[b][i - 1] : 0);
+            ck_assert_double_eq(shared[b][i], k[b][i] >= 0 && k[b][i] < T ? table[k[b][i]] : 0);
+        }
+    }
+    for (int r = 0; r < T; r++)
+        ck_assert_double_eq_tol(gradient[r], want[r], 1e-14);
+}
+END_TEST
+
+/* In host memory rows may lie anyhow: records of 12 bytes, a double and an int each. */
+START_TEST(rows_of_records_are_chosen)
+{
+    enum { R = 5, RECORD = 12 };
+    unsigned char records[R * RECORD], numbers_of[R * RECORD];
+    double out[R], gradient[R], x[R];
+    const int64_t k[R] = {4, 0, 2, 7, 1};
+    for (int i = 0; i < R; i++) {
+        x[i] = uniform(-1, 1);
+        memcpy(records + i * RECORD, &x[i], sizeof x[i]);
+        memcpy(numbers_of + i * RECORD, &k[i], sizeof k[i]);
+    }
+    kcl_array table = kcl_array_f64((double *)(void *)records, 2, (const int64_t[]){R, 1});
+    kcl_array index = kcl_array_i64((int64_t *)(void *)numbers_of, 2, (const int64_t[]){R, 1});
+    table.stride[0] = index.stride[0] = RECORD;
+    kcl_expr *x_i = kcl_vi(s, &table), *chosen = kcl_gather(x_i, kcl_vj(s, &index));
+    kcl_expr *all[] = {chosen, kcl_vjp(chosen, x_i, kcl_vj(s, &table))};
+    ok(kcl_eval(2, all, (const kcl_array *const[]){kcl_f64(out, R, 1), kcl_f64(gradient, R, 1)}));
+    for (int i = 0; i < R; i++)
+        ck_assert_double_eq(out[i], k[i] < R ? x[k[i]] : 0);
+    const double want[R] = {x[1], x[4], x[2], 0, x[0]};
+    for (int i = 0; i < R; i++)
+        ck_assert_double_eq(gradient[i], want[i]);
+}
+END_TEST
+
+/* Where all arrays are of integers nothing but numbers of rows is computed, and nothing tells a number type. */
+START_TEST(numbers_alone_have_a_type)
+{
+    enum { B = 2, R = 3 };
+    const int64_t k[B * R] = {0, 2, 1, 1, -1, 3};
+    int64_t least[B];
+    kcl_expr *k_j = kcl_vj(s, kcl_i64(k, B, R, 1)), *table = kcl_like(kcl_mul(kcl_scalar(s, -2), kcl_index_j(s)), k_j);
+    ok(kcl_eval1(kcl_reduce_argmin(kcl_gather(table, k_j), KCL_OVER_J), kcl_i64(least, B, 1)));
+    ck_assert_int_eq(least[0], 1);
+    ck_assert_int_eq(least[1], 0);
+}
+END_TEST
+
+/* Sums over i of (x_i | x_a x_a), a = k_j: an operator of a text takes k as either type, and so do those made of it. */
+START_TEST(texts_take_integers_as_indices)
+{
+    enum { R = 4, Q = 3 };
+    const char *const aliases[] = {"x=Vi(2)", "k=Vj(1)", "e=Vj(1)"};
+    const int64_t integers[Q][2] = {{2, 9}, {(INT64_C(1) << 40) + 1, 9}, {0, 9}};
+    const double reals[Q] = {2.25, 1e12, -0.25};
+    double x[R][2], e[Q], sums[2][Q], gradient[2][R][2], want[Q] = {0}, want_gradient[R][2] = {{0}}, of_index[Q],
+                                                         sizes[Q];
+    kcl_array index = kcl_array_i64(&integers[0][0], 2, (const int64_t[]){Q, 1});
+    index.stride[0] = sizeof integers[0];
+    for (int j = 0; j < Q; j++)
+        e[j] = uniform(-1, 1);
+    for (int n = 0; n < R * 2; n++)
+        x[n / 2][n % 2] = uniform(-1, 1);
+    for (int j = 0; j < Q; j++)
+        for (int i = 0; i < R && integers[j][0] < R; i++)
+            for (int m = 0; m < 2; m++) {
+                const double row = x[integers[j][0]][m];
+                want[j] += x[i][m] * row * row;
+                want_gradient[i][m] += e[j] * row * row;
+                want_gradient[integers[j][0]][m] += e[j] * x[i][m] * 2 * row;
+            }
+    kcl_operator *op = NULL, *grad = NULL, *in_index = NULL, *magnitude = NULL, *text = NULL;
+    ok(kcl_operator_create(&op, "Sum_Reduction(x|Gather(x*x,k),1)", 2, aliases, NULL));
+    ok(kcl_operator_grad(&grad, op, "x"));
+    ok(kcl_operator_grad(&in_index, op, "k"));
+    ok(kcl_operator_magnitude(&magnitude, op));
+    ok(kcl_operator_create(&text, "Grad(Sum_Reduction(x|Gather(x*x,k),1),x,e)", 3, aliases, NULL));
+    for (int t = 0; t < 2; t++) {
+        const kcl_array *ins[] = {kcl_f64(&x[0][0], R, 2), t ? &index : kcl_f64(reals, Q), kcl_f64(e, Q)};
+        ok(kcl_operator_apply(op, c, (const kcl_array *const[]){kcl_f64(sums[t], Q)}, 1, ins, 2));
+        ok(kcl_operator_apply(grad, c, (const kcl_array *const[]){kcl_f64(&gradient[t][0][0], R, 2)}, 1, ins, 3));
+        ok(kcl_operator_apply(in_index, c, (const kcl_array *const[]){kcl_f64(of_index, Q)}, 1, ins, 3));
+        ok(kcl_operator_apply(magnitude, c, (const kcl_array *const[]){kcl_f64(sizes, Q)}, 1, ins, 2));
+        for (int j = 0; j < Q; j++) {
+            ck_assert_double_eq_tol(sums[t][j], want[j], 1e-12);
+            ck_assert_double_eq(of_index[j], 0);
+            ck_assert_double_ge(sizes[j], fabs(want[j]));
+        }
+        for (int n = 0; n < R * 2; n++)
+            ck_assert_double_eq_tol(gradient[t][n / 2][n % 2], want_gradient[n / 2][n % 2], 1e-12);
+        ok(kcl_operator_apply(text, c, (const kcl_array *const[]){kcl_f64(&gradient[t][0][0], R, 2)}, 1, ins, 3));
+        for (int n = 0; n < R * 2; n++)
+            ck_assert_double_eq_tol(gradient[t][n / 2][n % 2], want_gradient[n / 2][n % 2], 1e-12);
+    }
+    kcl_operator_destroy(&text);
+    kcl_operator_destroy(&magnitude);
+    kcl_operator_destroy(&in_index);
+    kcl_operator_destroy(&grad);
+    kcl_operator_destroy(&op);
+    /* What something else reads is a real number. */
+    static const char *const texts[] = {"Sum_Reduction((x|Gather(x*x,k))*k,1)", "Sum_Reduction(x|Gather(x*x,k+1),1)"};
+    const kcl_array *ins[] = {kcl_f64(&x[0][0], R, 2), &index}, *outs[] = {kcl_f64(sums[0], Q), kcl_f64(sums[1], Q)};
+    for (size_t n = 0; n < KB_COUNT(texts); n++) {
+        ok(kcl_operator_create(&op, texts[n], 2, aliases, NULL));
+        ck_assert_int_eq(kcl_operator_apply(op, c, outs, 1, ins, 2), KCL_ERROR_TYPE);
+        CONTAINS(kcl_context_error(c), "argument \"k\"", "int64", "index of Gather");
+        kcl_operator_destroy(&op);
+    }
+    kcl_expr *vars[] = {kcl_var(s, 0, 2, KCL_ROLE_I), kcl_var(s, 1, 1, KCL_ROLE_J)};
+    kcl_expr *results[] = {kcl_sum_inner(kcl_gather(vars[0], vars[1])), vars[1]};
+    for (int count = 1; count <= 2; count++) {
+        ok(kcl_operator_from(&op, count, results, 2, vars, NULL));
+        ck_assert_int_eq(kcl_operator_apply(op, c, outs, count, ins, 2), count == 1 ? KCL_OK : KCL_ERROR_TYPE);
+        kcl_operator_destroy(&op);
+    }
+    CONTAINS(kcl_context_error(c), "argument 1", "int64");
+    ck_assert_double_eq(sums[0][0], x[2][0] + x[2][1]);
+}
+END_TEST
+
 START_TEST(tables_that_cannot_be)
 {
     double x[6] = {1, 2, 3, 4, 5, 6}, out[6];
@@ -389,7 +542,10 @@ START_TEST(tables_that_cannot_be)
     REFUSED(kcl_gather(x_i, kcl_add(x_i, y_j)), KCL_ERROR_SHAPE, "Gather", "index", "both i and j");
     REFUSED(kcl_gather(x_i, kcl_index_j(s)), KCL_ERROR_SHAPE, "Gather", "index", "IndexJ", "Like");
     REFUSED(kcl_gather(kcl_index_i(s), y_j), KCL_ERROR_SHAPE, "Gather", "table", "IndexI");
-    REFUSED(kcl_gather(kcl_vi(s, kcl_f64(x, 2, 3, 1)), y_j), KCL_ERROR_UNSUPPORTED, "Gather", "table", "batch");
+    kcl_expr *two = kcl_vi(s, kcl_f64(x, 2, 3, 1)), *three = kcl_vj(s, kcl_f64(x, 3, 2, 1));
+    REFUSED(kcl_gather(two, three), KCL_ERROR_SHAPE, "Gather", "size 2", "axis -1", "of array 3", "3", "of array 4");
+    REFUSED(kcl_gather(three, kcl_neg(two)), KCL_ERROR_SHAPE, "Gather", "size 3", "axis -1", "of array 4", "2",
+            "of array 3");
     REFUSED(kcl_formula(s, "Grad(Gather(x,y)*x,x,1)", 2, (const char *const[]){"x", "y"}, (kcl_expr *[]){x_i, y_j}),
             KCL_ERROR_DERIVATIVE, "Gather", "Grad");
     /* A parameter chooses one row; a table without rows has none. */
@@ -414,6 +570,10 @@ int main(int argc, char **argv)
         {texts_choose_rows, 0},
         {tables_that_cannot_be, 0},
         {arrays_of_integers_choose_rows, 0},
+        {rows_are_chosen_within_the_batch, 0},
+        {rows_of_records_are_chosen, 0},
+        {numbers_alone_have_a_type, 0},
+        {texts_take_integers_as_indices, 0},
     };
     const test_entry device_tests[] = {
         {comparisons_are_exact_beyond_float32, 0},
@@ -422,6 +582,10 @@ int main(int argc, char **argv)
         {rows_are_chosen_by_numbers, 0},
         {texts_choose_rows, 0},
         {arrays_of_integers_choose_rows, 0},
+        {rows_are_chosen_within_the_batch, 0},
+        {rows_of_records_are_chosen, 0},
+        {numbers_alone_have_a_type, 0},
+        {texts_take_integers_as_indices, 0},
     };
     on_device = argc > 1 && strcmp(argv[1], "device") == 0;
     announce_seed("build/tests/lazy/test_lazy_numbers");
