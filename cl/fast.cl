@@ -60,9 +60,7 @@ KCL_FN lanes kcl_fast_powi(lanes x, int n)
 /* 0 at 0, as in cl/math.cl. */
 KCL_FN lanes kcl_fast_rsqrt(lanes x)
 {
-#if defined(KCL_NATIVE) && defined(KCL_REAL_F32)
-    return x == (lanes)(0.0f) ? x : native_rsqrt(x);
-#elif defined(KCL_AVX512_) && defined(KCL_REAL_F64)
+#if defined(KCL_AVX512_) && defined(KCL_REAL_F64)
     const lanes zero = (lanes)(KCL_R(0.0));
     const lanes y = kcl_rsqrt14_(x), e = fma(-(x * y), y, (lanes)(KCL_R(1.0)));
     return x == zero || x == KCL_INFINITY_ ? zero : fma(y * e, fma(e, (lanes)(KCL_R(0.375)), (lanes)(KCL_R(0.5))), y);
@@ -75,7 +73,7 @@ KCL_FN lanes kcl_fast_sqrt(lanes x)
 {
 #if defined(KCL_NATIVE) && defined(KCL_REAL_F32)
     return native_sqrt(x);
-#elif defined(KCL_ESTIMATES_)
+#elif defined(KCL_ESTIMATES_) && defined(KCL_REAL_F64)
     return x == KCL_INFINITY_ ? x : x * kcl_fast_rsqrt(x);
 #else
     return sqrt(x);
