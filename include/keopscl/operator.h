@@ -120,7 +120,11 @@ typedef struct kcl_slot_info {
     char name[64]; /* the alias; "" where it has none */
     kcl_role role; /* rows: one per i, one per j, or a single one */
     int dim;       /* components */
-    kcl_dtype dtype; /* of an output that is an index: KCL_I64; of all others KCL_DTYPE_NONE, the type of the arrays */
+    /*
+     * KCL_I64: of an output that is an index; of an argument that is the index of Gather and nothing else, whose array may
+     * have the type of the others as well. KCL_DTYPE_NONE: the type of the arrays.
+     */
+    kcl_dtype dtype;
 } kcl_slot_info;
 
 KCL_API int kcl_operator_input_count(const kcl_operator *op);

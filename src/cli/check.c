@@ -49,6 +49,7 @@ static int make_data(check_data *c, const kcl_operator *op, const kcl_operator *
     for (int k = 0; k < c->in_count; k++) {
         kcl_slot_info slot;
         kcl_operator_input(op, k, &slot);
+        slot.dtype = KCL_DTYPE_NONE; /* an index too is a random number */
         code = table_for_slot(&c->args[k], &slot, dtype, m, n, f);
         if (!code)
             code = table_for_slot(&c->exact_args[k], &slot, KCL_F64, m, n, f);

@@ -107,7 +107,7 @@ int table_parse(table *t, const char *text)
     }
     free(copy);
     t->axes = 1;
-    t->natural = KCL_F32;
+    t->natural = KCL_DTYPE_NONE;
     if (k == count)
         return 1;
     table_free(t);

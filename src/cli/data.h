@@ -20,7 +20,8 @@
 typedef struct table {
     void *values;      /* rows * columns elements; NULL where there are none */
     kcl_dtype dtype;   /* type of the elements in memory */
-    kcl_dtype natural; /* the type to compute in that suits the source: KCL_F64 for float64 files, else KCL_F32 */
+    kcl_dtype
+        natural; /* the type that suits the source: of a file KCL_F64, KCL_F32 or, of integers, KCL_I64; else none */
     int axes;          /* of the source: 0 is a single number, 1 has one column */
     int64_t rows;
     int64_t columns;

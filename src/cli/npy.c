@@ -301,7 +301,7 @@ int npy_read(table *t, FILE *file, const char *label, fault *f)
                 table_set(t, k, element(&h, bytes + (size_t)(h.fortran ? j * rows + i : k) * h.size));
         free(bytes);
     }
-    t->natural = h.kind == 'f' ? dtype : KCL_F32;
+    t->natural = h.kind == 'f' ? dtype : KCL_I64;
     t->axes = h.axes;
     t->rows = rows;
     t->columns = columns;

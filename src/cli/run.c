@@ -33,8 +33,8 @@ static void make_label(char *label, size_t size, const argument *a)
     snprintf(label, size, "argument '%s', %s", a->name, strcmp(a->value, "-") == 0 ? "standard input" : a->value);
 }
 
-/* Reads one argument; *natural becomes KCL_F32 where its file asks for no more. */
-static int load_argument(table *t, const argument *a, kcl_dtype *natural, fault *f)
+/* Reads one argument. */
+static int load_argument(table *t, const argument *a, fault *f)
 {
     char label[1024];
     make_label(label, sizeof label, a);
@@ -42,8 +42,6 @@ static int load_argument(table *t, const argument *a, kcl_dtype *natural, fault 
         int code = table_load(t, a->value, label, f);
         if (code)
             return code;
-        if (*natural != KCL_F32)
-            *natural = t->natural;
     }
     if (a->role == KCL_ROLE_PARAMETER) {
         if (t->rows > 1 && t->columns > 1)
@@ -58,24 +56,44 @@ static int load_argument(table *t, const argument *a, kcl_dtype *natural, fault 
     return EXIT_DONE;
 }
 
-/* Reads all arguments and gives them one type. *tables has o->arg_count elements, to be freed in any case. */
-static int load_arguments(table **tables, int **dims, kcl_dtype *dtype, const options *o, fault *f)
+/* Reads all arguments. *tables has o->arg_count elements, to be freed in any case. */
+static int load_arguments(table **tables, int **dims, const options *o, fault *f)
 {
-    kcl_dtype natural = KCL_DTYPE_NONE;
     int code = EXIT_DONE;
     *tables = calloc((size_t)o->arg_count + 1, sizeof **tables);
     *dims = calloc((size_t)o->arg_count + 1, sizeof **dims);
     if (!*tables || !*dims)
         return fail_memory(f);
     for (int k = 0; !code && k < o->arg_count; k++) {
-        code = load_argument(&(*tables)[k], &o->args[k], &natural, f);
+        code = load_argument(&(*tables)[k], &o->args[k], f);
         (*dims)[k] = code ? 0 : (int)(*tables)[k].columns;
     }
-    *dtype = o->dtype != KCL_DTYPE_NONE ? o->dtype : natural == KCL_F64 ? KCL_F64 : KCL_F32;
+    return code;
+}
+
+/* Whether argument k is an index that comes as integers. */
+static bool is_index(const kcl_operator *op, int k, const table *t)
+{
+    kcl_slot_info slot;
+    return t->natural == KCL_I64 && kcl_operator_input(op, k, &slot) == KCL_OK && slot.dtype == KCL_I64;
+}
+
+/* Gives the arguments one type, but for files of integers that are an index: float64 where all files are. */
+static int convert_arguments(table *tables, kcl_dtype *dtype, const kcl_operator *op, const options *o, fault *f)
+{
+    bool any = false, all_f64 = true;
+    int code = EXIT_DONE;
+    for (int k = 0; k < o->arg_count; k++) {
+        if (is_index(op, k, &tables[k]) || tables[k].natural == KCL_DTYPE_NONE)
+            continue;
+        any = true;
+        all_f64 = all_f64 && tables[k].natural == KCL_F64;
+    }
+    *dtype = o->dtype != KCL_DTYPE_NONE ? o->dtype : any && all_f64 ? KCL_F64 : KCL_F32;
     for (int k = 0; !code && k < o->arg_count; k++) {
         char label[1024];
         make_label(label, sizeof label, &o->args[k]);
-        code = table_convert(&(*tables)[k], *dtype, label, f);
+        code = table_convert(&tables[k], is_index(op, k, &tables[k]) ? KCL_I64 : *dtype, label, f);
     }
     return code;
 }
@@ -134,9 +152,11 @@ static int run(const options *o, fault *f)
     for (int k = 0; k < o->out_count; k++)
         if (o->json && strcmp(o->outs[k], "-") == 0)
             return fail(f, EXIT_USAGE, "--json and --out - would both write to standard output");
-    int code = load_arguments(&args, &dims, &dtype, o, f);
+    int code = load_arguments(&args, &dims, o, f);
     if (!code)
         code = make_operator(&op, o, dims, f);
+    if (!code)
+        code = convert_arguments(args, &dtype, op, o, f);
     if (code)
         goto done;
     out_count = kcl_operator_output_count(op);

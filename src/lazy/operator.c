@@ -69,6 +69,12 @@ static kcl_status read_options(kcl_operator *op, const kcl_operator_params *para
                    "form \"%s\" is not known: write \"auto\", \"differences\" or \"expanded\"", s);
 }
 
+/* Whether its array may be of int64. */
+static bool takes_integers(const input *in)
+{
+    return in->kind == KF_INT || (in->is_index && !in->is_operand);
+}
+
 static const char *role_name(kf_role role)
 {
     return role == KF_ROLE_I ? "i" : role == KF_ROLE_J ? "j" : "parameter";
@@ -653,7 +659,7 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
         if (!is_arg &&
             kl_view_of_result(view, outs[at], (kf_role)op->tags[at], op->roots[at]->dim, &of_output, what, err) < 0)
             return err->status;
-        if (is_arg && op->inputs[at].is_index && !op->inputs[at].is_operand && view->dtype == KCL_I64)
+        if (is_arg && takes_integers(&op->inputs[at]) && view->dtype == KCL_I64)
             kind = KF_INT;
         if ((is_arg ? kl_check_input_type(view, kind, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
             return err->status;
@@ -812,8 +818,10 @@ kcl_status kcl_operator_input(const kcl_operator *op, int index, kcl_slot_info *
 {
     if (!op || !info || index < 0 || (size_t)index >= op->input_count)
         return KCL_ERROR_ARGUMENT;
-    *info = (kcl_slot_info){.role = (kcl_role)op->inputs[index].role, .dim = op->inputs[index].dim};
-    memcpy(info->name, op->inputs[index].name, sizeof info->name);
+    const input *in = &op->inputs[index];
+    *info = (kcl_slot_info){.role = (kcl_role)in->role, .dim = in->dim};
+    info->dtype = takes_integers(in) ? KCL_I64 : KCL_DTYPE_NONE;
+    memcpy(info->name, in->name, sizeof info->name);
     return KCL_OK;
 }
 

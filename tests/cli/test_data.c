@@ -127,8 +127,8 @@ static const struct {
 } types[] = {
     {"f4", KCL_F32, KCL_F32, f4_values},
     {"f8", KCL_F64, KCL_F64, f8_values},
-    {"i4", KCL_F64, KCL_F32, integer_values},
-    {"i8", KCL_F64, KCL_F32, integer_values},
+    {"i4", KCL_F64, KCL_I64, integer_values},
+    {"i8", KCL_F64, KCL_I64, integer_values},
 };
 
 START_TEST(npy_every_version_type_and_byte_order)

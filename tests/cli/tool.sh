@@ -203,6 +203,19 @@ does 'indices as .npy' keopscl run "$nearest" --arg x=Vi:corners.txt --arg y=Vj:
 contains 'have their type' '{"shape":[4,1],"dtype":"i64"}'
 grep -q "'descr': '[<>]i8'" nearest.npy && [ "$(wc -c <nearest.npy)" -eq $((128 + 4 * 8)) ]
 report $? 'are int64'
+keopscl run 'Sum_Reduction(x*c,1)' --arg x=Vj:corners.txt --arg c=1 --dtype f64 --device host --out corners.npy
+rows='Sum_Reduction(Gather(x,k)*c,0)'
+does 'rows chosen by a file of integers' keopscl run "$rows" --arg x=Vj:corners.npy --arg k=Vi:nearest.npy --arg c=0.25 \
+    --device host
+equals 'are those of the numbers, once for each of 4 columns' '0 0
+1 0
+0 2
+1 0' 0
+does 'the same as JSON' keopscl run "$rows" --arg x=Vj:corners.npy --arg k=Vi:nearest.npy --arg c=0.25 --device host --json
+contains 'float64 as the other file' '"dtype":"f64"'
+does 'an index that is a number too' keopscl run 'Sum_Reduction(Gather(x,k)+k,0)' --arg x=Vj:corners.npy \
+    --arg k=Vi:nearest.npy --device host --json
+contains 'is one number more among the others' '"dtype":"f32"'
 does 'a file of indices is read' keopscl run 'Sum_Reduction(a*c,0)' --arg a=Vi:nearest.npy --arg c=1 --device host
 equals 'as numbers' '0
 1

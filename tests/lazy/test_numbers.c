@@ -486,6 +486,11 @@ START_TEST(texts_take_integers_as_indices)
             }
     kcl_operator *op = NULL, *grad = NULL, *in_index = NULL, *magnitude = NULL, *text = NULL;
     ok(kcl_operator_create(&op, "Sum_Reduction(x|Gather(x*x,k),1)", 2, aliases, NULL));
+    kcl_slot_info info;
+    for (int k = 0; k < 2; k++) {
+        ck_assert_int_eq(kcl_operator_input(op, k, &info), KCL_OK);
+        ck_assert_int_eq(info.dtype, k == 1 ? KCL_I64 : KCL_DTYPE_NONE);
+    }
     ok(kcl_operator_grad(&grad, op, "x"));
     ok(kcl_operator_grad(&in_index, op, "k"));
     ok(kcl_operator_magnitude(&magnitude, op));
@@ -517,6 +522,8 @@ START_TEST(texts_take_integers_as_indices)
     const kcl_array *ins[] = {kcl_f64(&x[0][0], R, 2), &index}, *outs[] = {kcl_f64(sums[0], Q), kcl_f64(sums[1], Q)};
     for (size_t n = 0; n < KB_COUNT(texts); n++) {
         ok(kcl_operator_create(&op, texts[n], 2, aliases, NULL));
+        ck_assert_int_eq(kcl_operator_input(op, 1, &info), KCL_OK);
+        ck_assert_int_eq(info.dtype, KCL_DTYPE_NONE);
         ck_assert_int_eq(kcl_operator_apply(op, c, outs, 1, ins, 2), KCL_ERROR_TYPE);
         CONTAINS(kcl_context_error(c), "argument \"k\"", "int64", "index of Gather");
         kcl_operator_destroy(&op);
