@@ -4,8 +4,10 @@
  *
  *     math [--only FUNCTION] [--rounds N] [--fast path/to/cl/fast.cl] path/to/cl/math.cl
  *
- * With --fast: its forms of these functions against those of cl/math.cl. Both sides compute the same number of values in a loop that stays in registers. They take turns; a ratio is ours by
- * the built-in's time of one round, printed is the median of all rounds: below 1 ours is faster.
+ * With --fast: its forms of these functions against those of cl/math.cl.
+ *
+ * Both sides compute the same number of values in a loop that stays in registers. They take turns; a ratio is ours by
+ * the other's time of one round, printed is the median of all rounds: below 1 ours is faster.
  */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>

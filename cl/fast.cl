@@ -3,20 +3,23 @@
  * cl/fast.cl: shorter forms of elementary functions, for operators whose `math` is "fast". Follows cl/math.cl and takes
  * the place of its functions in what comes after it; those that are not here have no shorter form.
  *
- *     #define KCL_SLOW_DIVIDER     quotients and roots by estimates where the processor has them
+ *     #define KCL_SLOW_DIVIDER     quotients, and roots of doubles, by estimates where the processor has them
  *
- * Relative errors of a few 2^-18 in float and 2^-37 in double, measured in docs/accuracy.md. Zeros, infinities and NaN
- * are treated as in cl/math.cl; subnormal numbers may become 0, and an argument of a logarithm counts as 2^-127
- * (double: 2^-1023) or more.
+ * Relative errors of a few 2^-18 in float and 2^-37 in double, measured in docs/accuracy.md, which tells the special
+ * values too: NaN, infinities and zeros are treated as in cl/math.cl but for some signs of zeros; subnormal numbers may
+ * become 0, and an argument of a logarithm counts as 2^-127 (double: 2^-1023) or more.
  */
 
 /* ---- Division and roots ------------------------------------------------------------------------------------------ */
 
 #if defined(KCL_AVX512_) && defined(KCL_SLOW_DIVIDER)
-#define KCL_ESTIMATES_
 #ifdef KCL_REAL_F64
+#if __has_builtin(__builtin_ia32_rcp14pd512_mask)
+#define KCL_ESTIMATES_
 #define kcl_reciprocal14_(x) __builtin_ia32_rcp14pd512_mask(x, x, (uchar)0xff)
-#else
+#endif
+#elif __has_builtin(__builtin_ia32_rcp14ps512_mask)
+#define KCL_ESTIMATES_
 #define kcl_reciprocal14_(x) __builtin_ia32_rcp14ps512_mask(x, x, (ushort)0xffff)
 #endif
 #endif

@@ -145,7 +145,7 @@ typedef struct kcl_cache_info {
  */
 KCL_API kcl_status kcl_cache_stats(kcl_cache_info *info);
 
-/* Removes every entry of the disk cache that the environment names, and nothing else. `removed` may be NULL. */
+/* Removes every entry of the disk cache that the environment names, and nothing else. `removed` may be NULL. Errors as above. */
 KCL_API kcl_status kcl_cache_clear(uint64_t *removed);
 
 /*

@@ -63,8 +63,8 @@ KCL_API kcl_scope *kcl_scope_create(kcl_context *context);
 
 /*
  * Which elementary functions later evaluations of the scope's expressions use: "precise", as a new scope does, or "fast";
- * see `math` in kcl_operator_params. Kept by kcl_scope_reset. KCL_ERROR_ARGUMENT, with the text in the context, for other
- * words and without a scope.
+ * see `math` in kcl_operator_params, which also tells what operators made of the expressions use. Kept by
+ * kcl_scope_reset. KCL_ERROR_ARGUMENT, with the text in the context, for other words and without a scope.
  */
 KCL_API kcl_status kcl_scope_set_math(kcl_scope *scope, const char *math);
 

@@ -33,9 +33,10 @@ typedef struct kcl_operator_params {
     const char *schedule;
     const char *form;        /* of squared distances |x - y|^2: "auto" (the default), "differences", "expanded"; above */
     /*
-     * Elementary functions on devices: "precise" (the default), to a few units in the last place; "fast": relative errors
-     * up to some 1e-5 in float32 and 1e-11 in float64, and less exact large arguments and subnormal numbers
-     * (docs/accuracy.md). Gradients made from the operator take it over. The interpreter is always precise.
+     * Elementary functions on devices: "precise" (the default, also NULL and ""), to a few units in the last place; "fast":
+     * errors up to some 1e-5 of the result in float32 and 1e-11 in float64, of sines and cosines, and in float32 on GPUs of
+     * logarithms, up to that of 1, and less exact large arguments and subnormal numbers (docs/accuracy.md). Gradients made
+     * from the operator take it over. The interpreter is always precise.
      */
     const char *math;
     kcl_allocator allocator; /* default: malloc, realloc, free */

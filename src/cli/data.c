@@ -43,8 +43,8 @@ void table_set(table *t, int64_t index, double value)
 {
     if (t->dtype == KCL_F32)
         ((float *)t->values)[index] = (float)value;
-    else if (t->dtype == KCL_I64)
-        ((int64_t *)t->values)[index] = (int64_t)value;
+    else if (t->dtype == KCL_I64) /* the largest numbers of int64, as doubles, are one more */
+        ((int64_t *)t->values)[index] = value < 0x1p63 ? (int64_t)value : INT64_MAX;
     else
         ((double *)t->values)[index] = value;
 }

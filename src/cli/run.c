@@ -14,7 +14,7 @@ static const char help[] = "keopscl run FORMULA --arg NAME=ROLE:VALUE ... [optio
                            "  --arg g=Pm:0.5     a parameter: a number, 1,2,3 for a vector, or a file\n"
                            "  --out FILE         for each result, in order: .npy, otherwise a text table;\n"
                            "                     without it, tables on standard output; indices are int64\n"
-                           "  --dtype f32|f64    default: f64 if every file is float64, else f32\n"
+                           "  --dtype f32|f64    default: f64 if every file is (indices aside), else f32\n"
                            "  --device D         default: KEOPSCL_DEVICE, else the best device\n"
                            "  --math NAME        precise (the default) or fast elementary functions\n"
                            "  --json             print device, sizes, seconds and shapes, and no table\n"

@@ -316,7 +316,7 @@ cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_d
     /* PoCL generates a second form of a kernel beyond this grid, which the saved binary would lack. */
     caps->max_groups = cpu ? 65535 : INT_MAX;
     caps->has_f64 = info->has_f64;
-    /* With AVX-512 by 1.4 to 1.8 on a Xeon, and at a loss of a tenth on an EPYC, of which drivers tell the same target. */
+    /* Estimates are 1.3 to 1.8 times as fast on a Xeon, a tenth slower on an EPYC; drivers name one target for both. */
     caps->slow_divider = cpu && strstr(info->name, "Intel") != NULL;
     return code;
 }

@@ -284,7 +284,10 @@ static const kf_node *sum_to(const gradient *s, const kf_node *f, domain on, con
     return c ? kf_reduce(s->g, KF_REDUCE_SUM, surplus, 0, c) : NULL;
 }
 
-/* Over batches alone no sweep sums what depends on both i and j: operands that lack one of these sum over both. */
+/*
+ * No sweep sums over batches alone what depends on both i and j: that is left to operands that lack i or j, which sum over
+ * the batches too.
+ */
 static bool can_sum_to(const kf_node *f, domain on)
 {
     unsigned surplus = 0;

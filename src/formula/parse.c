@@ -2,7 +2,8 @@
 /*
  * formula/parse.c: KeOps' formula language, read by recursive descent.
  *
- *     reductions  reduction (";" reduction)*
+ *     reductions  reduction (";" reduction)*                          a primary that is a call of a reduction or of a
+ *                                                                     derivative of one
  *     expression  factor (infix factor)*                              infix operators bind as in Python
  *     factor      ("-" | "+")* primary ["**" factor]                  a sign before a number belongs to the number,
  *                                                                     unless "**" follows
@@ -23,17 +24,20 @@ enum {
 
 static bool factor(kf_parser *p, kf_operand *out);
 
-bool kf_need_formula(kf_parser *p, const kf_operand *f)
+bool kf_need_formula(kf_parser *p, kf_operand *f)
 {
-    return f->tag == KF_NO_REDUCTION ||
-           kf_fault(p, KCL_ERROR_SYNTAX, f->at,
-                    "a formula is expected, not a reduction; reductions are not part of formulas, nor of each other");
+    if (f->second)
+        return kf_fault(p, KCL_ERROR_SYNTAX, f->at, "two results are no formula: name a reduction of one");
+    f->tag = KF_NO_REDUCTION;
+    return true;
 }
 
 static bool need_reduction(kf_parser *p, const kf_operand *f)
 {
-    return f->tag != KF_NO_REDUCTION ||
-           kf_fault(p, KCL_ERROR_SYNTAX, f->at, "a reduction is expected, such as Sum_Reduction(F,0), not a formula");
+    return f->tag != KF_NO_REDUCTION || kf_fault(p, KCL_ERROR_SYNTAX, f->at,
+                                                 "a reduction is expected, such as Sum_Reduction(F,0), not a formula; "
+                                                 "Identity_Reduction(F,0) is one of what "
+                                                 "needs none");
 }
 
 bool kf_nested(kf_parser *p, size_t at, bool (*read)(kf_parser *p, kf_operand *out), kf_operand *out)
@@ -161,7 +165,7 @@ static const kf_node *combined(kf_graph *g, const kf_node *f, const infix *sign,
 }
 
 /* right = left sign right */
-static bool combine(kf_parser *p, const kf_operand *left, const infix *sign, size_t at, kf_operand *right)
+static bool combine(kf_parser *p, kf_operand *left, const infix *sign, size_t at, kf_operand *right)
 {
     const kf_node *with = right->node;
     if (!kf_need_formula(p, left) || !kf_need_formula(p, right))

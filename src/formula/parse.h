@@ -166,7 +166,8 @@ bool kf_read_factorize(kf_parser *p, const kf_word *name, kf_operand *out);
 /* ---- parse.c ----------------------------------------------------------------------------------------------------- */
 
 bool kf_read_expression(kf_parser *p, kf_operand *out);
-bool kf_need_formula(kf_parser *p, const kf_operand *f);
+/* A reduction may stand in a formula: f becomes one of its result. False for two results. */
+bool kf_need_formula(kf_parser *p, kf_operand *f);
 /* `read` one level deeper: the only way in which parsing recurs. */
 bool kf_nested(kf_parser *p, size_t at, bool (*read)(kf_parser *p, kf_operand *out), kf_operand *out);
 

@@ -69,25 +69,41 @@ static const kf_node *derived_reduction(kf_graph *g, const kf_node *f)
     return kf_is_zero(kf_value(f)) ? kf_zero(g, f->dim) : f;
 }
 
-/* Whether rows that an index chooses in F depend on v. */
-static bool chooses_from(kf_parser *p, const kf_node *F, const kf_node *v, bool *chooses)
+/* A reduction in F whose operand depends on v, rows that an index chooses among them; NULL where there is none. */
+static bool find_reduction_of(kf_parser *p, const kf_node *F, const kf_node *v, const kf_node **found)
 {
     kf_order all, below;
-    *chooses = false;
+    *found = NULL;
     if (kf_order_init(&all, p->g, 1, &F, false, &p->g->error) < 0)
         return false;
     bool ok = true;
-    for (size_t k = 0; ok && k < all.count; k++) {
-        if (!kf_is_indexed(all.nodes[k]))
+    for (size_t k = 0; ok && !*found && k < all.count; k++) {
+        if (all.nodes[k]->op != KF_REDUCE)
             continue;
         ok = kf_order_init(&below, p->g, 1, &all.nodes[k]->arg[0], false, &p->g->error) == KCL_OK;
         for (size_t n = 0; ok && n < below.count; n++)
-            *chooses = *chooses || kf_is_among(below.nodes[n], 1, &v);
+            if (kf_is_among(below.nodes[n], 1, &v))
+                *found = all.nodes[k];
         if (ok)
             kf_order_finish(&below);
     }
     kf_order_finish(&all);
     return ok;
+}
+
+/* Whether the derivative of formula F in v is one of each pair (i, j), which none of the others enter. */
+static bool of_pairs(kf_parser *p, const kf_operand *F, const kf_operand *v)
+{
+    const kf_node *found;
+    if (!find_reduction_of(p, F->node, v->node, &found))
+        return kf_fault_graph(p, F->at);
+    if (found && kf_is_indexed(found))
+        return kf_fault(p, KCL_ERROR_DERIVATIVE, F->at,
+                        "a row of Gather's table is used by many rows: Grad is of a reduction of the formula, or of "
+                        "what has no such table");
+    return !found || kf_fault(p, KCL_ERROR_DERIVATIVE, F->at,
+                              "the variable is in a reduction within the formula: Grad is of a reduction around it, "
+                              "such as Identity_Reduction(F,0)");
 }
 
 /* Grad(F,v), Grad(F,v,e), Grad_WithSavedForward(F,v,e,R) */
@@ -104,14 +120,9 @@ bool kf_read_grad(kf_parser *p, const kf_word *name, kf_operand *out)
     if (kf_peek(p) == ')' && !saved ? !new_cotangent(p, &c, &F, v.node, &e)
                                     : !read_formula(p, &c, 2, &e) || !read_saved_forward(p, &c, &F))
         return false;
-    bool chooses = false;
-    if (F.tag == KF_NO_REDUCTION && !chooses_from(p, F.node, v.node, &chooses))
-        return kf_fault_graph(p, F.at);
-    if (chooses)
-        return kf_fault(p, KCL_ERROR_DERIVATIVE, F.at,
-                        "a row of Gather's table is used by many rows: Grad is of a reduction of the formula, or of "
-                        "what has no such table");
     if (F.tag == KF_NO_REDUCTION) {
+        if (!of_pairs(p, &F, &v))
+            return false;
         if (kf_vjp(p->g, F.node, e.node, 1, &v.node, &out->node) < 0)
             return kf_fault_graph(p, e.at);
         return kf_close_call(p, &c);

@@ -894,9 +894,11 @@ static void describe_kernel(kcl_context *context, const kl_compiled *c, kb_str *
 
 kcl_status kl_read_math(const char *word, bool *fast, kb_error *err)
 {
-    *fast = word && strcmp(word, "fast") == 0;
-    if (*fast || !word || !*word || strcmp(word, "precise") == 0)
+    const bool is_fast = word && strcmp(word, "fast") == 0;
+    if (is_fast || !word || !*word || strcmp(word, "precise") == 0) {
+        *fast = is_fast;
         return KCL_OK;
+    }
     return kb_fail(err, KCL_ERROR_ARGUMENT, "math \"%s\" is not known: write \"precise\" or \"fast\"", word);
 }
 

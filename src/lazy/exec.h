@@ -161,7 +161,7 @@ typedef struct kl_options {
     bool fast;         /* shorter elementary functions */
 } kl_options;
 
-/* Reads the word for `math`; NULL and "" are "precise". */
+/* Reads the word for `math`; NULL and "" are "precise". *fast stays as it is where the word is refused. */
 kcl_status kl_read_math(const char *word, bool *fast, kb_error *err);
 
 /* Roots compiled to steps. Immutable, shared between threads. */

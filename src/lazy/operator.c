@@ -114,9 +114,12 @@ static void note_use(kcl_operator *op, const kf_node *f, int c, const kf_node *o
     if (operand->op != KF_VAR || kf_lends_axes(operand))
         return;
     input *in = &op->inputs[operand->param[0]];
-    if (f && f->op == KF_REDUCE && f->param[0] == KF_REDUCE_WHOLE)
+    const bool reduces = f && f->op == KF_REDUCE;
+    /* Of these the length alone is taken. */
+    const bool lends = (f && f->op == KF_LIKE && c == 1) || (reduces && f->param[0] == KF_REDUCE_SCATTER && c == 2);
+    if (reduces && f->param[0] == KF_REDUCE_WHOLE)
         in->is_index = true;
-    else if (!f || f->op != KF_LIKE || c != 1) /* of which Like takes the length alone */
+    else if (!lends)
         in->is_operand = true;
 }
 
@@ -861,7 +864,8 @@ kcl_status kcl_operator_print(const kcl_operator *op, kcl_write_fn write, void *
     kb_str_init(&text, &op->allocator);
     for (size_t k = 0; k < op->root_count; k++) {
         kb_str_put(&text, k ? "; " : "");
-        kf_print(&text, op->roots[k], input_name, (void *)(uintptr_t)op, 0);
+        kf_print_reduction(&text, &(kf_parsed_reduction){op->roots[k], op->tags[k]}, input_name, (void *)(uintptr_t)op,
+                           0);
     }
     return hand_over(&text, KCL_OK, write, user);
 }

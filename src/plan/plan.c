@@ -16,9 +16,10 @@ static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *
     size_t size = order.count, periodic = 0;
     for (size_t k = 0; k < size; k++) {
         const kf_op op = (kf_op)order.nodes[k]->op;
-        periodic += op == KF_SIN || op == KF_COS || op == KF_TAN || op == KF_SPHERICAL;
+        /* Fast ones have no branch, but for those within the spherical functions. */
+        periodic += op == KF_SPHERICAL || (!plan->fast && (op == KF_SIN || op == KF_COS || op == KF_TAN));
     }
-    plan->many_periodic = periodic > MANY_PERIODIC && !plan->native && !plan->fast;
+    plan->many_periodic = periodic > MANY_PERIODIC && !plan->native;
     kf_order_finish(&order);
     if (size > MAX_NODES)
         return kb_fail(

@@ -43,25 +43,45 @@ static const kf_node *scaled(kf_graph *g, const kf_node *f, double c)
     return mult(g, kf_num(g, sign * c), f);
 }
 
-/* Whether f is rounded when it is computed, or was where it comes from: exact operators hand their operand on. */
+/*
+ * Whether f is rounded when it is computed, or was where it comes from. Operators that are exact hand on an operand, the
+ * last of several, or give whole numbers.
+ */
 static bool is_rounded(const kf_node *f)
 {
     for (;;) {
+        const bool copies = kf_info((kf_op)f->op)->op_class == KF_CLASS_COPY && f->arg_count;
         switch ((kf_op)f->op) {
         case KF_MINUS:
         case KF_ABS:
         case KF_RELU:
         case KF_MINIMUM:
         case KF_MAXIMUM:
-        case KF_LIKE:
+        case KF_IFELSE:
         case KF_MAX:
         case KF_MIN:
+            f = f->arg[f->arg_count - 1];
+            break;
+        case KF_LIKE:
             f = f->arg[0];
             break;
+        case KF_SIGN:
+        case KF_STEP:
+        case KF_FLOOR:
+        case KF_CEIL:
+        case KF_TRUNC:
+        case KF_EQUAL:
+        case KF_NOT_EQUAL:
+        case KF_LESS:
+        case KF_LESS_EQUAL:
+        case KF_AND:
+        case KF_OR:
+        case KF_NOT:
+            return false;
         default:
-            if (kf_info((kf_op)f->op)->op_class != KF_CLASS_COPY || !f->arg_count)
+            if (!copies)
                 return kf_info((kf_op)f->op)->op_class != KF_CLASS_LEAF;
-            f = f->arg[0];
+            f = f->arg[f->arg_count - 1];
         }
     }
 }

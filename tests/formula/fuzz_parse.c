@@ -43,10 +43,11 @@ static void check_error(kcl_status status, const char *text)
     check(!last || strcmp(last + 1 + strspn(last + 1, " "), "^") == 0, "error without caret", text);
 }
 
-/* Texts of sound nodes that the parser may refuse: deeper by parentheses, or with a gradient's inner reductions. */
+/* Texts of sound nodes that the parser may refuse: deeper by parentheses, or of a gradient that chooses rows. */
 static bool may_refuse(void)
 {
-    return strstr(err.text, "nested more than") || strstr(err.text, "a formula is expected, not a reduction") ||
+    return strstr(err.text, "nested more than") || strstr(err.text, "unknown reduction 'Gather_Reduction'") ||
+           strstr(err.text, "unknown reduction 'Scatter_Reduction'") ||
            strstr(err.text, "this divides by 0"); /* what a derivative has left of the divisor */
 }
 

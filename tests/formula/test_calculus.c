@@ -377,8 +377,6 @@ START_TEST(errors_are_named)
          "derivative in a direction: the variable has dimension 3, the direction has 6; they must be equal, or that of "
          "the direction 1"},
         {"GradMatrix(x,2)", "the second argument of GradMatrix must be a variable"},
-        {"GradMatrix(Sum_Reduction(x,0),x)",
-         "a formula is expected, not a reduction; reductions are not part of formulas, nor of each other"},
         {"Divergence(Concat(x,s),x)",
          "Divergence: the formula has dimension 4, the variable has 3; they must be equal"},
         {"Divergence(x)", "Divergence needs a formula F and a variable v, 1 given"},

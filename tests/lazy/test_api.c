@@ -1127,6 +1127,74 @@ START_TEST(test_operator_applied_and_looked_at)
 }
 END_TEST
 
+/* Chains of reductions as texts, and their gradients as texts that are read again. */
+START_TEST(test_texts_of_chains)
+{
+    static collected text;
+    /* s_i = sum_j exp(-g |x_i - y_j|^2), r_i = log(s_i) x_i, t = sum_i s_i */
+    kcl_operator *op = make("Identity_Reduction(Log(Sum_Reduction(Exp(-g*SqDist(x,y)),0))*x,0);"
+                            "Sum_Reduction(Sum_Reduction(Exp(-g*SqDist(x,y)),0),2);"
+                            "Identity_Reduction(x/Sum_Reduction(Sum_Reduction(Exp(-g*SqDist(x,y)),0),2),0)",
+                            4, gauss_aliases);
+    make_points(KCL_F64, DENSE, -1, 1);
+    double g = 0.6, rows[M][D], total, parts[M][D], s[M] = {0}, t = 0, e[M];
+    const kcl_array *args[] = {&x.array, &y.array, &b.array, kcl_f64(&g, 1), kcl_f64(e, M)};
+    const kcl_array *outs[] = {kcl_f64(&rows[0][0], M, D), kcl_f64(&total, 1), kcl_f64(&parts[0][0], M, D)};
+    ck_assert_msg(kcl_operator_apply(op, c, outs, 3, args, 4) == KCL_OK, "%s", kcl_context_error(c));
+    for (int64_t i = 0; i < M; i++) {
+        e[i] = uniform(-1, 1);
+        for (int64_t j = 0; j < N; j++)
+            s[i] += exp(-g * distance_of(i, j));
+        t += s[i];
+    }
+    /* The inner sum has no j: the outer one, over both, has a term for each j of the call. */
+    near(total, (double)N * t, KCL_F64, "sum of sums");
+    for (int64_t i = 0; i < M; i++)
+        for (int k = 0; k < D; k++) {
+            near(rows[i][k], log(s[i]) * X(k), KCL_F64, "logarithms of sums");
+            near(parts[i][k], X(k) / ((double)N * t), KCL_F64, "parts of a sum");
+        }
+    kcl_operator_destroy(&op);
+    kcl_scope *scope = kcl_scope_create(c);
+    kcl_expr *vars[] = {kcl_vi(scope, &x.array), kcl_vj(scope, &y.array), kcl_scalar(scope, g)};
+    kcl_expr *logs = kcl_formula(scope, "Log(Sum_Reduction(Exp(-g*SqDist(x,y)),0))*x", 3,
+                                 (const char *const[]){"x", "y", "g"}, vars);
+    ck_assert_msg(kcl_eval1(logs, kcl_f64(&parts[0][0], M, D)) == KCL_OK, "%s", kcl_context_error(c));
+    ck_assert_int_eq(memcmp(parts, rows, sizeof rows), 0);
+    kcl_scope_destroy(&scope);
+    static const char *const chains[] = {"LogSumExp_Reduction(-g*SqDist(x,y),0)",
+                                         "Identity_Reduction(Log(Sum_Reduction(Exp(-g*SqDist(x,y))*b*b,0)),0)",
+                                         "SumSoftMaxWeight_Reduction(-g*SqDist(x,y),0,Sin(b))"};
+    const char *const with_cotangent[] = {gauss_aliases[0], gauss_aliases[1], gauss_aliases[2], gauss_aliases[3],
+                                          "e = Vi(1)"};
+    for (size_t n = 0; n < KB_COUNT(chains); n++) {
+        for (int v = 0; v < 4; v++) {
+            kcl_operator *from = make(chains[n], 4, gauss_aliases), *grad, *again;
+            kcl_slot_info info;
+            double first[(M + N) * D], second[(M + N) * D];
+            ck_assert_int_eq(kcl_operator_grad(&grad, from, ((const char *[]){"x", "y", "b", "g"})[v]), KCL_OK);
+            text.length = 0;
+            ck_assert_int_eq(kcl_operator_print(grad, collect, &text), KCL_OK);
+            again = make(text.text, 5, with_cotangent);
+            ck_assert_int_eq(kcl_operator_output(again, 0, &info), KCL_OK);
+            const int64_t count = info.role == KCL_ROLE_I ? M : info.role == KCL_ROLE_J ? N : 1;
+            ck_assert_msg(kcl_operator_apply(grad, c, (const kcl_array *[]){kcl_f64(first, count, info.dim)}, 1, args,
+                                             5) == KCL_OK,
+                          "%s", kcl_context_error(c));
+            ck_assert_msg(kcl_operator_apply(again, c, (const kcl_array *[]){kcl_f64(second, count, info.dim)}, 1, args,
+                                             5) == KCL_OK,
+                          "%s: %s", text.text, kcl_context_error(c));
+            for (int64_t k = 0; k < count * info.dim; k++)
+                near(second[k], first[k], KCL_F64, text.text);
+            kcl_operator_destroy(&again);
+            kcl_operator_destroy(&grad);
+            kcl_operator_destroy(&from);
+        }
+    }
+    free_points();
+}
+END_TEST
+
 /* The gradient in a parameter, by number and by name, of several outputs, against finite differences. */
 START_TEST(test_operators_with_indices)
 {
@@ -1574,6 +1642,7 @@ int main(void)
         {test_deep_nesting, 0},
         {test_context_that_could_not_be_made, 0},
         {test_operator_applied_and_looked_at, 0},
+        {test_texts_of_chains, 0},
         {test_operator_gradient_of_several_outputs, 0},
         {test_operator_from_expressions, 0},
         {test_emit_and_describe, 0},

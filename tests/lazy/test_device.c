@@ -398,8 +398,14 @@ START_TEST(test_who_asks_for_fast_functions)
     ck_assert_int_ne(memcmp(first, fast, sizeof first), 0);
     for (int i = 0; i < M; i++)
         ck_assert_double_lt(fabs(first[i] - fast[i]), 1e-11 * first[i]);
+    /* A word that is refused changes nothing. */
+    ck_assert_int_eq(kcl_scope_set_math(s, "fast"), KCL_OK);
     ck_assert_int_eq(kcl_scope_set_math(s, "quick"), KCL_ERROR_ARGUMENT);
     CONTAINS(kcl_context_error(device), "\"quick\"", "\"precise\"", "\"fast\"");
+    kcl_expr *x_i = kcl_vi(s, kcl_f64(x, M, 1)), *y_j = kcl_vj(s, kcl_f64(y, N, 1));
+    ck_assert_int_eq(kcl_eval1(kcl_reduce_sum(kcl_exp(kcl_neg(kcl_sqdist(x_i, y_j))), KCL_OVER_J), kcl_f64(again, M)),
+                     KCL_OK);
+    ck_assert_int_eq(memcmp(fast, again, sizeof fast), 0);
     ck_assert_int_eq(kcl_scope_set_math(NULL, "fast"), KCL_ERROR_ARGUMENT);
     kcl_scope_destroy(&s);
 }
@@ -413,6 +419,8 @@ START_TEST(test_composed_names)
     subject_make(&s,
                  "Max_SumShiftExp_Reduction(-SqDist(x,y),0,y);Zero_Reduction(3,0);"
                  "Sum_Reduction(Laplacian(Exp(-SqDist(x,y)),x)*y+(y<x<0.5)*Divergence(x*Exp(x*y),x),0);"
+                 "Identity_Reduction(Log(Sum_Reduction(Exp(-SqDist(x,y)),0))*x,0);"
+                 "Sum_Reduction(y/Sum_Reduction(Exp(-SqDist(x,y)),1),0);"
                  "Sum_Reduction(TensorDot(x,GradMatrix(Sin(x*y),y),[2,2],[2,2,4],[1],[0],[2,0,1]),0)",
                  2, aliases, "", "");
     for (int t = 0; t < 2; t++)

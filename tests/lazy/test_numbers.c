@@ -517,6 +517,26 @@ START_TEST(texts_take_integers_as_indices)
     kcl_operator_destroy(&in_index);
     kcl_operator_destroy(&grad);
     kcl_operator_destroy(&op);
+    /* Rows of rows: the derivative takes the length of an index alone. */
+    ok(kcl_operator_create(&text, "Grad(Sum_Reduction(x|Gather(Gather(x*x,k),k),1),x,e)", 3, aliases, NULL));
+    for (int t = 0; t < 2; t++) {
+        const kcl_array *twice[] = {kcl_f64(&x[0][0], R, 2), t ? &index : kcl_f64(reals, Q), kcl_f64(e, Q)};
+        ok(kcl_operator_apply(text, c, (const kcl_array *const[]){kcl_f64(&gradient[t][0][0], R, 2)}, 1, twice, 3));
+    }
+    double by_loops[R][2] = {{0}};
+    for (int j = 0; j < Q; j++) {
+        const int64_t row = integers[j][0] < Q ? integers[integers[j][0]][0] : R;
+        for (int i = 0; i < R && row < R; i++)
+            for (int m = 0; m < 2; m++) {
+                by_loops[i][m] += e[j] * x[row][m] * x[row][m];
+                by_loops[row][m] += e[j] * x[i][m] * 2 * x[row][m];
+            }
+    }
+    for (int n = 0; n < R * 2; n++) {
+        ck_assert_double_eq_tol(gradient[0][n / 2][n % 2], by_loops[n / 2][n % 2], 1e-12);
+        ck_assert_double_eq_tol(gradient[1][n / 2][n % 2], by_loops[n / 2][n % 2], 1e-12);
+    }
+    kcl_operator_destroy(&text);
     /* What something else reads is a real number. */
     static const char *const texts[] = {"Sum_Reduction((x|Gather(x*x,k))*k,1)", "Sum_Reduction(x|Gather(x*x,k+1),1)"};
     const kcl_array *ins[] = {kcl_f64(&x[0][0], R, 2), &index}, *outs[] = {kcl_f64(sums[0], Q), kcl_f64(sums[1], Q)};

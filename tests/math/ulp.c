@@ -5,9 +5,10 @@
  *
  *     ulp [--long] [--seed S] [--only FUNCTION] [--native] [--fast path/to/cl/fast.cl] path/to/cl/math.cl
  *
- * Default: a seeded sample of every binade and of the ranges in use. --long: every float, and more doubles. --native: with
- * KCL_NATIVE, as kernels for GPUs. --fast: the functions of cl/fast.cl instead. Of both subnormal arguments are left out,
- * and subnormal results may be 0. Exit codes: 0 within the bounds, 1 above, 2 wrong usage or a failing device, 77 no OpenCL device.
+ * Default: a seeded sample of every binade and of the ranges in use. --long: every float, and more doubles. --native:
+ * with KCL_NATIVE, as kernels for GPUs. --fast: the functions of cl/fast.cl instead. Of both subnormal arguments are left
+ * out, and subnormal results may be 0. Exit codes: 0 within the bounds, 1 above, 2 wrong usage or a failing device, 77 no
+ * OpenCL device.
  */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>

@@ -644,7 +644,11 @@ START_TEST(the_factor_of_exp2_joins_the_parameter)
         bool by_exp2;
     } cases[] = {{"Exp(x-y)", true},
                  {"Exp(-Abs(x-y))", true},
-                 {"Exp(Maximum(x*y,y))", true},
+                 {"Exp(Maximum(y,x*y))", true},
+                 {"Exp(IfElse(x-y,x,x*y))", true},
+                 {"Exp(IfElse(x-y,x,y))", false},
+                 {"Exp(Floor(x-y))", false},
+                 {"Exp(x<y)", false},
                  {"Exp(-SqDist(x,y))", true},
                  {"Exp(Minimum(x,-y))", false},
                  {"Exp(Minimum(x,Abs(y)))", false}};
