@@ -8,6 +8,7 @@ export LC_ALL KEOPSCL_DEVICE
 unset KEOPSCL_CACHE KEOPSCL_LOG KEOPSCL_THREADS KEOPSCL_DUMP_DIR
 tool=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 page=$(cd "$(dirname "$0")/../../docs" && pwd)/tool.md
+readme=$(cd "$(dirname "$0")/../.." && pwd)/README.md
 temporary=$(mktemp -d) || exit 1
 trap 'rm -rf "$temporary"' EXIT
 mkdir "$temporary/bin" "$temporary/work" && ln -s "$tool" "$temporary/bin/keopscl" && cd "$temporary/work" || exit 1
@@ -381,6 +382,13 @@ mv out first
 does 'emit --device cpu' keopscl emit "$gauss" $dims --device cpu
 cmp -s out first
 report $? 'is the default, and the same text again'
+does 'emit as in README' keopscl emit 'Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)' --arg 'x=Vi(3)' --arg 'y=Vj(3)' \
+    --arg 'b=Vj(1)' --arg 'g=Pm(1)'
+grep -qF "keopscl emit 'Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)' --arg 'x=Vi(3)' --arg 'y=Vj(3)' --arg 'b=Vj(1)'" "$readme"
+report $? 'is what README asks for'
+awk '$0 == "/*" && fence { on = 1 } /^```/ { on = 0 } on { print } { fence = $0 == "```c" }' "$readme" >shown
+[ -s shown ] && head -n "$(wc -l <shown)" out | cmp -s - shown
+report $? 'README shows the kernel'
 does 'emit in float64' keopscl emit "$gauss" $dims --dtype f64 --m 10 --n 20
 contains 'has doubles' double
 does 'emit --device gpu' keopscl emit "$gauss" $dims --device gpu

@@ -651,6 +651,7 @@ int main(int argc, char **argv)
         }
     }
     free(math);
+    free(fast);
     clReleaseMemObject(device.x);
     clReleaseMemObject(device.y);
     clReleaseMemObject(device.out);
