@@ -167,7 +167,7 @@ static const function functions[] = {
     {"cosh", "kcl_cosh(x)", ALL, cosh_f, cosh_g, 4.0, 1.7, true},
     {"tanh", "kcl_tanh(x)", ALL, tanh_f, tanh_g, 4.0, 2.8, true},
     {"asinh", "kcl_asinh(x)", ALL, asinh_f, asinh_g, 4.0, 2.0, true},
-    {"acosh", "kcl_acosh(x)", ALL, acosh_f, acosh_g, 4.0, 2.0, true},
+    {"acosh", "kcl_acosh(x)", ALL, acosh_f, acosh_g, 4.0, 2.3, true},
     {"atanh", "kcl_atanh(x)", ALL, atanh_f, atanh_g, 4.0, 2.0, true},
     {"erf", "kcl_erf(x)", ALL, erf_f, erf_g, 4.0, 1.3, true},
     {"erfc", "kcl_erfc(x)", ALL, erfc_f, erfc_g, 4.0, 2.8, true},
