@@ -9,13 +9,9 @@
  * Both sides compute the same number of values in a loop that stays in registers. They take turns; a ratio is ours by
  * the other's time of one round, printed is the median of all rounds: below 1 ours is faster.
  */
-#define CL_TARGET_OPENCL_VERSION 120
-#include <CL/cl.h>
+static const char program_name[] = "math";
+#include "../tests/math/opencl.h"
 
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 /* STEPS values for each of ITEMS vectors; the C loop around it has a round last ROUND_SECONDS. */
@@ -69,14 +65,6 @@ static const function functions[] = {
 
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 
-static void check(cl_int status, const char *what)
-{
-    if (status != CL_SUCCESS) {
-        fprintf(stderr, "math: %s failed (%d)\n", what, (int)status);
-        exit(2);
-    }
-}
-
 static double now(void)
 {
     struct timespec t;
@@ -96,25 +84,9 @@ static double median(double *values, int count)
     return values[count / 2];
 }
 
-static char *read_text(const char *path)
-{
-    FILE *file = fopen(path, "rb");
-    char *text = malloc(1 << 20);
-    const size_t size = file && text ? fread(text, 1, (1 << 20) - 1, file) : 0;
-    if (size == 0) {
-        fprintf(stderr, "math: cannot read %s\n", path);
-        exit(2);
-    }
-    fclose(file);
-    text[size] = '\0';
-    return text;
-}
-
 typedef struct device {
-    cl_device_id id;
+    opencl cl;
     const char *define; /* what kernels for the device have */
-    cl_context context;
-    cl_command_queue queue;
     cl_mem out;
 } device;
 
@@ -146,15 +118,7 @@ static cl_kernel build(const device *d, const char *math, const char *fast, cons
             "    real lane[KCL_LANES];\n    KCL_VSTORE(sum, lane);\n    out[get_global_id(0)] = lane[0];\n}\n",
             f64 ? "F64" : "F32", lanes, d->define, math, fast, f->low, f->high - f->low, STEPS, STEPS, call);
     cl_int status;
-    const char *text = source;
-    cl_program program = clCreateProgramWithSource(d->context, 1, &text, NULL, &status);
-    check(status, "clCreateProgramWithSource");
-    if (clBuildProgram(program, 1, &d->id, "-cl-std=CL1.2", NULL, NULL) != CL_SUCCESS) {
-        static char log[1 << 16];
-        clGetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, sizeof log - 1, log, NULL);
-        fprintf(stderr, "math: the device refused %s:\n%s\n", call, log);
-        exit(2);
-    }
+    cl_program program = build_program(&d->cl, source, call);
     cl_kernel kernel = clCreateKernel(program, "loop", &status);
     check(status, "clCreateKernel");
     clReleaseProgram(program);
@@ -168,29 +132,9 @@ static double seconds(const device *d, cl_kernel kernel, int repeats)
     check(clSetKernelArg(kernel, 0, sizeof(cl_mem), &d->out), "clSetKernelArg");
     check(clSetKernelArg(kernel, 1, sizeof repeats, &repeats), "clSetKernelArg");
     const double start = now();
-    check(clEnqueueNDRangeKernel(d->queue, kernel, 1, NULL, &items, NULL, 0, NULL, NULL), "launch");
-    check(clFinish(d->queue), "clFinish");
+    check(clEnqueueNDRangeKernel(d->cl.queue, kernel, 1, NULL, &items, NULL, 0, NULL, NULL), "launch");
+    check(clFinish(d->cl.queue), "clFinish");
     return now() - start;
-}
-
-static bool find_device(device *d)
-{
-    cl_platform_id platforms[16];
-    cl_uint count = 0;
-    const char *const wanted = getenv("KCL_TEST_PLATFORM"); /* part of a platform's name */
-    if (clGetPlatformIDs(16, platforms, &count) != CL_SUCCESS) {
-        return false;
-    }
-    for (cl_uint i = 0; i < count && i < 16; i++) {
-        char name[256] = "";
-        clGetPlatformInfo(platforms[i], CL_PLATFORM_NAME, sizeof name, name, NULL);
-        if ((wanted == NULL || strstr(name, wanted) != NULL) &&
-            clGetDeviceIDs(platforms[i], wanted ? CL_DEVICE_TYPE_ALL : CL_DEVICE_TYPE_CPU, 1, &d->id, NULL) ==
-                CL_SUCCESS) {
-            return true;
-        }
-    }
-    return false;
 }
 
 int main(int argc, char **argv)
@@ -216,32 +160,21 @@ int main(int argc, char **argv)
         return 2;
     }
     device d;
-    if (!find_device(&d)) {
+    if (!open_device(&d.cl)) {
         fprintf(stderr, "math: no OpenCL device\n");
         return 77;
     }
-    cl_int status;
-    char name[256] = "", extensions[8192] = "";
-    clGetDeviceInfo(d.id, CL_DEVICE_NAME, sizeof name, name, NULL);
-    clGetDeviceInfo(d.id, CL_DEVICE_EXTENSIONS, sizeof extensions, extensions, NULL);
-    cl_device_type type = CL_DEVICE_TYPE_CPU;
-    clGetDeviceInfo(d.id, CL_DEVICE_TYPE, sizeof type, &type, NULL);
-    d.define = type & CL_DEVICE_TYPE_GPU ? "#define KCL_NATIVE"
-               : strstr(name, "Intel")   ? "#define KCL_SLOW_DIVIDER"
-                                         : "";
-    d.context = clCreateContext(NULL, 1, &d.id, NULL, NULL, &status);
-    check(status, "clCreateContext");
-    d.queue = clCreateCommandQueue(d.context, d.id, 0, &status);
-    check(status, "clCreateCommandQueue");
-    d.out = clCreateBuffer(d.context, CL_MEM_READ_WRITE, ITEMS * sizeof(double), NULL, &status);
-    check(status, "clCreateBuffer");
+    d.define = d.cl.type & CL_DEVICE_TYPE_GPU ? "#define KCL_NATIVE"
+               : strstr(d.cl.name, "Intel")   ? "#define KCL_SLOW_DIVIDER"
+                                              : "";
+    d.out = make_buffer(&d.cl, ITEMS * sizeof(double));
 
     char *const math = read_text(path), *const fast = fast_path ? read_text(fast_path) : NULL;
-    printf("device %s\n%-12s %-4s %5s %10s %10s %6s\n", name, "function", "type", "lanes", "ours/ns", "theirs/ns",
+    printf("device %s\n%-12s %-4s %5s %10s %10s %6s\n", d.cl.name, "function", "type", "lanes", "ours/ns", "theirs/ns",
            "ratio");
-    for (int f64 = 0; f64 <= (strstr(extensions, "cl_khr_fp64") != NULL); f64++) {
+    for (int f64 = 0; f64 <= d.cl.has_f64; f64++) {
         cl_uint width = 0; /* of a register, as kernels have it */
-        clGetDeviceInfo(d.id, f64 ? CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE : CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT,
+        clGetDeviceInfo(d.cl.id, f64 ? CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE : CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT,
                         sizeof width, &width, NULL);
         const int lanes = f64 ? (width >= 8 ? 8 : width >= 4 ? 4 : 2) : width >= 16 ? 16 : width >= 8 ? 8 : 4;
         for (int i = 0; i < FUNCTIONS; i++) {
@@ -272,7 +205,6 @@ int main(int argc, char **argv)
     free(math);
     free(fast);
     clReleaseMemObject(d.out);
-    clReleaseCommandQueue(d.queue);
-    clReleaseContext(d.context);
+    close_device(&d.cl);
     return 0;
 }

@@ -133,7 +133,11 @@ KCL_API int kcl_operator_output_count(const kcl_operator *op);
 KCL_API kcl_status kcl_operator_input(const kcl_operator *op, int index, kcl_slot_info *info);
 KCL_API kcl_status kcl_operator_output(const kcl_operator *op, int index, kcl_slot_info *info);
 
-/* Writes the operator as formulas, separated by "; ", with the names of its aliases. */
+/*
+ * Writes the operator's results as reductions, separated by "; ", with the names of its aliases: a text that
+ * kcl_operator_create reads, but for derivatives that choose rows (of Min, Max, KMin and Gather) and reductions over batch
+ * axes.
+ */
 KCL_API kcl_status kcl_operator_print(const kcl_operator *op, kcl_write_fn write, void *user);
 
 /*

@@ -25,7 +25,7 @@ kcl_status kf_parse_formula(kf_graph *g, const char *text, size_t binding_count,
 
 /* One of the reductions of a text: "Sum_Reduction(F, tag)". */
 typedef struct kf_parsed_reduction {
-    const kf_node *node; /* REDUCE node; Grad of one; or a formula, where there was nothing to reduce */
+    const kf_node *node; /* REDUCE node; Grad of one; or a formula: of Identity_Reduction, or where nothing was left to reduce */
     int tag;             /* 0: a row per i; 1: a row per j; 2: one row */
 } kf_parsed_reduction;
 
@@ -56,8 +56,9 @@ kcl_status kf_parse_alias(const char *text, kf_alias *alias, kb_error *err);
  * is written as Var(index,dim,role); `name` may be NULL. Long formulas with shared parts are written out in full; where
  * they would take more than `limit` bytes (0: no limit), the text has `limit` bytes of which the last are "...".
  *
- * Nodes that no text can say are written all the same: a reduction inside a formula as Sum_Reduction(F,tag), the result
- * of another reduction (KF_ROLE_ACC) as Var(index,dim,3).
+ * Nodes that no text can say are written all the same: rows that derivatives choose as Gather_Reduction and
+ * Scatter_Reduction, reductions over batch axes with a list of these, the result of another reduction (KF_ROLE_ACC) as
+ * Var(index,dim,3).
  */
 void kf_print(kb_str *out, const kf_node *f, const char *(*name)(void *user, const kf_node *var), void *user,
               size_t limit);

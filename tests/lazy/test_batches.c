@@ -1408,6 +1408,33 @@ static void check_gradient(problem *p, operand *o, const operand *got, double (*
                   wrong, largest);
 }
 
+static operand like_operand(const problem *p, int k)
+{
+    return make(kinds[k].role, kinds[k].dim, p->of[k].rows, &p->of[k].batch, p->dtype, 0, 0);
+}
+
+/* The gradients of L, each of its variable's shape and, by differences, that of `loss`. */
+static void check_gradients(problem *p, kcl_expr *L, kcl_expr *const *v, double (*loss)(const problem *p),
+                            kcl_expr **grads)
+{
+    operand outs[OPERANDS];
+    for (int k = 0; k < OPERANDS; k++) {
+        grads[k] = kcl_grad(L, v[k]);
+        ck_assert_msg(kcl_expr_status(grads[k]) == KCL_OK, "%s: %s", p->text, kcl_expr_error(grads[k]));
+        int64_t of_grad[KCL_MAX_AXES], of_variable[KCL_MAX_AXES];
+        int axes = kcl_expr_shape(grads[k], of_grad);
+        ck_assert_int_eq(axes, kcl_expr_shape(v[k], of_variable));
+        ck_assert_msg(memcmp(of_grad, of_variable, (size_t)axes * sizeof *of_grad) == 0, "%s: shape of gradient %d",
+                      p->text, k);
+        outs[k] = like_operand(p, k);
+    }
+    eval(p, OPERANDS, grads, outs);
+    for (int k = 0; k < OPERANDS; k++) {
+        check_gradient(p, &p->of[k], &outs[k], loss);
+        drop(&outs[k]);
+    }
+}
+
 START_TEST(test_gradients)
 {
     seed_random(test_seed() + 30000 + (uint64_t)_i);
@@ -1425,22 +1452,7 @@ START_TEST(test_gradients)
     if (lse)
         w = kcl_mul(kcl_reduce_logsumexp(value, KCL_OVER_J), kcl_elem(v[U], 0));
     kcl_expr *L = over_all_batches(kcl_reduce_sum(kcl_sqnorm2(w), KCL_OVER_I));
-    operand outs[OPERANDS];
-    for (int k = 0; k < OPERANDS; k++) {
-        grads[k] = kcl_grad(L, v[k]);
-        ck_assert_msg(kcl_expr_status(grads[k]) == KCL_OK, "%s: %s", p.text, kcl_expr_error(grads[k]));
-        int64_t of_grad[KCL_MAX_AXES], of_variable[KCL_MAX_AXES];
-        int axes = kcl_expr_shape(grads[k], of_grad);
-        ck_assert_int_eq(axes, kcl_expr_shape(v[k], of_variable));
-        ck_assert_msg(memcmp(of_grad, of_variable, (size_t)axes * sizeof *of_grad) == 0, "%s: shape of gradient %d",
-                      p.text, k);
-        outs[k] = make(kinds[k].role, kinds[k].dim, p.of[k].rows, &p.of[k].batch, p.dtype, 0, 0);
-    }
-    eval(&p, OPERANDS, grads, outs);
-    for (int k = 0; k < OPERANDS; k++) {
-        check_gradient(&p, &p.of[k], &outs[k], lse ? logsumexp_loss_of : loss_of);
-        drop(&outs[k]);
-    }
+    check_gradients(&p, L, v, lse ? logsumexp_loss_of : loss_of, grads);
     problem_drop(&p);
 }
 END_TEST
@@ -1535,11 +1547,6 @@ static void move(problem *p, const operand *directions, double step)
     }
 }
 
-static operand like_operand(const problem *p, int k)
-{
-    return make(kinds[k].role, kinds[k].dim, p->of[k].rows, &p->of[k].batch, p->dtype, 0, 0);
-}
-
 /*
  * Second derivatives in both modes: the gradient's derivative in the direction, and the gradient of its product with
  * the direction, against differences of gradients.
@@ -1618,17 +1625,7 @@ START_TEST(test_gradients_of_choices)
     snprintf(p.text + strlen(p.text), sizeof p.text - strlen(p.text), "; what %d, %d over %d and batch axes %x",
              c->what, c->k, c->over, c->axes);
     kcl_expr *L = choice_loss(&p, v, pick(2));
-    operand outs[OPERANDS];
-    for (int k = 0; k < OPERANDS; k++) {
-        grads[k] = kcl_grad(L, v[k]);
-        ck_assert_msg(kcl_expr_status(grads[k]) == KCL_OK, "%s: %s", p.text, kcl_expr_error(grads[k]));
-        outs[k] = like_operand(&p, k);
-    }
-    eval(&p, OPERANDS, grads, outs);
-    for (int k = 0; k < OPERANDS; k++) {
-        check_gradient(&p, &p.of[k], &outs[k], choice_loss_of);
-        drop(&outs[k]);
-    }
+    check_gradients(&p, L, v, choice_loss_of, grads);
     if (p.dtype == KCL_F64 && (by_interpreter || long_tests()))
         check_second_derivatives(&p, v, grads);
     problem_drop(&p);
@@ -2041,17 +2038,7 @@ START_TEST(test_gradients_of_chosen_rows)
     kcl_expr *F = kcl_mul(kcl_exp(kcl_neg(kcl_mul(v[G], kcl_sqdist(x, v[Y])))), b);
     kcl_expr *w = kcl_mul(kcl_reduce_sum(F, KCL_OVER_J), v[U]);
     kcl_expr *L = over_all_batches(kcl_reduce_sum(kcl_sqnorm2(w), KCL_OVER_I));
-    operand outs[OPERANDS];
-    for (int k = 0; k < OPERANDS; k++) {
-        grads[k] = kcl_grad(L, v[k]);
-        ck_assert_msg(kcl_expr_status(grads[k]) == KCL_OK, "%s: %s", p.text, kcl_expr_error(grads[k]));
-        outs[k] = like_operand(&p, k);
-    }
-    eval(&p, OPERANDS, grads, outs);
-    for (int k = 0; k < OPERANDS; k++) {
-        check_gradient(&p, &p.of[k], &outs[k], chosen_rows_loss_of);
-        drop(&outs[k]);
-    }
+    check_gradients(&p, L, v, chosen_rows_loss_of, grads);
     if (p.dtype == KCL_F64 && (by_interpreter || long_tests()))
         check_second_derivatives(&p, v, grads);
     drop(&chosen_rows);

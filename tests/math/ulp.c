@@ -10,17 +10,13 @@
  * out, and subnormal results may be 0. Exit codes: 0 within the bounds, 1 above, 2 wrong usage or a failing device, 77 no
  * OpenCL device.
  */
-#define CL_TARGET_OPENCL_VERSION 120
-#include <CL/cl.h>
+static const char program_name[] = "ulp";
+#include "opencl.h"
 
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { BATCH = 1 << 18, LONG_DOUBLES = 1 << 24, SAMPLES = 1 << 19, FEW = 1 << 16, SCALARS = 4096 };
 
@@ -237,9 +233,7 @@ typedef struct setting {
 } setting;
 
 typedef struct device {
-    cl_device_id id;
-    cl_context context;
-    cl_command_queue queue;
+    opencl cl;
     cl_mem x, y, out;
 } device;
 
@@ -248,14 +242,6 @@ typedef struct worst {
     double x, y, got, want;
     uint64_t count;
 } worst;
-
-static void check(cl_int status, const char *what)
-{
-    if (status != CL_SUCCESS) {
-        fprintf(stderr, "ulp: %s failed (%d)\n", what, (int)status);
-        exit(2);
-    }
-}
 
 static uint64_t random_state;
 
@@ -404,24 +390,6 @@ static double error_in_ulps(bool f64, bool zeros, bool loose, double unit, doubl
     return (double)(fabsl(value - want) / ldexpl(1, exponent - digits + 1));
 }
 
-static char *read_text(const char *path)
-{
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        fprintf(stderr, "ulp: cannot read %s\n", path);
-        exit(2);
-    }
-    char *text = malloc(1 << 20);
-    const size_t size = text ? fread(text, 1, (1 << 20) - 1, file) : 0;
-    fclose(file);
-    if (size == 0) {
-        fprintf(stderr, "ulp: %s is empty\n", path);
-        exit(2);
-    }
-    text[size] = '\0';
-    return text;
-}
-
 static cl_program build(const device *device, const setting *s, bool f64, int lanes)
 {
     const char *const fast = s->fast ? s->fast : "";
@@ -441,17 +409,7 @@ static cl_program build(const device *device, const setting *s, bool f64, int la
                        "    out[i] = %s;\n}\n",
                        functions[i].name, functions[i].call, functions[i].name, functions[i].call);
     }
-    cl_int status;
-    const char *text = source;
-    cl_program program = clCreateProgramWithSource(device->context, 1, &text, NULL, &status);
-    check(status, "clCreateProgramWithSource");
-    status = clBuildProgram(program, 1, &device->id, "-cl-std=CL1.2", NULL, NULL);
-    if (status != CL_SUCCESS) {
-        static char log[1 << 16];
-        clGetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, sizeof log - 1, log, NULL);
-        fprintf(stderr, "ulp: the device refused the text:\n%s\n", log);
-        exit(2);
-    }
+    cl_program program = build_program(&device->cl, source, "the text");
     free(source);
     return program;
 }
@@ -464,13 +422,13 @@ static void run(const device *device, cl_program program, const char *form, cons
     snprintf(kernel_name, sizeof kernel_name, "%s_%s", form, name);
     cl_kernel kernel = clCreateKernel(program, kernel_name, &status);
     check(status, kernel_name);
-    check(clEnqueueWriteBuffer(device->queue, device->x, CL_FALSE, 0, bytes, x, 0, NULL, NULL), "write");
-    check(clEnqueueWriteBuffer(device->queue, device->y, CL_FALSE, 0, bytes, y, 0, NULL, NULL), "write");
+    check(clEnqueueWriteBuffer(device->cl.queue, device->x, CL_FALSE, 0, bytes, x, 0, NULL, NULL), "write");
+    check(clEnqueueWriteBuffer(device->cl.queue, device->y, CL_FALSE, 0, bytes, y, 0, NULL, NULL), "write");
     check(clSetKernelArg(kernel, 0, sizeof(cl_mem), &device->x), "clSetKernelArg");
     check(clSetKernelArg(kernel, 1, sizeof(cl_mem), &device->y), "clSetKernelArg");
     check(clSetKernelArg(kernel, 2, sizeof(cl_mem), &device->out), "clSetKernelArg");
-    check(clEnqueueNDRangeKernel(device->queue, kernel, 1, NULL, &items, NULL, 0, NULL, NULL), "launch");
-    check(clEnqueueReadBuffer(device->queue, device->out, CL_TRUE, 0, bytes, out, 0, NULL, NULL), "read");
+    check(clEnqueueNDRangeKernel(device->cl.queue, kernel, 1, NULL, &items, NULL, 0, NULL, NULL), "launch");
+    check(clEnqueueReadBuffer(device->cl.queue, device->out, CL_TRUE, 0, bytes, out, 0, NULL, NULL), "read");
     clReleaseKernel(kernel);
 }
 
@@ -541,27 +499,6 @@ static worst measure(const device *device, cl_program program, const setting *se
     return result;
 }
 
-static bool find_device(device *device)
-{
-    cl_platform_id platforms[16];
-    cl_uint count = 0;
-    const char *const wanted = getenv("KCL_TEST_PLATFORM"); /* part of a platform's name */
-
-    if (clGetPlatformIDs(16, platforms, &count) != CL_SUCCESS) {
-        return false;
-    }
-    for (cl_uint i = 0; i < count && i < 16; i++) {
-        char name[256] = "";
-        clGetPlatformInfo(platforms[i], CL_PLATFORM_NAME, sizeof name, name, NULL);
-        if ((wanted == NULL || strstr(name, wanted) != NULL) &&
-            clGetDeviceIDs(platforms[i], wanted ? CL_DEVICE_TYPE_ALL : CL_DEVICE_TYPE_CPU, 1, &device->id, NULL) ==
-                CL_SUCCESS) {
-            return true;
-        }
-    }
-    return false;
-}
-
 int main(int argc, char **argv)
 {
     setting setting = {.every = false};
@@ -592,26 +529,15 @@ int main(int argc, char **argv)
     }
 
     device device;
-    if (!find_device(&device)) {
+    if (!open_device(&device.cl)) {
         printf("no OpenCL device: skipped\n");
         return 77;
     }
-    cl_int status;
-    char name[256] = "", extensions[8192] = "";
-    clGetDeviceInfo(device.id, CL_DEVICE_NAME, sizeof name, name, NULL);
-    clGetDeviceInfo(device.id, CL_DEVICE_EXTENSIONS, sizeof extensions, extensions, NULL);
-    device.context = clCreateContext(NULL, 1, &device.id, NULL, NULL, &status);
-    check(status, "clCreateContext");
-    device.queue = clCreateCommandQueue(device.context, device.id, 0, &status);
-    check(status, "clCreateCommandQueue");
-    device.x = clCreateBuffer(device.context, CL_MEM_READ_ONLY, BATCH * sizeof(double), NULL, &status);
-    check(status, "clCreateBuffer");
-    device.y = clCreateBuffer(device.context, CL_MEM_READ_ONLY, BATCH * sizeof(double), NULL, &status);
-    check(status, "clCreateBuffer");
-    device.out = clCreateBuffer(device.context, CL_MEM_READ_WRITE, BATCH * sizeof(double), NULL, &status);
-    check(status, "clCreateBuffer");
-    printf("device %s, seed %" PRIu64 "\n%-12s %-4s %5s %8s %8s  at\n", name, seed, "function", "type", "lanes", "ulps",
-           "bound");
+    device.x = make_buffer(&device.cl, BATCH * sizeof(double));
+    device.y = make_buffer(&device.cl, BATCH * sizeof(double));
+    device.out = make_buffer(&device.cl, BATCH * sizeof(double));
+    printf("device %s, seed %" PRIu64 "\n%-12s %-4s %5s %8s %8s  at\n", device.cl.name, seed, "function", "type",
+           "lanes", "ulps", "bound");
 
     /* The widest form uses special instructions where the device has them, a narrow one never does; one lane has its text. */
     static const int widths[2][3] = {{16, 4, 1}, {8, 2, 1}};
@@ -619,7 +545,7 @@ int main(int argc, char **argv)
     setting.math = math;
     setting.fast = fast;
     int failures = 0;
-    for (int f64 = 0; f64 <= (strstr(extensions, "cl_khr_fp64") != NULL); f64++) {
+    for (int f64 = 0; f64 <= device.cl.has_f64; f64++) {
         for (int w = 0; w < 3; w++) {
             const int lanes = widths[f64][w];
             cl_program program = build(&device, &setting, f64, lanes);
@@ -655,8 +581,7 @@ int main(int argc, char **argv)
     clReleaseMemObject(device.x);
     clReleaseMemObject(device.y);
     clReleaseMemObject(device.out);
-    clReleaseCommandQueue(device.queue);
-    clReleaseContext(device.context);
+    close_device(&device.cl);
     if (failures > 0) {
         printf("%d failures; repeat with: ulp%s%s%s%s --seed %" PRIu64 " %s\n", failures,
                setting.every ? " --long" : "", setting.native ? " --native" : "", fast ? " --fast " : "",
