@@ -10,32 +10,14 @@
  *     cc -O2 -o loss bench/loss.c $(pkg-config --cflags --libs keopscl) && ./loss [POINTS [REPEATS]]
  */
 #define _POSIX_C_SOURCE 200809L
+#include "timing.h"
+
 #include <keopscl/keopscl.h>
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { DIM = 3, RESULTS = 5, LIMIT = 4 };
-
-static double seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof values[0], compare_doubles);
-    return values[count / 2];
-}
 
 static float *points(int count, int dim, float scale)
 {
@@ -80,10 +62,10 @@ int main(int argc, char **argv)
                                       kcl_f32(by_b, count, DIM), kcl_f32(&by_sigma, 1)};
     for (int r = -1; r < repeats && status == KCL_OK; r++) { /* negative: warm-up */
         for (int side = 0; side < 2 && status == KCL_OK; side++) {
-            const double start = seconds();
+            const double start = seconds_now();
             status = kcl_eval(side == 0 ? 1 : RESULTS, exprs, outs);
             if (r >= 0) {
-                times[side][r] = seconds() - start;
+                times[side][r] = seconds_now() - start;
             }
         }
     }

@@ -11,8 +11,7 @@
  */
 static const char program_name[] = "math";
 #include "../tests/math/opencl.h"
-
-#include <time.h>
+#include "timing.h"
 
 /* STEPS values for each of ITEMS vectors; the C loop around it has a round last ROUND_SECONDS. */
 enum { ITEMS = 1024, STEPS = 256, MAX_ROUNDS = 101 };
@@ -65,25 +64,6 @@ static const function functions[] = {
 
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof *values, by_value);
-    return values[count / 2];
-}
-
 typedef struct device {
     opencl cl;
     const char *define; /* what kernels for the device have */
@@ -131,10 +111,10 @@ static double seconds(const device *d, cl_kernel kernel, int repeats)
     const size_t items = ITEMS;
     check(clSetKernelArg(kernel, 0, sizeof(cl_mem), &d->out), "clSetKernelArg");
     check(clSetKernelArg(kernel, 1, sizeof repeats, &repeats), "clSetKernelArg");
-    const double start = now();
+    const double start = seconds_now();
     check(clEnqueueNDRangeKernel(d->cl.queue, kernel, 1, NULL, &items, NULL, 0, NULL, NULL), "launch");
     check(clFinish(d->cl.queue), "clFinish");
-    return now() - start;
+    return seconds_now() - start;
 }
 
 int main(int argc, char **argv)

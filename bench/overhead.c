@@ -10,6 +10,8 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #define CL_TARGET_OPENCL_VERSION 120
+#include "timing.h"
+
 #include <CL/cl.h>
 #include <keopscl/keopscl.h>
 
@@ -18,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { POINTS = 100, DIM = 3, INPUTS = 4, LIMIT = 10, BLOCK = 20 };
 
@@ -51,25 +52,6 @@ static void append(void *user, const char *piece, size_t length)
     t->data = data;
     t->length += length;
     data[t->length] = '\0';
-}
-
-static double microseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return 1e6 * (double)now.tv_sec + 1e-3 * (double)now.tv_nsec;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof values[0], compare_doubles);
-    return values[count / 2];
 }
 
 /* Sets an argument by its name in the kernel: memory a0.. and o0, strides a0_s, o0_s, o0_k, sizes rows and cols. */
@@ -168,7 +150,7 @@ int main(int argc, char **argv)
     int counted[2] = {0, 0}, side = 0;
     for (int warm_up = 5; counted[1] < repeats; side = !side, warm_up--) {
         for (int call = 0; call < BLOCK; call++) {
-            const double start = microseconds();
+            const double start = 1e6 * seconds_now();
             if (side == 0) {
                 check(kcl_operator_apply(op, context, (const kcl_array *[]){kcl_f32(ours, POINTS, 1)}, 1,
                                          (const kcl_array *[]){kcl_f32(g, 1), kcl_f32(x, POINTS, DIM),
@@ -179,7 +161,7 @@ int main(int argc, char **argv)
                 check_cl(clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &global, &local, 0, NULL, NULL), "launch");
                 check_cl(clFinish(queue), "clFinish");
             }
-            const double end = microseconds();
+            const double end = 1e6 * seconds_now();
             if (call > 0 && warm_up <= 0 && counted[side] < repeats) {
                 (side == 0 ? our_times : bare_times)[counted[side]++] = end - start;
             }

@@ -20,20 +20,15 @@ static kcl_status find_contraction(kp_plan *plan, const char **why)
 {
     kf_graph *g = &plan->graph;
     const kcl_allocator *a = kf_allocator(g);
-    const kf_node **roots = kb_calloc(a, plan->term_count + 1, sizeof *roots);
-    kf_order order = {0};
-    kcl_status status = roots ? KCL_OK : kb_no_memory(&g->error);
-    for (size_t k = 0; roots && k < plan->term_count; k++)
-        roots[k] = plan->terms[k].formula;
-    if (status == KCL_OK)
-        status = kf_order_init(&order, g, plan->term_count, roots, false, &g->error);
+    kf_order order;
+    kcl_status status = kp_order_terms(plan, &order);
     bool *inside = kb_calloc(a, order.count + 1, sizeof *inside);
     if (status == KCL_OK && !inside)
         status = kb_no_memory(&g->error);
     *why = NULL;
     plan->contracted = 0;
     for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++)
-        if (roots[k]->dim != 1)
+        if (plan->terms[k].formula->dim != 1)
             *why = "its terms are vectors";
     for (size_t k = order.count; status == KCL_OK && !*why && k-- > 0;) {
         const kf_node *f = order.nodes[k];
@@ -67,7 +62,6 @@ static kcl_status find_contraction(kp_plan *plan, const char **why)
     if (status == KCL_OK && !*why && plan->contracted < 2)
         *why = "it has no sum over the components of row and column vectors";
     kb_free(a, inside);
-    kb_free(a, roots);
     kf_order_finish(&order);
     return status;
 }

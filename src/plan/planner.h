@@ -75,6 +75,8 @@ kcl_status kp_rewrite_terms(kp_plan *plan);
 
 kcl_status kp_grow_vars(kp_plan *plan, size_t count);
 kcl_status kp_prepare(kp_plan *plan);
+/* The nodes of the terms' formulas; to be finished in any case. */
+kcl_status kp_order_terms(kp_plan *plan, kf_order *order);
 
 /* ---- contraction.c ---- */
 

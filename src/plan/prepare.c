@@ -92,17 +92,26 @@ static const kf_node *place_prepared(kp_plan *plan, const kf_node *f, packing *p
     return in && shares ? kf_make(g, KF_ELEM, &in, &at) : in;
 }
 
+kcl_status kp_order_terms(kp_plan *plan, kf_order *order)
+{
+    kf_graph *g = &plan->graph;
+    const kf_node **roots = kb_calloc(kf_allocator(g), plan->term_count + 1, sizeof *roots);
+    *order = (kf_order){.allocator = *kf_allocator(g)};
+    if (!roots)
+        return kb_no_memory(&g->error);
+    for (size_t k = 0; k < plan->term_count; k++)
+        roots[k] = plan->terms[k].formula;
+    kcl_status status = kf_order_init(order, g, plan->term_count, roots, false, &g->error);
+    kb_free(kf_allocator(g), roots);
+    return status;
+}
+
 kcl_status kp_prepare(kp_plan *plan)
 {
     kf_graph *g = &plan->graph;
     const kcl_allocator *a = kf_allocator(g);
-    const kf_node **roots = kb_calloc(a, plan->term_count + 1, sizeof *roots);
-    kf_order order = {0};
-    kcl_status status = roots ? KCL_OK : kb_no_memory(&g->error);
-    for (size_t k = 0; roots && k < plan->term_count; k++)
-        roots[k] = plan->terms[k].formula;
-    if (status == KCL_OK)
-        status = kf_order_init(&order, g, plan->term_count, roots, false, &g->error);
+    kf_order order;
+    kcl_status status = kp_order_terms(plan, &order);
     bool *work = kb_calloc(a, order.count + 1, sizeof *work), *used = kb_calloc(a, order.count + 1, sizeof *used);
     const kf_node **made = kb_calloc(a, order.count + 1, sizeof *made);
     if (status == KCL_OK && (!work || !used || !made))
@@ -122,7 +131,7 @@ kcl_status kp_prepare(kp_plan *plan)
                 if (!is_preparable(plan, order.nodes[k]) && !(order.nodes[k]->op == KF_LIKE && c == 1))
                     used[kf_at(&order, order.nodes[k]->arg[c])] = true;
         for (size_t k = 0; k < plan->term_count; k++)
-            used[kf_at(&order, roots[k])] = true;
+            used[kf_at(&order, plan->terms[k].formula)] = true;
         for (size_t k = 0; k < order.count; k++) {
             const kf_node *f = order.nodes[k];
             used[k] = used[k] && work[k] && is_preparable(plan, f);
@@ -150,12 +159,11 @@ kcl_status kp_prepare(kp_plan *plan)
                 status = g->error.status;
         }
         for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++)
-            plan->terms[k].formula = made[kf_at(&order, roots[k])];
+            plan->terms[k].formula = made[kf_at(&order, plan->terms[k].formula)];
     }
     kb_free(a, work);
     kb_free(a, used);
     kb_free(a, made);
-    kb_free(a, roots);
     kf_order_finish(&order);
     return status;
 }
