@@ -26,6 +26,7 @@ typedef enum option_bit {
     OPTION_CASE = 1 << 9,
     OPTION_SCHEDULE = 1 << 10,
     OPTION_MATH = 1 << 11,
+    OPTION_MISSING = 1 << 12,
 } option_bit;
 
 /* One --arg. */
@@ -45,6 +46,7 @@ typedef struct options {
     int out_count;
     const char *device, *case_name, *schedule, *math;
     kcl_dtype dtype;
+    missing_rule missing;
     int64_t m, n, d; /* -1: not given */
     uint64_t seed;   /* 1 */
     bool json, help;

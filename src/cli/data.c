@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* cli/data.c: tables in memory, and the choice of a format. */
+/* cli/data.c: tables in memory, the choice of a format, and files that are there whole or not at all. */
+#define _XOPEN_SOURCE 700 /* realpath and other functions for files */
 #include "data.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 size_t dtype_size(kcl_dtype dtype)
 {
@@ -61,6 +65,12 @@ int table_convert(table *t, kcl_dtype dtype, const char *label, fault *f)
     to.natural = t->natural;
     for (int64_t k = 0, count = t->rows * t->columns; k < count; k++) {
         double value = table_get(t, k);
+        if (t->dtype == KCL_I64 && (value >= 0x1p63 || (int64_t)value != ((const int64_t *)t->values)[k])) {
+            table_free(&to);
+            return fail(f, EXIT_COMPUTATION, "%s: row %lld, column %lld: float64 does not hold the integer %lld", label,
+                        (long long)(k / t->columns + 1), (long long)(k % t->columns + 1),
+                        (long long)((const int64_t *)t->values)[k]);
+        }
         table_set(&to, k, value);
         if (isinf(table_get(&to, k)) && !isinf(value)) {
             table_free(&to);
@@ -114,7 +124,7 @@ int table_parse(table *t, const char *text)
     return 0;
 }
 
-int table_read(table *t, FILE *file, const char *label, fault *f)
+int table_read(table *t, FILE *file, const char *label, missing_rule missing, fault *f)
 {
     int first = getc(file);
     *t = (table){0};
@@ -122,45 +132,163 @@ int table_read(table *t, FILE *file, const char *label, fault *f)
         return ferror(file) ? fail(f, EXIT_COMPUTATION, "%s: cannot be read: %s", label, strerror(errno))
                             : fail(f, EXIT_COMPUTATION, "%s: the file is empty", label);
     ungetc(first, file);
-    int code = first == 0x93 ? npy_read(t, file, label, f) : text_read(t, file, label, f);
+    int code = first == 0x93 ? npy_read(t, file, label, f) : text_read(t, file, label, missing, f);
     if (code)
         table_free(t);
     return code;
 }
 
-int table_load(table *t, const char *path, const char *label, fault *f)
+int table_load(table *t, const char *path, const char *label, missing_rule missing, fault *f)
 {
     *t = (table){0};
     if (strcmp(path, "-") == 0)
-        return table_read(t, stdin, label, f);
+        return table_read(t, stdin, label, missing, f);
     FILE *file = fopen(path, "rb");
     if (!file)
         return fail(f, EXIT_COMPUTATION, "%s: cannot be opened: %s", label, strerror(errno));
-    int code = table_read(t, file, label, f);
+    int code = table_read(t, file, label, missing, f);
     fclose(file);
     return code;
 }
 
-int table_save(const table *t, const char *path, fault *f)
+/* ---- Output ------------------------------------------------------------------------------------------------------ */
+
+static int fail_write(const char *path, int reason, fault *f)
 {
-    if (strcmp(path, "-") == 0) {
-        errno = 0;
-        text_write(t, stdout);
-        return ferror(stdout) ? fail_output(f) : EXIT_DONE;
-    }
+    return fail(f, EXIT_COMPUTATION, "%s: cannot be written: %s", path, strerror(reason));
+}
+
+/* Writes and closes the file. 0, or errno of what went wrong first. */
+static int write_and_close(const table *t, const char *path, FILE *file)
+{
     size_t length = strlen(path);
-    FILE *file = fopen(path, "wb");
-    if (!file)
-        return fail(f, EXIT_COMPUTATION, "%s: cannot be written: %s", path, strerror(errno));
+    int reason = 0;
     errno = 0;
     if (length >= 4 && strcmp(path + length - 4, ".npy") == 0)
         npy_write(t, file);
     else
         text_write(t, file);
-    int failed = ferror(file), reason = errno;
-    if (fclose(file) != 0 && !failed) {
-        failed = 1;
+    if (ferror(file) || fflush(file) != 0)
+        reason = errno ? errno : EIO;
+    /* Some file systems tell only now that there is no room; pipes and devices have nothing to wait for. */
+    if (!reason && fsync(fileno(file)) != 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS)
         reason = errno;
+    if (fclose(file) != 0 && !reason)
+        reason = errno;
+    return reason;
+}
+
+/* The absolute path of a file that is there or may be created, behind symbolic links. NULL with errno. */
+static char *resolve(const char *path, int links)
+{
+    char *full = realpath(path, NULL), link[4096];
+    if (full || errno != ENOENT)
+        return full;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    ssize_t length = readlink(path, link, sizeof link - 1);
+    size_t size = strlen(path) + sizeof link + 8;
+    char *joined = malloc(size), *folder = NULL;
+    if (!joined)
+        return NULL;
+    snprintf(joined, size, "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
+    if (length > 0 && links > 0) {
+        link[length] = 0;
+        snprintf(joined + (*link == '/' ? 0 : strlen(joined)), size - strlen(joined), "%s", link);
+        full = resolve(joined, links - 1);
+    } else if (*name && (folder = realpath(joined, NULL))) {
+        size_t whole = strlen(folder) + strlen(name) + 2;
+        if ((full = malloc(whole)))
+            snprintf(full, whole, "%s/%s", folder, name);
+    } else if (!*name) {
+        errno = EISDIR;
     }
-    return failed ? fail(f, EXIT_COMPUTATION, "%s: cannot be written: %s", path, strerror(reason)) : EXIT_DONE;
+    int reason = errno;
+    free(folder);
+    free(joined);
+    errno = reason;
+    return full;
+}
+
+/* Creates a new file in the folder of `target`. NULL with errno. */
+static FILE *create_beside(const char *target, char **path)
+{
+    static unsigned made; /* the tool has one thread */
+    const char *slash = strrchr(target, '/');
+    int folder = slash ? (int)(slash - target) + 1 : 0, file = -1;
+    size_t size = (size_t)folder + 64;
+    if (!(*path = malloc(size))) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    for (int tries = 0; file < 0 && tries < 1000 && (tries == 0 || errno == EEXIST); tries++) {
+        snprintf(*path, size, "%.*s.keopscl-%ld-%u", folder, target, (long)getpid(), made++);
+        file = open(*path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    }
+    FILE *stream = file < 0 ? NULL : fdopen(file, "wb");
+    int reason = errno;
+    if (!stream) {
+        if (file >= 0) {
+            close(file);
+            unlink(*path);
+        }
+        free(*path);
+        *path = NULL;
+    }
+    errno = reason;
+    return stream;
+}
+
+/* Writes the table into what is there under `path`, a device for one. */
+static int write_in_place(const table *t, const char *path, fault *f)
+{
+    FILE *file = fopen(path, "wb");
+    int reason = file ? write_and_close(t, path, file) : errno;
+    return reason ? fail_write(path, reason, f) : EXIT_DONE;
+}
+
+int output_write(output *out, const table *t, const char *path, fault *f)
+{
+    struct stat old;
+    *out = (output){.path = path};
+    if (strcmp(path, "-") == 0) {
+        errno = 0;
+        text_write(t, stdout);
+        return ferror(stdout) ? fail_output(f) : EXIT_DONE;
+    }
+    bool there = stat(path, &old) == 0;
+    if (there && !S_ISREG(old.st_mode))
+        return write_in_place(t, path, f);
+    if (there && access(path, W_OK) != 0) /* a name may be replaced where the file may not be written */
+        return fail_write(path, errno, f);
+    if (!(out->target = resolve(path, 40)))
+        return fail_write(path, errno, f);
+    FILE *file = create_beside(out->target, &out->temporary);
+    if (!file && there && (errno == EACCES || errno == EPERM || errno == EROFS))
+        return write_in_place(t, path, f);
+    if (!file)
+        return fail_write(path, errno, f);
+    if (there) { /* the new file is to be the old one's likeness, where the user and the file system allow that */
+        int ignored = fchown(fileno(file), old.st_uid, old.st_gid) | fchmod(fileno(file), old.st_mode & 0777);
+        (void)ignored;
+    }
+    int reason = write_and_close(t, path, file);
+    return reason ? fail_write(path, reason, f) : EXIT_DONE;
+}
+
+int output_commit(output *out, fault *f)
+{
+    if (out->temporary && rename(out->temporary, out->target) != 0)
+        return fail_write(out->path, errno, f);
+    free(out->temporary);
+    out->temporary = NULL;
+    return EXIT_DONE;
+}
+
+void output_abandon(output *out)
+{
+    if (out->temporary)
+        unlink(out->temporary);
+    free(out->temporary);
+    free(out->target);
+    *out = (output){0};
 }

@@ -18,11 +18,11 @@
 
 /* Rows of numbers, row-major. `= {0}` is an empty one. */
 typedef struct table {
-    void *values;      /* rows * columns elements; NULL where there are none */
-    kcl_dtype dtype;   /* type of the elements in memory */
+    void *values;    /* rows * columns elements; NULL where there are none */
+    kcl_dtype dtype; /* type of the elements in memory */
     kcl_dtype
         natural; /* the type that suits the source: of a file KCL_F64, KCL_F32 or, of integers, KCL_I64; else none */
-    int axes;          /* of the source: 0 is a single number, 1 has one column */
+    int axes;    /* of the source: 0 is a single number, 1 has one column */
     int64_t rows;
     int64_t columns;
 } table;
@@ -34,23 +34,46 @@ double table_get(const table *t, int64_t index);
 void table_set(table *t, int64_t index, double value);
 size_t dtype_size(kcl_dtype dtype);
 
-/* Changes the type of the elements. A finite number that float32 cannot hold is an error. */
+/*
+ * Changes the type of the elements. A finite number that float32 cannot hold is an error, and so is an integer that no
+ * float64 is equal to; others are rounded.
+ */
 int table_convert(table *t, kcl_dtype dtype, const char *label, fault *f);
 
 /* Numbers separated by commas, "0.5" or "1,2,3", as one column. Returns 1, or 0 where `text` is no such list. */
 int table_parse(table *t, const char *text);
 
-/* Reads a whole file, or standard input for "-". The first byte tells NumPy files from text tables. */
-int table_load(table *t, const char *path, const char *label, fault *f);
-int table_read(table *t, FILE *file, const char *label, fault *f);
+/* What missing values of text tables are: an error that tells line and column, or NaN. */
+typedef enum missing_rule { MISSING_IS_ERROR, MISSING_IS_NAN } missing_rule;
 
-/* Writes a NumPy file where `path` ends in ".npy", else a text table; "-" is standard output. */
-int table_save(const table *t, const char *path, fault *f);
+/*
+ * Reads a whole file, or standard input for "-". The first byte tells NumPy files from text tables. Integers become tables
+ * of int64, exactly.
+ */
+int table_load(table *t, const char *path, const char *label, missing_rule missing, fault *f);
+int table_read(table *t, FILE *file, const char *label, missing_rule missing, fault *f);
+
+/* A result on its way into a file. `= {0}` is none. */
+typedef struct output {
+    const char *path; /* as the user wrote it */
+    char *target;     /* where symbolic links lead */
+    char *temporary;  /* a complete file in the same folder, or NULL where the target itself was written */
+} output;
+
+/*
+ * Writes a NumPy file where `path` ends in ".npy", else a text table; "-" is standard output. A file gets its name by
+ * output_commit(): until then, and where writing failed, what was there before is untouched. Devices and pipes, and files
+ * in folders that nothing can be created in, are written at once. output_abandon() in any case: it removes what was not
+ * committed.
+ */
+int output_write(output *out, const table *t, const char *path, fault *f);
+int output_commit(output *out, fault *f);
+void output_abandon(output *out);
 
 /* The two formats. The writers do not look for errors of the stream: ferror() tells. */
 int npy_read(table *t, FILE *file, const char *label, fault *f);
 void npy_write(const table *t, FILE *file);
-int text_read(table *t, FILE *file, const char *label, fault *f);
+int text_read(table *t, FILE *file, const char *label, missing_rule missing, fault *f);
 void text_write(const table *t, FILE *file);
 
 /* Reads a number that fills all of `text`. False for anything else, and for a number beyond the range of double. */

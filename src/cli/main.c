@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* cli/main.c: finds the command, runs it, and tells how it ended. */
-#define _POSIX_C_SOURCE 200809L /* SIGPIPE */
+#define _XOPEN_SOURCE 700 /* SIGPIPE, SIGXFSZ */
 #include "cli.h"
 
 #include <errno.h>
@@ -78,6 +78,9 @@ int main(int argc, char **argv)
     fault f = {{0}};
 #ifdef SIGPIPE
     signal(SIGPIPE, SIG_IGN); /* so that writing to a closed pipe is an error like others */
+#endif
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN); /* and so is a file that grows beyond the limit on files */
 #endif
     int code = dispatch(argc, argv, &name, &f);
     /* What was printed is lost when the disk is full or the reader has gone: that is a failure, not a silence. */

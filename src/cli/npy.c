@@ -252,26 +252,21 @@ static void reverse_bytes(unsigned char *bytes, size_t count, size_t size)
         }
 }
 
-static double element(const npy_header *h, const unsigned char *bytes)
+/* Copies an element; the table has the type that element_type() tells. */
+static void copy_element(const npy_header *h, table *t, int64_t to, const unsigned char *bytes)
 {
-    if (h->kind == 'f' && h->size == 4) {
-        float value;
-        memcpy(&value, bytes, sizeof value);
-        return value;
-    }
-    if (h->kind == 'f') {
-        double value;
-        memcpy(&value, bytes, sizeof value);
-        return value;
-    }
-    if (h->size == 4) {
+    if (h->kind == 'i' && h->size == 4) {
         int32_t value;
         memcpy(&value, bytes, sizeof value);
-        return value;
+        ((int64_t *)t->values)[to] = value;
+    } else {
+        memcpy((unsigned char *)t->values + (size_t)to * h->size, bytes, h->size);
     }
-    int64_t value;
-    memcpy(&value, bytes, sizeof value);
-    return (double)value;
+}
+
+static kcl_dtype element_type(const npy_header *h)
+{
+    return h->kind == 'i' ? KCL_I64 : h->size == 4 ? KCL_F32 : KCL_F64;
 }
 
 int npy_read(table *t, FILE *file, const char *label, fault *f)
@@ -291,17 +286,17 @@ int npy_read(table *t, FILE *file, const char *label, fault *f)
     }
     if (h.big_endian != host_is_big_endian())
         reverse_bytes(bytes, count, h.size);
-    kcl_dtype dtype = h.kind == 'f' && h.size == 4 ? KCL_F32 : KCL_F64;
-    if (h.kind == 'f' && !h.fortran) {
+    kcl_dtype dtype = element_type(&h);
+    if (h.size == dtype_size(dtype) && !h.fortran) {
         *t = (table){.values = bytes, .dtype = dtype};
     } else {
         code = table_create(t, dtype, rows, columns, f);
         for (int64_t i = 0, k = 0; !code && i < rows; i++)
             for (int64_t j = 0; j < columns; j++, k++)
-                table_set(t, k, element(&h, bytes + (size_t)(h.fortran ? j * rows + i : k) * h.size));
+                copy_element(&h, t, k, bytes + (size_t)(h.fortran ? j * rows + i : k) * h.size);
         free(bytes);
     }
-    t->natural = h.kind == 'f' ? dtype : KCL_I64;
+    t->natural = dtype;
     t->axes = h.axes;
     t->rows = rows;
     t->columns = columns;

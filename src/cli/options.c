@@ -10,6 +10,7 @@
 static int read_argument(options *o, const char *text, unsigned style, fault *f);
 static int read_out(options *o, const char *text, fault *f);
 static int read_dtype(options *o, const char *text, fault *f);
+static int read_missing(options *o, const char *text, fault *f);
 static int read_size(int64_t *size, const char *name, const char *text, fault *f);
 static int read_seed(options *o, const char *text, fault *f);
 
@@ -33,6 +34,7 @@ static const struct option_row {
     {"--case", OPTION_CASE, "the name of a case"},
     {"--schedule", OPTION_SCHEDULE, "the name of a schedule"},
     {"--math", OPTION_MATH, "precise or fast"},
+    {"--missing", OPTION_MISSING, "error or nan"},
 };
 
 static int read_option(options *o, const struct option_row *row, const char *value, fault *f)
@@ -63,6 +65,8 @@ static int read_option(options *o, const struct option_row *row, const char *val
     case OPTION_MATH:
         o->math = value;
         return EXIT_DONE;
+    case OPTION_MISSING:
+        return read_missing(o, value, f);
     case OPTION_CASE:
         o->case_name = value;
         return EXIT_DONE;
@@ -217,6 +221,14 @@ static int read_dtype(options *o, const char *text, fault *f)
         if (strcmp(text, dtype_name(o->dtype)) == 0)
             return EXIT_DONE;
     return fail(f, EXIT_USAGE, "--dtype '%s': the types are f32 and f64", text);
+}
+
+static int read_missing(options *o, const char *text, fault *f)
+{
+    o->missing = strcmp(text, "nan") == 0 ? MISSING_IS_NAN : MISSING_IS_ERROR;
+    if (o->missing == MISSING_IS_ERROR && strcmp(text, "error") != 0)
+        return fail(f, EXIT_USAGE, "--missing '%s': missing values are 'error' or 'nan'", text);
+    return EXIT_DONE;
 }
 
 static int read_size(int64_t *size, const char *name, const char *text, fault *f)

@@ -2,6 +2,7 @@
 /* cli/run.c: keopscl run. */
 #include "cli.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +18,11 @@ static const char help[] = "keopscl run FORMULA --arg NAME=ROLE:VALUE ... [optio
                            "  --dtype f32|f64    default: f64 if every file is (indices aside), else f32\n"
                            "  --device D         default: KEOPSCL_DEVICE, else the best device\n"
                            "  --math NAME        precise (the default) or fast elementary functions\n"
+                           "  --missing NAME     what NA and empty cells are: error (the default) or nan\n"
                            "  --json             print device, sizes, seconds and shapes, and no table\n"
                            "\n"
                            "Files are NumPy .npy (float32, float64, int32, int64) or text tables, one row a\n"
-                           "point, '#' starts a comment. '-' is standard input or output.\n"
+                           "line, '# ' begins a comment. '-' is standard input or output.\n"
                            "The last number of a reduction tells its rows: 0 per i, 1 per j, 2 a single one.\n"
                            "\n"
                            "Example:\n"
@@ -34,12 +36,12 @@ static void make_label(char *label, size_t size, const argument *a)
 }
 
 /* Reads one argument. */
-static int load_argument(table *t, const argument *a, fault *f)
+static int load_argument(table *t, const argument *a, missing_rule missing, fault *f)
 {
     char label[1024];
     make_label(label, sizeof label, a);
     if (a->role != KCL_ROLE_PARAMETER || !table_parse(t, a->value)) {
-        int code = table_load(t, a->value, label, f);
+        int code = table_load(t, a->value, label, missing, f);
         if (code)
             return code;
     }
@@ -65,7 +67,7 @@ static int load_arguments(table **tables, int **dims, const options *o, fault *f
     if (!*tables || !*dims)
         return fail_memory(f);
     for (int k = 0; !code && k < o->arg_count; k++) {
-        code = load_argument(&(*tables)[k], &o->args[k], f);
+        code = load_argument(&(*tables)[k], &o->args[k], o->missing, f);
         (*dims)[k] = code ? 0 : (int)(*tables)[k].columns;
     }
     return code;
@@ -123,22 +125,37 @@ static void print_json(const kcl_device_info *device, kcl_dtype dtype, int64_t m
     puts("]}");
 }
 
+/* Writes all results, and gives files their names only when none failed. */
 static int save_results(const options *o, const table *outs, int count, fault *f)
 {
     bool shown = false;
+    int code = EXIT_DONE;
     if (o->out_count == 0 && o->json)
         return EXIT_DONE;
-    for (int k = 0; k < count; k++) {
+    output *files = calloc((size_t)count + 1, sizeof *files);
+    if (!files)
+        return fail_memory(f);
+    for (int k = 0; !code && k < count; k++) {
         const char *path = o->out_count ? o->outs[k] : "-";
         bool standard = strcmp(path, "-") == 0;
         if (standard && shown)
             putchar('\n');
         shown |= standard;
-        int code = table_save(&outs[k], path, f);
-        if (code)
-            return code;
+        code = output_write(&files[k], &outs[k], path, f);
+        for (int other = 0; !code && files[k].target && other < k; other++)
+            if (files[other].target && strcmp(files[k].target, files[other].target) == 0)
+                code = fail(f, EXIT_USAGE, "--out %s and --out %s are one file: results would overwrite each other",
+                            o->outs[other], path);
     }
-    return EXIT_DONE;
+    errno = 0;
+    if (!code && shown && fflush(stdout) != 0)
+        code = fail_output(f);
+    for (int k = 0; !code && k < count; k++)
+        code = output_commit(&files[k], f);
+    for (int k = 0; k < count; k++)
+        output_abandon(&files[k]);
+    free(files);
+    return code;
 }
 
 static int run(const options *o, fault *f)
@@ -197,6 +214,9 @@ done:
 }
 
 const command run_command = {
-    "run", {"FORMULA"}, OPTION_ARG_VALUES | OPTION_OUT | OPTION_DTYPE | OPTION_DEVICE | OPTION_JSON | OPTION_MATH,
-    run,   help,
+    "run",
+    {"FORMULA"},
+    OPTION_ARG_VALUES | OPTION_OUT | OPTION_DTYPE | OPTION_DEVICE | OPTION_JSON | OPTION_MATH | OPTION_MISSING,
+    run,
+    help,
 };

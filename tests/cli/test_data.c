@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* tests/cli/test_data.c: NumPy files and text tables, good and bad. */
-#define _POSIX_C_SOURCE 200809L /* fmemopen */
+#define _XOPEN_SOURCE 700 /* fmemopen, files */
 #include "data.h"
 
 #include <check.h>
+#include <dirent.h>
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static int read_memory(table *t, const void *bytes, size_t size, fault *f)
+static int read_memory_by(table *t, const void *bytes, size_t size, missing_rule missing, fault *f)
 {
     /* A copy of the exact size, so that a sanitizer sees a read beyond it; fmemopen refuses an empty one. */
     void *copy = malloc(size + !size);
@@ -17,7 +21,7 @@ static int read_memory(table *t, const void *bytes, size_t size, fault *f)
     FILE *file = size ? fmemopen(copy, size, "rb") : tmpfile();
     ck_assert_ptr_nonnull(file);
     memset(f, 0, sizeof *f);
-    int code = table_read(t, file, "argument 'x', p", f);
+    int code = table_read(t, file, "argument 'x', p", missing, f);
     fclose(file);
     free(copy);
     ck_assert_msg(code == EXIT_DONE || code == EXIT_COMPUTATION, "code %d", code);
@@ -25,6 +29,11 @@ static int read_memory(table *t, const void *bytes, size_t size, fault *f)
     if (code)
         ck_assert_msg(strncmp(f->text, "argument 'x', p: ", 17) == 0 && !strchr(f->text, '\n'), "%s", f->text);
     return code;
+}
+
+static int read_memory(table *t, const void *bytes, size_t size, fault *f)
+{
+    return read_memory_by(t, bytes, size, MISSING_IS_ERROR, f);
 }
 
 /* Asserts that reading fails with a reason that contains `reason`. */
@@ -37,12 +46,12 @@ static void assert_refused(const void *bytes, size_t size, const char *reason)
     ck_assert_ptr_null(t.values);
 }
 
-static void assert_table(const void *bytes, size_t size, kcl_dtype dtype, kcl_dtype natural, int axes, int64_t rows,
-                         int64_t columns, const double *values)
+static void assert_table_by(missing_rule missing, const void *bytes, size_t size, kcl_dtype dtype, kcl_dtype natural,
+                            int axes, int64_t rows, int64_t columns, const double *values)
 {
     table t;
     fault f;
-    ck_assert_msg(read_memory(&t, bytes, size, &f) == EXIT_DONE, "%s", f.text);
+    ck_assert_msg(read_memory_by(&t, bytes, size, missing, &f) == EXIT_DONE, "%s", f.text);
     ck_assert_int_eq(t.dtype, dtype);
     ck_assert_int_eq(t.natural, natural);
     ck_assert_int_eq(t.axes, axes);
@@ -54,6 +63,20 @@ static void assert_table(const void *bytes, size_t size, kcl_dtype dtype, kcl_dt
                       (int)k, value, values[k]);
     }
     table_free(&t);
+}
+
+static void assert_table(const void *bytes, size_t size, kcl_dtype dtype, kcl_dtype natural, int axes, int64_t rows,
+                         int64_t columns, const double *values)
+{
+    assert_table_by(MISSING_IS_ERROR, bytes, size, dtype, natural, axes, rows, columns, values);
+}
+
+/* A text table: whole numbers are int64. */
+static void assert_text(missing_rule missing, const char *text, bool whole, int64_t rows, int64_t columns,
+                        const double *values)
+{
+    assert_table_by(missing, text, strlen(text), whole ? KCL_I64 : KCL_F64, whole ? KCL_I64 : KCL_F32, 2, rows, columns,
+                    values);
 }
 
 /* ---- NumPy files ------------------------------------------------------------------------------------------------- */
@@ -127,8 +150,8 @@ static const struct {
 } types[] = {
     {"f4", KCL_F32, KCL_F32, f4_values},
     {"f8", KCL_F64, KCL_F64, f8_values},
-    {"i4", KCL_F64, KCL_I64, integer_values},
-    {"i8", KCL_F64, KCL_I64, integer_values},
+    {"i4", KCL_I64, KCL_I64, integer_values},
+    {"i8", KCL_I64, KCL_I64, integer_values},
 };
 
 START_TEST(npy_every_version_type_and_byte_order)
@@ -375,22 +398,175 @@ START_TEST(text_separators_comments_and_names)
         "1,2\n3,4\n5,6\n",
         "1;2\r\n3;4\r\n5;6\r\n",
         "1\t2\n3\t4\n5\t6\n",
-        "  1 ,  2  \n\n 3\t,4\n5 , 6\n\n",
-        "# two columns\n1 2 # the first\n3 4\n#\n5 6\n",
+        "1\t2\t\n3\t4\t\n5\t6\t\n", /* as a loop that prints a tab behind each number */
+        "1 2 \t\n3 4\t\t\n5 6\n",
+        "  1   2\n\t 3\t,4\n",
+        "  1 ,  2  \n 3\t,4\n5 , 6\n\n \n",
+        "\n\n1 2\n3 4\n5 6\n\n\n",
+        "# two columns\n1 2 # the first\n3 4\n#\n5 6\n## 7 8\n",
+        "# 7 8\n1,2\n3,4 # 7, 8\n  # 7\n5,6,# 9\n",
         "x y\n1 2\n3 4\n5 6\n",
-        "# units: m\n\nx,y,label\n1,2\n3,4\n5,6\n",
+        "#x y\n1 2\n3 4\n5 6\n",
+        "# units: m\n\nx,y\n1,2\n3,4\n5,6\n",
+        "\"x, m\",\"y \"\"m\"\"\"\n\"1\",2\n3,\" 4 \"\n5,6\n",
+        "mean x\tstd\n1\t 2\n3\t4 \n5\t6\n",
+        "\"mean x\" std\n1 2\n\"3\"  \"4\"\n5 6\n",
+        "x1;_2\n1;2\n3;4\n5;6\n",
+        "\xc3\xa9t\xc3\xa9;%\n1;2\n3;4\n5;6\n",
         "\xef\xbb\xbf"
         "1 2\n3 4\n5 6\n",
         "\xef\xbb\xbf"
         "longitude;latitude\n1;2\n3;4\n5;6\n",
-        "1.0 +2e0\n0.03e2 4.\n.5e1 0x6\n",
+        "1\v2\f\n+3 4\n05 6\n",
     };
-    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
-        assert_table(texts[k], strlen(texts[k]), KCL_F64, KCL_F32, 2, 3, 2, one_to_six);
-    assert_table("1\n2\n3\n", 6, KCL_F64, KCL_F32, 2, 3, 1, one_to_six);
-    assert_table("1 2 3", 5, KCL_F64, KCL_F32, 2, 1, 3, one_to_six);
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
+        if (k == 7) /* a blank and a comma both separate */
+            assert_refused(texts[k], strlen(texts[k]), "line 2 separates cells by ',', line 1 by blanks");
+        else if (strstr(texts[k], ",# 9")) /* a comma in front of a comment is behind an empty cell */
+            assert_refused(texts[k], strlen(texts[k]), "line 5, column 3: the cell is empty");
+        else
+            assert_text(MISSING_IS_ERROR, texts[k], true, 3, 2, one_to_six);
+    }
+    assert_text(MISSING_IS_ERROR, "1.0 +2e0\n0.03e2 4.\n.5e1 0x6\n", false, 3, 2, one_to_six);
+    assert_text(MISSING_IS_ERROR, "1\n2\n3\n", true, 3, 1, one_to_six);
+    assert_text(MISSING_IS_ERROR, "x\n1\t\n2\n3\t\n", true, 3, 1, one_to_six);
+    assert_text(MISSING_IS_ERROR, "1 2 3", true, 1, 3, one_to_six);
     const double special[4] = {NAN, INFINITY, -INFINITY, -0.0};
-    assert_table("nan inf\n-inf -0\n", 16, KCL_F64, KCL_F32, 2, 2, 2, special);
+    assert_text(MISSING_IS_ERROR, "nan inf\n-inf -0\n", false, 2, 2, special);
+}
+END_TEST
+
+START_TEST(text_lines_end_in_lf_cr_or_both)
+{
+    static const char *const ends[] = {"\n", "\r", "\r\n"};
+    static const char *const lines[] = {"# head", "x;y", "1;2", "3;4", "# between", "5;6"};
+    for (size_t end = 0; end < 3; end++)
+        for (int last = 0; last < 2; last++) {
+            char text[128] = "";
+            for (size_t k = 0; k < 6; k++) {
+                strcat(text, lines[k]);
+                strcat(text, k < 5 || last ? ends[end] : "");
+            }
+            assert_text(MISSING_IS_ERROR, text, true, 3, 2, one_to_six);
+        }
+    assert_text(MISSING_IS_ERROR, "1 2\r3 4\n5 6\r\n\r\n", true, 3, 2, one_to_six);
+    assert_refused("1\r\r2\r", 5, "line 2 is empty and rows follow");
+    assert_refused("1\r2 3", 5, "line 2 has 2 numbers, the rows before it have 1");
+}
+END_TEST
+
+START_TEST(text_missing_values_are_errors_or_nan)
+{
+    static const char *const words[] = {"NA",  "N/A",   "#N/A",    "#NA",    "<NA>",    "null",  "NULL", "None",
+                                        "-",   "--",    ".",       "?",      "n/a",     "na",    "\"\"", "\"NA\"",
+                                        "#NV", "#REF!", "#DIV/0!", "#NAME?", "#VALUE!", "#NUM!", "#N/A!"};
+    static const double first[3] = {NAN, 2, 3}, second[3] = {1, NAN, 3}, last[3] = {1, 2, NAN};
+    static const struct {
+        const char *format;
+        const char *place;
+        const double *values;
+        int columns;
+    } places[] = {
+        {"%s\n2\n3\n", "line 1, column 1: ", first, 1},  {"1\n%s\n3\n", "line 2, column 1: ", second, 1},
+        {"1\n2\n%s", "line 3, column 1: ", last, 1},     {"x\n%s\n2\n3\n", "line 2, column 1: ", first, 1},
+        {"%s 2 3\n", "line 1, column 1: ", first, 3},    {"1;%s;3\n", "line 1, column 2: ", second, 3},
+        {"1,2, %s \r\n", "line 1, column 3: ", last, 3}, {"1\t%s\t3", "line 1, column 2: ", second, 3},
+    };
+    for (size_t k = 0; k < sizeof words / sizeof *words; k++)
+        for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
+            char text[64], reason[64];
+            snprintf(text, sizeof text, places[p].format, words[k]);
+            if (words[k][0] == '"')
+                snprintf(reason, sizeof reason, "%s", places[p].place);
+            else
+                snprintf(reason, sizeof reason, "%s'%s' is a missing value; --missing nan", places[p].place, words[k]);
+            assert_refused(text, strlen(text), reason);
+            assert_text(MISSING_IS_NAN, text, false, 3 / places[p].columns, places[p].columns, places[p].values);
+        }
+
+    static const struct {
+        const char *text, *reason;
+        const double *values;
+    } empty[] = {
+        {"1,,3\n", "line 1, column 2: the cell is empty; --missing nan reads NaN", second},
+        {",2,3\n", "line 1, column 1: the cell is empty", first},
+        {"1,2,\n", "line 1, column 3: the cell is empty", last},
+        {"1; ;3\n", "line 1, column 2: the cell is empty", second},
+        {"1\t\t3\n", "line 1, column 2: the cell is empty", second},
+        {"\t2\t3\n", "line 1, column 1: the cell is empty", first},
+        {"x\ty\tz\n1\t2\t\n", "line 2, column 3: the cell is empty", last},
+        {"x\ty\tz\t\n1\t2\t\t\n", "line 2, column 3: the cell is empty", last},
+    };
+    for (size_t k = 0; k < sizeof empty / sizeof *empty; k++) {
+        assert_refused(empty[k].text, strlen(empty[k].text), empty[k].reason);
+        assert_text(MISSING_IS_NAN, empty[k].text, false, 1, 3, empty[k].values);
+    }
+    static const double rows[6] = {1, 2, NAN, NAN, NAN, 6};
+    assert_refused("1\t2\n\t\n\t6\n", 9, "line 2, column 1: the cell is empty");
+    assert_text(MISSING_IS_NAN, "1\t2\n\t\n\t6\n", false, 3, 2, rows);
+    assert_text(MISSING_IS_NAN, "1,2\n,\n,6\n", false, 3, 2, rows);
+    /* Rows of a table that is not of tabs are not empty because of blanks. */
+    assert_text(MISSING_IS_NAN, "1 2\n3 4\n5 6\n\t\n", true, 3, 2, one_to_six);
+}
+END_TEST
+
+START_TEST(integers_are_exact_or_refused)
+{
+    static const struct {
+        const char *text;
+        int64_t first;
+    } whole[] = {{"9007199254740993\n1\n", 9007199254740993},
+                 {"x\n-9007199254740993\n", -9007199254740993},
+                 {"+9223372036854775807\n-9223372036854775808\n", INT64_MAX},
+                 {"000000000000000000000000012\n", 12}};
+    for (size_t k = 0; k < sizeof whole / sizeof *whole; k++) {
+        table t;
+        fault f;
+        ck_assert_msg(read_memory(&t, whole[k].text, strlen(whole[k].text), &f) == EXIT_DONE, "%s", f.text);
+        ck_assert_int_eq(t.dtype, KCL_I64);
+        ck_assert_int_eq(((const int64_t *)t.values)[0], whole[k].first);
+        bool fits = whole[k].first == 12;
+        ck_assert_int_eq(table_convert(&t, KCL_F64, "argument 'x'", &f), fits ? EXIT_DONE : EXIT_COMPUTATION);
+        if (!fits)
+            ck_assert_ptr_nonnull(strstr(f.text, "argument 'x': row 1, column 1: float64 does not hold the integer "));
+        table_free(&t);
+    }
+    for (int fortran = 0; fortran < 2; fortran++) {
+        char header[128];
+        bytes data = {{0}, 0};
+        table t;
+        fault f;
+        for (int k = 0; k < 4; k++)
+            put_number(&data, 9007199254740993u + (uint64_t)k, 8, fortran);
+        snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': %s, 'shape': (2, 2), }",
+                 fortran ? ">i8" : "<i8", fortran ? "True" : "False");
+        bytes file = npy(1, header, data.data, data.size);
+        ck_assert_msg(read_memory(&t, file.data, file.size, &f) == EXIT_DONE, "%s", f.text);
+        const int64_t *values = t.values;
+        ck_assert(values[0] == 9007199254740993 && values[fortran ? 2 : 1] == 9007199254740994 &&
+                  values[3] == 9007199254740996);
+        ck_assert_int_eq(table_convert(&t, KCL_F32, "argument 'x'", &f), EXIT_COMPUTATION);
+        ck_assert_str_eq(f.text, "argument 'x': row 1, column 1: float64 does not hold the integer 9007199254740993");
+        table_free(&t);
+    }
+    /* Among real numbers they have to be doubles. */
+    static const double reals[3] = {9007199254740992, 0.5, 1.8446744073709552e19};
+    assert_text(MISSING_IS_ERROR, "9007199254740992\n0.5\n18446744073709551616\n", false, 3, 1, reals);
+    assert_text(MISSING_IS_ERROR, "9007199254740992\n.5\n18446744073709551616", false, 3, 1, reals);
+    static const struct {
+        const char *text, *reason;
+    } refused[] = {
+        {"9007199254740993\n0.5\n",
+         "line 1, column 1: float64 does not hold 9007199254740993; write it with a decimal"},
+        {"0.5 1\n2 9007199254740993\n", "line 2, column 2: float64 does not hold 9007199254740993"},
+        {"1\n18446744073709551617\n", "line 2, column 1: float64 does not hold 18446744073709551617"},
+        {"1,-9223372036854775809\n", "line 1, column 2: float64 does not hold -9223372036854775809"},
+    };
+    for (size_t k = 0; k < sizeof refused / sizeof *refused; k++)
+        assert_refused(refused[k].text, strlen(refused[k].text), refused[k].reason);
+    static const double rounded[2] = {9007199254740992, 0.5};
+    assert_text(MISSING_IS_ERROR, "9007199254740993.\n0.5\n", false, 2, 1, rounded);
+    assert_text(MISSING_IS_ERROR, "9.007199254740993e15\n0.5\n", false, 2, 1, rounded);
 }
 END_TEST
 
@@ -401,24 +577,95 @@ START_TEST(text_errors_name_the_line)
     } rows[] = {
         {"1 2\n3 4\n# c\n5\n", "line 4 has 1 numbers, the rows before it have 2"},
         {"1 2\n3 4 5\n", "line 2 has 3 numbers, the rows before it have 2"},
-        {"x y\n1 2\nu v\n", "line 3: 'u' is not a number"},
-        {"1 b\n", "line 1: 'b' is not a number"},
-        {"1 2\n3 4x\n", "line 2: '4x' is not a number"},
-        {"1 2\n3 1e999\n", "line 2: '1e999' is not a number of double precision"},
-        {"1,2\n3,,4\n", "line 2: a field is empty"},
-        {"1,2\n,4\n", "line 2: a field is empty"},
-        {"1,2\n3,\n", "line 2: a field is empty"},
-        {"1,5;2,5\n", "line 1 has both ',' and ';'"},
+        {"1\t2\n3\t4\t5\t\n", "line 2 has 3 numbers"},
+        {"x y\n1 2\nu v\n", "line 3, column 1: 'u' is not a number"},
+        {"1 b\n", "line 1, column 2: 'b' is not a number"},
+        {"x 1\n2 3\n", "line 1, column 1: 'x' is not a number"},
+        {"1 2\n3 4x\n", "line 2, column 2: '4x' is not a number"},
+        {"1 2\n3 1e999\n", "line 2, column 2: '1e999' is not a number of double precision"},
+        /* First lines that are numbers written wrong are no names. */
+        {"1e999\n1\n2\n", "line 1, column 1: '1e999' is not a number of double precision"},
+        {"1,5;2,5\n1;2\n", "line 1, column 1: '1,5' is not a number: numbers are written with a point, not a comma"},
+        {"2020-01-05\n1\n", "line 1, column 1: '2020-01-05' is not a number"},
+        {"$5\n1\n", "line 1, column 1: '$5' is not a number"},
+        {"\xe2\x88\x92"
+         "5\n1\n",
+         "line 1, column 1: '\xe2\x88\x92"
+         "5' is not a number"},
+        {"1 2\n1,5 2\n", "line 2 separates cells by ',', line 1 by blanks; numbers are written with a point"},
+        {"1,5 2,5\n", "line 1, column 2: '5 2' is not a number: here ',' separates cells, numbers are written with a"},
+        {"1 2\n3\t4\n", "line 2 separates cells by tabs, line 1 by blanks"},
+        {"1;2\n3 4\n", "line 2 separates cells by blanks, line 1 by ';'"},
+        {"x y\n1,2\n", "line 2 separates cells by ',', line 1 by blanks"},
+        /* Names that are not as many as the columns, such as those of R, which has none for the names of rows. */
+        {"x y z\n1 2\n", "line 1 has 3 names of columns, line 2 has 2 numbers; '# ' begins a title"},
+        {"\"x\",\"y\"\n\"1\",2,3\n", "line 1 has 2 names of columns, line 2 has 3 numbers"},
+        {"x\n1,5\n2,5\n", "line 1 has 1 names of columns, line 2 has 2 numbers"},
+        {"a b\nc d\n1 2\n", "line 2, column 1: 'c' is not a number, and the names of columns are one line"},
+        /* A '#' that does not surely begin a comment does not hide what is behind it. */
+        {"1\n#2\n3\n", "line 2, column 1: '#2' is not a number; a comment is '#' and a blank"},
+        {"#1\n2\n", "line 1, column 1: '#1' is not a number"},
+        {"1 2 #note\n", "line 1, column 3: '#note' is not a number; a comment is '#' and a blank"},
+        {"1 2# note\n", "line 1, column 2: '2#' is not a number"},
+        /* A line without anything may be a value that is missing, or lie between two tables. */
+        {"1\n\n2\n", "line 2 is empty and rows follow"},
+        {"1 2\n3 4\n \t\n\n# next\n5 6\n", "line 3 is empty and rows follow"},
+        {"2,1 \",\"\n", "line 1: a quoted cell is not closed"},
+        {"1,\"2\n3,4\n", "line 1: a quoted cell is not closed"},
+        {"1,\"2\"3\n", "line 1, column 2: something follows a closing quote"},
+        {"1 \"2\"3\n", "line 1, column 2: something follows a closing quote"},
         {"# nothing\n\n", "has no numbers"},
         {"x y z\n", "has no numbers"},
         {"\n", "has no numbers"},
-        {"PK\x03\x04", "neither a .npy file nor a text table"},
-        {"1 2\n\x01\n", "neither a .npy file nor a text table"},
+        {"\xef\xbb\xbf", "has no numbers"},
+        {"PK\x03\x04", "neither a .npy file nor a text table: line 1 has a byte 0x03"},
+        {"1 2\n\x01\n", "neither a .npy file nor a text table: line 2 has a byte 0x01"},
     };
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
         assert_refused(rows[k].text, strlen(rows[k].text), rows[k].reason);
-    assert_refused("1 2\0 3\n", 7, "neither a .npy file nor a text table");
+    assert_refused("1 2\0 3\n", 7, "neither a .npy file nor a text table: line 1 has a byte 0x00");
+    assert_refused("\xff\xfe\x31\0\n\0", 6, "a text in UTF-16; save it as UTF-8");
     assert_refused("", 0, "the file is empty");
+}
+END_TEST
+
+/* Any bytes are a table with as many rows as it has lines of numbers, or refused: a text of this alphabet has no others. */
+START_TEST(text_never_loses_a_line)
+{
+    static const char alphabet[] = "1x-# ,;\t\"\n\r.";
+    uint64_t state = 88172645463325252;
+    int read = 0;
+    for (int n = 0; n < 40000; n++) {
+        char text[12] = "";
+        int length = 1 + n % 11, lines = 0;
+        for (int k = 0; k < length; k++) {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            text[k] = alphabet[(state >> 32) % (sizeof alphabet - 1)];
+        }
+        table t;
+        fault f;
+        if (read_memory_by(&t, text, (size_t)length, n % 2 ? MISSING_IS_NAN : MISSING_IS_ERROR, &f) == EXIT_DONE) {
+            /* Lines that hold a digit and no letter outside of a comment, by a loop that knows nothing of cells. */
+            bool digit = false, letter = false, comment = false;
+            for (int k = 0; k <= length; k++) {
+                if (k == length || text[k] == '\n' || text[k] == '\r') {
+                    lines += digit && !letter;
+                    digit = letter = comment = false;
+                } else {
+                    comment |= text[k] == '#';
+                    digit |= text[k] == '1' && !comment;
+                    letter |= text[k] == 'x' && !comment; /* "x1" may be the name of a column */
+                }
+            }
+            ck_assert_msg(n % 2 ? t.rows >= lines : t.rows == lines, "text %d, '%s', has %d rows, %d lines of numbers",
+                          n, text, (int)t.rows, lines);
+            read++;
+        }
+        table_free(&t);
+    }
+    ck_assert_int_gt(read, 2000);
 }
 END_TEST
 
@@ -491,22 +738,122 @@ START_TEST(sizes_beyond_memory_are_refused)
 }
 END_TEST
 
+/* Writes and commits. */
+static int save(const table *t, const char *path, fault *f)
+{
+    output out;
+    int code = output_write(&out, t, path, f);
+    if (!code)
+        code = output_commit(&out, f);
+    output_abandon(&out);
+    return code;
+}
+
 START_TEST(files_that_cannot_be_used_tell_why)
 {
     float value = 1;
     table t, one = {&value, KCL_F32, KCL_F32, 2, 1, 1};
     fault f;
-    ck_assert_int_eq(table_load(&t, "there/is/no/such.npy", "argument 'x', there/is/no/such.npy", &f),
+    ck_assert_int_eq(table_load(&t, "there/is/no/such.npy", "argument 'x', there/is/no/such.npy", MISSING_IS_ERROR, &f),
                      EXIT_COMPUTATION);
     ck_assert_str_eq(f.text, "argument 'x', there/is/no/such.npy: cannot be opened: No such file or directory");
-    ck_assert_int_eq(table_load(&t, "/", "argument 'x', /", &f), EXIT_COMPUTATION);
+    ck_assert_int_eq(table_load(&t, "/", "argument 'x', /", MISSING_IS_ERROR, &f), EXIT_COMPUTATION);
     ck_assert_ptr_nonnull(strstr(f.text, "argument 'x', /: cannot be "));
-    ck_assert_int_eq(table_save(&one, "there/is/no/such.npy", &f), EXIT_COMPUTATION);
+    ck_assert_int_eq(save(&one, "there/is/no/such.npy", &f), EXIT_COMPUTATION);
     ck_assert_str_eq(f.text, "there/is/no/such.npy: cannot be written: No such file or directory");
+    ck_assert_int_eq(save(&one, "/", &f), EXIT_COMPUTATION);
+    ck_assert_str_eq(f.text, "/: cannot be written: Is a directory");
+    ck_assert_int_eq(save(&one, "/nowhere/", &f), EXIT_COMPUTATION);
+    ck_assert_ptr_nonnull(strstr(f.text, "/nowhere/: cannot be written: "));
     if (access("/dev/full", W_OK) == 0) {
-        ck_assert_int_eq(table_save(&one, "/dev/full", &f), EXIT_COMPUTATION);
+        ck_assert_int_eq(save(&one, "/dev/full", &f), EXIT_COMPUTATION);
         ck_assert_str_eq(f.text, "/dev/full: cannot be written: No space left on device");
     }
+}
+END_TEST
+
+static int count_files(const char *folder)
+{
+    int count = 0;
+    DIR *d = opendir(folder);
+    ck_assert_ptr_nonnull(d);
+    for (struct dirent *e; (e = readdir(d));)
+        count += e->d_name[0] != '.' || strlen(e->d_name) > 2;
+    closedir(d);
+    return count;
+}
+
+START_TEST(files_are_whole_or_not_there)
+{
+    char folder[] = "/tmp/keopscl-XXXXXX";
+    double values[4096] = {1.5, 2.5};
+    table one = {values, KCL_F64, KCL_F64, 2, 1, 2}, many = {values, KCL_F64, KCL_F64, 2, 4096, 1}, t;
+    output out;
+    fault f;
+    struct stat info;
+    ck_assert(mkdtemp(folder) && chdir(folder) == 0 && mkdir("sub", 0700) == 0);
+
+    /* A name appears with the commit and not before, and keeps its mode. */
+    ck_assert_int_eq(output_write(&out, &one, "sub/a.txt", &f), EXIT_DONE);
+    ck_assert_int_ne(access("sub/a.txt", F_OK), 0);
+    output_abandon(&out);
+    ck_assert_int_eq(count_files("sub"), 0);
+    ck_assert_int_eq(save(&one, "sub/a.txt", &f), EXIT_DONE);
+    ck_assert_int_eq(count_files("sub"), 1);
+    ck_assert(chmod("sub/a.txt", 0640) == 0);
+    ck_assert_int_eq(save(&many, "sub/a.txt", &f), EXIT_DONE);
+    ck_assert(stat("sub/a.txt", &info) == 0 && (info.st_mode & 0777) == 0640);
+    ck_assert_int_eq(table_load(&t, "sub/a.txt", "a", MISSING_IS_ERROR, &f), EXIT_DONE);
+    ck_assert_int_eq(t.rows, 4096);
+    table_free(&t);
+
+    /* Symbolic links are followed, those to nowhere as well. */
+    ck_assert(symlink("sub/a.txt", "link") == 0 && symlink("sub/b.npy", "none") == 0);
+    ck_assert_int_eq(save(&one, "link", &f), EXIT_DONE);
+    ck_assert_int_eq(save(&one, "none", &f), EXIT_DONE);
+    ck_assert(lstat("link", &info) == 0 && S_ISLNK(info.st_mode));
+    ck_assert(lstat("none", &info) == 0 && S_ISLNK(info.st_mode));
+    ck_assert(stat("sub/a.txt", &info) == 0 && info.st_size == 8);
+    ck_assert(stat("sub/b.npy", &info) == 0);
+    ck_assert(symlink("round", "round") == 0);
+    ck_assert_int_eq(save(&one, "round", &f), EXIT_COMPUTATION);
+    ck_assert_ptr_nonnull(strstr(f.text, "round: cannot be written: "));
+
+    /* No room: what was there stays, what was not is not, and nothing else is left behind. */
+    struct rlimit old, limit;
+    ck_assert(getrlimit(RLIMIT_FSIZE, &old) == 0);
+    limit = (struct rlimit){1000, old.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    static const char *const names[] = {"sub/a.txt", "link", "sub/new.txt", "sub/new.npy"};
+    static fault faults[4];
+    int codes[4];
+    ck_assert(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    for (size_t k = 0; k < 4; k++) /* no assertion here: Check writes files too */
+        codes[k] = save(&many, names[k], &faults[k]);
+    ck_assert(setrlimit(RLIMIT_FSIZE, &old) == 0);
+    for (size_t k = 0; k < 4; k++) {
+        ck_assert_int_eq(codes[k], EXIT_COMPUTATION);
+        ck_assert(strncmp(faults[k].text, names[k], strlen(names[k])) == 0);
+        ck_assert_str_eq(faults[k].text + strlen(names[k]), ": cannot be written: File too large");
+    }
+    ck_assert_int_eq(count_files("sub"), 2);
+    ck_assert(stat("sub/a.txt", &info) == 0 && info.st_size == 8);
+
+    if (geteuid() != 0) { /* root may write anything */
+        ck_assert(chmod("sub/a.txt", 0440) == 0);
+        ck_assert_int_eq(save(&one, "sub/a.txt", &f), EXIT_COMPUTATION);
+        ck_assert_str_eq(f.text, "sub/a.txt: cannot be written: Permission denied");
+        /* A file that may be written, in a folder where nothing may be created. */
+        ck_assert(chmod("sub/a.txt", 0600) == 0 && chmod("sub", 0500) == 0);
+        ck_assert_int_eq(save(&many, "sub/a.txt", &f), EXIT_DONE);
+        ck_assert(stat("sub/a.txt", &info) == 0 && info.st_size > 8);
+        ck_assert_int_eq(save(&one, "sub/c.txt", &f), EXIT_COMPUTATION);
+        ck_assert(chmod("sub", 0700) == 0);
+    }
+    static const char *const rest[] = {"sub/a.txt", "sub/b.npy", "sub", "link", "none", "round"};
+    for (size_t k = 0; k < 6; k++)
+        ck_assert(remove(rest[k]) == 0);
+    ck_assert(chdir("/") == 0 && rmdir(folder) == 0);
 }
 END_TEST
 
@@ -525,12 +872,17 @@ int main(void)
     tcase_add_test(all, npy_written_as_numpy_does);
     tcase_add_test(all, numbers_survive_both_formats);
     tcase_add_test(all, text_separators_comments_and_names);
+    tcase_add_test(all, text_lines_end_in_lf_cr_or_both);
+    tcase_add_test(all, text_missing_values_are_errors_or_nan);
+    tcase_add_test(all, integers_are_exact_or_refused);
     tcase_add_test(all, text_errors_name_the_line);
+    tcase_add_test(all, text_never_loses_a_line);
     tcase_add_test(all, text_of_long_lines_and_many_rows);
     tcase_add_test(all, parameter_texts);
     tcase_add_test(all, conversion_refuses_what_float32_cannot_hold);
     tcase_add_test(all, sizes_beyond_memory_are_refused);
     tcase_add_test(all, files_that_cannot_be_used_tell_why);
+    tcase_add_test(all, files_are_whole_or_not_there);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

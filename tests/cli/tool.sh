@@ -297,8 +297,42 @@ printf '1 2\n3 4\n5\n' >ragged.txt
 fails 'ragged table' 1 "ragged.txt: line 3 has 1 numbers, the rows before it have 2" \
     keopscl run 'Sum_Reduction(a,0)' --arg a=Vi:ragged.txt
 printf '1 2\n3 four\n' >words.txt
-fails 'a word in a table' 1 "words.txt: line 2: 'four' is not a number" \
+fails 'a word in a table' 1 "words.txt: line 2, column 2: 'four' is not a number" \
     keopscl run 'Sum_Reduction(a,0)' --arg a=Vi:words.txt
+printf '1\n#N/A\n3\n' >missing.txt
+fails 'a missing value' 1 "argument 'a', missing.txt: line 2, column 1: '#N/A' is a missing value; --missing nan reads NaN" \
+    keopscl run 'Sum_Reduction(a,0)' --arg a=Vi:missing.txt
+fails 'a missing value, said twice' 1 "missing.txt: line 2, column 1" \
+    keopscl run 'Sum_Reduction(a,0)' --arg a=Vi:missing.txt --missing error
+does 'a missing value as NaN' keopscl run 'Sum_Reduction(a*c,0)' --arg a=Vi:missing.txt --arg c=2 --missing nan
+[ "$(cat out)" = '2
+nan
+6' ]
+report $? 'has its row'
+fails 'a rule for missing values that is not there' 2 "--missing 'zero': missing values are 'error' or 'nan'" \
+    keopscl run 'Sum_Reduction(a,0)' --arg a=Vi:missing.txt --missing zero
+printf 'NA\n1\n2\n' >first.txt
+fails 'a missing value in the first line' 1 "first.txt: line 1, column 1: 'NA' is a missing value" \
+    keopscl run 'Sum_Reduction(a,0)' --arg a=Vi:first.txt
+printf '1\r2\r3\r' >cr.txt
+does 'lines ended by CR' keopscl run 'Sum_Reduction(a*c,0)' --arg a=Vi:cr.txt --arg c=1
+equals 'are rows' '1
+2
+3' 0
+keopscl run "$both" --arg x=Vi:points.txt --arg g=2 >two.txt
+fails 'two results in one text' 1 "two.txt: line 4 is empty and rows follow: a missing row, or another table" \
+    keopscl run 'Sum_Reduction(a,0)' --arg a=Vi:two.txt
+printf '5\n6\n7\n' >three.numbers
+printf 'k\n2\n0\n16777217\n' >rows.txt
+does 'an index from a text table' keopscl run 'Sum_Reduction(Gather(x,k)*c,0)' --arg x=Vj:three.numbers --arg k=Vi:rows.txt \
+    --arg c=1 --device host
+equals 'is int64, and no row beyond 2^24 is another one; once for each of 3 columns' '21
+15
+0' 0
+printf '9007199254740993\n' >long.txt
+fails 'an integer that no float64 holds' 1 \
+    "argument 'a', long.txt: row 1, column 1: float64 does not hold the integer 9007199254740993" \
+    keopscl run 'Sum_Reduction(a,0)' --arg a=Vi:long.txt --dtype f64
 echo '1e300' >large.txt
 fails 'a number too large for float32' 1 "argument 'a', large.txt: 1e+300 is too large for float32; use --dtype f64" \
     keopscl run 'Sum_Reduction(a,0)' --arg a=Vi:large.txt
@@ -363,7 +397,40 @@ if [ -w /dev/full ]; then
     done
     fails 'full disk: --out' 1 '/dev/full: cannot be written: No space left' \
         keopscl run "$gauss" $points --out /dev/full
+    sh -c "keopscl run 'Sum_Reduction(a*c,0)' --arg a=Vi:cr.txt --arg c=1 >/dev/full" >out 2>err
+    [ $? -eq 1 ] && has_texts 'standard output cannot be written: No space left on device'
+    report $? 'full disk: standard output of run'
+    mkdir apart
+    fails 'full disk: the second of two results' 1 '/dev/full: cannot be written: No space left' \
+        keopscl run "$both" --arg x=Vi:points.txt --arg g=2 --out apart/one.txt --out /dev/full
+    [ -z "$(ls -A apart)" ]
+    report $? 'leaves no file of the first'
+    fails 'full disk: the second on standard output' 1 'standard output cannot be written: No space left' sh -c \
+        "keopscl run '$both' --arg x=Vi:points.txt --arg g=2 --out apart/one.txt --out - >/dev/full"
+    [ -z "$(ls -A apart)" ]
+    report $? 'leaves none either'
 fi
+
+# A limit on the size of files stands for a full disk.
+mkdir full
+awk 'BEGIN { for (k = 0; k < 20000; k++) print k + 0.5 }' >many.txt
+cp many.txt full/same.txt
+for name in new.txt new.npy same.txt; do
+    fails "full disk: $name" 1 "full/$name: cannot be written: File too large" sh -c \
+        "ulimit -f 8; exec keopscl run 'Sum_Reduction(a*c,0)' --arg a=Vi:many.txt --arg c=1 --out full/$name"
+done
+[ "$(ls -A full)" = same.txt ] && cmp -s full/same.txt many.txt
+report $? 'leaves no file but that which was there before'
+does 'output onto an input' keopscl run 'Sum_Reduction(a*c,0)' --arg a=Vi:full/same.txt --arg c=2 --out full/same.txt
+awk '$1 != 2 * (NR - 1) + 1 { wrong = 1 } END { exit wrong || NR != 20000 }' full/same.txt && [ "$(ls -A full)" = same.txt ]
+report $? 'replaces it'
+ln -s same.txt full/link.txt
+fails 'the same file by two names' 2 '--out full/same.txt and --out full/link.txt are one file' \
+    keopscl run "$both" --arg x=Vi:points.txt --arg g=2 --out full/same.txt --out full/link.txt
+fails 'the same new file by two names' 2 '--out full/a.txt and --out ./full/a.txt are one file' \
+    keopscl run "$both" --arg x=Vi:points.txt --arg g=2 --out full/a.txt --out ./full/a.txt
+[ "$(ls -A full | tr '\n' ' ')" = 'link.txt same.txt ' ]
+report $? 'nothing is written then'
 {
     sleep 1 # until the reader has gone
     keopscl run "$gauss" $points 2>err
