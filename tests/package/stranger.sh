@@ -80,16 +80,54 @@ exported_names() {
         >"$temporary/declared"
     [ -s "$temporary/declared" ] && diff "$temporary/declared" "$temporary/names"
 }
+# A project that says nothing but that it depends on keopscl.
+project=$temporary/project
+configure_project() { # FOLDER OPTION...
+    folder=$project/$1
+    shift
+    meson setup "$folder" "$project" --force-fallback-for=keopscl "$@"
+}
+targets() { # FOLDER: a line for each target of the subproject: its type, its name, whether it is installed
+    meson introspect "$project/$1" --targets | python3 -c 'import json, sys
+for t in json.load(sys.stdin):
+    if t["subproject"] == "keopscl":
+        print(t["type"], t["name"], "installed" if t["installed"] else "-")' | sort
+}
 subproject() {
-    ln -s "$root" "$temporary/project/subprojects/keopscl"
-    cat >"$temporary/project/meson.build" <<TXT
+    ln -s "$root" "$project/subprojects/keopscl"
+    cat >"$project/meson.build" <<TXT
 project('stranger', 'c', default_options: ['c_std=c11', 'buildtype=release'])
-keopscl = dependency('keopscl', fallback: 'keopscl',
-  default_options: ['tests=disabled', 'examples=disabled', 'cli=disabled'])
+keopscl = dependency('keopscl', fallback: 'keopscl')
 executable('p', 'p.c', dependencies: keopscl)
 TXT
-    meson setup "$temporary/project/build" "$temporary/project" --force-fallback-for=keopscl &&
-        ninja -C "$temporary/project/build" p && run "$temporary/project/build/p"
+    configure_project build
+}
+library_alone() { # one kind of library, from the layers and the text of kernels
+    targets build >"$temporary/targets"
+    cat "$temporary/targets"
+    grep -v '^static library k[a-z] -$' "$temporary/targets" >"$temporary/others"
+    printf 'custom cl_embedded -\nstatic library keopscl -\n' | diff - "$temporary/others"
+}
+steps() { # every source once, the archives, and the program: two steps each is more than that
+    sources=$(find "$root/src" -name '*.c' ! -path '*/cli/*' | wc -l)
+    count_of_steps=$(ninja -C "$project/build" -n | grep -c '^\[')
+    echo "$count_of_steps steps for $sources sources"
+    [ "$count_of_steps" -le $((sources + 15)) ] && ninja -C "$project/build" && run "$project/build/p"
+}
+installs_nothing() {
+    DESTDIR=$temporary/destination meson install -C "$project/build" --no-rebuild && [ ! -e "$temporary/destination" ]
+}
+installs_the_shared_one() { # and with it what programs are built against
+    configure_project shared -Dkeopscl:default_library=shared && targets shared >"$temporary/targets" &&
+        cat "$temporary/targets" && grep -q '^shared library keopscl installed$' "$temporary/targets" &&
+        [ "$(grep -c ' installed$' "$temporary/targets")" -eq 1 ] && meson introspect "$project/shared" --installed |
+        grep -q 'keopscl\.pc'
+}
+turned_on() {
+    configure_project tool -Dkeopscl:cli=enabled -Dkeopscl:tests=enabled -Dkeopscl:examples=enabled &&
+        targets tool >"$temporary/targets" && for program in keopscl density test_cli_data; do
+            grep "^executable $program " "$temporary/targets" || return 1
+        done
 }
 
 check 'README shows a program of about 20 lines and its output' readme_has_a_program
@@ -105,4 +143,9 @@ fi
 check 'the program with the static library' statically
 check 'the shared library exports what the headers declare, all named kcl_' exported_names
 check 'the project as a Meson subproject' subproject
+check 'a subproject is one static library' library_alone
+check 'which is built in a step for each source, and a program with it' steps
+check 'it installs nothing' installs_nothing
+check 'the shared library is there when it is asked for, and installed' installs_the_shared_one
+check 'the tool, tests and examples when they are' turned_on
 echo "1..$count"
