@@ -2,6 +2,8 @@
 #include "common.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +42,48 @@ kcl_context *create_context(void)
     if (kcl_context_create(&context, NULL) < 0)
         fail("%s", kcl_context_error(context));
     return context;
+}
+
+void require(kcl_status status, const kcl_context *context)
+{
+    if (status < 0)
+        fail("%s", kcl_context_error(context));
+}
+
+int whole_number(const char *text, int most)
+{
+    char *end;
+    const long value = strtol(text, &end, 10);
+    if (end == text || *end || value < 1 || value > most)
+        fail("\"%s\" is no number from 1 to %d", text, most);
+    return (int)value;
+}
+
+double uniform(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(*state >> 11) * 0x1p-53;
+}
+
+double normal(uint64_t *state)
+{
+    double u = uniform(state), v = uniform(state);
+    return sqrt(-2 * log(1 - u)) * cos(6.283185307179586 * v);
+}
+
+uint64_t count_programs(const kcl_context *context)
+{
+    kcl_context_stats stats;
+    require(kcl_context_get_stats(context, &stats), context);
+    return stats.programs_built + stats.programs_loaded;
+}
+
+void print_programs(const kcl_context *context, uint64_t first)
+{
+    const uint64_t now = count_programs(context);
+    if (now != first)
+        fail("%" PRIu64 " programs were made in the first step, %" PRIu64 " later on", first, now - first);
+    printf("programs    %" PRIu64 ", all made in the first step\n", now);
 }
 
 static double seconds(void)
@@ -105,5 +149,49 @@ bool write_picture(const char *name, int width, int height, const unsigned char 
         printf("picture     %s: %s\n", path, caption);
     else
         fprintf(stderr, "%s: cannot write %s: %s\n", program, path, strerror(errno));
+    return written;
+}
+
+/* ---- Pictures of the plane --------------------------------------------------------------------------------------- */
+
+const unsigned char palette[12][3] = {{31, 119, 180},  {255, 127, 14}, {44, 160, 44},   {214, 39, 40},
+                                      {148, 103, 189}, {140, 86, 75},  {227, 119, 194}, {127, 127, 127},
+                                      {188, 189, 34},  {23, 190, 207}, {0, 90, 90},     {120, 0, 70}};
+
+canvas canvas_create(double left, double bottom, double right, double top, int width)
+{
+    canvas c = {.width = width, .left = left, .top = top, .scale = width / (right - left)};
+    c.height = (int)lround((top - bottom) * c.scale);
+    c.rgb = allocate((size_t)c.width * (size_t)c.height, 3);
+    memset(c.rgb, 255, (size_t)c.width * (size_t)c.height * 3);
+    return c;
+}
+
+void draw_line(canvas *c, const double from[2], const double to[2], double width, const unsigned char colour[3],
+               double opacity)
+{
+    const double x0 = (from[0] - c->left) * c->scale, y0 = (c->top - from[1]) * c->scale;
+    const double dx = (to[0] - from[0]) * c->scale, dy = (from[1] - to[1]) * c->scale, square = dx * dx + dy * dy;
+    const double reach = width / 2 + 1;
+    const int left = (int)fmax(0, fmin(x0, x0 + dx) - reach), top = (int)fmax(0, fmin(y0, y0 + dy) - reach);
+    const int right = (int)fmin(c->width - 1, fmax(x0, x0 + dx) + reach);
+    const int bottom = (int)fmin(c->height - 1, fmax(y0, y0 + dy) + reach);
+    for (int row = top; row <= bottom; row++)
+        for (int column = left; column <= right; column++) {
+            const double x = column + 0.5 - x0, y = row + 0.5 - y0;
+            const double along = square > 0 ? fmin(fmax((x * dx + y * dy) / square, 0), 1) : 0;
+            const double inside =
+                width / 2 + 0.5 - hypot(x - along * dx, y - along * dy); /* pixels at the rim are mixed */
+            const double share = opacity * fmin(fmax(inside, 0), 1);
+            unsigned char *pixel = c->rgb + 3 * ((size_t)row * (size_t)c->width + (size_t)column);
+            for (int k = 0; k < 3; k++)
+                pixel[k] = (unsigned char)(pixel[k] * (1 - share) + colour[k] * share + 0.5);
+        }
+}
+
+bool canvas_write(canvas *c, const char *name, const char *caption)
+{
+    bool written = write_picture(name, c->width, c->height, c->rgb, caption);
+    free(c->rgb);
     return written;
 }

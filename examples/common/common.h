@@ -8,6 +8,7 @@
 #include <keopscl/keopscl.h>
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* The name that messages begin with. Each example defines it. */
 extern const char program[];
@@ -20,6 +21,23 @@ void *allocate(size_t count, size_t size);
 
 /* Creates the context that the environment asks for, or fails. */
 kcl_context *create_context(void);
+
+/* Fails with the context's text where `status` is an error. */
+void require(kcl_status status, const kcl_context *context);
+
+/* A whole number of the command line, from 1 to `most`, or fails. */
+int whole_number(const char *text, int most);
+
+/* The next random number of a sequence that `state` begins: uniform in [0,1), and normal of variance 1. */
+double uniform(uint64_t *state);
+double normal(uint64_t *state);
+
+/*
+ * How many programs the context has built or read from disk. A loop that repeats a computation on other numbers makes
+ * them all in its first step: print_programs() says how many, or fails where there are more than `first`.
+ */
+uint64_t count_programs(const kcl_context *context);
+void print_programs(const kcl_context *context, uint64_t first);
 
 /* Seconds that calls took. */
 typedef struct timing {
@@ -42,5 +60,24 @@ void print_timing(timing t, double pairs, const char *pair);
  * tells whether it could.
  */
 bool write_picture(const char *name, int width, int height, const unsigned char *rgb, const char *caption);
+
+/* A picture of a part of the plane, white at first. */
+typedef struct canvas {
+    int width, height;
+    double left, top, scale; /* pixels a unit; y goes up */
+    unsigned char *rgb;
+} canvas;
+
+/* Twelve colours that can be told apart. */
+extern const unsigned char palette[12][3];
+
+canvas canvas_create(double left, double bottom, double right, double top, int width);
+
+/* A line with round ends, `width` pixels wide; one from a point to itself is a disk. `opacity` is from 0 to 1. */
+void draw_line(canvas *c, const double from[2], const double to[2], double width, const unsigned char colour[3],
+               double opacity);
+
+/* Writes the picture and frees it. */
+bool canvas_write(canvas *c, const char *name, const char *caption);
 
 #endif

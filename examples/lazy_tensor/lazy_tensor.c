@@ -29,18 +29,6 @@ typedef struct tensors {
     kcl_expr *sum;
 } tensors;
 
-static double uniform(uint64_t *state)
-{
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(*state >> 11) * 0x1p-53;
-}
-
-static double normal(uint64_t *state)
-{
-    double u = uniform(state), v = uniform(state);
-    return sqrt(-2 * log(1 - u)) * cos(6.283185307179586 * v);
-}
-
 static float *random_array(int64_t count, uint64_t *state, double low, double high)
 {
     float *values = allocate((size_t)count, sizeof *values);

@@ -64,18 +64,6 @@ static kcl_status evaluate(problem *p)
                                           kcl_f64(&p->by_sigma, 1)});
 }
 
-static void require(kcl_status status, const kcl_context *context)
-{
-    if (status < 0)
-        fail("%s", kcl_context_error(context));
-}
-
-static double uniform(uint64_t *state)
-{
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(*state >> 11) * 0x1p-53;
-}
-
 static void make(problem *p, int points)
 {
     const double turn = 6.283185307179586;
@@ -129,22 +117,13 @@ static double check_gradients(problem *p, const kcl_context *context)
     return worst;
 }
 
-static int number(const char *text, int most)
-{
-    char *end;
-    const long value = strtol(text, &end, 10);
-    if (end == text || *end || value < 1 || value > most)
-        fail("\"%s\" is no number from 1 to %d", text, most);
-    return (int)value;
-}
-
 int main(int argc, char **argv)
 {
     if (argc != 1 && argc != 3)
         fail("usage: loss [POINTS STEPS]");
     problem p;
-    make(&p, argc == 3 ? number(argv[1], 1000000) : 500);
-    const int steps = argc == 3 ? number(argv[2], 100000) : 200;
+    make(&p, argc == 3 ? whole_number(argv[1], 1000000) : 500);
+    const int steps = argc == 3 ? whole_number(argv[2], 100000) : 200;
     kcl_context *context = create_context();
     print_device(context);
     kcl_scope *scope = kcl_scope_create(context);

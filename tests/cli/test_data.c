@@ -629,7 +629,7 @@ START_TEST(text_errors_name_the_line)
 }
 END_TEST
 
-/* Any bytes are a table with as many rows as it has lines of numbers, or refused: a text of this alphabet has no others. */
+/* Of texts of a small alphabet, those that are read have a row for each line with a number. */
 START_TEST(text_never_loses_a_line)
 {
     static const char alphabet[] = "1x-# ,;\t\"\n\r.";

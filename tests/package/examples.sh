@@ -1,14 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The example programs on their own data, on made data whose answer is known, and on files that are not what they should
-# be. examples.sh DENSITY DIGITS LAZY_TENSOR LOSS DATA_FOLDER. Prints TAP. Uses the default device, and the interpreter.
+# be. examples.sh DATA_FOLDER PROGRAM... Prints TAP. Uses the default device, and the interpreter.
 LC_ALL=C
 export LC_ALL
 absolute() { # FILE
     echo "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"
 }
-density=$(absolute "$1") digits=$(absolute "$2") lazy_tensor=$(absolute "$3") loss=$(absolute "$4")
-data=$(absolute "$5")
+data=$(absolute "$1")
+shift
+density='' digits='' em='' kmeans='' lazy_tensor='' loss='' mean_shift='' sinkhorn=''
+for program in "$@"; do
+    eval "$(basename "$program")=\$(absolute \"\$program\")"
+done
 temporary=$(mktemp -d) || exit 1
 trap 'rm -rf "$temporary"' EXIT
 KEOPSCL_CACHE_DIR=$temporary/cache
@@ -101,4 +105,46 @@ check 'loss: goes down by more than half' \
 check 'loss: the interpreter as well' works env KEOPSCL_DEVICE=host "$loss" 20 3
 check 'loss: no number' fails '"many" is no number from 1' "$loss" many 3
 check 'loss: a number too few' fails 'usage: loss' "$loss" 3
+# Each of these compares its results with loops in double and with what was planted, and fails where a later step than
+# the first one makes programs.
+steady() { # The interpreter has none.
+    matches '^programs +[1-9][0-9]*, all made in the first step$' || prints 'interpreter (keopscl)'
+}
+matches() { # EXPRESSION, which a line of the output matches
+    grep -qE "$1" out
+}
+check 'mean_shift: finds what was planted, and draws it' works "$mean_shift" 2000 shifted
+check 'mean_shift: later steps make no program' steady
+check 'mean_shift: says what it found' matches '^points +[0-9]+ of 2000 are with the mode of their cluster$'
+check 'mean_shift: draws' picture shifted 640 640
+check 'mean_shift: the interpreter as well' works env KEOPSCL_DEVICE=host "$mean_shift" 300
+check 'mean_shift: too few points to find it' fails 'mean_shift: ' env KEOPSCL_DEVICE=host "$mean_shift" 30
+check 'mean_shift: no number' fails '"0" is no number from 1' "$mean_shift" 0
+
+check 'kmeans: finds what was planted, and draws it' works "$kmeans" 20000 means
+check 'kmeans: later steps make no program' steady
+check 'kmeans: says what it found' matches '^points +[0-9]+ of 20000 are with the centre of their cluster$'
+check 'kmeans: draws' picture means 720 560
+check 'kmeans: the interpreter as well' works env KEOPSCL_DEVICE=host "$kmeans" 1200
+check 'kmeans: too few points to begin with' fails '20 points are too few, 120 are needed' "$kmeans" 20
+check 'kmeans: a picture that cannot be written' fails 'cannot write nowhere/picture' \
+    env KEOPSCL_DEVICE=host "$kmeans" 1200 nowhere/picture
+
+check 'em: finds what was planted, and draws it' works "$em" 4000 mixed
+check 'em: later steps make no program' steady
+check 'em: the likelihood never fell' matches '^converged +after [0-9]+ steps, .* it never fell$'
+check 'em: and is above that of what was planted' \
+    awk '$1 == "converged" { fitted = $8 + 0 } $1 == "likelihood" { drawn = $6 + 0 }
+        END { exit !(fitted >= drawn && drawn < 0) }' out
+check 'em: draws' picture mixed 720 600
+check 'em: the interpreter as well' works env KEOPSCL_DEVICE=host "$em" 1000
+check 'em: too few points to find it' fails 'em: ' env KEOPSCL_DEVICE=host "$em" 30
+
+check 'sinkhorn: sums, cost and images are what they must be' works "$sinkhorn" 800 moved
+check 'sinkhorn: later steps make no program' steady
+check 'sinkhorn: the cost is between its bounds' \
+    awk '$1 == "cost" { found = $2 >= $5 && $2 <= $5 + $9 && $9 > 0 } END { exit !found }' out
+check 'sinkhorn: draws' picture moved 800 528
+check 'sinkhorn: the interpreter as well' works env KEOPSCL_DEVICE=host "$sinkhorn" 60
+check 'sinkhorn: an argument too many' fails 'usage: sinkhorn [POINTS [PICTURE]]' "$sinkhorn" 60 a b
 echo "1..$count"
