@@ -158,16 +158,21 @@ static int fail_write(const char *path, int reason, fault *f)
     return fail(f, EXIT_COMPUTATION, "%s: cannot be written: %s", path, strerror(reason));
 }
 
-/* Writes and closes the file. 0, or errno of what went wrong first. */
-static int write_and_close(const table *t, const char *path, FILE *file)
+static void write_table(const table *t, const char *path, FILE *file)
 {
     size_t length = strlen(path);
-    int reason = 0;
     errno = 0;
     if (length >= 4 && strcmp(path + length - 4, ".npy") == 0)
         npy_write(t, file);
     else
         text_write(t, file);
+}
+
+/* Writes and closes the file. 0, or errno of what went wrong first. */
+static int write_and_close(const table *t, const char *path, FILE *file)
+{
+    int reason = 0;
+    write_table(t, path, file);
     if (ferror(file) || fflush(file) != 0)
         reason = errno ? errno : EIO;
     /* Some file systems tell only now that there is no room; pipes and devices have nothing to wait for. */
@@ -248,14 +253,15 @@ static int write_in_place(const table *t, const char *path, fault *f)
 
 int output_write(output *out, const table *t, const char *path, fault *f)
 {
-    struct stat old;
+    struct stat old, standard;
     *out = (output){.path = path};
-    if (strcmp(path, "-") == 0) {
-        errno = 0;
-        text_write(t, stdout);
-        return ferror(stdout) ? fail_output(f) : EXIT_DONE;
+    bool there = strcmp(path, "-") != 0 && stat(path, &old) == 0;
+    /* Standard output by another name, such as /dev/stdout, may be a file that is appended to: it is not replaced. */
+    if (strcmp(path, "-") == 0 || (there && fstat(STDOUT_FILENO, &standard) == 0 && standard.st_dev == old.st_dev &&
+                                   standard.st_ino == old.st_ino)) {
+        write_table(t, path, stdout);
+        return ferror(stdout) || fflush(stdout) != 0 ? fail_output(f) : EXIT_DONE;
     }
-    bool there = stat(path, &old) == 0;
     if (there && !S_ISREG(old.st_mode))
         return write_in_place(t, path, f);
     if (there && access(path, W_OK) != 0) /* a name may be replaced where the file may not be written */

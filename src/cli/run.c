@@ -2,7 +2,6 @@
 /* cli/run.c: keopscl run. */
 #include "cli.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,9 +146,6 @@ static int save_results(const options *o, const table *outs, int count, fault *f
                 code = fail(f, EXIT_USAGE, "--out %s and --out %s are one file: results would overwrite each other",
                             o->outs[other], path);
     }
-    errno = 0;
-    if (!code && shown && fflush(stdout) != 0)
-        code = fail_output(f);
     for (int k = 0; !code && k < count; k++)
         code = output_commit(&files[k], f);
     for (int k = 0; k < count; k++)

@@ -424,6 +424,13 @@ report $? 'leaves no file but that which was there before'
 does 'output onto an input' keopscl run 'Sum_Reduction(a*c,0)' --arg a=Vi:full/same.txt --arg c=2 --out full/same.txt
 awk '$1 != 2 * (NR - 1) + 1 { wrong = 1 } END { exit wrong || NR != 20000 }' full/same.txt && [ "$(ls -A full)" = same.txt ]
 report $? 'replaces it'
+if [ -e /dev/stdout ]; then
+    echo 'kept' >full/log.txt
+    sh -c "keopscl run '$both' --arg x=Vi:points.txt --arg g=2 --out full/log.txt --out /dev/stdout >>full/log.txt" 2>err
+    [ "$(tr '\n' ' ' <full/log.txt)" = 'kept 0 0 2 0 0 4 2 4 ' ]
+    report $? 'standard output by other names is appended to, as the shell asks for'
+    rm full/log.txt
+fi
 ln -s same.txt full/link.txt
 fails 'the same file by two names' 2 '--out full/same.txt and --out full/link.txt are one file' \
     keopscl run "$both" --arg x=Vi:points.txt --arg g=2 --out full/same.txt --out full/link.txt
