@@ -49,7 +49,7 @@ static void choose_centres(int count, const float *x, float centres[K][D])
 static double cluster(kcl_context *context, int count, const float *x, float centres[K][D], int64_t *label)
 {
     int64_t *before = allocate((size_t)count, sizeof *before);
-    float sums[K][D], counts[K], inertia, last = INFINITY;
+    float sums[K][D], counts[K], inertia = 0, last = INFINITY;
     kcl_scope *s = kcl_scope_create(context);
     kcl_expr *x_i = kcl_vi(s, kcl_f32(x, count, D)), *c_j = kcl_vj(s, kcl_f32(&centres[0][0], K, D)), *nearest;
     kcl_expr *least = kcl_reduce_min_argmin(kcl_sqdist(x_i, c_j), KCL_OVER_J, &nearest);
