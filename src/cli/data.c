@@ -92,35 +92,59 @@ bool parse_number(const char *text, double *value)
     return end != text && *end == 0 && !(errno == ERANGE && isinf(*value));
 }
 
+bool parse_whole(const char *text, int64_t *value)
+{
+    const char *digits = text + (*text == '-' || *text == '+');
+    if (!*digits || digits[strspn(digits, "0123456789")])
+        return false;
+    errno = 0;
+    *value = strtoll(text, NULL, 10);
+    return errno != ERANGE && !(*value == 0 && *text == '-'); /* the sign of -0 is kept by real numbers only */
+}
+
+/* Reads the `count` fields of `text`, between commas, as numbers of t's type. */
+static bool parse_fields(table *t, char *text, int64_t count)
+{
+    for (int64_t k = 0; k < count; k++) {
+        double value = 0;
+        char *comma = strchr(text, ',');
+        if (comma)
+            *comma = 0;
+        bool good = t->dtype == KCL_I64 ? parse_whole(text, (int64_t *)t->values + k) : parse_number(text, &value);
+        if (good && t->dtype != KCL_I64)
+            table_set(t, k, value);
+        if (comma) {
+            *comma = ',';
+            text = comma + 1;
+        }
+        if (!good)
+            return false;
+    }
+    return true;
+}
+
 int table_parse(table *t, const char *text)
 {
-    int64_t count = 1, k = 0;
+    int64_t count = 1;
     for (const char *p = text; *p; p++)
         count += *p == ',';
     char *copy = malloc(strlen(text) + 1);
     fault ignored;
-    if (!copy || table_create(t, KCL_F64, count, 1, &ignored)) {
-        free(copy);
-        return 0;
-    }
-    strcpy(copy, text);
-    for (char *field = copy; k < count; k++) {
-        double value;
-        char *comma = strchr(field, ',');
-        if (comma)
-            *comma = 0;
-        if (!parse_number(field, &value))
+    *t = (table){0};
+    if (copy)
+        strcpy(copy, text);
+    for (int whole = 1; copy && whole >= 0; whole--) {
+        if (table_create(t, whole ? KCL_I64 : KCL_F64, count, 1, &ignored))
             break;
-        table_set(t, k, value);
-        if (comma)
-            field = comma + 1;
+        t->axes = 1;
+        t->natural = KCL_DTYPE_NONE;
+        if (parse_fields(t, copy, count)) {
+            free(copy);
+            return 1;
+        }
+        table_free(t);
     }
     free(copy);
-    t->axes = 1;
-    t->natural = KCL_DTYPE_NONE;
-    if (k == count)
-        return 1;
-    table_free(t);
     return 0;
 }
 

@@ -40,7 +40,10 @@ size_t dtype_size(kcl_dtype dtype);
  */
 int table_convert(table *t, kcl_dtype dtype, const char *label, fault *f);
 
-/* Numbers separated by commas, "0.5" or "1,2,3", as one column. Returns 1, or 0 where `text` is no such list. */
+/*
+ * Numbers separated by commas, "0.5" or "1,2,3", as one column; of int64 where all are whole. Returns 1, or 0 where `text`
+ * is no such list.
+ */
 int table_parse(table *t, const char *text);
 
 /* What missing values of text tables are: an error that tells line and column, or NaN. */
@@ -78,5 +81,8 @@ void text_write(const table *t, FILE *file);
 
 /* Reads a number that fills all of `text`. False for anything else, and for a number beyond the range of double. */
 bool parse_number(const char *text, double *value);
+
+/* Reads a whole number of int64, written as digits, that fills all of `text`. False for anything else, and for -0. */
+bool parse_whole(const char *text, int64_t *value);
 
 #endif

@@ -76,7 +76,7 @@ static int load_arguments(table **tables, int **dims, const options *o, fault *f
 static bool is_index(const kcl_operator *op, int k, const table *t)
 {
     kcl_slot_info slot;
-    return t->natural == KCL_I64 && kcl_operator_input(op, k, &slot) == KCL_OK && slot.dtype == KCL_I64;
+    return t->dtype == KCL_I64 && kcl_operator_input(op, k, &slot) == KCL_OK && slot.dtype == KCL_I64;
 }
 
 /* Gives the arguments one type, but for files of integers that are an index: float64 where all files are. */

@@ -319,27 +319,22 @@ static int fail_inexact(const text_reader *r, fault *f)
 
 static int append(text_reader *r, const cell *c, int64_t column, fault *f)
 {
-    const char *text = c->text;
-    const char *digits = text + (*text == '-' || *text == '+');
-    bool is_whole = *digits && strspn(digits, "0123456789") == strlen(digits), fits = false;
+    const char *digits = c->text + (*c->text == '-' || *c->text == '+');
+    bool is_whole = *digits && digits[strspn(digits, "0123456789")] == 0;
     number n = {.real = c->value};
-    if (is_whole) {
-        errno = 0;
-        long long whole = strtoll(text, NULL, 10);
-        fits = errno != ERANGE && !(whole == 0 && *text == '-'); /* a zero with a sign is real */
-        if (!r->inexact_line && strlen(digits) > 15 && !digits_are_exact(digits, c->value)) {
-            r->inexact_line = r->line;
-            r->inexact_column = column;
-            shown(r->inexact, text);
-        }
-        if (fits && !r->real)
-            n.whole = whole;
+    int64_t whole;
+    bool fits = is_whole && parse_whole(c->text, &whole);
+    if (is_whole && !r->inexact_line && strlen(digits) > 15 && !digits_are_exact(digits, c->value)) {
+        r->inexact_line = r->line;
+        r->inexact_column = column;
+        shown(r->inexact, c->text);
     }
-    if (!r->real && !fits) {
+    if (!r->real && fits) {
+        n.whole = whole;
+    } else if (!r->real) {
         for (size_t k = 0; k < r->number_count; k++)
             r->numbers[k].real = (double)r->numbers[k].whole;
         r->real = true;
-        n.real = c->value;
     }
     if (r->real && r->inexact_line)
         return fail_inexact(r, f);

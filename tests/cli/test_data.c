@@ -697,6 +697,13 @@ START_TEST(parameter_texts)
     ck_assert_int_eq(t.rows * t.columns, 1);
     ck_assert_double_eq(table_get(&t, 0), 0.5);
     table_free(&t);
+    ck_assert_int_eq(table_parse(&t, "9007199254740993,-2"), 1);
+    ck_assert(t.rows * t.columns == 2 && t.dtype == KCL_I64 && t.natural == KCL_DTYPE_NONE);
+    ck_assert(((const int64_t *)t.values)[0] == 9007199254740993 && ((const int64_t *)t.values)[1] == -2);
+    table_free(&t);
+    ck_assert_int_eq(table_parse(&t, "-0"), 1);
+    ck_assert(t.dtype == KCL_F64 && signbit(table_get(&t, 0)));
+    table_free(&t);
     ck_assert_int_eq(table_parse(&t, "1,-2,3e-1"), 1);
     ck_assert_int_eq(t.rows * t.columns, 3);
     ck_assert_double_eq(table_get(&t, 1), -2);

@@ -322,13 +322,24 @@ equals 'are rows' '1
 keopscl run "$both" --arg x=Vi:points.txt --arg g=2 >two.txt
 fails 'two results in one text' 1 "two.txt: line 4 is empty and rows follow: a missing row, or another table" \
     keopscl run 'Sum_Reduction(a,0)' --arg a=Vi:two.txt
-printf '5\n6\n7\n' >three.numbers
-printf 'k\n2\n0\n16777217\n' >rows.txt
-does 'an index from a text table' keopscl run 'Sum_Reduction(Gather(x,k)*c,0)' --arg x=Vj:three.numbers --arg k=Vi:rows.txt \
-    --arg c=1 --device host
-equals 'is int64, and no row beyond 2^24 is another one; once for each of 3 columns' '21
-15
-0' 0
+# A column that is 3 in row 2^24 + 1, whose number float32 does not hold, and 0 elsewhere.
+{
+    printf '\223NUMPY\001\000v\000'
+    printf '%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (16777218,), }"
+    head -c $((4 * 16777217)) /dev/zero
+    printf '\000\000\100\100'
+} >high.npy
+printf 'k\n16777217\n' >row.txt
+echo 1 >one.txt
+rows='Sum_Reduction(Gather(x,k)*c,0)'
+does 'an index from a text table' keopscl run "$rows" --arg x=Vj:high.npy --arg k=Vi:row.txt --arg c=1 --device host
+equals 'is int64, and finds its row, once for each column' 50331654 4
+does 'an index on the command line' keopscl run "$rows" --arg x=Vj:high.npy --arg k=16777217 --arg c=Vi:one.txt --device host
+equals 'does as well' 50331654 4
+rm high.npy
+fails 'an integer on the command line that no float64 holds' 1 \
+    "argument 'c', 9007199254740993: row 1, column 1: float64 does not hold the integer 9007199254740993" \
+    keopscl run 'Sum_Reduction(a*c,0)' --arg a=Vi:cr.txt --arg c=9007199254740993
 printf '9007199254740993\n' >long.txt
 fails 'an integer that no float64 holds' 1 \
     "argument 'a', long.txt: row 1, column 1: float64 does not hold the integer 9007199254740993" \
