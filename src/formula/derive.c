@@ -146,12 +146,13 @@ static const kf_node *pull_back_value(kf_graph *g, const kf_node *f, int k, cons
  */
 typedef struct flow {
     const kf_node *value, *guard;
+    bool settled; /* the value itself is 0 where the guard is false */
 } flow;
 
 /* The value, 0 where the guard is false. */
-static const kf_node *settled(kf_graph *g, flow c)
+static const kf_node *settle(kf_graph *g, flow c)
 {
-    return c.value && c.guard && !kf_is_zero(c.value) ? where(g, c.guard, c.value, ZERO(1)) : c.value;
+    return c.value && c.guard && !c.settled && !kf_is_zero(c.value) ? where(g, c.guard, c.value, ZERO(1)) : c.value;
 }
 
 static const kf_node *both(kf_graph *g, const kf_node *a, const kf_node *b)
@@ -189,10 +190,12 @@ static bool join(kf_graph *g, flow *sum, flow term)
         *sum = term;
     } else if (sum->guard == term.guard) {
         sum->value = accumulate(g, sum->value, term.value);
+        sum->settled = sum->settled && term.settled;
     } else {
         const kf_node *guard = either(g, sum->guard, term.guard);
-        sum->value = accumulate(g, settled(g, *sum), settled(g, term));
+        sum->value = accumulate(g, settle(g, *sum), settle(g, term));
         sum->guard = guard;
+        sum->settled = true;
     }
     return sum->value != NULL;
 }
@@ -202,6 +205,12 @@ static const kf_node *repeated_to(kf_graph *g, const kf_node *e, int64_t dim)
     return !e || e->dim == dim ? e : kf_make(g, KF_SUMT, &e, &dim);
 }
 
+/* Whether a cotangent of f is 0 for its operands where it is 0, whatever they are: it is multiplied by no operand. */
+static bool keeps_zeros(const kf_node *f)
+{
+    return kf_info((kf_op)f->op)->op_class != KF_CLASS_MAP || f->op == KF_ADD || f->op == KF_SUB || f->op == KF_MINUS;
+}
+
 /* What the cotangent `e` of node f means for its operand `k`. */
 static flow pull_back(kf_graph *g, const kf_node *f, int k, flow e)
 {
@@ -209,20 +218,17 @@ static flow pull_back(kf_graph *g, const kf_node *f, int k, flow e)
     const bool map = kf_info((kf_op)f->op)->op_class == KF_CLASS_MAP;
     if (!map && e.guard && e.guard->dim > 1) {
         /* Components move, or are added up, and their guards with them. */
-        e.value = settled(g, e);
-        e.guard = pull_back_value(g, f, k, e.guard);
+        e = (flow){settle(g, e), pull_back_value(g, f, k, e.guard), true};
     }
     if (!taken)
-        e.value = pull_back_value(g, f, k, e.value);
+        e = (flow){pull_back_value(g, f, k, e.value), e.guard, e.settled && keeps_zeros(f)};
     else if (kf_is_zero(taken))
-        return (flow){kf_zero(g, f->arg[k]->dim), NULL};
+        return (flow){.value = kf_zero(g, f->arg[k]->dim)};
     else
-        e = (flow){repeated_to(g, e.value, f->dim), both(g, e.guard, taken)};
+        e = (flow){repeated_to(g, e.value, f->dim), both(g, e.guard, taken), false};
     if (map && e.value && f->arg[k]->dim < e.value->dim) {
-        if (e.guard && e.guard->dim > 1) {
-            e.value = settled(g, e);
-            e.guard = kf_unary(g, KF_SUM, e.guard);
-        }
+        if (e.guard && e.guard->dim > 1)
+            e = (flow){settle(g, e), kf_unary(g, KF_SUM, e.guard), true};
         e.value = kf_unary(g, KF_SUM, e.value);
     }
     return e;
@@ -266,8 +272,8 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
     }
     for (size_t k = 0; ok && k < leaf_count; k++) {
         bool reached = kf_reached(&order, leaves[k]);
-        const flow c = reached ? cotangent[kf_at(&order, leaves[k])] : (flow){NULL, NULL};
-        out[k] = c.value ? settled(g, c) : kf_zero(g, leaves[k]->dim);
+        const flow c = reached ? cotangent[kf_at(&order, leaves[k])] : (flow){.value = NULL};
+        out[k] = c.value ? settle(g, c) : kf_zero(g, leaves[k]->dim);
         ok = out[k] != NULL;
     }
     if (ok && leaf_count)
@@ -397,8 +403,9 @@ static bool add_cotangent(gradient *s, const kf_node *f, domain on, flow c)
         const domain own = domain_of(s, f);
         /* A sum in which no term counted is 0, and guards itself. */
         if (c.guard && memcmp(&own, &on, sizeof on) != 0) {
-            c.value = sum_to(s, f, on, settled(s->g, c));
+            c.value = sum_to(s, f, on, settle(s->g, c));
             c.guard = c.value ? kf_binary(s->g, KF_NOT_EQUAL, c.value, kf_zero(s->g, 1)) : NULL;
+            c.settled = true;
         } else {
             c.value = sum_to(s, f, on, c.value);
         }
@@ -419,7 +426,7 @@ static bool add_cotangent(gradient *s, const kf_node *f, domain on, flow c)
 
 static bool add_result(gradient *s, const kf_node *leaf, domain on, flow is)
 {
-    const kf_node *c = sum_to(s, leaf, on, settled(s->g, is));
+    const kf_node *c = sum_to(s, leaf, on, settle(s->g, is));
     for (size_t k = 0; c && k < s->var_count; k++) {
         if (s->vars[k]->param[0] != leaf->param[0])
             continue;
@@ -447,13 +454,12 @@ const kf_node *kf_has_weight(kf_graph *g, const kf_node *F)
 /* What the cotangent `e` of a reduction means for its terms. */
 static flow pull_back_reduction(kf_graph *g, const kf_node *f, flow e)
 {
-    const kf_node *terms = f->arg[0], *F = NULL, *G = NULL, *share, *sum;
+    const kf_node *terms = f->arg[0], *F = NULL, *G = NULL, *share, *sum, *weighs;
     if (kf_reduction_get((kf_reduction)f->param[0])->formulas == 2) { /* Concat, maybe on further axes */
         F = kf_make(g, KF_ELEM, &terms, &(int64_t){0});
         G = kf_make(g, KF_EXTRACT, &terms, (int64_t[]){1, f->dim});
         if (e.guard && e.guard->dim > 1) {
-            e.value = settled(g, e);
-            e.guard = kf_unary(g, KF_SUM, e.guard);
+            e = (flow){settle(g, e), kf_unary(g, KF_SUM, e.guard), true};
         }
     }
     switch ((kf_reduction)f->param[0]) {
@@ -461,25 +467,26 @@ static flow pull_back_reduction(kf_graph *g, const kf_node *f, flow e)
         return e;
     case KF_REDUCE_LOGSUMEXP: /* every term has its share of the sum */
         share = kf_share(g, terms, f);
-        return (flow){MULT(e.value, share), both(g, e.guard, share)};
+        return (flow){MULT(e.value, share), both(g, e.guard, share), !e.guard};
     case KF_REDUCE_LOGSUMEXPWEIGHT:
         share = MULT(e.value, EXP(SUB(F, f)));
-        return (flow){kf_binary(g, KF_CONCAT, kf_dot(g, share, G), share), both(g, e.guard, kf_has_weight(g, F))};
+        return (flow){kf_binary(g, KF_CONCAT, kf_dot(g, share, G), share), both(g, e.guard, kf_has_weight(g, F)),
+                      false};
     case KF_REDUCE_SUMSOFTMAXWEIGHT:
         sum = kf_reduce(g, KF_REDUCE_LOGSUMEXP, (unsigned)f->param[1], 0, kf_like(g, F, f->arg[0]));
         share = kf_share(g, F, sum);
-        e.guard = both(g, e.guard, share);
+        weighs = share;
         share = MULT(e.value, share);
-        e.value = kf_binary(g, KF_CONCAT, kf_dot(g, share, SUB(G, f)), share);
-        return e;
+        return (flow){kf_binary(g, KF_CONCAT, where(g, weighs, kf_dot(g, share, SUB(G, f)), ZERO(1)), share),
+                      both(g, e.guard, weighs), !e.guard};
     case KF_REDUCE_GATHER:
-        e.value = kf_like_on(g, kf_like(g, settled(g, e), f->arg[1]), f->arg[0], f->axes);
-        return (flow){kf_scatter(g, e.value, f->arg[1], (kf_part)f->param[2], f->arg[0]), NULL};
+        e.value = kf_like_on(g, kf_like(g, settle(g, e), f->arg[1]), f->arg[0], f->axes);
+        return (flow){kf_scatter(g, e.value, f->arg[1], (kf_part)f->param[2], f->arg[0]), NULL, true};
     case KF_REDUCE_SCATTER:
-        e.value = kf_like(g, settled(g, e), f->arg[2]);
-        return (flow){kf_gather(g, e.value, f->arg[1], (kf_part)f->param[2]), NULL};
+        e.value = kf_like(g, settle(g, e), f->arg[2]);
+        return (flow){kf_gather(g, e.value, f->arg[1], (kf_part)f->param[2]), NULL, true};
     default: /* an index is a constant; what chooses by one was replaced (kf_select_terms) */
-        return (flow){kf_zero(g, f->arg[0]->dim), NULL};
+        return (flow){.value = kf_zero(g, f->arg[0]->dim)};
     }
 }
 
@@ -544,7 +551,7 @@ kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t v
     }
     if (ok)
         join_rows(&s);
-    ok = ok && add_cotangent(&s, F, domain_of(&s, F), (flow){repeated_to(g, kf_to_real(g, e), F->dim), NULL});
+    ok = ok && add_cotangent(&s, F, domain_of(&s, F), (flow){repeated_to(g, kf_to_real(g, e), F->dim), NULL, true});
     for (size_t k = s.order.count; ok && k-- > 0;)
         for (const cotangent *c = s.cotangents[k]; ok && c; c = c->next)
             ok = pull_back_through(&s, s.order.nodes[k], c->on, c->is);

@@ -28,7 +28,7 @@ typedef struct argument {
 static const argument arguments[] = {
     {"x=Vi(2)", KCL_ROLE_I, D, 0},         {"y=Vj(2)", KCL_ROLE_J, D, 1e200},     {"u=Vi(1)", KCL_ROLE_I, 1, -INFINITY},
     {"w=Vj(1)", KCL_ROLE_J, 1, -INFINITY}, {"g=Pm(1)", KCL_ROLE_PARAMETER, 1, 0}, {"b=Vj(2)", KCL_ROLE_J, 2, NAN},
-    {"e=Vi(2)", KCL_ROLE_I, 2, INFINITY},  {"f=Vj(2)", KCL_ROLE_J, 2, INFINITY},  {"s=Pm(2)", KCL_ROLE_PARAMETER, 2, 0},
+    {"e=Vi(2)", KCL_ROLE_I, 2, 0},         {"f=Vj(2)", KCL_ROLE_J, 2, 0},         {"s=Pm(2)", KCL_ROLE_PARAMETER, 2, 0},
     {"d=Vi(2)", KCL_ROLE_I, D, 0},         {"m=Vj(1)", KCL_ROLE_J, 1, 0},         {"h=Pm(1)", KCL_ROLE_PARAMETER, 1, 0},
 };
 enum { ARGUMENTS = sizeof arguments / sizeof *arguments, MASKS = 10, MINUS_INFINITY = 11 };
