@@ -8,6 +8,7 @@
 /* Another row's term comes next: nothing is put off. */
 #define KCL_STEP(R, t, n, value) R##_STEP_NOW(t, n, value)
 #define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_NOW_PRODUCT(t, n, a, b)
+#define KCL_STEP_WHERE(R, t, n, c, a, b) R##_STEP_NOW_WHERE(t, n, c, a, b)
 
 #define KCL_COLUMN(v) ((ilanes)((ireal)(i - first)) + kcl_to_ilanes(kcl_lane_numbers()))
 #define KCL_NUMBER(column) (kcl_to_longs(column) + first KCL_OF_EACH(cols))

@@ -33,6 +33,10 @@
     if (j + v < last) {                                                                                                \
         R##_STEP_NOW_PRODUCT(t, n, a, b)                                                                               \
     }
+#define KCL_STEP_WHERE(R, t, n, c, a, b)                                                                               \
+    if (j + v < last) {                                                                                                \
+        R##_STEP_NOW_WHERE(t, n, c, a, b)                                                                              \
+    }
 #define KCL_ELEMENT(v) min(j + (v), last - 1)
 #define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
 

@@ -72,8 +72,10 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
                     KCL_TERMS(KCL_LOOK_BEGIN)
 #undef KCL_STEP
 #undef KCL_STEP_PRODUCT
+#undef KCL_STEP_WHERE
 #define KCL_STEP(R, t, n, value) R##_RESCAN_STEP(t, n, value)
 #define KCL_STEP_PRODUCT(R, t, n, a, b) R##_RESCAN_STEP_PRODUCT(t, n, a, b)
+#define KCL_STEP_WHERE(R, t, n, c, a, b) R##_RESCAN_STEP_WHERE(t, n, c, a, b)
 #undef KCL_STREAM
 #define KCL_STREAM 1
                     for (long j = tile; j < look; j++) {
@@ -84,9 +86,11 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #endif
 #undef KCL_STEP
 #undef KCL_STEP_PRODUCT
+#undef KCL_STEP_WHERE
 #undef KCL_STREAM
 #define KCL_STEP(R, t, n, value) R##_STEP(t, n, value)
 #define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_PRODUCT(t, n, a, b)
+#define KCL_STEP_WHERE(R, t, n, c, a, b) R##_STEP_WHERE(t, n, c, a, b)
 #define KCL_STREAM KCL_BLOCK_COLUMNS
                 long j = tile;
 #ifdef KCL_BLOCKS
@@ -151,6 +155,7 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 /* Another row's term comes next: nothing is put off. */
 #define KCL_STEP(R, t, n, value) R##_STEP_NOW(t, n, value)
 #define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_NOW_PRODUCT(t, n, a, b)
+#define KCL_STEP_WHERE(R, t, n, c, a, b) R##_STEP_NOW_WHERE(t, n, c, a, b)
 
 #define KCL_COLUMN(v) ((ilanes)((ireal)(i - first)) + kcl_to_ilanes(kcl_lane_numbers()))
 #define KCL_NUMBER(column) (kcl_to_longs(column) + first KCL_OF_EACH(cols))

@@ -16,6 +16,7 @@
  *   R_MASK                  before R_TILE_END: what the tile brought into lanes beyond the last element shall not count
  *   R_BLOCK_BEGIN, _END     around a block, KCL_STREAM columns from j on
  *   R_STEP(t, n, value)     one column's term, n = component + d * state; R_STEP_PRODUCT(t, n, a, b): value = a * b.
+ *                           R_STEP_WHERE(t, n, c, a, b), of Sum alone: value = a * b where c is not 0, else no term.
  *                           Deferred: tile and block hooks, and what R_RESCANS asks for, must stand around it
  *   R_STEP_NOW, ...         the same where nothing but R_TILE_BEGIN, R_TILE_END and R_MASK stand around it
  *   R_CLOSE                 number<t>[R_NUMBERS * R_PIECES(t) * (component + d * state) + q] is number q
@@ -78,6 +79,11 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 #define KCL_NOTHING(t, d, p)
 #define KCL_NO_STEP(t, n, value)
 #define KCL_NO_STEP_PRODUCT(t, n, a, b)
+#define KCL_NO_STEP_WHERE(t, n, c, a, b)
+
+/* sum + a * b where c is not 0, else sum: what weighs nothing adds nothing, even if a or b is infinite or NaN. */
+#define KCL_ADD_WHERE(c, a, b, sum)                                                                                    \
+    ((lanes)(c) != (lanes)(KCL_R(0.0)) ? fma((lanes)(a), (lanes)(b), (lanes)(sum)) : (lanes)(sum))
 
 /* total + rest += value, where rest takes what rounding takes from total. */
 KCL_FN void kcl_two_sum(lanes *total, lanes *rest, lanes value)
@@ -126,9 +132,12 @@ KCL_FN lanes kcl_total(lanes total, lanes rest)
 #define SUM_STEP_PRODUCT(t, n, a, b) acc##t[n] = fma((lanes)(a), (lanes)(b), acc##t[n]);
 #define SUM_STEP_NOW SUM_STEP
 #define SUM_STEP_NOW_PRODUCT SUM_STEP_PRODUCT
+#define SUM_STEP_WHERE(t, n, c, a, b) acc##t[n] = KCL_ADD_WHERE(c, a, b, acc##t[n]);
+#define SUM_STEP_NOW_WHERE SUM_STEP_WHERE
 
 #define SUM_RESCAN_STEP KCL_NO_STEP
 #define SUM_RESCAN_STEP_PRODUCT KCL_NO_STEP_PRODUCT
+#define SUM_RESCAN_STEP_WHERE KCL_NO_STEP_WHERE
 #define SUM_TILE_FAILS(t, d, p) 0
 #define SUM_LOOKS(t, d, p) 0
 #define SUM_LOOK_BEGIN KCL_NOTHING
@@ -625,7 +634,7 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 #define KCL_COMPONENT_OF(t, n) (KCL_STATES == 1 ? (n) : (n) % width##t)
 #define KCL_STATE_OF(t, n) (KCL_STATES == 1 ? 0 : (n) / width##t)
 
-#define KCL_WEIGH(t, n, value) acc##t[n] = fma(power##t[v], (lanes)(value), acc##t[n]);
+#define KCL_WEIGH(t, n, value) acc##t[n] = KCL_ADD_WHERE(power##t[v], power##t[v], value, acc##t[n]);
 
 /* The exponent comes first: that of element v is kept for the components that follow. */
 #define EXPSUMS_STEP(t, n, value)                                                                                      \

@@ -7,8 +7,10 @@
  */
 #undef KCL_STEP
 #undef KCL_STEP_PRODUCT
+#undef KCL_STEP_WHERE
 #define KCL_STEP(R, t, n, value) R##_RESCAN_STEP(t, n, value)
 #define KCL_STEP_PRODUCT(R, t, n, a, b) R##_RESCAN_STEP_PRODUCT(t, n, a, b)
+#define KCL_STEP_WHERE(R, t, n, c, a, b) R##_RESCAN_STEP_WHERE(t, n, c, a, b)
         for (;;) {
             bool more = false;
             long query = -1;

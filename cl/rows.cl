@@ -92,9 +92,11 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
                     KCL_TERMS(KCL_LOOK_BEGIN)
 #undef KCL_STEP
 #undef KCL_STEP_PRODUCT
+#undef KCL_STEP_WHERE
 #undef KCL_STREAM
 #define KCL_STEP(R, t, n, value) R##_RESCAN_STEP(t, n, value)
 #define KCL_STEP_PRODUCT(R, t, n, a, b) R##_RESCAN_STEP_PRODUCT(t, n, a, b)
+#define KCL_STEP_WHERE(R, t, n, c, a, b) R##_RESCAN_STEP_WHERE(t, n, c, a, b)
 #define KCL_STREAM 1
                     for (int c = 0; c < look; c++) {
                         const long j = start + c;
@@ -105,9 +107,11 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #endif
 #undef KCL_STEP
 #undef KCL_STEP_PRODUCT
+#undef KCL_STEP_WHERE
 #undef KCL_STREAM
 #define KCL_STEP(R, t, n, value) R##_STEP(t, n, value)
 #define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_PRODUCT(t, n, a, b)
+#define KCL_STEP_WHERE(R, t, n, c, a, b) R##_STEP_WHERE(t, n, c, a, b)
 #define KCL_STREAM KCL_BLOCK_COLUMNS
                 int c = 0;
 #ifdef KCL_BLOCKS

@@ -252,6 +252,7 @@ KCL_API kcl_expr *kcl_not(kcl_expr *f);
 
 /* f where condition >= 0, else g, which NaN chooses too. */
 KCL_API kcl_expr *kcl_ifelse(kcl_expr *condition, kcl_expr *f, kcl_expr *g);
+KCL_API kcl_expr *kcl_where(kcl_expr *condition, kcl_expr *f, kcl_expr *g);
 
 /* ---- The vector of components ------------------------------------------------------------------------------------ */
 

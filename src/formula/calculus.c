@@ -253,7 +253,8 @@ static int class_of(const walk *w, const int *classes, const kf_node *f, const k
         if (of[k] == NEITHER)
             return NEITHER;
         linear |= of[k] == LINEAR;
-        zeros &= of[k] == LINEAR || kf_is_zero(kf_value(f->arg[k])) || (f->op == KF_IFELSE && k == 0);
+        zeros &=
+            of[k] == LINEAR || kf_is_zero(kf_value(f->arg[k])) || ((f->op == KF_IFELSE || f->op == KF_WHERE) && k == 0);
     }
     switch ((kf_op)f->op) {
     case KF_MULT:
@@ -263,6 +264,7 @@ static int class_of(const walk *w, const int *classes, const kf_node *f, const k
         linear = of[1] == CONSTANT;
         break;
     case KF_IFELSE:
+    case KF_WHERE:
         linear = zeros && of[0] == CONSTANT;
         break;
     case KF_MAX:

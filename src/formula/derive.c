@@ -2,6 +2,7 @@
 /* formula/derive.c: reverse-mode derivatives, as formulas. */
 #include "graph.h"
 
+#include <float.h>
 #include <string.h>
 
 /* ---- One rule per operator --------------------------------------------------------------------------------------- */
@@ -31,6 +32,8 @@
 #define STEP(x) kf_unary(g, KF_STEP, x)
 #define LESS(x, z) kf_binary(g, KF_LESS, x, z)
 #define LESS_EQUAL(x, z) kf_binary(g, KF_LESS_EQUAL, x, z)
+#define EQUAL(x, z) kf_binary(g, KF_EQUAL, x, z)
+#define NOT_EQUAL(x, z) kf_binary(g, KF_NOT_EQUAL, x, z)
 #define SPHERICAL(x, m) kf_make(g, KF_SPHERICAL, (const kf_node *[]){x}, (const int64_t[]){m})
 #define NONE NULL
 
@@ -49,14 +52,31 @@ static const kf_node *partial_of(kf_graph *g, const kf_node *y, int k)
     }
 }
 
+/* Where operand k of f, a choice between operands, is the one that f takes; NULL where f chooses nothing. */
+static const kf_node *chosen(kf_graph *g, const kf_node *f, int k)
+{
+    switch ((kf_op)f->op) {
+    case KF_IFELSE:
+    case KF_WHERE:
+    case KF_MINIMUM:
+    case KF_MAXIMUM:
+        return partial_of(g, f, k); /* 0 or 1 */
+    default:
+        return NULL;
+    }
+}
+
+static const kf_node *where(kf_graph *g, const kf_node *condition, const kf_node *a, const kf_node *b)
+{
+    return kf_make(g, KF_WHERE, (const kf_node *[]){condition, a, b}, NULL);
+}
+
 const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_node *e)
 {
-    /* What was not chosen may have no derivative, and 0 times that is not 0. */
-    if (f->op == KF_IFELSE && k > 0)
-        return kf_make(g, KF_IFELSE, (const kf_node *[]){f->arg[0], k == 1 ? e : ZERO(1), k == 1 ? ZERO(1) : e}, NULL);
-    const kf_node *partial = partial_of(g, f, k);
-    if (f->op == KF_MINIMUM || f->op == KF_MAXIMUM) /* partial is 0 or 1 */
-        return kf_make(g, KF_IFELSE, (const kf_node *[]){SUB(partial, INT(1)), e, ZERO(1)}, NULL);
+    const kf_node *partial = partial_of(g, f, k), *taken = chosen(g, f, k);
+    /* The operand that was not chosen may have no derivative, and 0 times that is not 0. */
+    if (taken && !kf_is_zero(taken))
+        return where(g, taken, e, ZERO(1));
     return MULT(e, partial);
 }
 
@@ -67,8 +87,8 @@ const kf_node *kf_refuse_second(kf_graph *g)
     return NULL;
 }
 
-/* What the cotangent `e` of node f means for its operand `k`. */
-static const kf_node *pull_back(kf_graph *g, const kf_node *f, int k, const kf_node *e)
+/* What the cotangent `e` of node f means for its operand `k`, linear in e. */
+static const kf_node *pull_back_value(kf_graph *g, const kf_node *f, int k, const kf_node *e)
 {
     const kf_node *a = f->arg[k];
     const int64_t *p = f->param;
@@ -111,14 +131,48 @@ static const kf_node *pull_back(kf_graph *g, const kf_node *f, int k, const kf_n
         return kf_refuse_second(g);
     case KF_LIKE:
         return k ? kf_zero(g, a->dim) : e;
-    default: {
-        const kf_node *product = kf_times_partial(g, f, k, e);
-        return product && a->dim < product->dim ? kf_unary(g, KF_SUM, product) : product;
-    }
+    default: /* of the dimension of f: an operand that is repeated sums it up */
+        return kf_times_partial(g, f, k, e);
     }
 }
 
 /* ---- Formulas ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * A cotangent counts where its guard is true, and is 0 elsewhere, whatever the value is there. Terms that weigh nothing and
+ * branches that are not taken may have infinite derivatives, and 0 times an infinity is NaN: so the choice is not made
+ * where it arises, but where the cotangent arrives, behind all products. A guard has dimension 1 or that of the value; it
+ * is true where it is not 0, and never negative. NULL is true everywhere.
+ */
+typedef struct flow {
+    const kf_node *value, *guard;
+    bool settled; /* the value itself is 0 where the guard is false */
+} flow;
+
+/* The value, 0 where the guard is false. */
+static const kf_node *settle(kf_graph *g, flow c)
+{
+    return c.value && c.guard && !c.settled && !kf_is_zero(c.value) ? where(g, c.guard, c.value, ZERO(1)) : c.value;
+}
+
+static const kf_node *both(kf_graph *g, const kf_node *a, const kf_node *b)
+{
+    return !a || a == b ? b : !b ? a : kf_binary(g, KF_AND, a, b);
+}
+
+/* The other one of two complementary partial derivatives of a choice. */
+static bool is_opposite(kf_graph *g, const kf_node *a, const kf_node *b)
+{
+    return b == SUB(INT(1), a) || (a->op == KF_EQUAL && b == NOT_EQUAL(a->arg[0], a->arg[1]));
+}
+
+/* One of the two operands of a choice is taken in any case. */
+static const kf_node *either(kf_graph *g, const kf_node *a, const kf_node *b)
+{
+    if (!a || !b || is_opposite(g, a, b) || is_opposite(g, b, a))
+        return NULL;
+    return kf_binary(g, KF_OR, a, b);
+}
 
 static const kf_node *accumulate(kf_graph *g, const kf_node *sum, const kf_node *term)
 {
@@ -127,9 +181,57 @@ static const kf_node *accumulate(kf_graph *g, const kf_node *sum, const kf_node 
     return sum ? kf_binary(g, KF_ADD, sum, term) : term;
 }
 
+/* Adds `term` to *sum, which has a NULL value before the first term. Terms under different guards are settled. */
+static bool join(kf_graph *g, flow *sum, flow term)
+{
+    if (!term.value || kf_is_zero(term.value))
+        return term.value != NULL;
+    if (!sum->value) {
+        *sum = term;
+    } else if (sum->guard == term.guard) {
+        sum->value = accumulate(g, sum->value, term.value);
+        sum->settled = sum->settled && term.settled;
+    } else {
+        const kf_node *guard = either(g, sum->guard, term.guard);
+        sum->value = accumulate(g, settle(g, *sum), settle(g, term));
+        sum->guard = guard;
+        sum->settled = true;
+    }
+    return sum->value != NULL;
+}
+
 static const kf_node *repeated_to(kf_graph *g, const kf_node *e, int64_t dim)
 {
     return !e || e->dim == dim ? e : kf_make(g, KF_SUMT, &e, &dim);
+}
+
+/* Whether a cotangent of f is 0 for its operands where it is 0, whatever they are: it is multiplied by no operand. */
+static bool keeps_zeros(const kf_node *f)
+{
+    return kf_info((kf_op)f->op)->op_class != KF_CLASS_MAP || f->op == KF_ADD || f->op == KF_SUB || f->op == KF_MINUS;
+}
+
+/* What the cotangent `e` of node f means for its operand `k`. */
+static flow pull_back(kf_graph *g, const kf_node *f, int k, flow e)
+{
+    const kf_node *taken = chosen(g, f, k);
+    const bool map = kf_info((kf_op)f->op)->op_class == KF_CLASS_MAP;
+    if (!map && e.guard && e.guard->dim > 1) {
+        /* Components move, or are added up, and their guards with them. */
+        e = (flow){settle(g, e), pull_back_value(g, f, k, e.guard), true};
+    }
+    if (!taken)
+        e = (flow){pull_back_value(g, f, k, e.value), e.guard, e.settled && keeps_zeros(f)};
+    else if (kf_is_zero(taken))
+        return (flow){.value = kf_zero(g, f->arg[k]->dim)};
+    else
+        e = (flow){repeated_to(g, e.value, f->dim), both(g, e.guard, taken), false};
+    if (map && e.value && f->arg[k]->dim < e.value->dim) {
+        if (e.guard && e.guard->dim > 1)
+            e = (flow){settle(g, e), kf_unary(g, KF_SUM, e.guard), true};
+        e.value = kf_unary(g, KF_SUM, e.value);
+    }
+    return e;
 }
 
 kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_count, const kf_node *const *leaves,
@@ -142,7 +244,7 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
     if (kf_order_init(&order, g, 1, &F, true, &g->error) < 0)
         return g->error.status;
     const kcl_allocator *alloc = kf_allocator(g);
-    const kf_node **cotangent = kb_calloc(alloc, order.count, sizeof *cotangent);
+    flow *cotangent = kb_calloc(alloc, order.count, sizeof *cotangent);
     bool *wanted = kb_calloc(alloc, order.count, sizeof *wanted);
     bool ok = cotangent && wanted;
     if (!ok)
@@ -155,27 +257,23 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
         for (int c = 0; c < order.nodes[k]->arg_count && order.nodes[k]->op != KF_REDUCE; c++)
             wanted[k] |= wanted[kf_at(&order, order.nodes[k]->arg[c])];
     if (ok) {
-        cotangent[kf_at(&order, F)] = repeated_to(g, kf_to_real(g, e), F->dim);
-        ok = cotangent[kf_at(&order, F)] != NULL;
+        cotangent[kf_at(&order, F)].value = repeated_to(g, kf_to_real(g, e), F->dim);
+        ok = cotangent[kf_at(&order, F)].value != NULL;
     }
     for (size_t k = order.count; ok && k-- > 0;) {
         const kf_node *f = order.nodes[k];
-        if (!wanted[k] || !cotangent[k] || f->op == KF_REDUCE)
+        if (!wanted[k] || !cotangent[k].value || f->op == KF_REDUCE)
             continue;
         for (int c = 0; ok && c < f->arg_count; c++) {
             size_t at = kf_at(&order, f->arg[c]);
-            if (!wanted[at])
-                continue;
-            const kf_node *term = pull_back(g, f, c, cotangent[k]);
-            if (term && !kf_is_zero(term))
-                cotangent[at] = accumulate(g, cotangent[at], term);
-            ok = term && (kf_is_zero(term) || cotangent[at]);
+            if (wanted[at])
+                ok = join(g, &cotangent[at], pull_back(g, f, c, cotangent[k]));
         }
     }
     for (size_t k = 0; ok && k < leaf_count; k++) {
         bool reached = kf_reached(&order, leaves[k]);
-        const kf_node *c = reached ? cotangent[kf_at(&order, leaves[k])] : NULL;
-        out[k] = c ? c : kf_zero(g, leaves[k]->dim);
+        const flow c = reached ? cotangent[kf_at(&order, leaves[k])] : (flow){.value = NULL};
+        out[k] = c.value ? settle(g, c) : kf_zero(g, leaves[k]->dim);
         ok = out[k] != NULL;
     }
     if (ok && leaf_count)
@@ -205,18 +303,18 @@ typedef struct domain {
 typedef struct cotangent {
     struct cotangent *next; /* of the same node, on another domain */
     domain on;
-    const kf_node *value;
+    flow is;
 } cotangent;
 
 typedef struct gradient {
     kf_graph *g;
-    kb_arena arena;          /* of cotangents */
-    kf_order order;          /* all nodes, through reductions */
-    cotangent **cotangents;  /* by position */
+    kb_arena arena;         /* of cotangents */
+    kf_order order;         /* all nodes, through reductions */
+    cotangent **cotangents; /* by position */
     /* By axis and position: a node that has the same rows, up to the first such variable. */
     uint32_t *same_rows[KF_AXIS_COUNT];
-    bool *wanted;            /* the node has a derivative by a variable that is asked for */
-    bool *reduces;           /* the node depends on a reduction, or is one */
+    bool *wanted;  /* the node has a derivative by a variable that is asked for */
+    bool *reduces; /* the node depends on a reduction, or is one */
     size_t var_count;
     const kf_node *const *vars;
     const kf_node **out;    /* as they are used in the role of vars[k] */
@@ -296,14 +394,22 @@ static bool can_sum_to(const kf_node *f, domain on)
     return !surplus || surplus & KF_PAIR_AXES || (f->axes & KF_PAIR_AXES) != KF_PAIR_AXES;
 }
 
-static bool add_cotangent(gradient *s, const kf_node *f, domain on, const kf_node *c)
+static bool add_cotangent(gradient *s, const kf_node *f, domain on, flow c)
 {
     size_t at = kf_at(&s->order, f);
-    if (!c || !s->wanted[at] || kf_is_zero(kf_value(c)))
-        return c != NULL;
+    if (!c.value || !s->wanted[at] || kf_is_zero(kf_value(c.value)))
+        return c.value != NULL;
     if (s->reduces[at] && can_sum_to(f, on)) {
-        c = sum_to(s, f, on, c);
-        on = domain_of(s, f);
+        const domain own = domain_of(s, f);
+        /* A sum in which no term counted is 0, and guards itself. */
+        if (c.guard && memcmp(&own, &on, sizeof on) != 0) {
+            c.value = sum_to(s, f, on, settle(s->g, c));
+            c.guard = c.value ? kf_binary(s->g, KF_NOT_EQUAL, c.value, kf_zero(s->g, 1)) : NULL;
+            c.settled = true;
+        } else {
+            c.value = sum_to(s, f, on, c.value);
+        }
+        on = own;
     }
     cotangent *known = s->cotangents[at];
     while (known && memcmp(&known->on, &on, sizeof on) != 0)
@@ -312,17 +418,15 @@ static bool add_cotangent(gradient *s, const kf_node *f, domain on, const kf_nod
         known = kb_arena_alloc(&s->arena, sizeof *known);
         if (!known)
             return kb_no_memory(&s->g->error), false;
-        known->next = s->cotangents[at];
-        known->on = on;
+        *known = (cotangent){.next = s->cotangents[at], .on = on};
         s->cotangents[at] = known;
     }
-    known->value = accumulate(s->g, known->value, c);
-    return known->value != NULL;
+    return join(s->g, &known->is, c);
 }
 
-static bool add_result(gradient *s, const kf_node *leaf, domain on, const kf_node *c)
+static bool add_result(gradient *s, const kf_node *leaf, domain on, flow is)
 {
-    c = sum_to(s, leaf, on, c);
+    const kf_node *c = sum_to(s, leaf, on, settle(s->g, is));
     for (size_t k = 0; c && k < s->var_count; k++) {
         if (s->vars[k]->param[0] != leaf->param[0])
             continue;
@@ -336,39 +440,58 @@ static bool add_result(gradient *s, const kf_node *leaf, domain on, const kf_nod
     return c != NULL;
 }
 
-/* What the cotangent `e` of a reduction means for its terms. */
-static const kf_node *pull_back_reduction(kf_graph *g, const kf_node *f, const kf_node *e)
+const kf_node *kf_share(kf_graph *g, const kf_node *F, const kf_node *L)
 {
-    const kf_node *terms = f->arg[0], *F = NULL, *G = NULL, *share;
+    const kf_node *masked = LESS_EQUAL(L, NUM(-DBL_MAX));
+    return EXP(SUB(F, where(g, masked, NUM(DBL_MAX), L)));
+}
+
+const kf_node *kf_has_weight(kf_graph *g, const kf_node *F)
+{
+    return kf_unary(g, KF_NOT, LESS_EQUAL(F, NUM(-DBL_MAX)));
+}
+
+/* What the cotangent `e` of a reduction means for its terms. */
+static flow pull_back_reduction(kf_graph *g, const kf_node *f, flow e)
+{
+    const kf_node *terms = f->arg[0], *F = NULL, *G = NULL, *share, *sum, *weighs;
     if (kf_reduction_get((kf_reduction)f->param[0])->formulas == 2) { /* Concat, maybe on further axes */
         F = kf_make(g, KF_ELEM, &terms, &(int64_t){0});
         G = kf_make(g, KF_EXTRACT, &terms, (int64_t[]){1, f->dim});
+        if (e.guard && e.guard->dim > 1) {
+            e = (flow){settle(g, e), kf_unary(g, KF_SUM, e.guard), true};
+        }
     }
     switch ((kf_reduction)f->param[0]) {
     case KF_REDUCE_SUM:
         return e;
     case KF_REDUCE_LOGSUMEXP: /* every term has its share of the sum */
-        return MULT(e, kf_unary(g, KF_EXP, SUB(f->arg[0], f)));
+        share = kf_share(g, terms, f);
+        return (flow){MULT(e.value, share), both(g, e.guard, share), !e.guard};
     case KF_REDUCE_LOGSUMEXPWEIGHT:
-        share = MULT(e, kf_unary(g, KF_EXP, SUB(F, f)));
-        return kf_binary(g, KF_CONCAT, kf_dot(g, share, G), share);
-    case KF_REDUCE_SUMSOFTMAXWEIGHT: {
-        const kf_node *sum = kf_reduce(g, KF_REDUCE_LOGSUMEXP, (unsigned)f->param[1], 0, kf_like(g, F, f->arg[0]));
-        share = MULT(e, kf_unary(g, KF_EXP, SUB(F, sum)));
-        return kf_binary(g, KF_CONCAT, kf_dot(g, share, SUB(G, f)), share);
-    }
+        share = MULT(e.value, EXP(SUB(F, f)));
+        return (flow){kf_binary(g, KF_CONCAT, kf_dot(g, share, G), share), both(g, e.guard, kf_has_weight(g, F)),
+                      false};
+    case KF_REDUCE_SUMSOFTMAXWEIGHT:
+        sum = kf_reduce(g, KF_REDUCE_LOGSUMEXP, (unsigned)f->param[1], 0, kf_like(g, F, f->arg[0]));
+        share = kf_share(g, F, sum);
+        weighs = share;
+        share = MULT(e.value, share);
+        return (flow){kf_binary(g, KF_CONCAT, where(g, weighs, kf_dot(g, share, SUB(G, f)), ZERO(1)), share),
+                      both(g, e.guard, weighs), !e.guard};
     case KF_REDUCE_GATHER:
-        e = kf_like_on(g, kf_like(g, e, f->arg[1]), f->arg[0], f->axes);
-        return kf_scatter(g, e, f->arg[1], (kf_part)f->param[2], f->arg[0]);
+        e.value = kf_like_on(g, kf_like(g, settle(g, e), f->arg[1]), f->arg[0], f->axes);
+        return (flow){kf_scatter(g, e.value, f->arg[1], (kf_part)f->param[2], f->arg[0]), NULL, true};
     case KF_REDUCE_SCATTER:
-        return kf_gather(g, kf_like(g, e, f->arg[2]), f->arg[1], (kf_part)f->param[2]);
+        e.value = kf_like(g, settle(g, e), f->arg[2]);
+        return (flow){kf_gather(g, e.value, f->arg[1], (kf_part)f->param[2]), NULL, true};
     default: /* an index is a constant; what chooses by one was replaced (kf_select_terms) */
-        return kf_zero(g, f->arg[0]->dim);
+        return (flow){.value = kf_zero(g, f->arg[0]->dim)};
     }
 }
 
 /* Hands a cotangent of f on to its operands. */
-static bool pull_back_through(gradient *s, const kf_node *f, domain on, const kf_node *c)
+static bool pull_back_through(gradient *s, const kf_node *f, domain on, flow c)
 {
     if (f->op == KF_VAR)
         return add_result(s, f, on, c);
@@ -428,10 +551,10 @@ kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t v
     }
     if (ok)
         join_rows(&s);
-    ok = ok && add_cotangent(&s, F, domain_of(&s, F), repeated_to(g, kf_to_real(g, e), F->dim));
+    ok = ok && add_cotangent(&s, F, domain_of(&s, F), (flow){repeated_to(g, kf_to_real(g, e), F->dim), NULL, true});
     for (size_t k = s.order.count; ok && k-- > 0;)
         for (const cotangent *c = s.cotangents[k]; ok && c; c = c->next)
-            ok = pull_back_through(&s, s.order.nodes[k], c->on, c->value);
+            ok = pull_back_through(&s, s.order.nodes[k], c->on, c->is);
     for (size_t k = 0; ok && k < var_count; k++) {
         const kf_node *sum = out[k] ? out[k] : kf_zero(g, vars[k]->dim);
         if (sum && s.turned[k])

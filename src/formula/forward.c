@@ -102,29 +102,36 @@ static const kf_node *of_call(const forward *s, const kf_node *f, bool *ok)
     return sum;
 }
 
-/* What a term adds to the tangent of its reduction. */
+/* What a term adds to the tangent of its reduction: 0 where the term weighs exp(-infinity), whatever its tangent is. */
 static const kf_node *of_term(kf_graph *g, const kf_node *f, const kf_node *t)
 {
-    const kf_node *terms = f->arg[0], *F, *G, *sum = f;
+    const kf_node *terms = f->arg[0], *F, *G, *share, *weighs;
     switch ((kf_reduction)f->param[0]) {
     case KF_REDUCE_SUM:
         return t;
     case KF_REDUCE_LOGSUMEXP: /* every term has its share of the sum */
-        return kf_binary(g, KF_MULT, t, kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, terms, f)));
+        weighs = share = kf_share(g, terms, f);
+        break;
     case KF_REDUCE_LOGSUMEXPWEIGHT:
     case KF_REDUCE_SUMSOFTMAXWEIGHT:
         F = kf_make(g, KF_ELEM, &terms, &(int64_t){0});
         G = kf_make(g, KF_EXTRACT, &terms, (int64_t[]){1, f->dim});
         if (f->param[0] == KF_REDUCE_SUMSOFTMAXWEIGHT) {
-            sum = kf_reduce(g, KF_REDUCE_LOGSUMEXP, (unsigned)f->param[1], 0, kf_like(g, F, terms));
+            weighs = share =
+                kf_share(g, F, kf_reduce(g, KF_REDUCE_LOGSUMEXP, (unsigned)f->param[1], 0, kf_like(g, F, terms)));
             G = kf_binary(g, KF_SUB, G, f);
+        } else {
+            share = kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, F, f));
+            weighs = kf_has_weight(g, F);
         }
         t = kf_binary(g, KF_ADD, kf_binary(g, KF_MULT, kf_make(g, KF_ELEM, &t, &(int64_t){0}), G),
                       kf_make(g, KF_EXTRACT, &t, (int64_t[]){1, f->dim}));
-        return kf_binary(g, KF_MULT, t, kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, F, sum)));
+        break;
     default: /* what chooses by an index was replaced (kf_select_terms) */
         return kf_zero(g, f->dim);
     }
+    const kf_node *choice[] = {weighs, kf_binary(g, KF_MULT, t, share), kf_zero(g, 1)};
+    return kf_make(g, KF_WHERE, choice, NULL);
 }
 
 static const kf_node *of_reduction(const forward *s, const kf_node *f, bool *ok)

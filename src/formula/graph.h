@@ -535,6 +535,15 @@ kcl_status kf_select_terms(kf_graph *g, const kf_node *F, size_t var_count, cons
 
 /* What both modes share: `e` times the derivative of elementwise f by its operand k; */
 const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_node *e);
+
+/*
+ * exp(F - L), the share that a term exp(F) has of a sum exp(L) of such terms: 0 where F is -infinity, even if L is as well,
+ * because all terms are or because a device takes numbers of that size for infinite; NaN where F is NaN.
+ */
+const kf_node *kf_share(kf_graph *g, const kf_node *F, const kf_node *L);
+
+/* 1, and 0 where F is -infinity: of sums of exp(F) G, which may be 0 where no F is -infinity. */
+const kf_node *kf_has_weight(kf_graph *g, const kf_node *F);
 /* the error of a derivative of SoftDTW's gradient, returns NULL; */
 const kf_node *kf_refuse_second(kf_graph *g);
 /* whether f is a use of the array of one of the variables; */

@@ -2,6 +2,8 @@
 /* formula/parse_reductions.c: reductions in formula strings. */
 #include "parse.h"
 
+#include <float.h>
+
 /* By their names in texts. */
 static const struct reduction_name {
     const char *name;
@@ -85,20 +87,22 @@ static bool read_weight(kf_parser *p, const kf_call *c, kf_operand *weight, kf_o
 }
 
 /*
- * m, the largest F, and the sum of exp(F - m) G: Max_SumShiftExp(F,tag), (F,tag,G), (F,G,tag). Where F is m the
- * exponential is 1, infinities included.
+ * m, the largest F, and the sum of exp(F - m) G: Max_SumShiftExp(F,tag), (F,tag,G), (F,G,tag). Where F and m are infinity
+ * the exponential is 1, although their difference is NaN; where F is -infinity the term is 0, whatever m and G are.
  */
 static const kf_node *sum_shift_exp(kf_graph *g, unsigned axes, const kf_node *F, const kf_node *G)
 {
-    const kf_node *m = kf_reduce(g, KF_REDUCE_MAX, axes, 0, F), *one = kf_rat(g, 1, 1);
-    const kf_node *shifted = kf_binary(g, KF_SUB, F, m);
-    /* Equal, and yet the difference is NaN. */
-    const kf_node *infinite =
-        kf_binary(g, KF_SUB, kf_binary(g, KF_EQUAL, F, m), kf_binary(g, KF_EQUAL, shifted, shifted));
-    const kf_node *choice[] = {kf_binary(g, KF_SUB, infinite, one), one, kf_unary(g, KF_EXP, shifted)};
-    const kf_node *share = kf_make(g, KF_IFELSE, choice, NULL);
-    const kf_node *terms = G ? kf_binary(g, KF_MULT, share, G) : share;
-    return kf_binary(g, KF_CONCAT, m, kf_reduce(g, KF_REDUCE_SUM, axes, 0, terms));
+    const kf_node *m = kf_reduce(g, KF_REDUCE_MAX, axes, 0, F);
+    const kf_node *infinite = kf_binary(g, KF_LESS_EQUAL, kf_num(g, DBL_MAX), m);
+    const kf_node *choice[] = {kf_binary(g, KF_AND, infinite, kf_binary(g, KF_EQUAL, F, m)), kf_rat(g, 1, 1),
+                               kf_share(g, F, m)};
+    /* The choice by the share itself has no effect on the value where G is finite: it is that of the derivatives. */
+    const kf_node *share = kf_make(g, KF_WHERE, choice, NULL);
+    const kf_node *weighted[] = {share, G ? kf_binary(g, KF_MULT, share, G) : share, kf_zero(g, 1)};
+    const kf_node *terms = kf_make(g, KF_WHERE, weighted, NULL);
+    /* Where all F are -infinity, m is a number that depends on none of them: Floor changes no infinity and has derivative 0. */
+    const kf_node *largest[] = {kf_has_weight(g, m), m, kf_unary(g, KF_FLOOR, m)};
+    return kf_binary(g, KF_CONCAT, kf_make(g, KF_WHERE, largest, NULL), kf_reduce(g, KF_REDUCE_SUM, axes, 0, terms));
 }
 
 static bool read_sum_shift_exp(kf_parser *p, const kf_word *name, kf_operand *out)

@@ -121,6 +121,11 @@ kcl_expr *kcl_greater_equal(kcl_expr *f, kcl_expr *g)
     return binary(KF_LESS_EQUAL, g, f);
 }
 
+kcl_expr *kcl_where(kcl_expr *condition, kcl_expr *f, kcl_expr *g)
+{
+    return kl_apply(KF_WHERE, 3, (kcl_expr *[]){condition, f, g}, NULL);
+}
+
 kcl_expr *kcl_ifelse(kcl_expr *condition, kcl_expr *f, kcl_expr *g)
 {
     return kl_apply(KF_IFELSE, 3, (kcl_expr *[]){condition, f, g}, NULL);

@@ -58,6 +58,7 @@ static bool is_rounded(const kf_node *f)
         case KF_MINIMUM:
         case KF_MAXIMUM:
         case KF_IFELSE:
+        case KF_WHERE:
         case KF_MAX:
         case KF_MIN:
             f = f->arg[f->arg_count - 1];
@@ -183,6 +184,11 @@ static const kf_node *split_factors(kf_graph *g, const kf_node *f, unsigned redu
             break;
         *factor = *factor ? mult(g, *factor, out) : out;
         f = rest;
+    }
+    if (f && f->op == KF_WHERE && kf_is_zero(f->arg[2]) && depth > 0) {
+        /* Numbers leave what is summed where a condition holds; rows stay: where none of their terms counts, 0 is the sum. */
+        const kf_node *rest = split_factors(g, f->arg[1], ~0u, depth - 1, factor);
+        return rest == f->arg[1] ? f : kf_make(g, KF_WHERE, (const kf_node *[]){f->arg[0], rest, f->arg[2]}, NULL);
     }
     if (!f || f->op != KF_MULT || depth == 0)
         return f;

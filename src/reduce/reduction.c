@@ -149,7 +149,8 @@ static void expsums_step(double *state, int64_t dim, int64_t param, const kr_blo
     for (int c = 0; c < block->count; c++) {
         double power = power_of(x[c * stride], state[0]);
         kf_sum_add(&state[1], &state[2], power);
-        for (int64_t k = 1; k < dim; k++)
+        /* A term that weighs nothing adds nothing, whatever its G is. */
+        for (int64_t k = 1; k < dim && power != 0; k++)
             kf_sum_add(&state[1 + 2 * k], &state[2 + 2 * k], power * block->value[k][c * block->stride[k]]);
     }
 }
@@ -296,9 +297,7 @@ kr_term kr_term_of(kf_graph *g, const kf_node *f)
 /* That which finds the numbers of the values as well. */
 static kf_reduction with_numbers(kf_reduction reduction)
 {
-    return reduction == KF_REDUCE_MIN    ? KF_REDUCE_ARGMIN
-           : reduction == KF_REDUCE_KMIN ? KF_REDUCE_ARGKMIN
-                                         : reduction;
+    return reduction == KF_REDUCE_MIN ? KF_REDUCE_ARGMIN : reduction == KF_REDUCE_KMIN ? KF_REDUCE_ARGKMIN : reduction;
 }
 
 bool kr_join_terms(kr_term *term, const kr_term *other)

@@ -91,6 +91,13 @@ typedef struct sink {
     int32_t root;
 } sink;
 
+/* A product where a condition holds, else the number 0. */
+static bool is_product_where(const kt_pass *s, int32_t child)
+{
+    const kt_instance *n = &s->list[child];
+    return !n->named && n->node->op == KF_WHERE && kf_is_zero(n->node->arg[2]) && kt_is_product(s, n->child[1]);
+}
+
 static void put_sink(kt_pass *s, kb_str *to, const sink *k, bool loop)
 {
     const kp_plan *plan = s->body->plan;
@@ -133,8 +140,14 @@ static void put_sink(kt_pass *s, kb_str *to, const sink *k, bool loop)
         else
             snprintf(place, sizeof place, "(base + v) * %d + %s", dim, component);
         const char *name = kp_term_name(plan, k->index);
-        if (kt_is_product(s, k->root)) {
-            kb_str_putf(to, "KCL_STEP_PRODUCT(%s, %zu, %s, ", name, k->index, place);
+        const bool where = term->reduction == KF_REDUCE_SUM && is_product_where(s, k->root);
+        if (where || kt_is_product(s, k->root)) {
+            kb_str_putf(to, "KCL_STEP_%s(%s, %zu, %s, ", where ? "WHERE" : "PRODUCT", name, k->index, place);
+            if (where) {
+                kt_put_operand(s, to, n->child[0], 3, false);
+                kb_str_put(to, ", ");
+                n = &s->list[n->child[1]];
+            }
             kt_put_operand(s, to, n->child[0], 3, false);
             kb_str_put(to, ", ");
             kt_put_operand(s, to, n->node->op == KF_SQUARE ? n->child[0] : n->child[1], 3, false);
