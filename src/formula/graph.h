@@ -191,6 +191,8 @@ const kf_node *kf_integers(kf_graph *g, const kf_node *var);
  * one axis of the pair or none.
  */
 const kf_node *kf_whole(kf_graph *g, const kf_node *F);
+/* F, of one axis of the pair or none, as a leaf of those that read it, as results of reductions are. */
+const kf_node *kf_stored(kf_graph *g, const kf_node *F);
 /*
  * Gather(table, index) of formula strings, whose batch axes are broadcast: numbers are those of rows of the same batch.
  * Errors: KCL_ERROR_SHAPE.
@@ -359,6 +361,11 @@ static inline bool kf_is_integers(const kf_node *f)
     return f->op == KF_VAR && f->kind == KF_INT && f->param[2] != KF_ROLE_ACC;
 }
 
+static inline bool kf_is_stored(const kf_node *f)
+{
+    return f->op == KF_REDUCE && f->param[0] == KF_REDUCE_STORED;
+}
+
 static inline bool kf_lends_axes(const kf_node *var)
 {
     return var->op == KF_VAR && var->value != 0;
@@ -372,7 +379,8 @@ static inline bool kf_is_zero(const kf_node *f)
 static inline bool kf_is_indexed(const kf_node *f)
 {
     return f->op == KF_REDUCE &&
-           (f->param[0] == KF_REDUCE_GATHER || f->param[0] == KF_REDUCE_SCATTER || f->param[0] == KF_REDUCE_WHOLE);
+           (f->param[0] == KF_REDUCE_GATHER || f->param[0] == KF_REDUCE_SCATTER || f->param[0] == KF_REDUCE_WHOLE ||
+            f->param[0] == KF_REDUCE_STORED);
 }
 
 /* The node that computes f's value: f without Like nodes around it. */

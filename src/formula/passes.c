@@ -123,6 +123,8 @@ const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *a
     case KF_REDUCE:
         if (f->param[0] == KF_REDUCE_WHOLE)
             return kf_whole(g, args[0]);
+        if (kf_is_stored(f))
+            return kf_stored(g, args[0]);
         if (kf_is_indexed(f))
             return f->arg_count == 2 ? kf_gather(g, args[0], args[1], (kf_part)f->param[2])
                                      : kf_scatter(g, args[0], args[1], (kf_part)f->param[2], args[2]);

@@ -286,6 +286,17 @@ const kf_node *kf_whole(kf_graph *g, const kf_node *F)
     return kf_intern(g, &draft);
 }
 
+const kf_node *kf_stored(kf_graph *g, const kf_node *F)
+{
+    if (!F)
+        return NULL;
+    kf_node draft = {.op = KF_REDUCE, .arg_count = 1, KF_FEW_PARAMS(KF_REDUCE_STORED), .arg = {F}};
+    draft.kind = KF_REAL;
+    draft.axes = F->axes;
+    draft.dim = F->dim;
+    return kf_intern(g, &draft);
+}
+
 const kf_node *kf_gather_rows(kf_graph *g, const kf_node *table, const kf_node *index)
 {
     static const char *const axis_names[] = {"neither i nor j", "i", "j", "both i and j"};

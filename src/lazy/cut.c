@@ -25,6 +25,8 @@ typedef struct item {
     int32_t index_temp; /* of the one that keeps it as integers, or -1 */
     /* Of a gather or scatter, which is a step of its own: F and the index, as formulas of rows. */
     const kf_node *operand[2];
+    uint32_t fused; /* of what is stored: the group whose sweep computes it as well, UINT32_MAX: a step of its own */
+    int depth;      /* of what is stored: values of the same sweep that go into each other */
     bool is_needed; /* by another reduction */
     size_t shared;  /* of a sum over both axes: operators of the pair that it has in common with the sweep which */
     const kf_node *by_rows; /* sums this, the terms of a row; NULL: there is none */
@@ -207,7 +209,7 @@ static bool find_indexed(cut *c, const kf_node *f, item *it)
 {
     int rows, cols, level;
     kl_batch of_result;
-    if (f->param[0] == KF_REDUCE_WHOLE) {
+    if (f->param[0] == KF_REDUCE_WHOLE || kf_is_stored(f)) {
         if (!extents_of(c, f->arg[0], &rows, &cols, &it->batch, &it->level))
             return false;
         it->group = NO_GROUP;
@@ -273,11 +275,12 @@ static bool add_item(cut *c, const kf_node *reduce)
         c->item_at[reduce->id] = c->item_at[node->id];
         return true;
     }
-    item it = {.node = node, .temp = -1, .index_temp = -1};
+    item it = {.node = node, .temp = -1, .index_temp = -1, .fused = UINT32_MAX};
     if (kf_is_indexed(reduce)) {
         if (!find_indexed(c, reduce, &it))
             return false;
-        it.level++;
+        /* A stored value follows the sweeps of its level, or is one of their outputs. */
+        it.level += !kf_is_stored(reduce);
         return keep_item(c, reduce, &it);
     }
     /* The formula's own leaves; the transposed formula's reductions are known by their canonical forms. */
@@ -368,6 +371,8 @@ static const kf_node *local_variable(cut *c, kl_input input, int32_t dim, kf_rol
     return kf_on_batches(c->g, kf_var(c->g, (int64_t)c->var_count++, dim, role), each);
 }
 
+static const kf_node *localised(cut *c, const kf_node *f, uint32_t in_group);
+
 static const kf_node *localise(void *user, const kf_node *leaf)
 {
     cut *c = user;
@@ -380,6 +385,8 @@ static const kf_node *localise(void *user, const kf_node *leaf)
     item *it = find_item(c, leaf);
     if (it->group == c->in_group)
         return kr_value_of(c->g, it->node, it->term);
+    if (c->in_group != UINT32_MAX && it->fused == c->in_group)
+        return localised(c, leaf->arg[0], c->in_group);
     if (!need_temp(c, it))
         return NULL;
     kf_role role = pair == KF_AXIS_I ? KF_ROLE_I : pair == KF_AXIS_J ? KF_ROLE_J : KF_ROLE_P;
@@ -442,28 +449,49 @@ static bool close_step(cut *c, size_t output_count, const kf_node **outputs, kl_
     return !c->failed;
 }
 
-/* The group whose sweep can compute root `f` as an output; UINT32_MAX: none. */
-static uint32_t fused_group(cut *c, const kf_node *f)
+enum { MOST_NESTED = 16 }; /* stored values of a sweep that are written into each other */
+
+/*
+ * The group whose sweep can compute `f`, a root or what is stored, as an output: it computes all reductions of f, and what
+ * else f reads is there before. UINT32_MAX: none. *depth: of stored values of that sweep that go into f.
+ */
+static uint32_t fused_group(cut *c, const kf_node *f, int *depth)
 {
     kf_order order;
     uint32_t found = UINT32_MAX;
+    *depth = 0;
     if (kf_order_init(&order, c->g, 1, &f, true, c->err) < 0) {
         c->failed = true;
         return UINT32_MAX;
     }
+    const size_t count =
+        f->op == KF_REDUCE ? 1 : order.count; /* as a leaf, not as a root whose operands are followed */
+    const kf_node *const *leaves = f->op == KF_REDUCE ? &f : order.nodes;
     bool same = true;
-    if (f->op == KF_REDUCE) {
-        found = find_item(c, f)->group;
-        same = found != NO_GROUP;
-    } else {
-        for (size_t k = 0; k < order.count; k++) {
-            if (order.nodes[k]->op != KF_REDUCE)
-                continue;
-            uint32_t in = find_item(c, order.nodes[k])->group;
-            same = same && in != NO_GROUP && (found == UINT32_MAX || found == in);
-            found = in;
+    int highest = 0;
+    for (size_t k = 0; k < count; k++) {
+        if (leaves[k]->op != KF_REDUCE || kf_is_stored(leaves[k]))
+            continue;
+        const uint32_t in = find_item(c, leaves[k])->group;
+        same = same && in != NO_GROUP && (found == UINT32_MAX || found == in);
+        found = in;
+    }
+    const bool none = found == UINT32_MAX;
+    for (size_t k = 0; none && k < count; k++) {
+        const item *it = kf_is_stored(leaves[k]) ? find_item(c, leaves[k]) : NULL;
+        if (it && it->level > highest) {
+            highest = it->level;
+            found = it->fused;
         }
     }
+    for (size_t k = 0; same && found != UINT32_MAX && k < count; k++) {
+        const item *it = kf_is_stored(leaves[k]) ? find_item(c, leaves[k]) : NULL;
+        if (it && it->fused == found)
+            *depth = KB_MAX(*depth, it->depth + 1);
+        else
+            same = !it || it->level < c->groups[found].level;
+    }
+    same = same && *depth <= MOST_NESTED;
     if (found != UINT32_MAX && same) {
         const group *gr = &c->groups[found];
         int rows, cols, level, result = gr->reduced & KF_AXIS_I ? 0 : gr->rows;
@@ -525,6 +553,12 @@ static bool add_group_step(cut *c, uint32_t index, const uint32_t *fused, const 
     }
     for (size_t k = 0; !c->failed && k < gr->term_count; k++)
         terms[k].formula = localised(c, terms[k].formula, UINT32_MAX);
+    for (size_t k = 0; !c->failed && k < c->item_count; k++) {
+        if (c->items[k].fused != index)
+            continue;
+        outputs[count] = localised(c, c->items[k].operand[0], index);
+        to[count++] = (kl_output){true, (uint32_t)c->items[k].temp};
+    }
     for (size_t r = 0; !c->failed && r < e->root_count; r++) {
         if (fused[r] != index)
             continue;
@@ -619,36 +653,38 @@ static const kf_node *terms_of(const item *it)
     return it->group == NO_GROUP ? it->operand[0] : it->node->arg[0];
 }
 
+/* Keeps the results that `f` reads and the sweep of group `fused` (UINT32_MAX: a step of its own) does not have. */
+static bool need_leaves(cut *c, const kf_node *f, uint32_t fused)
+{
+    kf_order order;
+    if (f->op == KF_REDUCE)
+        return find_item(c, f)->group == fused || need_temp(c, find_item(c, f));
+    if (kf_order_init(&order, c->g, 1, &f, true, c->err) < 0)
+        return c->failed = true, false;
+    bool ok = true;
+    for (size_t k = 0; ok && k < order.count; k++)
+        if (order.nodes[k]->op == KF_REDUCE && find_item(c, order.nodes[k])->group != fused)
+            ok = need_temp(c, find_item(c, order.nodes[k]));
+    kf_order_finish(&order);
+    return ok;
+}
+
 /* Reductions that later levels or roots of their own read are kept in temporaries: known before any step is made. */
 static bool find_temps(cut *c, const uint32_t *fused, const kf_node *const *roots)
 {
-    for (size_t n = 0; n < c->item_count + c->exec->root_count; n++) {
-        bool is_item = n < c->item_count;
-        const kf_node *f = is_item ? terms_of(&c->items[n]) : roots[n - c->item_count];
-        if (!is_item && fused[n - c->item_count] != UINT32_MAX)
-            continue;
-        if (is_item && c->items[n].group == NO_GROUP) {
-            if (c->items[n].node->param[0] != KF_REDUCE_WHOLE &&
-                (!need_temp(c, &c->items[n]) || !need_index_temp(c, find_item(c, c->items[n].operand[1]))))
-                return false;
-        }
-        if (f->op == KF_REDUCE) {
-            if (!need_temp(c, find_item(c, f)))
-                return false;
-            continue;
-        }
-        kf_order order;
-        if (kf_order_init(&order, c->g, 1, &f, true, c->err) < 0)
-            return c->failed = true, false;
-        bool ok = true;
-        for (size_t k = 0; ok && k < order.count; k++)
-            if (order.nodes[k]->op == KF_REDUCE)
-                ok = need_temp(c, find_item(c, order.nodes[k]));
-        kf_order_finish(&order);
-        if (!ok)
-            return false;
+    bool ok = true;
+    for (size_t k = 0; ok && k < c->item_count; k++) {
+        const item *it = &c->items[k];
+        const bool has_index = it->group == NO_GROUP && it->operand[1];
+        ok = need_leaves(c, terms_of(it), it->fused);
+        if (ok && (kf_is_stored(it->node) || has_index))
+            ok = need_temp(c, &c->items[k]);
+        if (ok && has_index)
+            ok = need_index_temp(c, find_item(c, it->operand[1]));
     }
-    return true;
+    for (size_t r = 0; ok && r < c->exec->root_count; r++)
+        ok = need_leaves(c, roots[r], fused[r]);
+    return ok;
 }
 
 /* ---- Sums over both axes that a sweep over one of them computes as well ------------------------------------------- */
@@ -819,6 +855,107 @@ static bool find_items(cut *c, const kf_node *const *roots)
     return !c->failed;
 }
 
+/* ---- Values that several steps read ------------------------------------------------------------------------------- */
+
+/* Who reads a node: nobody, one reduction, root or stored value, told by its position + 1, or several of these. */
+enum { NOBODY = 0, SEVERAL = -1 };
+
+static void add_reader(int64_t *readers, int64_t who)
+{
+    *readers = *readers == NOBODY || *readers == who ? who : SEVERAL;
+}
+
+enum { FEW_NODES = 32 };
+
+/*
+ * Whether reading f takes less than computing it again from what it is made of: more than one array of rows, or more than
+ * few operators.
+ */
+static bool is_worth_storing(const kf_node *f)
+{
+    const kf_node *found[FEW_NODES], *array = NULL;
+    const kf_class is = kf_info((kf_op)f->op)->op_class;
+    int count = 1;
+    if (is != KF_CLASS_MAP && is != KF_CLASS_SUM && is != KF_CLASS_CALL)
+        return false;
+    found[0] = f;
+    for (int at = 0; at < count; at++) {
+        const bool is_array = found[at]->op == KF_VAR || found[at]->op == KF_REDUCE;
+        if (is_array && found[at]->axes && array)
+            return true;
+        if (is_array && found[at]->axes)
+            array = found[at];
+        for (int n = 0; !is_array && n < (found[at]->op == KF_LIKE ? 1 : found[at]->arg_count); n++) {
+            int known = 0;
+            while (known < count && found[known] != found[at]->arg[n])
+                known++;
+            if (known == FEW_NODES)
+                return true;
+            if (known == count)
+                found[count++] = found[at]->arg[n];
+        }
+    }
+    return false;
+}
+
+/*
+ * Values of rows that hold the result of a reduction, and that several steps read, are stored, so that a step reads them and
+ * not all that they are made of: in u_n+1 = u_n + sum_j F(u_n, y_j) the n-th step would otherwise read the sums of all steps
+ * before, and be another kernel. A value of one array is computed again, since reading it takes as long as reading that.
+ */
+static bool store_shared(cut *c, const kf_node **roots)
+{
+    kf_order order;
+    const size_t root_count = c->exec->root_count;
+    if (kf_order_init(&order, c->g, root_count, roots, false, c->err) < 0)
+        return !(c->failed = true);
+    int64_t *readers = kb_calloc(c->a, order.count + 1, sizeof *readers);
+    bool *holds = kb_calloc(c->a, order.count + 1, sizeof *holds),
+         *stored = kb_calloc(c->a, order.count + 1, sizeof *stored);
+    const kf_node **made = kb_calloc(c->a, order.count + 1, sizeof *made);
+    bool any = false;
+    if (!readers || !holds || !stored || !made)
+        out_of_memory(c);
+    for (size_t k = 0; !c->failed && k < order.count; k++) {
+        const kf_node *f = order.nodes[k];
+        holds[k] = f->op == KF_REDUCE;
+        for (int n = 0; n < f->arg_count; n++)
+            holds[k] |= holds[kf_at(&order, f->arg[n])];
+    }
+    for (size_t r = 0; !c->failed && r < root_count; r++)
+        add_reader(&readers[kf_at(&order, roots[r])], (int64_t)(order.count + r + 1));
+    for (size_t k = order.count; !c->failed && k-- > 0;) {
+        const kf_node *f = order.nodes[k];
+        stored[k] = readers[k] == SEVERAL && holds[k] && f->kind == KF_REAL && f->op != KF_REDUCE &&
+                    (f->axes & KF_PAIR_AXES) != KF_PAIR_AXES && is_worth_storing(f);
+        any |= stored[k];
+        for (int n = 0; n < f->arg_count; n++)
+            add_reader(&readers[kf_at(&order, f->arg[n])],
+                       f->op == KF_REDUCE || stored[k] ? (int64_t)k + 1 : readers[k]);
+    }
+    for (size_t k = 0; !c->failed && any && k < order.count; k++) {
+        const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {NULL};
+        for (int n = 0; n < f->arg_count; n++)
+            args[n] = made[kf_at(&order, f->arg[n])];
+        made[k] = f->arg_count ? kf_rebuild(c->g, f, args) : f;
+        if (stored[k])
+            made[k] = kf_stored(c->g, made[k]);
+        if (!made[k])
+            take_error(c);
+    }
+    /* A root is written to an array of its own in any case. */
+    for (size_t r = 0; !c->failed && any && r < root_count; r++) {
+        const kf_node *root = made[kf_at(&order, roots[r])];
+        roots[r] = kf_is_stored(root) ? root->arg[0] : root;
+    }
+    kb_free(c->a, readers);
+    kb_free(c->a, holds);
+    kb_free(c->a, stored);
+    kb_free(c->a, made);
+    kf_order_finish(&order);
+    return !c->failed;
+}
+
 static bool cut_roots(cut *c, const kf_node **roots)
 {
     kl_exec *e = c->exec;
@@ -834,6 +971,8 @@ static bool cut_roots(cut *c, const kf_node **roots)
             return take_error(c);
     }
     bool changed;
+    if (!store_shared(c, roots))
+        return false;
     if (!find_items(c, roots) || !split_sums(c, roots, &changed))
         return false;
     if (changed) {
@@ -842,6 +981,9 @@ static bool cut_roots(cut *c, const kf_node **roots)
         if (!find_items(c, roots))
             return false;
     }
+    for (size_t k = 0; !c->failed && k < c->item_count; k++)
+        if (kf_is_stored(c->items[k].node))
+            c->items[k].fused = fused_group(c, c->items[k].operand[0], &c->items[k].depth);
     uint32_t *fused = kb_calloc(c->a, e->root_count + 1, sizeof *fused);
     if (!fused)
         return out_of_memory(c);
@@ -857,7 +999,8 @@ static bool cut_roots(cut *c, const kf_node **roots)
         e->root[r] =
             (kl_root){f->dim, f->axes & KF_PAIR_AXES ? rows : 0, (kf_kind)f->kind, f->axes & ~(unsigned)roots[r]->axes};
         e->repeats = e->repeats || e->root[r].repeats;
-        fused[r] = fused_group(c, roots[r]);
+        int depth;
+        fused[r] = fused_group(c, roots[r], &depth);
     }
     if (!c->failed)
         find_temps(c, fused, roots);
@@ -866,11 +1009,14 @@ static bool cut_roots(cut *c, const kf_node **roots)
         most = KB_MAX(most, c->items[k].level);
     for (int level = 1; !c->failed && level <= most; level++) {
         for (size_t k = 0; !c->failed && k < c->item_count; k++)
-            if (c->items[k].level == level && c->items[k].group == NO_GROUP)
+            if (c->items[k].level == level && c->items[k].group == NO_GROUP && !kf_is_stored(c->items[k].node))
                 add_indexed_step(c, k);
         for (size_t k = 0; !c->failed && k < c->group_count; k++)
             if (c->groups[k].level == level)
                 add_group_step(c, (uint32_t)k, fused, roots);
+        for (size_t k = 0; !c->failed && k < c->item_count; k++)
+            if (c->items[k].level == level && kf_is_stored(c->items[k].node) && c->items[k].fused == UINT32_MAX)
+                add_map_step(c, (kl_output){true, (uint32_t)c->items[k].temp}, c->items[k].operand[0]);
     }
     for (size_t r = 0; !c->failed && r < e->root_count; r++)
         if (fused[r] == UINT32_MAX)
