@@ -24,9 +24,11 @@ static const size_t largest_rounded = (size_t)16 << 20;
 static size_t rounded(const kcl_device_info *info, size_t bytes)
 {
     size_t step = LEAST_STEP;
+    if (bytes > largest_rounded)
+        return bytes; /* doubling would leave the numbers there are, where the size is close to the largest one */
     while (step * 8 < bytes)
         step *= 2;
-    const size_t up = bytes > largest_rounded ? bytes : (bytes + step - 1) / step * step;
+    const size_t up = (bytes + step - 1) / step * step;
     return info->max_buffer && up > info->max_buffer ? bytes : up;
 }
 
@@ -271,7 +273,8 @@ static kcl_status host_buffer(kcl_context *c, const kd_arg *arg, kd_buffer **buf
             b = c->buffers[k];
     if (!b) {
         bool keep = arg->kind == KD_ARG_HOST_COPY, copied = keep || c->device->sharing == KD_COPIED;
-        kcl_status status = copied ? device_buffer(c, arg->size, &b) : new_buffer(c, arg->size, arg->size, arg->data, &b);
+        kcl_status status =
+            copied ? device_buffer(c, arg->size, &b) : new_buffer(c, arg->size, arg->size, arg->data, &b);
         if (status < 0)
             return status;
         if (copied && arg->kind != KD_ARG_HOST_OUT) {

@@ -211,6 +211,16 @@ START_TEST(test_memory_that_the_device_does_not_have)
         ck_assert_int_eq(kcl_memory_create(c, (1 << 20) + 1, &m), KCL_ERROR_DEVICE_MEMORY);
         ck_assert_ptr_null(m);
         HAS(kcl_context_error(c), "1048577 bytes", "1048576 bytes");
+        /* Sizes that rounding up would carry beyond the largest number. */
+        const size_t huge[] = {SIZE_MAX,         SIZE_MAX - 1,     SIZE_MAX / 2 + 2, SIZE_MAX / 2 + 1, SIZE_MAX / 2,
+                               SIZE_MAX / 8 + 2, SIZE_MAX / 8 + 1, (size_t)3 << 61,  (size_t)1 << 62};
+        for (size_t k = 0; k < KB_COUNT(huge); k++) {
+            char asked[40];
+            snprintf(asked, sizeof asked, "%zu bytes", huge[k]);
+            ck_assert_int_eq(kcl_memory_create(c, huge[k], &m), KCL_ERROR_DEVICE_MEMORY);
+            ck_assert_ptr_null(m);
+            HAS(kcl_context_error(c), asked);
+        }
         fake.fail_call = "clCreateBuffer";
         fake.fail_code = CL_MEM_OBJECT_ALLOCATION_FAILURE;
         ck_assert_int_eq(kcl_memory_create(c, 54321, &m), KCL_ERROR_DEVICE_MEMORY);
