@@ -46,11 +46,12 @@ typedef void (*kcl_log_fn)(void *user, const char *line);
 /* Zero in any field means the default. */
 typedef struct kcl_context_params {
     /*
-     * "gpu", "cpu": the best device of that kind; "host": the interpreter, which needs no OpenCL; "P:D": device D of
-     * platform P, counted from 0; anything else: part of a device's or platform's name, upper or lower case.
-     * NULL or "": KEOPSCL_DEVICE; where that is unset or empty too, the best device (GPUs with memory of their own,
-     * other GPUs, CPUs, others; then double precision, then compute units times clock), or the
-     * interpreter, with a log line, when there is none.
+     * "gpu", "cpu": the best device of that kind; "host" or "interpreter": the interpreter, which needs no OpenCL;
+     * "P:D": device D of platform P, counted from 0; anything else: part of a device's or platform's name. Upper and
+     * lower case are the same. A part of several names takes the best device of them, and a log line tells which.
+     * NULL or "": KEOPSCL_DEVICE; where that is unset or empty too, the best device, or the interpreter, with a log
+     * line, when there is none. The best are GPUs with memory of their own, then other GPUs, CPUs, others; among them
+     * those with double precision, then those with most compute units times clock.
      */
     const char *device;
     int threads;             /* threads on CPU devices; default KEOPSCL_THREADS, else all processors */
@@ -97,17 +98,17 @@ KCL_API kcl_status kcl_context_finish(kcl_context *context);
 
 /* What a device is. Texts are cut to fit. */
 typedef struct kcl_device_info {
-    char id[16];          /* what KEOPSCL_DEVICE takes: "0:1" or "host" */
-    char name[128];       /* the driver's name for the device */
-    char platform[128];   /* the driver's name for the platform */
-    char version[128];    /* version of the driver */
-    char type[8];         /* "gpu", "cpu", "host", "other" */
-    int compute_units;    /* OpenCL compute units; threads for the interpreter */
-    int clock_mhz;        /* 0 where unknown */
-    uint64_t memory;      /* device memory, bytes */
-    uint64_t max_buffer;  /* largest single buffer, bytes */
-    int has_f64;          /* 1: computes in double precision */
-    double score;         /* the default device is the one with the highest */
+    char id[16];         /* what KEOPSCL_DEVICE takes: "0:1" or "host" */
+    char name[128];      /* the driver's name for the device */
+    char platform[128];  /* the driver's name for the platform */
+    char version[128];   /* version of the driver */
+    char type[8];        /* "gpu", "cpu", "host", "other" */
+    int compute_units;   /* OpenCL compute units; threads for the interpreter */
+    int clock_mhz;       /* 0 where unknown */
+    uint64_t memory;     /* device memory, bytes */
+    uint64_t max_buffer; /* largest single buffer, bytes */
+    int has_f64;         /* 1: computes in double precision */
+    double score;        /* the default device is the one with the highest */
 } kcl_device_info;
 
 /* Fills `info` with the context's device. */

@@ -83,7 +83,7 @@ void kd_list_finish(kd_candidates *list);
 /* *chosen is the candidate that the settings ask for; NULL is the interpreter. */
 kcl_status kd_choose(const kd_candidate **chosen, const kd_candidates *list, const kd_settings *settings,
                      const kb_log *log, kb_error *err);
-bool kd_wants_host(const kd_settings *settings); /* "host": OpenCL is not to be touched */
+bool kd_wants_host(const kd_settings *settings); /* by id or name: OpenCL is not to be touched */
 
 void kd_host_info(kcl_device_info *info, int threads);
 cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_device_info *info);
@@ -155,9 +155,9 @@ struct kd_kernel {
 
 struct kd_buffer {
     cl_mem mem;
-    uint64_t serial; /* never used twice in a context, unlike the address of a cl_mem */
-    size_t size;     /* that it is used with */
-    size_t capacity; /* bytes that it has */
+    uint64_t serial;  /* never used twice in a context, unlike the address of a cl_mem */
+    size_t size;      /* that it is used with */
+    size_t capacity;  /* bytes that it has */
     const void *host; /* the host memory that it stands for in this batch; NULL: none */
     bool is_output;   /* `host` receives its contents at the end of the batch */
     bool is_own;      /* memory of its own, not the host's */

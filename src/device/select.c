@@ -36,16 +36,19 @@ static bool contains(const char *text, const char *part)
     return false;
 }
 
+/* Both columns of a list of devices name the interpreter, so either is what a reader writes. */
+static const char host_id[] = "host", host_name[] = "interpreter";
+
 bool kd_wants_host(const kd_settings *settings)
 {
-    return same_text(settings->device, "host");
+    return same_text(settings->device, host_id) || same_text(settings->device, host_name);
 }
 
 void kd_host_info(kcl_device_info *info, int threads)
 {
     memset(info, 0, sizeof *info);
-    snprintf(info->id, sizeof info->id, "host");
-    snprintf(info->name, sizeof info->name, "interpreter");
+    snprintf(info->id, sizeof info->id, "%s", host_id);
+    snprintf(info->name, sizeof info->name, "%s", host_name);
     snprintf(info->platform, sizeof info->platform, "keopscl");
     snprintf(info->version, sizeof info->version, "%s", kcl_version());
     snprintf(info->type, sizeof info->type, "host");
@@ -263,8 +266,9 @@ kcl_status kd_choose(const kd_candidate **chosen, const kd_candidates *list, con
     if (!best)
         kb_log_line(log, "no OpenCL device was found: the interpreter computes (KEOPSCL_DEVICE=host asks for it)");
     else if (usable > 1 && *settings->device)
-        kb_log_line(log, "%s=\"%s\" names %d devices, the best of them is used", settings->device_source,
-                    settings->device, usable);
+        kb_log_line(log, "%s=\"%s\" names %d devices, the best of them is used: %s \"%s\" of platform \"%s\"",
+                    settings->device_source, settings->device, usable, best->info.id, best->info.name,
+                    best->info.platform);
     *chosen = best;
     return KCL_OK;
 }

@@ -15,9 +15,23 @@ START_TEST(test_device_is_found_by_what_is_written)
 {
     static const struct {
         const char *written, *id;
-    } cases[] = {{"", "2:1"},    {NULL, "2:1"},    {"gpu", "2:1"},      {"GPU", "2:1"},   {"cpu", "0:0"},
-                 {"0:0", "0:0"}, {"2:0", "2:0"},   {"02:00", "2:0"},    {"igpu", "2:0"},  {"VENDOR", "2:1"},
-                 {"1:0", "1:0"}, {"other", "1:0"}, {"portable", "0:0"}, {"host", "host"}, {"HOST", "host"}};
+    } cases[] = {{"", "2:1"},
+                 {NULL, "2:1"},
+                 {"gpu", "2:1"},
+                 {"GPU", "2:1"},
+                 {"cpu", "0:0"},
+                 {"0:0", "0:0"},
+                 {"2:0", "2:0"},
+                 {"02:00", "2:0"},
+                 {"igpu", "2:0"},
+                 {"VENDOR", "2:1"},
+                 {"1:0", "1:0"},
+                 {"other", "1:0"},
+                 {"portable", "0:0"},
+                 {"host", "host"},
+                 {"HOST", "host"},
+                 {"interpreter", "host"},
+                 {"Interpreter", "host"}};
     for (size_t k = 0; k < KB_COUNT(cases); k++) {
         for (int by_variable = 0; by_variable < 2; by_variable++) {
             kcl_context *c;
@@ -81,7 +95,7 @@ START_TEST(test_several_matches_give_the_best_and_a_log_line)
 {
     kcl_context *c;
     ck_assert_int_eq(open_device(&c, "vendor"), KCL_OK);
-    ck_assert_ptr_nonnull(strstr(harness_log, "names 3 devices"));
+    ck_assert_ptr_nonnull(strstr(harness_log, "names 3 devices, the best of them is used: 2:1 \"Big GPU\""));
     kcl_context_destroy(&c);
 }
 END_TEST
@@ -118,6 +132,9 @@ START_TEST(test_host_touches_no_opencl)
 {
     kcl_context *c;
     kd_kernel *k;
+    ck_assert_int_eq(open_device(&c, "INTERPRETER"), KCL_OK);
+    ck_assert(kd_is_host(c));
+    kcl_context_destroy(&c);
     ck_assert_int_eq(open_device(&c, "host"), KCL_OK);
     ck_assert_int_eq(fake.calls, 0);
     ck_assert(kd_is_host(c));
