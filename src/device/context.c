@@ -33,8 +33,7 @@ static kd_sharing sharing_of(const kcl_device_info *info)
     /* PoCL's drivers for the machine it runs on; it has others (remote, accelerators) that move data. */
     static const char *const local_drivers[] = {"pthread", "basic", "cpu"};
     for (size_t k = 0; k < KB_COUNT(local_drivers); k++)
-        if (strcmp(info->platform, "Portable Computing Language") == 0 &&
-            strncmp(info->name, local_drivers[k], strlen(local_drivers[k])) == 0)
+        if (kd_is_pocl(info->platform) && strncmp(info->name, local_drivers[k], strlen(local_drivers[k])) == 0)
             return KD_IN_PLACE;
     return KD_MAPPED;
 }

@@ -102,8 +102,19 @@ static kcl_status put_devices(kb_str *out, const kd_cl *cl, kb_error *err)
             c->info.clock_mhz, c->info.memory >> 20, c->info.has_f64 ? "yes" : "no, float64 arrays are refused");
         kb_str_putf(out, "%s%s\n", *c->problem ? "; cannot be used: " : "", c->problem);
     }
+    char pocl[KD_PATH];
+    for (size_t k = 0; k < list.count; k++) {
+        if (!kd_is_pocl(list.items[k].info.platform))
+            continue;
+        kd_pocl_cache(pocl, sizeof pocl);
+        kb_str_putf(out, "  %s\n", pocl);
+        break;
+    }
     if (!list.count)
-        kb_str_putf(out, "  %u platforms, no device: only the interpreter computes\n", (unsigned)list.platforms);
+        kb_str_putf(out, "  %s: only the interpreter computes\n",
+                    !list.platforms       ? "no platform"
+                    : list.platforms == 1 ? "one platform, which has no device"
+                                          : "no platform has a device");
     kb_str_put(out, "  host  the interpreter: always there, needs no driver, far slower than a device\n");
     const char *wish = getenv("KEOPSCL_DEVICE");
     const kd_settings settings = {.device = wish ? wish : "", .device_source = "KEOPSCL_DEVICE"};

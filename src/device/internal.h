@@ -72,7 +72,8 @@ typedef struct kd_candidates {
     kcl_allocator allocator;
     kd_candidate *items;
     size_t count, capacity;
-    cl_uint platforms; /* how many there are, with those that failed */
+    cl_uint platforms;  /* how many there are, with those that failed */
+    char hint[KD_PATH]; /* why one of them may have no device, "" where that is not known */
 } kd_candidates;
 
 /* Lists all devices. No platform at all is no error; a platform that fails is left out, with a log line. */
@@ -87,6 +88,13 @@ bool kd_wants_host(const kd_settings *settings); /* by id or name: OpenCL is not
 
 void kd_host_info(kcl_device_info *info, int threads);
 cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_device_info *info);
+
+/* ---- PoCL's own cache -------------------------------------------------------------------------------------------- */
+
+bool kd_is_pocl(const char *platform);
+
+/* Tells in which folder PoCL keeps what it compiles; false: it cannot, and the text tells why and what helps. */
+bool kd_pocl_cache(char *text, size_t size);
 
 /* ---- Devices, contexts ------------------------------------------------------------------------------------------- */
 

@@ -59,13 +59,16 @@ static kcl_status build_failed(kcl_context *c, const kd_program *p, cl_program p
 {
     kcl_device *d = c->device;
     char *log = program ? read_log(d, program) : NULL;
+    char hint[KD_PATH] = "";
     enum { MOST = 2500 };
+    if (kd_is_pocl(d->info.platform) && kd_pocl_cache(hint, sizeof hint))
+        hint[0] = 0;
     kd_cl_fail(&c->error, &d->info, call, code, NULL);
     if (c->error.status != KCL_ERROR_NO_MEMORY)
         c->error.status = KCL_ERROR_BUILD;
-    kb_fail(&c->error, c->error.status, "%s, program %s (KEOPSCL_DUMP_DIR=folder keeps its text). %s%.*s",
-            c->error.text, p->label, log && *log ? "The driver says:\n" : "The driver gives no reason.", (int)MOST,
-            log ? log : "");
+    kb_fail(&c->error, c->error.status, "%s, program %s (KEOPSCL_DUMP_DIR=folder keeps its text). %s%s%s%.*s",
+            c->error.text, p->label, hint, *hint ? ". " : "",
+            log && *log ? "The driver says:\n" : "The driver gives no reason.", (int)MOST, log ? log : "");
     kb_free(&d->allocator, log);
     return c->error.status;
 }
