@@ -131,7 +131,7 @@ static void put_cache(kb_str *out)
 {
     const kb_log log = {put_line, out};
     kb_error err;
-    char dir[KD_PATH];
+    char dir[KD_PATH], why[160];
     kcl_cache_info info;
     kb_str_put(out, "Compiled kernels on disk\n");
     if (kd_cache_folder(dir, NULL, &log, &err) < 0) {
@@ -140,6 +140,12 @@ static void put_cache(kb_str *out)
         kb_str_put(out, "  off: every process compiles its kernels again, about a second each\n");
     } else if (access(dir, F_OK) != 0 && errno == ENOENT) {
         kb_str_putf(out, "  %s: not there yet, it is made when the first kernel is kept\n", dir);
+    } else if (!kd_folder_is_safe(dir, why, sizeof why)) {
+        kb_str_putf(
+            out,
+            "  %s: is not used: %s. Every process compiles its kernels again; KEOPSCL_CACHE_DIR chooses another "
+            "folder\n",
+            dir, why);
     } else if (access(dir, R_OK | W_OK | X_OK) != 0 || kcl_cache_stats(&info) < 0) {
         kb_str_putf(out,
                     "  %s: cannot be used: %s. Every process compiles its kernels again; KEOPSCL_CACHE_DIR chooses "

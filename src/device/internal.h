@@ -238,6 +238,20 @@ void kd_kernels_free(kcl_context *context);
 void kd_save_programs(kcl_context *context);             /* those whose first launch is done */
 void kd_drop_entry(kcl_context *context, kd_program *p); /* takes a program that failed off the disk */
 
+/* Whether the folder is not there yet, or one that only this user and root can write to. *why tells what is wrong. */
+bool kd_folder_is_safe(const char *dir, char *why, size_t size);
+
+typedef struct kd_piece {
+    const void *data; /* may be NULL where size is 0 */
+    size_t size;
+} kd_piece;
+
+/*
+ * Writes a file under another name in the folder `dir` and gives it its own then, in place of what had it: a link there
+ * is not followed. `lasts`: also after the machine has stopped. 0, or the errno of what failed.
+ */
+int kd_put_file(const char *dir, const char *path, const kd_piece *pieces, size_t count, bool lasts);
+
 /*
  * `key` names the entry exactly, `notes` is a text kept with the program. False: there is none, or it was damaged and is
  * removed. The caller frees *binary and *notes.

@@ -2,7 +2,6 @@
 /* device/program.c: programs (memory cache, disk cache, driver's compiler) and kernels. */
 #include "internal.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,16 +18,11 @@ static kcl_status dump_source(kcl_context *c, const kd_program *p)
         label[n] = strchr("/\\ \t\n:*?\"'<>|", p->label[n]) ? '_' : p->label[n];
     label[n] = 0;
     snprintf(path, sizeof path, "%s/%s-%016" PRIx64 ".cl", c->device->dump_dir, label, p->hash);
-    FILE *file = fopen(path, "w");
-    size_t length = strlen(p->source);
-    bool good = file && fwrite(p->source, 1, length, file) == length;
-    int code = errno;
-    if (file && fclose(file) != 0 && good) {
-        good = false;
-        code = errno;
-    }
-    return good ? KCL_OK
-                : kb_fail(&c->error, KCL_ERROR_IO, "%s cannot be written: %s (KEOPSCL_DUMP_DIR)", path, strerror(code));
+    const kd_piece text = {p->source, strlen(p->source)};
+    int code = kd_put_file(c->device->dump_dir, path, &text, 1, false);
+    return !code
+               ? KCL_OK
+               : kb_fail(&c->error, KCL_ERROR_IO, "%s cannot be written: %s (KEOPSCL_DUMP_DIR)", path, strerror(code));
 }
 
 /* ---- Programs ---------------------------------------------------------------------------------------------------- */

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Building, the disk cache, sources written for reading. */
-#ifndef _POSIX_C_SOURCE
-#define _POSIX_C_SOURCE 200809L
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* mknod, makedev */
 #endif
 #include "harness.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 START_TEST(test_build_failure_tells_the_log)
@@ -176,6 +179,195 @@ START_TEST(test_folders_are_made_for_the_user_alone)
 }
 END_TEST
 
+/* ---- What others could have put there ---------------------------------------------------------------------------- */
+
+/* Opens a context, runs, and tells how its program came. */
+static kcl_context_stats run_once(void)
+{
+    kcl_context *c;
+    kcl_context_stats stats;
+    ck_assert_int_eq(open_device(&c, "cpu"), KCL_OK);
+    check_twice(c);
+    ck_assert_int_eq(kcl_context_get_stats(c, &stats), KCL_OK);
+    kcl_context_destroy(&c);
+    return stats;
+}
+
+/* Something other than a file at `path`; false where this user cannot make it. */
+static bool put_thing(int kind, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int socket_file, made;
+    switch (kind) {
+    case 0:
+        return mkfifo(path, 0600) == 0;
+    case 1:
+        return mkdir(path, 0700) == 0;
+    case 2: /* nothing is there */
+        return symlink("nowhere", path) == 0;
+    case 3: /* a file that would do */
+        return symlink("whole", path) == 0;
+    case 4:
+        if (strlen(path) >= sizeof address.sun_path)
+            return false;
+        strcpy(address.sun_path, path);
+        socket_file = socket(AF_UNIX, SOCK_STREAM, 0);
+        made = bind(socket_file, (struct sockaddr *)&address, sizeof address);
+        close(socket_file);
+        return made == 0;
+    default: /* for root alone: the terminal */
+        return mknod(path, S_IFCHR | 0600, makedev(5, 0)) == 0;
+    }
+}
+
+START_TEST(test_what_is_no_file_is_left_alone)
+{
+    char path[1024], whole[1024], temporary[1024];
+    enum { KINDS = 6 };
+    run_once();
+    ck_assert(find_file(".bin", 0, path));
+    snprintf(whole, sizeof whole, "%s/whole", harness_folder);
+    snprintf(temporary, sizeof temporary, "%s/keopscl-tmp-AbCd01", harness_folder);
+    ck_assert_int_eq(rename(path, whole), 0);
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct stat before, after;
+        kcl_cache_info info;
+        uint64_t removed;
+        if (!put_thing(kind, path))
+            continue;
+        ck_assert(put_thing(kind, temporary));
+        ck_assert_int_eq(lstat(path, &before), 0);
+        kcl_context_stats stats = run_once();
+        ck_assert_msg(stats.programs_built == 1 && stats.programs_loaded == 0, "kind %d", kind);
+        ck_assert_int_eq(kcl_cache_stats(&info), KCL_OK);
+        ck_assert_uint_eq(info.entries, 0);
+        ck_assert_int_eq(kcl_cache_clear(&removed), KCL_OK);
+        ck_assert_uint_eq(removed, 0);
+        ck_assert_int_eq(lstat(path, &after), 0);
+        ck_assert_msg(before.st_ino == after.st_ino && before.st_mode == after.st_mode, "kind %d", kind);
+        ck_assert_int_eq(remove(path), 0);
+        ck_assert_int_eq(remove(temporary), 0);
+    }
+}
+END_TEST
+
+START_TEST(test_entries_that_others_may_write_are_not_loaded)
+{
+    static const mode_t modes[] = {0620, 0602, 0666, 0777};
+    char path[1024];
+    struct stat st;
+    run_once();
+    ck_assert(find_file(".bin", 0, path));
+    ck_assert_int_eq(chmod(path, 0644), 0); /* reading harms nobody */
+    ck_assert_uint_eq(run_once().programs_loaded, 1);
+    for (size_t k = 0; k < KB_COUNT(modes); k++) {
+        ck_assert_int_eq(chmod(path, modes[k]), 0);
+        kcl_context_stats stats = run_once();
+        ck_assert_msg(stats.programs_built == 1 && stats.programs_loaded == 0, "mode %o", (unsigned)modes[k]);
+        ck_assert_int_eq(stat(path, &st), 0);
+        ck_assert_int_eq(st.st_mode & 0777, 0600);
+    }
+    if (geteuid() == 0) {
+        ck_assert_int_eq(chown(path, 12345, (gid_t)-1), 0);
+        ck_assert_uint_eq(run_once().programs_built, 1);
+    }
+}
+END_TEST
+
+static void append(void *user, const char *text, size_t length)
+{
+    strncat(user, text, length);
+}
+
+START_TEST(test_folders_that_others_may_write_are_not_used)
+{
+    static const mode_t modes[] = {0770, 0707, 0777, 01777};
+    static char report[32768];
+    char path[1024], dir[600];
+    const int others = geteuid() == 0; /* root can also give it away */
+    run_once();
+    ck_assert(find_file(".bin", 0, path));
+    for (int k = 0; k < (int)KB_COUNT(modes) + others; k++) {
+        const bool given_away = k == (int)KB_COUNT(modes);
+        ck_assert_int_eq(chmod(harness_folder, given_away ? 0700 : modes[k]), 0);
+        if (given_away)
+            ck_assert_int_eq(chown(harness_folder, 12345, (gid_t)-1), 0);
+        harness_log[0] = report[0] = 0;
+        kcl_context_stats stats = run_once();
+        ck_assert_msg(stats.programs_built == 1 && stats.programs_loaded == 0, "case %d", k);
+        char *line = strstr(harness_log, "kernels are not kept on disk");
+        const char *why = given_away ? "it belongs to another user (12345)" : "others may write to it";
+        ck_assert_ptr_nonnull(line);
+        ck_assert_ptr_nonnull(strstr(line, why));
+        ck_assert_ptr_null(strstr(line + 1, "kernels are not kept on disk"));
+        ck_assert_int_eq(kd_doctor_with(&fake_cl, append, report), KCL_OK);
+        ck_assert_ptr_nonnull(strstr(report, why));
+        /* Nor are entries written. */
+        ck_assert_int_eq(unlink(path), 0);
+        run_once();
+        ck_assert(!find_file("keopscl-", 0, path));
+        ck_assert_int_eq(chmod(harness_folder, 0700), 0);
+        if (given_away)
+            ck_assert_int_eq(chown(harness_folder, geteuid(), (gid_t)-1), 0);
+        run_once();
+        ck_assert(find_file(".bin", 0, path));
+    }
+    /* A folder that is ours by way of a link is ours. */
+    snprintf(dir, sizeof dir, "%s/link", harness_folder);
+    ck_assert_int_eq(symlink(harness_folder, dir), 0);
+    setenv("KEOPSCL_CACHE_DIR", dir, 1);
+    ck_assert_uint_eq(run_once().programs_loaded, 1);
+}
+END_TEST
+
+/* Its header claims all that the file has: reading it would fill the memory. */
+START_TEST(test_entry_of_a_terabyte)
+{
+    char path[1024];
+    uint64_t header[5];
+    struct stat st;
+    const uint64_t huge = UINT64_C(1) << 40;
+    run_once();
+    ck_assert(find_file(".bin", 0, path));
+    FILE *f = fopen(path, "r+b");
+    ck_assert_uint_eq(fread(header, sizeof *header, KB_COUNT(header), f), KB_COUNT(header));
+    header[3] = huge - sizeof header - header[1] - header[2];
+    rewind(f);
+    ck_assert_uint_eq(fwrite(header, sizeof *header, KB_COUNT(header), f), KB_COUNT(header));
+    fclose(f);
+    if (truncate(path, (off_t)huge) != 0)
+        return; /* no file system for it */
+    ck_assert_uint_eq(run_once().programs_built, 1);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_lt(st.st_size, 1 << 20);
+}
+END_TEST
+
+START_TEST(test_dumped_sources_follow_no_link)
+{
+    char path[1024], precious[1024], text[64] = "";
+    struct stat st;
+    setenv("KEOPSCL_CACHE", "off", 1);
+    setenv("KEOPSCL_DUMP_DIR", harness_folder, 1);
+    run_once();
+    ck_assert(find_file(".cl", 0, path));
+    snprintf(precious, sizeof precious, "%s/precious", harness_folder);
+    put_file(precious, "precious", 8);
+    for (int kind = 0; kind < 2; kind++) {
+        ck_assert_int_eq(unlink(path), 0);
+        ck_assert_int_eq(kind ? mkfifo(path, 0600) : symlink(precious, path), 0);
+        run_once();
+        ck_assert_int_eq(lstat(path, &st), 0);
+        ck_assert(S_ISREG(st.st_mode));
+        ck_assert_int_eq(st.st_size, (off_t)strlen(harness_source));
+    }
+    FILE *f = fopen(precious, "r");
+    ck_assert_ptr_nonnull(fgets(text, sizeof text, f));
+    fclose(f);
+    ck_assert_str_eq(text, "precious");
+}
+END_TEST
+
 /* What a writer leaves that dies between writing and renaming is never read, and goes with kcl_cache_clear. */
 START_TEST(test_clear_removes_our_entries_only)
 {
@@ -243,6 +435,11 @@ int main(void)
                                   test_entry_that_cannot_be_launched_is_dropped,
                                   test_unusable_folder_switches_the_disk_cache_off,
                                   test_folders_are_made_for_the_user_alone,
+                                  test_what_is_no_file_is_left_alone,
+                                  test_entries_that_others_may_write_are_not_loaded,
+                                  test_folders_that_others_may_write_are_not_used,
+                                  test_entry_of_a_terabyte,
+                                  test_dumped_sources_follow_no_link,
                                   test_clear_removes_our_entries_only,
                                   test_sources_are_written_where_asked};
     return run_tests("programs", tests, KB_COUNT(tests));
