@@ -10,6 +10,7 @@
  *   KEOPSCL_CACHE_DIR  folder of compiled kernels, as an absolute path; default $XDG_CACHE_HOME/keopscl or
  *                      ~/.cache/keopscl
  *   KEOPSCL_CACHE      off: no kernels are kept on disk; on: the default
+ *   KEOPSCL_PROGRAMS   number of compiled programs that a context keeps in memory, 1 or more; default 256
  *   KEOPSCL_DUMP_DIR   an existing folder: every generated kernel is written there
  */
 #ifndef KEOPSCL_CONTEXT_H
@@ -59,6 +60,13 @@ typedef struct kcl_context_params {
     kcl_allocator allocator; /* default: malloc, realloc, free */
     kcl_log_fn log;          /* receives log lines; with log set, logging is on */
     void *log_user;          /* handed to `log` */
+    /*
+     * Compiled programs that the context keeps in memory (each is 0.3 to 0.5 MiB with PoCL); default KEOPSCL_PROGRAMS,
+     * else 256. Beyond that the one whose last use is longest ago is let go, and with it the device memory of its
+     * intermediate results. What needs it again reads it from the disk cache or builds it: operators and expressions
+     * work on as before. The programs of an evaluation stay until its end, so one that needs more has them all.
+     */
+    int programs;
 } kcl_context_params;
 
 /*
@@ -96,6 +104,14 @@ KCL_API kcl_status kcl_context_status(const kcl_context *context);
  */
 KCL_API kcl_status kcl_context_finish(kcl_context *context);
 
+/*
+ * Waits for running work and gives back what the context keeps to make later calls faster: its compiled programs, the
+ * device memory of intermediate results, and memory that waits for reuse. Operators, expressions and arrays stay valid;
+ * their next use reads programs from the disk cache or builds them. Programs that other contexts on the device use stay
+ * with those. Errors: as kcl_context_finish; what is kept is given back all the same.
+ */
+KCL_API kcl_status kcl_context_drop_programs(kcl_context *context);
+
 /* What a device is. Texts are cut to fit. */
 typedef struct kcl_device_info {
     char id[16];         /* what KEOPSCL_DEVICE takes: "0:1" or "host" */
@@ -120,7 +136,7 @@ KCL_API kcl_status kcl_context_device_info(const kcl_context *context, kcl_devic
  */
 KCL_API int kcl_device_list(kcl_device_info *infos, int capacity);
 
-/* Counters since the context was created. Times in seconds. */
+/* Counters since the context was created, but for programs_kept. Times in seconds. */
 typedef struct kcl_context_stats {
     uint64_t evaluations;     /* calls that computed something */
     uint64_t launches;        /* kernels started */
@@ -129,6 +145,7 @@ typedef struct kcl_context_stats {
     uint64_t programs_reused; /* kernels found in memory */
     double build_seconds;     /* spent in the driver's compiler */
     double run_seconds;       /* spent in evaluations (till they return), builds not counted */
+    uint64_t programs_kept;   /* compiled programs in memory now: those of all contexts that share the device */
 } kcl_context_stats;
 
 KCL_API kcl_status kcl_context_get_stats(const kcl_context *context, kcl_context_stats *stats);

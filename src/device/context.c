@@ -68,6 +68,7 @@ static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_set
     memcpy(d->platform_version, c->platform_version, sizeof d->platform_version);
     memcpy(d->device_version, c->device_version, sizeof d->device_version);
     memcpy(d->cache_dir, settings->cache_dir, sizeof d->cache_dir);
+    d->most_programs = (size_t)settings->programs;
     d->sharing = sharing_of(&d->info);
     d->takes_turns = d->sharing == KD_IN_PLACE;
     d->tells_registers = strncmp(d->info.platform, "NVIDIA", 6) == 0;
@@ -370,8 +371,10 @@ kcl_status kcl_context_get_stats(const kcl_context *context, kcl_context_stats *
     kcl_status status = check(context);
     if (status >= 0 && !stats)
         return KCL_ERROR_ARGUMENT;
-    if (status >= 0)
+    if (status >= 0) {
         *stats = context->stats;
+        stats->programs_kept = kd_program_count(context);
+    }
     return status;
 }
 

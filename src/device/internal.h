@@ -46,6 +46,7 @@ typedef struct kd_settings {
     const char *device_source; /* the name of the parameter or variable it came from */
     int threads;               /* 0: all */
     const char *threads_source;
+    int programs;            /* most that are kept in memory */
     char cache_dir[KD_PATH]; /* "" : no disk cache */
     char dump_dir[KD_PATH];  /* "" : none */
 } kd_settings;
@@ -111,6 +112,8 @@ typedef struct kd_program {
     char *source, *label;
     char *notes; /* the driver's build log where it tells registers, else NULL; kept with the entry on disk */
     uint64_t hash;
+    int users;           /* kernels of all contexts; guarded by the device's lock, like the next */
+    uint64_t used;       /* when a kernel was last made of it, or let go, by the device's count of these */
     atomic_bool loaded;  /* from disk */
     atomic_bool unsaved; /* built here and not yet on disk */
 } kd_program;
@@ -139,6 +142,9 @@ struct kcl_device {
     pthread_mutex_t turn; /* held by a context during a batch, with takes_turns */
     bool has_turn;
     kd_program *programs;
+    size_t program_count;
+    uint64_t uses; /* of programs: kd_program.used */
+    size_t most_programs;
     char cache_dir[KD_PATH]; /* "" : off */
 };
 
@@ -156,7 +162,8 @@ struct kd_kernel {
     cl_kernel kernel;
     kd_saved_arg *saved;
     size_t saved_count;
-    bool launched;
+    size_t references;    /* of kd_kernel_get */
+    uint64_t last_launch; /* by the context's count of launches; 0: none */
     bool has_limits;
     kd_limits limits;
 };
@@ -206,8 +213,10 @@ struct kcl_context {
     kd_kept *kept;
     size_t kept_bytes;
     kcl_status batch_status;
-    bool holds_turn; /* of the device */
-    cl_event last;   /* of the kernel launched last, where its end must be seen: see kd_settle_queue */
+    bool holds_turn;            /* of the device */
+    cl_event last;              /* of the kernel launched last, where its end must be seen: see kd_settle_queue */
+    uint64_t launches;          /* since the context was made */
+    uint64_t finished_launches; /* those of them that were waited for */
     int batch_launches;
     double batch_start;
     bool save_pending; /* a program of this batch belongs on disk */
@@ -231,10 +240,21 @@ void kd_device_release(kcl_device *device);
  */
 void kd_settle_queue(kcl_context *context);
 
+/*
+ * The turn of a device whose batches take turns, taken before its lock. True: taken now, the caller ends it. kd_finish
+ * ends that of a batch.
+ */
+bool kd_take_turn(kcl_context *context);
+void kd_end_turn(kcl_context *context);
+
+/* Waits where launches of the kernel may not be done; false: that failed, which the end of the batch will report. */
+bool kd_wait_for_kernel(kcl_context *context, const kd_kernel *kernel);
+
 /* ---- Programs and the disk cache --------------------------------------------------------------------------------- */
 
 void kd_programs_free(kcl_device *device); /* with kd_forked(), host memory only */
 void kd_kernels_free(kcl_context *context);
+size_t kd_program_count(const kcl_context *context);     /* of the device */
 void kd_save_programs(kcl_context *context);             /* those whose first launch is done */
 void kd_drop_entry(kcl_context *context, kd_program *p); /* takes a program that failed off the disk */
 
@@ -272,6 +292,7 @@ void kd_read_build_log(const char *log, const char *kernel, kd_limits *limits);
 
 /* ---- Buffers ----------------------------------------------------------------------------------------------------- */
 
+void kd_drop_idle_buffers(kcl_context *context);
 void kd_buffers_free(kcl_context *context);    /* with kd_forked(), host memory only */
 void kd_memories_orphan(kcl_context *context); /* users may still hold them; their buffers go with all others */
 

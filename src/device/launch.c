@@ -387,7 +387,7 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
                 bytes += k->saved[a].serial == c->buffers[n]->serial ? c->buffers[n]->size : 0;
         return command_failed(c, "clEnqueueNDRangeKernel", code, bytes, what);
     }
-    k->launched = true;
+    k->last_launch = ++c->launches;
     c->save_pending |= atomic_load_explicit(&k->program->unsaved, memory_order_relaxed);
     c->stats.launches++;
     return KCL_OK;
@@ -415,15 +415,16 @@ void kd_settle_queue(kcl_context *c)
  * Concurrent queues on one device trip an assertion of PoCL 5 (pocl_release_dlhandle_cache), which ends the process.
  * Batches of a PoCL device take turns: each uses all processors anyway.
  */
-static void take_turn(kcl_context *c)
+bool kd_take_turn(kcl_context *c)
 {
     if (!c->device->takes_turns || c->holds_turn)
-        return;
+        return false;
     pthread_mutex_lock(&c->device->turn);
     c->holds_turn = true;
+    return true;
 }
 
-static void end_turn(kcl_context *c)
+void kd_end_turn(kcl_context *c)
 {
     if (!c->holds_turn)
         return;
@@ -431,12 +432,28 @@ static void end_turn(kcl_context *c)
     pthread_mutex_unlock(&c->device->turn);
 }
 
+bool kd_wait_for_kernel(kcl_context *c, const kd_kernel *k)
+{
+    if (k->last_launch <= c->finished_launches)
+        return true;
+    cl_int code = c->device->cl.clFinish(c->queue);
+    c->finished_launches = c->launches;
+    if (code && c->batch_status >= 0)
+        c->batch_status = command_failed(c, "clFinish", code, 0, "");
+    return !code;
+}
+
+void kd_drop_idle_buffers(kcl_context *c)
+{
+    trim_idle(c, 0, 0);
+}
+
 kcl_status kd_launch(kcl_context *c, kd_kernel *k, int arg_count, const kd_arg *args, const size_t global[3],
                      const size_t local[3])
 {
     if (c->log.write && !c->batch_launches++)
         c->batch_start = kb_seconds();
-    take_turn(c);
+    kd_take_turn(c);
     kcl_status status = start(c, k, arg_count, args, global, local);
     if (status < 0 && status != KCL_ERROR_UNSUPPORTED && c->batch_status >= 0)
         c->batch_status = status;
@@ -497,7 +514,7 @@ static kcl_status start_copy(kcl_context *c, kd_buffer *b, size_t offset, const 
 {
     if (c->log.write && !c->batch_launches++)
         c->batch_start = kb_seconds();
-    take_turn(c);
+    kd_take_turn(c);
     kcl_status status = !bytes ? KCL_OK
                         : from ? write_buffer(c, b, offset, from, bytes)
                                : read_buffer(c, b, offset, to, bytes);
@@ -528,13 +545,14 @@ kcl_status kd_finish(kcl_context *c)
     cl_int code = d->cl.clFinish(c->queue);
     if (code && status >= 0)
         status = command_failed(c, "clFinish", code, 0, "");
+    c->finished_launches = c->launches;
     if (c->batch_launches)
         kb_log_line(&c->log, "run: %d commands, %.6f s", c->batch_launches, kb_seconds() - c->batch_start);
     free_kept(c);
     end_batch(c);
     if (c->save_pending && status >= 0)
         kd_save_programs(c);
-    end_turn(c);
+    kd_end_turn(c);
     return status;
 }
 

@@ -153,19 +153,74 @@ void kd_programs_free(kcl_device *device)
         free_program(device, device->programs);
         device->programs = next;
     }
+    device->program_count = 0;
+}
+
+/* Frees programs that have no kernels, those not used for longest first, until at most `most` programs are left. */
+static void trim_programs(kcl_context *c, size_t most)
+{
+    kcl_device *d = c->device;
+    /* A driver whose batches take turns is not asked to free what a batch of another context may be using. */
+    const bool mine = kd_take_turn(c);
+    pthread_mutex_lock(&d->lock);
+    while (d->program_count > most) {
+        kd_program **oldest = NULL, *gone;
+        for (kd_program **link = &d->programs; *link; link = &(*link)->next)
+            if (!(*link)->users && (!oldest || (*link)->used < (*oldest)->used))
+                oldest = link;
+        if (!oldest)
+            break;
+        gone = *oldest;
+        *oldest = gone->next;
+        d->program_count--;
+        free_program(d, gone);
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (mine)
+        kd_end_turn(c);
+}
+
+size_t kd_most_programs(const kcl_context *c)
+{
+    return c->device->most_programs;
+}
+
+size_t kd_program_count(const kcl_context *c)
+{
+    kcl_device *d = c->device;
+    if (d->host)
+        return 0;
+    pthread_mutex_lock(&d->lock);
+    const size_t count = d->program_count;
+    pthread_mutex_unlock(&d->lock);
+    return count;
+}
+
+void kd_drop_unused(kcl_context *c)
+{
+    if (c->device->host)
+        return;
+    trim_programs(c, 0);
+    kd_drop_idle_buffers(c);
+}
+
+static kd_program *look_up(const kcl_device *d, const char *source, uint64_t hash)
+{
+    kd_program *p = d->programs;
+    while (p && !(p->hash == hash && strcmp(p->source, source) == 0))
+        p = p->next;
+    return p;
 }
 
 /* With the device's lock held, building included: a second thread that wants the same program waits for it. */
 static kcl_status get_program(kcl_context *c, const char *source, uint64_t hash, const char *label, kd_program **found)
 {
     kcl_device *d = c->device;
-    kd_program *p;
-    for (p = d->programs; p; p = p->next) {
-        if (p->hash == hash && strcmp(p->source, source) == 0) {
-            c->stats.programs_reused++;
-            *found = p;
-            return KCL_OK;
-        }
+    kd_program *p = look_up(d, source, hash);
+    if (p) {
+        c->stats.programs_reused++;
+        *found = p;
+        return KCL_OK;
     }
     if (!(p = kb_calloc(&d->allocator, 1, sizeof *p)))
         return kb_no_memory(&c->error);
@@ -183,6 +238,7 @@ static kcl_status get_program(kcl_context *c, const char *source, uint64_t hash,
     }
     p->next = d->programs;
     d->programs = p;
+    d->program_count++;
     *found = p;
     return KCL_OK;
 }
@@ -222,23 +278,29 @@ static void save_program(kcl_context *c, kd_program *p)
     kb_str_finish(&key);
 }
 
+static void save_once(kcl_context *c, kd_program *p)
+{
+    pthread_mutex_lock(&c->device->lock);
+    if (atomic_exchange(&p->unsaved, false))
+        save_program(c, p);
+    pthread_mutex_unlock(&c->device->lock);
+}
+
 void kd_save_programs(kcl_context *c)
 {
     c->save_pending = false;
     for (kd_kernel *k = c->kernels; k; k = k->next) {
-        if (!k->launched || !atomic_load(&k->program->unsaved))
+        if (!k->last_launch || !atomic_load(&k->program->unsaved))
             continue;
-        pthread_mutex_lock(&c->device->lock);
-        if (atomic_exchange(&k->program->unsaved, false))
-            save_program(c, k->program);
-        pthread_mutex_unlock(&c->device->lock);
+        save_once(c, k->program);
     }
 }
 
 /* ---- Kernels ----------------------------------------------------------------------------------------------------- */
 
 /* Locks the device: with what was read from disk, a second try builds from source. */
-static kcl_status make_kernel(kcl_context *c, const char *source, uint64_t hash, const char *label, kd_kernel *k)
+static kcl_status make_kernel(kcl_context *c, const char *source, uint64_t hash, const char *label, kd_kernel *k,
+                              bool *too_many)
 {
     kcl_device *d = c->device;
     pthread_mutex_lock(&d->lock);
@@ -258,7 +320,10 @@ static kcl_status make_kernel(kcl_context *c, const char *source, uint64_t hash,
         }
         if (status >= 0 && !k->kernel)
             status = build_failed(c, k->program, k->program->program, "clCreateKernel", code);
+        k->program->used = ++d->uses;
+        k->program->users += status >= 0;
     }
+    *too_many = d->program_count > d->most_programs;
     pthread_mutex_unlock(&d->lock);
     return status;
 }
@@ -272,25 +337,73 @@ kcl_status kd_kernel_get(kcl_context *c, const char *source, const char *name, c
     for (kd_kernel *k = c->kernels; k; k = k->next) {
         if (k->program->hash == hash && strcmp(k->name, name) == 0 && strcmp(k->program->source, source) == 0) {
             c->stats.programs_reused++;
+            k->references++;
             *kernel = k;
             return KCL_OK;
         }
     }
+    bool too_many;
     kd_kernel *k = kb_calloc(&c->allocator, 1, sizeof *k);
     if (!k || !(k->name = kb_strdup(&c->allocator, name))) {
         kb_free(&c->allocator, k);
         return kb_no_memory(&c->error);
     }
-    kcl_status status = make_kernel(c, source, hash, label ? label : name, k);
+    kcl_status status = make_kernel(c, source, hash, label ? label : name, k, &too_many);
+    if (too_many)
+        trim_programs(c, c->device->most_programs);
     if (status < 0) {
         kb_free(&c->allocator, k->name);
         kb_free(&c->allocator, k);
         return status;
     }
+    k->references = 1;
     k->next = c->kernels;
     c->kernels = k;
     *kernel = k;
     return KCL_OK;
+}
+
+/* Takes the kernel from its program; with that it may be the program's turn to go. */
+static void end_kernel(kcl_context *c, kd_kernel *k)
+{
+    kcl_device *d = c->device;
+    kd_program *p = k->program;
+    if (kd_wait_for_kernel(c, k) && k->last_launch && atomic_load(&p->unsaved))
+        save_once(c, p);
+    const bool mine = kd_take_turn(c);
+    d->cl.clReleaseKernel(k->kernel);
+    if (mine)
+        kd_end_turn(c);
+    pthread_mutex_lock(&d->lock);
+    p->users--;
+    p->used = ++d->uses;
+    const bool too_many = d->program_count > d->most_programs;
+    pthread_mutex_unlock(&d->lock);
+    if (too_many)
+        trim_programs(c, d->most_programs);
+}
+
+static void free_kernel(kcl_context *c, kd_kernel *k)
+{
+    /* A child of fork has no driver, and what another thread had locked is locked for ever. */
+    if (!kd_forked())
+        end_kernel(c, k);
+    kb_free(&c->allocator, k->saved);
+    kb_free(&c->allocator, k->name);
+    kb_free(&c->allocator, k);
+}
+
+void kd_kernel_release(kcl_context *c, kd_kernel **kernel)
+{
+    kd_kernel *k = *kernel;
+    *kernel = NULL;
+    if (!k || --k->references)
+        return;
+    kd_kernel **link = &c->kernels;
+    while (*link != k)
+        link = &(*link)->next;
+    *link = k->next;
+    free_kernel(c, k);
 }
 
 void kd_kernels_free(kcl_context *c)
@@ -298,10 +411,6 @@ void kd_kernels_free(kcl_context *c)
     while (c->kernels) {
         kd_kernel *k = c->kernels;
         c->kernels = k->next;
-        if (!kd_forked())
-            c->device->cl.clReleaseKernel(k->kernel);
-        kb_free(&c->allocator, k->saved);
-        kb_free(&c->allocator, k->name);
-        kb_free(&c->allocator, k);
+        free_kernel(c, k);
     }
 }

@@ -80,7 +80,7 @@ static kcl_status copy_batch(run *r, const kl_view *from, const kl_view *to, con
     kb_str_init(&source, kd_allocator(context));
     kt_render_copy(&source, (size_t)size);
     kcl_status status = source.failed ? kb_no_memory(kd_error(context))
-                                      : kd_kernel_get(context, kb_str_text(&source), "copy", "copy", &kernel);
+                                      : kl_own_kernel(context, kb_str_text(&source), "copy", "copy", &kernel);
     kb_str_finish(&source);
     if (status < 0)
         return status;
@@ -166,7 +166,7 @@ static kcl_status largest_on_device(void *user, const kl_view *view, const void 
     kb_str_init(&source, a);
     kt_render_squares(&source, view->dtype);
     kcl_status status = source.failed ? kb_no_memory(kd_error(context))
-                                      : kd_kernel_get(context, kb_str_text(&source), "squares", "squares", &kernel);
+                                      : kl_own_kernel(context, kb_str_text(&source), "squares", "squares", &kernel);
     kb_str_finish(&source);
     if (status < 0)
         return status;
