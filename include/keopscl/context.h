@@ -8,7 +8,8 @@
  *   KEOPSCL_THREADS    number of threads on CPU devices, 1 or more
  *   KEOPSCL_LOG        1: device, plan, build and run times of every call on standard error; 0: none
  *   KEOPSCL_CACHE_DIR  folder of compiled kernels, as an absolute path; default $XDG_CACHE_HOME/keopscl or
- *                      ~/.cache/keopscl
+ *                      ~/.cache/keopscl. Not used where others may write to it. Processes that need the same kernel at
+ *                      the same time build it once: the others wait for its entry, up to 30 seconds
  *   KEOPSCL_CACHE      off: no kernels are kept on disk; on: the default
  *   KEOPSCL_PROGRAMS   number of compiled programs that a context keeps in memory, 1 or more; default 256
  *   KEOPSCL_DUMP_DIR   an existing folder: every generated kernel is written there

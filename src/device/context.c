@@ -60,6 +60,12 @@ static void limit_threads(kcl_device *d, const kd_settings *settings, const kb_l
     d->threads = settings->threads;
 }
 
+/*
+ * Seconds that a process waits for a kernel that another one builds and runs for the first time. Most are built in less
+ * than one, but on a machine that is busy with others' builds it takes longer for all of them.
+ */
+enum { LONGEST_WAIT = 30 };
+
 static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_settings *settings, const kb_log *log,
                               kb_error *err)
 {
@@ -69,6 +75,7 @@ static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_set
     memcpy(d->device_version, c->device_version, sizeof d->device_version);
     memcpy(d->cache_dir, settings->cache_dir, sizeof d->cache_dir);
     d->most_programs = (size_t)settings->programs;
+    d->longest_wait = LONGEST_WAIT;
     d->sharing = sharing_of(&d->info);
     d->takes_turns = d->sharing == KD_IN_PLACE;
     d->tells_registers = strncmp(d->info.platform, "NVIDIA", 6) == 0;
@@ -318,6 +325,7 @@ void kcl_context_destroy(kcl_context **context)
             kd_finish(c);
             kd_settle_queue(c);
         }
+        kd_disk_unlock(c);
         kd_kernels_free(c);
         kd_buffers_free(c);
         if (c->queue && !forked)

@@ -5,13 +5,16 @@
  * One file per program, keopscl-<hash of the key>.bin: an entry_header, the key, notes, the program. Notes are a text
  * that only its build could give. An entry counts only if its size, key and checksum are exactly right. It is written
  * to a temporary file in the same folder, which is then renamed, so that no reader meets half an entry and a writer that
- * dies leaves none (but a keopscl-tmp-XXXXXX).
+ * dies leaves none (but a keopscl-tmp-XXXXXX). It is not forced to the disk, which can take seconds: what a machine that
+ * stops has lost of an entry shows in the checksum.
+ *
+ * keopscl-<hash of the key>.lock is locked by the one who builds the program of an entry that is not there yet.
  *
  * Entries are code that is run, and a checksum tells nothing of who wrote them. So the folder and the entries count only
  * where nobody but this user and root can write to them, and nothing is opened that could make a reader wait.
  */
-#ifndef _POSIX_C_SOURCE
-#define _POSIX_C_SOURCE 200809L
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE /* flock */
 #endif
 #include "internal.h"
 
@@ -22,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -235,7 +239,7 @@ static bool make_folder(kcl_device *d, const kb_log *log)
     return !code;
 }
 
-int kd_put_file(const char *dir, const char *path, const kd_piece *pieces, size_t count, bool lasts)
+int kd_put_file(const char *dir, const char *path, const kd_piece *pieces, size_t count)
 {
     char temporary[LONG_PATH];
     int code = 0;
@@ -247,8 +251,6 @@ int kd_put_file(const char *dir, const char *path, const kd_piece *pieces, size_
     for (size_t k = 0; k < count && !code; k++)
         if (!write_all(file, pieces[k].data, pieces[k].size))
             code = errno;
-    if (!code && lasts && fsync(file) != 0)
-        code = errno;
     code = close_with(file, code);
     if (!code && rename(temporary, path) != 0)
         code = errno;
@@ -273,7 +275,7 @@ void kd_disk_store(kcl_device *d, const kb_log *log, const kb_str *key, const un
         return;
     }
     const kd_piece pieces[] = {{&h, sizeof h}, {kb_str_text(key), key->length}, {notes, notes_size}, {binary, size}};
-    int code = kd_put_file(d->cache_dir, path, pieces, KB_COUNT(pieces), true);
+    int code = kd_put_file(d->cache_dir, path, pieces, KB_COUNT(pieces));
     if (code)
         switch_off_for(d, log, "cannot be written", code);
 }
@@ -287,21 +289,84 @@ void kd_disk_remove(kcl_device *d, const kb_str *key)
     unlink(path);
 }
 
+/* ---- Who builds -------------------------------------------------------------------------------------------------- */
+
+/*
+ * An empty file beside the entry is locked while its program is built, run for the first time and kept. The lock ends
+ * with the process, so nobody waits for one that died. The file goes with the lock: who waits for a file that is gone
+ * gets its lock and finds the entry, or builds, once more than needed at worst.
+ */
+kd_lock kd_disk_lock(kcl_context *c, const kb_str *key)
+{
+    kcl_device *d = c->device;
+    char path[LONG_PATH];
+    struct stat st;
+    if (!is_usable(d, &c->log) || make_folders(d->cache_dir) != 0)
+        return KD_LOCK_NONE;
+    entry_path(path, d, key);
+    strcpy(strrchr(path, '.'), ".lock");
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    if (file < 0)
+        return KD_LOCK_NONE;
+    int code = fstat(file, &st) != 0 || !S_ISREG(st.st_mode) || !is_trusted(&st) ? EINVAL : 0;
+    while (!code && flock(file, LOCK_EX | LOCK_NB) != 0)
+        code = errno == EINTR ? 0 : errno;
+    kd_build_lock *lock = code ? NULL : kb_alloc(&c->allocator, sizeof *lock + strlen(path) + 1);
+    if (!lock) {
+        close(file);
+        return code == EWOULDBLOCK ? KD_LOCK_BUSY : KD_LOCK_NONE;
+    }
+    *lock = (kd_build_lock){.next = c->locks, .file = file};
+    strcpy(lock->path, path);
+    c->locks = lock;
+    return KD_LOCK_TAKEN;
+}
+
+void kd_disk_unlock_last(kcl_context *c)
+{
+    kd_build_lock *lock = c->locks;
+    c->locks = lock->next;
+    /* The lock is that of the open file, which a child of fork shares: only the parent ends it. */
+    if (!kd_forked()) {
+        unlink(lock->path);
+        flock(lock->file, LOCK_UN);
+    }
+    close(lock->file);
+    kb_free(&c->allocator, lock);
+}
+
+void kd_disk_unlock(kcl_context *c)
+{
+    while (c->locks)
+        kd_disk_unlock_last(c);
+}
+
 /* ---- The folder as a whole --------------------------------------------------------------------------------------- */
 
-/* keopscl-<16 hexadecimal digits>.bin, or keopscl-tmp-<6 letters and digits>: a writer's that died. */
-static bool is_entry_name(const char *name, bool *temporary)
+typedef enum entry_kind { NO_ENTRY, ENTRY, TEMPORARY, LOCK } entry_kind;
+
+/*
+ * keopscl-<16 hexadecimal digits>.bin, the same with .lock, or keopscl-tmp-<6 letters and digits>, which is a writer's
+ * that died.
+ */
+static entry_kind kind_of(const char *name)
 {
     const char *const digits = "0123456789abcdef";
     const char *const letters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     if (strncmp(name, "keopscl-", 8) != 0)
-        return false;
-    *temporary = strncmp(name + 8, "tmp-", 4) == 0 && strspn(name + 12, letters) == 6 && !name[18];
-    return *temporary || (strspn(name + 8, digits) == 16 && strcmp(name + 24, ".bin") == 0);
+        return NO_ENTRY;
+    if (strncmp(name + 8, "tmp-", 4) == 0)
+        return strspn(name + 12, letters) == 6 && !name[18] ? TEMPORARY : NO_ENTRY;
+    if (strspn(name + 8, digits) != 16)
+        return NO_ENTRY;
+    return strcmp(name + 24, ".bin") == 0 ? ENTRY : strcmp(name + 24, ".lock") == 0 ? LOCK : NO_ENTRY;
 }
 
-/* An entry begins with the mark, of whatever version; a temporary file may have been cut before its end. */
-static bool is_entry(int folder, const char *name, bool temporary, uint64_t *bytes)
+/*
+ * Whether a file with such a name is ours. An entry begins with the mark, of whatever version; a temporary file may have
+ * been cut before its end; a lock is empty, and left behind where nobody holds it.
+ */
+static bool is_ours(int folder, const char *name, entry_kind kind, uint64_t *bytes)
 {
     char start[sizeof entry_magic - 1];
     struct stat st;
@@ -312,8 +377,13 @@ static bool is_entry(int folder, const char *name, bool temporary, uint64_t *byt
     if (file < 0)
         return false;
     bool good = fstat(file, &st) == 0 && S_ISREG(st.st_mode) && (st.st_uid == geteuid() || st.st_uid == 0);
+    if (kind == LOCK) {
+        good = good && st.st_size == 0 && flock(file, LOCK_EX | LOCK_NB) == 0;
+        close(file);
+        return good;
+    }
     size_t size = good && (uint64_t)st.st_size < sizeof start ? (size_t)st.st_size : sizeof start;
-    good = good && (temporary || size == sizeof start) && read_all(file, start, size) &&
+    good = good && (kind == TEMPORARY || size == sizeof start) && read_all(file, start, size) &&
            memcmp(start, entry_magic, size) == 0;
     close(file);
     if (good)
@@ -337,15 +407,14 @@ static kcl_status visit(kcl_cache_info *info, uint64_t *removed)
         return errno == ENOENT ? KCL_OK : KCL_ERROR_IO;
     struct dirent *e;
     for (errno = 0; (e = readdir(folder)); errno = 0) {
-        bool temporary;
-        uint64_t bytes;
-        if (!is_entry_name(e->d_name, &temporary))
-            continue;
-        if (!is_entry(dirfd(folder), e->d_name, temporary, &bytes))
+        const entry_kind kind = kind_of(e->d_name);
+        uint64_t bytes = 0;
+        /* Locks are looked at to be removed only: looking means to hold them for a moment. */
+        if (kind == NO_ENTRY || (kind == LOCK && !removed) || !is_ours(dirfd(folder), e->d_name, kind, &bytes))
             continue;
         if (removed && unlinkat(dirfd(folder), e->d_name, 0) != 0) {
             status = KCL_ERROR_IO;
-        } else if (!temporary) {
+        } else if (kind == ENTRY) {
             info->entries++;
             info->bytes += bytes;
         }

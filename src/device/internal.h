@@ -145,6 +145,7 @@ struct kcl_device {
     size_t program_count;
     uint64_t uses; /* of programs: kd_program.used */
     size_t most_programs;
+    double longest_wait;     /* seconds, for a program that another process builds */
     char cache_dir[KD_PATH]; /* "" : off */
 };
 
@@ -179,6 +180,13 @@ struct kd_buffer {
     bool is_kept;     /* `host` was copied to memory of ours: the batch does not refer to it */
     bool idle;        /* waits for reuse */
 };
+
+/* That this context builds the program of an entry on disk, for others to wait for. */
+typedef struct kd_build_lock {
+    struct kd_build_lock *next;
+    int file;
+    char path[]; /* of the file that is locked */
+} kd_build_lock;
 
 /* A copy of host memory that the device is to read later; freed when the context has waited. */
 typedef struct kd_kept {
@@ -219,8 +227,9 @@ struct kcl_context {
     uint64_t finished_launches; /* those of them that were waited for */
     int batch_launches;
     double batch_start;
-    bool save_pending; /* a program of this batch belongs on disk */
-    void *attachment;  /* of the layers above */
+    bool save_pending;    /* a program of this batch belongs on disk */
+    kd_build_lock *locks; /* till the end of the batch */
+    void *attachment;     /* of the layers above */
     void (*detach)(kcl_context *context, void *attachment);
 };
 
@@ -268,9 +277,9 @@ typedef struct kd_piece {
 
 /*
  * Writes a file under another name in the folder `dir` and gives it its own then, in place of what had it: a link there
- * is not followed. `lasts`: also after the machine has stopped. 0, or the errno of what failed.
+ * is not followed. 0, or the errno of what failed.
  */
-int kd_put_file(const char *dir, const char *path, const kd_piece *pieces, size_t count, bool lasts);
+int kd_put_file(const char *dir, const char *path, const kd_piece *pieces, size_t count);
 
 /*
  * `key` names the entry exactly, `notes` is a text kept with the program. False: there is none, or it was damaged and is
@@ -281,6 +290,15 @@ bool kd_disk_load(kcl_device *device, const kb_log *log, const kb_str *key, unsi
 void kd_disk_store(kcl_device *device, const kb_log *log, const kb_str *key, const unsigned char *binary, size_t size,
                    const char *notes);
 void kd_disk_remove(kcl_device *device, const kb_str *key);
+
+/*
+ * Locks the entry for the one who builds its program, as long as the process lives at most. KD_LOCK_NONE: there are no
+ * locks here (no cache, a file system without them, no memory), and everybody builds.
+ */
+typedef enum kd_lock { KD_LOCK_TAKEN, KD_LOCK_BUSY, KD_LOCK_NONE } kd_lock;
+kd_lock kd_disk_lock(kcl_context *context, const kb_str *key);
+void kd_disk_unlock_last(kcl_context *context); /* the one taken last, which there must be */
+void kd_disk_unlock(kcl_context *context);      /* all that the context has; with kd_forked(), host memory only */
 
 /* ---- What the compiler tells ------------------------------------------------------------------------------------- */
 

@@ -552,6 +552,7 @@ kcl_status kd_finish(kcl_context *c)
     end_batch(c);
     if (c->save_pending && status >= 0)
         kd_save_programs(c);
+    kd_disk_unlock(c);
     kd_end_turn(c);
     return status;
 }
@@ -560,7 +561,8 @@ kcl_status kd_submit(kcl_context *c)
 {
     enum { MOST_KEPT = 1 << 20 }; /* bytes of copies that wait for the device */
     kcl_device *d = c->device;
-    bool waits = kd_always_waits(c) || c->batch_status < 0 || c->kept_bytes > MOST_KEPT;
+    /* A program that others wait for is kept on disk once it has run. */
+    bool waits = kd_always_waits(c) || c->batch_status < 0 || c->kept_bytes > MOST_KEPT || c->locks;
     for (size_t k = 0; k < c->buffer_count; k++)
         waits |= c->buffers[k]->host && !c->buffers[k]->is_kept;
     if (waits)

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* device/program.c: programs (memory cache, disk cache, driver's compiler) and kernels. */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L /* nanosleep */
+#endif
 #include "internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- Sources written for reading (KEOPSCL_DUMP_DIR) -------------------------------------------------------------- */
 
@@ -19,7 +23,7 @@ static kcl_status dump_source(kcl_context *c, const kd_program *p)
     label[n] = 0;
     snprintf(path, sizeof path, "%s/%s-%016" PRIx64 ".cl", c->device->dump_dir, label, p->hash);
     const kd_piece text = {p->source, strlen(p->source)};
-    int code = kd_put_file(c->device->dump_dir, path, &text, 1, false);
+    int code = kd_put_file(c->device->dump_dir, path, &text, 1);
     return !code
                ? KCL_OK
                : kb_fail(&c->error, KCL_ERROR_IO, "%s cannot be written: %s (KEOPSCL_DUMP_DIR)", path, strerror(code));
@@ -97,20 +101,14 @@ static kcl_status build_from_source(kcl_context *c, kd_program *p)
 }
 
 /* False: not on disk, or refused by the driver and removed. */
-static bool load_from_disk(kcl_context *c, kd_program *p)
+static bool load_entry(kcl_context *c, kd_program *p, const kb_str *key)
 {
     kcl_device *d = c->device;
-    kb_str key;
     unsigned char *binary = NULL;
     size_t size = 0;
     double start = kb_seconds();
-    if (!*d->cache_dir)
+    if (!kd_disk_load(d, &c->log, key, &binary, &size, &p->notes))
         return false;
-    make_key(&key, d, p);
-    if (key.failed || !kd_disk_load(d, &c->log, &key, &binary, &size, &p->notes)) {
-        kb_str_finish(&key);
-        return false;
-    }
     cl_int code = 0, binary_code = 0;
     const unsigned char *data = binary;
     cl_program program = d->cl.clCreateProgramWithBinary(d->context, 1, &d->id, &size, &data, &binary_code, &code);
@@ -121,7 +119,7 @@ static bool load_from_disk(kcl_context *c, kd_program *p)
     if (!program || code) {
         kb_log_line(&c->log, "program %s: the driver refuses the entry on disk: %s (%d); it is built again", p->label,
                     kd_cl_error_name(code), (int)code);
-        kd_disk_remove(d, &key);
+        kd_disk_remove(d, key);
         program = NULL;
     } else {
         double seconds = kb_seconds() - start;
@@ -132,7 +130,6 @@ static bool load_from_disk(kcl_context *c, kd_program *p)
         atomic_store(&p->loaded, true);
     }
     kb_free(&d->allocator, binary);
-    kb_str_finish(&key);
     return program != NULL;
 }
 
@@ -212,6 +209,69 @@ static kd_program *look_up(const kcl_device *d, const char *source, uint64_t has
     return p;
 }
 
+static bool load_from_disk(kcl_context *c, kd_program *p)
+{
+    kb_str key;
+    if (!*c->device->cache_dir)
+        return false;
+    make_key(&key, c->device, p);
+    bool loaded = !key.failed && load_entry(c, p, &key);
+    kb_str_finish(&key);
+    return loaded;
+}
+
+static kd_lock lock_entry(kcl_context *c, const kd_program *p)
+{
+    kb_str key;
+    if (!*c->device->cache_dir)
+        return KD_LOCK_NONE;
+    make_key(&key, c->device, p);
+    kd_lock lock = key.failed ? KD_LOCK_NONE : kd_disk_lock(c, &key);
+    kb_str_finish(&key);
+    return lock;
+}
+
+/*
+ * From disk, or built. Where another process, or another device of this one, is building the same program, its entry is
+ * waited for, but not for ever, and not by a context that others wait for: they might wait for each other. The device's
+ * lock is let go meanwhile; *found is the program where another thread has made it then, else NULL.
+ */
+static kcl_status load_or_build(kcl_context *c, kd_program *p, kd_program **found)
+{
+    const struct timespec nap = {0, 5 * 1000 * 1000};
+    kcl_device *d = c->device;
+    const double start = kb_seconds();
+    bool waits = false;
+    *found = NULL;
+    while (!load_from_disk(c, p)) {
+        const bool holds = c->locks != NULL;
+        kd_lock lock = lock_entry(c, p);
+        /* The entry may have come between the two looks. */
+        if (lock == KD_LOCK_TAKEN && load_from_disk(c, p)) {
+            kd_disk_unlock_last(c);
+            break;
+        }
+        const bool is_late = kb_seconds() - start > d->longest_wait;
+        if (lock == KD_LOCK_BUSY && !holds && is_late)
+            kb_log_line(&c->log,
+                        "program %s: another process has been building it for %.1f s: it is built here as well",
+                        p->label, kb_seconds() - start);
+        if (lock != KD_LOCK_BUSY || holds || is_late)
+            return build_from_source(c, p);
+        if (!waits)
+            kb_log_line(&c->log, "program %s: another process builds it and is waited for", p->label);
+        waits = true;
+        pthread_mutex_unlock(&d->lock);
+        nanosleep(&nap, NULL);
+        pthread_mutex_lock(&d->lock);
+        if ((*found = look_up(d, p->source, p->hash))) {
+            c->stats.programs_reused++;
+            return KCL_OK;
+        }
+    }
+    return KCL_OK;
+}
+
 /* With the device's lock held, building included: a second thread that wants the same program waits for it. */
 static kcl_status get_program(kcl_context *c, const char *source, uint64_t hash, const char *label, kd_program **found)
 {
@@ -230,9 +290,9 @@ static kcl_status get_program(kcl_context *c, const char *source, uint64_t hash,
     atomic_init(&p->loaded, false);
     atomic_init(&p->unsaved, false);
     kcl_status status = p->source && p->label ? dump_source(c, p) : kb_no_memory(&c->error);
-    if (status >= 0 && !load_from_disk(c, p))
-        status = build_from_source(c, p);
-    if (status < 0) {
+    if (status >= 0)
+        status = load_or_build(c, p, found);
+    if (status < 0 || *found) {
         free_program(d, p);
         return status;
     }

@@ -108,7 +108,12 @@ START_TEST(test_submitted_work_is_not_waited_for)
         float in[N] = {1, 2, 3}, out[N];
         ck_assert_int_eq(kcl_memory_create(c, sizeof in, &a), KCL_OK);
         ck_assert_int_eq(kcl_memory_create(c, sizeof in, &b), KCL_OK);
+        /* Where a program was built its first run is waited for: other processes wait for its entry on disk. */
         fake.finishes = 0;
+        ck_assert_int_eq(start_twice(c, in_memory(a), b), KCL_OK);
+        ck_assert_int_eq(kd_submit(c), KCL_OK);
+        ck_assert_int_eq(fake.finishes, 1);
+        fake.finishes = fake.flushes = 0;
         /* The host's memory is copied when the work is given: it changes at once. */
         const kd_arg copied = {.kind = KD_ARG_HOST_COPY, .data = in, .size = sizeof in};
         ck_assert_int_eq(start_twice(c, copied, a), KCL_OK);
@@ -172,6 +177,8 @@ START_TEST(test_failures_come_late)
     kcl_memory *a, *b;
     ck_assert_int_eq(kcl_memory_create(c, 4096, &a), KCL_OK);
     ck_assert_int_eq(kcl_memory_create(c, 4096, &b), KCL_OK);
+    ck_assert_int_eq(start_twice(c, in_memory(a), b), KCL_OK);
+    ck_assert_int_eq(kd_submit(c), KCL_OK);
     static const cl_int codes[] = {CL_MEM_OBJECT_ALLOCATION_FAILURE, CL_OUT_OF_RESOURCES, CL_INVALID_COMMAND_QUEUE};
     static const char *const calls[] = {"clFinish", "clFlush"};
     for (size_t e = 0; e < KB_COUNT(codes); e++) {

@@ -5,13 +5,16 @@
 #endif
 #include "harness.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 START_TEST(test_build_failure_tells_the_log)
@@ -368,6 +371,123 @@ START_TEST(test_dumped_sources_follow_no_link)
 }
 END_TEST
 
+/* ---- Programs that others build ---------------------------------------------------------------------------------- */
+
+/* Locks the entry of harness_source as another process would; its path. */
+static int lock_as_another(char path[1024])
+{
+    run_once();
+    ck_assert(find_file(".bin", 0, path));
+    char *end = strstr(path, ".bin");
+    strcpy(end, ".lock");
+    int file = open(path, O_RDWR | O_CREAT, 0600);
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq(flock(file, LOCK_EX | LOCK_NB), 0);
+    harness_log[0] = 0;
+    return file;
+}
+
+static void move(const char *from, const char *from_end, const char *to_end)
+{
+    char name[1024], other[1024];
+    const int stem = (int)(strrchr(from, '.') - from);
+    snprintf(name, sizeof name, "%.*s%s", stem, from, from_end);
+    snprintf(other, sizeof other, "%.*s%s", stem, from, to_end);
+    ck_assert_int_eq(rename(name, other), 0);
+}
+
+START_TEST(test_waiting_for_another_process_has_an_end)
+{
+    kcl_context *c;
+    kcl_context_stats stats;
+    char path[1024], left[1024];
+    int file = lock_as_another(path);
+    move(path, ".bin", ".away");
+    ck_assert_int_eq(open_device(&c, "cpu"), KCL_OK);
+    ck_assert(c->device->longest_wait >= 10 && c->device->longest_wait <= 60);
+    c->device->longest_wait = 0.1;
+    double start = kb_seconds();
+    check_twice(c);
+    ck_assert(kb_seconds() - start >= 0.1);
+    ck_assert_int_eq(kcl_context_get_stats(c, &stats), KCL_OK);
+    ck_assert_uint_eq(stats.programs_built, 1);
+    ck_assert_ptr_nonnull(strstr(harness_log, "it is built here as well"));
+    kcl_context_destroy(&c);
+    /* One that is ended, or dies, is not waited for; what it has left goes with the next lock. */
+    ck_assert(find_file(".lock", 0, left));
+    close(file);
+    ck_assert(find_file(".bin", 0, left));
+    ck_assert_int_eq(unlink(left), 0);
+    harness_log[0] = 0;
+    ck_assert_uint_eq(run_once().programs_built, 1);
+    ck_assert_ptr_null(strstr(harness_log, "another process"));
+    ck_assert(!find_file(".lock", 0, left));
+}
+END_TEST
+
+typedef struct other_process {
+    pthread_t thread;
+    int file;
+    const char *path;
+} other_process;
+
+/* Keeps the entry after a while, then ends its lock. */
+static void *keep_entry(void *user)
+{
+    const other_process *o = user;
+    nanosleep(&(struct timespec){0, 200 * 1000 * 1000}, NULL);
+    char name[1024], other[1024];
+    const int stem = (int)(strrchr(o->path, '.') - o->path);
+    snprintf(name, sizeof name, "%.*s.away", stem, o->path);
+    snprintf(other, sizeof other, "%.*s.bin", stem, o->path);
+    if (rename(name, other) == 0)
+        flock(o->file, LOCK_UN);
+    return NULL;
+}
+
+START_TEST(test_what_another_process_builds_is_read)
+{
+    char path[1024];
+    other_process o = {.path = path};
+    o.file = lock_as_another(path);
+    move(path, ".bin", ".away");
+    ck_assert_int_eq(pthread_create(&o.thread, NULL, keep_entry, &o), 0);
+    kcl_context_stats stats = run_once();
+    pthread_join(o.thread, NULL);
+    ck_assert_uint_eq(stats.programs_built, 0);
+    ck_assert_uint_eq(stats.programs_loaded, 1);
+    ck_assert_ptr_nonnull(strstr(harness_log, "another process builds it and is waited for"));
+    close(o.file);
+}
+END_TEST
+
+/* Two devices of one process, in one thread: the first has built and not ended its batch when the second comes. */
+START_TEST(test_no_context_is_waited_for_by_its_own_thread)
+{
+    kcl_context *c[2];
+    kd_kernel *k;
+    char left[1024];
+    for (int n = 0; n < 2; n++)
+        ck_assert_int_eq(open_device(&c[n], "gpu"), KCL_OK);
+    ck_assert_int_eq(kd_kernel_get(c[0], harness_source, "twice", "label", &k), KCL_OK);
+    ck_assert(find_file(".lock", 0, left));
+    /* It does not wait for others while others wait for it. */
+    ck_assert_int_eq(kd_kernel_get(c[1], "kernel idle", "idle", "label", &k), KCL_OK);
+    c[0]->device->longest_wait = c[1]->device->longest_wait = 1000;
+    ck_assert_int_eq(kd_kernel_get(c[0], "kernel idle", "idle", "label", &k), KCL_OK);
+    ck_assert_int_eq(kd_kernel_get(c[1], harness_source, "twice", "label", &k), KCL_OK);
+    /* Every batch ends what it holds, also one in which nothing ran. */
+    for (int n = 0; n < 2; n++)
+        ck_assert_int_eq(n ? kd_submit(c[n]) : kd_finish(c[n]), KCL_OK);
+    ck_assert(!find_file(".lock", 0, left));
+    ck_assert_int_eq(kd_kernel_get(c[0], "kernel twice", "twice", "label", &k), KCL_OK);
+    ck_assert(find_file(".lock", 0, left));
+    for (int n = 0; n < 2; n++)
+        kcl_context_destroy(&c[n]);
+    ck_assert(!find_file(".lock", 0, left));
+}
+END_TEST
+
 /* What a writer leaves that dies between writing and renaming is never read, and goes with kcl_cache_clear. */
 START_TEST(test_clear_removes_our_entries_only)
 {
@@ -383,6 +503,9 @@ START_TEST(test_clear_removes_our_entries_only)
                  {"keopscl-tmp-AbCd03", "", true},
                  {"keopscl-tmp-AbCd04", "my notes", false},
                  {"keopscl-0123456789abcdef.bin", "my notes on it", false},
+                 {"keopscl-0123456789abcdef.lock", "", true},
+                 {"keopscl-0123456789abcde0.lock", "my notes", false},
+                 {"keopscl-0123456789abcde.lock", "", false},
                  {"keopscl-012345.bin", "KCLPROG1", false},
                  {"notes.txt", "KCLPROG1", false}};
     ck_assert_int_eq(open_device(&c, "cpu"), KCL_OK);
@@ -440,6 +563,9 @@ int main(void)
                                   test_folders_that_others_may_write_are_not_used,
                                   test_entry_of_a_terabyte,
                                   test_dumped_sources_follow_no_link,
+                                  test_waiting_for_another_process_has_an_end,
+                                  test_what_another_process_builds_is_read,
+                                  test_no_context_is_waited_for_by_its_own_thread,
                                   test_clear_removes_our_entries_only,
                                   test_sources_are_written_where_asked};
     return run_tests("programs", tests, KB_COUNT(tests));
