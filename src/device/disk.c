@@ -308,10 +308,16 @@ kd_lock kd_disk_lock(kcl_context *c, const kb_str *key)
     int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (file < 0)
         return KD_LOCK_NONE;
-    int code = fstat(file, &st) != 0 || !S_ISREG(st.st_mode) || !is_trusted(&st) ? EINVAL : 0;
-    while (!code && flock(file, LOCK_EX | LOCK_NB) != 0)
-        code = errno == EINTR ? 0 : errno;
+    if (fstat(file, &st) != 0 || !S_ISREG(st.st_mode) || !is_trusted(&st)) {
+        close(file);
+        return KD_LOCK_NONE;
+    }
+    int code = 0;
+    while (flock(file, LOCK_EX | LOCK_NB) != 0 && (code = errno) == EINTR)
+        code = 0;
     kd_build_lock *lock = code ? NULL : kb_alloc(&c->allocator, sizeof *lock + strlen(path) + 1);
+    if (!lock && code != EWOULDBLOCK)
+        unlink(path);
     if (!lock) {
         close(file);
         return code == EWOULDBLOCK ? KD_LOCK_BUSY : KD_LOCK_NONE;

@@ -225,13 +225,15 @@ static bool put_thing(int kind, const char *path)
 
 START_TEST(test_what_is_no_file_is_left_alone)
 {
-    char path[1024], whole[1024], temporary[1024];
+    char path[1024], whole[1024], temporary[1024], lock[1024];
     enum { KINDS = 6 };
     run_once();
     ck_assert(find_file(".bin", 0, path));
     snprintf(whole, sizeof whole, "%s/whole", harness_folder);
     snprintf(temporary, sizeof temporary, "%s/keopscl-tmp-AbCd01", harness_folder);
     ck_assert_int_eq(rename(path, whole), 0);
+    strcpy(lock, path);
+    strcpy(strrchr(lock, '.'), ".lock");
     for (int kind = 0; kind < KINDS; kind++) {
         struct stat before, after;
         kcl_cache_info info;
@@ -239,6 +241,7 @@ START_TEST(test_what_is_no_file_is_left_alone)
         if (!put_thing(kind, path))
             continue;
         ck_assert(put_thing(kind, temporary));
+        ck_assert(put_thing(kind, lock));
         ck_assert_int_eq(lstat(path, &before), 0);
         kcl_context_stats stats = run_once();
         ck_assert_msg(stats.programs_built == 1 && stats.programs_loaded == 0, "kind %d", kind);
@@ -250,6 +253,7 @@ START_TEST(test_what_is_no_file_is_left_alone)
         ck_assert_msg(before.st_ino == after.st_ino && before.st_mode == after.st_mode, "kind %d", kind);
         ck_assert_int_eq(remove(path), 0);
         ck_assert_int_eq(remove(temporary), 0);
+        ck_assert_int_eq(remove(lock), 0);
     }
 }
 END_TEST

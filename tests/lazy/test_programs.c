@@ -11,6 +11,7 @@
 
 #include <keopscl/keopscl.h>
 
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -216,11 +217,24 @@ START_TEST(test_the_bound_is_read)
 }
 END_TEST
 
+/* -1 where the system does not tell. */
+static int open_files(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    int count = d ? 0 : -1;
+    while (d && readdir(d))
+        count++;
+    if (d)
+        closedir(d);
+    return count;
+}
+
 /* Letting go under a bound of 1, while every allocation and then every call fails in turn. */
 START_TEST(test_everything_fails_while_programs_go)
 {
     const kd_cl table = fake_table();
     kcl_operator *ops[] = {make_operator(1, 2), make_operator(2, 1), make_operator(3, 1)};
+    const int files = open_files();
     for (int of_calls = 0; of_calls < 2; of_calls++) {
         bool failed = true;
         int n = 0;
@@ -251,6 +265,7 @@ START_TEST(test_everything_fails_while_programs_go)
             kcl_context_destroy(&c);
             ck_assert_int_eq(fake.live, 0);
             ck_assert_int_eq(memory.blocks, 0);
+            ck_assert_int_eq(open_files(), files);
         }
         ck_assert_int_gt(n, 20);
     }
