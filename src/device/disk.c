@@ -75,8 +75,9 @@ bool kd_folder_is_safe(const char *dir, char *why, size_t size)
     struct stat st;
     const unsigned writers = S_IWGRP | S_IWOTH;
     if (stat(dir, &st) != 0) {
-        snprintf(why, size, "cannot be read: %s", strerror(errno));
-        return errno == ENOENT;
+        const int code = errno;
+        snprintf(why, size, "cannot be read: %s", strerror(code));
+        return code == ENOENT;
     }
     if (!S_ISDIR(st.st_mode))
         snprintf(why, size, "cannot be read: %s", strerror(ENOTDIR));
@@ -270,6 +271,10 @@ void kd_disk_store(kcl_device *d, const kb_log *log, const kb_str *key, const un
     size_t notes_size = notes ? strlen(notes) : 0;
     entry_header h = {{0}, key->length, notes_size, size, checksum(key, notes, notes_size, binary, size)};
     memcpy(h.magic, entry_magic, sizeof h.magic);
+    if (size > MOST_BYTES - sizeof h - key->length - notes_size) {
+        kb_log_line(log, "a kernel of %zu bytes is not kept on disk", size);
+        return;
+    }
     if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
         kb_log_line(log, "%s is no file: a kernel is not kept on disk", path);
         return;

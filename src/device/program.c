@@ -120,6 +120,8 @@ static bool load_entry(kcl_context *c, kd_program *p, const kb_str *key)
         kb_log_line(&c->log, "program %s: the driver refuses the entry on disk: %s (%d); it is built again", p->label,
                     kd_cl_error_name(code), (int)code);
         kd_disk_remove(d, key);
+        kb_free(&d->allocator, p->notes);
+        p->notes = NULL;
         program = NULL;
     } else {
         double seconds = kb_seconds() - start;
