@@ -62,7 +62,7 @@ typedef struct kcl_context_params {
     kcl_log_fn log;          /* receives log lines; with log set, logging is on */
     void *log_user;          /* handed to `log` */
     /*
-     * Compiled programs that the context keeps in memory (each is 0.3 to 0.5 MiB with PoCL); default KEOPSCL_PROGRAMS,
+     * Compiled programs that the context keeps in memory (each takes about 1 MiB with PoCL); default KEOPSCL_PROGRAMS,
      * else 256. Beyond that the one whose last use is longest ago is let go, and with it the device memory of its
      * intermediate results. What needs it again reads it from the disk cache or builds it: operators and expressions
      * work on as before. The programs of an evaluation stay until its end, so one that needs more has them all.

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Programs kept in memory: some 100 MiB of them with PoCL. */
+/* Programs kept in memory: a quarter of a GiB of them with PoCL, which few processes need. */
 enum { DEFAULT_PROGRAMS = 256 };
 
 /* An empty variable counts as one that is not set. */
