@@ -20,7 +20,7 @@ class ContextParams(ctypes.Structure):
     """kcl_context_params"""
     _fields_ = [("device", ctypes.c_char_p), ("threads", ctypes.c_int), ("cache_dir", ctypes.c_char_p),
                 ("reallocate", ctypes.c_void_p), ("allocator_user", ctypes.c_void_p), ("log", ctypes.c_void_p),
-                ("log_user", ctypes.c_void_p)]
+                ("log_user", ctypes.c_void_p), ("programs", ctypes.c_int)]
 
 
 class DeviceInfo(ctypes.Structure):

@@ -8,8 +8,10 @@
  *   KEOPSCL_THREADS    number of threads on CPU devices, 1 or more
  *   KEOPSCL_LOG        1: device, plan, build and run times of every call on standard error; 0: none
  *   KEOPSCL_CACHE_DIR  folder of compiled kernels, as an absolute path; default $XDG_CACHE_HOME/keopscl or
- *                      ~/.cache/keopscl
+ *                      ~/.cache/keopscl. Not used where others may write to it. Processes that need the same kernel at
+ *                      the same time build it once: the others wait for its entry, up to 30 seconds
  *   KEOPSCL_CACHE      off: no kernels are kept on disk; on: the default
+ *   KEOPSCL_PROGRAMS   number of compiled programs that a context keeps in memory, 1 or more; default 256
  *   KEOPSCL_DUMP_DIR   an existing folder: every generated kernel is written there
  */
 #ifndef KEOPSCL_CONTEXT_H
@@ -46,11 +48,12 @@ typedef void (*kcl_log_fn)(void *user, const char *line);
 /* Zero in any field means the default. */
 typedef struct kcl_context_params {
     /*
-     * "gpu", "cpu": the best device of that kind; "host": the interpreter, which needs no OpenCL; "P:D": device D of
-     * platform P, counted from 0; anything else: part of a device's or platform's name, upper or lower case.
-     * NULL or "": KEOPSCL_DEVICE; where that is unset or empty too, the best device (GPUs with memory of their own,
-     * other GPUs, CPUs, others; then double precision, then compute units times clock), or the
-     * interpreter, with a log line, when there is none.
+     * "gpu", "cpu": the best device of that kind; "host" or "interpreter": the interpreter, which needs no OpenCL;
+     * "P:D": device D of platform P, counted from 0; anything else: part of a device's or platform's name. Upper and
+     * lower case are the same. A part of several names takes the best device of them, and a log line tells which.
+     * NULL or "": KEOPSCL_DEVICE; where that is unset or empty too, the best device, or the interpreter, with a log
+     * line, when there is none. The best are GPUs with memory of their own, then other GPUs, CPUs, others; among them
+     * those with double precision, then those with most compute units times clock.
      */
     const char *device;
     int threads;             /* threads on CPU devices; default KEOPSCL_THREADS, else all processors */
@@ -58,6 +61,13 @@ typedef struct kcl_context_params {
     kcl_allocator allocator; /* default: malloc, realloc, free */
     kcl_log_fn log;          /* receives log lines; with log set, logging is on */
     void *log_user;          /* handed to `log` */
+    /*
+     * Compiled programs that the context keeps in memory (each takes about 1 MiB with PoCL); default KEOPSCL_PROGRAMS,
+     * else 256. Beyond that the one whose last use is longest ago is let go, and with it the device memory of its
+     * intermediate results. What needs it again reads it from the disk cache or builds it: operators and expressions
+     * work on as before. The programs of an evaluation stay until its end, so one that needs more has them all.
+     */
+    int programs;
 } kcl_context_params;
 
 /*
@@ -95,19 +105,27 @@ KCL_API kcl_status kcl_context_status(const kcl_context *context);
  */
 KCL_API kcl_status kcl_context_finish(kcl_context *context);
 
+/*
+ * Waits for running work and gives back what the context keeps to make later calls faster: its compiled programs, the
+ * device memory of intermediate results, and memory that waits for reuse. Operators, expressions and arrays stay valid;
+ * their next use reads programs from the disk cache or builds them. Programs that other contexts on the device use stay
+ * with those. Errors: as kcl_context_finish; what is kept is given back all the same.
+ */
+KCL_API kcl_status kcl_context_drop_programs(kcl_context *context);
+
 /* What a device is. Texts are cut to fit. */
 typedef struct kcl_device_info {
-    char id[16];          /* what KEOPSCL_DEVICE takes: "0:1" or "host" */
-    char name[128];       /* the driver's name for the device */
-    char platform[128];   /* the driver's name for the platform */
-    char version[128];    /* version of the driver */
-    char type[8];         /* "gpu", "cpu", "host", "other" */
-    int compute_units;    /* OpenCL compute units; threads for the interpreter */
-    int clock_mhz;        /* 0 where unknown */
-    uint64_t memory;      /* device memory, bytes */
-    uint64_t max_buffer;  /* largest single buffer, bytes */
-    int has_f64;          /* 1: computes in double precision */
-    double score;         /* the default device is the one with the highest */
+    char id[16];         /* what KEOPSCL_DEVICE takes: "0:1" or "host" */
+    char name[128];      /* the driver's name for the device */
+    char platform[128];  /* the driver's name for the platform */
+    char version[128];   /* version of the driver */
+    char type[8];        /* "gpu", "cpu", "host", "other" */
+    int compute_units;   /* OpenCL compute units; threads for the interpreter */
+    int clock_mhz;       /* 0 where unknown */
+    uint64_t memory;     /* device memory, bytes */
+    uint64_t max_buffer; /* largest single buffer, bytes */
+    int has_f64;         /* 1: computes in double precision */
+    double score;        /* the default device is the one with the highest */
 } kcl_device_info;
 
 /* Fills `info` with the context's device. */
@@ -119,7 +137,7 @@ KCL_API kcl_status kcl_context_device_info(const kcl_context *context, kcl_devic
  */
 KCL_API int kcl_device_list(kcl_device_info *infos, int capacity);
 
-/* Counters since the context was created. Times in seconds. */
+/* Counters since the context was created, but for programs_kept. Times in seconds. */
 typedef struct kcl_context_stats {
     uint64_t evaluations;     /* calls that computed something */
     uint64_t launches;        /* kernels started */
@@ -128,6 +146,7 @@ typedef struct kcl_context_stats {
     uint64_t programs_reused; /* kernels found in memory */
     double build_seconds;     /* spent in the driver's compiler */
     double run_seconds;       /* spent in evaluations (till they return), builds not counted */
+    uint64_t programs_kept;   /* compiled programs in memory now: those of all contexts that share the device */
 } kcl_context_stats;
 
 KCL_API kcl_status kcl_context_get_stats(const kcl_context *context, kcl_context_stats *stats);

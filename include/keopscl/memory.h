@@ -29,7 +29,8 @@
  * given to the device where all outputs are device arrays; an output may be an argument of the next call. Host arrays
  * given as arguments are not looked at after the call: they are copied first, and where they have more than 64 KiB in
  * all, the call waits. With any host array as an output the call waits, and so do uploads and downloads, and all calls
- * on CPU devices that work in place. A call whose formula has long squared distances reads some numbers back to choose
+ * on CPU devices that work in place. A call that had a kernel compiled for the disk cache waits as well, so that other
+ * processes find it there. A call whose formula has long squared distances reads some numbers back to choose
  * their form, and so waits for earlier work, unless `form` of kcl_operator_params asks for "differences".
  * kcl_context_finish waits for everything. What goes wrong after a call has returned is reported by a later call that
  * waits, at the latest by kcl_context_finish.

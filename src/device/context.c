@@ -33,8 +33,7 @@ static kd_sharing sharing_of(const kcl_device_info *info)
     /* PoCL's drivers for the machine it runs on; it has others (remote, accelerators) that move data. */
     static const char *const local_drivers[] = {"pthread", "basic", "cpu"};
     for (size_t k = 0; k < KB_COUNT(local_drivers); k++)
-        if (strcmp(info->platform, "Portable Computing Language") == 0 &&
-            strncmp(info->name, local_drivers[k], strlen(local_drivers[k])) == 0)
+        if (kd_is_pocl(info->platform) && strncmp(info->name, local_drivers[k], strlen(local_drivers[k])) == 0)
             return KD_IN_PLACE;
     return KD_MAPPED;
 }
@@ -61,6 +60,12 @@ static void limit_threads(kcl_device *d, const kd_settings *settings, const kb_l
     d->threads = settings->threads;
 }
 
+/*
+ * Seconds that a process waits for a kernel that another one builds and runs for the first time. Most are built in less
+ * than one, but on a machine that is busy with others' builds it takes longer for all of them.
+ */
+enum { LONGEST_WAIT = 30 };
+
 static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_settings *settings, const kb_log *log,
                               kb_error *err)
 {
@@ -69,6 +74,8 @@ static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_set
     memcpy(d->platform_version, c->platform_version, sizeof d->platform_version);
     memcpy(d->device_version, c->device_version, sizeof d->device_version);
     memcpy(d->cache_dir, settings->cache_dir, sizeof d->cache_dir);
+    d->most_programs = (size_t)settings->programs;
+    d->longest_wait = LONGEST_WAIT;
     d->sharing = sharing_of(&d->info);
     d->takes_turns = d->sharing == KD_IN_PLACE;
     d->tells_registers = strncmp(d->info.platform, "NVIDIA", 6) == 0;
@@ -318,6 +325,7 @@ void kcl_context_destroy(kcl_context **context)
             kd_finish(c);
             kd_settle_queue(c);
         }
+        kd_disk_unlock(c);
         kd_kernels_free(c);
         kd_buffers_free(c);
         if (c->queue && !forked)
@@ -371,8 +379,10 @@ kcl_status kcl_context_get_stats(const kcl_context *context, kcl_context_stats *
     kcl_status status = check(context);
     if (status >= 0 && !stats)
         return KCL_ERROR_ARGUMENT;
-    if (status >= 0)
+    if (status >= 0) {
         *stats = context->stats;
+        stats->programs_kept = kd_program_count(context);
+    }
     return status;
 }
 

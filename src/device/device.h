@@ -38,12 +38,22 @@ void *kd_attachment(const kcl_context *context);
 void kd_attach(kcl_context *context, void *object, void (*destroy)(kcl_context *context, void *object));
 
 /*
- * A compiled kernel, cloned for this context; lives as long as the context. The same source and name give the same
- * kernel. Looked for in memory, then on disk, then built. `label` names the program in the log and in KEOPSCL_DUMP_DIR.
+ * A compiled kernel, cloned for this context. The same source and name give the same kernel. Looked for in memory, then
+ * on disk, then built. `label` names the program in the log and in KEOPSCL_DUMP_DIR. Each call takes a reference; what
+ * is left of them ends with the context.
  */
 typedef struct kd_kernel kd_kernel;
 kcl_status kd_kernel_get(kcl_context *context, const char *source, const char *name, const char *label,
                          kd_kernel **kernel);
+
+/*
+ * Gives a reference back and sets *kernel to NULL, which is accepted too. With the last one the kernel goes, after work
+ * that uses it is done; the device keeps its program for later while there are no more than kd_most_programs.
+ */
+void kd_kernel_release(kcl_context *context, kd_kernel **kernel);
+
+size_t kd_most_programs(const kcl_context *context);
+void kd_drop_unused(kcl_context *context); /* programs without kernels, memory that waits for reuse */
 
 /* What is known of a kernel once it is built. Sizes in bytes. */
 typedef struct kd_limits {

@@ -102,8 +102,19 @@ static kcl_status put_devices(kb_str *out, const kd_cl *cl, kb_error *err)
             c->info.clock_mhz, c->info.memory >> 20, c->info.has_f64 ? "yes" : "no, float64 arrays are refused");
         kb_str_putf(out, "%s%s\n", *c->problem ? "; cannot be used: " : "", c->problem);
     }
+    char pocl[KD_PATH];
+    for (size_t k = 0; k < list.count; k++) {
+        if (!kd_is_pocl(list.items[k].info.platform))
+            continue;
+        kd_pocl_cache(pocl, sizeof pocl);
+        kb_str_putf(out, "  %s\n", pocl);
+        break;
+    }
     if (!list.count)
-        kb_str_putf(out, "  %u platforms, no device: only the interpreter computes\n", (unsigned)list.platforms);
+        kb_str_putf(out, "  %s: only the interpreter computes\n",
+                    !list.platforms       ? "no platform"
+                    : list.platforms == 1 ? "one platform, which has no device"
+                                          : "no platform has a device");
     kb_str_put(out, "  host  the interpreter: always there, needs no driver, far slower than a device\n");
     const char *wish = getenv("KEOPSCL_DEVICE");
     const kd_settings settings = {.device = wish ? wish : "", .device_source = "KEOPSCL_DEVICE"};
@@ -120,7 +131,7 @@ static void put_cache(kb_str *out)
 {
     const kb_log log = {put_line, out};
     kb_error err;
-    char dir[KD_PATH];
+    char dir[KD_PATH], why[160];
     kcl_cache_info info;
     kb_str_put(out, "Compiled kernels on disk\n");
     if (kd_cache_folder(dir, NULL, &log, &err) < 0) {
@@ -129,6 +140,12 @@ static void put_cache(kb_str *out)
         kb_str_put(out, "  off: every process compiles its kernels again, about a second each\n");
     } else if (access(dir, F_OK) != 0 && errno == ENOENT) {
         kb_str_putf(out, "  %s: not there yet, it is made when the first kernel is kept\n", dir);
+    } else if (!kd_folder_is_safe(dir, why, sizeof why)) {
+        kb_str_putf(
+            out,
+            "  %s: is not used: %s. Every process compiles its kernels again; KEOPSCL_CACHE_DIR chooses another "
+            "folder\n",
+            dir, why);
     } else if (access(dir, R_OK | W_OK | X_OK) != 0 || kcl_cache_stats(&info) < 0) {
         kb_str_putf(out,
                     "  %s: cannot be used: %s. Every process compiles its kernels again; KEOPSCL_CACHE_DIR chooses "
@@ -141,9 +158,10 @@ static void put_cache(kb_str *out)
 
 static void put_environment(kb_str *out)
 {
-    static const char *const names[] = {"KEOPSCL_DEVICE",    "KEOPSCL_THREADS",  "KEOPSCL_LOG",    "KEOPSCL_CACHE_DIR",
-                                        "KEOPSCL_CACHE",     "KEOPSCL_DUMP_DIR", "XDG_CACHE_HOME", "OCL_ICD_VENDORS",
-                                        "OCL_ICD_FILENAMES", "POCL_DEVICES",     "POCL_CACHE_DIR", "LD_LIBRARY_PATH"};
+    static const char *const names[] = {"KEOPSCL_DEVICE",  "KEOPSCL_THREADS",   "KEOPSCL_LOG",      "KEOPSCL_CACHE_DIR",
+                                        "KEOPSCL_CACHE",   "KEOPSCL_DUMP_DIR",  "KEOPSCL_PROGRAMS", "XDG_CACHE_HOME",
+                                        "OCL_ICD_VENDORS", "OCL_ICD_FILENAMES", "POCL_DEVICES",     "POCL_CACHE_DIR",
+                                        "LD_LIBRARY_PATH"};
     kb_str_put(out, "Environment\n");
     int set = 0;
     for (size_t k = 0; k < KB_COUNT(names); k++) {

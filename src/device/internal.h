@@ -46,6 +46,7 @@ typedef struct kd_settings {
     const char *device_source; /* the name of the parameter or variable it came from */
     int threads;               /* 0: all */
     const char *threads_source;
+    int programs;            /* most that are kept in memory */
     char cache_dir[KD_PATH]; /* "" : no disk cache */
     char dump_dir[KD_PATH];  /* "" : none */
 } kd_settings;
@@ -72,7 +73,8 @@ typedef struct kd_candidates {
     kcl_allocator allocator;
     kd_candidate *items;
     size_t count, capacity;
-    cl_uint platforms; /* how many there are, with those that failed */
+    cl_uint platforms;  /* how many there are, with those that failed */
+    char hint[KD_PATH]; /* why one of them may have no device, "" where that is not known */
 } kd_candidates;
 
 /* Lists all devices. No platform at all is no error; a platform that fails is left out, with a log line. */
@@ -83,10 +85,17 @@ void kd_list_finish(kd_candidates *list);
 /* *chosen is the candidate that the settings ask for; NULL is the interpreter. */
 kcl_status kd_choose(const kd_candidate **chosen, const kd_candidates *list, const kd_settings *settings,
                      const kb_log *log, kb_error *err);
-bool kd_wants_host(const kd_settings *settings); /* "host": OpenCL is not to be touched */
+bool kd_wants_host(const kd_settings *settings); /* by id or name: OpenCL is not to be touched */
 
 void kd_host_info(kcl_device_info *info, int threads);
 cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_device_info *info);
+
+/* ---- PoCL's own cache -------------------------------------------------------------------------------------------- */
+
+bool kd_is_pocl(const char *platform);
+
+/* Tells in which folder PoCL keeps what it compiles; false: it cannot, and the text tells why and what helps. */
+bool kd_pocl_cache(char *text, size_t size);
 
 /* ---- Devices, contexts ------------------------------------------------------------------------------------------- */
 
@@ -103,6 +112,8 @@ typedef struct kd_program {
     char *source, *label;
     char *notes; /* the driver's build log where it tells registers, else NULL; kept with the entry on disk */
     uint64_t hash;
+    int users;           /* kernels of all contexts; guarded by the device's lock, like the next */
+    uint64_t used;       /* when a kernel was last made of it, or let go, by the device's count of these */
     atomic_bool loaded;  /* from disk */
     atomic_bool unsaved; /* built here and not yet on disk */
 } kd_program;
@@ -131,6 +142,10 @@ struct kcl_device {
     pthread_mutex_t turn; /* held by a context during a batch, with takes_turns */
     bool has_turn;
     kd_program *programs;
+    size_t program_count;
+    uint64_t uses; /* of programs: kd_program.used */
+    size_t most_programs;
+    double longest_wait;     /* seconds, for a program that another process builds */
     char cache_dir[KD_PATH]; /* "" : off */
 };
 
@@ -148,22 +163,30 @@ struct kd_kernel {
     cl_kernel kernel;
     kd_saved_arg *saved;
     size_t saved_count;
-    bool launched;
+    size_t references;    /* of kd_kernel_get */
+    uint64_t last_launch; /* by the context's count of launches; 0: none */
     bool has_limits;
     kd_limits limits;
 };
 
 struct kd_buffer {
     cl_mem mem;
-    uint64_t serial; /* never used twice in a context, unlike the address of a cl_mem */
-    size_t size;     /* that it is used with */
-    size_t capacity; /* bytes that it has */
+    uint64_t serial;  /* never used twice in a context, unlike the address of a cl_mem */
+    size_t size;      /* that it is used with */
+    size_t capacity;  /* bytes that it has */
     const void *host; /* the host memory that it stands for in this batch; NULL: none */
     bool is_output;   /* `host` receives its contents at the end of the batch */
     bool is_own;      /* memory of its own, not the host's */
     bool is_kept;     /* `host` was copied to memory of ours: the batch does not refer to it */
     bool idle;        /* waits for reuse */
 };
+
+/* That this context builds the program of an entry on disk, for others to wait for. */
+typedef struct kd_build_lock {
+    struct kd_build_lock *next;
+    int file;
+    char path[]; /* of the file that is locked */
+} kd_build_lock;
 
 /* A copy of host memory that the device is to read later; freed when the context has waited. */
 typedef struct kd_kept {
@@ -198,12 +221,15 @@ struct kcl_context {
     kd_kept *kept;
     size_t kept_bytes;
     kcl_status batch_status;
-    bool holds_turn; /* of the device */
-    cl_event last;   /* of the kernel launched last, where its end must be seen: see kd_settle_queue */
+    bool holds_turn;            /* of the device */
+    cl_event last;              /* of the kernel launched last, where its end must be seen: see kd_settle_queue */
+    uint64_t launches;          /* since the context was made */
+    uint64_t finished_launches; /* those of them that were waited for */
     int batch_launches;
     double batch_start;
-    bool save_pending; /* a program of this batch belongs on disk */
-    void *attachment;  /* of the layers above */
+    bool save_pending;    /* a program of this batch belongs on disk */
+    kd_build_lock *locks; /* till the end of the batch */
+    void *attachment;     /* of the layers above */
     void (*detach)(kcl_context *context, void *attachment);
 };
 
@@ -223,12 +249,37 @@ void kd_device_release(kcl_device *device);
  */
 void kd_settle_queue(kcl_context *context);
 
+/*
+ * The turn of a device whose batches take turns, taken before its lock. True: taken now, the caller ends it. kd_finish
+ * ends that of a batch.
+ */
+bool kd_take_turn(kcl_context *context);
+void kd_end_turn(kcl_context *context);
+
+/* Waits where launches of the kernel may not be done; false: that failed, which the end of the batch will report. */
+bool kd_wait_for_kernel(kcl_context *context, const kd_kernel *kernel);
+
 /* ---- Programs and the disk cache --------------------------------------------------------------------------------- */
 
 void kd_programs_free(kcl_device *device); /* with kd_forked(), host memory only */
 void kd_kernels_free(kcl_context *context);
+size_t kd_program_count(const kcl_context *context);     /* of the device */
 void kd_save_programs(kcl_context *context);             /* those whose first launch is done */
 void kd_drop_entry(kcl_context *context, kd_program *p); /* takes a program that failed off the disk */
+
+/* Whether the folder is not there yet, or one that only this user and root can write to. *why tells what is wrong. */
+bool kd_folder_is_safe(const char *dir, char *why, size_t size);
+
+typedef struct kd_piece {
+    const void *data; /* may be NULL where size is 0 */
+    size_t size;
+} kd_piece;
+
+/*
+ * Writes a file under another name in the folder `dir` and gives it its own then, in place of what had it: a link there
+ * is not followed. 0, or the errno of what failed.
+ */
+int kd_put_file(const char *dir, const char *path, const kd_piece *pieces, size_t count);
 
 /*
  * `key` names the entry exactly, `notes` is a text kept with the program. False: there is none, or it was damaged and is
@@ -240,6 +291,15 @@ void kd_disk_store(kcl_device *device, const kb_log *log, const kb_str *key, con
                    const char *notes);
 void kd_disk_remove(kcl_device *device, const kb_str *key);
 
+/*
+ * Locks the entry for the one who builds its program, as long as the process lives at most. KD_LOCK_NONE: there are no
+ * locks here (no cache, a file system without them, no memory), and everybody builds.
+ */
+typedef enum kd_lock { KD_LOCK_TAKEN, KD_LOCK_BUSY, KD_LOCK_NONE } kd_lock;
+kd_lock kd_disk_lock(kcl_context *context, const kb_str *key);
+void kd_disk_unlock_last(kcl_context *context); /* the one taken last, which there must be */
+void kd_disk_unlock(kcl_context *context);      /* all that the context has; with kd_forked(), host memory only */
+
 /* ---- What the compiler tells ------------------------------------------------------------------------------------- */
 
 /*
@@ -250,6 +310,7 @@ void kd_read_build_log(const char *log, const char *kernel, kd_limits *limits);
 
 /* ---- Buffers ----------------------------------------------------------------------------------------------------- */
 
+void kd_drop_idle_buffers(kcl_context *context);
 void kd_buffers_free(kcl_context *context);    /* with kd_forked(), host memory only */
 void kd_memories_orphan(kcl_context *context); /* users may still hold them; their buffers go with all others */
 

@@ -24,9 +24,11 @@ static const size_t largest_rounded = (size_t)16 << 20;
 static size_t rounded(const kcl_device_info *info, size_t bytes)
 {
     size_t step = LEAST_STEP;
+    if (bytes > largest_rounded)
+        return bytes; /* doubling would leave the numbers there are, where the size is close to the largest one */
     while (step * 8 < bytes)
         step *= 2;
-    const size_t up = bytes > largest_rounded ? bytes : (bytes + step - 1) / step * step;
+    const size_t up = (bytes + step - 1) / step * step;
     return info->max_buffer && up > info->max_buffer ? bytes : up;
 }
 
@@ -271,7 +273,8 @@ static kcl_status host_buffer(kcl_context *c, const kd_arg *arg, kd_buffer **buf
             b = c->buffers[k];
     if (!b) {
         bool keep = arg->kind == KD_ARG_HOST_COPY, copied = keep || c->device->sharing == KD_COPIED;
-        kcl_status status = copied ? device_buffer(c, arg->size, &b) : new_buffer(c, arg->size, arg->size, arg->data, &b);
+        kcl_status status =
+            copied ? device_buffer(c, arg->size, &b) : new_buffer(c, arg->size, arg->size, arg->data, &b);
         if (status < 0)
             return status;
         if (copied && arg->kind != KD_ARG_HOST_OUT) {
@@ -384,7 +387,7 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
                 bytes += k->saved[a].serial == c->buffers[n]->serial ? c->buffers[n]->size : 0;
         return command_failed(c, "clEnqueueNDRangeKernel", code, bytes, what);
     }
-    k->launched = true;
+    k->last_launch = ++c->launches;
     c->save_pending |= atomic_load_explicit(&k->program->unsaved, memory_order_relaxed);
     c->stats.launches++;
     return KCL_OK;
@@ -412,15 +415,16 @@ void kd_settle_queue(kcl_context *c)
  * Concurrent queues on one device trip an assertion of PoCL 5 (pocl_release_dlhandle_cache), which ends the process.
  * Batches of a PoCL device take turns: each uses all processors anyway.
  */
-static void take_turn(kcl_context *c)
+bool kd_take_turn(kcl_context *c)
 {
     if (!c->device->takes_turns || c->holds_turn)
-        return;
+        return false;
     pthread_mutex_lock(&c->device->turn);
     c->holds_turn = true;
+    return true;
 }
 
-static void end_turn(kcl_context *c)
+void kd_end_turn(kcl_context *c)
 {
     if (!c->holds_turn)
         return;
@@ -428,12 +432,28 @@ static void end_turn(kcl_context *c)
     pthread_mutex_unlock(&c->device->turn);
 }
 
+bool kd_wait_for_kernel(kcl_context *c, const kd_kernel *k)
+{
+    if (k->last_launch <= c->finished_launches)
+        return true;
+    cl_int code = c->device->cl.clFinish(c->queue);
+    c->finished_launches = c->launches;
+    if (code && c->batch_status >= 0)
+        c->batch_status = command_failed(c, "clFinish", code, 0, "");
+    return !code;
+}
+
+void kd_drop_idle_buffers(kcl_context *c)
+{
+    trim_idle(c, 0, 0);
+}
+
 kcl_status kd_launch(kcl_context *c, kd_kernel *k, int arg_count, const kd_arg *args, const size_t global[3],
                      const size_t local[3])
 {
     if (c->log.write && !c->batch_launches++)
         c->batch_start = kb_seconds();
-    take_turn(c);
+    kd_take_turn(c);
     kcl_status status = start(c, k, arg_count, args, global, local);
     if (status < 0 && status != KCL_ERROR_UNSUPPORTED && c->batch_status >= 0)
         c->batch_status = status;
@@ -494,7 +514,7 @@ static kcl_status start_copy(kcl_context *c, kd_buffer *b, size_t offset, const 
 {
     if (c->log.write && !c->batch_launches++)
         c->batch_start = kb_seconds();
-    take_turn(c);
+    kd_take_turn(c);
     kcl_status status = !bytes ? KCL_OK
                         : from ? write_buffer(c, b, offset, from, bytes)
                                : read_buffer(c, b, offset, to, bytes);
@@ -525,13 +545,15 @@ kcl_status kd_finish(kcl_context *c)
     cl_int code = d->cl.clFinish(c->queue);
     if (code && status >= 0)
         status = command_failed(c, "clFinish", code, 0, "");
+    c->finished_launches = c->launches;
     if (c->batch_launches)
         kb_log_line(&c->log, "run: %d commands, %.6f s", c->batch_launches, kb_seconds() - c->batch_start);
     free_kept(c);
     end_batch(c);
     if (c->save_pending && status >= 0)
         kd_save_programs(c);
-    end_turn(c);
+    kd_disk_unlock(c);
+    kd_end_turn(c);
     return status;
 }
 
@@ -539,7 +561,8 @@ kcl_status kd_submit(kcl_context *c)
 {
     enum { MOST_KEPT = 1 << 20 }; /* bytes of copies that wait for the device */
     kcl_device *d = c->device;
-    bool waits = kd_always_waits(c) || c->batch_status < 0 || c->kept_bytes > MOST_KEPT;
+    /* A program that others wait for is kept on disk once it has run. */
+    bool waits = kd_always_waits(c) || c->batch_status < 0 || c->kept_bytes > MOST_KEPT || c->locks;
     for (size_t k = 0; k < c->buffer_count; k++)
         waits |= c->buffers[k]->host && !c->buffers[k]->is_kept;
     if (waits)

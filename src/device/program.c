@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* device/program.c: programs (memory cache, disk cache, driver's compiler) and kernels. */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L /* nanosleep */
+#endif
 #include "internal.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- Sources written for reading (KEOPSCL_DUMP_DIR) -------------------------------------------------------------- */
 
@@ -19,16 +22,11 @@ static kcl_status dump_source(kcl_context *c, const kd_program *p)
         label[n] = strchr("/\\ \t\n:*?\"'<>|", p->label[n]) ? '_' : p->label[n];
     label[n] = 0;
     snprintf(path, sizeof path, "%s/%s-%016" PRIx64 ".cl", c->device->dump_dir, label, p->hash);
-    FILE *file = fopen(path, "w");
-    size_t length = strlen(p->source);
-    bool good = file && fwrite(p->source, 1, length, file) == length;
-    int code = errno;
-    if (file && fclose(file) != 0 && good) {
-        good = false;
-        code = errno;
-    }
-    return good ? KCL_OK
-                : kb_fail(&c->error, KCL_ERROR_IO, "%s cannot be written: %s (KEOPSCL_DUMP_DIR)", path, strerror(code));
+    const kd_piece text = {p->source, strlen(p->source)};
+    int code = kd_put_file(c->device->dump_dir, path, &text, 1);
+    return !code
+               ? KCL_OK
+               : kb_fail(&c->error, KCL_ERROR_IO, "%s cannot be written: %s (KEOPSCL_DUMP_DIR)", path, strerror(code));
 }
 
 /* ---- Programs ---------------------------------------------------------------------------------------------------- */
@@ -59,13 +57,16 @@ static kcl_status build_failed(kcl_context *c, const kd_program *p, cl_program p
 {
     kcl_device *d = c->device;
     char *log = program ? read_log(d, program) : NULL;
+    char hint[KD_PATH] = "";
     enum { MOST = 2500 };
+    if (kd_is_pocl(d->info.platform) && kd_pocl_cache(hint, sizeof hint))
+        hint[0] = 0;
     kd_cl_fail(&c->error, &d->info, call, code, NULL);
     if (c->error.status != KCL_ERROR_NO_MEMORY)
         c->error.status = KCL_ERROR_BUILD;
-    kb_fail(&c->error, c->error.status, "%s, program %s (KEOPSCL_DUMP_DIR=folder keeps its text). %s%.*s",
-            c->error.text, p->label, log && *log ? "The driver says:\n" : "The driver gives no reason.", (int)MOST,
-            log ? log : "");
+    kb_fail(&c->error, c->error.status, "%s, program %s (KEOPSCL_DUMP_DIR=folder keeps its text). %s%s%s%.*s",
+            c->error.text, p->label, hint, *hint ? ". " : "",
+            log && *log ? "The driver says:\n" : "The driver gives no reason.", (int)MOST, log ? log : "");
     kb_free(&d->allocator, log);
     return c->error.status;
 }
@@ -100,20 +101,14 @@ static kcl_status build_from_source(kcl_context *c, kd_program *p)
 }
 
 /* False: not on disk, or refused by the driver and removed. */
-static bool load_from_disk(kcl_context *c, kd_program *p)
+static bool load_entry(kcl_context *c, kd_program *p, const kb_str *key)
 {
     kcl_device *d = c->device;
-    kb_str key;
     unsigned char *binary = NULL;
     size_t size = 0;
     double start = kb_seconds();
-    if (!*d->cache_dir)
+    if (!kd_disk_load(d, &c->log, key, &binary, &size, &p->notes))
         return false;
-    make_key(&key, d, p);
-    if (key.failed || !kd_disk_load(d, &c->log, &key, &binary, &size, &p->notes)) {
-        kb_str_finish(&key);
-        return false;
-    }
     cl_int code = 0, binary_code = 0;
     const unsigned char *data = binary;
     cl_program program = d->cl.clCreateProgramWithBinary(d->context, 1, &d->id, &size, &data, &binary_code, &code);
@@ -124,7 +119,9 @@ static bool load_from_disk(kcl_context *c, kd_program *p)
     if (!program || code) {
         kb_log_line(&c->log, "program %s: the driver refuses the entry on disk: %s (%d); it is built again", p->label,
                     kd_cl_error_name(code), (int)code);
-        kd_disk_remove(d, &key);
+        kd_disk_remove(d, key);
+        kb_free(&d->allocator, p->notes);
+        p->notes = NULL;
         program = NULL;
     } else {
         double seconds = kb_seconds() - start;
@@ -135,7 +132,6 @@ static bool load_from_disk(kcl_context *c, kd_program *p)
         atomic_store(&p->loaded, true);
     }
     kb_free(&d->allocator, binary);
-    kb_str_finish(&key);
     return program != NULL;
 }
 
@@ -156,19 +152,137 @@ void kd_programs_free(kcl_device *device)
         free_program(device, device->programs);
         device->programs = next;
     }
+    device->program_count = 0;
+}
+
+/* Frees programs that have no kernels, those not used for longest first, until at most `most` programs are left. */
+static void trim_programs(kcl_context *c, size_t most)
+{
+    kcl_device *d = c->device;
+    /* A driver whose batches take turns is not asked to free what a batch of another context may be using. */
+    const bool mine = kd_take_turn(c);
+    pthread_mutex_lock(&d->lock);
+    while (d->program_count > most) {
+        kd_program **oldest = NULL, *gone;
+        for (kd_program **link = &d->programs; *link; link = &(*link)->next)
+            if (!(*link)->users && (!oldest || (*link)->used < (*oldest)->used))
+                oldest = link;
+        if (!oldest)
+            break;
+        gone = *oldest;
+        *oldest = gone->next;
+        d->program_count--;
+        free_program(d, gone);
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (mine)
+        kd_end_turn(c);
+}
+
+size_t kd_most_programs(const kcl_context *c)
+{
+    return c->device->most_programs;
+}
+
+size_t kd_program_count(const kcl_context *c)
+{
+    kcl_device *d = c->device;
+    if (d->host)
+        return 0;
+    pthread_mutex_lock(&d->lock);
+    const size_t count = d->program_count;
+    pthread_mutex_unlock(&d->lock);
+    return count;
+}
+
+void kd_drop_unused(kcl_context *c)
+{
+    if (c->device->host)
+        return;
+    trim_programs(c, 0);
+    kd_drop_idle_buffers(c);
+}
+
+static kd_program *look_up(const kcl_device *d, const char *source, uint64_t hash)
+{
+    kd_program *p = d->programs;
+    while (p && !(p->hash == hash && strcmp(p->source, source) == 0))
+        p = p->next;
+    return p;
+}
+
+static bool load_from_disk(kcl_context *c, kd_program *p)
+{
+    kb_str key;
+    if (!*c->device->cache_dir)
+        return false;
+    make_key(&key, c->device, p);
+    bool loaded = !key.failed && load_entry(c, p, &key);
+    kb_str_finish(&key);
+    return loaded;
+}
+
+static kd_lock lock_entry(kcl_context *c, const kd_program *p)
+{
+    kb_str key;
+    if (!*c->device->cache_dir)
+        return KD_LOCK_NONE;
+    make_key(&key, c->device, p);
+    kd_lock lock = key.failed ? KD_LOCK_NONE : kd_disk_lock(c, &key);
+    kb_str_finish(&key);
+    return lock;
+}
+
+/*
+ * From disk, or built. Where another process, or another device of this one, is building the same program, its entry is
+ * waited for, but not for ever, and not by a context that others wait for: they might wait for each other. The device's
+ * lock is let go meanwhile; *found is the program where another thread has made it then, else NULL.
+ */
+static kcl_status load_or_build(kcl_context *c, kd_program *p, kd_program **found)
+{
+    const struct timespec nap = {0, 5 * 1000 * 1000};
+    kcl_device *d = c->device;
+    const double start = kb_seconds();
+    bool waits = false;
+    *found = NULL;
+    while (!load_from_disk(c, p)) {
+        const bool holds = c->locks != NULL;
+        kd_lock lock = lock_entry(c, p);
+        /* The entry may have come between the two looks. */
+        if (lock == KD_LOCK_TAKEN && load_from_disk(c, p)) {
+            kd_disk_unlock_last(c);
+            break;
+        }
+        const bool is_late = kb_seconds() - start > d->longest_wait;
+        if (lock == KD_LOCK_BUSY && !holds && is_late)
+            kb_log_line(&c->log,
+                        "program %s: another process has been building it for %.1f s: it is built here as well",
+                        p->label, kb_seconds() - start);
+        if (lock != KD_LOCK_BUSY || holds || is_late)
+            return build_from_source(c, p);
+        if (!waits)
+            kb_log_line(&c->log, "program %s: another process builds it and is waited for", p->label);
+        waits = true;
+        pthread_mutex_unlock(&d->lock);
+        nanosleep(&nap, NULL);
+        pthread_mutex_lock(&d->lock);
+        if ((*found = look_up(d, p->source, p->hash))) {
+            c->stats.programs_reused++;
+            return KCL_OK;
+        }
+    }
+    return KCL_OK;
 }
 
 /* With the device's lock held, building included: a second thread that wants the same program waits for it. */
 static kcl_status get_program(kcl_context *c, const char *source, uint64_t hash, const char *label, kd_program **found)
 {
     kcl_device *d = c->device;
-    kd_program *p;
-    for (p = d->programs; p; p = p->next) {
-        if (p->hash == hash && strcmp(p->source, source) == 0) {
-            c->stats.programs_reused++;
-            *found = p;
-            return KCL_OK;
-        }
+    kd_program *p = look_up(d, source, hash);
+    if (p) {
+        c->stats.programs_reused++;
+        *found = p;
+        return KCL_OK;
     }
     if (!(p = kb_calloc(&d->allocator, 1, sizeof *p)))
         return kb_no_memory(&c->error);
@@ -178,14 +292,15 @@ static kcl_status get_program(kcl_context *c, const char *source, uint64_t hash,
     atomic_init(&p->loaded, false);
     atomic_init(&p->unsaved, false);
     kcl_status status = p->source && p->label ? dump_source(c, p) : kb_no_memory(&c->error);
-    if (status >= 0 && !load_from_disk(c, p))
-        status = build_from_source(c, p);
-    if (status < 0) {
+    if (status >= 0)
+        status = load_or_build(c, p, found);
+    if (status < 0 || *found) {
         free_program(d, p);
         return status;
     }
     p->next = d->programs;
     d->programs = p;
+    d->program_count++;
     *found = p;
     return KCL_OK;
 }
@@ -225,23 +340,29 @@ static void save_program(kcl_context *c, kd_program *p)
     kb_str_finish(&key);
 }
 
+static void save_once(kcl_context *c, kd_program *p)
+{
+    pthread_mutex_lock(&c->device->lock);
+    if (atomic_exchange(&p->unsaved, false))
+        save_program(c, p);
+    pthread_mutex_unlock(&c->device->lock);
+}
+
 void kd_save_programs(kcl_context *c)
 {
     c->save_pending = false;
     for (kd_kernel *k = c->kernels; k; k = k->next) {
-        if (!k->launched || !atomic_load(&k->program->unsaved))
+        if (!k->last_launch || !atomic_load(&k->program->unsaved))
             continue;
-        pthread_mutex_lock(&c->device->lock);
-        if (atomic_exchange(&k->program->unsaved, false))
-            save_program(c, k->program);
-        pthread_mutex_unlock(&c->device->lock);
+        save_once(c, k->program);
     }
 }
 
 /* ---- Kernels ----------------------------------------------------------------------------------------------------- */
 
 /* Locks the device: with what was read from disk, a second try builds from source. */
-static kcl_status make_kernel(kcl_context *c, const char *source, uint64_t hash, const char *label, kd_kernel *k)
+static kcl_status make_kernel(kcl_context *c, const char *source, uint64_t hash, const char *label, kd_kernel *k,
+                              bool *too_many)
 {
     kcl_device *d = c->device;
     pthread_mutex_lock(&d->lock);
@@ -261,7 +382,10 @@ static kcl_status make_kernel(kcl_context *c, const char *source, uint64_t hash,
         }
         if (status >= 0 && !k->kernel)
             status = build_failed(c, k->program, k->program->program, "clCreateKernel", code);
+        k->program->used = ++d->uses;
+        k->program->users += status >= 0;
     }
+    *too_many = d->program_count > d->most_programs;
     pthread_mutex_unlock(&d->lock);
     return status;
 }
@@ -275,25 +399,73 @@ kcl_status kd_kernel_get(kcl_context *c, const char *source, const char *name, c
     for (kd_kernel *k = c->kernels; k; k = k->next) {
         if (k->program->hash == hash && strcmp(k->name, name) == 0 && strcmp(k->program->source, source) == 0) {
             c->stats.programs_reused++;
+            k->references++;
             *kernel = k;
             return KCL_OK;
         }
     }
+    bool too_many;
     kd_kernel *k = kb_calloc(&c->allocator, 1, sizeof *k);
     if (!k || !(k->name = kb_strdup(&c->allocator, name))) {
         kb_free(&c->allocator, k);
         return kb_no_memory(&c->error);
     }
-    kcl_status status = make_kernel(c, source, hash, label ? label : name, k);
+    kcl_status status = make_kernel(c, source, hash, label ? label : name, k, &too_many);
+    if (too_many)
+        trim_programs(c, c->device->most_programs);
     if (status < 0) {
         kb_free(&c->allocator, k->name);
         kb_free(&c->allocator, k);
         return status;
     }
+    k->references = 1;
     k->next = c->kernels;
     c->kernels = k;
     *kernel = k;
     return KCL_OK;
+}
+
+/* Takes the kernel from its program; with that it may be the program's turn to go. */
+static void end_kernel(kcl_context *c, kd_kernel *k)
+{
+    kcl_device *d = c->device;
+    kd_program *p = k->program;
+    if (kd_wait_for_kernel(c, k) && k->last_launch && atomic_load(&p->unsaved))
+        save_once(c, p);
+    const bool mine = kd_take_turn(c);
+    d->cl.clReleaseKernel(k->kernel);
+    if (mine)
+        kd_end_turn(c);
+    pthread_mutex_lock(&d->lock);
+    p->users--;
+    p->used = ++d->uses;
+    const bool too_many = d->program_count > d->most_programs;
+    pthread_mutex_unlock(&d->lock);
+    if (too_many)
+        trim_programs(c, d->most_programs);
+}
+
+static void free_kernel(kcl_context *c, kd_kernel *k)
+{
+    /* A child of fork has no driver, and what another thread had locked is locked for ever. */
+    if (!kd_forked())
+        end_kernel(c, k);
+    kb_free(&c->allocator, k->saved);
+    kb_free(&c->allocator, k->name);
+    kb_free(&c->allocator, k);
+}
+
+void kd_kernel_release(kcl_context *c, kd_kernel **kernel)
+{
+    kd_kernel *k = *kernel;
+    *kernel = NULL;
+    if (!k || --k->references)
+        return;
+    kd_kernel **link = &c->kernels;
+    while (*link != k)
+        link = &(*link)->next;
+    *link = k->next;
+    free_kernel(c, k);
 }
 
 void kd_kernels_free(kcl_context *c)
@@ -301,10 +473,6 @@ void kd_kernels_free(kcl_context *c)
     while (c->kernels) {
         kd_kernel *k = c->kernels;
         c->kernels = k->next;
-        if (!kd_forked())
-            c->device->cl.clReleaseKernel(k->kernel);
-        kb_free(&c->allocator, k->saved);
-        kb_free(&c->allocator, k->name);
-        kb_free(&c->allocator, k);
+        free_kernel(c, k);
     }
 }

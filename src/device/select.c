@@ -36,16 +36,19 @@ static bool contains(const char *text, const char *part)
     return false;
 }
 
+/* Both columns of a list of devices name the interpreter, so either is what a reader writes. */
+static const char host_id[] = "host", host_name[] = "interpreter";
+
 bool kd_wants_host(const kd_settings *settings)
 {
-    return same_text(settings->device, "host");
+    return same_text(settings->device, host_id) || same_text(settings->device, host_name);
 }
 
 void kd_host_info(kcl_device_info *info, int threads)
 {
     memset(info, 0, sizeof *info);
-    snprintf(info->id, sizeof info->id, "host");
-    snprintf(info->name, sizeof info->name, "interpreter");
+    snprintf(info->id, sizeof info->id, "%s", host_id);
+    snprintf(info->name, sizeof info->name, "%s", host_name);
     snprintf(info->platform, sizeof info->platform, "keopscl");
     snprintf(info->version, sizeof info->version, "%s", kcl_version());
     snprintf(info->type, sizeof info->type, "host");
@@ -123,7 +126,7 @@ static void look_at(const kd_cl *cl, kd_candidate *c)
 static kcl_status list_platform(kd_candidates *list, const kd_cl *cl, cl_uint number, cl_platform_id platform,
                                 const kb_log *log, kb_error *err)
 {
-    char name[128] = "", version[256] = "";
+    char name[128] = "", version[256] = "", hint[sizeof list->hint];
     const char *call = "clGetPlatformInfo";
     cl_uint count = 0;
     cl_int code = kd_platform_text(cl, platform, CL_PLATFORM_NAME, name, sizeof name);
@@ -132,8 +135,14 @@ static kcl_status list_platform(kd_candidates *list, const kd_cl *cl, cl_uint nu
     if (!code) {
         call = "clGetDeviceIDs";
         code = cl->clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, NULL, &count);
-        if (code == CL_DEVICE_NOT_FOUND || (!code && !count))
+        const bool explained = (code || !count) && kd_is_pocl(name) && !kd_pocl_cache(hint, sizeof hint);
+        if (explained)
+            memcpy(list->hint, hint, sizeof hint);
+        if (code == CL_DEVICE_NOT_FOUND || (!code && !count)) {
+            kb_log_line(log, "platform %u \"%s\" has no device%s%s", (unsigned)number, name, explained ? ": " : "",
+                        explained ? hint : "");
             return KCL_OK;
+        }
     }
     cl_device_id *ids = code ? NULL : kb_calloc(&list->allocator, count, sizeof *ids);
     if (!code && !ids)
@@ -225,14 +234,20 @@ static kcl_status no_match(const kd_candidates *list, const kd_settings *s, kb_e
                 s->device);
     if (list->count)
         kb_str_put(&text, ", gpu, cpu, a number or a part of a name of these devices:");
+    else if (list->platforms > 1)
+        kb_str_putf(&text, " only: none of the %u OpenCL platforms on this machine has a device",
+                    (unsigned)list->platforms);
     else
-        kb_str_putf(&text, " only: there are %u OpenCL platforms here and no device", (unsigned)list->platforms);
+        kb_str_put(&text, list->platforms ? " only: the OpenCL platform on this machine has no device"
+                                          : " only: there is no OpenCL platform on this machine");
     for (size_t k = 0; k < list->count; k++) {
         const kd_candidate *c = &list->items[k];
         kb_str_putf(&text, "%s %s %s \"%s\" of platform \"%s\"%s%s%s", k ? "," : "", c->info.id, c->info.type,
                     c->info.name, c->info.platform, *c->problem ? " (cannot be used: " : "", c->problem,
                     *c->problem ? ")" : "");
     }
+    if (*list->hint)
+        kb_str_putf(&text, ". %s", list->hint);
     kcl_status status = text.failed ? kb_no_memory(err) : kb_fail(err, KCL_ERROR_NO_DEVICE, "%s", kb_str_text(&text));
     kb_str_finish(&text);
     return status;
@@ -261,10 +276,12 @@ kcl_status kd_choose(const kd_candidate **chosen, const kd_candidates *list, con
     if (!best && *settings->device)
         return no_match(list, settings, err);
     if (!best)
-        kb_log_line(log, "no OpenCL device was found: the interpreter computes (KEOPSCL_DEVICE=host asks for it)");
+        kb_log_line(log, "no OpenCL device was found: the interpreter computes (KEOPSCL_DEVICE=host asks for it)%s%s",
+                    *list->hint ? ". " : "", list->hint);
     else if (usable > 1 && *settings->device)
-        kb_log_line(log, "%s=\"%s\" names %d devices, the best of them is used", settings->device_source,
-                    settings->device, usable);
+        kb_log_line(log, "%s=\"%s\" names %d devices, the best of them is used: %s \"%s\" of platform \"%s\"",
+                    settings->device_source, settings->device, usable, best->info.id, best->info.name,
+                    best->info.platform);
     *chosen = best;
     return KCL_OK;
 }

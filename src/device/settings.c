@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Programs kept in memory: a quarter of a GiB of them with PoCL, which few processes need. */
+enum { DEFAULT_PROGRAMS = 256 };
+
 /* An empty variable counts as one that is not set. */
 static const char *variable(const char *name)
 {
@@ -22,23 +25,27 @@ static kcl_status malformed(kb_error *err, const char *name, const char *value, 
     return kb_fail(err, KCL_ERROR_ARGUMENT, "%s=\"%s\" is not valid: it takes %s", name, value, expected);
 }
 
-static kcl_status read_threads(kd_settings *s, int given, kb_error *err)
+/* A number of `what`, of a parameter or, where that is 0, of a variable; 0: neither is set. *source is its name. */
+static kcl_status read_count(int *count, const char **source, int given, const char *parameter, const char *name,
+                             const char *what, kb_error *err)
 {
-    s->threads_source = "kcl_context_params.threads";
-    s->threads = given;
+    char expected[80];
+    *source = parameter;
+    *count = given;
     if (given < 0)
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s is %d: it takes a number of threads, or 0 for the default",
-                       s->threads_source, given);
-    const char *text = variable("KEOPSCL_THREADS");
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s is %d: it takes a number of %s, or 0 for the default", parameter,
+                       given, what);
+    const char *text = variable(name);
     if (given || !text)
         return KCL_OK;
-    s->threads_source = "KEOPSCL_THREADS";
+    *source = name;
     char *end;
     errno = 0;
     long n = strtol(text, &end, 10);
+    snprintf(expected, sizeof expected, "a number of %s, 1 or more", what);
     if (text[strspn(text, "0123456789")] || errno || n < 1 || n > INT_MAX)
-        return malformed(err, s->threads_source, text, "a number of threads, 1 or more");
-    s->threads = (int)n;
+        return malformed(err, name, text, expected);
+    *count = (int)n;
     return KCL_OK;
 }
 
@@ -107,7 +114,14 @@ kcl_status kd_read_settings(kd_settings *s, kb_log *log, const kcl_context_param
     }
     if (!s->device)
         s->device = "";
-    kcl_status status = read_threads(s, params->threads, err);
+    const char *source;
+    kcl_status status = read_count(&s->threads, &s->threads_source, params->threads, "kcl_context_params.threads",
+                                   "KEOPSCL_THREADS", "threads", err);
+    if (status >= 0)
+        status = read_count(&s->programs, &source, params->programs, "kcl_context_params.programs", "KEOPSCL_PROGRAMS",
+                            "programs", err);
+    if (status >= 0 && !s->programs)
+        s->programs = DEFAULT_PROGRAMS;
     if (status >= 0)
         status = kd_cache_folder(s->cache_dir, params->cache_dir, log, err);
     if (status >= 0)

@@ -23,7 +23,7 @@ typedef struct run {
     const kl_view *outs;
     const kl_view *given_slots, *given_outs;
     const kr_scale *scales; /* by root; NULL: none */
-    bool waits; /* till the outputs are there */
+    bool waits;             /* till the outputs are there */
     kd_arg_kind host_input;
     kl_room **temps;                   /* device: by temporary */
     double **host_temps;               /* host: by temporary */
@@ -80,7 +80,7 @@ static kcl_status copy_batch(run *r, const kl_view *from, const kl_view *to, con
     kb_str_init(&source, kd_allocator(context));
     kt_render_copy(&source, (size_t)size);
     kcl_status status = source.failed ? kb_no_memory(kd_error(context))
-                                      : kd_kernel_get(context, kb_str_text(&source), "copy", "copy", &kernel);
+                                      : kl_own_kernel(context, kb_str_text(&source), "copy", "copy", &kernel);
     kb_str_finish(&source);
     if (status < 0)
         return status;
@@ -166,7 +166,7 @@ static kcl_status largest_on_device(void *user, const kl_view *view, const void 
     kb_str_init(&source, a);
     kt_render_squares(&source, view->dtype);
     kcl_status status = source.failed ? kb_no_memory(kd_error(context))
-                                      : kd_kernel_get(context, kb_str_text(&source), "squares", "squares", &kernel);
+                                      : kl_own_kernel(context, kb_str_text(&source), "squares", "squares", &kernel);
     kb_str_finish(&source);
     if (status < 0)
         return status;
@@ -441,6 +441,25 @@ static void set_sizes(kl_batch *batch, unsigned axes, const kl_batch *from)
     }
 }
 
+/* Arrays that repeat along different axes are small, their batches together may be more than can be counted. */
+static kcl_status check_batch_count(const kl_batch *batch, kb_error *err)
+{
+    char sizes[KF_MAX_BATCH * 24] = "";
+    int64_t count = 1;
+    size_t n = 0;
+    bool overflows = false;
+    for (int k = batch->count - 1; k >= 0; k--) {
+        n += (size_t)snprintf(sizes + n, sizeof sizes - n, "%s%lld", n ? " x " : "", (long long)batch->size[k]);
+        overflows = overflows || kb_mul_overflows(count, batch->size[k], &count);
+    }
+    return overflows
+               ? kb_fail(err, KCL_ERROR_ARGUMENT,
+                         "the arrays together have %s batches (axes %d to -1): the product of these sizes is more "
+                         "than a 64-bit number holds",
+                         sizes, -batch->count)
+               : KCL_OK;
+}
+
 /* The batch axes of every step and temporary; nothing where no array has any. */
 static kcl_status find_batches(run *r)
 {
@@ -475,6 +494,8 @@ static kcl_status find_batches(run *r)
         if (clash >= 0)
             return kb_fail(kd_error(r->context), KCL_ERROR_INTERNAL, "step %zu: batch axis %d has two sizes", k + 1,
                            -1 - clash);
+        if (check_batch_count(batch, kd_error(r->context)) < 0)
+            return kd_error(r->context)->status;
         for (size_t o = 0; o < outputs; o++) {
             if (!step->outputs[o].is_temp)
                 continue;

@@ -2,6 +2,7 @@
 /* lazy/indexed.c: steps that are no sweeps: rows chosen by an index, and its adjoint. */
 #include "indexed.h"
 #include "batch.h"
+#include "kernels.h"
 
 #include <math.h>
 #include <string.h>
@@ -275,7 +276,7 @@ static kcl_status get_kernel(kcl_context *context, kcl_dtype dtype, const char *
     kb_str_init(&source, kd_allocator(context));
     kt_render_indexed(&source, dtype);
     kcl_status status = source.failed ? kb_no_memory(kd_error(context))
-                                      : kd_kernel_get(context, kb_str_text(&source), name, "indexed", kernel);
+                                      : kl_own_kernel(context, kb_str_text(&source), name, "indexed", kernel);
     kb_str_finish(&source);
     return status;
 }

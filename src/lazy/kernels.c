@@ -6,26 +6,86 @@
 
 /* Results that later steps read, by computation and number. */
 typedef struct temporary {
-    struct temporary *next;
-    uint64_t key;
+    kl_kept kept;
     kl_room memory;
 } temporary;
 
 /* The form that a step last had, for descriptions: by computation and step. */
 typedef struct form_note {
-    struct form_note *next;
-    uint64_t key;
+    kl_kept kept;
     char text[KL_FORM_NOTE];
 } form_note;
 
 enum { BUCKETS = 256 };
 
+typedef struct table {
+    kl_kept *bucket[BUCKETS];
+    size_t count;
+} table;
+
 typedef struct cache {
-    kl_compiled *steps[BUCKETS];
-    temporary *temps[BUCKETS];
-    form_note *forms[BUCKETS];
+    table steps, temps, forms;
     kl_grave *graves; /* in debug builds */
 } cache;
+
+/* ---- Tables ------------------------------------------------------------------------------------------------------ */
+
+static kl_kept *look_up(const table *t, uint64_t key)
+{
+    kl_kept *k = t->bucket[key % BUCKETS];
+    while (k && k->key != key)
+        k = k->next;
+    return k;
+}
+
+static uint64_t now(kcl_context *context)
+{
+    return kd_stats(context)->evaluations;
+}
+
+static void add(table *t, kl_kept *k, uint64_t key, uint64_t used)
+{
+    *k = (kl_kept){t->bucket[key % BUCKETS], key, used};
+    t->bucket[key % BUCKETS] = k;
+    t->count++;
+}
+
+static void take_out(table *t, kl_kept *k)
+{
+    kl_kept **link = &t->bucket[k->key % BUCKETS];
+    while (*link != k)
+        link = &(*link)->next;
+    *link = k->next;
+    t->count--;
+}
+
+/*
+ * Takes out what was used last longest ago, where there are more than `most`: NULL where there are not, or all others are
+ * in use by the running evaluation. All are looked at, which is nothing beside the building that made one too many.
+ */
+static void *take_oldest(table *t, size_t most, uint64_t in_use)
+{
+    kl_kept *oldest = NULL;
+    for (int b = 0; t->count > most && b < BUCKETS; b++)
+        for (kl_kept *k = t->bucket[b]; k; k = k->next)
+            if (k->used != in_use && (!oldest || k->used < oldest->used))
+                oldest = k;
+    if (oldest)
+        take_out(t, oldest);
+    return oldest;
+}
+
+static void *take_any(table *t)
+{
+    for (int b = 0; t->count && b < BUCKETS; b++) {
+        kl_kept *k = t->bucket[b];
+        if (k) {
+            take_out(t, k);
+            return k;
+        }
+    }
+    return NULL;
+}
 
 /* Forgets the kernels. */
 static void clear_compiled(kcl_context *context, kl_compiled *c)
@@ -37,7 +97,7 @@ static void clear_compiled(kcl_context *context, kl_compiled *c)
     for (int k = 0; k < KT_KERNELS; k++) {
         kb_free(&c->allocator, c->signature[k].args);
         c->signature[k] = (kt_signature){0, NULL};
-        c->kernel[k] = NULL;
+        kd_kernel_release(context, &c->kernel[k]);
     }
     kb_free(a, c->prepared);
     c->prepared = NULL;
@@ -64,29 +124,42 @@ void kl_graves_free(const kcl_allocator *a, kl_grave **graves, int keep)
     }
 }
 
+static void destroy_temporary(kcl_context *context, temporary *t)
+{
+    kd_buffer_release(context, &t->memory.buffer);
+    kb_free(kd_allocator(context), t);
+}
+
+static void empty_cache(kcl_context *context, cache *all)
+{
+    void *k;
+    while ((k = take_any(&all->steps)))
+        destroy_compiled(context, k);
+    while ((k = take_any(&all->temps)))
+        destroy_temporary(context, k);
+    while ((k = take_any(&all->forms)))
+        kb_free(kd_allocator(context), k);
+}
+
 static void destroy_cache(kcl_context *context, void *object)
 {
     cache *all = object;
     kl_graves_free(kd_allocator(context), &all->graves, 0);
-    for (int k = 0; k < BUCKETS; k++) {
-        while (all->steps[k]) {
-            kl_compiled *next = all->steps[k]->next;
-            destroy_compiled(context, all->steps[k]);
-            all->steps[k] = next;
-        }
-        while (all->temps[k]) {
-            temporary *next = all->temps[k]->next;
-            kd_buffer_release(context, &all->temps[k]->memory.buffer);
-            kb_free(kd_allocator(context), all->temps[k]);
-            all->temps[k] = next;
-        }
-        while (all->forms[k]) {
-            form_note *next = all->forms[k]->next;
-            kb_free(kd_allocator(context), all->forms[k]);
-            all->forms[k] = next;
-        }
-    }
+    empty_cache(context, all);
     kb_free(kd_allocator(context), all);
+}
+
+kcl_status kcl_context_drop_programs(kcl_context *context)
+{
+    kcl_status status = kd_enter(context);
+    if (status < 0)
+        return status;
+    status = kd_finish(context);
+    cache *all = kd_attachment(context);
+    if (all)
+        empty_cache(context, all);
+    kd_drop_unused(context);
+    return status;
 }
 
 static void empty_room(kcl_context *context, kl_room *r)
@@ -98,14 +171,15 @@ static void empty_room(kcl_context *context, kl_room *r)
 void kl_empty_rooms(kcl_context *context)
 {
     cache *all = kd_attachment(context);
-    for (int k = 0; all && k < BUCKETS; k++) {
-        for (kl_compiled *c = all->steps[k]; c; c = c->next) {
+    for (int b = 0; all && b < BUCKETS; b++) {
+        for (kl_kept *k = all->steps.bucket[b]; k; k = k->next) {
+            kl_compiled *c = (kl_compiled *)k;
             empty_room(context, &c->partial);
-            for (size_t n = 0; n < c->plan->prepared_vars; n++)
+            for (size_t n = 0; c->prepared && n < c->plan->prepared_vars; n++)
                 empty_room(context, &c->prepared[n]);
         }
-        for (temporary *t = all->temps[k]; t; t = t->next)
-            empty_room(context, &t->memory);
+        for (kl_kept *k = all->temps.bucket[b]; k; k = k->next)
+            empty_room(context, &((temporary *)k)->memory);
     }
 }
 
@@ -146,38 +220,40 @@ kcl_status kl_make_room(kcl_context *context, kl_room *r, int64_t elements, kcl_
 kl_room *kl_temporary(kcl_context *context, uint64_t key)
 {
     cache *all = cache_of(context);
-    temporary *t = all ? all->temps[key % BUCKETS] : NULL;
-    while (t && t->key != key)
-        t = t->next;
-    if (t || !all)
-        return t ? &t->memory : NULL;
-    t = kb_calloc(kd_allocator(context), 1, sizeof *t);
-    if (!t) {
-        kb_no_memory(kd_error(context));
-        return NULL;
+    temporary *t = all ? (temporary *)look_up(&all->temps, key) : NULL, *old;
+    if (!t && all) {
+        t = kb_calloc(kd_allocator(context), 1, sizeof *t);
+        if (!t) {
+            kb_no_memory(kd_error(context));
+            return NULL;
+        }
+        add(&all->temps, &t->kept, key, now(context));
+        while ((old = take_oldest(&all->temps, kd_most_programs(context), now(context))))
+            destroy_temporary(context, old);
     }
-    t->key = key;
-    t->next = all->temps[key % BUCKETS];
-    all->temps[key % BUCKETS] = t;
+    if (!t)
+        return NULL;
+    t->kept.used = now(context);
     return &t->memory;
 }
 
 char *kl_form_note(kcl_context *context, uint64_t key, bool make)
 {
     cache *all = make ? cache_of(context) : kd_attachment(context);
-    form_note *note = all ? all->forms[key % BUCKETS] : NULL;
-    while (note && note->key != key)
-        note = note->next;
-    if (note || !all || !make)
-        return note ? note->text : NULL;
-    note = kb_calloc(kd_allocator(context), 1, sizeof *note);
-    if (!note) {
-        kb_no_memory(kd_error(context));
-        return NULL;
+    form_note *note = all ? (form_note *)look_up(&all->forms, key) : NULL, *old;
+    if (!note && all && make) {
+        note = kb_calloc(kd_allocator(context), 1, sizeof *note);
+        if (!note) {
+            kb_no_memory(kd_error(context));
+            return NULL;
+        }
+        add(&all->forms, &note->kept, key, now(context));
+        while ((old = take_oldest(&all->forms, kd_most_programs(context), now(context))))
+            kb_free(kd_allocator(context), old);
     }
-    note->key = key;
-    note->next = all->forms[key % BUCKETS];
-    all->forms[key % BUCKETS] = note;
+    if (!note)
+        return NULL;
+    note->kept.used = now(context);
     return note->text;
 }
 
@@ -259,11 +335,21 @@ kcl_status kl_compile(kcl_context *context, kcl_dtype dtype, const kl_step *step
     }
 }
 
-static kl_compiled *look_up(const cache *all, uint64_t key)
+/* Keeps what was built, in place of what was not used for longest. */
+static void keep(kcl_context *context, cache *all, kl_compiled *c, uint64_t key)
 {
-    kl_compiled *c = all->steps[key % BUCKETS];
-    while (c && c->key != key)
-        c = c->next;
+    kl_compiled *old;
+    add(&all->steps, &c->kept, key, now(context));
+    while ((old = take_oldest(&all->steps, kd_most_programs(context), now(context))))
+        destroy_compiled(context, old);
+}
+
+/* One that holds nothing yet; NULL: the context's error tells why. */
+static kl_compiled *new_compiled(kcl_context *context)
+{
+    kl_compiled *c = kb_calloc(kd_allocator(context), 1, sizeof *c);
+    if (!c)
+        kb_no_memory(kd_error(context));
     return c;
 }
 
@@ -274,32 +360,50 @@ kl_compiled *kl_find_compiled(const kl_exec *exec, kcl_context *context, kcl_dty
     if (!all)
         return NULL;
     uint64_t key = step_key(exec, dtype, index, choice, arrays);
-    kl_compiled *c = look_up(all, key);
-    if (c)
+    kl_compiled *c = (kl_compiled *)look_up(&all->steps, key);
+    if (c) {
+        c->kept.used = now(context);
         return c;
-    c = kb_calloc(kd_allocator(context), 1, sizeof *c);
-    if (!c) {
-        kb_no_memory(kd_error(context));
-        return NULL;
     }
-    c->key = key;
+    if (!(c = new_compiled(context)))
+        return NULL;
     c->caps = *kd_caps(context);
     if (kl_compile(context, dtype, &exec->steps[index], choice, arrays, 0, c) < 0) {
         destroy_compiled(context, c);
         return NULL;
     }
-    c->next = all->steps[key % BUCKETS];
-    all->steps[key % BUCKETS] = c;
+    keep(context, all, c, key);
     return c;
 }
 
 void kl_forget_compiled(kcl_context *context, kl_compiled *c)
 {
-    kl_compiled **link = &cache_of(context)->steps[c->key % BUCKETS];
-    while (*link != c)
-        link = &(*link)->next;
-    *link = c->next;
+    take_out(&cache_of(context)->steps, &c->kept);
     destroy_compiled(context, c);
+}
+
+kcl_status kl_own_kernel(kcl_context *context, const char *source, const char *name, const char *label,
+                         kd_kernel **kernel)
+{
+    cache *all = cache_of(context);
+    const uint64_t key = kb_hash(name, strlen(name), kb_hash(source, strlen(source), 9));
+    kl_compiled *c = all ? (kl_compiled *)look_up(&all->steps, key) : NULL;
+    kcl_status status = KCL_OK;
+    *kernel = NULL;
+    if (!c && (!all || !(c = new_compiled(context))))
+        return kd_error(context)->status;
+    if (!c->kernel[0]) {
+        status = kd_kernel_get(context, source, name, label, &c->kernel[0]);
+        if (status < 0)
+            destroy_compiled(context, c);
+        else
+            keep(context, all, c, key);
+    }
+    if (status < 0)
+        return status;
+    c->kept.used = now(context);
+    *kernel = c->kernel[0];
+    return KCL_OK;
 }
 
 kl_compiled *kl_built_before(const kl_exec *e, kcl_context *context, kcl_dtype dtype, size_t step, kp_choice choice)
@@ -315,7 +419,7 @@ kl_compiled *kl_built_before(const kl_exec *e, kcl_context *context, kcl_dtype d
     /* The data of a call chose the form. */
     for (int expand = 1; !c && expand >= 0; expand--) {
         choice.expand = expand;
-        c = look_up(all, step_key(e, dtype, step, &choice, &arrays));
+        c = (kl_compiled *)look_up(&all->steps, step_key(e, dtype, step, &choice, &arrays));
     }
     kb_free(kd_allocator(context), dense);
     return c;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lazy/kernels.h: steps compiled for a device, and the device memory of intermediate results. The context keeps them.
+ * lazy/kernels.h: steps compiled for a device, and the device memory of intermediate results. The context keeps the last
+ * kd_most_programs of each, and all that the running evaluation has used.
  */
 #ifndef KL_KERNELS_H
 #define KL_KERNELS_H
@@ -25,9 +26,14 @@ kl_room *kl_temporary(kcl_context *context, uint64_t key);
 enum { KL_FORM_NOTE = 96 };
 char *kl_form_note(kcl_context *context, uint64_t key, bool make);
 
+/* What the context keeps of one kind, by key. `used`: the number of the evaluation that used it last. */
+typedef struct kl_kept {
+    struct kl_kept *next;
+    uint64_t key, used;
+} kl_kept;
+
 typedef struct kl_compiled {
-    struct kl_compiled *next;
-    uint64_t key;
+    kl_kept kept;
     kp_caps caps; /* the device's, tightened where the kernels turned out to need that */
     int tightened;
     kp_plan *plan;
@@ -37,6 +43,10 @@ typedef struct kl_compiled {
     kl_room partial;
     kl_room *prepared; /* by prepared variable */
 } kl_compiled;
+
+/* A kernel that is no step, from a text of the library's. It may be used until the end of the evaluation. */
+kcl_status kl_own_kernel(kcl_context *context, const char *source, const char *name, const char *label,
+                         kd_kernel **kernel);
 
 /* How the arrays of a step lie in memory and what becomes of outputs, as far as kernels are made for that. */
 typedef struct kl_layout {

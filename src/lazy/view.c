@@ -46,10 +46,19 @@ kcl_status kl_check_shape(const kcl_array *array, const char *what, int64_t *ele
         return kb_fail(
             err, KCL_ERROR_TYPE,
             "%s has no number type that is supported: float32 or float64, int64 where the result is an index", what);
-    for (int k = 0; k < array->ndim; k++)
-        if (array->shape[k] < 0 || kb_mul_overflows(count, array->shape[k], &count))
+    for (int k = 0; k < array->ndim; k++) {
+        char shape[160];
+        if (array->shape[k] < 0)
             return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has axis %d of size %lld: it is not a size", what, k,
                            (long long)array->shape[k]);
+        if (!kb_mul_overflows(count, array->shape[k], &count))
+            continue;
+        kl_put_shape(shape, sizeof shape, array);
+        return kb_fail(err, KCL_ERROR_ARGUMENT,
+                       "%s has the shape %s: the product of its sizes on the axes 0 to %d is more than a 64-bit number "
+                       "holds",
+                       what, shape, k);
+    }
     if (kb_mul_overflows(count, (int64_t)kb_dtype_size(array->dtype), &bytes))
         return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has %lld elements: more bytes than a 64-bit number holds", what,
                        (long long)count);

@@ -42,6 +42,24 @@ process() { # NUMBER
     done
 }
 
+# All of them need the same kernel at once: one builds it, the others read its entry. On a machine that takes longer than
+# they wait they say so and build it too.
+p=0 running=
+while [ $p -lt 8 ]; do
+    KEOPSCL_LOG=1 check 7 >"$temporary/same$p" 2>&1 &
+    running="$running $!"
+    p=$((p + 1))
+done
+failed=0
+for p in $running; do
+    wait "$p" || failed=1
+done
+built=$(cat "$temporary"/same* | grep -c 'program sweep: built in')
+late=$(cat "$temporary"/same* | grep -c 'it is built here as well')
+[ $failed -eq 0 ] && [ $((built - late)) -eq 1 ]
+report $? "8 processes that need one kernel build it once"
+[ $((built - late)) -eq 1 ] || sed 's/^/# /' "$temporary"/same*
+
 p=0 running=
 while [ $p -lt $processes ]; do
     process $((p + 1)) >"$temporary/out$p" 2>&1 &
@@ -57,7 +75,7 @@ report $failed "$processes processes with $formulas new formulas each share a ca
 kernels() {
     "$tool" cache stats | awk '$1 == "kernels" { print $2 }'
 }
-[ "$(kernels)" -eq $((processes * formulas + 1)) ]
+[ "$(kernels)" -eq $((processes * formulas + 2)) ]
 report $? "all their kernels are there"
 
 # From before the build to behind the writing of its result.
@@ -74,4 +92,37 @@ report $failed "$killed processes that were killed leave no harm"
 [ $failed -eq 0 ] || sed 's/^/# /' "$temporary/after"
 "$tool" cache clear >"$temporary/cleared" 2>&1 && [ "$(kernels)" -eq 0 ] && [ -z "$(ls "$KEOPSCL_CACHE_DIR")" ]
 report $? "clearing the cache leaves nothing, not even what they had begun to write"
+# The driver's own cache: without it PoCL has no device, and does not say why.
+if "$tool" devices --json | grep -q '"platform":"Portable Computing Language"'; then
+    for variable in HOME XDG_CACHE_HOME POCL_CACHE_DIR; do
+        env -u POCL_CACHE_DIR -u XDG_CACHE_HOME "$variable=$temporary/first" "$tool" check "$(formula 1)" --arg 'x=Vi(3)' \
+            --arg 'y=Vj(3)' --arg 'b=Vj(1)' --m 2 --n 2 --device cpu >"$temporary/out" 2>&1
+        code=$?
+        env -u POCL_CACHE_DIR -u XDG_CACHE_HOME "$variable=$temporary/first" "$tool" doctor >"$temporary/report" 2>&1
+        [ $code -eq 1 ] && grep -q "$temporary/first.*($variable).*cannot be written.*POCL_CACHE_DIR" "$temporary/out" &&
+            grep -q "$temporary/first.*($variable).*cannot be written.*POCL_CACHE_DIR" "$temporary/report"
+        report $? "a driver without its cache ($variable) is told from one without devices"
+    done
+fi
+
+# A pipe under the name of an entry, and under that of a temporary file, is not waited for.
+check 5 >"$temporary/out" 2>&1
+entry=$(ls "$KEOPSCL_CACHE_DIR"/keopscl-*.bin | head -n 1)
+rm "$entry" && mkfifo "$entry" "$KEOPSCL_CACHE_DIR/keopscl-tmp-AbCdEf"
+failed=0
+for call in 'check 5' '"$tool" doctor' '"$tool" cache stats' '"$tool" cache clear'; do
+    eval "$call" >"$temporary/out" 2>&1 &
+    waited=0
+    while kill -0 $! 2>"$temporary/ignored" && [ $waited -lt 120 ]; do
+        sleep 0.5
+        waited=$((waited + 1))
+    done
+    if [ $waited -eq 120 ]; then
+        kill -9 $!
+        failed=1
+    fi
+    wait $! 2>"$temporary/ignored" || failed=1
+done
+[ $failed -eq 0 ] && [ -p "$entry" ]
+report $? "pipes in the cache are neither waited for nor removed"
 echo "1..$count"

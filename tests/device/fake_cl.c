@@ -40,6 +40,7 @@ typedef struct object {
     int kind, alive;
     char *source; /* program */
     bool built, launched;
+    int last_launch;        /* kernel */
     char *name;             /* kernel */
     struct object *program; /* kernel */
     struct object *mem[8];  /* kernel: arguments that are buffers */
@@ -74,7 +75,9 @@ static object *use(void *handle, int kind)
 
 static void release(void *handle, int kind)
 {
-    use(handle, kind)->alive = 0;
+    object *o = use(handle, kind);
+    fake.early_releases += kind == KERNEL && o->last_launch > fake.finished;
+    o->alive = 0;
     fake.live--;
 }
 
@@ -421,7 +424,7 @@ static cl_int fake_clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel kernel, 
     fake.last_group = local[0] * local[1] * local[2];
     if (event)
         *event = (cl_event)new_object(EVENT);
-    fake.launches++;
+    k->last_launch = ++fake.launches;
     k->program->launched = true;
     for (int a = 0; a < 8; a++)
         if (k->mem[a])
@@ -494,6 +497,7 @@ static cl_int fake_clFinish(cl_command_queue q)
     use(q, QUEUE);
     FAILS;
     fake.finishes++;
+    fake.finished = fake.launches;
     return CL_SUCCESS;
 }
 
@@ -501,3 +505,16 @@ const kd_cl fake_cl = {
 #define KD_CALL(result, name, parameters, arguments) .name = fake_##name,
 #include "cl_calls.def"
 };
+
+cl_int CL_API_CALL fake_set_any_arg(cl_kernel kernel, cl_uint index, size_t size, const void *value)
+{
+    (void)size;
+    return fake_cl.clSetKernelArg(kernel, index % 8, sizeof(cl_uint), value);
+}
+
+kd_cl fake_table(void)
+{
+    kd_cl table = fake_cl;
+    table.clSetKernelArg = fake_set_any_arg;
+    return table;
+}

@@ -38,6 +38,8 @@ typedef struct fake_state {
     int live;                                                               /* objects not yet released */
     int buffers, set_args, writes, reads, maps, builds, launches, finishes; /* how often each was called */
     int flushes;
+    int finished;       /* launches that were waited for */
+    int early_releases; /* of kernels with launches that were not */
     size_t sub_device_units;
     size_t told_group; /* what is told of a kernel: most work-items of a work-group */
     size_t most_group; /* that it runs with; above: */
@@ -49,6 +51,13 @@ typedef struct fake_state {
 
 extern fake_state fake;
 extern const kd_cl fake_cl;
+
+/*
+ * A clSetKernelArg for kernels that are none of the fake's own: they have more arguments than it keeps, and 64-bit numbers
+ * among them, and none of these is looked at.
+ */
+cl_int CL_API_CALL fake_set_any_arg(cl_kernel kernel, cl_uint index, size_t size, const void *value);
+kd_cl fake_table(void); /* fake_cl with it */
 
 void fake_reset(
     void); /* a PoCL-like CPU, another CPU, two GPUs, a broken platform, and devices too old or incomplete */

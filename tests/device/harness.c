@@ -46,10 +46,10 @@ bool find_file(const char *part, int n, char path[1024])
     return found;
 }
 
-static void setup(void)
+void harness_setup(void)
 {
-    static const char *const names[] = {"KEOPSCL_DEVICE",    "KEOPSCL_THREADS", "KEOPSCL_LOG",
-                                        "KEOPSCL_CACHE_DIR", "KEOPSCL_CACHE",   "KEOPSCL_DUMP_DIR"};
+    static const char *const names[] = {"KEOPSCL_DEVICE", "KEOPSCL_THREADS",  "KEOPSCL_LOG",     "KEOPSCL_CACHE_DIR",
+                                        "KEOPSCL_CACHE",  "KEOPSCL_DUMP_DIR", "KEOPSCL_PROGRAMS"};
     for (size_t k = 0; k < KB_COUNT(names); k++)
         unsetenv(names[k]);
     const char *base = getenv("TMPDIR");
@@ -67,7 +67,7 @@ void empty_folder(void)
         unlink(path);
 }
 
-static void teardown(void)
+void harness_teardown(void)
 {
     empty_folder();
     rmdir(harness_folder);
@@ -126,7 +126,7 @@ int run_tests(const char *name, const TTest *const *tests, size_t count)
 {
     Suite *suite = suite_create(name);
     TCase *tc = tcase_create("fake OpenCL");
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, harness_setup, harness_teardown);
     tcase_set_timeout(tc, 0); /* meson has limits, and lengthens them under sanitizers */
     for (size_t k = 0; k < count; k++)
         tcase_add_test(tc, tests[k]);

@@ -26,6 +26,9 @@ kcl_status run_twice(kcl_context *context, const float *in, float *out, int n);
 /* Runs it several times, in place of each other, on changing numbers. */
 void check_twice(kcl_context *context);
 
+void harness_setup(void); /* a clean environment, an empty folder */
+void harness_teardown(void);
+
 /* Runs the tests, each from a clean environment; the exit status. */
 int run_tests(const char *name, const TTest *const *tests, size_t count);
 

@@ -108,7 +108,12 @@ START_TEST(test_submitted_work_is_not_waited_for)
         float in[N] = {1, 2, 3}, out[N];
         ck_assert_int_eq(kcl_memory_create(c, sizeof in, &a), KCL_OK);
         ck_assert_int_eq(kcl_memory_create(c, sizeof in, &b), KCL_OK);
+        /* Where a program was built its first run is waited for: other processes wait for its entry on disk. */
         fake.finishes = 0;
+        ck_assert_int_eq(start_twice(c, in_memory(a), b), KCL_OK);
+        ck_assert_int_eq(kd_submit(c), KCL_OK);
+        ck_assert_int_eq(fake.finishes, 1);
+        fake.finishes = fake.flushes = 0;
         /* The host's memory is copied when the work is given: it changes at once. */
         const kd_arg copied = {.kind = KD_ARG_HOST_COPY, .data = in, .size = sizeof in};
         ck_assert_int_eq(start_twice(c, copied, a), KCL_OK);
@@ -172,6 +177,8 @@ START_TEST(test_failures_come_late)
     kcl_memory *a, *b;
     ck_assert_int_eq(kcl_memory_create(c, 4096, &a), KCL_OK);
     ck_assert_int_eq(kcl_memory_create(c, 4096, &b), KCL_OK);
+    ck_assert_int_eq(start_twice(c, in_memory(a), b), KCL_OK);
+    ck_assert_int_eq(kd_submit(c), KCL_OK);
     static const cl_int codes[] = {CL_MEM_OBJECT_ALLOCATION_FAILURE, CL_OUT_OF_RESOURCES, CL_INVALID_COMMAND_QUEUE};
     static const char *const calls[] = {"clFinish", "clFlush"};
     for (size_t e = 0; e < KB_COUNT(codes); e++) {
@@ -211,6 +218,16 @@ START_TEST(test_memory_that_the_device_does_not_have)
         ck_assert_int_eq(kcl_memory_create(c, (1 << 20) + 1, &m), KCL_ERROR_DEVICE_MEMORY);
         ck_assert_ptr_null(m);
         HAS(kcl_context_error(c), "1048577 bytes", "1048576 bytes");
+        /* Sizes that rounding up would carry beyond the largest number. */
+        const size_t huge[] = {SIZE_MAX,         SIZE_MAX - 1,     SIZE_MAX / 2 + 2, SIZE_MAX / 2 + 1, SIZE_MAX / 2,
+                               SIZE_MAX / 8 + 2, SIZE_MAX / 8 + 1, (size_t)3 << 61,  (size_t)1 << 62};
+        for (size_t k = 0; k < KB_COUNT(huge); k++) {
+            char asked[40];
+            snprintf(asked, sizeof asked, "%zu bytes", huge[k]);
+            ck_assert_int_eq(kcl_memory_create(c, huge[k], &m), KCL_ERROR_DEVICE_MEMORY);
+            ck_assert_ptr_null(m);
+            HAS(kcl_context_error(c), asked);
+        }
         fake.fail_call = "clCreateBuffer";
         fake.fail_code = CL_MEM_OBJECT_ALLOCATION_FAILURE;
         ck_assert_int_eq(kcl_memory_create(c, 54321, &m), KCL_ERROR_DEVICE_MEMORY);

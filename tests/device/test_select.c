@@ -5,9 +5,17 @@
 #endif
 #include "harness.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+
+static void append(void *user, const char *text, size_t length)
+{
+    strncat(user, text, length);
+}
 
 /* ---- Selection --------------------------------------------------------------------------------------------------- */
 
@@ -15,9 +23,23 @@ START_TEST(test_device_is_found_by_what_is_written)
 {
     static const struct {
         const char *written, *id;
-    } cases[] = {{"", "2:1"},    {NULL, "2:1"},    {"gpu", "2:1"},      {"GPU", "2:1"},   {"cpu", "0:0"},
-                 {"0:0", "0:0"}, {"2:0", "2:0"},   {"02:00", "2:0"},    {"igpu", "2:0"},  {"VENDOR", "2:1"},
-                 {"1:0", "1:0"}, {"other", "1:0"}, {"portable", "0:0"}, {"host", "host"}, {"HOST", "host"}};
+    } cases[] = {{"", "2:1"},
+                 {NULL, "2:1"},
+                 {"gpu", "2:1"},
+                 {"GPU", "2:1"},
+                 {"cpu", "0:0"},
+                 {"0:0", "0:0"},
+                 {"2:0", "2:0"},
+                 {"02:00", "2:0"},
+                 {"igpu", "2:0"},
+                 {"VENDOR", "2:1"},
+                 {"1:0", "1:0"},
+                 {"other", "1:0"},
+                 {"portable", "0:0"},
+                 {"host", "host"},
+                 {"HOST", "host"},
+                 {"interpreter", "host"},
+                 {"Interpreter", "host"}};
     for (size_t k = 0; k < KB_COUNT(cases); k++) {
         for (int by_variable = 0; by_variable < 2; by_variable++) {
             kcl_context *c;
@@ -81,7 +103,7 @@ START_TEST(test_several_matches_give_the_best_and_a_log_line)
 {
     kcl_context *c;
     ck_assert_int_eq(open_device(&c, "vendor"), KCL_OK);
-    ck_assert_ptr_nonnull(strstr(harness_log, "names 3 devices"));
+    ck_assert_ptr_nonnull(strstr(harness_log, "names 3 devices, the best of them is used: 2:1 \"Big GPU\""));
     kcl_context_destroy(&c);
 }
 END_TEST
@@ -114,10 +136,96 @@ START_TEST(test_machine_without_devices)
 }
 END_TEST
 
+/* PoCL has no device where it cannot write its cache, and says nothing. A file in its way stops root as well. */
+START_TEST(test_pocl_that_cannot_write_its_cache)
+{
+    static const fake_platform silent[] = {{"Portable Computing Language", "OpenCL 2.0", CL_DEVICE_NOT_FOUND, 0, NULL},
+                                           {"Portable Computing Language", "OpenCL 3.0", CL_SUCCESS, 0, NULL},
+                                           {"Portable Computing Language", "OpenCL 3.0", CL_OUT_OF_RESOURCES, 0, NULL}};
+    static const char *const names[] = {"HOME", "XDG_CACHE_HOME", "POCL_CACHE_DIR"};
+    static char report[32768];
+    char file[600], home[600];
+    const char *given = getenv("HOME");
+    snprintf(home, sizeof home, "%s", given ? given : "");
+    snprintf(file, sizeof file, "%s/file", harness_folder);
+    put_file(file, "x", 1);
+    setenv("KEOPSCL_CACHE", "off", 1);
+    for (size_t n = 0; n < KB_COUNT(names); n++)
+        unsetenv(names[n]);
+    for (size_t n = 0; n < KB_COUNT(names); n++) {
+        setenv(names[n], file, 1);
+        for (size_t k = 0; k < KB_COUNT(silent); k++) {
+            kcl_context *c;
+            const char *const parts[] = {"the OpenCL platform on this machine has no device", file, names[n],
+                                         "Not a directory", "POCL_CACHE_DIR=folder"};
+            fake.platforms = &silent[k];
+            fake.platform_count = 1;
+            ck_assert_int_eq(open_device(&c, "cpu"), KCL_ERROR_NO_DEVICE);
+            for (size_t p = 0; p < KB_COUNT(parts); p++)
+                ck_assert_msg(strstr(kcl_context_error(c), parts[p]) != NULL, "no %s in: %s", parts[p],
+                              kcl_context_error(c));
+            kcl_context_destroy(&c);
+            harness_log[0] = report[0] = 0;
+            ck_assert_int_eq(open_device(&c, NULL), KCL_OK);
+            ck_assert_ptr_nonnull(strstr(harness_log, "POCL_CACHE_DIR=folder"));
+            kcl_context_destroy(&c);
+            ck_assert_int_eq(kd_doctor_with(&fake_cl, append, report), KCL_OK);
+            ck_assert_ptr_nonnull(strstr(report, "one platform, which has no device"));
+            ck_assert_ptr_nonnull(strstr(report, "POCL_CACHE_DIR=folder"));
+        }
+    }
+    /* With a cache that can be written the reason is another one, which is not known. */
+    for (int made = 0; made < 2; made++) {
+        kcl_context *c;
+        char folder[600];
+        snprintf(folder, sizeof folder, "%s%s", harness_folder, made ? "" : "/not/there/yet");
+        setenv("POCL_CACHE_DIR", folder, 1);
+        ck_assert_int_eq(open_device(&c, "cpu"), KCL_ERROR_NO_DEVICE);
+        ck_assert_ptr_null(strstr(kcl_context_error(c), "POCL_CACHE_DIR"));
+        kcl_context_destroy(&c);
+        char left[1024];
+        ck_assert(!find_file("keopscl-tmp", 0, left));
+    }
+    for (size_t n = 0; n < KB_COUNT(names); n++)
+        unsetenv(names[n]);
+    setenv("HOME", home, 1);
+}
+END_TEST
+
+/* A full folder: no program is built, and the driver does not say why. */
+START_TEST(test_pocl_with_a_full_cache)
+{
+    kcl_context *c;
+    kd_kernel *k;
+    struct rlimit given;
+    setenv("KEOPSCL_CACHE", "off", 1);
+    setenv("POCL_CACHE_DIR", harness_folder, 1);
+    ck_assert_int_eq(open_device(&c, "cpu"), KCL_OK);
+    ck_assert_int_eq(kd_kernel_get(c, "#error", "twice", "label", &k), KCL_ERROR_BUILD);
+    ck_assert_ptr_null(strstr(kcl_context_error(c), "POCL_CACHE_DIR"));
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &given), 0);
+    const struct rlimit small = {8192, given.rlim_max};
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+    kcl_status status = kd_kernel_get(c, "#error", "twice", "label", &k);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &given), 0);
+    signal(SIGXFSZ, handler);
+    ck_assert_int_eq(status, KCL_ERROR_BUILD);
+    const char *const parts[] = {harness_folder, "POCL_CACHE_DIR", "cannot be written", strerror(EFBIG), "line 1"};
+    for (size_t p = 0; p < KB_COUNT(parts); p++)
+        ck_assert_msg(strstr(kcl_context_error(c), parts[p]) != NULL, "no %s in: %s", parts[p], kcl_context_error(c));
+    kcl_context_destroy(&c);
+    unsetenv("POCL_CACHE_DIR");
+}
+END_TEST
+
 START_TEST(test_host_touches_no_opencl)
 {
     kcl_context *c;
     kd_kernel *k;
+    ck_assert_int_eq(open_device(&c, "INTERPRETER"), KCL_OK);
+    ck_assert(kd_is_host(c));
+    kcl_context_destroy(&c);
     ck_assert_int_eq(open_device(&c, "host"), KCL_OK);
     ck_assert_int_eq(fake.calls, 0);
     ck_assert(kd_is_host(c));
@@ -256,11 +364,6 @@ END_TEST
 
 /* ---- Doctor ------------------------------------------------------------------------------------------------------ */
 
-static void append(void *user, const char *text, size_t length)
-{
-    strncat(user, text, length);
-}
-
 START_TEST(test_doctor_reports)
 {
     static char report[32768];
@@ -292,6 +395,8 @@ int main(void)
                                   test_no_match_lists_what_can_be_written,
                                   test_several_matches_give_the_best_and_a_log_line,
                                   test_machine_without_devices,
+                                  test_pocl_that_cannot_write_its_cache,
+                                  test_pocl_with_a_full_cache,
                                   test_host_touches_no_opencl,
                                   test_broken_platform_is_left_out,
                                   test_list,

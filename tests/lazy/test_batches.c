@@ -489,6 +489,25 @@ START_TEST(test_sizes_that_do_not_broadcast)
 }
 END_TEST
 
+/* Strides of 0 give small arrays any number of batches, and two of them together more than can be counted. */
+START_TEST(test_batches_that_cannot_be_counted)
+{
+    static float a[MOST], out[8];
+    const int64_t many = INT64_C(1) << 40;
+    kcl_array left = kcl_array_of(a, KCL_F32, 4, (const int64_t[]){1, 1, 4, 2}), right = left, both = left;
+    left.shape[0] = many;
+    right.shape[1] = many;
+    both.shape[0] = both.shape[1] = many;
+    left.stride[0] = right.stride[1] = both.stride[0] = both.stride[1] = 0;
+    kcl_expr *product = kcl_mul(kcl_vi(s, &left), kcl_vj(s, &right));
+    kcl_expr *sum = kcl_reduce_sum_batch(kcl_reduce_sum_batch(kcl_reduce_sum(product, KCL_OVER_J), 1), 0);
+    ck_assert_int_eq(kcl_eval1(sum, kcl_f32(out, 4, 2)), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_context_error(device), "1099511627776 x 1099511627776 batches", "axes -2 to -1", "64-bit");
+    ck_assert_int_eq(kcl_sum(kcl_vj(s, &both), KCL_OVER_J, kcl_f32(out, 2)), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_context_error(device), "(1099511627776, 1099511627776, 4, 2)", "axes 0 to 1", "64-bit");
+}
+END_TEST
+
 START_TEST(test_arguments_that_do_not_broadcast)
 {
     static float a[MOST], out[MOST];
@@ -2567,6 +2586,7 @@ int main(int argc, char **argv)
                                            : long_tests() ? 300
                                                           : 9},
         {test_sizes_that_do_not_broadcast, 0},
+        {test_batches_that_cannot_be_counted, 0},
         {test_arguments_that_do_not_broadcast, 0},
         {test_reductions_over_batch_axes, host || long_tests() ? 200 : 18},
         {test_every_schedule_reduces_batches, host || long_tests() ? 100 : 10},

@@ -19,13 +19,6 @@ enum { LONGEST = 120, D = 3, ROUNDS = 10000, WARM = 200 };
 
 static double x[LONGEST * D], y[LONGEST * D], g[1], target[LONGEST];
 
-/* The fake takes kernels of few arguments, each as long as a handle: none of ours is looked at. */
-static cl_int set_arg(cl_kernel kernel, cl_uint index, size_t size, const void *value)
-{
-    (void)size;
-    return fake_cl.clSetKernelArg(kernel, index % 8, sizeof(cl_uint), value);
-}
-
 /* An allocator that counts bytes in use: each block begins with its size. */
 typedef struct counter {
     long long bytes, blocks;
@@ -113,8 +106,7 @@ END_TEST
 
 START_TEST(test_loops_on_a_device)
 {
-    kd_cl table = fake_cl;
-    table.clSetKernelArg = set_arg;
+    const kd_cl table = fake_table();
     fake_reset();
     empty_folder();
     loop(&table, _i ? "2:1" : "cpu", ROUNDS);
