@@ -241,22 +241,4 @@ kcl_status kl_exec_check(const kl_exec *exec, const kl_view *slots, const kl_vie
 kcl_status kl_exec_emit(const kl_exec *exec, kcl_context *context, const kp_caps *caps, kcl_dtype dtype,
                         const int64_t *extents, bool describe, kb_str *out, kb_error *err);
 
-/*
- * Debug builds keep what scopes that were reset or destroyed have left behind, the last KL_GRAVES of a context, so that
- * the use of their expressions is an error and no crash. Release builds free it at once.
- */
-enum { KL_GRAVES = 4 };
-
-typedef struct kl_grave {
-    struct kl_grave *next;
-    kb_arena arena; /* with the expressions */
-    void *scope;    /* that was destroyed, or NULL */
-} kl_grave;
-
-/* Frees all but the first `keep`. */
-void kl_graves_free(const kcl_allocator *a, kl_grave **graves, int keep);
-
-/* The context's list, newest first; NULL where memory is out. */
-kl_grave **kl_graves(kcl_context *context);
-
 #endif

@@ -22,7 +22,7 @@ kcl_expr *kl_shaped(kcl_expr *f, const kl_inner *inner)
 {
     if (!f->node || !inner || (inner->rank == 1 && !f->inner))
         return f;
-    kcl_expr *shaped = kb_arena_alloc(&f->scope->arena, sizeof *shaped);
+    kcl_expr *shaped = kl_new_handle(f->scope, KL_HANDLE_EXPR);
     kl_inner *kept = kb_arena_alloc(&f->scope->arena, sizeof *kept);
     if (!shaped || !kept)
         return &f->scope->out_of_memory;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/kernels.c: compiled steps and the device memory of intermediate results, kept by the context. */
 #include "kernels.h"
+#include "handles.h"
 
 #include <string.h>
 
@@ -24,7 +25,7 @@ typedef struct cache {
     kl_compiled *steps[BUCKETS];
     temporary *temps[BUCKETS];
     form_note *forms[BUCKETS];
-    kl_grave *graves; /* in debug builds */
+    kl_handles *handles;
 } cache;
 
 /* Forgets the kernels. */
@@ -51,23 +52,10 @@ static void destroy_compiled(kcl_context *context, kl_compiled *c)
     kb_free(kd_allocator(context), c);
 }
 
-void kl_graves_free(const kcl_allocator *a, kl_grave **graves, int keep)
-{
-    while (*graves && keep-- > 0)
-        graves = &(*graves)->next;
-    while (*graves) {
-        kl_grave *next = (*graves)->next;
-        kb_arena_finish(&(*graves)->arena);
-        kb_free(a, (*graves)->scope);
-        kb_free(a, *graves);
-        *graves = next;
-    }
-}
-
 static void destroy_cache(kcl_context *context, void *object)
 {
     cache *all = object;
-    kl_graves_free(kd_allocator(context), &all->graves, 0);
+    kl_handles_destroy(all->handles);
     for (int k = 0; k < BUCKETS; k++) {
         while (all->steps[k]) {
             kl_compiled *next = all->steps[k]->next;
@@ -122,10 +110,12 @@ static cache *cache_of(kcl_context *context)
     return all;
 }
 
-kl_grave **kl_graves(kcl_context *context)
+kl_handles *kl_handles_of(kcl_context *context)
 {
     cache *all = cache_of(context);
-    return all ? &all->graves : NULL;
+    if (all && !all->handles && !(all->handles = kl_handles_create(kd_allocator(context))))
+        kb_no_memory(kd_error(context));
+    return all ? all->handles : NULL;
 }
 
 kcl_status kl_make_room(kcl_context *context, kl_room *r, int64_t elements, kcl_dtype dtype)

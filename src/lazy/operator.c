@@ -340,9 +340,6 @@ kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exp
         if (!e)
             status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "kcl_operator_from: %s %d is NULL",
                              k < count ? "expression" : "variable", k < count ? k : k - count);
-        else if (kl_is_gone(e))
-            status = kb_fail(&op->error, KCL_ERROR_ARGUMENT,
-                             "kcl_operator_from: the scope of the expressions was reset or destroyed since they were made");
         else if (e->error)
             status = (op->error = *e->error).status;
         else if (e->scope != exprs[0]->scope)

@@ -15,73 +15,50 @@ static const kb_error no_scope_error = {
 
 static kcl_expr *no_scope(void)
 {
-    static const kcl_expr expr = {NULL, NULL, &no_scope_error, NULL, 0};
+    static const kcl_expr expr = {NULL, NULL, &no_scope_error, NULL};
     return (kcl_expr *)(uintptr_t)&expr;
 }
 
 static const kb_error gone_error = {
-    KCL_ERROR_ARGUMENT, "an expression or data handle was used whose scope was reset or destroyed since it was made: "
-                        "build it again"};
+    KCL_ERROR_ARGUMENT, "an expression, data handle or scope was used that is gone: the scope was reset or destroyed "
+                        "since then; build it again"};
 
-static kcl_expr *gone(void)
-{
-    static const kcl_expr expr = {NULL, NULL, &gone_error, NULL, 0};
-    return (kcl_expr *)(uintptr_t)&expr;
-}
+static const kb_error memory_error = {KCL_ERROR_NO_MEMORY, "host memory is exhausted"};
 
-bool kl_is_gone(const kcl_expr *expr)
+kcl_expr *kl_scope_error(kcl_scope *scope)
 {
-#ifdef NDEBUG
-    (void)expr;
-    return false;
-#else
-    return expr->scope && expr->generation != expr->scope->generation;
-#endif
+    return !scope ? no_scope() : scope->destroyed ? &scope->gone : NULL;
 }
 
 /* ---- Scopes ------------------------------------------------------------------------------------------------------ */
 
 kcl_scope *kcl_scope_create(kcl_context *context)
 {
-    if (!context || kcl_context_status(context) == KCL_ERROR_NO_MEMORY || !kd_allocator(context))
+    if (!context)
         return NULL;
     const kcl_allocator *a = kd_allocator(context);
-    kcl_scope *scope = kb_calloc(a, 1, sizeof *scope);
-    if (!scope)
+    kl_handles *handles = kl_handles_of(context);
+    kcl_scope *scope = handles ? kl_new_scope(handles) : NULL;
+    if (!scope) {
+        kb_no_memory(kd_error(context));
         return NULL;
+    }
     scope->context = context;
     kf_graph_init(&scope->graph, a);
     kb_arena_init(&scope->arena, a);
-    kb_no_memory(&scope->memory_error);
-    scope->out_of_memory = (kcl_expr){scope, NULL, &scope->memory_error, NULL, 1};
-    scope->generation = 1;
+    scope->out_of_memory = (kcl_expr){scope, NULL, &memory_error, NULL};
+    scope->gone = (kcl_expr){scope, NULL, &gone_error, NULL};
     return scope;
 }
 
-/* Frees the arena, and a scope that is to be destroyed; debug builds keep them for a while. */
-static void drop(kcl_context *context, kb_arena *arena, kcl_scope *destroyed)
-{
-    const kcl_allocator *a = kd_allocator(context);
-#ifndef NDEBUG
-    kl_grave **graves = kl_graves(context), *grave = graves ? kb_calloc(a, 1, sizeof *grave) : NULL;
-    if (grave) {
-        *grave = (kl_grave){*graves, *arena, destroyed};
-        *graves = grave;
-        kl_graves_free(a, graves, KL_GRAVES);
-        kb_arena_init(arena, a);
-        return;
-    }
-#endif
-    kb_arena_finish(arena);
-    kb_free(a, destroyed);
-}
-
-static void clear(kcl_scope *scope)
+/* Gives back all but the scope itself; its handles become errors. */
+static void clear(kcl_scope *scope, bool destroyed)
 {
     const kcl_allocator *a = kd_allocator(scope->context);
     for (size_t k = 0; k < scope->data_count; k++)
         kcl_memory_release(&scope->data[k]->memory);
     kf_graph_finish(&scope->graph);
+    kb_arena_finish(&scope->arena);
     kb_free(a, scope->data);
     kb_free(a, scope->exprs);
     kb_free(a, scope->batch);
@@ -92,6 +69,7 @@ static void clear(kcl_scope *scope)
     scope->has_batches = false;
     scope->data_count = scope->data_capacity = scope->expr_capacity = 0;
     scope->data_lost = false;
+    kl_retire(scope, &gone_error, destroyed);
 }
 
 kcl_status kcl_scope_set_math(kcl_scope *scope, const char *math)
@@ -100,42 +78,44 @@ kcl_status kcl_scope_set_math(kcl_scope *scope, const char *math)
         return KCL_ERROR_ARGUMENT;
     if (kd_enter(scope->context) < 0)
         return kcl_context_status(scope->context);
+    if (scope->destroyed)
+        return kb_fail(kd_error(scope->context), gone_error.status, "%s", gone_error.text);
     return kl_read_math(math, &scope->options.fast, kd_error(scope->context));
 }
 
 void kcl_scope_reset(kcl_scope *scope)
 {
-    if (!scope)
-        return;
-    clear(scope);
-    scope->generation++;
-    scope->generation += !scope->generation;
-    scope->out_of_memory.generation = scope->generation;
-    drop(scope->context, &scope->arena, NULL);
+    if (scope && !scope->destroyed)
+        clear(scope, false);
 }
 
 void kcl_scope_destroy(kcl_scope **scope)
 {
-    if (!scope || !*scope)
-        return;
-    kcl_scope *s = *scope;
-    clear(s);
-    s->generation = 0;
-    kb_arena arena = s->arena;
-    drop(s->context, &arena, s);
-    *scope = NULL;
+    kcl_scope *s = scope ? *scope : NULL;
+    if (s && !s->destroyed)
+        clear(s, true);
+    if (scope)
+        *scope = NULL;
 }
 
 /* ---- Expressions ------------------------------------------------------------------------------------------------- */
 
-static kcl_expr *error_expr(kcl_scope *scope, const kb_error *error)
+/* A copy that lives as long as the scope's expressions; NULL where memory is out. */
+static const kb_error *kept_error(kcl_scope *scope, const kb_error *error)
 {
     kb_error *kept = kb_arena_alloc(&scope->arena, sizeof *kept);
-    kcl_expr *expr = kb_arena_alloc(&scope->arena, sizeof *expr);
+    if (kept)
+        *kept = *error;
+    return kept;
+}
+
+static kcl_expr *error_expr(kcl_scope *scope, const kb_error *error)
+{
+    const kb_error *kept = kept_error(scope, error);
+    kcl_expr *expr = kl_new_handle(scope, KL_HANDLE_EXPR);
     if (!kept || !expr)
         return &scope->out_of_memory;
-    *kept = *error;
-    *expr = (kcl_expr){scope, NULL, kept, NULL, scope->generation};
+    *expr = (kcl_expr){scope, NULL, kept, NULL};
     return expr;
 }
 
@@ -143,8 +123,8 @@ kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...)
 {
     kb_error error;
     va_list args;
-    if (!scope)
-        return no_scope();
+    if (kl_scope_error(scope))
+        return kl_scope_error(scope);
     va_start(args, format);
     kb_failv(&error, status, format, args);
     va_end(args);
@@ -298,45 +278,61 @@ kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node)
     if (scope->expr_capacity > before)
         memset(scope->exprs + before, 0, (scope->expr_capacity - before) * sizeof *scope->exprs);
     if (!scope->exprs[node->id]) {
-        kcl_expr *expr = kb_arena_alloc(&scope->arena, sizeof *expr);
+        kcl_expr *expr = kl_new_handle(scope, KL_HANDLE_EXPR);
         if (!expr)
             return &scope->out_of_memory;
-        *expr = (kcl_expr){scope, node, NULL, NULL, scope->generation};
+        *expr = (kcl_expr){scope, node, NULL, NULL};
         scope->exprs[node->id] = expr;
     }
     return scope->exprs[node->id];
 }
 
+/* Tells every context that an operand has, but for that of `scope`, which evaluation tells. */
+static void tell_contexts(int count, kcl_expr *const *operands, const kcl_scope *scope, const kb_error *error)
+{
+    for (int k = 0; k < count; k++)
+        if (operands[k] && operands[k]->scope && operands[k]->scope->context != scope->context &&
+            kd_enter(operands[k]->scope->context) == KCL_OK)
+            *kd_error(operands[k]->scope->context) = *error;
+}
+
 kcl_scope *kl_common_scope(int count, kcl_expr *const *operands, kcl_expr **error)
 {
     kcl_scope *scope = NULL;
-    *error = gone();
-    for (int k = 0; k < count; k++)
-        if (operands[k] && kl_is_gone(operands[k]))
-            return NULL;
-    *error = no_scope();
-    for (int k = 0; k < count; k++)
-        if (operands[k] && operands[k]->scope)
-            scope = operands[k]->scope;
+    int wrong = -1; /* the first operand that is an error, or NULL, or of another scope */
+    bool failed = false;
     for (int k = 0; k < count; k++) {
-        if (operands[k] && !operands[k]->node) {
-            *error = operands[k];
-            return NULL;
+        const kcl_expr *f = operands[k];
+        if (f && f->scope && !f->scope->destroyed && !scope)
+            scope = f->scope;
+        if (f && !f->node && !failed) {
+            wrong = k;
+            failed = true;
         }
     }
+    for (int k = 0; k < count && wrong < 0; k++)
+        if (!operands[k] || operands[k]->scope != scope)
+            wrong = k;
+    if (scope && wrong < 0)
+        return scope;
+    *error = wrong < 0 || !operands[wrong] ? no_scope() : operands[wrong];
     if (!scope)
         return NULL;
-    for (int k = 0; k < count; k++) {
-        if (!operands[k]) {
-            *error = kl_fail(scope, KCL_ERROR_ARGUMENT, "operand %d of %d is NULL", k + 1, count);
-            return NULL;
-        }
-        if (operands[k]->scope != scope) {
-            *error = kl_fail(scope, KCL_ERROR_ARGUMENT, "operand %d of %d belongs to another scope", k + 1, count);
-            return NULL;
-        }
-    }
-    return scope;
+    /* An error of no scope, or of one that is gone, gets one, and with it a context that evaluation can tell. */
+    if (failed && operands[wrong]->scope != scope)
+        *error = error_expr(scope, operands[wrong]->error);
+    else if (!failed && !operands[wrong])
+        *error = kl_fail(scope, KCL_ERROR_ARGUMENT, "operand %d of %d is NULL", wrong + 1, count);
+    else if (!failed)
+        *error = kl_fail(scope, KCL_ERROR_ARGUMENT,
+                         "operand %d of %d belongs to another scope%s than operand 1: expressions of one scope can be "
+                         "combined",
+                         wrong + 1, count,
+                         operands[wrong]->scope && operands[wrong]->scope->context != scope->context
+                             ? " (and another context)"
+                             : "");
+    tell_contexts(count, operands, scope, (*error)->error);
+    return NULL;
 }
 
 kcl_status kcl_expr_status(const kcl_expr *expr)
@@ -394,16 +390,15 @@ kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user)
 
 kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
 {
-    if (!scope)
+    if (kl_scope_error(scope))
         return NULL;
-    kcl_data *data = kb_arena_alloc(&scope->arena, sizeof *data);
+    kcl_data *data = kl_new_handle(scope, KL_HANDLE_DATA);
     if (!data || !kb_reserve(kd_allocator(scope->context), (void **)&scope->data, &scope->data_capacity,
                              scope->data_count + 1, sizeof *scope->data)) {
         scope->data_lost = true;
         return NULL;
     }
     data->scope = scope;
-    data->generation = scope->generation;
     data->index = (int64_t)scope->data_count;
     kl_view view;
     kb_error err = {0};
@@ -414,12 +409,11 @@ kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
     else if (array->ndim < 0 || array->ndim > KCL_MAX_AXES || !kb_dtype_size(array->dtype))
         kl_view_of(&view, array, KF_ROLE_I, 0, KL_STATED, what, &err);
     if (err.status < 0) {
-        data->error = kb_arena_alloc(&scope->arena, sizeof *data->error);
+        data->error = kept_error(scope, &err);
         if (!data->error) {
             scope->data_lost = true;
             return NULL;
         }
-        *data->error = err;
     } else {
         data->array = *array;
     }
@@ -438,28 +432,24 @@ kcl_data *kcl_data_upload(kcl_scope *scope, const kcl_array *array)
         data->memory = copy.memory;
         return data;
     }
-    data->error = kb_arena_alloc(&scope->arena, sizeof *data->error);
-    if (data->error)
-        *data->error = *kd_error(scope->context);
-    else
+    data->error = kept_error(scope, kd_error(scope->context));
+    if (!data->error)
         scope->data_lost = true;
     return data->error ? data : NULL;
 }
 
 static kcl_expr *variable(kcl_scope *scope, kcl_data *data, kf_role role)
 {
-    if (!scope)
-        return no_scope();
+    if (kl_scope_error(scope))
+        return kl_scope_error(scope);
     if (!data && scope->data_lost)
         return &scope->out_of_memory;
     if (!data)
         return kl_fail(scope, KCL_ERROR_ARGUMENT, "a variable was made from no data (NULL)");
-    if (data->scope != scope)
-        return kl_fail(scope, KCL_ERROR_ARGUMENT, "a variable was made from data of another scope");
-    if (data->generation != scope->generation)
-        return gone();
     if (data->error)
         return error_expr(scope, data->error);
+    if (data->scope != scope)
+        return kl_fail(scope, KCL_ERROR_ARGUMENT, "a variable was made from data of another scope");
     kl_view view;
     kb_error err;
     char what[48];
@@ -506,8 +496,8 @@ kcl_expr *kcl_pm(kcl_scope *scope, const kcl_array *array)
 
 kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
 {
-    if (!scope)
-        return no_scope();
+    if (kl_scope_error(scope))
+        return kl_scope_error(scope);
     if (!array || array->ndim < 0 || array->ndim > KCL_MAX_AXES)
         return kcl_vi(scope, array);
     const int axes = array->ndim;
@@ -542,8 +532,8 @@ kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
 
 kcl_expr *kcl_scalar(kcl_scope *scope, double value)
 {
-    if (!scope)
-        return no_scope();
+    if (kl_scope_error(scope))
+        return kl_scope_error(scope);
     kcl_data *data = kcl_data_create(scope, &(kcl_array){.data = &value, .dtype = KCL_F64});
     if (!data)
         return &scope->out_of_memory;
@@ -556,8 +546,8 @@ kcl_expr *kcl_scalar(kcl_scope *scope, double value)
 
 kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
 {
-    if (!scope)
-        return no_scope();
+    if (kl_scope_error(scope))
+        return kl_scope_error(scope);
     if (index < 0 || dim < 1 || dim > KF_MAX_DIM || (int)role < KCL_ROLE_I || role > KCL_ROLE_PARAMETER)
         return kl_fail(scope, KCL_ERROR_ARGUMENT,
                        "kcl_var: index %d, dimension %d, role %d: the index must be 0 or more, the dimension between 1 "
@@ -598,31 +588,31 @@ const char *kl_data_name(const kcl_scope *scope, int64_t index, char text[KL_DAT
 
 kcl_expr *kcl_constant(kcl_scope *scope, double value)
 {
-    if (scope && !isfinite(value))
+    if (!isfinite(value))
         return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_constant: %g is not a finite number; kcl_scalar takes any",
                        value);
-    return scope ? kl_expr_of(scope, kf_num(&scope->graph, value)) : no_scope();
+    return kl_scope_error(scope) ? kl_scope_error(scope) : kl_expr_of(scope, kf_num(&scope->graph, value));
 }
 
 kcl_expr *kcl_zero(kcl_scope *scope, int dim)
 {
-    return scope ? kl_expr_of(scope, kf_zero(&scope->graph, dim)) : no_scope();
+    return kl_scope_error(scope) ? kl_scope_error(scope) : kl_expr_of(scope, kf_zero(&scope->graph, dim));
 }
 
 kcl_expr *kcl_index_i(kcl_scope *scope)
 {
-    return scope ? kl_expr_of(scope, kf_index(&scope->graph, 1, 0, 0)) : no_scope();
+    return kl_scope_error(scope) ? kl_scope_error(scope) : kl_expr_of(scope, kf_index(&scope->graph, 1, 0, 0));
 }
 
 kcl_expr *kcl_index_j(kcl_scope *scope)
 {
-    return scope ? kl_expr_of(scope, kf_index(&scope->graph, 0, 1, 0)) : no_scope();
+    return kl_scope_error(scope) ? kl_scope_error(scope) : kl_expr_of(scope, kf_index(&scope->graph, 0, 1, 0));
 }
 
 kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char *const *names, kcl_expr *const *values)
 {
-    if (!scope)
-        return no_scope();
+    if (kl_scope_error(scope))
+        return kl_scope_error(scope);
     if (!text || count < 0 || (count && (!names || !values)))
         return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_formula: the text or the list of names is missing");
     const kcl_allocator *a = kd_allocator(scope->context);
@@ -633,10 +623,8 @@ kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char 
     for (int k = 0; k < count && !result; k++) {
         if (!names[k] || !values[k])
             result = kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_formula: name or value %d is NULL", k);
-        else if (kl_is_gone(values[k]))
-            result = gone();
         else if (!values[k]->node)
-            result = values[k];
+            result = values[k]->scope == scope ? values[k] : error_expr(scope, values[k]->error);
         else if (values[k]->scope != scope)
             result = kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_formula: \"%s\" belongs to another scope", names[k]);
         else
@@ -832,6 +820,24 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     return status;
 }
 
+/* `scope`: of the first expression that has one. */
+static kcl_status check_exprs(int count, kcl_expr *const *exprs, const kcl_array *const *outs, const kcl_scope *scope,
+                              kb_error *err)
+{
+    for (int k = 0; k < count; k++) {
+        if (!exprs[k])
+            return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_eval: expression %d is NULL", k);
+        if (exprs[k]->error) {
+            *err = *exprs[k]->error;
+            return err->status;
+        }
+        if (exprs[k]->scope != scope)
+            return kb_fail(err, KCL_ERROR_ARGUMENT,
+                           "kcl_eval: expression %d belongs to another scope than expression 0", k);
+    }
+    return outs ? KCL_OK : kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_eval: the list of outputs is NULL");
+}
+
 kcl_status kcl_eval_scaled(int count, kcl_expr *const *exprs, const kcl_array *const *outs, const double *alpha,
                            const double *beta)
 {
@@ -844,20 +850,9 @@ kcl_status kcl_eval_scaled(int count, kcl_expr *const *exprs, const kcl_array *c
     if (kd_enter(context) < 0)
         return kcl_context_status(context);
     kb_error *err = kd_error(context);
-    if (!outs)
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_eval: the list of outputs is NULL");
-    for (int k = 0; k < count; k++) {
-        if (!exprs[k])
-            return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_eval: expression %d is NULL", k);
-        if (kl_is_gone(exprs[k]))
-            return kb_fail(err, gone_error.status, "%s", gone_error.text);
-        if (exprs[k]->error) {
-            *err = *exprs[k]->error;
-            return err->status;
-        }
-        if (exprs[k]->scope != scope)
-            return kb_fail(err, KCL_ERROR_ARGUMENT,
-                           "kcl_eval: expression %d belongs to another scope than expression 0", k);
+    if (check_exprs(count, exprs, outs, scope, err) < 0) {
+        tell_contexts(count, exprs, scope, err);
+        return err->status;
     }
     const kcl_allocator *a = kd_allocator(context);
     size_t most = 2 * scope->data_count + 1;

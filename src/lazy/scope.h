@@ -3,17 +3,14 @@
 #ifndef KL_SCOPE_H
 #define KL_SCOPE_H
 
-#include "exec.h"
-
-#include <keopscl/expr.h>
+#include "handles.h"
 
 struct kcl_data {
     kcl_scope *scope;
     kcl_array array;
-    unsigned generation; /* of the scope */
-    kb_error *error;     /* why the array was refused, or NULL */
-    int64_t index;   /* of variables bound to it */
-    double value;    /* of a kcl_scalar, whose array points to one of: */
+    const kb_error *error; /* why the array was refused, or NULL */
+    int64_t index;         /* of variables bound to it */
+    double value;          /* of a kcl_scalar, whose array points to one of: */
     float f32;
     double f64;
     bool is_scalar;
@@ -31,12 +28,14 @@ struct kcl_expr {
     const kf_node *node; /* NULL: the error expression */
     const kb_error *error;
     const kl_inner *inner; /* of two axes or more; NULL: a vector */
-    unsigned generation;   /* of the scope: another one since then means that this is gone */
 };
 
 struct kcl_scope {
     kcl_context *context;
-    unsigned generation; /* grows with every reset; 0: destroyed */
+    bool destroyed;  /* a pointer to it was kept; `context` and `gone` are all that is left */
+    kcl_scope *next; /* destroyed scopes */
+    kl_handles *handles;
+    kl_block *blocks[KL_HANDLE_KINDS];
     kf_graph graph;
     kb_arena arena;
     kcl_data **data; /* by index */
@@ -49,7 +48,7 @@ struct kcl_scope {
     kl_batch *batch;  /* then: by node id; count -1 where operands clash */
     size_t batch_count, batch_capacity;
     kcl_expr out_of_memory; /* where not even an error expression can be made */
-    kb_error memory_error;
+    kcl_expr gone;          /* what is built in a destroyed scope */
 };
 
 /* The batch axes of a node of the scope's graph. Errors in err: operands that do not broadcast. */
@@ -58,11 +57,8 @@ kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, k
 /* The expression of a node of the scope's graph; NULL stands for the graph's error. */
 kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node);
 
-/*
- * Whether the scope was reset or destroyed since the expression was made. Debug builds tell; to others it is not known,
- * and the expression's memory is not there.
- */
-bool kl_is_gone(const kcl_expr *expr);
+/* The error expression of a scope in which nothing can be built: NULL, or destroyed; NULL where the scope is alive. */
+kcl_expr *kl_scope_error(kcl_scope *scope);
 
 /* An error expression. */
 kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...) KB_PRINTF(3, 4);

@@ -906,12 +906,10 @@ END_TEST
 
 /* ---- Handles that are gone --------------------------------------------------------------------------------------- */
 
-#ifndef NDEBUG
-/* An error that belongs to no scope: there is none to take it. */
 static void is_gone(kcl_expr *e)
 {
     ck_assert_int_eq(kcl_expr_status(e), KCL_ERROR_ARGUMENT);
-    CONTAINS(kcl_expr_error(e), "scope was reset or destroyed", "build it again");
+    CONTAINS(kcl_expr_error(e), "scope", "reset or destroyed", "build it again");
 }
 
 START_TEST(test_expressions_of_scopes_that_are_gone)
@@ -930,7 +928,7 @@ START_TEST(test_expressions_of_scopes_that_are_gone)
     CONTAINS(kcl_context_error(c), "reset or destroyed");
     kcl_operator *op = NULL;
     ck_assert_int_eq(kcl_operator_from(&op, 1, &sum, 2, (kcl_expr *[]){old_x, old_y}, NULL), KCL_ERROR_ARGUMENT);
-    CONTAINS(kcl_operator_error(op), "kcl_operator_from", "reset or destroyed");
+    CONTAINS(kcl_operator_error(op), "reset or destroyed");
     kcl_operator_destroy(&op);
     eval_ok(kcl_square(fresh), kcl_f64(out, M, D));
     near(out[0], x[0][0] * x[0][0], "after the reset");
@@ -942,7 +940,6 @@ START_TEST(test_expressions_of_scopes_that_are_gone)
     CONTAINS(kcl_context_error(c), "reset or destroyed");
 }
 END_TEST
-#endif
 
 /* ---- Reductions that are made of others -------------------------------------------------------------------------- */
 
@@ -1158,9 +1155,7 @@ int main(void)
         {test_derivatives_of_largest_and_sum_of_exponentials, 0},
         {test_matrices_of_derivatives, 0},
         {test_matrices_of_derivatives_by_one_use_of_an_array, 0},
-#ifndef NDEBUG
         {test_expressions_of_scopes_that_are_gone, 0},
-#endif
     };
     return run_entries("methods of lazy tensors", tests, KB_COUNT(tests), setup, teardown);
 }
