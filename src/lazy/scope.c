@@ -131,6 +131,41 @@ kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...)
     return error_expr(scope, &error);
 }
 
+/* What follows the word in front, "Subtract: the operands ...". */
+static const char *after_name(const char *text)
+{
+    const size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    return length && strncmp(text + length, ": ", 2) == 0 ? text + length + 2 : text;
+}
+
+static bool is_public(const char *name)
+{
+    return name && strncmp(name, "kcl_", 4) == 0;
+}
+
+const char *kl_call_or(const char *call, const char *name)
+{
+    return is_public(call) ? call : name;
+}
+
+void kl_name_call(const char *call, kb_error *err)
+{
+    if (is_public(call) && !is_public(err->text) && err->status != KCL_ERROR_NO_MEMORY)
+        kb_fail(err, err->status, "%s: %s", call, after_name(err->text));
+}
+
+kcl_expr *kl_as(const char *call, int count, kcl_expr *const *operands, kcl_expr *result)
+{
+    for (int k = 0; k < count; k++)
+        if (operands[k] && operands[k]->error)
+            return result;
+    if (!result->error || !result->scope || result->scope->destroyed || result->error->status == KCL_ERROR_NO_MEMORY)
+        return result;
+    kb_error renamed = *result->error;
+    kb_fail(&renamed, renamed.status, "%s: %s", call, after_name(renamed.text));
+    return error_expr(result->scope, &renamed);
+}
+
 /* ---- Batch axes of expressions ----------------------------------------------------------------------------------- */
 
 /* The batch axes of a variable's array; none for one that is bound to no array. */
@@ -260,17 +295,20 @@ int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES])
     return count;
 }
 
-kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node)
+kcl_expr *kl_expr_called(const char *call, kcl_scope *scope, const kf_node *node)
 {
     if (!node) {
+        kl_name_call(call, &scope->graph.error);
         kcl_expr *failed = error_expr(scope, &scope->graph.error);
         kf_clear_error(&scope->graph);
         return failed;
     }
     kl_batch batch;
     kb_error clash;
-    if (kl_batch_of(scope, node, &batch, &clash) < 0)
+    if (kl_batch_of(scope, node, &batch, &clash) < 0) {
+        kl_name_call(call, &clash);
         return error_expr(scope, &clash);
+    }
     size_t before = scope->expr_capacity;
     if (!kb_reserve(kd_allocator(scope->context), (void **)&scope->exprs, &scope->expr_capacity, node->id + 1u,
                     sizeof *scope->exprs))
@@ -296,7 +334,7 @@ static void tell_contexts(int count, kcl_expr *const *operands, const kcl_scope 
             *kd_error(operands[k]->scope->context) = *error;
 }
 
-kcl_scope *kl_common_scope(int count, kcl_expr *const *operands, kcl_expr **error)
+kcl_scope *kl_common_scope_called(const char *call, int count, kcl_expr *const *operands, kcl_expr **error)
 {
     kcl_scope *scope = NULL;
     int wrong = -1; /* the first operand that is an error, or NULL, or of another scope */
@@ -318,16 +356,17 @@ kcl_scope *kl_common_scope(int count, kcl_expr *const *operands, kcl_expr **erro
     *error = wrong < 0 || !operands[wrong] ? no_scope() : operands[wrong];
     if (!scope)
         return NULL;
+    const char *name = kl_call_or(call, ""), *colon = *name ? ": " : "";
     /* An error of no scope, or of one that is gone, gets one, and with it a context that evaluation can tell. */
     if (failed && operands[wrong]->scope != scope)
         *error = error_expr(scope, operands[wrong]->error);
     else if (!failed && !operands[wrong])
-        *error = kl_fail(scope, KCL_ERROR_ARGUMENT, "operand %d of %d is NULL", wrong + 1, count);
+        *error = kl_fail(scope, KCL_ERROR_ARGUMENT, "%s%soperand %d of %d is NULL", name, colon, wrong + 1, count);
     else if (!failed)
         *error = kl_fail(scope, KCL_ERROR_ARGUMENT,
-                         "operand %d of %d belongs to another scope%s than operand 1: expressions of one scope can be "
-                         "combined",
-                         wrong + 1, count,
+                         "%s%soperand %d of %d belongs to another scope%s than operand 1: expressions of one scope can "
+                         "be combined",
+                         name, colon, wrong + 1, count,
                          operands[wrong]->scope && operands[wrong]->scope->context != scope->context
                              ? " (and another context)"
                              : "");
@@ -637,7 +676,7 @@ kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char 
         if (kf_parse_formula(&scope->graph, text, (size_t)count, bindings, &next, &node, &err) < 0)
             result = error_expr(scope, &err);
         else
-            result = kl_expr_of(scope, node);
+            result = kl_expr_called(NULL, scope, node); /* the operator stands in the text */
     }
     kb_free(a, bindings);
     return result;
@@ -897,30 +936,30 @@ kcl_status kcl_eval1(kcl_expr *expr, const kcl_array *out)
 #define SHORT(name)                                                                                                    \
     kcl_status kcl_##name(kcl_expr *f, kcl_axes over, const kcl_array *out)                                            \
     {                                                                                                                  \
-        return kcl_eval1(kcl_reduce_##name(f, over), out);                                                             \
+        return kcl_eval1(kl_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, over)), out);                                 \
     }
 #define SHORT_K(name)                                                                                                  \
     kcl_status kcl_##name(kcl_expr *f, int k, kcl_axes over, const kcl_array *out)                                     \
     {                                                                                                                  \
-        return kcl_eval1(kcl_reduce_##name(f, k, over), out);                                                          \
+        return kcl_eval1(kl_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, k, over)), out);                              \
     }
 #define SHORT_WEIGHTED(name)                                                                                           \
     kcl_status kcl_##name(kcl_expr *f, kcl_expr *weight, kcl_axes over, const kcl_array *out)                          \
     {                                                                                                                  \
-        return kcl_eval1(kcl_reduce_##name(f, weight, over), out);                                                     \
+        return kcl_eval1(kl_as("kcl_" #name, 2, (kcl_expr *[]){f, weight}, kcl_reduce_##name(f, weight, over)), out);  \
     }
 #define SHORT_PAIR(name)                                                                                               \
     kcl_status kcl_##name(kcl_expr *f, kcl_axes over, const kcl_array *values, const kcl_array *indices)               \
     {                                                                                                                  \
         kcl_expr *both[2];                                                                                             \
-        both[0] = kcl_reduce_##name(f, over, &both[1]);                                                                \
+        both[0] = kl_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, over, &both[1]));                                    \
         return kcl_eval(2, both, (const kcl_array *const[]){values, indices});                                         \
     }
 #define SHORT_PAIR_K(name)                                                                                             \
     kcl_status kcl_##name(kcl_expr *f, int k, kcl_axes over, const kcl_array *values, const kcl_array *indices)        \
     {                                                                                                                  \
         kcl_expr *both[2];                                                                                             \
-        both[0] = kcl_reduce_##name(f, k, over, &both[1]);                                                             \
+        both[0] = kl_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, k, over, &both[1]));                                 \
         return kcl_eval(2, both, (const kcl_array *const[]){values, indices});                                         \
     }
 

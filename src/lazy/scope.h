@@ -54,8 +54,23 @@ struct kcl_scope {
 /* The batch axes of a node of the scope's graph. Errors in err: operands that do not broadcast. */
 kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err);
 
+/*
+ * Errors name the function that the user called, not the operators that it is made of. What can fail takes the name of its
+ * caller: where that is a public function it replaces the operator's in front of the sentence, "kcl_sqdist: the operands
+ * have dimensions 3 and 2", or stands before it. Functions that other functions are made of leave the name to these.
+ */
+void kl_name_call(const char *call, kb_error *err);
+const char *kl_call_or(const char *call, const char *name); /* `call` where that is a public function */
+
 /* The expression of a node of the scope's graph; NULL stands for the graph's error. */
-kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node);
+kcl_expr *kl_expr_called(const char *call, kcl_scope *scope, const kf_node *node);
+#define kl_expr_of(...) kl_expr_called(__func__, __VA_ARGS__)
+
+/*
+ * What a public function made of operands by way of other public functions. An error is called by the name of `call`,
+ * unless an operand brought it along.
+ */
+kcl_expr *kl_as(const char *call, int count, kcl_expr *const *operands, kcl_expr *result);
 
 /* The error expression of a scope in which nothing can be built: NULL, or destroyed; NULL where the scope is alive. */
 kcl_expr *kl_scope_error(kcl_scope *scope);
@@ -64,9 +79,12 @@ kcl_expr *kl_scope_error(kcl_scope *scope);
 kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...) KB_PRINTF(3, 4);
 
 /* An operator of the table applied to expressions; `params` may be NULL. */
-kcl_expr *kl_apply(kf_op op, int count, kcl_expr *const *operands, const int64_t *params);
+kcl_expr *kl_apply_called(const char *call, kf_op op, int count, kcl_expr *const *operands, const int64_t *params);
+#define kl_apply(...) kl_apply_called(__func__, __VA_ARGS__)
 /* An operator or composite of ops.def by its name in formulas; elementwise ones broadcast inner shapes. */
-kcl_expr *kl_named(const char *name, bool elementwise, int count, kcl_expr *const *operands, const int64_t *params);
+kcl_expr *kl_named_called(const char *call, const char *name, bool elementwise, int count, kcl_expr *const *operands,
+                          const int64_t *params);
+#define kl_named(...) kl_named_called(__func__, __VA_ARGS__)
 
 /* ---- inner.c ---- */
 
@@ -96,6 +114,7 @@ const char *kl_data_name(const kcl_scope *scope, int64_t index, char text[KL_DAT
  * The scope of operands that can be combined; NULL where one is an error or they do not belong together, *error is then
  * the expression to return.
  */
-kcl_scope *kl_common_scope(int count, kcl_expr *const *operands, kcl_expr **error);
+kcl_scope *kl_common_scope_called(const char *call, int count, kcl_expr *const *operands, kcl_expr **error);
+#define kl_common_scope(...) kl_common_scope_called(__func__, __VA_ARGS__)
 
 #endif
