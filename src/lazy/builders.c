@@ -264,10 +264,9 @@ static unsigned batch_axis(const char *name, kcl_scope *scope, const kcl_expr *f
     int count = kcl_expr_shape(f, shape) - 3;
     if (axis >= -count && axis < count)
         return KF_BATCH_AXIS(axis < 0 ? -1 - axis : count - 1 - axis);
-    *error =
-        kl_fail(scope, KCL_ERROR_ARGUMENT,
-                "%s: axis %d is not there: the expression has %d batch axes%s (axes of size 1 in front do not count)",
-                name, axis, count, count ? ", counted from 0, or from -1 backwards" : "");
+    *error = kl_fail(scope, KCL_ERROR_ARGUMENT,
+                     "%s: axis %d is not there: the expression has %d batch axes%s (axes of size 1 in front do not count)",
+                     name, axis, count, count ? ", counted from 0, or from -1 backwards" : "");
     return 0;
 }
 
@@ -391,9 +390,9 @@ static kcl_expr *no_variable(const char *name, const kcl_expr *v, kcl_scope *sco
     if (v->node->op == KF_VAR)
         return NULL;
     return kl_fail(scope, KCL_ERROR_ARGUMENT,
-                   "%s: the second argument is no variable: it must come from kcl_vi, kcl_vj, kcl_pm, kcl_lazy, "
-                   "kcl_scalar or kcl_var",
-                   name);
+                       "%s: the second argument is no variable: it must come from kcl_vi, kcl_vj, kcl_pm, kcl_lazy, "
+                       "kcl_scalar or kcl_var",
+                       name);
 }
 
 static kcl_expr *gradient(const char *name, kcl_expr *f, kcl_expr *v, const kf_node *e, kcl_scope *scope)
@@ -414,12 +413,11 @@ kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v)
     if (!scope)
         return error;
     if (f->node->axes || f->node->dim != 1)
-        return kl_fail(
-            scope, KCL_ERROR_SHAPE,
-            "kcl_grad: the expression is no single number (dimension %d%s%s%s): sum it first, or use kcl_vjp",
-            f->node->dim, f->node->axes & KF_AXIS_I ? ", a value for each i" : "",
-            f->node->axes & KF_AXIS_J ? ", a value for each j" : "",
-            f->node->axes & KF_BATCH_AXES ? ", a value for each batch" : "");
+        return kl_fail(scope, KCL_ERROR_SHAPE,
+                       "kcl_grad: the expression is no single number (dimension %d%s%s%s): sum it first, or use kcl_vjp",
+                       f->node->dim, f->node->axes & KF_AXIS_I ? ", a value for each i" : "",
+                       f->node->axes & KF_AXIS_J ? ", a value for each j" : "",
+                       f->node->axes & KF_BATCH_AXES ? ", a value for each batch" : "");
     return gradient("kcl_grad", f, v, kf_rat(&scope->graph, 1, 1), scope);
 }
 

@@ -853,6 +853,17 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
     return status;
 }
 
+/* "(B, rows, dim)" of a result. */
+static void put_result_shape(char *text, size_t size, const kl_view *v, int64_t rows)
+{
+    kcl_array shape = {.ndim = 0};
+    for (int k = v->batch.count - 1; k >= 0; k--)
+        shape.shape[shape.ndim++] = v->batch.size[k];
+    shape.shape[shape.ndim++] = rows;
+    shape.shape[shape.ndim++] = v->dim;
+    kl_put_shape(text, size, &shape);
+}
+
 kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *outs, kb_error *err)
 {
     for (size_t k = 0; k < e->slot_count; k++) {
@@ -866,9 +877,14 @@ kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *
     }
     for (size_t k = 0; k < e->root_count; k++) {
         int64_t rows = rows_of(e, slots, e->root[k].extent);
-        if (outs[k].rows != rows)
-            return kb_fail(err, KCL_ERROR_LENGTH, "output %zu has %lld rows, the result has %lld", k,
-                           (long long)outs[k].rows, (long long)rows);
+        if (outs[k].rows == rows)
+            continue;
+        char given[160], wanted[160];
+        put_result_shape(given, sizeof given, &outs[k], outs[k].rows);
+        put_result_shape(wanted, sizeof wanted, &outs[k], rows);
+        return kb_fail(err, KCL_ERROR_LENGTH,
+                       "output %zu has shape %s, the result %s: %lld rows, and %lld (axes of size 1 may be left out)",
+                       k, given, wanted, (long long)outs[k].rows, (long long)rows);
     }
     return KCL_OK;
 }

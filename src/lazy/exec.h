@@ -84,12 +84,15 @@ kcl_status kl_check_output_type(const kl_view *view, kf_kind kind, const char *w
  */
 enum { KL_EXTENT_I = 1, KL_EXTENT_J = 2 };
 
+/* What errors call an array: "argument \"x\"", "array 3 (kcl_vj of shape (100, 3))". */
+enum { KL_NAME = 112 };
+
 typedef struct kl_slot {
     int32_t dim;
     int extent;     /* class */
     int64_t rows;   /* for messages about classes that clash; -1 where they are not known yet */
     kl_batch batch; /* those that the formula knows; arrays of a call may bring others along */
-    char name[64];
+    char name[KL_NAME];
 } kl_slot;
 
 /* Where a variable of a sweep comes from. */

@@ -122,7 +122,8 @@ kcl_status kl_make_room(kcl_context *context, kl_room *r, int64_t elements, kcl_
 {
     int64_t bytes;
     if (kb_mul_overflows(KB_MAX(elements, 1), (int64_t)kb_dtype_size(dtype), &bytes))
-        return kb_fail(kd_error(context), KCL_ERROR_DEVICE_MEMORY, "intermediate results of %lld numbers are too many",
+        return kb_fail(kd_error(context), KCL_ERROR_DEVICE_MEMORY,
+                       "intermediate results of %lld numbers are more bytes than a 64-bit number holds",
                        (long long)elements);
     if (r->buffer && r->size >= (size_t)bytes)
         return KCL_OK;

@@ -149,7 +149,11 @@ static void describe_input(const kcl_operator *op, size_t index, char *text, siz
     if (*op->inputs[index].name)
         snprintf(text, size, "argument \"%.48s\"", op->inputs[index].name);
     else
-        snprintf(text, size, "argument %zu", index);
+        snprintf(text, size, "argument %zu (%s(%d))", index,
+                 op->inputs[index].role == KF_ROLE_I   ? "Vi"
+                 : op->inputs[index].role == KF_ROLE_J ? "Vj"
+                                                       : "Pm",
+                 op->inputs[index].dim);
 }
 
 /* The last step of making an operator: roots are there, `inputs` are complete. */
@@ -300,11 +304,9 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
             var = kf_on_batches(&r->op->graph, var, axes);
             return kf_is_integers(leaf) ? kf_integers(&r->op->graph, var) : var;
         }
-    char name[KL_DATA_NAME];
     const kcl_data *data = leaf->param[0] < (int64_t)r->scope->data_count ? r->scope->data[leaf->param[0]] : NULL;
-    kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT,
-            "the expressions use %s%s, which is not in the list of variables",
-            data && data->is_symbol ? "" : "the variable of ", kl_data_name(r->scope, leaf->param[0], name));
+    kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT, "the expressions use %s%s, which is not in the list of variables",
+            data && data->is_symbol ? "" : "the variable of ", kl_data_name(r->scope, leaf->param[0]));
     return NULL;
 }
 
@@ -322,8 +324,20 @@ static kcl_status find_batch_reductions(kcl_operator *op)
     return status;
 }
 
-kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exprs, int var_count,
-                             kcl_expr *const *vars, const kcl_operator_params *params)
+/* Tells the contexts of the expressions why the operator could not be made. */
+static kcl_status tell_why(int count, kcl_expr *const *exprs, const kcl_operator *op, kcl_status status)
+{
+    const kb_error missing = {KCL_ERROR_ARGUMENT, "kcl_operator_from: there is no place for the operator (NULL)"};
+    const kb_error memory = {KCL_ERROR_NO_MEMORY, "host memory is exhausted"};
+    const kb_error *why = status == KCL_ERROR_NO_MEMORY ? &memory : op ? &op->error : &missing;
+    for (int k = 0; status < 0 && exprs && k < count; k++)
+        if (exprs[k] && exprs[k]->scope && kd_enter(exprs[k]->scope->context) == KCL_OK)
+            *kd_error(exprs[k]->scope->context) = *why;
+    return status;
+}
+
+static kcl_status operator_from(kcl_operator **out, int count, kcl_expr *const *exprs, int var_count,
+                                kcl_expr *const *vars, const kcl_operator_params *params)
 {
     if (!out)
         return KCL_ERROR_ARGUMENT;
@@ -370,6 +384,13 @@ kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exp
     if (status == KCL_OK)
         status = compile(op);
     return finish_operator(out, op, status);
+}
+
+kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exprs, int var_count,
+                             kcl_expr *const *vars, const kcl_operator_params *params)
+{
+    const kcl_status status = operator_from(out, count, exprs, var_count, vars, params);
+    return tell_why(var_count, vars, out ? *out : NULL, tell_why(count, exprs, out ? *out : NULL, status));
 }
 
 /* An operator with the inputs of another, whose roots are to be made from `roots`. */
@@ -611,7 +632,7 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
                              const kcl_array *const *args, int arg_count, kl_view *slots, kl_view *out_views,
                              kcl_dtype *dtype)
 {
-    char what[96];
+    char what[KL_NAME];
     if ((size_t)arg_count != op->input_count || (size_t)out_count != op->root_count || (arg_count && !args) || !outs) {
         bool missing = (size_t)arg_count < op->input_count;
         if ((size_t)arg_count != op->input_count && missing)
@@ -801,7 +822,7 @@ kcl_status kcl_operator_apply(const kcl_operator *op, kcl_context *context, cons
 
 const char *kcl_operator_error(const kcl_operator *op)
 {
-    return op ? op->error.text : "the operator is NULL";
+    return op ? op->error.text : "there is no operator: the pointer is NULL, or memory was exhausted";
 }
 
 int kcl_operator_input_count(const kcl_operator *op)
@@ -841,10 +862,10 @@ static const char *input_name(void *user, const kf_node *var)
     return in && *in->name && in->dim == var->dim && (int)in->role == var->param[2] ? in->name : NULL;
 }
 
-static kcl_status hand_over(kb_str *text, kcl_status status, kcl_write_fn write, void *user)
+static kcl_status hand_over(kb_str *text, kcl_status status, kcl_write_fn write, void *user, kb_error *err)
 {
     if (status == KCL_OK && text->failed)
-        status = KCL_ERROR_NO_MEMORY;
+        status = kb_no_memory(err);
     if (status == KCL_OK)
         write(user, kb_str_text(text), text->length);
     kb_str_finish(text);
@@ -864,7 +885,8 @@ kcl_status kcl_operator_print(const kcl_operator *op, kcl_write_fn write, void *
         kf_print_reduction(&text, &(kf_parsed_reduction){op->roots[k], op->tags[k]}, input_name, (void *)(uintptr_t)op,
                            0);
     }
-    return hand_over(&text, KCL_OK, write, user);
+    kb_error ignored;
+    return hand_over(&text, KCL_OK, write, user, &ignored);
 }
 
 static kcl_status show(const kcl_operator *op, kcl_context *context, const char *profile, kcl_dtype dtype, int64_t m,
@@ -874,7 +896,9 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
     if (context && kd_enter(context) < 0)
         return kcl_context_status(context);
     if (!op || !write)
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator or the function that receives the text is NULL");
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s: the %s is NULL",
+                       describe ? "kcl_operator_describe" : "kcl_operator_emit",
+                       op ? "function that receives the text" : "operator");
     if (op->error.status < 0) {
         *err = op->error;
         return err->status;
@@ -898,7 +922,7 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
     kb_str_init(&text, &op->allocator);
     kcl_status status =
         kl_exec_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n}, describe, &text, err);
-    return hand_over(&text, status, write, user);
+    return hand_over(&text, status, write, user, err);
 }
 
 kcl_status kcl_operator_emit(const kcl_operator *op, kcl_context *context, const char *profile, kcl_dtype dtype,

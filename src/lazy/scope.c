@@ -210,12 +210,12 @@ static const kf_node *below(const kf_node *f, unsigned axis)
 }
 
 /* Names an operand by a variable that gives it the axis. */
-static void name_operand(const kf_node *f, unsigned axis, char *text, size_t size)
+static void name_operand(const kcl_scope *scope, const kf_node *f, unsigned axis, char *text, size_t size)
 {
     bool reduced = false;
     for (; f->op != KF_VAR; f = below(f, axis))
         reduced = reduced || (f->op == KF_REDUCE && !kf_is_indexed(f));
-    snprintf(text, size, "%sarray %lld", reduced ? "a reduction of " : "", (long long)f->param[0]);
+    snprintf(text, size, "%s%s", reduced ? "a reduction of " : "", kl_data_name(scope, f->param[0]));
 }
 
 /* Tells which operands below f clash. */
@@ -232,9 +232,9 @@ static kcl_status refuse_operands(const kcl_scope *scope, const kf_node *f, kb_e
     if (at < 0)
         at = kl_batch_join(&batch, &scope->batch[f->arg[other = 2]->id]);
     int first = f->arg[0]->axes & KF_BATCH_AXIS(at) ? 0 : 1;
-    char names[2][64];
-    name_operand(f->arg[first], KF_BATCH_AXIS(at), names[0], sizeof names[0]);
-    name_operand(f->arg[other], KF_BATCH_AXIS(at), names[1], sizeof names[1]);
+    char names[2][KL_NAME + 16];
+    name_operand(scope, f->arg[first], KF_BATCH_AXIS(at), names[0], sizeof names[0]);
+    name_operand(scope, f->arg[other], KF_BATCH_AXIS(at), names[1], sizeof names[1]);
     return kb_fail(
         err, KCL_ERROR_SHAPE,
         "%s: the first operand has size %lld on batch axis %d (that of %s), the other %lld (that of %s): sizes "
@@ -412,13 +412,20 @@ static const char *symbol_name(void *user, const kf_node *var)
 
 kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user)
 {
-    if (!expr || !expr->node || !write)
-        return expr && expr->error ? expr->error->status : KCL_ERROR_ARGUMENT;
+    kcl_context *context = expr && expr->scope ? expr->scope->context : NULL;
+    kb_error local, *err = context && kd_enter(context) == KCL_OK ? kd_error(context) : &local;
+    if (expr && expr->error) {
+        *err = *expr->error;
+        return err->status;
+    }
+    if (!expr || !write)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_expr_print: the %s is NULL",
+                       expr ? "function that receives the text" : "expression");
     kb_str text;
     symbol_printer printer = {.scope = expr->scope};
     kb_str_init(&text, kd_allocator(expr->scope->context));
     kf_print(&text, expr->node, symbol_name, &printer, 0);
-    kcl_status status = text.failed ? KCL_ERROR_NO_MEMORY : KCL_OK;
+    kcl_status status = text.failed ? kb_no_memory(err) : KCL_OK;
     if (status == KCL_OK)
         write(user, kb_str_text(&text), text.length);
     kb_str_finish(&text);
@@ -427,7 +434,37 @@ kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user)
 
 /* ---- Data and variables ------------------------------------------------------------------------------------------ */
 
-kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
+const char *kl_data_name(const kcl_scope *scope, int64_t index)
+{
+    static const char no_data[] = "a variable that is bound to no data";
+    kcl_data *data = index < (int64_t)scope->data_count ? scope->data[index] : NULL;
+    if (!data)
+        return no_data;
+    if (*data->name)
+        return data->name;
+    const size_t size = sizeof data->name;
+    size_t n = 0;
+    if (data->is_symbol)
+        snprintf(data->name, size, "variable %d (kcl_var)", data->number);
+    else
+        n = (size_t)snprintf(data->name, size, "array %lld (", (long long)index);
+    if (n && data->alias)
+        n += (size_t)snprintf(data->name + n, size - n, "\"%.32s\", ", data->alias);
+    if (n)
+        n += (size_t)snprintf(data->name + n, size - n, "%s", data->call);
+    if (n && !data->is_scalar && data->array.ndim >= 0 && data->array.ndim <= KCL_MAX_AXES) {
+        char shape[KL_NAME];
+        kl_put_shape(shape, sizeof shape, &data->array);
+        n += (size_t)snprintf(data->name + n, size - n, " of shape %s", shape);
+    }
+    if (n && n < size)
+        n += (size_t)snprintf(data->name + n, size - n, ")");
+    if (n >= size)
+        memcpy(data->name + size - 4, "...", 4);
+    return data->name;
+}
+
+static kcl_data *new_data(const char *call, kcl_scope *scope, const kcl_array *array)
 {
     if (kl_scope_error(scope))
         return NULL;
@@ -439,14 +476,16 @@ kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
     }
     data->scope = scope;
     data->index = (int64_t)scope->data_count;
+    data->call = call;
     kl_view view;
     kb_error err = {0};
-    char what[48];
-    snprintf(what, sizeof what, "array %zu", scope->data_count);
+    char what[KL_NAME];
     if (!array)
-        kb_fail(&err, KCL_ERROR_ARGUMENT, "%s is NULL", what);
-    else if (array->ndim < 0 || array->ndim > KCL_MAX_AXES || !kb_dtype_size(array->dtype))
+        kb_fail(&err, KCL_ERROR_ARGUMENT, "%s: the array is NULL (array %zu of the scope)", call, scope->data_count);
+    else if (array->ndim < 0 || array->ndim > KCL_MAX_AXES || !kb_dtype_size(array->dtype)) {
+        snprintf(what, sizeof what, "%s: the array (array %zu of the scope)", call, scope->data_count);
         kl_view_of(&view, array, KF_ROLE_I, 0, KL_STATED, what, &err);
+    }
     if (err.status < 0) {
         data->error = kept_error(scope, &err);
         if (!data->error) {
@@ -460,9 +499,14 @@ kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
     return data;
 }
 
+kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
+{
+    return new_data(__func__, scope, array);
+}
+
 kcl_data *kcl_data_upload(kcl_scope *scope, const kcl_array *array)
 {
-    kcl_data *data = kcl_data_create(scope, array);
+    kcl_data *data = new_data(__func__, scope, array);
     if (!data || data->error)
         return data;
     kcl_array copy;
@@ -477,60 +521,63 @@ kcl_data *kcl_data_upload(kcl_scope *scope, const kcl_array *array)
     return data->error ? data : NULL;
 }
 
-static kcl_expr *variable(kcl_scope *scope, kcl_data *data, kf_role role)
+static kcl_expr *variable(const char *call, kcl_scope *scope, kcl_data *data, kf_role role)
 {
     if (kl_scope_error(scope))
         return kl_scope_error(scope);
     if (!data && scope->data_lost)
         return &scope->out_of_memory;
     if (!data)
-        return kl_fail(scope, KCL_ERROR_ARGUMENT, "a variable was made from no data (NULL)");
+        return kl_fail(scope, KCL_ERROR_ARGUMENT, "%s: the data handle is NULL", call);
     if (data->error)
         return error_expr(scope, data->error);
     if (data->scope != scope)
-        return kl_fail(scope, KCL_ERROR_ARGUMENT, "a variable was made from data of another scope");
+        return kl_fail(scope, KCL_ERROR_ARGUMENT, "%s: the data handle belongs to another scope", call);
+    if (!data->is_variable)
+        data->call = call;
+    data->is_variable = true;
     kl_view view;
     kb_error err;
-    char what[48];
-    snprintf(what, sizeof what, "array %lld", (long long)data->index);
-    if (kl_view_of(&view, &data->array, role, 0, KL_STATED, what, &err) < 0)
+    if (kl_view_of(&view, &data->array, role, 0, KL_STATED, "", &err) < 0) {
+        kl_view_of(&view, &data->array, role, 0, KL_STATED, kl_data_name(scope, data->index), &err);
         return error_expr(scope, &err);
+    }
     unsigned axes = 0;
     for (int k = 0; k < view.batch.count; k++)
         axes |= view.batch.size[k] != 1 ? KF_BATCH_AXIS(k) : 0;
     scope->has_batches |= axes != 0;
     const kf_node *var = kf_on_batches(&scope->graph, kf_var(&scope->graph, data->index, view.dim, role), axes);
-    return kl_expr_of(scope, view.dtype == KCL_I64 ? kf_integers(&scope->graph, var) : var);
+    return kl_expr_called(call, scope, view.dtype == KCL_I64 ? kf_integers(&scope->graph, var) : var);
 }
 
 kcl_expr *kcl_vi_data(kcl_scope *scope, kcl_data *data)
 {
-    return variable(scope, data, KF_ROLE_I);
+    return variable(__func__, scope, data, KF_ROLE_I);
 }
 
 kcl_expr *kcl_vj_data(kcl_scope *scope, kcl_data *data)
 {
-    return variable(scope, data, KF_ROLE_J);
+    return variable(__func__, scope, data, KF_ROLE_J);
 }
 
 kcl_expr *kcl_pm_data(kcl_scope *scope, kcl_data *data)
 {
-    return variable(scope, data, KF_ROLE_P);
+    return variable(__func__, scope, data, KF_ROLE_P);
 }
 
 kcl_expr *kcl_vi(kcl_scope *scope, const kcl_array *array)
 {
-    return variable(scope, kcl_data_create(scope, array), KF_ROLE_I);
+    return variable(__func__, scope, new_data(__func__, scope, array), KF_ROLE_I);
 }
 
 kcl_expr *kcl_vj(kcl_scope *scope, const kcl_array *array)
 {
-    return variable(scope, kcl_data_create(scope, array), KF_ROLE_J);
+    return variable(__func__, scope, new_data(__func__, scope, array), KF_ROLE_J);
 }
 
 kcl_expr *kcl_pm(kcl_scope *scope, const kcl_array *array)
 {
-    return variable(scope, kcl_data_create(scope, array), KF_ROLE_P);
+    return variable(__func__, scope, new_data(__func__, scope, array), KF_ROLE_P);
 }
 
 kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
@@ -538,10 +585,10 @@ kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
     if (kl_scope_error(scope))
         return kl_scope_error(scope);
     if (!array || array->ndim < 0 || array->ndim > KCL_MAX_AXES)
-        return kcl_vi(scope, array);
+        return variable(__func__, scope, new_data(__func__, scope, array), KF_ROLE_I);
     const int axes = array->ndim;
     if (axes <= 1)
-        return kcl_pm(scope, array);
+        return variable(__func__, scope, new_data(__func__, scope, array), KF_ROLE_P);
     if (axes == 2)
         return kl_fail(scope, KCL_ERROR_SHAPE,
                        "kcl_lazy: an array of 2 axes does not tell its role: (M, 1, D) is an i-variable, (1, N, D) a "
@@ -566,14 +613,17 @@ kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
         stated.shape[stated.ndim] = array->shape[k];
         stated.stride[stated.ndim++] = array->stride[k];
     }
-    return rows != 1 ? kcl_vi(scope, &stated) : cols != 1 ? kcl_vj(scope, &stated) : kcl_pm(scope, &stated);
+    return variable(__func__, scope, new_data(__func__, scope, &stated),
+                    rows != 1   ? KF_ROLE_I
+                    : cols != 1 ? KF_ROLE_J
+                                : KF_ROLE_P);
 }
 
 kcl_expr *kcl_scalar(kcl_scope *scope, double value)
 {
     if (kl_scope_error(scope))
         return kl_scope_error(scope);
-    kcl_data *data = kcl_data_create(scope, &(kcl_array){.data = &value, .dtype = KCL_F64});
+    kcl_data *data = new_data(__func__, scope, &(kcl_array){.data = &value, .dtype = KCL_F64});
     if (!data)
         return &scope->out_of_memory;
     data->is_scalar = true;
@@ -605,7 +655,7 @@ kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
             "%s as well",
             index, known->symbol_dim, names[known->symbol_role], dim, names[role]);
     }
-    kcl_data *data = kcl_data_create(scope, &(kcl_array){.dtype = KCL_F64});
+    kcl_data *data = new_data(__func__, scope, &(kcl_array){.dtype = KCL_F64});
     if (!data)
         return &scope->out_of_memory;
     data->is_symbol = true;
@@ -613,16 +663,6 @@ kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
     data->symbol_dim = dim;
     data->symbol_role = (kf_role)role;
     return kl_expr_of(scope, kf_var(&scope->graph, data->index, dim, (kf_role)role));
-}
-
-const char *kl_data_name(const kcl_scope *scope, int64_t index, char text[KL_DATA_NAME])
-{
-    const kcl_data *data = index < (int64_t)scope->data_count ? scope->data[index] : NULL;
-    if (data && data->is_symbol)
-        snprintf(text, KL_DATA_NAME, "variable %d (kcl_var)", data->number);
-    else
-        snprintf(text, KL_DATA_NAME, "array %lld", (long long)index);
-    return text;
 }
 
 kcl_expr *kcl_constant(kcl_scope *scope, double value)
@@ -648,6 +688,16 @@ kcl_expr *kcl_index_j(kcl_scope *scope)
     return kl_scope_error(scope) ? kl_scope_error(scope) : kl_expr_of(scope, kf_index(&scope->graph, 0, 1, 0));
 }
 
+/* Errors say the name that a text has for a variable's array. */
+static void note_alias(kcl_scope *scope, const kf_node *f, const char *name)
+{
+    kcl_data *data = f->op == KF_VAR && (size_t)f->param[0] < scope->data_count ? scope->data[f->param[0]] : NULL;
+    if (!data || data->alias)
+        return;
+    data->alias = kb_arena_strdup(&scope->arena, name);
+    *data->name = 0;
+}
+
 kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char *const *names, kcl_expr *const *values)
 {
     if (kl_scope_error(scope))
@@ -668,6 +718,8 @@ kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char 
             result = kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_formula: \"%s\" belongs to another scope", names[k]);
         else
             bindings[k] = (kf_binding){names[k], values[k]->node};
+        if (!result)
+            note_alias(scope, values[k]->node, names[k]);
     }
     if (!result) {
         kb_error err = {0};
@@ -732,8 +784,8 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
         if (!other || e->slots[other - 1].dim == leaf->dim)
             continue;
         kb_fail(&e->scope->graph.error, KCL_ERROR_SHAPE,
-                "array %lld is used with dimension %d and with dimension %d: give it the shape (rows, D)",
-                (long long)index, e->slots[other - 1].dim, leaf->dim);
+                "%s is used with dimension %d and with dimension %d: give it the shape (rows, D)",
+                kl_data_name(e->scope, index), e->slots[other - 1].dim, leaf->dim);
         return NULL;
     }
     const kf_node *var = kf_var(&e->scope->graph, (int64_t)slot, leaf->dim, role);
@@ -743,8 +795,8 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
         e->batches[slot] = leaf->axes & KF_BATCH_AXES;
     if (e->batches[slot] != (leaf->axes & KF_BATCH_AXES)) {
         kb_fail(&e->scope->graph.error, KCL_ERROR_SHAPE,
-                "array %lld has batch axes: a formula's text cannot name it as Var(%lld,%d,%d), give it a name",
-                (long long)index, (long long)index, leaf->dim, (int)role);
+                "%s has batch axes: a formula's text cannot name it as Var(%lld,%d,%d), give it a name",
+                kl_data_name(e->scope, index), (long long)index, leaf->dim, (int)role);
         return NULL;
     }
     var = leaf->kind == KF_INT ? kf_integers(&e->scope->graph, var) : var;
@@ -788,7 +840,7 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     }
     kl_view *out_views = views + e->slot_count;
     kcl_dtype dtype = KCL_DTYPE_NONE;
-    char what[48], first_name[48] = "";
+    char what[KL_NAME], first_name[KL_NAME] = "";
     for (size_t k = 0; status == KCL_OK && k < count; k++) {
         snprintf(what, sizeof what, "output %zu", k);
         status = kl_check_root(roots[k], k, err);
@@ -810,13 +862,13 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     for (size_t k = 0; !dtype && k < e->slot_count; k++) {
         if (!e->data[k]->is_scalar && e->data[k]->array.dtype != KCL_I64) {
             dtype = e->data[k]->array.dtype;
-            snprintf(first_name, sizeof first_name, "array %lld", (long long)e->data[k]->index);
+            memcpy(first_name, kl_data_name(scope, e->data[k]->index), sizeof first_name);
         }
     }
     dtype = dtype ? dtype : kl_type_beside_integers(context);
     for (size_t k = 0; status == KCL_OK && k < e->slot_count; k++) {
         kcl_data *data = e->data[k];
-        snprintf(e->slots[k].name, sizeof e->slots[k].name, "array %lld", (long long)data->index);
+        memcpy(e->slots[k].name, kl_data_name(scope, data->index), sizeof e->slots[k].name);
         if (data->is_scalar) {
             const void *value = dtype == KCL_F32 ? (const void *)&data->f32 : (const void *)&data->f64;
             views[k] =

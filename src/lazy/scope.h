@@ -10,10 +10,14 @@ struct kcl_data {
     kcl_array array;
     const kb_error *error; /* why the array was refused, or NULL */
     int64_t index;         /* of variables bound to it */
+    const char *call;      /* the function that made it, or first made a variable of it */
+    const char *alias;     /* in the first text that names it, or NULL */
+    char name[KL_NAME];    /* for errors, once it was asked for */
     double value;          /* of a kcl_scalar, whose array points to one of: */
     float f32;
     double f64;
     bool is_scalar;
+    bool is_variable; /* `call` made a variable */
     kcl_memory *memory; /* the scope's own, of kcl_data_upload */
     bool is_symbol;     /* of kcl_var: no array, but its own number, dimension and role: */
     int number, symbol_dim;
@@ -105,10 +109,11 @@ kcl_expr *kl_slice(kcl_expr *f, int axis, int64_t first, int64_t count, int64_t 
 bool kl_check_slice(const char *name, kcl_scope *scope, int64_t size, int start, int stop, int step, int64_t *first,
                     int64_t *count, kcl_expr **error);
 
-enum { KL_DATA_NAME = 48 };
-
-/* What errors call the data of a variable with this index: "array 3", "variable 0 (kcl_var)". */
-const char *kl_data_name(const kcl_scope *scope, int64_t index, char text[KL_DATA_NAME]);
+/*
+ * What errors call the data of a variable with this index, as the user wrote it: "array 3 (kcl_vj of shape (100, 3))",
+ * "array 3 (\"y\", kcl_vj of shape (100, 3))" where a text has a name for it, "variable 0 (kcl_var)".
+ */
+const char *kl_data_name(const kcl_scope *scope, int64_t index);
 
 /*
  * The scope of operands that can be combined; NULL where one is an error or they do not belong together, *error is then

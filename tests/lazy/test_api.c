@@ -945,21 +945,21 @@ START_TEST(test_lengths_and_types_that_disagree)
                "5", "4", "axis i");
     /* The axis is the one that was written, also where sweeps exchange the two. */
     kcl_expr *z = kcl_vj(s, kcl_f64(a, 5, 3));
-    CALL_FAILS(kcl_sum(kcl_mul(w, kcl_add(u, v)), KCL_OVER_I, kcl_f64(out, 4, 3)), KCL_ERROR_LENGTH, "array 0 has 5",
-               "array 1 has 4", "axis i");
+    CALL_FAILS(kcl_sum(kcl_mul(w, kcl_add(u, v)), KCL_OVER_I, kcl_f64(out, 4, 3)), KCL_ERROR_LENGTH,
+               "array 0 (kcl_vi of shape (5, 3)) has 5", "array 1 (kcl_vi of shape (4, 3)) has 4", "axis i");
     CALL_FAILS(kcl_argmin(kcl_sqdist(kcl_add(u, v), w), KCL_OVER_I, kcl_i64(index, 4)), KCL_ERROR_LENGTH,
-               "array 0 has 5", "array 1 has 4", "axis i");
-    CALL_FAILS(kcl_sum(kcl_mul(u, kcl_mul(w, z)), KCL_OVER_I, kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 has 4",
+               "array 0 (kcl_vi of shape (5, 3)) has 5", "array 1 (kcl_vi of shape (4, 3)) has 4", "axis i");
+    CALL_FAILS(kcl_sum(kcl_mul(u, kcl_mul(w, z)), KCL_OVER_I, kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 (kcl_vj of shape (4, 3)) has 4",
                "5", "axis j");
-    CALL_FAILS(kcl_eval1(kcl_add(w, z), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 has 4", "5", "axis j");
+    CALL_FAILS(kcl_eval1(kcl_add(w, z), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 (kcl_vj of shape (4, 3)) has 4", "5", "axis j");
     CALL_FAILS(kcl_eval1(kcl_add(z, kcl_reduce_sum(kcl_mul(u, w), KCL_OVER_I)), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH,
-               "5", "array 2 has 4", "axis j");
+               "5", "array 2 (kcl_vj of shape (4, 3)) has 4", "axis j");
     CALL_FAILS(
         kcl_sum(kcl_mul(z, kcl_reduce_sum(kcl_mul(v, kcl_add(w, z)), KCL_OVER_J)), KCL_OVER_I, kcl_f64(out, 5, 3)),
-        KCL_ERROR_LENGTH, "array 2 has 4", "5", "axis j");
-    CALL_FAILS(kcl_eval1(kcl_add(w, kcl_transpose(u)), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 has 4",
-               "array 0 has 5", "axis j");
-    CALL_FAILS(kcl_eval1(u, kcl_f64(out, 4, 3)), KCL_ERROR_LENGTH, "output 0", "4 rows", "has 5");
+        KCL_ERROR_LENGTH, "array 2 (kcl_vj of shape (4, 3)) has 4", "5", "axis j");
+    CALL_FAILS(kcl_eval1(kcl_add(w, kcl_transpose(u)), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 (kcl_vj of shape (4, 3)) has 4",
+               "array 0 (kcl_vi of shape (5, 3)) has 5", "axis j");
+    CALL_FAILS(kcl_eval1(u, kcl_f64(out, 4, 3)), KCL_ERROR_LENGTH, "output 0", "(4, ", "(5, ", "4 rows, and 5");
     CALL_FAILS(kcl_eval1(u, kcl_f64(out, 5, 2)), KCL_ERROR_SHAPE, "output 0", "(5, 2)", "(M, 3)");
     CALL_FAILS(kcl_eval1(w, kcl_f64(out, 4, 2)), KCL_ERROR_SHAPE, "output 0", "(4, 2)", "3");
     CALL_FAILS(kcl_eval1(kcl_sqdist(u, w), kcl_f64(out, 5, 4)), KCL_ERROR_SHAPE, "both i and j", "reduce");
@@ -1530,7 +1530,7 @@ START_TEST(test_arguments_that_do_not_fit)
     CALL_FAILS(APPLY(outs[0], xs, ys, bs, kcl_f64(a, 2)), KCL_ERROR_SHAPE, "argument \"g\"", "(2)", "parameter");
     CALL_FAILS(APPLY(outs[0], xs, ys, kcl_f64(a, 3), g), KCL_ERROR_LENGTH, "argument \"y\"", "argument \"b\"", "4 rows",
                "has 3", "axis j");
-    CALL_FAILS(APPLY(kcl_f64(out, 4), xs, ys, bs, g), KCL_ERROR_LENGTH, "output 0", "4 rows", "has 5");
+    CALL_FAILS(APPLY(kcl_f64(out, 4), xs, ys, bs, g), KCL_ERROR_LENGTH, "output 0", "(4, ", "(5, ", "4 rows, and 5");
     CALL_FAILS(APPLY(outs[0], xs, ys, kcl_f32(single, 4), g), KCL_ERROR_TYPE, "argument \"b\"", "float32", "float64");
     CALL_FAILS(APPLY(kcl_f32(single, 5), xs, ys, bs, g), KCL_ERROR_TYPE, "output 0", "float32", "float64");
     CALL_FAILS(APPLY(outs[0], kcl_f64(a, -5, 3), ys, bs, g), KCL_ERROR_ARGUMENT, "argument \"x\"",

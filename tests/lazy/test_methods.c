@@ -899,7 +899,7 @@ START_TEST(test_derivatives_of_what_does_not_depend)
     IS_ERROR(kcl_jvp(f, f, x_i), KCL_ERROR_ARGUMENT, "kcl_jvp", "no variable", "kcl_var");
     IS_ERROR(kcl_jvp(f, x_i, y_j), KCL_ERROR_SHAPE, "direction has an axis (j)", "lacks");
     IS_ERROR(kcl_jvp(f, x_i, kcl_zero(s, 2)), KCL_ERROR_SHAPE, "dimension 3", "direction has 2");
-    IS_ERROR(kcl_hvp(f, x_i, x_i), KCL_ERROR_SHAPE, "kcl_grad", "no single number", "dimension 3", "each i");
+    IS_ERROR(kcl_hvp(f, x_i, x_i), KCL_ERROR_SHAPE, "kcl_hvp", "no single number", "dimension 3", "each i");
     IS_ERROR(kcl_grad(kcl_sqdist(x_i, y_j), x_i), KCL_ERROR_SHAPE, "each i", "each j");
 }
 END_TEST
