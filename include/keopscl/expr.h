@@ -158,7 +158,10 @@ KCL_API kcl_expr *kcl_zero(kcl_scope *scope, int dim);
 
 /*
  * A formula in KeOps' language, "Exp(-g*SqDist(x,y))*b", whose names stand for the given expressions: names[k] for
- * values[k]. Reductions of one result may be in it, "Log(Sum_Reduction(Exp(-SqDist(x,y)),0))". A syntax error's text holds the formula and a caret. See docs/formulas.md.
+ * values[k]. Reductions of one result may be in it, "Log(Sum_Reduction(Exp(-SqDist(x,y)),0))". A syntax error's text
+ * holds the formula and a caret. Values may be variables of one data handle in several roles: its gradient, that of
+ * Grad(f,x,e) in the text included, is the sum over them. Later errors say a variable's name in the text. See
+ * docs/formulas.md.
  */
 KCL_API kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char *const *names,
                               kcl_expr *const *values);

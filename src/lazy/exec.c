@@ -866,14 +866,16 @@ static void put_result_shape(char *text, size_t size, const kl_view *v, int64_t 
 
 kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *outs, kb_error *err)
 {
+    static const char *const axis_names[] = {
+        "", "axis i", "axis j", "the axes i and j, which have one length where an argument stands on both,"};
     for (size_t k = 0; k < e->slot_count; k++) {
         size_t first = 0;
         while (e->slots[first].extent != e->slots[k].extent)
             first++;
         if (e->slots[k].extent && slots[k].rows != slots[first].rows)
-            return kb_fail(err, KCL_ERROR_LENGTH, "%s has %lld rows, %s has %lld: both are on axis %s and must agree",
+            return kb_fail(err, KCL_ERROR_LENGTH, "%s has %lld rows, %s has %lld: both are on %s and must agree",
                            e->slots[first].name, (long long)slots[first].rows, e->slots[k].name,
-                           (long long)slots[k].rows, e->slots[k].extent == KL_EXTENT_I ? "i" : "j");
+                           (long long)slots[k].rows, axis_names[KB_MIN(e->slots[k].extent, KL_EXTENT_BOTH)]);
     }
     for (size_t k = 0; k < e->root_count; k++) {
         int64_t rows = rows_of(e, slots, e->root[k].extent);

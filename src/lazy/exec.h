@@ -82,7 +82,7 @@ kcl_status kl_check_output_type(const kl_view *view, kf_kind kind, const char *w
  * have the same extent class have the same number of rows when the computation runs; class 0 is a single row. Where the
  * rows are not known before it runs, the classes are the axes.
  */
-enum { KL_EXTENT_I = 1, KL_EXTENT_J = 2 };
+enum { KL_EXTENT_I = 1, KL_EXTENT_J = 2, KL_EXTENT_BOTH = 3 /* an array stands on both axes: they are as long */ };
 
 /* What errors call an array: "argument \"x\"", "array 3 (kcl_vj of shape (100, 3))". */
 enum { KL_NAME = 112 };

@@ -28,6 +28,7 @@ struct kcl_operator {
     size_t root_count;
     const kf_node **roots;
     int *tags; /* by root: rows 0 (i), 1 (j) or 2 (one) */
+    bool joins_axes;    /* an argument stands in both roles, i and j */
     bool knows_batches; /* the formulas say which arguments have which batch axes; else a call does */
     int64_t sums_to;    /* of a gradient: the argument whose batch axes it has, summed over the others; -1: none */
     kl_exec *exec;
@@ -93,6 +94,8 @@ static kcl_status declare(kcl_operator *op, int64_t index, const char *name, int
         op->inputs[k] = (input){.dim = 0};
     op->input_count = KB_MAX(before, (size_t)index + 1);
     input *in = &op->inputs[index];
+    if (in->dim && op->joins_axes && in->role != KF_ROLE_P && role != KF_ROLE_P)
+        role = in->role;
     if (in->dim && (in->dim != dim || in->role != role))
         return kb_fail(
             &op->error, KCL_ERROR_ARGUMENT,
@@ -169,9 +172,10 @@ static kcl_status compile(kcl_operator *op)
     for (size_t k = 0; k < op->input_count; k++) {
         slots[k].dim = op->inputs[k].dim;
         slots[k].rows = -1;
-        slots[k].extent = op->inputs[k].role == KF_ROLE_I   ? KL_EXTENT_I
-                          : op->inputs[k].role == KF_ROLE_J ? KL_EXTENT_J
-                                                            : 0;
+        slots[k].extent = op->inputs[k].role == KF_ROLE_P   ? 0
+                          : op->joins_axes                  ? KL_EXTENT_BOTH
+                          : op->inputs[k].role == KF_ROLE_I ? KL_EXTENT_I
+                                                            : KL_EXTENT_J;
         /* Any size: calls have an exec of their own. */
         for (int b = 0; op->inputs[k].batches && b < KF_MAX_BATCH; b++)
             slots[k].batch.size[slots[k].batch.count++] = op->inputs[k].batches & KF_BATCH_AXIS(b) ? 2 : 1;
@@ -295,18 +299,31 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
     rename_context *r = user;
     if (leaf->op != KF_VAR)
         return leaf;
-    for (int k = 0; k < r->count; k++)
-        if (r->vars[k]->node->param[0] == leaf->param[0]) {
-            const kf_node *var = kf_var(&r->op->graph, k, leaf->dim, (kf_role)leaf->param[2]);
-            const unsigned axes = leaf->axes & (r->op->knows_batches ? ~0u : KF_PAIR_AXES);
-            if (kf_lends_axes(leaf))
-                return kf_lend_axes(&r->op->graph, var, axes);
-            var = kf_on_batches(&r->op->graph, var, axes);
-            return kf_is_integers(leaf) ? kf_integers(&r->op->graph, var) : var;
+    const kf_role role = (kf_role)leaf->param[2];
+    int at = -1;
+    for (int k = 0; k < r->count; k++) {
+        const int64_t *p = r->vars[k]->node->param;
+        if (p[0] != leaf->param[0])
+            continue;
+        if (p[2] == role) {
+            at = k;
+            break;
         }
+        if (at < 0 && p[2] != KF_ROLE_P && role != KF_ROLE_P)
+            at = k;
+    }
+    if (at >= 0) {
+        r->op->joins_axes |= r->vars[at]->node->param[2] != role;
+        const kf_node *var = kf_var(&r->op->graph, at, leaf->dim, role);
+        const unsigned axes = leaf->axes & (r->op->knows_batches ? ~0u : KF_PAIR_AXES);
+        if (kf_lends_axes(leaf))
+            return kf_lend_axes(&r->op->graph, var, axes);
+        var = kf_on_batches(&r->op->graph, var, axes);
+        return kf_is_integers(leaf) ? kf_integers(&r->op->graph, var) : var;
+    }
     const kcl_data *data = leaf->param[0] < (int64_t)r->scope->data_count ? r->scope->data[leaf->param[0]] : NULL;
-    kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT, "the expressions use %s%s, which is not in the list of variables",
-            data && data->is_symbol ? "" : "the variable of ", kl_data_name(r->scope, leaf->param[0]));
+    kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT, "the expressions use %s%s in the role %s, which is not in the list of variables",
+            data && data->is_symbol ? "" : "the variable of ", kl_data_name(r->scope, leaf->param[0]), role_name(role));
     return NULL;
 }
 
@@ -410,6 +427,7 @@ static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from,
     }
     op->options = from->options;
     op->knows_batches = from->knows_batches;
+    op->joins_axes = from->joins_axes;
     for (size_t k = 0; k < from->input_count; k++) {
         if (declare(op, (int64_t)k, from->inputs[k].name, from->inputs[k].dim, from->inputs[k].role) < 0)
             return op->error.status;
@@ -906,6 +924,10 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
     if (m < 0 || n < 0)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "sizes m = %lld and n = %lld: they must be 0 or more", (long long)m,
                        (long long)n);
+    if (op->joins_axes && m != n)
+        return kb_fail(err, KCL_ERROR_LENGTH,
+                       "sizes m = %lld and n = %lld: an argument of the operator stands on both axes, they have one length",
+                       (long long)m, (long long)n);
     if (dtype != KCL_F32 && dtype != KCL_F64)
         return kb_fail(err, KCL_ERROR_TYPE, "the number type must be KCL_F32 or KCL_F64");
     const kp_caps *caps = profile                           ? kp_caps_profile(profile)
@@ -921,7 +943,7 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
     kb_str text;
     kb_str_init(&text, &op->allocator);
     kcl_status status =
-        kl_exec_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n}, describe, &text, err);
+        kl_exec_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n, m}, describe, &text, err);
     return hand_over(&text, status, write, user, err);
 }
 
