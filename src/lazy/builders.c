@@ -445,7 +445,8 @@ kcl_expr *kcl_jvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
 
 kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
 {
-    return kl_as(__func__, 3, (kcl_expr *[]){f, v, u}, kcl_jvp(kcl_grad(f, v), v, u));
+    kcl_expr *operands[] = {f, v, u}, *error;
+    return kl_common_scope(3, operands, &error) ? kl_as(__func__, 3, operands, kcl_jvp(kcl_grad(f, v), v, u)) : error;
 }
 
 /* Of the matrix df/dv, for each pair of rows. */

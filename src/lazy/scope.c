@@ -131,6 +131,15 @@ kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...)
     return error_expr(scope, &error);
 }
 
+/* Tells every context that an operand has, but for that of `scope`, which evaluation tells. */
+static void tell_contexts(int count, kcl_expr *const *operands, const kcl_scope *scope, const kb_error *error)
+{
+    for (int k = 0; k < count; k++)
+        if (operands[k] && operands[k]->scope && operands[k]->scope->context != scope->context &&
+            kd_enter(operands[k]->scope->context) == KCL_OK)
+            *kd_error(operands[k]->scope->context) = *error;
+}
+
 /* What follows the word in front, "Subtract: the operands ...". */
 static const char *after_name(const char *text)
 {
@@ -163,6 +172,7 @@ kcl_expr *kl_as(const char *call, int count, kcl_expr *const *operands, kcl_expr
         return result;
     kb_error renamed = *result->error;
     kb_fail(&renamed, renamed.status, "%s: %s", call, after_name(renamed.text));
+    tell_contexts(count, operands, result->scope, &renamed);
     return error_expr(result->scope, &renamed);
 }
 
@@ -323,15 +333,6 @@ kcl_expr *kl_expr_called(const char *call, kcl_scope *scope, const kf_node *node
         scope->exprs[node->id] = expr;
     }
     return scope->exprs[node->id];
-}
-
-/* Tells every context that an operand has, but for that of `scope`, which evaluation tells. */
-static void tell_contexts(int count, kcl_expr *const *operands, const kcl_scope *scope, const kb_error *error)
-{
-    for (int k = 0; k < count; k++)
-        if (operands[k] && operands[k]->scope && operands[k]->scope->context != scope->context &&
-            kd_enter(operands[k]->scope->context) == KCL_OK)
-            *kd_error(operands[k]->scope->context) = *error;
 }
 
 kcl_scope *kl_common_scope_called(const char *call, int count, kcl_expr *const *operands, kcl_expr **error)
