@@ -221,7 +221,7 @@ START_TEST(test_an_operator_that_reduces_batches_takes_one_handle_in_two_roles)
     kcl_operator *op = NULL;
     ck_assert_msg(kcl_operator_from(&op, 2, outs, 3, (kcl_expr *[]){p, v, u}, NULL) == KCL_OK, "%s",
                   kcl_operator_error(op));
-    double total, slopes[B][M][D], want = 0, a[M], first[M][D], second[M][D];
+    double total = 0, slopes[B][M][D], want = 0, a[M], first[M][D], second[M][D];
     OK(kcl_operator_apply(
         op, c, (const kcl_array *[]){kcl_f64(&total, 1), kcl_f64(&slopes[0][0][0], B, M, D)}, 2,
         (const kcl_array *[]){kcl_f64(&x[0][0][0], B, M, D), kcl_f64(&w[0][0], B, M, 1), kcl_f64(&e[0][0], B, M, 1)},
