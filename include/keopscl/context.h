@@ -83,8 +83,8 @@ KCL_API void kcl_context_destroy(kcl_context **context);
 /*
  * The sentence about the last failed call on this context, "" when none failed. Every call that is given a context, or
  * something of one (a scope, an expression), and returns a failure sets it, to why that call failed. Calls that succeed
- * leave it, or clear it where they got over something on their way. Owned by the context, valid until its next call. A NULL
- * context: a sentence that says so.
+ * leave it, or clear it where they got over something on their way. Owned by the context, valid until its next call. A
+ * NULL context: a sentence that says so.
  */
 KCL_API const char *kcl_context_error(const kcl_context *context);
 

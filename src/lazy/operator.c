@@ -322,7 +322,8 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
         return kf_is_integers(leaf) ? kf_integers(&r->op->graph, var) : var;
     }
     const kcl_data *data = leaf->param[0] < (int64_t)r->scope->data_count ? r->scope->data[leaf->param[0]] : NULL;
-    kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT, "the expressions use %s%s in the role %s, which is not in the list of variables",
+    kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT,
+            "the expressions use %s%s in the role %s, which is not in the list of variables",
             data && data->is_symbol ? "" : "the variable of ", kl_data_name(r->scope, leaf->param[0]), role_name(role));
     return NULL;
 }
@@ -926,7 +927,8 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
                        (long long)n);
     if (op->joins_axes && m != n)
         return kb_fail(err, KCL_ERROR_LENGTH,
-                       "sizes m = %lld and n = %lld: an argument of the operator stands on both axes, they have one length",
+                       "sizes m = %lld and n = %lld: an argument of the operator stands on both axes, which have one "
+                       "length",
                        (long long)m, (long long)n);
     if (dtype != KCL_F32 && dtype != KCL_F64)
         return kb_fail(err, KCL_ERROR_TYPE, "the number type must be KCL_F32 or KCL_F64");

@@ -435,33 +435,54 @@ kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user)
 
 /* ---- Data and variables ------------------------------------------------------------------------------------------ */
 
+/* Appends to the name, which ends in "..." where it is full. Every evaluation names arrays, so printf is too slow. */
+static void put_text(kcl_data *data, size_t *length, const char *text)
+{
+    const size_t room = sizeof data->name - 1 - *length, size = strlen(text), taken = KB_MIN(size, room);
+    memcpy(data->name + *length, text, taken);
+    *length += taken;
+    data->name[*length] = 0;
+    if (size > room)
+        memcpy(data->name + sizeof data->name - 4, "...", 4);
+}
+
+static void put_number(kcl_data *data, size_t *length, int64_t number)
+{
+    char text[24], *at = text + sizeof text - 1;
+    uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    *at = 0;
+    do
+        *--at = (char)('0' + left % 10);
+    while (left /= 10);
+    if (number < 0)
+        *--at = '-';
+    put_text(data, length, at);
+}
+
 const char *kl_data_name(const kcl_scope *scope, int64_t index)
 {
-    static const char no_data[] = "a variable that is bound to no data";
     kcl_data *data = index < (int64_t)scope->data_count ? scope->data[index] : NULL;
     if (!data)
-        return no_data;
+        return "a variable that is bound to no data";
     if (*data->name)
         return data->name;
-    const size_t size = sizeof data->name;
     size_t n = 0;
-    if (data->is_symbol)
-        snprintf(data->name, size, "variable %d (kcl_var)", data->number);
-    else
-        n = (size_t)snprintf(data->name, size, "array %lld (", (long long)index);
-    if (n && data->alias)
-        n += (size_t)snprintf(data->name + n, size - n, "\"%.32s\", ", data->alias);
-    if (n)
-        n += (size_t)snprintf(data->name + n, size - n, "%s", data->call);
-    if (n && !data->is_scalar && data->array.ndim >= 0 && data->array.ndim <= KCL_MAX_AXES) {
-        char shape[KL_NAME];
-        kl_put_shape(shape, sizeof shape, &data->array);
-        n += (size_t)snprintf(data->name + n, size - n, " of shape %s", shape);
+    put_text(data, &n, data->is_symbol ? "variable " : "array ");
+    put_number(data, &n, data->is_symbol ? data->number : index);
+    put_text(data, &n, " (");
+    if (data->alias) {
+        put_text(data, &n, "\"");
+        put_text(data, &n, data->alias);
+        put_text(data, &n, "\", ");
     }
-    if (n && n < size)
-        n += (size_t)snprintf(data->name + n, size - n, ")");
-    if (n >= size)
-        memcpy(data->name + size - 4, "...", 4);
+    put_text(data, &n, data->call);
+    const bool has_shape =
+        !data->is_scalar && !data->is_symbol && data->array.ndim >= 0 && data->array.ndim <= KCL_MAX_AXES;
+    for (int k = 0; has_shape && k < data->array.ndim; k++) {
+        put_text(data, &n, k ? ", " : " of shape (");
+        put_number(data, &n, data->array.shape[k]);
+    }
+    put_text(data, &n, has_shape && data->array.ndim ? "))" : ")");
     return data->name;
 }
 

@@ -59,9 +59,9 @@ struct kcl_scope {
 kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err);
 
 /*
- * Errors name the function that the user called, not the operators that it is made of. What can fail takes the name of its
- * caller: where that is a public function it replaces the operator's in front of the sentence, "kcl_sqdist: the operands
- * have dimensions 3 and 2", or stands before it. Functions that other functions are made of leave the name to these.
+ * Errors name the function that the user called, not the operators that it is made of. What can fail takes the name of
+ * its caller: where that is a public function it replaces the operator's in front of the sentence, "kcl_sqdist: the
+ * operands have dimensions 3 and 2", or stands before it. Functions that other functions are made of leave it to these.
  */
 void kl_name_call(const char *call, kb_error *err);
 const char *kl_call_or(const char *call, const char *name); /* `call` where that is a public function */

@@ -166,26 +166,27 @@ END_TEST
     X(kcl_neg)                                                                                                         \
     X(kcl_inv)                                                                                                         \
     X(kcl_square)                                                                                                      \
-    X(kcl_exp) X(kcl_log) X(kcl_sqrt) X(kcl_rsqrt) X(kcl_sin) X(kcl_cos) X(kcl_tan) X(kcl_abs) X(kcl_sign)             \
-        X(kcl_xlogx) X(kcl_asin) X(kcl_acos) X(kcl_atan) X(kcl_sinh) X(kcl_cosh) X(kcl_tanh) X(kcl_asinh) X(kcl_acosh) \
-            X(kcl_atanh) X(kcl_erf) X(kcl_erfc) X(kcl_expm1) X(kcl_log1p) X(kcl_sigmoid) X(kcl_softplus)               \
-                X(kcl_sinxdivx) X(kcl_sinc) X(kcl_step) X(kcl_relu) X(kcl_floor) X(kcl_ceil) X(kcl_trunc) X(kcl_not)   \
-                    X(kcl_sum_inner) X(kcl_sqnorm2) X(kcl_norm2) X(kcl_normalize) X(kcl_max_inner) X(kcl_min_inner)    \
-                        X(kcl_argmax_inner) X(kcl_argmin_inner) X(kcl_transpose_inner) X(kcl_det_inner)                \
-                            X(kcl_inv_inner) X(kcl_trace_inner) X(kcl_real2complex) X(kcl_imag2complex) X(kcl_exp1j)   \
-                                X(kcl_real) X(kcl_imag) X(kcl_conj) X(kcl_complex_abs) X(kcl_complex_square_abs)       \
+    X(kcl_exp)                                                                                                         \
+    X(kcl_log) X(kcl_sqrt) X(kcl_rsqrt) X(kcl_sin) X(kcl_cos) X(kcl_tan) X(kcl_abs) X(kcl_sign) X(kcl_xlogx)           \
+        X(kcl_asin) X(kcl_acos) X(kcl_atan) X(kcl_sinh) X(kcl_cosh) X(kcl_tanh) X(kcl_asinh) X(kcl_acosh) X(kcl_atanh) \
+            X(kcl_erf) X(kcl_erfc) X(kcl_expm1) X(kcl_log1p) X(kcl_sigmoid) X(kcl_softplus) X(kcl_sinxdivx)            \
+                X(kcl_sinc) X(kcl_step) X(kcl_relu) X(kcl_floor) X(kcl_ceil) X(kcl_trunc) X(kcl_not) X(kcl_sum_inner)  \
+                    X(kcl_sqnorm2) X(kcl_norm2) X(kcl_normalize) X(kcl_max_inner) X(kcl_min_inner) X(kcl_argmax_inner) \
+                        X(kcl_argmin_inner) X(kcl_transpose_inner) X(kcl_det_inner) X(kcl_inv_inner)                   \
+                            X(kcl_trace_inner) X(kcl_real2complex) X(kcl_imag2complex) X(kcl_exp1j) X(kcl_real)        \
+                                X(kcl_imag) X(kcl_conj) X(kcl_complex_abs) X(kcl_complex_square_abs)                   \
                                     X(kcl_complex_arg) X(kcl_complex_exp) X(kcl_complex_sum) X(kcl_transpose)
 #define TWO(X)                                                                                                         \
     X(kcl_add)                                                                                                         \
     X(kcl_sub)                                                                                                         \
     X(kcl_mul)                                                                                                         \
-    X(kcl_div) X(kcl_powf) X(kcl_atan2) X(kcl_hypot) X(kcl_minimum) X(kcl_maximum) X(kcl_equal) X(kcl_not_equal)       \
-        X(kcl_less) X(kcl_less_equal) X(kcl_greater) X(kcl_greater_equal) X(kcl_and) X(kcl_or) X(kcl_dot)              \
-            X(kcl_sqdist) X(kcl_weightedsqnorm) X(kcl_concat) X(kcl_matmul_inner) X(kcl_kron) X(kcl_matvecmult)        \
-                X(kcl_vecmatmult) X(kcl_tensorprod) X(kcl_complex_add) X(kcl_complex_sub) X(kcl_complex_mul)           \
-                    X(kcl_complex_div) X(kcl_complex_scale) X(kcl_matmul) X(kcl_matvec) X(kcl_rmatvec) X(kcl_gather)   \
-                        X(kcl_like) X(kcl_grad) X(kcl_divergence) X(kcl_grad_matrix) X(kcl_laplacian)                  \
-                            X(kcl_trace_operator)
+    X(kcl_div)                                                                                                         \
+    X(kcl_powf) X(kcl_atan2) X(kcl_hypot) X(kcl_minimum) X(kcl_maximum) X(kcl_equal) X(kcl_not_equal) X(kcl_less)      \
+        X(kcl_less_equal) X(kcl_greater) X(kcl_greater_equal) X(kcl_and) X(kcl_or) X(kcl_dot) X(kcl_sqdist)            \
+            X(kcl_weightedsqnorm) X(kcl_concat) X(kcl_matmul_inner) X(kcl_kron) X(kcl_matvecmult) X(kcl_vecmatmult)    \
+                X(kcl_tensorprod) X(kcl_complex_add) X(kcl_complex_sub) X(kcl_complex_mul) X(kcl_complex_div)          \
+                    X(kcl_complex_scale) X(kcl_matmul) X(kcl_matvec) X(kcl_rmatvec) X(kcl_gather) X(kcl_like)          \
+                        X(kcl_grad) X(kcl_divergence) X(kcl_grad_matrix) X(kcl_laplacian) X(kcl_trace_operator)
 #define THREE(X)                                                                                                       \
     X(kcl_ifelse) X(kcl_clamp) X(kcl_mod) X(kcl_weightedsqdist) X(kcl_softdtw_sqdist) X(kcl_vjp) X(kcl_jvp) X(kcl_hvp)
 #define REDUCTIONS(X) X(sum) X(mean) X(logsumexp) X(min) X(max) X(argmin) X(argmax)
@@ -584,6 +585,12 @@ START_TEST(test_arrays_are_named_as_they_were_made)
     kcl_expr *huge =
         kcl_vi(s, &(kcl_array){.data = many, .dtype = KCL_F64, .ndim = 9, .shape = {1, 1, 1, 1, 1, 1, 1, 0, 2}});
     TOLD(kcl_eval1(kcl_add(p, huge), kcl_f64(out, 6, 2)), "(1, 1, 1, 1, 1, 1, 1, 0, 2)");
+    /* Names of any length are cut. */
+    char alias[300];
+    memset(alias, 'a', sizeof alias - 1);
+    alias[sizeof alias - 1] = 0;
+    kcl_expr *cut = kcl_formula(s, alias, 1, (const char *const[]){alias}, &r);
+    TOLD(kcl_eval1(kcl_add(p, cut), kcl_f64(out, 6, 2)), "aaa... has 4: both are on axis i");
 }
 END_TEST
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One data handle in two roles: in formulas given as text and in operators, values and gradients against plain loops, by
- * the interpreter; with the argument "device" on a device.
+ * One data handle in two roles: in formulas given as text and in operators, values and gradients against plain loops,
+ * by the interpreter; with the argument "device" on a device.
  */
 #include "support.h"
 
