@@ -91,8 +91,10 @@ KCL_API kcl_status kcl_context_create_shared(kcl_context **context, const kcl_co
 KCL_API void kcl_context_destroy(kcl_context **context);
 
 /*
- * The sentence about the last failed call on this context, "" when none failed. Owned by the context, valid until its
- * next call. A NULL context: a sentence that says so.
+ * The sentence about the last failed call on this context, "" when none failed. Every call that is given a context, or
+ * something of one (a scope, an expression), and returns a failure sets it, to why that call failed. Calls that succeed
+ * leave it, or clear it where they got over something on their way. Owned by the context, valid until its next call. A
+ * NULL context: a sentence that says so.
  */
 KCL_API const char *kcl_context_error(const kcl_context *context);
 
@@ -128,7 +130,7 @@ typedef struct kcl_device_info {
     double score;        /* the default device is the one with the highest */
 } kcl_device_info;
 
-/* Fills `info` with the context's device. */
+/* Fills `info` with the context's device. KCL_ERROR_ARGUMENT for NULL. */
 KCL_API kcl_status kcl_context_device_info(const kcl_context *context, kcl_device_info *info);
 
 /*

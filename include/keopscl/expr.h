@@ -14,10 +14,18 @@
  * batch on its own, and indices count within it, but for kcl_reduce_sum_batch and its like. Repeated arrays are not
  * copied.
  *
- * Errors: a builder that fails returns its scope's error expression, never NULL. Everything built on it carries that
- * first error, and evaluation returns it and copies it to the context: a chain of calls needs one check. NULL operands
- * and operands of two scopes are such errors. Debug builds of the library (without NDEBUG) tell operands of a scope that
- * was reset or destroyed as well; else their use is undefined.
+ * Errors: a builder that fails returns an error expression of its scope, never NULL. Everything built on it carries that
+ * first error, and an evaluation that is given it returns its status and copies its sentence to the context: a chain of
+ * calls needs one check. NULL operands, operands of two scopes, and operands of a scope that was reset or destroyed are
+ * such errors. Where operands belong to several contexts, all of these are told at once, and evaluation tells that of
+ * the first operand. An expression that was built from NULL alone knows of no context: an evaluation of nothing else
+ * returns KCL_ERROR_ARGUMENT and can tell no context (kcl_scope_create tells its context why it returned NULL).
+ *
+ * Handles that are gone: the use of an expression, data handle or scope after kcl_scope_reset or kcl_scope_destroy is an
+ * error like others, in every build. The context keeps memory of such handles for that, 32 bytes an expression, and uses
+ * it again when four more scopes were reset or destroyed and more than 32,768 expressions, 1024 data handles or 16 scopes
+ * wait; what is built then has the addresses of what was, and a handle kept for longer than that may stand for another
+ * one. While the context lives no such use is undefined; after kcl_context_destroy every use of what it had is.
  *
  * Ownership: expressions and data handles belong to their scope and live until kcl_scope_reset or kcl_scope_destroy.
  * Thread safety: a scope and its expressions belong to one thread at a time.
@@ -56,8 +64,9 @@ typedef enum kcl_role {
 /* ---- Scopes ------------------------------------------------------------------------------------------------------ */
 
 /*
- * Creates a scope for expressions that are evaluated on `context`, which must outlive it. NULL when memory is out or
- * the context is NULL; every function below accepts a NULL scope and then returns an error expression.
+ * Creates a scope for expressions that are evaluated on `context`, which must outlive it. NULL when memory is out,
+ * which is then the context's error, or when the context is NULL; every function below accepts a NULL scope and then
+ * returns an error expression.
  */
 KCL_API kcl_scope *kcl_scope_create(kcl_context *context);
 
@@ -149,7 +158,10 @@ KCL_API kcl_expr *kcl_zero(kcl_scope *scope, int dim);
 
 /*
  * A formula in KeOps' language, "Exp(-g*SqDist(x,y))*b", whose names stand for the given expressions: names[k] for
- * values[k]. Reductions of one result may be in it, "Log(Sum_Reduction(Exp(-SqDist(x,y)),0))". A syntax error's text holds the formula and a caret. See docs/formulas.md.
+ * values[k]. Reductions of one result may be in it, "Log(Sum_Reduction(Exp(-SqDist(x,y)),0))". A syntax error's text
+ * holds the formula and a caret. Values may be variables of one data handle in several roles: its gradient, that of
+ * Grad(f,x,e) in the text included, is the sum over them. Later errors say a variable's name in the text. See
+ * docs/formulas.md.
  */
 KCL_API kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char *const *names,
                               kcl_expr *const *values);

@@ -61,7 +61,11 @@ KCL_API kcl_status kcl_operator_create(kcl_operator **op, const char *formula, i
 /*
  * An operator from expressions: outputs are exprs[0..], arguments are vars[0..], which must hold every variable the
  * expressions use (kcl_scalar's values and data handles that are not in vars are an error that names the variable).
- * Outlives the scope. Batch axes of the expressions' arrays do not matter: those of the arguments do. But where an
+ * Where a data handle stands in both roles, i and j, list its variable in each role for two arguments, which may be
+ * different arrays; or in one of them, for one argument that is both: then rows and columns of the operator are as many
+ * (else KCL_ERROR_LENGTH), and its gradient (kcl_operator_grad) is the sum over both roles. kcl_operator_print writes
+ * such an argument in both roles, which kcl_operator_create does not read. Failures are told in the operator, and in the
+ * context of the expressions. Outlives the scope. Batch axes of the expressions' arrays do not matter: those of the arguments do. But where an
  * expression reduces batch axes (kcl_reduce_sum_batch and its like, gradients in variables that lack some), arguments must
  * have the batch axes that their variables' arrays had, of any size, and no other; outputs have those of the expressions.
  * Else applying it is KCL_ERROR_SHAPE, which names the argument and the axis.

@@ -229,6 +229,15 @@ kcl_status kd_enter(kcl_context *context)
     return check(context);
 }
 
+/* Refuses a missing place for what a call tells. */
+static kcl_status check_place(const kcl_context *context, const char *call, const void *place)
+{
+    kcl_status status = check(context);
+    return status < 0 || place ? status
+                               : kb_fail((kb_error *)&context->error, KCL_ERROR_ARGUMENT,
+                                         "%s: there is no place for what it tells (NULL)", call);
+}
+
 static kcl_context *new_context(const kcl_allocator *allocator)
 {
     kcl_context *c = kb_calloc(allocator, 1, sizeof *c);
@@ -366,9 +375,7 @@ kcl_status kcl_context_finish(kcl_context *context)
 
 kcl_status kcl_context_device_info(const kcl_context *context, kcl_device_info *info)
 {
-    kcl_status status = check(context);
-    if (status >= 0 && !info)
-        return KCL_ERROR_ARGUMENT;
+    kcl_status status = check_place(context, __func__, info);
     if (status >= 0)
         *info = context->device->info;
     return status;
@@ -376,9 +383,7 @@ kcl_status kcl_context_device_info(const kcl_context *context, kcl_device_info *
 
 kcl_status kcl_context_get_stats(const kcl_context *context, kcl_context_stats *stats)
 {
-    kcl_status status = check(context);
-    if (status >= 0 && !stats)
-        return KCL_ERROR_ARGUMENT;
+    kcl_status status = check_place(context, __func__, stats);
     if (status >= 0) {
         *stats = context->stats;
         stats->programs_kept = kd_program_count(context);

@@ -246,13 +246,14 @@ bool kf_enter_var(kf_parser *p, const kf_node *var, size_t at)
         for (size_t k = before; k < p->var_count; k++)
             p->vars[k] = NULL;
     }
+    /* What is bound may have one variable in several roles; a text that writes two has a mistake. */
     const kf_node *other = p->vars[index];
-    if (other && other != var)
+    if (other && other != var && (at != KF_NOWHERE || other->dim != var->dim))
         return kf_fault(p, KCL_ERROR_SHAPE, at,
                         "variable %d is both %s(%d,%d) and %s(%d,%d): it has one role and dimension", (int)index,
                         role_name[other->param[2]], (int)index, other->dim, role_name[var->param[2]], (int)index,
                         var->dim);
-    p->vars[index] = var;
+    p->vars[index] = other ? other : var;
     p->next_index = KB_MAX(p->next_index, (int64_t)index + 1);
     return true;
 }

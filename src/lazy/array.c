@@ -19,7 +19,8 @@ kcl_array kcl_array_in(kcl_memory *memory, int64_t offset, kcl_dtype dtype, int 
     return array;
 }
 
-kcl_status kcl_array_create(kcl_context *context, kcl_dtype dtype, int ndim, const int64_t *shape, kcl_array *array)
+static kcl_status create(const char *call, kcl_context *context, kcl_dtype dtype, int ndim, const int64_t *shape,
+                         kcl_array *array)
 {
     if (array)
         *array = refused;
@@ -27,17 +28,23 @@ kcl_status kcl_array_create(kcl_context *context, kcl_dtype dtype, int ndim, con
     if (status < 0)
         return status;
     if (!array || (!shape && ndim > 0))
-        return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT,
-                       "kcl_array_create: the shape, or the array that is to be "
-                       "made, is NULL");
+        return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT, "%s: the %s is NULL", call,
+                       array ? "shape" : "array that is to be made");
     kcl_array made = kcl_array_of(NULL, dtype, ndim, shape);
+    char what[64];
     int64_t elements;
-    if (kl_check_shape(&made, "the array that is to be made", &elements, kd_error(context)) < 0)
+    snprintf(what, sizeof what, "%s: the array that is to be made", call);
+    if (kl_check_shape(&made, what, &elements, kd_error(context)) < 0)
         return kcl_context_status(context);
     status = kcl_memory_create(context, (size_t)elements * kb_dtype_size(dtype), &made.memory);
     if (status == KCL_OK)
         *array = made;
     return status;
+}
+
+kcl_status kcl_array_create(kcl_context *context, kcl_dtype dtype, int ndim, const int64_t *shape, kcl_array *array)
+{
+    return create(__func__, context, dtype, ndim, shape, array);
 }
 
 void kcl_array_free(kcl_array *array)
@@ -199,7 +206,7 @@ kcl_status kcl_array_upload(kcl_context *context, const kcl_array *from, kcl_arr
     if (status == KCL_OK)
         status = kl_check_shape(from, "kcl_array_upload: the host's array", &elements, kd_error(context));
     if (status == KCL_OK)
-        status = kcl_array_create(context, from->dtype, from->ndim, from->shape, array);
+        status = create(__func__, context, from->dtype, from->ndim, from->shape, array);
     if (status < 0)
         return status;
     status = transfer("kcl_array_upload", context, from, array, true);

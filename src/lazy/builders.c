@@ -4,10 +4,10 @@
 
 #include <math.h>
 
-kcl_expr *kl_apply(kf_op op, int count, kcl_expr *const *operands, const int64_t *params)
+kcl_expr *kl_apply_called(const char *call, kf_op op, int count, kcl_expr *const *operands, const int64_t *params)
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(count, operands, &error);
+    kcl_scope *scope = kl_common_scope_called(call, count, operands, &error);
     if (!scope)
         return error;
     const kf_node *nodes[KF_MAX_ARGS] = {0};
@@ -16,20 +16,14 @@ kcl_expr *kl_apply(kf_op op, int count, kcl_expr *const *operands, const int64_t
     for (int k = 0; k < count; k++)
         nodes[k] = operands[k]->node;
     if (kf_info(op)->op_class == KF_CLASS_MAP &&
-        !kl_broadcast(kf_info(op)->name, scope, count, operands, nodes, &inner, &shaped, &error))
+        !kl_broadcast(kl_call_or(call, kf_info(op)->name), scope, count, operands, nodes, &inner, &shaped, &error))
         return error;
-    return kl_shaped(kl_expr_of(scope, kf_make(&scope->graph, op, nodes, params)), shaped ? &inner : NULL);
+    return kl_shaped(kl_expr_called(call, scope, kf_make(&scope->graph, op, nodes, params)), shaped ? &inner : NULL);
 }
 
-static kcl_expr *unary(kf_op op, kcl_expr *f)
-{
-    return kl_apply(op, 1, &f, NULL);
-}
-
-static kcl_expr *binary(kf_op op, kcl_expr *f, kcl_expr *g)
-{
-    return kl_apply(op, 2, (kcl_expr *[]){f, g}, NULL);
-}
+/* Macros, for the name of the function that they stand in. */
+#define unary(op, f) kl_apply(op, 1, &(f), NULL)
+#define binary(op, f, g) kl_apply(op, 2, ((kcl_expr *[]){f, g}), NULL)
 
 kcl_expr *kcl_add(kcl_expr *f, kcl_expr *g)
 {
@@ -113,12 +107,14 @@ kcl_expr *kcl_less_equal(kcl_expr *f, kcl_expr *g)
 
 kcl_expr *kcl_greater(kcl_expr *f, kcl_expr *g)
 {
-    return binary(KF_LESS, g, f);
+    kcl_expr *error;
+    return kl_common_scope(2, (kcl_expr *[]){f, g}, &error) ? binary(KF_LESS, g, f) : error;
 }
 
 kcl_expr *kcl_greater_equal(kcl_expr *f, kcl_expr *g)
 {
-    return binary(KF_LESS_EQUAL, g, f);
+    kcl_expr *error;
+    return kl_common_scope(2, (kcl_expr *[]){f, g}, &error) ? binary(KF_LESS_EQUAL, g, f) : error;
 }
 
 kcl_expr *kcl_where(kcl_expr *condition, kcl_expr *f, kcl_expr *g)
@@ -199,17 +195,17 @@ kcl_expr *kcl_dot(kcl_expr *f, kcl_expr *g)
 
 kcl_expr *kcl_sqnorm2(kcl_expr *f)
 {
-    return kcl_sum_inner(kcl_square(f));
+    return kl_as(__func__, 1, &f, kcl_sum_inner(kcl_square(f)));
 }
 
 kcl_expr *kcl_norm2(kcl_expr *f)
 {
-    return kcl_sqrt(kcl_sqnorm2(f));
+    return kl_as(__func__, 1, &f, kcl_sqrt(kcl_sqnorm2(f)));
 }
 
 kcl_expr *kcl_sqdist(kcl_expr *f, kcl_expr *g)
 {
-    return kcl_sqnorm2(kcl_sub(f, g));
+    return kl_as(__func__, 2, (kcl_expr *[]){f, g}, kcl_sqnorm2(kcl_sub(f, g)));
 }
 
 kcl_expr *kcl_extract(kcl_expr *f, int start, int length)
@@ -260,10 +256,10 @@ static kcl_expr *reduced(kcl_scope *scope, kf_reduction reduction, const kcl_exp
 static kcl_expr *reduce(const char *name, kf_reduction reduction, kcl_expr *f, int64_t param, kcl_axes over)
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(1, &f, &error);
+    kcl_scope *scope = kl_common_scope_called(name, 1, &f, &error);
     if (!scope || !check_axes(scope, name, over, &error))
         return error;
-    return reduced(scope, reduction, f, param, (unsigned)over);
+    return kl_as(name, 1, &f, reduced(scope, reduction, f, param, (unsigned)over));
 }
 
 /* The batch axis, as an axis of the graph; 0 and *error where it is not there. */
@@ -282,31 +278,31 @@ static unsigned batch_axis(const char *name, kcl_scope *scope, const kcl_expr *f
 static kcl_expr *reduce_batch(const char *name, kf_reduction reduction, kcl_expr *f, int64_t param, int axis)
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(1, &f, &error);
+    kcl_scope *scope = kl_common_scope_called(name, 1, &f, &error);
     unsigned over = scope ? batch_axis(name, scope, f, axis, &error) : 0;
-    return over ? reduced(scope, reduction, f, param, over) : error;
+    return over ? kl_as(name, 1, &f, reduced(scope, reduction, f, param, over)) : error;
 }
 
 /* The pair of exponent and weights, which has the batch axes of both; NULL and *error where that is none. */
-static kcl_expr *weigh(kf_reduction reduction, kcl_expr *f, kcl_expr *weight, kcl_expr **error)
+static kcl_expr *weigh(const char *name, kf_reduction reduction, kcl_expr *f, kcl_expr *weight, kcl_expr **error)
 {
-    kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){f, weight}, error);
+    kcl_scope *scope = kl_common_scope_called(name, 2, (kcl_expr *[]){f, weight}, error);
     if (!scope)
         return NULL;
-    *error = kl_expr_of(scope, kf_weighted(&scope->graph, reduction, f->node, weight->node));
+    *error = kl_expr_called(name, scope, kf_weighted(&scope->graph, reduction, f->node, weight->node));
     return (*error)->node ? *error : NULL;
 }
 
 static kcl_expr *reduce_weighted(const char *name, kf_reduction reduction, kcl_expr *f, kcl_expr *weight, kcl_axes over)
 {
-    kcl_expr *error, *both = weigh(reduction, f, weight, &error);
+    kcl_expr *error, *both = weigh(name, reduction, f, weight, &error);
     return both ? reduce(name, reduction, both, 0, over) : error;
 }
 
 static kcl_expr *reduce_weighted_batch(const char *name, kf_reduction reduction, kcl_expr *f, kcl_expr *weight,
                                        int axis)
 {
-    kcl_expr *error, *both = weigh(reduction, f, weight, &error);
+    kcl_expr *error, *both = weigh(name, reduction, f, weight, &error);
     return both ? reduce_batch(name, reduction, both, 0, axis) : error;
 }
 
@@ -412,7 +408,7 @@ static kcl_expr *gradient(const char *name, kcl_expr *f, kcl_expr *v, const kf_n
     const kf_node *out = NULL;
     if (e && kf_gradient(&scope->graph, f->node, e, 1, &v->node, &out) < 0)
         out = NULL;
-    return kl_expr_of(scope, e ? out : NULL);
+    return kl_expr_called(name, scope, e ? out : NULL);
 }
 
 kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v)
@@ -454,7 +450,8 @@ kcl_expr *kcl_jvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
 
 kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
 {
-    return kcl_jvp(kcl_grad(f, v), v, u);
+    kcl_expr *operands[] = {f, v, u}, *error;
+    return kl_common_scope(3, operands, &error) ? kl_as(__func__, 3, operands, kcl_jvp(kcl_grad(f, v), v, u)) : error;
 }
 
 /* Of the matrix df/dv, for each pair of rows. */
@@ -462,13 +459,13 @@ static kcl_expr *of_matrix(const char *name, kcl_expr *f, kcl_expr *v,
                            kcl_status (*of)(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out))
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){f, v}, &error);
+    kcl_scope *scope = kl_common_scope_called(name, 2, (kcl_expr *[]){f, v}, &error);
     kcl_expr *refused = scope ? no_variable(name, v, scope) : error;
     const kf_node *out = NULL;
     if (refused)
         return refused;
     const kcl_status status = of(&scope->graph, f->node, v->node, &out);
-    return kl_expr_of(scope, status < 0 ? NULL : out);
+    return kl_expr_called(name, scope, status < 0 ? NULL : out);
 }
 
 kcl_expr *kcl_grad_matrix(kcl_expr *f, kcl_expr *v)

@@ -1067,10 +1067,14 @@ kcl_status kl_exec_create(kl_exec **out, const kf_graph *from, size_t root_count
                 e->key = kb_hash_combine(e->key, first * KF_MAX_BATCH + (size_t)b);
             }
         }
-        kb_error_clear(err);
-        cut c = {.exec = e, .g = &e->graph, .err = err, .a = a};
-        if (!cut_roots(&c, own))
+        /* What `err` says of an earlier call stays where this one succeeds. */
+        kb_error why;
+        kb_error_clear(&why);
+        cut c = {.exec = e, .g = &e->graph, .err = &why, .a = a};
+        if (!cut_roots(&c, own)) {
+            *err = why;
             status = err->status;
+        }
         kb_free(a, c.items);
         kb_free(a, c.item_at);
         kb_free(a, c.groups);

@@ -874,22 +874,40 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
     return status;
 }
 
+/* "(B, rows, dim)" of a result. */
+static void put_result_shape(char *text, size_t size, const kl_view *v, int64_t rows)
+{
+    kcl_array shape = {.ndim = 0};
+    for (int k = v->batch.count - 1; k >= 0; k--)
+        shape.shape[shape.ndim++] = v->batch.size[k];
+    shape.shape[shape.ndim++] = rows;
+    shape.shape[shape.ndim++] = v->dim;
+    kl_put_shape(text, size, &shape);
+}
+
 kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *outs, kb_error *err)
 {
+    static const char *const axis_names[] = {
+        "", "axis i", "axis j", "the axes i and j, which have one length where an argument stands on both,"};
     for (size_t k = 0; k < e->slot_count; k++) {
         size_t first = 0;
         while (e->slots[first].extent != e->slots[k].extent)
             first++;
         if (e->slots[k].extent && slots[k].rows != slots[first].rows)
-            return kb_fail(err, KCL_ERROR_LENGTH, "%s has %lld rows, %s has %lld: both are on axis %s and must agree",
+            return kb_fail(err, KCL_ERROR_LENGTH, "%s has %lld rows, %s has %lld: both are on %s and must agree",
                            e->slots[first].name, (long long)slots[first].rows, e->slots[k].name,
-                           (long long)slots[k].rows, e->slots[k].extent == KL_EXTENT_I ? "i" : "j");
+                           (long long)slots[k].rows, axis_names[KB_MIN(e->slots[k].extent, KL_EXTENT_BOTH)]);
     }
     for (size_t k = 0; k < e->root_count; k++) {
         int64_t rows = rows_of(e, slots, e->root[k].extent);
-        if (outs[k].rows != rows)
-            return kb_fail(err, KCL_ERROR_LENGTH, "output %zu has %lld rows, the result has %lld", k,
-                           (long long)outs[k].rows, (long long)rows);
+        if (outs[k].rows == rows)
+            continue;
+        char given[160], wanted[160];
+        put_result_shape(given, sizeof given, &outs[k], outs[k].rows);
+        put_result_shape(wanted, sizeof wanted, &outs[k], rows);
+        return kb_fail(err, KCL_ERROR_LENGTH,
+                       "output %zu has shape %s, the result %s: %lld rows, and %lld (axes of size 1 may be left out)",
+                       k, given, wanted, (long long)outs[k].rows, (long long)rows);
     }
     return KCL_OK;
 }

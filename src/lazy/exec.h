@@ -82,14 +82,17 @@ kcl_status kl_check_output_type(const kl_view *view, kf_kind kind, const char *w
  * have the same extent class have the same number of rows when the computation runs; class 0 is a single row. Where the
  * rows are not known before it runs, the classes are the axes.
  */
-enum { KL_EXTENT_I = 1, KL_EXTENT_J = 2 };
+enum { KL_EXTENT_I = 1, KL_EXTENT_J = 2, KL_EXTENT_BOTH = 3 /* an array stands on both axes: they are as long */ };
+
+/* What errors call an array: "argument \"x\"", "array 3 (kcl_vj of shape (100, 3))". */
+enum { KL_NAME = 112 };
 
 typedef struct kl_slot {
     int32_t dim;
     int extent;     /* class */
     int64_t rows;   /* for messages about classes that clash; -1 where they are not known yet */
     kl_batch batch; /* those that the formula knows; arrays of a call may bring others along */
-    char name[64];
+    char name[KL_NAME];
 } kl_slot;
 
 /* Where a variable of a sweep comes from. */
@@ -240,23 +243,5 @@ kcl_status kl_exec_check(const kl_exec *exec, const kl_view *slots, const kl_vie
  */
 kcl_status kl_exec_emit(const kl_exec *exec, kcl_context *context, const kp_caps *caps, kcl_dtype dtype,
                         const int64_t *extents, bool describe, kb_str *out, kb_error *err);
-
-/*
- * Debug builds keep what scopes that were reset or destroyed have left behind, the last KL_GRAVES of a context, so that
- * the use of their expressions is an error and no crash. Release builds free it at once.
- */
-enum { KL_GRAVES = 4 };
-
-typedef struct kl_grave {
-    struct kl_grave *next;
-    kb_arena arena; /* with the expressions */
-    void *scope;    /* that was destroyed, or NULL */
-} kl_grave;
-
-/* Frees all but the first `keep`. */
-void kl_graves_free(const kcl_allocator *a, kl_grave **graves, int keep);
-
-/* The context's list, newest first; NULL where memory is out. */
-kl_grave **kl_graves(kcl_context *context);
 
 #endif

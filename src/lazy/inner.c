@@ -22,7 +22,7 @@ kcl_expr *kl_shaped(kcl_expr *f, const kl_inner *inner)
 {
     if (!f->node || !inner || (inner->rank == 1 && !f->inner))
         return f;
-    kcl_expr *shaped = kb_arena_alloc(&f->scope->arena, sizeof *shaped);
+    kcl_expr *shaped = kl_new_handle(f->scope, KL_HANDLE_EXPR);
     kl_inner *kept = kb_arena_alloc(&f->scope->arena, sizeof *kept);
     if (!shaped || !kept)
         return &f->scope->out_of_memory;
@@ -193,14 +193,14 @@ static kcl_expr *of_matrix(const char *name, kcl_expr *A, const kf_node *(*make)
                            bool keeps)
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(1, &A, &error);
+    kcl_scope *scope = kl_common_scope_called(name, 1, &A, &error);
     char text[KF_SHAPE_TEXT];
     if (!scope)
         return error;
     if (A->inner && (A->inner->rank != 2 || A->inner->size[0] != A->inner->size[1]))
         return kl_fail(scope, KCL_ERROR_SHAPE, "%s: the inner shape is %s, it must be that of a square matrix", name,
                        kf_shape_text(A->inner, text));
-    return kl_shaped(kl_expr_of(scope, make(&scope->graph, A->node)), keeps ? A->inner : NULL);
+    return kl_shaped(kl_expr_called(name, scope, make(&scope->graph, A->node)), keeps ? A->inner : NULL);
 }
 
 kcl_expr *kcl_det_inner(kcl_expr *A)

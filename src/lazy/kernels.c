@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/kernels.c: compiled steps and the device memory of intermediate results, kept by the context. */
 #include "kernels.h"
+#include "handles.h"
 
 #include <string.h>
 
@@ -25,7 +26,7 @@ typedef struct table {
 
 typedef struct cache {
     table steps, temps, forms;
-    kl_grave *graves; /* in debug builds */
+    kl_handles *handles;
 } cache;
 
 /* ---- Tables ------------------------------------------------------------------------------------------------------ */
@@ -111,19 +112,6 @@ static void destroy_compiled(kcl_context *context, kl_compiled *c)
     kb_free(kd_allocator(context), c);
 }
 
-void kl_graves_free(const kcl_allocator *a, kl_grave **graves, int keep)
-{
-    while (*graves && keep-- > 0)
-        graves = &(*graves)->next;
-    while (*graves) {
-        kl_grave *next = (*graves)->next;
-        kb_arena_finish(&(*graves)->arena);
-        kb_free(a, (*graves)->scope);
-        kb_free(a, *graves);
-        *graves = next;
-    }
-}
-
 static void destroy_temporary(kcl_context *context, temporary *t)
 {
     kd_buffer_release(context, &t->memory.buffer);
@@ -144,7 +132,7 @@ static void empty_cache(kcl_context *context, cache *all)
 static void destroy_cache(kcl_context *context, void *object)
 {
     cache *all = object;
-    kl_graves_free(kd_allocator(context), &all->graves, 0);
+    kl_handles_destroy(all->handles);
     empty_cache(context, all);
     kb_free(kd_allocator(context), all);
 }
@@ -196,17 +184,20 @@ static cache *cache_of(kcl_context *context)
     return all;
 }
 
-kl_grave **kl_graves(kcl_context *context)
+kl_handles *kl_handles_of(kcl_context *context)
 {
     cache *all = cache_of(context);
-    return all ? &all->graves : NULL;
+    if (all && !all->handles && !(all->handles = kl_handles_create(kd_allocator(context))))
+        kb_no_memory(kd_error(context));
+    return all ? all->handles : NULL;
 }
 
 kcl_status kl_make_room(kcl_context *context, kl_room *r, int64_t elements, kcl_dtype dtype)
 {
     int64_t bytes;
     if (kb_mul_overflows(KB_MAX(elements, 1), (int64_t)kb_dtype_size(dtype), &bytes))
-        return kb_fail(kd_error(context), KCL_ERROR_DEVICE_MEMORY, "intermediate results of %lld numbers are too many",
+        return kb_fail(kd_error(context), KCL_ERROR_DEVICE_MEMORY,
+                       "intermediate results of %lld numbers are more bytes than a 64-bit number holds",
                        (long long)elements);
     if (r->buffer && r->size >= (size_t)bytes)
         return KCL_OK;

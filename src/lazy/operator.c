@@ -28,6 +28,7 @@ struct kcl_operator {
     size_t root_count;
     const kf_node **roots;
     int *tags; /* by root: rows 0 (i), 1 (j) or 2 (one) */
+    bool joins_axes;    /* an argument stands in both roles, i and j */
     bool knows_batches; /* the formulas say which arguments have which batch axes; else a call does */
     int64_t sums_to;    /* of a gradient: the argument whose batch axes it has, summed over the others; -1: none */
     kl_exec *exec;
@@ -93,6 +94,8 @@ static kcl_status declare(kcl_operator *op, int64_t index, const char *name, int
         op->inputs[k] = (input){.dim = 0};
     op->input_count = KB_MAX(before, (size_t)index + 1);
     input *in = &op->inputs[index];
+    if (in->dim && op->joins_axes && in->role != KF_ROLE_P && role != KF_ROLE_P)
+        role = in->role;
     if (in->dim && (in->dim != dim || in->role != role))
         return kb_fail(
             &op->error, KCL_ERROR_ARGUMENT,
@@ -149,7 +152,11 @@ static void describe_input(const kcl_operator *op, size_t index, char *text, siz
     if (*op->inputs[index].name)
         snprintf(text, size, "argument \"%.48s\"", op->inputs[index].name);
     else
-        snprintf(text, size, "argument %zu", index);
+        snprintf(text, size, "argument %zu (%s(%d))", index,
+                 op->inputs[index].role == KF_ROLE_I   ? "Vi"
+                 : op->inputs[index].role == KF_ROLE_J ? "Vj"
+                                                       : "Pm",
+                 op->inputs[index].dim);
 }
 
 /* The last step of making an operator: roots are there, `inputs` are complete. */
@@ -165,9 +172,10 @@ static kcl_status compile(kcl_operator *op)
     for (size_t k = 0; k < op->input_count; k++) {
         slots[k].dim = op->inputs[k].dim;
         slots[k].rows = -1;
-        slots[k].extent = op->inputs[k].role == KF_ROLE_I   ? KL_EXTENT_I
-                          : op->inputs[k].role == KF_ROLE_J ? KL_EXTENT_J
-                                                            : 0;
+        slots[k].extent = op->inputs[k].role == KF_ROLE_P   ? 0
+                          : op->joins_axes                  ? KL_EXTENT_BOTH
+                          : op->inputs[k].role == KF_ROLE_I ? KL_EXTENT_I
+                                                            : KL_EXTENT_J;
         /* Any size: calls have an exec of their own. */
         for (int b = 0; op->inputs[k].batches && b < KF_MAX_BATCH; b++)
             slots[k].batch.size[slots[k].batch.count++] = op->inputs[k].batches & KF_BATCH_AXIS(b) ? 2 : 1;
@@ -291,20 +299,32 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
     rename_context *r = user;
     if (leaf->op != KF_VAR)
         return leaf;
-    for (int k = 0; k < r->count; k++)
-        if (r->vars[k]->node->param[0] == leaf->param[0]) {
-            const kf_node *var = kf_var(&r->op->graph, k, leaf->dim, (kf_role)leaf->param[2]);
-            const unsigned axes = leaf->axes & (r->op->knows_batches ? ~0u : KF_PAIR_AXES);
-            if (kf_lends_axes(leaf))
-                return kf_lend_axes(&r->op->graph, var, axes);
-            var = kf_on_batches(&r->op->graph, var, axes);
-            return kf_is_integers(leaf) ? kf_integers(&r->op->graph, var) : var;
+    const kf_role role = (kf_role)leaf->param[2];
+    int at = -1;
+    for (int k = 0; k < r->count; k++) {
+        const int64_t *p = r->vars[k]->node->param;
+        if (p[0] != leaf->param[0])
+            continue;
+        if (p[2] == role) {
+            at = k;
+            break;
         }
-    char name[KL_DATA_NAME];
+        if (at < 0 && p[2] != KF_ROLE_P && role != KF_ROLE_P)
+            at = k;
+    }
+    if (at >= 0) {
+        r->op->joins_axes |= r->vars[at]->node->param[2] != role;
+        const kf_node *var = kf_var(&r->op->graph, at, leaf->dim, role);
+        const unsigned axes = leaf->axes & (r->op->knows_batches ? ~0u : KF_PAIR_AXES);
+        if (kf_lends_axes(leaf))
+            return kf_lend_axes(&r->op->graph, var, axes);
+        var = kf_on_batches(&r->op->graph, var, axes);
+        return kf_is_integers(leaf) ? kf_integers(&r->op->graph, var) : var;
+    }
     const kcl_data *data = leaf->param[0] < (int64_t)r->scope->data_count ? r->scope->data[leaf->param[0]] : NULL;
     kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT,
-            "the expressions use %s%s, which is not in the list of variables",
-            data && data->is_symbol ? "" : "the variable of ", kl_data_name(r->scope, leaf->param[0], name));
+            "the expressions use %s%s in the role %s, which is not in the list of variables",
+            data && data->is_symbol ? "" : "the variable of ", kl_data_name(r->scope, leaf->param[0]), role_name(role));
     return NULL;
 }
 
@@ -322,8 +342,20 @@ static kcl_status find_batch_reductions(kcl_operator *op)
     return status;
 }
 
-kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exprs, int var_count,
-                             kcl_expr *const *vars, const kcl_operator_params *params)
+/* Tells the contexts of the expressions why the operator could not be made. */
+static kcl_status tell_why(int count, kcl_expr *const *exprs, const kcl_operator *op, kcl_status status)
+{
+    const kb_error missing = {KCL_ERROR_ARGUMENT, "kcl_operator_from: there is no place for the operator (NULL)"};
+    const kb_error memory = {KCL_ERROR_NO_MEMORY, "host memory is exhausted"};
+    const kb_error *why = status == KCL_ERROR_NO_MEMORY ? &memory : op ? &op->error : &missing;
+    for (int k = 0; status < 0 && exprs && k < count; k++)
+        if (exprs[k] && exprs[k]->scope && kd_enter(exprs[k]->scope->context) == KCL_OK)
+            *kd_error(exprs[k]->scope->context) = *why;
+    return status;
+}
+
+static kcl_status operator_from(kcl_operator **out, int count, kcl_expr *const *exprs, int var_count,
+                                kcl_expr *const *vars, const kcl_operator_params *params)
 {
     if (!out)
         return KCL_ERROR_ARGUMENT;
@@ -340,9 +372,6 @@ kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exp
         if (!e)
             status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "kcl_operator_from: %s %d is NULL",
                              k < count ? "expression" : "variable", k < count ? k : k - count);
-        else if (kl_is_gone(e))
-            status = kb_fail(&op->error, KCL_ERROR_ARGUMENT,
-                             "kcl_operator_from: the scope of the expressions was reset or destroyed since they were made");
         else if (e->error)
             status = (op->error = *e->error).status;
         else if (e->scope != exprs[0]->scope)
@@ -375,6 +404,13 @@ kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exp
     return finish_operator(out, op, status);
 }
 
+kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exprs, int var_count,
+                             kcl_expr *const *vars, const kcl_operator_params *params)
+{
+    const kcl_status status = operator_from(out, count, exprs, var_count, vars, params);
+    return tell_why(var_count, vars, out ? *out : NULL, tell_why(count, exprs, out ? *out : NULL, status));
+}
+
 /* An operator with the inputs of another, whose roots are to be made from `roots`. */
 static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from, const kf_node **roots)
 {
@@ -392,6 +428,7 @@ static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from,
     }
     op->options = from->options;
     op->knows_batches = from->knows_batches;
+    op->joins_axes = from->joins_axes;
     for (size_t k = 0; k < from->input_count; k++) {
         if (declare(op, (int64_t)k, from->inputs[k].name, from->inputs[k].dim, from->inputs[k].role) < 0)
             return op->error.status;
@@ -614,7 +651,7 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
                              const kcl_array *const *args, int arg_count, kl_view *slots, kl_view *out_views,
                              kcl_dtype *dtype)
 {
-    char what[96];
+    char what[KL_NAME];
     if ((size_t)arg_count != op->input_count || (size_t)out_count != op->root_count || (arg_count && !args) || !outs) {
         bool missing = (size_t)arg_count < op->input_count;
         if ((size_t)arg_count != op->input_count && missing)
@@ -804,7 +841,7 @@ kcl_status kcl_operator_apply(const kcl_operator *op, kcl_context *context, cons
 
 const char *kcl_operator_error(const kcl_operator *op)
 {
-    return op ? op->error.text : "the operator is NULL";
+    return op ? op->error.text : "there is no operator: the pointer is NULL, or memory was exhausted";
 }
 
 int kcl_operator_input_count(const kcl_operator *op)
@@ -844,10 +881,10 @@ static const char *input_name(void *user, const kf_node *var)
     return in && *in->name && in->dim == var->dim && (int)in->role == var->param[2] ? in->name : NULL;
 }
 
-static kcl_status hand_over(kb_str *text, kcl_status status, kcl_write_fn write, void *user)
+static kcl_status hand_over(kb_str *text, kcl_status status, kcl_write_fn write, void *user, kb_error *err)
 {
     if (status == KCL_OK && text->failed)
-        status = KCL_ERROR_NO_MEMORY;
+        status = kb_no_memory(err);
     if (status == KCL_OK)
         write(user, kb_str_text(text), text->length);
     kb_str_finish(text);
@@ -867,7 +904,8 @@ kcl_status kcl_operator_print(const kcl_operator *op, kcl_write_fn write, void *
         kf_print_reduction(&text, &(kf_parsed_reduction){op->roots[k], op->tags[k]}, input_name, (void *)(uintptr_t)op,
                            0);
     }
-    return hand_over(&text, KCL_OK, write, user);
+    kb_error ignored;
+    return hand_over(&text, KCL_OK, write, user, &ignored);
 }
 
 static kcl_status show(const kcl_operator *op, kcl_context *context, const char *profile, kcl_dtype dtype, int64_t m,
@@ -877,7 +915,9 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
     if (context && kd_enter(context) < 0)
         return kcl_context_status(context);
     if (!op || !write)
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator or the function that receives the text is NULL");
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s: the %s is NULL",
+                       describe ? "kcl_operator_describe" : "kcl_operator_emit",
+                       op ? "function that receives the text" : "operator");
     if (op->error.status < 0) {
         *err = op->error;
         return err->status;
@@ -885,6 +925,11 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
     if (m < 0 || n < 0)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "sizes m = %lld and n = %lld: they must be 0 or more", (long long)m,
                        (long long)n);
+    if (op->joins_axes && m != n)
+        return kb_fail(err, KCL_ERROR_LENGTH,
+                       "sizes m = %lld and n = %lld: an argument of the operator stands on both axes, which have one "
+                       "length",
+                       (long long)m, (long long)n);
     if (dtype != KCL_F32 && dtype != KCL_F64)
         return kb_fail(err, KCL_ERROR_TYPE, "the number type must be KCL_F32 or KCL_F64");
     const kp_caps *caps = profile                           ? kp_caps_profile(profile)
@@ -900,8 +945,8 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
     kb_str text;
     kb_str_init(&text, &op->allocator);
     kcl_status status =
-        kl_exec_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n}, describe, &text, err);
-    return hand_over(&text, status, write, user);
+        kl_exec_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n, m}, describe, &text, err);
+    return hand_over(&text, status, write, user, err);
 }
 
 kcl_status kcl_operator_emit(const kcl_operator *op, kcl_context *context, const char *profile, kcl_dtype dtype,

@@ -15,73 +15,50 @@ static const kb_error no_scope_error = {
 
 static kcl_expr *no_scope(void)
 {
-    static const kcl_expr expr = {NULL, NULL, &no_scope_error, NULL, 0};
+    static const kcl_expr expr = {NULL, NULL, &no_scope_error, NULL};
     return (kcl_expr *)(uintptr_t)&expr;
 }
 
 static const kb_error gone_error = {
-    KCL_ERROR_ARGUMENT, "an expression or data handle was used whose scope was reset or destroyed since it was made: "
-                        "build it again"};
+    KCL_ERROR_ARGUMENT, "an expression, data handle or scope was used that is gone: the scope was reset or destroyed "
+                        "since then; build it again"};
 
-static kcl_expr *gone(void)
-{
-    static const kcl_expr expr = {NULL, NULL, &gone_error, NULL, 0};
-    return (kcl_expr *)(uintptr_t)&expr;
-}
+static const kb_error memory_error = {KCL_ERROR_NO_MEMORY, "host memory is exhausted"};
 
-bool kl_is_gone(const kcl_expr *expr)
+kcl_expr *kl_scope_error(kcl_scope *scope)
 {
-#ifdef NDEBUG
-    (void)expr;
-    return false;
-#else
-    return expr->scope && expr->generation != expr->scope->generation;
-#endif
+    return !scope ? no_scope() : scope->destroyed ? &scope->gone : NULL;
 }
 
 /* ---- Scopes ------------------------------------------------------------------------------------------------------ */
 
 kcl_scope *kcl_scope_create(kcl_context *context)
 {
-    if (!context || kcl_context_status(context) == KCL_ERROR_NO_MEMORY || !kd_allocator(context))
+    if (!context)
         return NULL;
     const kcl_allocator *a = kd_allocator(context);
-    kcl_scope *scope = kb_calloc(a, 1, sizeof *scope);
-    if (!scope)
+    kl_handles *handles = kl_handles_of(context);
+    kcl_scope *scope = handles ? kl_new_scope(handles) : NULL;
+    if (!scope) {
+        kb_no_memory(kd_error(context));
         return NULL;
+    }
     scope->context = context;
     kf_graph_init(&scope->graph, a);
     kb_arena_init(&scope->arena, a);
-    kb_no_memory(&scope->memory_error);
-    scope->out_of_memory = (kcl_expr){scope, NULL, &scope->memory_error, NULL, 1};
-    scope->generation = 1;
+    scope->out_of_memory = (kcl_expr){scope, NULL, &memory_error, NULL};
+    scope->gone = (kcl_expr){scope, NULL, &gone_error, NULL};
     return scope;
 }
 
-/* Frees the arena, and a scope that is to be destroyed; debug builds keep them for a while. */
-static void drop(kcl_context *context, kb_arena *arena, kcl_scope *destroyed)
-{
-    const kcl_allocator *a = kd_allocator(context);
-#ifndef NDEBUG
-    kl_grave **graves = kl_graves(context), *grave = graves ? kb_calloc(a, 1, sizeof *grave) : NULL;
-    if (grave) {
-        *grave = (kl_grave){*graves, *arena, destroyed};
-        *graves = grave;
-        kl_graves_free(a, graves, KL_GRAVES);
-        kb_arena_init(arena, a);
-        return;
-    }
-#endif
-    kb_arena_finish(arena);
-    kb_free(a, destroyed);
-}
-
-static void clear(kcl_scope *scope)
+/* Gives back all but the scope itself; its handles become errors. */
+static void clear(kcl_scope *scope, bool destroyed)
 {
     const kcl_allocator *a = kd_allocator(scope->context);
     for (size_t k = 0; k < scope->data_count; k++)
         kcl_memory_release(&scope->data[k]->memory);
     kf_graph_finish(&scope->graph);
+    kb_arena_finish(&scope->arena);
     kb_free(a, scope->data);
     kb_free(a, scope->exprs);
     kb_free(a, scope->batch);
@@ -92,6 +69,7 @@ static void clear(kcl_scope *scope)
     scope->has_batches = false;
     scope->data_count = scope->data_capacity = scope->expr_capacity = 0;
     scope->data_lost = false;
+    kl_retire(scope, &gone_error, destroyed);
 }
 
 kcl_status kcl_scope_set_math(kcl_scope *scope, const char *math)
@@ -100,42 +78,44 @@ kcl_status kcl_scope_set_math(kcl_scope *scope, const char *math)
         return KCL_ERROR_ARGUMENT;
     if (kd_enter(scope->context) < 0)
         return kcl_context_status(scope->context);
+    if (scope->destroyed)
+        return kb_fail(kd_error(scope->context), gone_error.status, "%s", gone_error.text);
     return kl_read_math(math, &scope->options.fast, kd_error(scope->context));
 }
 
 void kcl_scope_reset(kcl_scope *scope)
 {
-    if (!scope)
-        return;
-    clear(scope);
-    scope->generation++;
-    scope->generation += !scope->generation;
-    scope->out_of_memory.generation = scope->generation;
-    drop(scope->context, &scope->arena, NULL);
+    if (scope && !scope->destroyed)
+        clear(scope, false);
 }
 
 void kcl_scope_destroy(kcl_scope **scope)
 {
-    if (!scope || !*scope)
-        return;
-    kcl_scope *s = *scope;
-    clear(s);
-    s->generation = 0;
-    kb_arena arena = s->arena;
-    drop(s->context, &arena, s);
-    *scope = NULL;
+    kcl_scope *s = scope ? *scope : NULL;
+    if (s && !s->destroyed)
+        clear(s, true);
+    if (scope)
+        *scope = NULL;
 }
 
 /* ---- Expressions ------------------------------------------------------------------------------------------------- */
 
-static kcl_expr *error_expr(kcl_scope *scope, const kb_error *error)
+/* A copy that lives as long as the scope's expressions; NULL where memory is out. */
+static const kb_error *kept_error(kcl_scope *scope, const kb_error *error)
 {
     kb_error *kept = kb_arena_alloc(&scope->arena, sizeof *kept);
-    kcl_expr *expr = kb_arena_alloc(&scope->arena, sizeof *expr);
+    if (kept)
+        *kept = *error;
+    return kept;
+}
+
+static kcl_expr *error_expr(kcl_scope *scope, const kb_error *error)
+{
+    const kb_error *kept = kept_error(scope, error);
+    kcl_expr *expr = kl_new_handle(scope, KL_HANDLE_EXPR);
     if (!kept || !expr)
         return &scope->out_of_memory;
-    *kept = *error;
-    *expr = (kcl_expr){scope, NULL, kept, NULL, scope->generation};
+    *expr = (kcl_expr){scope, NULL, kept, NULL};
     return expr;
 }
 
@@ -143,12 +123,57 @@ kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...)
 {
     kb_error error;
     va_list args;
-    if (!scope)
-        return no_scope();
+    if (kl_scope_error(scope))
+        return kl_scope_error(scope);
     va_start(args, format);
     kb_failv(&error, status, format, args);
     va_end(args);
     return error_expr(scope, &error);
+}
+
+/* Tells every context that an operand has, but for that of `scope`, which evaluation tells. */
+static void tell_contexts(int count, kcl_expr *const *operands, const kcl_scope *scope, const kb_error *error)
+{
+    for (int k = 0; k < count; k++)
+        if (operands[k] && operands[k]->scope && operands[k]->scope->context != scope->context &&
+            kd_enter(operands[k]->scope->context) == KCL_OK)
+            *kd_error(operands[k]->scope->context) = *error;
+}
+
+/* What follows the word in front, "Subtract: the operands ...". */
+static const char *after_name(const char *text)
+{
+    const size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    return length && strncmp(text + length, ": ", 2) == 0 ? text + length + 2 : text;
+}
+
+static bool is_public(const char *name)
+{
+    return name && strncmp(name, "kcl_", 4) == 0;
+}
+
+const char *kl_call_or(const char *call, const char *name)
+{
+    return is_public(call) ? call : name;
+}
+
+void kl_name_call(const char *call, kb_error *err)
+{
+    if (is_public(call) && !is_public(err->text) && err->status != KCL_ERROR_NO_MEMORY)
+        kb_fail(err, err->status, "%s: %s", call, after_name(err->text));
+}
+
+kcl_expr *kl_as(const char *call, int count, kcl_expr *const *operands, kcl_expr *result)
+{
+    for (int k = 0; k < count; k++)
+        if (operands[k] && operands[k]->error)
+            return result;
+    if (!result->error || !result->scope || result->scope->destroyed || result->error->status == KCL_ERROR_NO_MEMORY)
+        return result;
+    kb_error renamed = *result->error;
+    kb_fail(&renamed, renamed.status, "%s: %s", call, after_name(renamed.text));
+    tell_contexts(count, operands, result->scope, &renamed);
+    return error_expr(result->scope, &renamed);
 }
 
 /* ---- Batch axes of expressions ----------------------------------------------------------------------------------- */
@@ -195,12 +220,12 @@ static const kf_node *below(const kf_node *f, unsigned axis)
 }
 
 /* Names an operand by a variable that gives it the axis. */
-static void name_operand(const kf_node *f, unsigned axis, char *text, size_t size)
+static void name_operand(const kcl_scope *scope, const kf_node *f, unsigned axis, char *text, size_t size)
 {
     bool reduced = false;
     for (; f->op != KF_VAR; f = below(f, axis))
         reduced = reduced || (f->op == KF_REDUCE && !kf_is_indexed(f));
-    snprintf(text, size, "%sarray %lld", reduced ? "a reduction of " : "", (long long)f->param[0]);
+    snprintf(text, size, "%s%s", reduced ? "a reduction of " : "", kl_data_name(scope, f->param[0]));
 }
 
 /* Tells which operands below f clash. */
@@ -217,9 +242,9 @@ static kcl_status refuse_operands(const kcl_scope *scope, const kf_node *f, kb_e
     if (at < 0)
         at = kl_batch_join(&batch, &scope->batch[f->arg[other = 2]->id]);
     int first = f->arg[0]->axes & KF_BATCH_AXIS(at) ? 0 : 1;
-    char names[2][64];
-    name_operand(f->arg[first], KF_BATCH_AXIS(at), names[0], sizeof names[0]);
-    name_operand(f->arg[other], KF_BATCH_AXIS(at), names[1], sizeof names[1]);
+    char names[2][KL_NAME + 16];
+    name_operand(scope, f->arg[first], KF_BATCH_AXIS(at), names[0], sizeof names[0]);
+    name_operand(scope, f->arg[other], KF_BATCH_AXIS(at), names[1], sizeof names[1]);
     return kb_fail(
         err, KCL_ERROR_SHAPE,
         "%s: the first operand has size %lld on batch axis %d (that of %s), the other %lld (that of %s): sizes "
@@ -280,17 +305,20 @@ int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES])
     return count;
 }
 
-kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node)
+kcl_expr *kl_expr_called(const char *call, kcl_scope *scope, const kf_node *node)
 {
     if (!node) {
+        kl_name_call(call, &scope->graph.error);
         kcl_expr *failed = error_expr(scope, &scope->graph.error);
         kf_clear_error(&scope->graph);
         return failed;
     }
     kl_batch batch;
     kb_error clash;
-    if (kl_batch_of(scope, node, &batch, &clash) < 0)
+    if (kl_batch_of(scope, node, &batch, &clash) < 0) {
+        kl_name_call(call, &clash);
         return error_expr(scope, &clash);
+    }
     size_t before = scope->expr_capacity;
     if (!kb_reserve(kd_allocator(scope->context), (void **)&scope->exprs, &scope->expr_capacity, node->id + 1u,
                     sizeof *scope->exprs))
@@ -298,45 +326,53 @@ kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node)
     if (scope->expr_capacity > before)
         memset(scope->exprs + before, 0, (scope->expr_capacity - before) * sizeof *scope->exprs);
     if (!scope->exprs[node->id]) {
-        kcl_expr *expr = kb_arena_alloc(&scope->arena, sizeof *expr);
+        kcl_expr *expr = kl_new_handle(scope, KL_HANDLE_EXPR);
         if (!expr)
             return &scope->out_of_memory;
-        *expr = (kcl_expr){scope, node, NULL, NULL, scope->generation};
+        *expr = (kcl_expr){scope, node, NULL, NULL};
         scope->exprs[node->id] = expr;
     }
     return scope->exprs[node->id];
 }
 
-kcl_scope *kl_common_scope(int count, kcl_expr *const *operands, kcl_expr **error)
+kcl_scope *kl_common_scope_called(const char *call, int count, kcl_expr *const *operands, kcl_expr **error)
 {
     kcl_scope *scope = NULL;
-    *error = gone();
-    for (int k = 0; k < count; k++)
-        if (operands[k] && kl_is_gone(operands[k]))
-            return NULL;
-    *error = no_scope();
-    for (int k = 0; k < count; k++)
-        if (operands[k] && operands[k]->scope)
-            scope = operands[k]->scope;
+    int wrong = -1; /* the first operand that is an error, or NULL, or of another scope */
+    bool failed = false;
     for (int k = 0; k < count; k++) {
-        if (operands[k] && !operands[k]->node) {
-            *error = operands[k];
-            return NULL;
+        const kcl_expr *f = operands[k];
+        if (f && f->scope && !f->scope->destroyed && !scope)
+            scope = f->scope;
+        if (f && !f->node && !failed) {
+            wrong = k;
+            failed = true;
         }
     }
+    for (int k = 0; k < count && wrong < 0; k++)
+        if (!operands[k] || operands[k]->scope != scope)
+            wrong = k;
+    if (scope && wrong < 0)
+        return scope;
+    *error = wrong < 0 || !operands[wrong] ? no_scope() : operands[wrong];
     if (!scope)
         return NULL;
-    for (int k = 0; k < count; k++) {
-        if (!operands[k]) {
-            *error = kl_fail(scope, KCL_ERROR_ARGUMENT, "operand %d of %d is NULL", k + 1, count);
-            return NULL;
-        }
-        if (operands[k]->scope != scope) {
-            *error = kl_fail(scope, KCL_ERROR_ARGUMENT, "operand %d of %d belongs to another scope", k + 1, count);
-            return NULL;
-        }
-    }
-    return scope;
+    const char *name = kl_call_or(call, ""), *colon = *name ? ": " : "";
+    /* An error of no scope, or of one that is gone, gets one, and with it a context that evaluation can tell. */
+    if (failed && operands[wrong]->scope != scope)
+        *error = error_expr(scope, operands[wrong]->error);
+    else if (!failed && !operands[wrong])
+        *error = kl_fail(scope, KCL_ERROR_ARGUMENT, "%s%soperand %d of %d is NULL", name, colon, wrong + 1, count);
+    else if (!failed)
+        *error = kl_fail(scope, KCL_ERROR_ARGUMENT,
+                         "%s%soperand %d of %d belongs to another scope%s than operand 1: expressions of one scope can "
+                         "be combined",
+                         name, colon, wrong + 1, count,
+                         operands[wrong]->scope && operands[wrong]->scope->context != scope->context
+                             ? " (and another context)"
+                             : "");
+    tell_contexts(count, operands, scope, (*error)->error);
+    return NULL;
 }
 
 kcl_status kcl_expr_status(const kcl_expr *expr)
@@ -377,13 +413,20 @@ static const char *symbol_name(void *user, const kf_node *var)
 
 kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user)
 {
-    if (!expr || !expr->node || !write)
-        return expr && expr->error ? expr->error->status : KCL_ERROR_ARGUMENT;
+    kcl_context *context = expr && expr->scope ? expr->scope->context : NULL;
+    kb_error local, *err = context && kd_enter(context) == KCL_OK ? kd_error(context) : &local;
+    if (expr && expr->error) {
+        *err = *expr->error;
+        return err->status;
+    }
+    if (!expr || !write)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_expr_print: the %s is NULL",
+                       expr ? "function that receives the text" : "expression");
     kb_str text;
     symbol_printer printer = {.scope = expr->scope};
     kb_str_init(&text, kd_allocator(expr->scope->context));
     kf_print(&text, expr->node, symbol_name, &printer, 0);
-    kcl_status status = text.failed ? KCL_ERROR_NO_MEMORY : KCL_OK;
+    kcl_status status = text.failed ? kb_no_memory(err) : KCL_OK;
     if (status == KCL_OK)
         write(user, kb_str_text(&text), text.length);
     kb_str_finish(&text);
@@ -392,34 +435,85 @@ kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user)
 
 /* ---- Data and variables ------------------------------------------------------------------------------------------ */
 
-kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
+/* Appends to the name, which ends in "..." where it is full. Every evaluation names arrays, so printf is too slow. */
+static void put_text(kcl_data *data, size_t *length, const char *text)
 {
-    if (!scope)
+    const size_t room = sizeof data->name - 1 - *length, size = strlen(text), taken = KB_MIN(size, room);
+    memcpy(data->name + *length, text, taken);
+    *length += taken;
+    data->name[*length] = 0;
+    if (size > room)
+        memcpy(data->name + sizeof data->name - 4, "...", 4);
+}
+
+static void put_number(kcl_data *data, size_t *length, int64_t number)
+{
+    char text[24], *at = text + sizeof text - 1;
+    uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    *at = 0;
+    do
+        *--at = (char)('0' + left % 10);
+    while (left /= 10);
+    if (number < 0)
+        *--at = '-';
+    put_text(data, length, at);
+}
+
+const char *kl_data_name(const kcl_scope *scope, int64_t index)
+{
+    kcl_data *data = index < (int64_t)scope->data_count ? scope->data[index] : NULL;
+    if (!data)
+        return "a variable that is bound to no data";
+    if (*data->name)
+        return data->name;
+    size_t n = 0;
+    put_text(data, &n, data->is_symbol ? "variable " : "array ");
+    put_number(data, &n, data->is_symbol ? data->number : index);
+    put_text(data, &n, " (");
+    if (data->alias) {
+        put_text(data, &n, "\"");
+        put_text(data, &n, data->alias);
+        put_text(data, &n, "\", ");
+    }
+    put_text(data, &n, data->call);
+    const bool has_shape =
+        !data->is_scalar && !data->is_symbol && data->array.ndim >= 0 && data->array.ndim <= KCL_MAX_AXES;
+    for (int k = 0; has_shape && k < data->array.ndim; k++) {
+        put_text(data, &n, k ? ", " : " of shape (");
+        put_number(data, &n, data->array.shape[k]);
+    }
+    put_text(data, &n, has_shape && data->array.ndim ? "))" : ")");
+    return data->name;
+}
+
+static kcl_data *new_data(const char *call, kcl_scope *scope, const kcl_array *array)
+{
+    if (kl_scope_error(scope))
         return NULL;
-    kcl_data *data = kb_arena_alloc(&scope->arena, sizeof *data);
+    kcl_data *data = kl_new_handle(scope, KL_HANDLE_DATA);
     if (!data || !kb_reserve(kd_allocator(scope->context), (void **)&scope->data, &scope->data_capacity,
                              scope->data_count + 1, sizeof *scope->data)) {
         scope->data_lost = true;
         return NULL;
     }
     data->scope = scope;
-    data->generation = scope->generation;
     data->index = (int64_t)scope->data_count;
+    data->call = call;
     kl_view view;
     kb_error err = {0};
-    char what[48];
-    snprintf(what, sizeof what, "array %zu", scope->data_count);
+    char what[KL_NAME];
     if (!array)
-        kb_fail(&err, KCL_ERROR_ARGUMENT, "%s is NULL", what);
-    else if (array->ndim < 0 || array->ndim > KCL_MAX_AXES || !kb_dtype_size(array->dtype))
+        kb_fail(&err, KCL_ERROR_ARGUMENT, "%s: the array is NULL (array %zu of the scope)", call, scope->data_count);
+    else if (array->ndim < 0 || array->ndim > KCL_MAX_AXES || !kb_dtype_size(array->dtype)) {
+        snprintf(what, sizeof what, "%s: the array (array %zu of the scope)", call, scope->data_count);
         kl_view_of(&view, array, KF_ROLE_I, 0, KL_STATED, what, &err);
+    }
     if (err.status < 0) {
-        data->error = kb_arena_alloc(&scope->arena, sizeof *data->error);
+        data->error = kept_error(scope, &err);
         if (!data->error) {
             scope->data_lost = true;
             return NULL;
         }
-        *data->error = err;
     } else {
         data->array = *array;
     }
@@ -427,9 +521,14 @@ kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
     return data;
 }
 
+kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
+{
+    return new_data(__func__, scope, array);
+}
+
 kcl_data *kcl_data_upload(kcl_scope *scope, const kcl_array *array)
 {
-    kcl_data *data = kcl_data_create(scope, array);
+    kcl_data *data = new_data(__func__, scope, array);
     if (!data || data->error)
         return data;
     kcl_array copy;
@@ -438,81 +537,80 @@ kcl_data *kcl_data_upload(kcl_scope *scope, const kcl_array *array)
         data->memory = copy.memory;
         return data;
     }
-    data->error = kb_arena_alloc(&scope->arena, sizeof *data->error);
-    if (data->error)
-        *data->error = *kd_error(scope->context);
-    else
+    data->error = kept_error(scope, kd_error(scope->context));
+    if (!data->error)
         scope->data_lost = true;
     return data->error ? data : NULL;
 }
 
-static kcl_expr *variable(kcl_scope *scope, kcl_data *data, kf_role role)
+static kcl_expr *variable(const char *call, kcl_scope *scope, kcl_data *data, kf_role role)
 {
-    if (!scope)
-        return no_scope();
+    if (kl_scope_error(scope))
+        return kl_scope_error(scope);
     if (!data && scope->data_lost)
         return &scope->out_of_memory;
     if (!data)
-        return kl_fail(scope, KCL_ERROR_ARGUMENT, "a variable was made from no data (NULL)");
-    if (data->scope != scope)
-        return kl_fail(scope, KCL_ERROR_ARGUMENT, "a variable was made from data of another scope");
-    if (data->generation != scope->generation)
-        return gone();
+        return kl_fail(scope, KCL_ERROR_ARGUMENT, "%s: the data handle is NULL", call);
     if (data->error)
         return error_expr(scope, data->error);
+    if (data->scope != scope)
+        return kl_fail(scope, KCL_ERROR_ARGUMENT, "%s: the data handle belongs to another scope", call);
+    if (!data->is_variable)
+        data->call = call;
+    data->is_variable = true;
     kl_view view;
     kb_error err;
-    char what[48];
-    snprintf(what, sizeof what, "array %lld", (long long)data->index);
-    if (kl_view_of(&view, &data->array, role, 0, KL_STATED, what, &err) < 0)
+    if (kl_view_of(&view, &data->array, role, 0, KL_STATED, "", &err) < 0) {
+        kl_view_of(&view, &data->array, role, 0, KL_STATED, kl_data_name(scope, data->index), &err);
         return error_expr(scope, &err);
+    }
     unsigned axes = 0;
     for (int k = 0; k < view.batch.count; k++)
         axes |= view.batch.size[k] != 1 ? KF_BATCH_AXIS(k) : 0;
     scope->has_batches |= axes != 0;
     const kf_node *var = kf_on_batches(&scope->graph, kf_var(&scope->graph, data->index, view.dim, role), axes);
-    return kl_expr_of(scope, view.dtype == KCL_I64 ? kf_integers(&scope->graph, var) : var);
+    return kl_expr_called(call, scope, view.dtype == KCL_I64 ? kf_integers(&scope->graph, var) : var);
 }
 
 kcl_expr *kcl_vi_data(kcl_scope *scope, kcl_data *data)
 {
-    return variable(scope, data, KF_ROLE_I);
+    return variable(__func__, scope, data, KF_ROLE_I);
 }
 
 kcl_expr *kcl_vj_data(kcl_scope *scope, kcl_data *data)
 {
-    return variable(scope, data, KF_ROLE_J);
+    return variable(__func__, scope, data, KF_ROLE_J);
 }
 
 kcl_expr *kcl_pm_data(kcl_scope *scope, kcl_data *data)
 {
-    return variable(scope, data, KF_ROLE_P);
+    return variable(__func__, scope, data, KF_ROLE_P);
 }
 
 kcl_expr *kcl_vi(kcl_scope *scope, const kcl_array *array)
 {
-    return variable(scope, kcl_data_create(scope, array), KF_ROLE_I);
+    return variable(__func__, scope, new_data(__func__, scope, array), KF_ROLE_I);
 }
 
 kcl_expr *kcl_vj(kcl_scope *scope, const kcl_array *array)
 {
-    return variable(scope, kcl_data_create(scope, array), KF_ROLE_J);
+    return variable(__func__, scope, new_data(__func__, scope, array), KF_ROLE_J);
 }
 
 kcl_expr *kcl_pm(kcl_scope *scope, const kcl_array *array)
 {
-    return variable(scope, kcl_data_create(scope, array), KF_ROLE_P);
+    return variable(__func__, scope, new_data(__func__, scope, array), KF_ROLE_P);
 }
 
 kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
 {
-    if (!scope)
-        return no_scope();
+    if (kl_scope_error(scope))
+        return kl_scope_error(scope);
     if (!array || array->ndim < 0 || array->ndim > KCL_MAX_AXES)
-        return kcl_vi(scope, array);
+        return variable(__func__, scope, new_data(__func__, scope, array), KF_ROLE_I);
     const int axes = array->ndim;
     if (axes <= 1)
-        return kcl_pm(scope, array);
+        return variable(__func__, scope, new_data(__func__, scope, array), KF_ROLE_P);
     if (axes == 2)
         return kl_fail(scope, KCL_ERROR_SHAPE,
                        "kcl_lazy: an array of 2 axes does not tell its role: (M, 1, D) is an i-variable, (1, N, D) a "
@@ -537,14 +635,17 @@ kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
         stated.shape[stated.ndim] = array->shape[k];
         stated.stride[stated.ndim++] = array->stride[k];
     }
-    return rows != 1 ? kcl_vi(scope, &stated) : cols != 1 ? kcl_vj(scope, &stated) : kcl_pm(scope, &stated);
+    return variable(__func__, scope, new_data(__func__, scope, &stated),
+                    rows != 1   ? KF_ROLE_I
+                    : cols != 1 ? KF_ROLE_J
+                                : KF_ROLE_P);
 }
 
 kcl_expr *kcl_scalar(kcl_scope *scope, double value)
 {
-    if (!scope)
-        return no_scope();
-    kcl_data *data = kcl_data_create(scope, &(kcl_array){.data = &value, .dtype = KCL_F64});
+    if (kl_scope_error(scope))
+        return kl_scope_error(scope);
+    kcl_data *data = new_data(__func__, scope, &(kcl_array){.data = &value, .dtype = KCL_F64});
     if (!data)
         return &scope->out_of_memory;
     data->is_scalar = true;
@@ -556,8 +657,8 @@ kcl_expr *kcl_scalar(kcl_scope *scope, double value)
 
 kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
 {
-    if (!scope)
-        return no_scope();
+    if (kl_scope_error(scope))
+        return kl_scope_error(scope);
     if (index < 0 || dim < 1 || dim > KF_MAX_DIM || (int)role < KCL_ROLE_I || role > KCL_ROLE_PARAMETER)
         return kl_fail(scope, KCL_ERROR_ARGUMENT,
                        "kcl_var: index %d, dimension %d, role %d: the index must be 0 or more, the dimension between 1 "
@@ -576,7 +677,7 @@ kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
             "%s as well",
             index, known->symbol_dim, names[known->symbol_role], dim, names[role]);
     }
-    kcl_data *data = kcl_data_create(scope, &(kcl_array){.dtype = KCL_F64});
+    kcl_data *data = new_data(__func__, scope, &(kcl_array){.dtype = KCL_F64});
     if (!data)
         return &scope->out_of_memory;
     data->is_symbol = true;
@@ -586,43 +687,43 @@ kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
     return kl_expr_of(scope, kf_var(&scope->graph, data->index, dim, (kf_role)role));
 }
 
-const char *kl_data_name(const kcl_scope *scope, int64_t index, char text[KL_DATA_NAME])
-{
-    const kcl_data *data = index < (int64_t)scope->data_count ? scope->data[index] : NULL;
-    if (data && data->is_symbol)
-        snprintf(text, KL_DATA_NAME, "variable %d (kcl_var)", data->number);
-    else
-        snprintf(text, KL_DATA_NAME, "array %lld", (long long)index);
-    return text;
-}
-
 kcl_expr *kcl_constant(kcl_scope *scope, double value)
 {
-    if (scope && !isfinite(value))
+    if (!isfinite(value))
         return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_constant: %g is not a finite number; kcl_scalar takes any",
                        value);
-    return scope ? kl_expr_of(scope, kf_num(&scope->graph, value)) : no_scope();
+    return kl_scope_error(scope) ? kl_scope_error(scope) : kl_expr_of(scope, kf_num(&scope->graph, value));
 }
 
 kcl_expr *kcl_zero(kcl_scope *scope, int dim)
 {
-    return scope ? kl_expr_of(scope, kf_zero(&scope->graph, dim)) : no_scope();
+    return kl_scope_error(scope) ? kl_scope_error(scope) : kl_expr_of(scope, kf_zero(&scope->graph, dim));
 }
 
 kcl_expr *kcl_index_i(kcl_scope *scope)
 {
-    return scope ? kl_expr_of(scope, kf_index(&scope->graph, 1, 0, 0)) : no_scope();
+    return kl_scope_error(scope) ? kl_scope_error(scope) : kl_expr_of(scope, kf_index(&scope->graph, 1, 0, 0));
 }
 
 kcl_expr *kcl_index_j(kcl_scope *scope)
 {
-    return scope ? kl_expr_of(scope, kf_index(&scope->graph, 0, 1, 0)) : no_scope();
+    return kl_scope_error(scope) ? kl_scope_error(scope) : kl_expr_of(scope, kf_index(&scope->graph, 0, 1, 0));
+}
+
+/* Errors say the name that a text has for a variable's array. */
+static void note_alias(kcl_scope *scope, const kf_node *f, const char *name)
+{
+    kcl_data *data = f->op == KF_VAR && (size_t)f->param[0] < scope->data_count ? scope->data[f->param[0]] : NULL;
+    if (!data || data->alias)
+        return;
+    data->alias = kb_arena_strdup(&scope->arena, name);
+    *data->name = 0;
 }
 
 kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char *const *names, kcl_expr *const *values)
 {
-    if (!scope)
-        return no_scope();
+    if (kl_scope_error(scope))
+        return kl_scope_error(scope);
     if (!text || count < 0 || (count && (!names || !values)))
         return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_formula: the text or the list of names is missing");
     const kcl_allocator *a = kd_allocator(scope->context);
@@ -633,14 +734,14 @@ kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char 
     for (int k = 0; k < count && !result; k++) {
         if (!names[k] || !values[k])
             result = kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_formula: name or value %d is NULL", k);
-        else if (kl_is_gone(values[k]))
-            result = gone();
         else if (!values[k]->node)
-            result = values[k];
+            result = values[k]->scope == scope ? values[k] : error_expr(scope, values[k]->error);
         else if (values[k]->scope != scope)
             result = kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_formula: \"%s\" belongs to another scope", names[k]);
         else
             bindings[k] = (kf_binding){names[k], values[k]->node};
+        if (!result)
+            note_alias(scope, values[k]->node, names[k]);
     }
     if (!result) {
         kb_error err = {0};
@@ -649,7 +750,7 @@ kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char 
         if (kf_parse_formula(&scope->graph, text, (size_t)count, bindings, &next, &node, &err) < 0)
             result = error_expr(scope, &err);
         else
-            result = kl_expr_of(scope, node);
+            result = kl_expr_called(NULL, scope, node); /* the operator stands in the text */
     }
     kb_free(a, bindings);
     return result;
@@ -705,8 +806,8 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
         if (!other || e->slots[other - 1].dim == leaf->dim)
             continue;
         kb_fail(&e->scope->graph.error, KCL_ERROR_SHAPE,
-                "array %lld is used with dimension %d and with dimension %d: give it the shape (rows, D)",
-                (long long)index, e->slots[other - 1].dim, leaf->dim);
+                "%s is used with dimension %d and with dimension %d: give it the shape (rows, D)",
+                kl_data_name(e->scope, index), e->slots[other - 1].dim, leaf->dim);
         return NULL;
     }
     const kf_node *var = kf_var(&e->scope->graph, (int64_t)slot, leaf->dim, role);
@@ -716,8 +817,8 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
         e->batches[slot] = leaf->axes & KF_BATCH_AXES;
     if (e->batches[slot] != (leaf->axes & KF_BATCH_AXES)) {
         kb_fail(&e->scope->graph.error, KCL_ERROR_SHAPE,
-                "array %lld has batch axes: a formula's text cannot name it as Var(%lld,%d,%d), give it a name",
-                (long long)index, (long long)index, leaf->dim, (int)role);
+                "%s has batch axes: a formula's text cannot name it as Var(%lld,%d,%d), give it a name",
+                kl_data_name(e->scope, index), (long long)index, leaf->dim, (int)role);
         return NULL;
     }
     var = leaf->kind == KF_INT ? kf_integers(&e->scope->graph, var) : var;
@@ -761,7 +862,7 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     }
     kl_view *out_views = views + e->slot_count;
     kcl_dtype dtype = KCL_DTYPE_NONE;
-    char what[48], first_name[48] = "";
+    char what[KL_NAME], first_name[KL_NAME] = "";
     for (size_t k = 0; status == KCL_OK && k < count; k++) {
         snprintf(what, sizeof what, "output %zu", k);
         status = kl_check_root(roots[k], k, err);
@@ -783,13 +884,13 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     for (size_t k = 0; !dtype && k < e->slot_count; k++) {
         if (!e->data[k]->is_scalar && e->data[k]->array.dtype != KCL_I64) {
             dtype = e->data[k]->array.dtype;
-            snprintf(first_name, sizeof first_name, "array %lld", (long long)e->data[k]->index);
+            memcpy(first_name, kl_data_name(scope, e->data[k]->index), sizeof first_name);
         }
     }
     dtype = dtype ? dtype : kl_type_beside_integers(context);
     for (size_t k = 0; status == KCL_OK && k < e->slot_count; k++) {
         kcl_data *data = e->data[k];
-        snprintf(e->slots[k].name, sizeof e->slots[k].name, "array %lld", (long long)data->index);
+        memcpy(e->slots[k].name, kl_data_name(scope, data->index), sizeof e->slots[k].name);
         if (data->is_scalar) {
             const void *value = dtype == KCL_F32 ? (const void *)&data->f32 : (const void *)&data->f64;
             views[k] =
@@ -832,6 +933,24 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     return status;
 }
 
+/* `scope`: of the first expression that has one. */
+static kcl_status check_exprs(int count, kcl_expr *const *exprs, const kcl_array *const *outs, const kcl_scope *scope,
+                              kb_error *err)
+{
+    for (int k = 0; k < count; k++) {
+        if (!exprs[k])
+            return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_eval: expression %d is NULL", k);
+        if (exprs[k]->error) {
+            *err = *exprs[k]->error;
+            return err->status;
+        }
+        if (exprs[k]->scope != scope)
+            return kb_fail(err, KCL_ERROR_ARGUMENT,
+                           "kcl_eval: expression %d belongs to another scope than expression 0", k);
+    }
+    return outs ? KCL_OK : kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_eval: the list of outputs is NULL");
+}
+
 kcl_status kcl_eval_scaled(int count, kcl_expr *const *exprs, const kcl_array *const *outs, const double *alpha,
                            const double *beta)
 {
@@ -844,20 +963,9 @@ kcl_status kcl_eval_scaled(int count, kcl_expr *const *exprs, const kcl_array *c
     if (kd_enter(context) < 0)
         return kcl_context_status(context);
     kb_error *err = kd_error(context);
-    if (!outs)
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_eval: the list of outputs is NULL");
-    for (int k = 0; k < count; k++) {
-        if (!exprs[k])
-            return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_eval: expression %d is NULL", k);
-        if (kl_is_gone(exprs[k]))
-            return kb_fail(err, gone_error.status, "%s", gone_error.text);
-        if (exprs[k]->error) {
-            *err = *exprs[k]->error;
-            return err->status;
-        }
-        if (exprs[k]->scope != scope)
-            return kb_fail(err, KCL_ERROR_ARGUMENT,
-                           "kcl_eval: expression %d belongs to another scope than expression 0", k);
+    if (check_exprs(count, exprs, outs, scope, err) < 0) {
+        tell_contexts(count, exprs, scope, err);
+        return err->status;
     }
     const kcl_allocator *a = kd_allocator(context);
     size_t most = 2 * scope->data_count + 1;
@@ -902,30 +1010,30 @@ kcl_status kcl_eval1(kcl_expr *expr, const kcl_array *out)
 #define SHORT(name)                                                                                                    \
     kcl_status kcl_##name(kcl_expr *f, kcl_axes over, const kcl_array *out)                                            \
     {                                                                                                                  \
-        return kcl_eval1(kcl_reduce_##name(f, over), out);                                                             \
+        return kcl_eval1(kl_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, over)), out);                                 \
     }
 #define SHORT_K(name)                                                                                                  \
     kcl_status kcl_##name(kcl_expr *f, int k, kcl_axes over, const kcl_array *out)                                     \
     {                                                                                                                  \
-        return kcl_eval1(kcl_reduce_##name(f, k, over), out);                                                          \
+        return kcl_eval1(kl_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, k, over)), out);                              \
     }
 #define SHORT_WEIGHTED(name)                                                                                           \
     kcl_status kcl_##name(kcl_expr *f, kcl_expr *weight, kcl_axes over, const kcl_array *out)                          \
     {                                                                                                                  \
-        return kcl_eval1(kcl_reduce_##name(f, weight, over), out);                                                     \
+        return kcl_eval1(kl_as("kcl_" #name, 2, (kcl_expr *[]){f, weight}, kcl_reduce_##name(f, weight, over)), out);  \
     }
 #define SHORT_PAIR(name)                                                                                               \
     kcl_status kcl_##name(kcl_expr *f, kcl_axes over, const kcl_array *values, const kcl_array *indices)               \
     {                                                                                                                  \
         kcl_expr *both[2];                                                                                             \
-        both[0] = kcl_reduce_##name(f, over, &both[1]);                                                                \
+        both[0] = kl_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, over, &both[1]));                                    \
         return kcl_eval(2, both, (const kcl_array *const[]){values, indices});                                         \
     }
 #define SHORT_PAIR_K(name)                                                                                             \
     kcl_status kcl_##name(kcl_expr *f, int k, kcl_axes over, const kcl_array *values, const kcl_array *indices)        \
     {                                                                                                                  \
         kcl_expr *both[2];                                                                                             \
-        both[0] = kcl_reduce_##name(f, k, over, &both[1]);                                                             \
+        both[0] = kl_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, k, over, &both[1]));                                 \
         return kcl_eval(2, both, (const kcl_array *const[]){values, indices});                                         \
     }
 

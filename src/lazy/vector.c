@@ -4,10 +4,11 @@
 
 #include <string.h>
 
-kcl_expr *kl_named(const char *name, bool elementwise, int count, kcl_expr *const *operands, const int64_t *params)
+kcl_expr *kl_named_called(const char *call, const char *name, bool elementwise, int count, kcl_expr *const *operands,
+                          const int64_t *params)
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(count, operands, &error);
+    kcl_scope *scope = kl_common_scope_called(call, count, operands, &error);
     if (!scope)
         return error;
     const kf_node *nodes[KF_MAX_ARGS] = {0};
@@ -15,13 +16,13 @@ kcl_expr *kl_named(const char *name, bool elementwise, int count, kcl_expr *cons
     bool shaped = false;
     for (int k = 0; k < count; k++)
         nodes[k] = operands[k]->node;
-    if (elementwise && !kl_broadcast(name, scope, count, operands, nodes, &inner, &shaped, &error))
+    if (elementwise && !kl_broadcast(kl_call_or(call, name), scope, count, operands, nodes, &inner, &shaped, &error))
         return error;
     kf_name found;
     const kf_node *made = NULL;
     if (kf_find_name(name, strlen(name), &found))
         made = kf_make_name(&scope->graph, &found, nodes, params);
-    return kl_shaped(kl_expr_of(scope, made), shaped ? &inner : NULL);
+    return kl_shaped(kl_expr_called(call, scope, made), shaped ? &inner : NULL);
 }
 
 /* ---- Functions --------------------------------------------------------------------------------------------------- */
@@ -34,7 +35,7 @@ kcl_expr *kcl_sinxdivx(kcl_expr *f)
 kcl_expr *kcl_sinc(kcl_expr *f)
 {
     const double pi = 0x1.921fb54442d18p+1;
-    return kcl_sinxdivx(kcl_mul(kcl_constant(f ? f->scope : NULL, pi), f));
+    return kl_as(__func__, 1, &f, kcl_sinxdivx(kcl_mul(kcl_constant(f ? f->scope : NULL, pi), f)));
 }
 
 kcl_expr *kcl_clamp(kcl_expr *f, kcl_expr *low, kcl_expr *high)
@@ -150,12 +151,18 @@ kcl_expr *kcl_argmin_inner(kcl_expr *f)
 
 kcl_expr *kcl_weightedsqnorm(kcl_expr *f, kcl_expr *s)
 {
-    return kl_named("WeightedSqNorm", false, 2, (kcl_expr *[]){s, f}, NULL);
+    kcl_expr *error;
+    return kl_common_scope(2, (kcl_expr *[]){f, s}, &error)
+               ? kl_named("WeightedSqNorm", false, 2, (kcl_expr *[]){s, f}, NULL)
+               : error;
 }
 
 kcl_expr *kcl_weightedsqdist(kcl_expr *f, kcl_expr *g, kcl_expr *s)
 {
-    return kl_named("WeightedSqDist", false, 3, (kcl_expr *[]){s, f, g}, NULL);
+    kcl_expr *error;
+    return kl_common_scope(3, (kcl_expr *[]){f, g, s}, &error)
+               ? kl_named("WeightedSqDist", false, 3, (kcl_expr *[]){s, f, g}, NULL)
+               : error;
 }
 
 kcl_expr *kcl_matvecmult(kcl_expr *A, kcl_expr *v)
@@ -183,7 +190,7 @@ kcl_expr *kcl_concatenate(int count, kcl_expr *const *f)
 {
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(f ? count : 0, f, &error);
-    return scope ? concatenate(count, f) : error;
+    return scope ? kl_as(__func__, count, f, concatenate(count, f)) : error;
 }
 
 /* ---- Products with vectors --------------------------------------------------------------------------------------- */
@@ -191,7 +198,7 @@ kcl_expr *kcl_concatenate(int count, kcl_expr *const *f)
 static kcl_expr *product(const char *name, kcl_expr *K, kcl_expr *v, kcl_axes over, bool one_column)
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){K, v}, &error);
+    kcl_scope *scope = kl_common_scope_called(name, 2, (kcl_expr *[]){K, v}, &error);
     if (!scope)
         return error;
     const bool over_j = over == KCL_OVER_J;
@@ -207,7 +214,7 @@ static kcl_expr *product(const char *name, kcl_expr *K, kcl_expr *v, kcl_axes ov
                        "%s: the vector has the axis %s, but the sum is over %s: give it the axis %s (%s, or "
                        "kcl_transpose)",
                        name, over_j ? "i" : "j", over_j ? "j" : "i", over_j ? "j" : "i", over_j ? "kcl_vj" : "kcl_vi");
-    return kcl_reduce_sum(kcl_mul(K, v), over);
+    return kl_as(name, 2, (kcl_expr *[]){K, v}, kcl_reduce_sum(kcl_mul(K, v), over));
 }
 
 kcl_expr *kcl_matmul(kcl_expr *K, kcl_expr *v)

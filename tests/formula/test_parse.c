@@ -871,9 +871,16 @@ START_TEST(bindings_must_agree)
     const kf_binding twice[] = {{"x", x}, {"x", y}};
     ck_assert_int_eq(kf_parse_formula(&g, "x", 2, twice, &next_index, &f, &err), KCL_ERROR_ARGUMENT);
     ck_assert_str_eq(err.text, "two aliases have the name 'x'");
-    const kf_binding clash[] = {{"x", x}, {"K", kf_unary(&g, KF_EXP, kf_var(&g, 0, 3, KF_ROLE_J))}};
+    /* One variable may be bound in two roles, of one dimension; a text does not write two. */
+    const kf_node *x_j = kf_var(&g, 0, 3, KF_ROLE_J);
+    const kf_binding roles[] = {{"x", x}, {"K", kf_unary(&g, KF_EXP, x_j)}};
+    ck_assert_int_eq(kf_parse_formula(&g, "x+K", 2, roles, &next_index, &f, &err), KCL_OK);
+    ck_assert_ptr_eq(f, kf_binary(&g, KF_ADD, x, kf_unary(&g, KF_EXP, x_j)));
+    ck_assert_int_eq(kf_parse_formula(&g, "x+Var(0,3,1)", 1, roles, &next_index, &f, &err), KCL_ERROR_SHAPE);
+    ck_assert_ptr_nonnull(strstr(err.text, "variable 0 is both Vi(0,3) and Vj(0,3): it has one role and dimension"));
+    const kf_binding clash[] = {{"x", x}, {"K", kf_unary(&g, KF_EXP, kf_var(&g, 0, 2, KF_ROLE_J))}};
     ck_assert_int_eq(kf_parse_formula(&g, "x", 2, clash, &next_index, &f, &err), KCL_ERROR_SHAPE);
-    ck_assert_str_eq(err.text, "variable 0 is both Vi(0,3) and Vj(0,3): it has one role and dimension");
+    ck_assert_str_eq(err.text, "variable 0 is both Vi(0,3) and Vj(0,2): it has one role and dimension");
     const kf_binding far[] = {{"x", kf_var(&g, INT32_MAX, 3, KF_ROLE_I)}};
     ck_assert_int_eq(kf_parse_formula(&g, "x", 1, far, &next_index, &f, &err), KCL_ERROR_SHAPE);
     ck_assert_str_eq(err.text, "index 2147483647 of a variable is not between 0 and 65535");

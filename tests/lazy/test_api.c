@@ -651,14 +651,14 @@ START_TEST(test_indices_are_int64_and_nothing_else_is)
                KCL_ERROR_TYPE, "array 0", "float64", "output 1", "float32");
     kcl_expr *mixed = kcl_reduce_argmin(kcl_mul(u, kcl_vj(s, kcl_f32(single, 4, 3))), KCL_OVER_J);
     CALL_FAILS(kcl_eval1(mixed, kcl_i64(index, 5, 3)), KCL_ERROR_TYPE, "array 2", "float32", "array 0", "float64");
-    IS_ERROR(kcl_square(kcl_vi(s, kcl_i64(index, 5, 3))), KCL_ERROR_TYPE, "Square", "int64", "Gather");
-    IS_ERROR(kcl_reduce_logsumexp_weight(kcl_mul(u, v), v, KCL_OVER_J), KCL_ERROR_SHAPE, "LogSumExpWeight",
+    IS_ERROR(kcl_square(kcl_vi(s, kcl_i64(index, 5, 3))), KCL_ERROR_TYPE, "kcl_square", "int64", "Gather");
+    IS_ERROR(kcl_reduce_logsumexp_weight(kcl_mul(u, v), v, KCL_OVER_J), KCL_ERROR_SHAPE, "kcl_reduce_logsumexp_weight",
              "dimension 3");
     IS_ERROR(kcl_reduce_sumsoftmaxweight(kcl_dot(u, v), NULL, KCL_OVER_J), KCL_ERROR_ARGUMENT, "operand");
-    IS_ERROR(kcl_reduce_kmin(kcl_dot(u, v), 0, KCL_OVER_J), KCL_ERROR_ARGUMENT, "KMin", "K is 0");
-    IS_ERROR(kcl_reduce_argkmax(u, 2, KCL_OVER_J), KCL_ERROR_SHAPE, "ArgKMax", "over j", "depends on i");
+    IS_ERROR(kcl_reduce_kmin(kcl_dot(u, v), 0, KCL_OVER_J), KCL_ERROR_ARGUMENT, "kcl_reduce_kmin", "K is 0");
+    IS_ERROR(kcl_reduce_argkmax(u, 2, KCL_OVER_J), KCL_ERROR_SHAPE, "kcl_reduce_argkmax", "over j", "depends on i");
     IS_ERROR(kcl_reduce_mean(u, (kcl_axes)0), KCL_ERROR_ARGUMENT, "kcl_reduce_mean", "KCL_OVER_BOTH");
-    IS_ERROR(kcl_reduce_argmin(u, KCL_OVER_J), KCL_ERROR_SHAPE, "ArgMin", "over j", "depends on i");
+    IS_ERROR(kcl_reduce_argmin(u, KCL_OVER_J), KCL_ERROR_SHAPE, "kcl_reduce_argmin", "over j", "depends on i");
     IS_ERROR(kcl_reduce_argmin(u, (kcl_axes)4), KCL_ERROR_ARGUMENT, "kcl_reduce_argmin", "4", "KCL_OVER_BOTH");
     eval_ok(f, kcl_i64(index, 5, 3));
     for (int k = 0; k < 15; k++)
@@ -801,16 +801,16 @@ START_TEST(test_scope_reset_in_a_loop)
 {
     double a[] = {1, 2, 3}, out[3];
     long long blocks = 0;
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < 600; round++) {
         kcl_expr *u = kcl_vi(s, kcl_f64(a, 3));
         for (int k = 0; k < 20; k++)
             u = kcl_add(kcl_mul(u, kcl_constant(s, 0.5)), kcl_constant(s, round));
         eval_ok(u, kcl_f64(out, 3));
         ck_assert_double_eq_tol(out[2], 2 * round + (3 - 2 * round) * pow(0.5, 20), 1e-9);
         kcl_scope_reset(s);
-        if (round == 10) /* debug builds keep what a few resets left behind */
+        if (round == 300) /* the handles of some hundred resets are kept, so that the use of old ones is an error */
             blocks = memory.blocks;
-        ck_assert(round < 10 || memory.blocks == blocks);
+        ck_assert(round < 300 || memory.blocks == blocks);
     }
 }
 END_TEST
@@ -876,7 +876,7 @@ START_TEST(test_operands_that_do_not_belong_together)
     double a[6] = {1, 2, 3}, out[6];
     kcl_scope *other = kcl_scope_create(c);
     kcl_expr *u = kcl_vi(s, kcl_f64(a, 3)), *v = kcl_vj(other, kcl_f64(a, 3));
-    IS_ERROR(kcl_add(v, u), KCL_ERROR_ARGUMENT, "operand 1 of 2", "another scope");
+    IS_ERROR(kcl_add(v, u), KCL_ERROR_ARGUMENT, "operand 2 of 2", "another scope than operand 1");
     CALL_FAILS(
         kcl_eval(2, (kcl_expr *[]){u, kcl_transpose(v)}, (const kcl_array *[]){kcl_f64(out, 3), kcl_f64(out, 3)}),
         KCL_ERROR_ARGUMENT, "expression 1", "another scope");
@@ -885,13 +885,13 @@ START_TEST(test_operands_that_do_not_belong_together)
     IS_ERROR(kcl_formula(s, "x", 1, (const char *[]){"x"}, &v), KCL_ERROR_ARGUMENT, "\"x\"", "another scope");
     kcl_scope_destroy(&other);
     kcl_expr *x3 = kcl_vi(s, kcl_f64(a, 2, 3)), *x2 = kcl_vj(s, kcl_f64(a, 3, 2));
-    IS_ERROR(kcl_add(x3, x2), KCL_ERROR_SHAPE, "Add", "3", "2");
+    IS_ERROR(kcl_add(x3, x2), KCL_ERROR_SHAPE, "kcl_add", "3", "2");
     IS_ERROR(kcl_sqdist(x3, x2), KCL_ERROR_SHAPE, "3", "2");
     IS_ERROR(kcl_dot(x3, x2), KCL_ERROR_SHAPE, "3", "2");
     IS_ERROR(kcl_elem(x3, 3), KCL_ERROR_SHAPE, "kcl_elem", "index 3");
     IS_ERROR(kcl_elem(x3, -4), KCL_ERROR_SHAPE, "kcl_elem", "index -4");
-    IS_ERROR(kcl_extract(x3, 2, 2), KCL_ERROR_SHAPE, "Extract", "2", "3");
-    IS_ERROR(kcl_repeat(x3, 4), KCL_ERROR_SHAPE, "SumT", "3");
+    IS_ERROR(kcl_extract(x3, 2, 2), KCL_ERROR_SHAPE, "kcl_extract", "2", "3");
+    IS_ERROR(kcl_repeat(x3, 4), KCL_ERROR_SHAPE, "kcl_repeat", "3");
     IS_ERROR(kcl_zero(s, 0), KCL_ERROR_SHAPE, "0");
     IS_ERROR(kcl_constant(s, NAN), KCL_ERROR_ARGUMENT, "nan");
     IS_ERROR(kcl_constant(s, INFINITY), KCL_ERROR_ARGUMENT, "inf");
@@ -945,21 +945,21 @@ START_TEST(test_lengths_and_types_that_disagree)
                "5", "4", "axis i");
     /* The axis is the one that was written, also where sweeps exchange the two. */
     kcl_expr *z = kcl_vj(s, kcl_f64(a, 5, 3));
-    CALL_FAILS(kcl_sum(kcl_mul(w, kcl_add(u, v)), KCL_OVER_I, kcl_f64(out, 4, 3)), KCL_ERROR_LENGTH, "array 0 has 5",
-               "array 1 has 4", "axis i");
+    CALL_FAILS(kcl_sum(kcl_mul(w, kcl_add(u, v)), KCL_OVER_I, kcl_f64(out, 4, 3)), KCL_ERROR_LENGTH,
+               "array 0 (kcl_vi of shape (5, 3)) has 5", "array 1 (kcl_vi of shape (4, 3)) has 4", "axis i");
     CALL_FAILS(kcl_argmin(kcl_sqdist(kcl_add(u, v), w), KCL_OVER_I, kcl_i64(index, 4)), KCL_ERROR_LENGTH,
-               "array 0 has 5", "array 1 has 4", "axis i");
-    CALL_FAILS(kcl_sum(kcl_mul(u, kcl_mul(w, z)), KCL_OVER_I, kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 has 4",
+               "array 0 (kcl_vi of shape (5, 3)) has 5", "array 1 (kcl_vi of shape (4, 3)) has 4", "axis i");
+    CALL_FAILS(kcl_sum(kcl_mul(u, kcl_mul(w, z)), KCL_OVER_I, kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 (kcl_vj of shape (4, 3)) has 4",
                "5", "axis j");
-    CALL_FAILS(kcl_eval1(kcl_add(w, z), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 has 4", "5", "axis j");
+    CALL_FAILS(kcl_eval1(kcl_add(w, z), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 (kcl_vj of shape (4, 3)) has 4", "5", "axis j");
     CALL_FAILS(kcl_eval1(kcl_add(z, kcl_reduce_sum(kcl_mul(u, w), KCL_OVER_I)), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH,
-               "5", "array 2 has 4", "axis j");
+               "5", "array 2 (kcl_vj of shape (4, 3)) has 4", "axis j");
     CALL_FAILS(
         kcl_sum(kcl_mul(z, kcl_reduce_sum(kcl_mul(v, kcl_add(w, z)), KCL_OVER_J)), KCL_OVER_I, kcl_f64(out, 5, 3)),
-        KCL_ERROR_LENGTH, "array 2 has 4", "5", "axis j");
-    CALL_FAILS(kcl_eval1(kcl_add(w, kcl_transpose(u)), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 has 4",
-               "array 0 has 5", "axis j");
-    CALL_FAILS(kcl_eval1(u, kcl_f64(out, 4, 3)), KCL_ERROR_LENGTH, "output 0", "4 rows", "has 5");
+        KCL_ERROR_LENGTH, "array 2 (kcl_vj of shape (4, 3)) has 4", "5", "axis j");
+    CALL_FAILS(kcl_eval1(kcl_add(w, kcl_transpose(u)), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 (kcl_vj of shape (4, 3)) has 4",
+               "array 0 (kcl_vi of shape (5, 3)) has 5", "axis j");
+    CALL_FAILS(kcl_eval1(u, kcl_f64(out, 4, 3)), KCL_ERROR_LENGTH, "output 0", "(4, ", "(5, ", "4 rows, and 5");
     CALL_FAILS(kcl_eval1(u, kcl_f64(out, 5, 2)), KCL_ERROR_SHAPE, "output 0", "(5, 2)", "(M, 3)");
     CALL_FAILS(kcl_eval1(w, kcl_f64(out, 4, 2)), KCL_ERROR_SHAPE, "output 0", "(4, 2)", "3");
     CALL_FAILS(kcl_eval1(kcl_sqdist(u, w), kcl_f64(out, 5, 4)), KCL_ERROR_SHAPE, "both i and j", "reduce");
@@ -1530,7 +1530,7 @@ START_TEST(test_arguments_that_do_not_fit)
     CALL_FAILS(APPLY(outs[0], xs, ys, bs, kcl_f64(a, 2)), KCL_ERROR_SHAPE, "argument \"g\"", "(2)", "parameter");
     CALL_FAILS(APPLY(outs[0], xs, ys, kcl_f64(a, 3), g), KCL_ERROR_LENGTH, "argument \"y\"", "argument \"b\"", "4 rows",
                "has 3", "axis j");
-    CALL_FAILS(APPLY(kcl_f64(out, 4), xs, ys, bs, g), KCL_ERROR_LENGTH, "output 0", "4 rows", "has 5");
+    CALL_FAILS(APPLY(kcl_f64(out, 4), xs, ys, bs, g), KCL_ERROR_LENGTH, "output 0", "(4, ", "(5, ", "4 rows, and 5");
     CALL_FAILS(APPLY(outs[0], xs, ys, kcl_f32(single, 4), g), KCL_ERROR_TYPE, "argument \"b\"", "float32", "float64");
     CALL_FAILS(APPLY(kcl_f32(single, 5), xs, ys, bs, g), KCL_ERROR_TYPE, "output 0", "float32", "float64");
     CALL_FAILS(APPLY(outs[0], kcl_f64(a, -5, 3), ys, bs, g), KCL_ERROR_ARGUMENT, "argument \"x\"",
@@ -1604,10 +1604,10 @@ START_TEST(test_ten_thousand_calls_with_changing_sizes)
         kcl_expr *f = kcl_mul(kcl_scalar(scope, g), kcl_sqdist(kcl_vi(scope, args[0]), kcl_vj(scope, args[1])));
         ck_assert_msg(kcl_sum(f, KCL_OVER_J, outs[0]) == KCL_OK, "%s", kcl_context_error(own));
         kcl_scope_reset(scope);
-        if (call == 100)
+        if (call == 300)
             after = m;
-        ck_assert_msg(call < 100 || (m.bytes <= after.bytes && m.blocks <= after.blocks),
-                      "%lld bytes in %lld blocks after call 100, %lld in %lld after call %d", after.bytes, after.blocks,
+        ck_assert_msg(call < 300 || (m.bytes <= after.bytes && m.blocks <= after.blocks),
+                      "%lld bytes in %lld blocks after call 300, %lld in %lld after call %d", after.bytes, after.blocks,
                       m.bytes, m.blocks, call);
     }
     kcl_operator_destroy(&op);

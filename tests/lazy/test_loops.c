@@ -15,7 +15,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LONGEST = 120, D = 3, ROUNDS = 10000, WARM = 200 };
+enum {
+    LONGEST = 120,
+    D = 3,
+    ROUNDS = 10000,
+    WARM = 200,
+    KEPT = 600 /* resets after which no more memory is kept for handles that are gone */
+};
 
 static double x[LONGEST * D], y[LONGEST * D], g[1], target[LONGEST];
 
@@ -77,9 +83,11 @@ static void loop(const kd_cl *table, const char *device, int rounds)
         }
         g[0] = 0.5 + 1e-4 * k; /* no part of any kernel */
         step(context, s, m, n, &loss, gradient, hvp);
-        if (k == WARM) {
+        if (k == KEPT) {
             bytes = memory.bytes;
             blocks = memory.blocks;
+        }
+        if (k == WARM) {
             builds = fake.builds;
             live = fake.live;
         }

@@ -133,8 +133,8 @@ START_TEST(test_functions)
     CHECK(D, kcl_ifelse(kcl_sub(x_i, y_j), kcl_mul(x_i, x_i), y_j), x[i][k] >= y[j][k] ? x[i][k] * x[i][k] : y[j][k]);
     CHECK(D, kcl_ifelse(kcl_dot(x_i, y_j), x_i, p_p),
           x[i][0] * y[j][0] + x[i][1] * y[j][1] + x[i][2] * y[j][2] >= 0 ? x[i][k] : p[k]);
-    IS_ERROR(kcl_round(x_i, 19), KCL_ERROR_SHAPE, "Round", "19", "-18", "18");
-    IS_ERROR(kcl_ifelse(x_i, y_j, kcl_zero(s, 2)), KCL_ERROR_SHAPE, "IfElse", "dimensions 3 and 2");
+    IS_ERROR(kcl_round(x_i, 19), KCL_ERROR_SHAPE, "kcl_round", "19", "-18", "18");
+    IS_ERROR(kcl_ifelse(x_i, y_j, kcl_zero(s, 2)), KCL_ERROR_SHAPE, "kcl_ifelse", "dimensions 3 and 2");
     IS_ERROR(kcl_clamp(x_i, kcl_zero(s, 2), y_j), KCL_ERROR_SHAPE, "dimensions 3 and 2");
     IS_ERROR(kcl_mod(x_i, NULL, y_j), KCL_ERROR_ARGUMENT, "operand 2 of 3 is NULL");
 }
@@ -154,9 +154,9 @@ START_TEST(test_comparisons)
     CHECK(D, kcl_and(kcl_relu(x_i), kcl_relu(y_j)), x[i][k] > 0 && y[j][k] > 0);
     CHECK(D, kcl_or(kcl_relu(x_i), kcl_relu(y_j)), x[i][k] > 0 || y[j][k] > 0);
     CHECK(D, kcl_not(kcl_relu(kcl_sub(x_i, y_j))), x[i][k] <= y[j][k]);
-    IS_ERROR(kcl_minimum(x_i, kcl_zero(s, 2)), KCL_ERROR_SHAPE, "Minimum", "dimensions 3 and 2");
+    IS_ERROR(kcl_minimum(x_i, kcl_zero(s, 2)), KCL_ERROR_SHAPE, "kcl_minimum", "dimensions 3 and 2");
     IS_ERROR(kcl_and(x_i, NULL), KCL_ERROR_ARGUMENT, "operand 2 of 2 is NULL");
-    IS_ERROR(kcl_less(x_i, kcl_zero(s, 2)), KCL_ERROR_SHAPE, "LessThan", "dimensions 3 and 2");
+    IS_ERROR(kcl_less(x_i, kcl_zero(s, 2)), KCL_ERROR_SHAPE, "kcl_less", "dimensions 3 and 2");
 }
 END_TEST
 
@@ -254,9 +254,9 @@ START_TEST(test_extremes_and_weights)
     ck_assert_double_eq(out[0], 1);
     eval_ok(kcl_grad(kcl_max_inner(t), t), kcl_f64(out, 4));
     ck_assert(out[0] == 0 && out[1] == 1 && out[2] == 0 && out[3] == 0);
-    IS_ERROR(kcl_weightedsqnorm(x_i, kcl_zero(s, 4)), KCL_ERROR_SHAPE, "WeightedSqNorm", "dimension 4", "3", "9");
-    IS_ERROR(kcl_one_hot(x_i, 4), KCL_ERROR_SHAPE, "OneHot", "dimension 3");
-    IS_ERROR(kcl_one_hot(w_j, 0), KCL_ERROR_SHAPE, "Iota", "dimension 0");
+    IS_ERROR(kcl_weightedsqnorm(x_i, kcl_zero(s, 4)), KCL_ERROR_SHAPE, "kcl_weightedsqnorm", "dimension 4", "3", "9");
+    IS_ERROR(kcl_one_hot(x_i, 4), KCL_ERROR_SHAPE, "kcl_one_hot", "dimension 3");
+    IS_ERROR(kcl_one_hot(w_j, 0), KCL_ERROR_SHAPE, "kcl_one_hot", "dimension 0");
 }
 END_TEST
 
@@ -346,7 +346,7 @@ START_TEST(test_inner_shapes)
     CHECK(4, kcl_vecmatmult(x_i, B), x[i][0] * b[j][k] + x[i][1] * b[j][4 + k] + x[i][2] * b[j][8 + k]);
     CHECK(9, kcl_tensorprod(x_i, y_j), x[i][k / 3] * y[j][k % 3]);
     /* What does not fit. */
-    IS_ERROR(kcl_add(A34, B43), KCL_ERROR_SHAPE, "Add", "(3, 4)", "(4, 3)", "axis -1", "size 4 and 3");
+    IS_ERROR(kcl_add(A34, B43), KCL_ERROR_SHAPE, "kcl_add", "(3, 4)", "(4, 3)", "axis -1", "size 4 and 3");
     IS_ERROR(kcl_add(A34, y_j), KCL_ERROR_SHAPE, "(3, 4)", "(3)", "size 4 and 3");
     IS_ERROR(RESHAPE(A, 5, 2), KCL_ERROR_SHAPE, "kcl_reshape_inner", "(12)", "(5, 2)");
     IS_ERROR(RESHAPE(A, -3, -4), KCL_ERROR_SHAPE, "kcl_reshape_inner", "(-3");
@@ -360,8 +360,8 @@ START_TEST(test_inner_shapes)
     IS_ERROR(kcl_tensordot(A34, B43, 1, (int[]){0}, (int[]){0}), KCL_ERROR_SHAPE, "axis 0", "size 3", "has 4");
     IS_ERROR(kcl_tensordot(A34, B43, 3, NULL, NULL), KCL_ERROR_ARGUMENT, "kcl_tensordot", "3 axes", "2 and 2");
     IS_ERROR(kcl_kron(A34, A232), KCL_ERROR_SHAPE, "kcl_kron", "2 and 3 axes");
-    IS_ERROR(kcl_matvecmult(A, kcl_zero(s, 5)), KCL_ERROR_SHAPE, "MatVecMult", "12 components", "rows of 5");
-    IS_ERROR(kcl_vecmatmult(kcl_zero(s, 5), A), KCL_ERROR_SHAPE, "VecMatMult", "12 components", "columns of 5");
+    IS_ERROR(kcl_matvecmult(A, kcl_zero(s, 5)), KCL_ERROR_SHAPE, "kcl_matvecmult", "12 components", "rows of 5");
+    IS_ERROR(kcl_vecmatmult(kcl_zero(s, 5), A), KCL_ERROR_SHAPE, "kcl_vecmatmult", "12 components", "columns of 5");
     ck_assert_int_eq(kcl_expr_inner_shape(NULL, NULL), 0);
 }
 END_TEST
@@ -444,9 +444,9 @@ START_TEST(test_small_matrices)
     nine[0] = 3, nine[12] = 4;
     eval_ok(kcl_trace_inner(kcl_pm(s, kcl_f64(nine, 25))), kcl_f64(det, 1));
     near(det[0], 7, "trace of five rows");
-    IS_ERROR(kcl_det_inner(x_i), KCL_ERROR_SHAPE, "Det", "3 components", "1, 4, 9 or 16");
-    IS_ERROR(kcl_inv_inner(kcl_pm(s, kcl_f64(nine, 25))), KCL_ERROR_SHAPE, "MatInv", "25 components", "1 to 4");
-    IS_ERROR(kcl_trace_inner(x_i), KCL_ERROR_SHAPE, "Trace", "3 components");
+    IS_ERROR(kcl_det_inner(x_i), KCL_ERROR_SHAPE, "kcl_det_inner", "3 components", "1, 4, 9 or 16");
+    IS_ERROR(kcl_inv_inner(kcl_pm(s, kcl_f64(nine, 25))), KCL_ERROR_SHAPE, "kcl_inv_inner", "25 components", "1 to 4");
+    IS_ERROR(kcl_trace_inner(x_i), KCL_ERROR_SHAPE, "kcl_trace_inner", "3 components");
     IS_ERROR(kcl_det_inner(kcl_reshape_inner(kcl_pm(s, kcl_f64(singular, 4)), 3, (int[]){1, 2, 2})), KCL_ERROR_SHAPE,
              "kcl_det_inner", "(1, 2, 2)");
 }
@@ -501,7 +501,7 @@ START_TEST(test_warping)
         *at = was;
         ck_assert_double_eq_tol(got, (value[1] - value[0]) / (2 * h), 1e-8);
     }
-    IS_ERROR(kcl_softdtw_sqdist(x_i, z_j, x_i), KCL_ERROR_SHAPE, "SoftDTW_SqDist", "gamma", "dimension 3");
+    IS_ERROR(kcl_softdtw_sqdist(x_i, z_j, x_i), KCL_ERROR_SHAPE, "kcl_softdtw_sqdist", "gamma", "dimension 3");
     IS_ERROR(kcl_grad(kcl_reduce_sum(kcl_square(kcl_grad(loss, q)), KCL_OVER_J), q), KCL_ERROR_DERIVATIVE,
              "SoftDTW_SqDist", "second");
 }
@@ -555,9 +555,9 @@ START_TEST(test_splines)
             ck_assert_double_eq_tol(second[i], (value[2] - 2 * value[1] + value[0]) / (h * h), 1e-4);
         }
     }
-    IS_ERROR(kcl_bspline(t, at, 8), KCL_ERROR_SHAPE, "BSpline", "9 knots", "degree 8");
+    IS_ERROR(kcl_bspline(t, at, 8), KCL_ERROR_SHAPE, "kcl_bspline", "9 knots", "degree 8");
     IS_ERROR(kcl_bspline(t, at, -1), KCL_ERROR_SHAPE, "degree -1");
-    IS_ERROR(kcl_bspline(t, x_i, 1), KCL_ERROR_SHAPE, "BSpline", "dimension 3");
+    IS_ERROR(kcl_bspline(t, x_i, 1), KCL_ERROR_SHAPE, "kcl_bspline", "dimension 3");
 }
 END_TEST
 
@@ -623,11 +623,11 @@ START_TEST(test_complex_numbers)
     CHECK(2, kcl_complex_sum(two), PAIR(x[i][0] + x[i][2], x[i][1] + w[j]));
     CHECK(6, kcl_complex_repeat(z, 3), k % 2 ? ZI : ZR);
     ck_assert_int_eq(kcl_expr_dim(kcl_reduce_sum(kcl_complex_mul(z, u), KCL_OVER_J)), 2);
-    is_error(kcl_complex_mul(x_i, u), KCL_ERROR_SHAPE, (const char *[]){"ComplexMult", "dimension 3", "odd", NULL});
+    is_error(kcl_complex_mul(x_i, u), KCL_ERROR_SHAPE, (const char *[]){"kcl_complex_mul", "dimension 3", "odd", NULL});
     is_error(kcl_complex_add(two, kcl_concat(y_j, x_i)), KCL_ERROR_SHAPE,
-             (const char *[]){"ComplexAdd", "4 and 6", NULL});
-    is_error(kcl_complex_scale(x_i, two), KCL_ERROR_SHAPE, (const char *[]){"ComplexRealScal", "3 and 4", NULL});
-    is_error(kcl_complex_repeat(z, 0), KCL_ERROR_SHAPE, (const char *[]){"ComplexSumT", "dimension 0", NULL});
+             (const char *[]){"kcl_complex_add", "4 and 6", NULL});
+    is_error(kcl_complex_scale(x_i, two), KCL_ERROR_SHAPE, (const char *[]){"kcl_complex_scale", "3 and 4", NULL});
+    is_error(kcl_complex_repeat(z, 0), KCL_ERROR_SHAPE, (const char *[]){"kcl_complex_repeat", "dimension 0", NULL});
     is_error(kcl_complex_mul(NULL, u), KCL_ERROR_ARGUMENT, (const char *[]){"NULL", NULL});
 #undef ZR
 #undef ZI
@@ -899,19 +899,17 @@ START_TEST(test_derivatives_of_what_does_not_depend)
     IS_ERROR(kcl_jvp(f, f, x_i), KCL_ERROR_ARGUMENT, "kcl_jvp", "no variable", "kcl_var");
     IS_ERROR(kcl_jvp(f, x_i, y_j), KCL_ERROR_SHAPE, "direction has an axis (j)", "lacks");
     IS_ERROR(kcl_jvp(f, x_i, kcl_zero(s, 2)), KCL_ERROR_SHAPE, "dimension 3", "direction has 2");
-    IS_ERROR(kcl_hvp(f, x_i, x_i), KCL_ERROR_SHAPE, "kcl_grad", "no single number", "dimension 3", "each i");
+    IS_ERROR(kcl_hvp(f, x_i, x_i), KCL_ERROR_SHAPE, "kcl_hvp", "no single number", "dimension 3", "each i");
     IS_ERROR(kcl_grad(kcl_sqdist(x_i, y_j), x_i), KCL_ERROR_SHAPE, "each i", "each j");
 }
 END_TEST
 
 /* ---- Handles that are gone --------------------------------------------------------------------------------------- */
 
-#ifndef NDEBUG
-/* An error that belongs to no scope: there is none to take it. */
 static void is_gone(kcl_expr *e)
 {
     ck_assert_int_eq(kcl_expr_status(e), KCL_ERROR_ARGUMENT);
-    CONTAINS(kcl_expr_error(e), "scope was reset or destroyed", "build it again");
+    CONTAINS(kcl_expr_error(e), "scope", "reset or destroyed", "build it again");
 }
 
 START_TEST(test_expressions_of_scopes_that_are_gone)
@@ -930,7 +928,7 @@ START_TEST(test_expressions_of_scopes_that_are_gone)
     CONTAINS(kcl_context_error(c), "reset or destroyed");
     kcl_operator *op = NULL;
     ck_assert_int_eq(kcl_operator_from(&op, 1, &sum, 2, (kcl_expr *[]){old_x, old_y}, NULL), KCL_ERROR_ARGUMENT);
-    CONTAINS(kcl_operator_error(op), "kcl_operator_from", "reset or destroyed");
+    CONTAINS(kcl_operator_error(op), "reset or destroyed");
     kcl_operator_destroy(&op);
     eval_ok(kcl_square(fresh), kcl_f64(out, M, D));
     near(out[0], x[0][0] * x[0][0], "after the reset");
@@ -942,7 +940,6 @@ START_TEST(test_expressions_of_scopes_that_are_gone)
     CONTAINS(kcl_context_error(c), "reset or destroyed");
 }
 END_TEST
-#endif
 
 /* ---- Reductions that are made of others -------------------------------------------------------------------------- */
 
@@ -1108,10 +1105,10 @@ START_TEST(test_matrices_of_derivatives)
     }
 #undef DIFFERENCE
     is_error(kcl_divergence(kcl_reduce_sum(kcl_mul(K, x_i), KCL_OVER_I), x_i), KCL_ERROR_DERIVATIVE,
-             (const char *[]){"Divergence", "Sum_Reduction", "mixes the rows of the variable", NULL});
-    is_error(kcl_divergence(K, x_i), KCL_ERROR_SHAPE, (const char *[]){"Divergence", "dimension 1", "has 3", NULL});
+             (const char *[]){"kcl_divergence", "Sum_Reduction", "mixes the rows of the variable", NULL});
+    is_error(kcl_divergence(K, x_i), KCL_ERROR_SHAPE, (const char *[]){"kcl_divergence", "dimension 1", "has 3", NULL});
     is_error(kcl_grad_matrix(K, K), KCL_ERROR_ARGUMENT, (const char *[]){"kcl_grad_matrix", "no variable", NULL});
-    is_error(kcl_laplacian(x_i, x_i), KCL_ERROR_SHAPE, (const char *[]){"Laplacian", "dimension 3", NULL});
+    is_error(kcl_laplacian(x_i, x_i), KCL_ERROR_SHAPE, (const char *[]){"kcl_laplacian", "dimension 3", NULL});
     is_error(kcl_trace_operator(kcl_square(x_i), x_i), KCL_ERROR_DERIVATIVE, (const char *[]){"not linear", NULL});
     is_error(kcl_laplacian(NULL, x_i), KCL_ERROR_ARGUMENT, (const char *[]){"NULL", NULL});
 }
@@ -1158,9 +1155,7 @@ int main(void)
         {test_derivatives_of_largest_and_sum_of_exponentials, 0},
         {test_matrices_of_derivatives, 0},
         {test_matrices_of_derivatives_by_one_use_of_an_array, 0},
-#ifndef NDEBUG
         {test_expressions_of_scopes_that_are_gone, 0},
-#endif
     };
     return run_entries("methods of lazy tensors", tests, KB_COUNT(tests), setup, teardown);
 }
