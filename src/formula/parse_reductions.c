@@ -35,14 +35,16 @@ void kf_each_reduction(void (*visit)(void *user, const char *name), void *user)
 
 /*
  * The sum over j has a term for each j of the call, even where F is the same for all: an axis that F lacks, or of which
- * it has only the numbers, comes from the first name that has it.
+ * it has only the numbers, comes from the first name that has it. A weight has the axes of F, and F those of the weight.
  */
-static const kf_node *on_declared_axes(kf_parser *p, const kf_node *f, unsigned axes)
+static const kf_node *on_declared_axes(kf_parser *p, const kf_node *f, const kf_node *weight, unsigned axes)
 {
     for (size_t k = 0; f && k < p->binding_count; k++) {
         const kf_node *var = p->bindings[k].value;
-        if (var->op == KF_VAR && var->axes & ((axes & ~f->axes) | (f->axes & ~f->sized)))
-            f = kf_like(p->g, f, var);
+        const unsigned there = f->axes | (weight ? weight->axes : 0u), sized = f->sized | (weight ? weight->sized : 0u);
+        const unsigned wanted = (axes & ~there) | (there & ~sized);
+        if (var->op == KF_VAR && var->axes & wanted)
+            f = kf_like_on(p->g, f, var, wanted);
     }
     return f;
 }
@@ -113,7 +115,7 @@ static bool read_sum_shift_exp(kf_parser *p, const kf_word *name, kf_operand *ou
         return kf_fault(p, KCL_ERROR_SHAPE, F.at, "%.*s: the exponent has dimension %d, it must be 1", KF_SHOWN(name),
                         F.node->dim);
     const unsigned axes = kf_axes_of_tag(out->tag);
-    const kf_node *terms = on_declared_axes(p, F.node, axes);
+    const kf_node *terms = on_declared_axes(p, F.node, weight.node, axes);
     out->node = terms ? sum_shift_exp(p->g, axes, terms, weight.node) : NULL;
     return out->node || kf_fault_graph(p, name->at);
 }
@@ -172,7 +174,7 @@ bool kf_read_reduction(kf_parser *p, const kf_word *name, kf_operand *out)
                  .wholes = info->params + 1,
                  .most = info->formulas + info->params + 1};
     int64_t param = 0;
-    kf_operand f, weight;
+    kf_operand f, weight = {.node = NULL};
     if (!kf_open_call(p, &c) || !kf_read_formula_argument(p, &c, 0, &f) || !kf_need_formula(p, &f))
         return false;
     if (info->params &&
@@ -181,7 +183,7 @@ bool kf_read_reduction(kf_parser *p, const kf_word *name, kf_operand *out)
     if (weighted ? !read_weight(p, &c, &weight, out) : !read_tag(p, &c, info->params + 1, out))
         return false;
     unsigned axes = kf_axes_of_tag(out->tag);
-    const kf_node *terms = on_declared_axes(p, f.node, axes);
+    const kf_node *terms = on_declared_axes(p, f.node, weight.node, axes);
     if (weighted)
         terms = kf_weighted(p->g, first, terms, weight.node);
     out->node = kf_reduce(p->g, first, axes, param, terms);
