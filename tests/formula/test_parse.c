@@ -246,6 +246,77 @@ START_TEST(numbers)
 }
 END_TEST
 
+/* Both are the same expression of Python. */
+static const struct {
+    const char *text, *same;
+} python_texts[] = {
+    {"Abs(x,)", "Abs(x)"},
+    {"Concat(x , y , )", "Concat(x,y)"},
+    {"Extract(x,0,2-1,)", "Extract(x,0,1)"},
+    {"Extract(x,0,2-1)", "Extract(x,0,1)"},
+    {"Extract(x,(3-2)*1,4//2)", "Extract(x,1,2)"},
+    {"Elem(x,-3//-2)", "Elem(x,1)"},
+    {"Elem(x,-(-7//2)-2)", "Elem(x,2)"}, /* -7//2 is -4 */
+    {"Elem(x,7//-2+5)", "Elem(x,1)"},
+    {"Elem(x,-7%3)", "Elem(x,2)"},
+    {"Elem(x,7%-3+3)", "Elem(x,1)"},
+    {"Elem(x,-6%3)", "Elem(x,0)"},
+    {"Elem(x,(-9223372036854775807-1)%-1)", "Elem(x,0)"},
+    {"Elem(x,2**3**0)", "Elem(x,2)"},
+    {"Elem(x,-2**2+5)", "Elem(x,1)"},
+    {"Elem(x,(-1)**9223372036854775807+1)", "Elem(x,0)"},
+    {"Elem(x,1-2*3+6)", "Elem(x,1)"},
+    {"Elem(x,--(+(1)))", "Elem(x,1)"},
+    {"Elem(x,0-(-9223372036854775807-1)//9223372036854775807)", "Elem(x,2)"},
+    {"ElemT(p,3,+2)", "ElemT(p,3,2)"},
+    {"Pow(x,2**5)", "Pow(x,32)"},
+    {"Pow(x,-(1+1))", "Pow(x,-2)"},
+    {"IntCst(2*3)", "6"},
+    {"RatCst(1,1+1)", "RatCst(1,2)"},
+    {"x*(7//2)", "x*3"},
+    {"x*(-7//2)", "x*-4"},
+    {"x**(3-1)", "x**2"},
+    {"x**(5//2)", "x**2"},
+    {"x**-(1+1)", "x**-2"},
+    {"x**(2**3)", "x**8"},
+    {"x**(7%5)", "x**2"},
+    {"x**((1+1)/4)", "Sqrt(x)"},
+    {"Kron(x,y,(3,),(3,))", "Kron(x,y,[3],[3])"},
+    {"Kron(x,y,[3,],( 3 , ),)", "Kron(x,y,[3],[3])"},
+    {"Kron(x,y,(1,3),(3,1,))", "Kron(x,y,[1,3],[3,1])"},
+    {"Kron(p,b,(),[])", "Kron(p,b,[],[])"},
+    {"Kron(x,y,(2+1,),Ind(3,))", "Kron(x,y,[3],[3])"},
+    {"TensorDot(x,y,(3,),(3,),(0,),(-1+1,))", "TensorDot(x,y,[3],[3],[0],[0])"},
+    {"TensorDot(x,y,(3,),(3,),(),(),(1,0),)", "TensorDot(x,y,[3],[3],[],[],[1,0])"},
+    {"Grad(x*p,x,x,)", "Grad(x*p,x,x)"},
+    {"Grad_WithSavedForward(x*p,x,x,x,)", "Grad(x*p,x,x)"},
+    {"Diff(x*p,(x,),(y,),)", "Diff(x*p,x,y)"},
+    {"Diff(x*p,[x,p],(x,p,))", "Diff(x*p,(x,p),(x,p))"},
+    {"Diff(x*p,[x],[y])", "Diff(x*p,x,y)"},
+    {"Diff(x*p,x,(y))", "Diff(x*p,x,y)"},
+    {"Diff(x*p,x,(y)+(x))", "Diff(x*p,x,y+x)"},
+    {"GradMatrix(x,x,)", "GradMatrix(x,x)"},
+    {"TraceOperator(x,x,)", "TraceOperator(x,x)"},
+    {"SumLinOperator(x,x,x,p,)", "SumLinOperator(x,x,x,p)"},
+    {"Factorize(x,x,)", "x"},
+    {"Var(2-2,1+2,0,)", "x"},
+    {"Sum_Reduction(x,0,)", "Sum_Reduction(x,0)"},
+    {"Sum_Reduction(x*y,2-1)", "Sum_Reduction(x*y,1)"},
+    {"KMin_Reduction(x*y,2+1,0,)", "KMin_Reduction(x*y,3,0)"},
+    {"LogSumExp_Reduction(b,0,x,)", "LogSumExp_Reduction(b,0,x)"},
+    {"LogSumExp_Reduction(b,x,1-1)", "LogSumExp_Reduction(b,x,0)"},
+    {"LogSumExp_Reduction (b,x,0)", "LogSumExp_Reduction(b,x,0)"},
+    {"Max_SumShiftExp_Reduction (b,0,y,)", "Max_SumShiftExp_Reduction(b,0,y)"},
+    {"Zero_Reduction(6//2,2%2,)", "Zero_Reduction(3,0)"},
+    {"Identity_Reduction(x,0,)", "Identity_Reduction(x,0)"},
+};
+
+START_TEST(texts_are_expressions_of_python)
+{
+    ck_assert_ptr_eq(formula(python_texts[_i].text), formula(python_texts[_i].same));
+}
+END_TEST
+
 START_TEST(blanks_and_parentheses_do_not_matter)
 {
     const kf_node *f = formula("Exp(-p*SqDist(x,y))*b");
@@ -495,6 +566,8 @@ START_TEST(grad_makes_the_cotangent_it_is_not_given)
     /* It comes after all indices of the text, also those that follow. */
     ck_assert(uses(formula("Grad(x*p,x) * Var ( 20,3,1)"), kf_var(&g, 21, 3, KF_ROLE_J)));
     ck_assert_int_eq(next_index, 22);
+    ck_assert(uses(formula("Grad(x*p,x) * Var((12*2),3,1)"), kf_var(&g, 25, 3, KF_ROLE_J)));
+    ck_assert_int_eq(next_index, 26);
 }
 END_TEST
 
@@ -556,7 +629,12 @@ static const struct {
     {KCL_ERROR_SYNTAX, "TensorDot(x,y,3,[3],[0],[0])", 14, "a list of sizes, as [2,3], is expected, not '3'"},
     {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3],[3],[0],x)", 26, "a list of axes, as [0,1] or [], is expected, not 'x'"},
     {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3 1],[3],[0],[0])", 17, "',' or ']' is expected, not '1'"},
-    {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3,],[3],[0],[0])", 17, "a whole number is expected, not ']'"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3,,],[3],[0],[0])", 17, "a whole number is expected, not ','"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,[,],[3],[0],[0])", 15, "a whole number is expected, not ','"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,(3),(3,),(0,),(0,))", 14,
+     "a list of sizes, as [2,3], is expected, not a number in parentheses; one number is [3] or (3,)"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,(3,1 1),[3],[0],[0])", 19, "',' or ')' is expected, not '1'"},
+    {KCL_ERROR_SYNTAX, "Kron(x,y,(3,),(3,),,)", 18, "an operator or ')' is expected, not ','"},
     {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3", 16, "the text ends where ',' or ']' is expected"},
     {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3,1,1,1,1,1,1,1,1],[3],[0],[0])", 14, "a list has more than 8 numbers"},
     {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3],[3],[0],[])", 0,
@@ -601,7 +679,9 @@ static const struct {
     {KCL_ERROR_SYNTAX, "Elem(x,1,2)", 0, "Elem needs 1 formula and 1 whole number, 3 given"},
     {KCL_ERROR_SYNTAX, "Exp()", 0, "Exp needs 1 formula, 0 given"},
     {KCL_ERROR_SYNTAX, "Exp(x,(y,b))", 0, "Exp needs 1 formula, 2 given"},
-    {KCL_ERROR_SYNTAX, "Exp(x,)", 5, "an operator or ')' is expected, not ','"},
+    {KCL_ERROR_SYNTAX, "Exp(x,,)", 5, "an operator or ')' is expected, not ','"},
+    {KCL_ERROR_SYNTAX, "(x,)", 2, "an operator or ')' is expected, not ','"},
+    {KCL_ERROR_SYNTAX, "Exp(,)", 4, "a formula is expected, not ','"},
     {KCL_ERROR_SYNTAX, "Exp(,x)", 4, "a formula is expected, not ','"},
     {KCL_ERROR_SYNTAX, "Exp(x", 5, "the text ends where an operator or ')' is expected"},
     {KCL_ERROR_SYNTAX, "Concat(x", 8, "the text ends where an operator or ',' is expected"},
@@ -612,7 +692,37 @@ static const struct {
     {KCL_ERROR_SYNTAX, "Elem(x,1.5)", 7, "a whole number is expected, not 1.5"},
     {KCL_ERROR_SYNTAX, "Elem(x,-1e2)", 7, "a whole number is expected, not -1e2"},
     {KCL_ERROR_SYNTAX, "Elem(x,9223372036854775808)", 7, "a whole number is expected, not 9223372036854775808"},
-    {KCL_ERROR_SYNTAX, "Elem(x,1+1)", 8, "')' is expected, not '+'"},
+    {KCL_ERROR_SHAPE, "Elem(x,1+2)", 0, "Elem: index 3 is not between 0 and 2"},
+    {KCL_ERROR_SYNTAX, "Elem(x,1+)", 9, "a whole number is expected, not ')'"},
+    {KCL_ERROR_SYNTAX, "Elem(x,1+b)", 9, "a whole number is expected, not 'b'"},
+    {KCL_ERROR_SYNTAX, "Elem(x,(1+0.5))", 10, "a whole number is expected, not 0.5"},
+    {KCL_ERROR_SYNTAX, "Elem(x,(1)", 10, "the text ends where ')' is expected"},
+    {KCL_ERROR_SYNTAX, "Elem(x,(1", 9, "the text ends where an operator or ')' is expected"},
+    {KCL_ERROR_SYNTAX, "Elem(x,4/2)", 8, "a whole number is expected: '/' does not give one, '//' does"},
+    {KCL_ERROR_SYNTAX, "Elem(x,1<2)", 8, "a whole number is expected: whole numbers have + - * // % **"},
+    {KCL_ERROR_SYNTAX, "Elem(x,1|2)", 8, "a whole number is expected: whole numbers have + - * // % **"},
+    {KCL_ERROR_SYNTAX, "Elem(x,1^2)", 8,
+     "there is no operator '^'; the operators are + - * / % | ** == != < <= > >=, powers are written **"},
+    {KCL_ERROR_SYNTAX, "Elem(x,1//(2-2))", 11, "this divides by 0"},
+    {KCL_ERROR_SYNTAX, "Elem(x,1%0)", 9, "this divides by 0"},
+    {KCL_ERROR_SYNTAX, "Elem(x,2**-1)", 10,
+     "a whole number is expected: a power with a negative exponent is none"},
+    {KCL_ERROR_SYNTAX, "Elem(x,0*9223372036854775807+1+9223372036854775807)", 30,
+     "a whole number is expected: this one has more than 64 bits"},
+    {KCL_ERROR_SYNTAX, "Elem(x,0-9223372036854775807-2)", 28,
+     "a whole number is expected: this one has more than 64 bits"},
+    {KCL_ERROR_SYNTAX, "Elem(x,-(-9223372036854775807-1))", 7,
+     "a whole number is expected: this one has more than 64 bits"},
+    {KCL_ERROR_SYNTAX, "Elem(x,(-9223372036854775807-1)//-1)", 31,
+     "a whole number is expected: this one has more than 64 bits"},
+    {KCL_ERROR_SYNTAX, "Elem(x,3037000500*3037000500)", 17,
+     "a whole number is expected: this one has more than 64 bits"},
+    {KCL_ERROR_SYNTAX, "Elem(x,2**63)", 8, "a whole number is expected: this one has more than 64 bits"},
+    {KCL_ERROR_SYNTAX, "Elem(x,10**999999999999999999)", 9,
+     "a whole number is expected: this one has more than 64 bits"},
+    {KCL_ERROR_SYNTAX, "7//x", 1, "there is no operator '//'; the operators are + - * / % | ** == != < <= > >="},
+    {KCL_ERROR_SYNTAX, "7//0", 3, "this divides by 0"},
+    {KCL_ERROR_SYNTAX, "1.5//1", 3, "there is no operator '//'; the operators are + - * / % | ** == != < <= > >="},
     {KCL_ERROR_SHAPE, "Elem(x, 3)", 0, "Elem: index 3 is not between 0 and 2"},
     {KCL_ERROR_SHAPE, "1 + RatCst(1,0)", 4, "RatCst: the denominator is 0"},
     {KCL_ERROR_SHAPE, "p*1e999", 2, "a constant must be a finite number"},
@@ -719,7 +829,9 @@ static const struct {
     {KCL_ERROR_SYNTAX, "x = Vi(3) y", 10, "the end of the alias is expected, not 'y'"},
     {KCL_ERROR_SYNTAX, "x = Vi(d)", 7, "a variable's dimension (a whole number) is expected, not 'd'"},
     {KCL_ERROR_SYNTAX, "x = Vi(2.5)", 7, "a variable's dimension (a whole number) is expected, not 2.5"},
-    {KCL_ERROR_SYNTAX, "x = Vi(2*3)", 8, "')' is expected, not '*'"},
+    {KCL_ERROR_SHAPE, "x = Vi(2*3-6)", 7, "dimension 0 of a variable is not between 1 and 16777216"},
+    {KCL_ERROR_SYNTAX, "x = Vi((3,))", 9, "an operator or ')' is expected, not ','"},
+    {KCL_ERROR_SYNTAX, "x = Vi(2*x)", 9, "a variable's dimension (a whole number) is expected, not 'x'"},
     {KCL_ERROR_SHAPE, "x = Vi(0)", 7, "dimension 0 of a variable is not between 1 and 16777216"},
     {KCL_ERROR_SHAPE, "x = Vi(-3)", 7, "dimension -3 of a variable is not between 1 and 16777216"},
     {KCL_ERROR_SHAPE, "x = Vi(0,16777217)", 9, "dimension 16777217 of a variable is not between 1 and 16777216"},
@@ -799,7 +911,7 @@ START_TEST(errors_in_aliases)
 {
     kf_alias alias;
     const char *text = alias_errors[_i].text;
-    kcl_status status = kf_parse_alias(text, &alias, &err);
+    kcl_status status = kf_parse_alias(kf_allocator(&g), text, &alias, &err);
     check_error(text, status, alias_errors[_i].status, alias_errors[_i].column, alias_errors[_i].sentence);
 }
 END_TEST
@@ -964,13 +1076,14 @@ static const struct {
     {" p_1\t= Pm ( 2 ,\n1 ) ", "p_1", 2, 1, KF_ROLE_P}, {"x = Var(0,3,0)", "x", 0, 3, KF_ROLE_I},
     {"Var(4,3,2)", "", 4, 3, KF_ROLE_P},        {"x = Vx(7)", "x", -1, 7, KF_ROLE_I},
     {"y = Vy(1,7)", "y", 1, 7, KF_ROLE_J},      {"Vj(16777216)", "", -1, 16777216, KF_ROLE_J},
-    {"Viola = Vi(65535,1)", "Viola", 65535, 1, KF_ROLE_I},
+    {"Viola = Vi(65535,1)", "Viola", 65535, 1, KF_ROLE_I}, {"x = Vi(2*3,)", "x", -1, 6, KF_ROLE_I},
+    {"x = Var((1+1)**2,7//2,5%3,)", "x", 4, 3, KF_ROLE_P}, {"Vj(-(-2),8-7)", "", 2, 1, KF_ROLE_J},
 };
 
 START_TEST(aliases_are_read)
 {
     kf_alias alias;
-    ck_assert_int_eq(kf_parse_alias(aliases[_i].text, &alias, &err), KCL_OK);
+    ck_assert_int_eq(kf_parse_alias(kf_allocator(&g), aliases[_i].text, &alias, &err), KCL_OK);
     ck_assert_str_eq(alias.name, aliases[_i].name);
     ck_assert_int_eq(alias.index, aliases[_i].index);
     ck_assert_int_eq(alias.dim, aliases[_i].dim);
@@ -981,7 +1094,7 @@ END_TEST
 START_TEST(an_empty_alias_is_an_error)
 {
     kf_alias alias;
-    ck_assert_int_eq(kf_parse_alias("", &alias, &err), KCL_ERROR_SYNTAX);
+    ck_assert_int_eq(kf_parse_alias(kf_allocator(&g), "", &alias, &err), KCL_ERROR_SYNTAX);
     ck_assert_str_eq(err.text, "the text ends where an alias such as x = Vi(3) is expected\n\n^");
 }
 END_TEST
@@ -1045,6 +1158,7 @@ int main(void)
     tcase_add_test(tests, powers_with_a_number);
     tcase_add_test(tests, numbers);
     tcase_add_test(tests, blanks_and_parentheses_do_not_matter);
+    tcase_add_loop_test(tests, texts_are_expressions_of_python, 0, KB_COUNT(python_texts));
     tcase_add_test(tests, bound_expressions_are_used_as_they_are);
     tcase_add_test(tests, reductions_carry_their_tag);
     tcase_add_test(tests, results_are_counted);
