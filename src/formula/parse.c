@@ -13,6 +13,7 @@
  */
 #include "parse.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -259,6 +260,15 @@ static bool apply_signs(kf_parser *p, const kf_pending *signs, kf_operand *f)
     return true;
 }
 
+/* What refused is an operator with a name, the text has a sign. */
+static bool fault_sign(kf_parser *p, const char *sign, size_t at)
+{
+    char quoted[8];
+    const int length = snprintf(quoted, sizeof quoted, "'%s'", sign);
+    kf_name_error(p->g, quoted, (size_t)length);
+    return kf_fault_graph(p, at);
+}
+
 /* exponent = base ** exponent */
 static bool raise_to_power(kf_parser *p, kf_operand *base, size_t at, kf_operand *exponent)
 {
@@ -276,7 +286,7 @@ static bool raise_to_power(kf_parser *p, kf_operand *base, size_t at, kf_operand
     power.node = isnan(exponent->number) ? kf_binary(p->g, KF_POWF, base->node, exponent->node)
                                          : kf_power(p->g, base->node, exponent->number);
     *exponent = power;
-    return power.node || kf_fault_graph(p, at);
+    return power.node || fault_sign(p, "**", at);
 }
 
 /* The operator that follows; NULL where there is none. */
@@ -330,7 +340,7 @@ static bool combine(kf_parser *p, kf_operand *left, const infix *sign, size_t at
     }
     if (right->node && left->compared) /* f < g < h: both hold, as in Python */
         right->node = kf_binary(p->g, KF_MULT, left->node, right->node);
-    return right->node || kf_fault_graph(p, at);
+    return right->node || fault_sign(p, sign->text, at);
 }
 
 /* The formula *out is the next argument of the call on top, whose result it becomes when the call is complete. */

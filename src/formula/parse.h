@@ -116,8 +116,9 @@ static inline kf_operand *kf_argument(kf_parser *p, const kf_call *c, int k)
 
 KB_PRINTF(4, 5) bool kf_fault(kf_parser *p, kcl_status status, size_t at, const char *format, ...);
 bool kf_fault_memory(kf_parser *p);
-bool kf_fault_graph(kf_parser *p, size_t at);     /* reports what a constructor of the graph has refused */
-bool kf_expected(kf_parser *p, const char *what); /* says that `what` should stand here */
+bool kf_fault_graph(kf_parser *p, size_t at);          /* reports what a constructor of the graph has refused */
+bool kf_fault_name(kf_parser *p, const kf_word *name); /* the same, in the name that the text has */
+bool kf_expected(kf_parser *p, const char *what);      /* says that `what` should stand here */
 
 static inline bool kf_is_blank(char c)
 {

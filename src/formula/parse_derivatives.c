@@ -30,6 +30,13 @@ static bool check_derivative(kf_parser *p, const kf_call *c, const kf_operand *F
     return true;
 }
 
+/* What the graph has refused, in the name that the text has. */
+static bool fault_at(kf_parser *p, const kf_call *c, size_t at)
+{
+    kf_name_error(p->g, c->name.text, c->name.length);
+    return kf_fault_graph(p, at);
+}
+
 /* Opens the call, then asks for F and the variable by which it is derived; KF_DONE once both are there. */
 static kf_step read_two(kf_parser *p, kf_call *c)
 {
@@ -103,12 +110,12 @@ static bool of_pairs(kf_parser *p, const kf_operand *F, const kf_operand *v)
                               "such as Identity_Reduction(F,0)");
 }
 
-static bool derive_in_reverse(kf_parser *p, const kf_operand *F, const kf_operand *v, const kf_operand *e,
-                              kf_operand *out)
+static bool derive_in_reverse(kf_parser *p, const kf_call *c, const kf_operand *F, const kf_operand *v,
+                              const kf_operand *e, kf_operand *out)
 {
     if (F->tag == KF_NO_REDUCTION)
         return of_pairs(p, F, v) &&
-               (kf_vjp(p->g, F->node, e->node, 1, &v->node, &out->node) == KCL_OK || kf_fault_graph(p, e->at));
+               (kf_vjp(p->g, F->node, e->node, 1, &v->node, &out->node) == KCL_OK || fault_at(p, c, e->at));
     unsigned reduced = kf_axes_of_tag(F->tag);
     if (e->node->axes & reduced)
         return kf_fault(p, KCL_ERROR_SHAPE, e->at, "the cotangent depends on %s, over which the result is reduced",
@@ -116,10 +123,10 @@ static bool derive_in_reverse(kf_parser *p, const kf_operand *F, const kf_operan
     /* A result without i has the same row for every i, and the gradient is the sum over the rows' cotangents. */
     const kf_node *rows = kf_like(p->g, F->node, e->node);
     if (!rows || kf_gradient(p->g, rows, e->node, 1, &v->node, &out->node) < 0)
-        return kf_fault_graph(p, e->at);
+        return fault_at(p, c, e->at);
     out->node = derived_reduction(p->g, out->node);
     out->tag = v->node->param[2] == KF_ROLE_I ? 0 : v->node->param[2] == KF_ROLE_J ? 1 : 2;
-    return out->node || kf_fault_graph(p, e->at);
+    return out->node || fault_at(p, c, e->at);
 }
 
 /* Grad(F,v), Grad(F,v,e), Grad_WithSavedForward(F,v,e,R) */
@@ -142,7 +149,7 @@ kf_step kf_read_grad(kf_parser *p, kf_call *c, kf_operand *out)
         e = *kf_argument(p, c, 2);
     if (saved && !check_saved_forward(p, c, kf_argument(p, c, 3)))
         return KF_FAILED;
-    return kf_close_call(p, c) && derive_in_reverse(p, &F, &v, &e, out) ? KF_DONE : KF_FAILED;
+    return kf_close_call(p, c) && derive_in_reverse(p, c, &F, &v, &e, out) ? KF_DONE : KF_FAILED;
 }
 
 enum { MOST_VARIABLES = 16 };
@@ -181,8 +188,8 @@ static kf_step continue_tuple(kf_parser *p, kf_call *c)
 }
 
 /* The sum of the derivatives by each variable in its direction. */
-static bool derive_along(kf_parser *p, const kf_operand *F, const kf_operand *v, const kf_operand *u, int count,
-                         kf_operand *out)
+static bool derive_along(kf_parser *p, const kf_call *c, const kf_operand *F, const kf_operand *v, const kf_operand *u,
+                         int count, kf_operand *out)
 {
     const kf_node *sum = NULL;
     for (int k = 0; k < count; k++) {
@@ -194,13 +201,13 @@ static bool derive_along(kf_parser *p, const kf_operand *F, const kf_operand *v,
         else if (status == KCL_OK && !kf_is_zero(kf_value(term)))
             sum = kf_binary(p->g, KF_ADD, sum, term);
         if (status < 0 || !sum)
-            return kf_fault_graph(p, u[k].at);
+            return fault_at(p, c, u[k].at);
     }
     if (count > 1 && kf_simplify(p->g, 1, &sum, &sum) < 0)
-        return kf_fault_graph(p, out->at);
+        return fault_at(p, c, out->at);
     out->tag = F->tag;
     out->node = F->tag == KF_NO_REDUCTION ? sum : derived_reduction(p->g, sum);
-    return out->node || kf_fault_graph(p, out->at);
+    return out->node || fault_at(p, c, out->at);
 }
 
 /*
@@ -240,7 +247,7 @@ kf_step kf_read_diff(kf_parser *p, kf_call *c, kf_operand *out)
     const int count = c->directions - 1;
     const kf_operand *F = kf_argument(p, c, 0);
     return (!saved || check_saved_forward(p, c, kf_argument(p, c, c->count - 1))) && kf_close_call(p, c) &&
-                   derive_along(p, F, F + 1, F + c->directions, count, out)
+                   derive_along(p, c, F, F + 1, F + c->directions, count, out)
                ? KF_DONE
                : KF_FAILED;
 }
@@ -257,8 +264,8 @@ static kf_step read_operator_of(kf_parser *p, kf_call *c, kf_operand *out,
     kf_operand *F = kf_argument(p, c, 0);
     if (!kf_close_call(p, c) || !kf_need_formula(p, F))
         return KF_FAILED;
-    return of(p->g, F->node, kf_argument(p, c, 1)->node, &out->node) == KCL_OK || kf_fault_graph(p, F->at) ? KF_DONE
-                                                                                                           : KF_FAILED;
+    return of(p->g, F->node, kf_argument(p, c, 1)->node, &out->node) == KCL_OK || fault_at(p, c, F->at) ? KF_DONE
+                                                                                                        : KF_FAILED;
 }
 
 kf_step kf_read_grad_matrix(kf_parser *p, kf_call *c, kf_operand *out)
@@ -302,7 +309,7 @@ kf_step kf_read_trace_operator(kf_parser *p, kf_call *c, kf_operand *out)
     if (step != KF_DONE)
         return step;
     const kf_operand *F = kf_argument(p, c, 0), *v = kf_argument(p, c, 1);
-    return kf_trace_operator(p->g, F->node, v->node, more[0], &out->node) == KCL_OK || kf_fault_graph(p, F->at)
+    return kf_trace_operator(p->g, F->node, v->node, more[0], &out->node) == KCL_OK || fault_at(p, c, F->at)
                ? KF_DONE
                : KF_FAILED;
 }
@@ -318,7 +325,7 @@ kf_step kf_read_adjoint_operator(kf_parser *p, kf_call *c, kf_operand *out)
     const kf_operand *F = kf_argument(p, c, 0), *v = kf_argument(p, c, 1);
     return (kf_check_linear(p->g, "AdjointOperator", F->node, v->node, false) == KCL_OK &&
             kf_vjp(p->g, F->node, more[0], 1, &v->node, &out->node) == KCL_OK) ||
-                   kf_fault_graph(p, F->at)
+                   fault_at(p, c, F->at)
                ? KF_DONE
                : KF_FAILED;
 }
@@ -333,8 +340,7 @@ kf_step kf_read_sum_lin_operator(kf_parser *p, kf_call *c, kf_operand *out)
     if (step != KF_DONE)
         return step;
     const kf_operand *F = kf_argument(p, c, 0), *v = kf_argument(p, c, 1);
-    return kf_sum_lin_operator(p->g, F->node, v->node, more[0], more[1], &out->node) == KCL_OK ||
-                   kf_fault_graph(p, F->at)
+    return kf_sum_lin_operator(p->g, F->node, v->node, more[0], more[1], &out->node) == KCL_OK || fault_at(p, c, F->at)
                ? KF_DONE
                : KF_FAILED;
 }

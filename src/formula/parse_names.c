@@ -353,7 +353,7 @@ static kf_step read_var(kf_parser *p, kf_call *c, kf_operand *out)
     if (!kf_read_declaration(p, &c->name, &alias))
         return KF_FAILED;
     out->node = kf_var(p->g, alias.index, alias.dim, alias.role);
-    return (out->node ? kf_enter_var(p, out->node, c->name.at) : kf_fault_graph(p, c->name.at)) ? KF_DONE : KF_FAILED;
+    return (out->node ? kf_enter_var(p, out->node, c->name.at) : kf_fault_name(p, &c->name)) ? KF_DONE : KF_FAILED;
 }
 
 /* ---- Operators --------------------------------------------------------------------------------------------------- */
@@ -411,7 +411,7 @@ static kf_step read_operator(kf_parser *p, kf_call *c, kf_operand *out)
     for (int n = 0; n < c->count; n++)
         args[n] = kf_argument(p, c, n)->node;
     out->node = kf_make_name(p->g, &c->found, args, params);
-    return out->node || kf_fault_graph(p, c->name.at) ? KF_DONE : KF_FAILED;
+    return out->node || kf_fault_name(p, &c->name) ? KF_DONE : KF_FAILED;
 }
 
 kf_step kf_read_name(kf_parser *p, kf_call *c, kf_operand *out)
@@ -437,7 +437,7 @@ kf_step kf_read_name(kf_parser *p, kf_call *c, kf_operand *out)
         c->read = read_operator;
     } else if (kf_find_name(w.text, w.length, &c->found)) {
         out->node = kf_make_name(p->g, &c->found, NULL, NULL);
-        ok = out->node || kf_fault_graph(p, w.at);
+        ok = out->node || kf_fault_name(p, &w);
     } else if (kf_is_declaration(&w)) {
         ok = kf_fault(p, KCL_ERROR_SYNTAX, w.at,
                       "'%.*s' declares an alias; in a formula a variable is its alias or Var(index,dimension,role)",

@@ -143,7 +143,7 @@ static kf_step read_sum_shift_exp(kf_parser *p, kf_call *c, kf_operand *out)
     const unsigned axes = kf_axes_of_tag(out->tag);
     const kf_node *terms = on_declared_axes(p, F->node, weight, axes);
     out->node = terms ? sum_shift_exp(p->g, axes, terms, weight) : NULL;
-    return out->node || kf_fault_graph(p, c->name.at) ? KF_DONE : KF_FAILED;
+    return out->node || kf_fault_name(p, &c->name) ? KF_DONE : KF_FAILED;
 }
 
 /* Zero_Reduction(dimension,tag): zeros for every row */
@@ -155,7 +155,7 @@ static kf_step read_zero(kf_parser *p, kf_call *c, kf_operand *out)
         !read_tag(p, c, 1, out) || !kf_close_call(p, c))
         return KF_FAILED;
     out->node = kf_zero(p->g, dim);
-    return out->node || kf_fault_graph(p, c->name.at) ? KF_DONE : KF_FAILED;
+    return out->node || kf_fault_name(p, &c->name) ? KF_DONE : KF_FAILED;
 }
 
 /*
@@ -227,5 +227,5 @@ kf_step kf_read_reduction(kf_parser *p, kf_call *c, kf_operand *out)
     out->node = kf_reduce(p->g, first, axes, param, terms);
     if (second != first)
         out->second = kf_reduce(p->g, second, axes, param, terms);
-    return (out->node && (second == first || out->second)) || kf_fault_graph(p, c->name.at) ? KF_DONE : KF_FAILED;
+    return (out->node && (second == first || out->second)) || kf_fault_name(p, &c->name) ? KF_DONE : KF_FAILED;
 }

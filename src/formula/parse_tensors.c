@@ -87,7 +87,7 @@ kf_step kf_read_tensordot(kf_parser *p, kf_call *c, kf_operand *out)
                KF_FAILED;
     out->node = kf_tensordot(p->g, "TensorDot", &tensors[0], &tensors[1], axes[0].rank, axes[0].size, axes[1].size,
                              permuted ? perm.size : NULL, &shape);
-    return out->node || kf_fault_graph(p, c->name.at) ? KF_DONE : KF_FAILED;
+    return out->node || kf_fault_name(p, &c->name) ? KF_DONE : KF_FAILED;
 }
 
 kf_step kf_read_kron(kf_parser *p, kf_call *c, kf_operand *out)
@@ -102,5 +102,5 @@ kf_step kf_read_kron(kf_parser *p, kf_call *c, kf_operand *out)
     if (!kf_close_call(p, c))
         return KF_FAILED;
     out->node = kf_kron(p->g, "Kron", &tensors[0], &tensors[1], &shape);
-    return out->node || kf_fault_graph(p, c->name.at) ? KF_DONE : KF_FAILED;
+    return out->node || kf_fault_name(p, &c->name) ? KF_DONE : KF_FAILED;
 }

@@ -71,6 +71,12 @@ bool kf_fault_graph(kf_parser *p, size_t at)
     return kf_fault(p, p->g->error.status, at, "%s", p->g->error.text);
 }
 
+bool kf_fault_name(kf_parser *p, const kf_word *name)
+{
+    kf_name_error(p->g, name->text, name->length);
+    return kf_fault_graph(p, name->at);
+}
+
 /* ---- Characters and words ---------------------------------------------------------------------------------------- */
 
 char kf_peek(kf_parser *p)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The parser: precedence, names, Grad, aliases, and every error with the place of its caret. */
 #include "failing.h"
-#include "text.h"
+#include "parse.h"
 
 #include <check.h>
 #include <math.h>
@@ -614,7 +614,7 @@ static const struct {
     {KCL_ERROR_SYNTAX, "not x<y", 0, "there is no operator 'not': Not(f) is 1 where f is 0"},
     {KCL_ERROR_SYNTAX, "x if p else y", 2, "there is no operator 'if': IfElse(c,f,g) is f where c >= 0, else g"},
     {KCL_ERROR_SHAPE, "x == Concat(x,p)", 2,
-     "Equal: the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
+     "'==': the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
     {KCL_ERROR_SYNTAX, "x/0", 2, "this divides by 0"},
     {KCL_ERROR_SYNTAX, "x + y/-0.0*p", 6, "this divides by 0"},
     {KCL_ERROR_SYNTAX, "x%Zero(3)", 2, "this divides by 0"},
@@ -725,17 +725,25 @@ static const struct {
     {KCL_ERROR_SYNTAX, "1.5//1", 3, "there is no operator '//'; the operators are + - * / % | ** == != < <= > >="},
     {KCL_ERROR_SHAPE, "Elem(x, 3)", 0, "Elem: index 3 is not between 0 and 2"},
     {KCL_ERROR_SHAPE, "1 + RatCst(1,0)", 4, "RatCst: the denominator is 0"},
+    {KCL_ERROR_SHAPE, "1 + IntInv(0)", 4, "IntInv: the denominator is 0"},
+    {KCL_ERROR_SHAPE, "OneHot(b,0)", 0, "OneHot: dimension 0 is not between 1 and 16777216"},
+    {KCL_ERROR_SHAPE, "1 + SqDist(x,Concat(x,p))", 4,
+     "SqDist: the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
+    {KCL_ERROR_SHAPE, "x % Concat(x,p)", 2,
+     "'%': the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
+    {KCL_ERROR_SHAPE, "x < y > Concat(x,p)", 6,
+     "'>': the operands have dimensions 4 and 3; they must be equal, or one of them 1"},
     {KCL_ERROR_SHAPE, "p*1e999", 2, "a constant must be a finite number"},
     {KCL_ERROR_SYNTAX,
      "0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000.00000000"
      "0000000000000000",
      -1, "the number has too many digits"},
     {KCL_ERROR_SHAPE, "x + Concat(x,p)", 2,
-     "Add: the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
+     "'+': the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
     {KCL_ERROR_SHAPE, "b+(x|Concat(x,p))", 4,
-     "Mult: the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
+     "'|': the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
     {KCL_ERROR_SHAPE, "x ** Concat(x,p)", 2,
-     "Powf: the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
+     "'**': the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
     {KCL_ERROR_SYNTAX, "Var(0,3)", 0, "Var needs 3 whole numbers, 2 given"},
     {KCL_ERROR_SYNTAX, "Var(0,3,0", 9, "the text ends where ')' is expected"},
     {KCL_ERROR_SYNTAX, "Var(k,3,0)", 4, "a variable's index (a whole number) is expected, not 'k'"},
@@ -756,6 +764,11 @@ static const struct {
     {KCL_ERROR_SYNTAX, "Grad(x,1,x)", 7, "the second argument of Grad must be a variable"},
     {KCL_ERROR_SHAPE, "Grad(x,x,Concat(x,p))", 9,
      "Grad: the formula has dimension 3, the cotangent has 4; they must be equal"},
+    {KCL_ERROR_SHAPE, "AdjointOperator(x,x,Concat(x,p))", 16,
+     "AdjointOperator: the formula has dimension 3, the cotangent has 4; they must be equal"},
+    {KCL_ERROR_SHAPE, "Diff(x,x,Concat(x,p))", 9,
+     "Diff: derivative in a direction: the variable has dimension 3, the direction has 4; they must be equal, or that "
+     "of the direction 1"},
     {KCL_ERROR_SYNTAX, "x+Min_ArgMin_Reduction(x|b,0)", 2, "two results are no formula: name a reduction of one"},
     {KCL_ERROR_SYNTAX, "Min_ArgMin_Reduction(x|b,0)", 0, "two results are no formula: name a reduction of one"},
     {KCL_ERROR_DERIVATIVE, "Grad(Exp(Sum_Reduction(x*b,0)),x,x)", 5,
@@ -777,12 +790,17 @@ static const struct {
      "the second argument of Grad must be a variable"},
     {KCL_ERROR_SHAPE, "Grad(Sum_Reduction(x*b,0),x,y)", 28,
      "the cotangent depends on j, over which the result is reduced"},
+    {KCL_ERROR_SHAPE, "Grad(Sum_Reduction(x*b,0),x,Concat(x,p))", 28,
+     "Grad: the expression has dimension 3, the cotangent has 4; they must be equal"},
     {KCL_ERROR_SHAPE, "Grad(Sum_Reduction(x*b,1),x,x)", 28,
      "the cotangent depends on i, over which the result is reduced"},
     {KCL_ERROR_SHAPE, "LogSumExpWeight_Reduction(x*b,y,0)", 0,
      "LogSumExpWeight_Reduction: the exponent has dimension 3, it must be 1: weigh its components one by one (Elem)"},
     {KCL_ERROR_SYNTAX, "LogSumExpWeight_Reduction(b,0)", 0,
      "LogSumExpWeight_Reduction needs 2 formulas and 1 whole number, 2 given"},
+    {KCL_ERROR_SHAPE, "LogSumExp_Reduction(x,b,0)", 0,
+     "LogSumExp_Reduction: the exponent has dimension 3, it must be 1: weigh its components one by one (Elem)"},
+    {KCL_ERROR_ARGUMENT, "KMin_ArgKMin_Reduction(x*b,0,1)", 0, "KMin_ArgKMin_Reduction: K is 0, it must be 1 or more"},
     {KCL_ERROR_SYNTAX, "LogSumExp_Reduction(b,x,y)", 22, "the reduction's tag (0, 1 or 2) is expected"},
     {KCL_ERROR_SYNTAX, "SumSoftMaxWeight_Reduction(b,x,3)", 31,
      "tag 3 of a reduction is not 0 (a row per i), 1 (a row per j) or 2 (a single row)"},
@@ -797,7 +815,7 @@ static const struct {
     {KCL_ERROR_SYNTAX, "Max_SumShiftExpWeight_Reduction(b,3,x)", 34,
      "tag 3 of a reduction is not 0 (a row per i), 1 (a row per j) or 2 (a single row)"},
     {KCL_ERROR_SYNTAX, "Max_SumShiftExp_Reduction(b,x)", 28, "the reduction's tag (0, 1 or 2) is expected, not 'x'"},
-    {KCL_ERROR_SHAPE, "Zero_Reduction(0,1)", 0, "Zero: dimension 0 is not between 1 and 16777216"},
+    {KCL_ERROR_SHAPE, "Zero_Reduction(0,1)", 0, "Zero_Reduction: dimension 0 is not between 1 and 16777216"},
     {KCL_ERROR_SYNTAX, "Zero_Reduction(x,1)", 15, "a dimension (a whole number) is expected, not 'x'"},
     {KCL_ERROR_SYNTAX, "Zero_Reduction(3)", 0, "Zero_Reduction needs 2 whole numbers, 1 given"},
     {KCL_ERROR_SHAPE, "Identity_Reduction(x*b,0)", 19,
@@ -809,7 +827,7 @@ static const struct {
     {KCL_ERROR_SYNTAX, "Identity_Reduction(x)", 0, "Identity_Reduction needs 1 formula and 1 whole number, 1 given"},
     {KCL_ERROR_SYNTAX, "ArgMin_Reduction(x)", 0, "ArgMin_Reduction needs 1 formula and 1 whole number, 1 given"},
     {KCL_ERROR_DERIVATIVE, "Grad(ArgMin_Reduction(x*b,0),x,x)", 31,
-     "the result of ArgMin_Reduction is a whole number: it jumps where it changes and has no gradient"},
+     "Grad: the result of ArgMin_Reduction is a whole number: it jumps where it changes and has no gradient"},
 }, alias_errors[] = {
     {KCL_ERROR_SYNTAX, "3 = Vi(3)", 0, "an alias such as x = Vi(3) is expected, not '3'"},
     {KCL_ERROR_SYNTAX, "x", 0,
@@ -873,6 +891,116 @@ START_TEST(errors_in_formulas)
 END_TEST
 
 /* KeOps evaluates texts as Python, whatever they do. */
+/* Every name that is refused, for sizes, parameters or types, is the first word of the error; operators have signs. */
+enum { OPERANDS = 7, PARAMS = 10 };
+
+static const char *const refused_operands[OPERANDS] = {"v1", "v2", "v3", "v5", "v9", "p", "k"};
+static const char *const refused_params[PARAMS] = {
+    "-9223372036854775807-1", "-1", "0", "1", "2", "4", "33", "16777216", "16777217", "9223372036854775807"};
+
+typedef struct refusals {
+    kf_binding names[OPERANDS];
+    int names_tried, refused;
+} refusals;
+
+static bool is_refused(refusals *r, const char *name, const char *arguments)
+{
+    char text[400];
+    const kf_node *f = NULL;
+    kf_parsed_reduction results[2];
+    const size_t length = strlen(name);
+    size_t count;
+    snprintf(text, sizeof text, "%s(%s)", name, arguments);
+    if ((strstr(name, "_Reduction")
+             ? kf_parse_reductions(&g, text, OPERANDS, r->names, &next_index, &count, results, &err)
+             : kf_parse_formula(&g, text, OPERANDS, r->names, &next_index, &f, &err)) == KCL_OK)
+        return false;
+    ck_assert_msg(strncmp(err.text, name, length) == 0 && (err.text[length] == ':' || err.text[length] == ' '),
+                  "%s is refused so: %s", text, err.text);
+    return true;
+}
+
+static void refuse_operator(void *user, const char *text)
+{
+    refusals *r = user;
+    kf_name name;
+    char arguments[300];
+    int refused = 0, choices = 1;
+    ck_assert(kf_find_name(text, strlen(text), &name));
+    const int places = name.arity + KB_MAX(name.params, name.params < 0 ? 5 - name.params : 0);
+    if (!places)
+        return; /* IndexI and IndexJ */
+    for (int k = 0; k < places; k++)
+        choices *= k < name.arity ? OPERANDS : name.params < 0 || name.params > 2 ? 1 : PARAMS;
+    for (int choice = 0; choice < choices; choice++) {
+        int rest = choice, n = 0;
+        for (int k = 0; k < places; k++) {
+            const bool is_operand = k < name.arity, varies = is_operand || (name.params >= 0 && name.params <= 2);
+            const int count = is_operand ? OPERANDS : PARAMS;
+            /* Of layouts: one axis, offset 7, size 2, stride 3, perhaps dimension 4; of Index: 0, 0, 0. */
+            static const char *const layout[] = {"1", "7", "2", "3", "4"};
+            const char *value = is_operand        ? refused_operands[rest % count]
+                                : varies          ? refused_params[rest % count]
+                                : name.params < 0 ? layout[KB_MIN(k - name.arity, 4)]
+                                                  : "0";
+            rest /= varies ? count : 1;
+            if (name.params < 0 && k - name.arity > 3 + (name.params == KF_LAYOUT_AND_DIM))
+                continue;
+            n += snprintf(arguments + n, sizeof arguments - (size_t)n, "%s%s", k ? "," : "", value);
+        }
+        refused += is_refused(r, text, arguments);
+    }
+    ck_assert_msg(refused || strcmp(text, "IntCst") == 0, "%s is never refused", text);
+    r->names_tried++;
+    r->refused += refused;
+}
+
+static void refuse_reduction(void *user, const char *text)
+{
+    refusals *r = user;
+    char arguments[300];
+    int refused = 0;
+    for (int a = 0; a < OPERANDS; a++) {
+        snprintf(arguments, sizeof arguments, "%s,2", refused_operands[a]);
+        if (strncmp(text, "Zero", 4) != 0)
+            refused += is_refused(r, text, arguments);
+        for (int b = 0; b < PARAMS; b++) {
+            snprintf(arguments, sizeof arguments, "%s,%s,2", refused_operands[a], refused_params[b]);
+            if (strstr(text, "KMin") || strstr(text, "KMax"))
+                refused += is_refused(r, text, arguments);
+        }
+        for (int b = 0; b < OPERANDS; b++) {
+            snprintf(arguments, sizeof arguments, "%s,%s,2", refused_operands[a], refused_operands[b]);
+            if (strstr(text, "Weight") || strstr(text, "Exp"))
+                refused += is_refused(r, text, arguments);
+        }
+    }
+    for (int b = 0; b < PARAMS; b++) {
+        snprintf(arguments, sizeof arguments, "%s,2", refused_params[b]);
+        if (strncmp(text, "Zero", 4) == 0)
+            refused += is_refused(r, text, arguments);
+    }
+    ck_assert_msg(refused || strncmp(text, "Identity", 8) == 0, "%s is never refused", text);
+    r->names_tried++;
+    r->refused += refused;
+}
+
+START_TEST(errors_name_what_is_written)
+{
+    refusals r = {.refused = 0};
+    for (int k = 0; k < OPERANDS; k++) {
+        const bool parameter = refused_operands[k][0] == 'p', index = refused_operands[k][0] == 'k';
+        const kf_node *v = kf_var(&g, k, refused_operands[k][0] == 'v' ? refused_operands[k][1] - '0' : 1,
+                                  parameter ? KF_ROLE_P : KF_ROLE_I);
+        r.names[k] = (kf_binding){refused_operands[k], index ? kf_integers(&g, v) : v};
+    }
+    kf_each_name(refuse_operator, &r);
+    kf_each_reduction(refuse_reduction, &r);
+    ck_assert_int_gt(r.names_tried, 100);
+    ck_assert_int_gt(r.refused, 1000);
+}
+END_TEST
+
 START_TEST(texts_are_not_programs)
 {
     const char *const texts[] = {
@@ -1166,6 +1294,7 @@ int main(void)
     tcase_add_loop_test(tests, grad_of_a_reduction, 0, KB_COUNT(reduction_grads));
     tcase_add_test(tests, grad_makes_the_cotangent_it_is_not_given);
     tcase_add_loop_test(tests, errors_in_formulas, 0, KB_COUNT(formula_errors));
+    tcase_add_test(tests, errors_name_what_is_written);
     tcase_add_test(tests, texts_are_not_programs);
     tcase_add_loop_test(tests, errors_in_reductions, 0, KB_COUNT(reduction_errors));
     tcase_add_loop_test(tests, errors_in_aliases, 0, KB_COUNT(alias_errors));
