@@ -142,6 +142,8 @@ static kf_step read_sum_shift_exp(kf_parser *p, kf_call *c, kf_operand *out)
                KF_FAILED;
     const unsigned axes = kf_axes_of_tag(out->tag);
     const kf_node *terms = on_declared_axes(p, F->node, weight, axes);
+    if (terms && weight) /* the largest F is one of F alone */
+        terms = kf_like_on(p->g, terms, weight, terms->axes & ~(unsigned)terms->sized);
     out->node = terms ? sum_shift_exp(p->g, axes, terms, weight) : NULL;
     return out->node || kf_fault_name(p, &c->name) ? KF_DONE : KF_FAILED;
 }
