@@ -256,7 +256,7 @@ START_TEST(test_extremes_and_weights)
     ck_assert(out[0] == 0 && out[1] == 1 && out[2] == 0 && out[3] == 0);
     IS_ERROR(kcl_weightedsqnorm(x_i, kcl_zero(s, 4)), KCL_ERROR_SHAPE, "WeightedSqNorm", "dimension 4", "3", "9");
     IS_ERROR(kcl_one_hot(x_i, 4), KCL_ERROR_SHAPE, "OneHot", "dimension 3");
-    IS_ERROR(kcl_one_hot(w_j, 0), KCL_ERROR_SHAPE, "Iota", "dimension 0");
+    IS_ERROR(kcl_one_hot(w_j, 0), KCL_ERROR_SHAPE, "OneHot", "dimension 0");
 }
 END_TEST
 
