@@ -163,7 +163,7 @@ static kf_operand nothing_at(size_t at)
     return (kf_operand){.at = at, .tag = KF_NO_REDUCTION, .number = NAN};
 }
 
-/* Where it is one level deeper: parentheses, exponents and calls; false after refusing. */
+/* Parentheses, exponents and calls are one level deeper each. */
 static bool push(kf_parser *p, const kf_pending *begun)
 {
     const bool deeper = begun->kind == PARENTHESIS || begun->kind == POWER || begun->kind == CALL;

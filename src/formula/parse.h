@@ -74,13 +74,13 @@ struct kf_call {
     int formulas, wholes, most; /* how many it takes */
     const char *needs;          /* in words; NULL: from the numbers above */
     kf_reader *read;
-    int count;         /* of formulas that were read: */
-    size_t first;      /* the place of the first, see kf_argument */
-    int entry;         /* where tables tell more about the name: its row */
-    kf_name found;     /* of operators */
-    char close;        /* of Diff: the bracket that ends the tuple that is read, 0 outside of one */
-    int tuples, begun; /* of Diff: how many were read, and the first formula of the last */
-    int directions;    /* of Diff: the first formula of the second */
+    int count;      /* of formulas that were read: */
+    size_t first;   /* the place of the first, see kf_argument */
+    int entry;      /* where tables tell more about the name: its row */
+    kf_name found;  /* of operators */
+    char close;     /* of Diff: the bracket that ends the tuple that is read, 0 outside of one */
+    int tuples;     /* of Diff: how many were read */
+    int directions; /* of Diff: the first formula of the second */
 };
 
 struct kf_parser {

@@ -154,12 +154,11 @@ kf_step kf_read_grad(kf_parser *p, kf_call *c, kf_operand *out)
 
 enum { MOST_VARIABLES = 16 };
 
-/* Goes to argument k of Diff: one formula, or several as (f,g,...). Its first formula is c->begun. */
+/* Goes to argument k of Diff: one formula, or several as (f,g,...). */
 static kf_step begin_tuple(kf_parser *p, kf_call *c, int k)
 {
     if (!kf_next_argument(p, c, k))
         return KF_FAILED;
-    c->begun = c->count;
     c->close = kf_tuple_close(p);
     const int count = c->close ? kf_count_arguments(p, p->at) : 1;
     if (count > MOST_VARIABLES)
