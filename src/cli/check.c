@@ -197,7 +197,7 @@ static int compare(const check_data *c, const check_tools *tools, kcl_dtype dtyp
 static int check(const options *o, fault *f)
 {
     const kcl_dtype dtype = o->dtype ? o->dtype : KCL_F32;
-    const int64_t m = o->m >= 0 ? o->m : 1000, n = o->n >= 0 ? o->n : 1000;
+    int64_t m = o->m >= 0 ? o->m : 1000, n = o->n >= 0 ? o->n : 1000;
     kcl_operator *op = NULL, *magnitude = NULL;
     kcl_context *context = NULL, *host = NULL;
     kcl_device_info device;
@@ -209,8 +209,10 @@ static int check(const options *o, fault *f)
         if (status < 0)
             code = fail(f, EXIT_COMPUTATION, "%s", *reason ? reason : kcl_status_text(status));
     }
-    if (!code)
+    if (!code) {
+        axis_lengths(op, &m, &n);
         code = make_data(&c, op, magnitude, dtype, o, m, n, f);
+    }
     if (!code)
         code = open_context(&context, o->device, f);
     if (!code)
@@ -225,13 +227,7 @@ static int check(const options *o, fault *f)
         kcl_context_device_info(context, &device);
         printf("device %s\nm %lld, n %lld, dtype %s, seed %llu\n", device.name, (long long)m, (long long)n,
                dtype_name(dtype), (unsigned long long)o->seed);
-        check_tools tools = {magnitude, host, 1, 1};
-        for (int k = 0; k < c.in_count; k++) {
-            kcl_slot_info slot;
-            kcl_operator_input(op, k, &slot);
-            tools.m = slot.role == KCL_ROLE_I ? m : tools.m;
-            tools.n = slot.role == KCL_ROLE_J ? n : tools.n;
-        }
+        const check_tools tools = {magnitude, host, m, n};
         code = compare(&c, &tools, dtype, o, f);
     }
     free_data(&c);

@@ -73,7 +73,7 @@ void options_free(options *o);
 int open_context(kcl_context **context, const char *device, fault *f);
 
 /* An operator with the arguments of `o`; dims[k] components where they come from files, dims is NULL where the texts
- * hold them. Refuses arguments that the formula does not use. kcl_operator_destroy() in any case. */
+ * hold them. Refuses parameters that the formula does not use. kcl_operator_destroy() in any case. */
 int make_operator(kcl_operator **op, const options *o, const int *dims, fault *f);
 
 /* The same from a formula and aliases as the library takes them. */
@@ -94,6 +94,9 @@ kcl_array array_of_table(const table *t, kcl_role role);
 
 /* Makes a table for a slot of the operator, when m and n are the lengths of i and j; of int64 where it is an index. */
 int table_for_slot(table *t, const kcl_slot_info *slot, kcl_dtype dtype, int64_t m, int64_t n, fault *f);
+
+/* Makes a length 1 where no argument has the axis, as results have one row then. */
+void axis_lengths(const kcl_operator *op, int64_t *m, int64_t *n);
 
 /* kcl_operator_apply on tables: counts and roles are the operator's. */
 int apply_operator(const kcl_operator *op, kcl_context *context, const table *outs, const table *args, int arg_count,

@@ -58,8 +58,12 @@ bool formula_uses(const char *formula, const char *name, int index)
         if (length == 3 && strncmp(p, "Var", 3) == 0) {
             const char *q = p + 3 + strspn(p + 3, " \t");
             char *end;
-            if (*q == '(' && strtol(q + 1, &end, 10) == index && end != q + 1)
-                return true;
+            if (*q == '(') {
+                const long number = strtol(q + 1, &end, 10);
+                end += strspn(end, " \t");
+                if (number == index || *end != ',') /* a number that is computed may be any */
+                    return true;
+            }
         }
         p += length ? length : 1;
     }
@@ -91,8 +95,9 @@ int make_operator(kcl_operator **op, const options *o, const int *dims, fault *f
         const argument *a = &o->args[k];
         const char *inside = dims ? NULL : strchr(a->text, '(');
         int index = inside && strchr(inside, ',') ? (int)strtol(inside + 1, NULL, 10) : k;
-        if (!formula_uses(o->positional[0], a->name, index))
-            code = fail(f, EXIT_USAGE, "the formula does not use argument '%s'", a->name);
+        /* Rows tell how long an axis is, named or not. */
+        if (a->role == KCL_ROLE_PARAMETER && !formula_uses(o->positional[0], a->name, index))
+            code = fail(f, EXIT_USAGE, "the formula does not use parameter '%s'", a->name);
     }
     return code;
 }
@@ -113,6 +118,19 @@ int table_for_slot(table *t, const kcl_slot_info *slot, kcl_dtype dtype, int64_t
     if (slot->role == KCL_ROLE_PARAMETER)
         t->axes = 1;
     return code;
+}
+
+void axis_lengths(const kcl_operator *op, int64_t *m, int64_t *n)
+{
+    bool has_i = false, has_j = false;
+    for (int k = 0; k < kcl_operator_input_count(op); k++) {
+        kcl_slot_info slot;
+        kcl_operator_input(op, k, &slot);
+        has_i = has_i || slot.role == KCL_ROLE_I;
+        has_j = has_j || slot.role == KCL_ROLE_J;
+    }
+    *m = has_i ? *m : 1;
+    *n = has_j ? *n : 1;
 }
 
 int apply_operator(const kcl_operator *op, kcl_context *context, const table *outs, const table *args, int arg_count,

@@ -100,7 +100,7 @@ const kf_node *kf_bspline(kf_graph *g, const kf_node *t, const kf_node *x, int64
         return NULL;
     if (x->dim != 1)
         return kb_fail(&g->error, KCL_ERROR_SHAPE, "BSpline: the place x has dimension %d, it must be 1", x->dim), NULL;
-    if (degree < 0 || t->dim < degree + 2)
+    if (degree < 0 || degree > t->dim - 2)
         return kb_fail(
                    &g->error, KCL_ERROR_SHAPE,
                    "BSpline: %d knots for degree %lld: the degree must be 0 or more, and the knots 2 more than that or "

@@ -503,6 +503,10 @@ const kf_node *kf_power(kf_graph *g, const kf_node *f, double exponent)
 
 const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b)
 {
+    if (a && b && a->dim != b->dim && a->dim != 1 && b->dim != 1)
+        return kf_refuse(g, KCL_ERROR_SHAPE,
+                         "Scalprod: the operands have dimensions %d and %d; they must be equal, or one of them 1",
+                         a->dim, b->dim);
     if (a && b && a->dim != b->dim && (a->dim == 1 || b->dim == 1)) {
         const kf_node *scalar = a->dim == 1 ? a : b, *vector = a->dim == 1 ? b : a;
         return kf_binary(g, KF_MULT, scalar, kf_unary(g, KF_SUM, vector));

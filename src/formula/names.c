@@ -112,6 +112,19 @@ bool kf_find_name(const char *text, size_t length, kf_name *name)
     return false;
 }
 
+void kf_name_error(kf_graph *g, const char *name, size_t length)
+{
+    static const char reduction[] = "Reduction";
+    const char *text = g->error.text;
+    const size_t word = strcspn(text, ": "), n = sizeof reduction - 1;
+    if (g->error.status == KCL_OK || g->error.status == KCL_ERROR_NO_MEMORY)
+        return;
+    /* "Add: ...", "Sum_Reduction over j: ..." */
+    const bool named = text[word] == ':' || (word >= n && memcmp(text + word - n, reduction, n) == 0);
+    kb_fail(&g->error, g->error.status, "%.*s%s%s", (int)KB_MIN(length, 64), name, named ? "" : ": ",
+            text + (named ? word : 0));
+}
+
 const kf_node *kf_make_name(kf_graph *g, const kf_name *name, const kf_node *const *args, const int64_t *params)
 {
     if (name->op == KF_CONST)
@@ -127,7 +140,12 @@ const kf_node *kf_make_name(kf_graph *g, const kf_name *name, const kf_node *con
     }
     for (int k = 0; k < name->params; k++)
         all_params[k] = params[k];
-    return make_composite(g, -1 - name->op, all_args, all_params);
+    const bool sound = g->error.status == KCL_OK;
+    const char *text = composites[-1 - name->op].name;
+    const kf_node *made = make_composite(g, -1 - name->op, all_args, all_params);
+    if (!made && sound)
+        kf_name_error(g, text, strlen(text));
+    return made;
 }
 
 void kf_each_name(void (*visit)(void *user, const char *text), void *user)

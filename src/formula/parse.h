@@ -2,7 +2,7 @@
 /*
  * formula/parse.h: what the files of the parser share.
  *
- *   parse.c              whole texts, and expressions by recursive descent
+ *   parse.c              whole texts, and expressions
  *   parse_tokens.c       errors with a caret, characters, words, numbers
  *   parse_names.c        names, the arguments that follow them, variables
  *   parse_reductions.c   reductions
@@ -10,6 +10,10 @@
  *   parse_derivatives.c  Grad, Diff, and what else is derived; linear operators
  *
  * Readers return false after setting *p->err. They begin at p->at and leave it behind what they read.
+ *
+ * What is begun and not ended (a parenthesis, an operator that waits for its right operand, a name that waits for an
+ * argument) is kept in memory, not on the thread's stack: a formula of any depth is read with as much stack as a short
+ * one. So a name with formulas among its arguments is read in steps, by a kf_reader.
  */
 #ifndef KF_PARSE_H
 #define KF_PARSE_H
@@ -24,28 +28,17 @@ enum {
 
 #define KF_NOWHERE SIZE_MAX /* the place of a fault that is not in the text */
 
-typedef struct kf_parser {
-    kf_graph *g;
-    const char *text;
-    size_t length; /* without blanks at the end */
-    size_t at;
-    size_t binding_count;
-    const kf_binding *bindings;
-    uint32_t *table; /* of the bindings, by name: number + 1, 0 is free */
-    size_t table_size;
-    const kf_node **vars; /* by index; NULL where there is none yet */
-    size_t var_count, var_capacity;
-    int64_t next_index;
-    int levels;
-    kb_error *err;
-} kf_parser;
+typedef struct kf_parser kf_parser;
+typedef struct kf_call kf_call;
 
 /* What an expression is: a formula, or a reduction with its tag. */
 typedef struct kf_operand {
     const kf_node *node;
     size_t at; /* where it begins */
     int tag;
-    double number;           /* the value of a literal, NaN for all else */
+    bool is_whole;           /* a whole number, or the sum, product and so on of such: */
+    int64_t whole;           /* its value */
+    double number;           /* the value of a number, also of a quotient of two, NaN for all else */
     const kf_node *second;   /* the indices of Min_ArgMin and its like; NULL for all else */
     const kf_node *compared; /* g, of f < g outside parentheses, with which a further comparison begins; else NULL */
 } kf_operand;
@@ -65,20 +58,67 @@ typedef struct kf_literal {
     double value;
 } kf_literal;
 
+typedef enum kf_step { KF_FAILED, KF_WANTS_FORMULA, KF_DONE } kf_step;
+
+/*
+ * Reads the arguments of a name, from one formula among them to the next: it is called first with p->at behind the name,
+ * then behind each formula that it asked for, until it is done and *out is the result. It returns KF_WANTS_FORMULA with
+ * p->at where the formula begins.
+ */
+typedef kf_step kf_reader(kf_parser *p, kf_call *c, kf_operand *out);
+
 /* A name and its arguments, while they are read. */
-typedef struct kf_call {
+struct kf_call {
     kf_word name;
     size_t open;                /* the parenthesis */
     int formulas, wholes, most; /* how many it takes */
     const char *needs;          /* in words; NULL: from the numbers above */
-} kf_call;
+    kf_reader *read;
+    int count;      /* of formulas that were read: */
+    size_t first;   /* the place of the first, see kf_argument */
+    int entry;      /* where tables tell more about the name: its row */
+    kf_name found;  /* of operators */
+    char close;     /* of Diff: the bracket that ends the tuple that is read, 0 outside of one */
+    int tuples;     /* of Diff: how many were read */
+    int directions; /* of Diff: the first formula of the second */
+};
+
+struct kf_parser {
+    kf_graph *g;
+    const char *text;
+    size_t length; /* without blanks at the end */
+    size_t at;
+    size_t binding_count;
+    const kf_binding *bindings;
+    uint32_t *table; /* of the bindings, by name: number + 1, 0 is free */
+    size_t table_size;
+    const kf_node **vars; /* by index; NULL where there is none yet */
+    size_t var_count, var_capacity;
+    int64_t next_index;
+    int levels;
+    struct kf_pending *pending; /* what is begun and not ended, the last begun behind */
+    size_t pending_count, pending_capacity;
+    kf_operand *arguments; /* of the calls that are begun */
+    size_t argument_count, argument_capacity;
+    const char *wanted; /* while a whole number is read: what it is, for errors; else NULL */
+    bool quiet;         /* faults are not described */
+    const kcl_allocator *allocator;
+    kb_error *err;
+};
+
+/* Argument k of those that are formulas. Valid until the next one is read. */
+static inline kf_operand *kf_argument(kf_parser *p, const kf_call *c, int k)
+{
+    return &p->arguments[c->first + (size_t)k];
+}
 
 /* ---- parse_tokens.c ---------------------------------------------------------------------------------------------- */
 
 KB_PRINTF(4, 5) bool kf_fault(kf_parser *p, kcl_status status, size_t at, const char *format, ...);
 bool kf_fault_memory(kf_parser *p);
-bool kf_fault_graph(kf_parser *p, size_t at);     /* reports what a constructor of the graph has refused */
-bool kf_expected(kf_parser *p, const char *what); /* says that `what` should stand here */
+bool kf_fault_graph(kf_parser *p, size_t at);          /* reports what a constructor of the graph has refused */
+bool kf_fault_name(kf_parser *p, const kf_word *name); /* the same, in the name that the text has */
+bool kf_expected(kf_parser *p, const char *what);      /* says that `what` should stand here */
 
 static inline bool kf_is_blank(char c)
 {
@@ -109,18 +149,17 @@ bool kf_is_word(const kf_word *w, const char *text);
 bool kf_ends_in_reduction(const kf_word *w);
 bool kf_number_follows(const kf_parser *p);
 bool kf_read_number(kf_parser *p, kf_literal *number);
-/* A whole number with or without sign, as operators have for parameters. */
-bool kf_read_whole(kf_parser *p, const char *what, int64_t *value);
 
 /* ---- parse_names.c ----------------------------------------------------------------------------------------------- */
 
 /* Names with a grammar of their own, and what reads their arguments. */
 typedef struct kf_special {
     const char *name;
-    bool (*read)(kf_parser *p, const kf_word *name, kf_operand *out);
+    kf_reader *read;
 } kf_special;
 
-bool kf_read_name(kf_parser *p, kf_operand *out);
+/* A name: KF_WANTS_FORMULA with *c where it has arguments that follow. */
+kf_step kf_read_name(kf_parser *p, kf_call *c, kf_operand *out);
 bool kf_unknown_name(kf_parser *p, const kf_word *w);
 bool kf_is_reserved(const kf_word *w); /* a word with a meaning of its own, which no alias may have */
 bool kf_is_declaration(const kf_word *w);
@@ -128,10 +167,13 @@ bool kf_is_declaration(const kf_word *w);
 size_t kf_binding_slot(const kf_parser *p, const char *name, size_t length);
 
 int kf_count_arguments(const kf_parser *p, size_t open); /* that the text has, whatever they are */
+char kf_tuple_close(kf_parser *p); /* the bracket that ends the tuple or list that begins here; 0: here is none */
 bool kf_wrong_count(kf_parser *p, const kf_call *c);
 bool kf_open_call(kf_parser *p, kf_call *c);
-bool kf_next_argument(kf_parser *p, const kf_call *c, int k); /* goes to argument k */
-bool kf_read_formula_argument(kf_parser *p, const kf_call *c, int k, kf_operand *out);
+bool kf_next_argument(kf_parser *p, const kf_call *c, int k);   /* goes to argument k */
+kf_step kf_want_formula(kf_parser *p, const kf_call *c, int k); /* goes to argument k, a formula */
+bool kf_has_more(kf_parser *p);                                 /* whether a comma and an argument follow */
+bool kf_skip_last_comma(kf_parser *p, char close); /* where the bracket follows; it may stand as in Python */
 bool kf_close_call(kf_parser *p, const kf_call *c);
 
 bool kf_check_divisor(kf_parser *p, const kf_operand *divisor); /* that it is no constant 0 */
@@ -143,7 +185,7 @@ bool kf_read_declaration(kf_parser *p, const kf_word *name, kf_alias *alias);
 
 /* ---- parse_reductions.c, parse_tensors.c, parse_derivatives.c ---------------------------------------------------- */
 
-bool kf_read_reduction(kf_parser *p, const kf_word *name, kf_operand *out);
+kf_reader kf_read_reduction;
 void kf_each_reduction(void (*visit)(void *user, const char *name), void *user);
 
 static inline kf_role kf_role_of_tag(int tag)
@@ -151,24 +193,18 @@ static inline kf_role kf_role_of_tag(int tag)
     return tag == 0 ? KF_ROLE_I : tag == 1 ? KF_ROLE_J : KF_ROLE_P;
 }
 
-bool kf_read_tensordot(kf_parser *p, const kf_word *name, kf_operand *out);
-bool kf_read_kron(kf_parser *p, const kf_word *name, kf_operand *out);
-bool kf_read_grad(kf_parser *p, const kf_word *name, kf_operand *out);
-bool kf_read_diff(kf_parser *p, const kf_word *name, kf_operand *out);
-bool kf_read_grad_matrix(kf_parser *p, const kf_word *name, kf_operand *out);
-bool kf_read_divergence(kf_parser *p, const kf_word *name, kf_operand *out);
-bool kf_read_laplacian(kf_parser *p, const kf_word *name, kf_operand *out);
-bool kf_read_trace_operator(kf_parser *p, const kf_word *name, kf_operand *out);
-bool kf_read_adjoint_operator(kf_parser *p, const kf_word *name, kf_operand *out);
-bool kf_read_sum_lin_operator(kf_parser *p, const kf_word *name, kf_operand *out);
-bool kf_read_factorize(kf_parser *p, const kf_word *name, kf_operand *out);
+kf_reader kf_read_tensordot, kf_read_kron, kf_read_grad, kf_read_diff, kf_read_grad_matrix, kf_read_divergence,
+    kf_read_laplacian, kf_read_trace_operator, kf_read_adjoint_operator, kf_read_sum_lin_operator, kf_read_factorize;
 
 /* ---- parse.c ----------------------------------------------------------------------------------------------------- */
 
 bool kf_read_expression(kf_parser *p, kf_operand *out);
+/*
+ * A whole number, or what Python computes from such by + - * // % ** and parentheses; numbers of 64 bits. `what` it is,
+ * for errors.
+ */
+bool kf_read_whole(kf_parser *p, const char *what, int64_t *value);
 /* A reduction may stand in a formula: f becomes one of its result. False for two results. */
 bool kf_need_formula(kf_parser *p, kf_operand *f);
-/* `read` one level deeper: the only way in which parsing recurs. */
-bool kf_nested(kf_parser *p, size_t at, bool (*read)(kf_parser *p, kf_operand *out), kf_operand *out);
 
 #endif

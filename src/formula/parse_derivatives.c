@@ -30,16 +30,22 @@ static bool check_derivative(kf_parser *p, const kf_call *c, const kf_operand *F
     return true;
 }
 
-/* F and the variable by which it is derived: the first two arguments. */
-static bool read_two(kf_parser *p, kf_call *c, kf_operand *F, kf_operand *v)
+/* What the graph has refused, in the name that the text has. */
+static bool fault_at(kf_parser *p, const kf_call *c, size_t at)
 {
-    return kf_open_call(p, c) && kf_read_formula_argument(p, c, 0, F) && kf_read_formula_argument(p, c, 1, v) &&
-           check_derivative(p, c, F, v);
+    kf_name_error(p->g, c->name.text, c->name.length);
+    return kf_fault_graph(p, at);
 }
 
-static bool read_formula(kf_parser *p, const kf_call *c, int k, kf_operand *out)
+/* Opens the call, then asks for F and the variable by which it is derived; KF_DONE once both are there. */
+static kf_step read_two(kf_parser *p, kf_call *c)
 {
-    return kf_read_formula_argument(p, c, k, out) && kf_need_formula(p, out);
+    if (c->count == 0 && !kf_open_call(p, c))
+        return KF_FAILED;
+    if (c->count < 2)
+        return kf_want_formula(p, c, c->count);
+    const bool ok = c->count > 2 || check_derivative(p, c, kf_argument(p, c, 0), kf_argument(p, c, 1));
+    return ok ? KF_DONE : KF_FAILED;
 }
 
 /* KeOps' names with this ending are given the value of F as well, which is not needed here. */
@@ -51,16 +57,14 @@ static bool has_saved_forward(const kf_word *name)
     return name->length > n && memcmp(name->text + name->length - n, saved_forward, n) == 0;
 }
 
-static bool read_saved_forward(kf_parser *p, const kf_call *c, const kf_operand *F)
+static bool check_saved_forward(kf_parser *p, const kf_call *c, kf_operand *saved)
 {
-    kf_operand saved;
-    if (!has_saved_forward(&c->name))
-        return true;
-    if (!read_formula(p, c, 3, &saved))
+    const kf_operand *F = kf_argument(p, c, 0);
+    if (!kf_need_formula(p, saved))
         return false;
-    return saved.node->dim == F->node->dim ||
-           kf_fault(p, KCL_ERROR_SHAPE, saved.at, "%.*s: the result has dimension %d, what was saved of it has %d",
-                    KF_SHOWN(&c->name), F->node->dim, saved.node->dim);
+    return saved->node->dim == F->node->dim ||
+           kf_fault(p, KCL_ERROR_SHAPE, saved->at, "%.*s: the result has dimension %d, what was saved of it has %d",
+                    KF_SHOWN(&c->name), F->node->dim, saved->node->dim);
 }
 
 /* What a reduction's derivative is in texts: 0 is Zero_Reduction, whose tag tells its rows. */
@@ -106,74 +110,89 @@ static bool of_pairs(kf_parser *p, const kf_operand *F, const kf_operand *v)
                               "such as Identity_Reduction(F,0)");
 }
 
-/* Grad(F,v), Grad(F,v,e), Grad_WithSavedForward(F,v,e,R) */
-bool kf_read_grad(kf_parser *p, const kf_word *name, kf_operand *out)
+static bool derive_in_reverse(kf_parser *p, const kf_call *c, const kf_operand *F, const kf_operand *v,
+                              const kf_operand *e, kf_operand *out)
 {
-    const bool saved = has_saved_forward(name);
-    kf_call c = {.name = *name,
-                 .most = saved ? 4 : 3,
-                 .needs = saved ? "a formula or reduction F, a variable v, a cotangent e and the value of F"
-                                : "a formula or reduction F, a variable v, and perhaps a cotangent e"};
-    kf_operand F, v, e;
-    if (!read_two(p, &c, &F, &v))
-        return false;
-    if (kf_peek(p) == ')' && !saved ? !new_cotangent(p, &c, &F, v.node, &e)
-                                    : !read_formula(p, &c, 2, &e) || !read_saved_forward(p, &c, &F))
-        return false;
-    if (F.tag == KF_NO_REDUCTION) {
-        if (!of_pairs(p, &F, &v))
-            return false;
-        if (kf_vjp(p->g, F.node, e.node, 1, &v.node, &out->node) < 0)
-            return kf_fault_graph(p, e.at);
-        return kf_close_call(p, &c);
-    }
-    unsigned reduced = kf_axes_of_tag(F.tag);
-    if (e.node->axes & reduced)
-        return kf_fault(p, KCL_ERROR_SHAPE, e.at, "the cotangent depends on %s, over which the result is reduced",
-                        e.node->axes & reduced & KF_AXIS_I ? "i" : "j");
+    if (F->tag == KF_NO_REDUCTION)
+        return of_pairs(p, F, v) &&
+               (kf_vjp(p->g, F->node, e->node, 1, &v->node, &out->node) == KCL_OK || fault_at(p, c, e->at));
+    unsigned reduced = kf_axes_of_tag(F->tag);
+    if (e->node->axes & reduced)
+        return kf_fault(p, KCL_ERROR_SHAPE, e->at, "the cotangent depends on %s, over which the result is reduced",
+                        e->node->axes & reduced & KF_AXIS_I ? "i" : "j");
     /* A result without i has the same row for every i, and the gradient is the sum over the rows' cotangents. */
-    const kf_node *rows = kf_like(p->g, F.node, e.node);
-    if (!rows || kf_gradient(p->g, rows, e.node, 1, &v.node, &out->node) < 0)
-        return kf_fault_graph(p, e.at);
+    const kf_node *rows = kf_like(p->g, F->node, e->node);
+    if (!rows || kf_gradient(p->g, rows, e->node, 1, &v->node, &out->node) < 0)
+        return fault_at(p, c, e->at);
     out->node = derived_reduction(p->g, out->node);
-    out->tag = v.node->param[2] == KF_ROLE_I ? 0 : v.node->param[2] == KF_ROLE_J ? 1 : 2;
-    return out->node ? kf_close_call(p, &c) : kf_fault_graph(p, e.at);
+    out->tag = v->node->param[2] == KF_ROLE_I ? 0 : v->node->param[2] == KF_ROLE_J ? 1 : 2;
+    return out->node || fault_at(p, c, e->at);
+}
+
+/* Grad(F,v), Grad(F,v,e), Grad_WithSavedForward(F,v,e,R) */
+kf_step kf_read_grad(kf_parser *p, kf_call *c, kf_operand *out)
+{
+    const bool saved = has_saved_forward(&c->name);
+    c->most = saved ? 4 : 3;
+    c->needs = saved ? "a formula or reduction F, a variable v, a cotangent e and the value of F"
+                     : "a formula or reduction F, a variable v, and perhaps a cotangent e";
+    const kf_step step = read_two(p, c);
+    if (step != KF_DONE)
+        return step;
+    if (c->count < c->most && (saved || kf_has_more(p)))
+        return kf_want_formula(p, c, c->count);
+    const kf_operand F = *kf_argument(p, c, 0), v = *kf_argument(p, c, 1);
+    kf_operand e = {.node = NULL};
+    if (c->count > 2 ? !kf_need_formula(p, kf_argument(p, c, 2)) : !new_cotangent(p, c, &F, v.node, &e))
+        return KF_FAILED;
+    if (c->count > 2)
+        e = *kf_argument(p, c, 2);
+    if (saved && !check_saved_forward(p, c, kf_argument(p, c, 3)))
+        return KF_FAILED;
+    return kf_close_call(p, c) && derive_in_reverse(p, c, &F, &v, &e, out) ? KF_DONE : KF_FAILED;
 }
 
 enum { MOST_VARIABLES = 16 };
 
-typedef struct tuple {
-    int count;
-    kf_operand of[MOST_VARIABLES];
-} tuple;
-
-/* Argument k: one formula, or several as (f,g,...). */
-static bool read_tuple(kf_parser *p, const kf_call *c, int k, tuple *out)
+/* Goes to argument k of Diff: one formula, or several as (f,g,...). */
+static kf_step begin_tuple(kf_parser *p, kf_call *c, int k)
 {
     if (!kf_next_argument(p, c, k))
-        return false;
-    const kf_call inner = {.name = c->name, .open = p->at, .most = MOST_VARIABLES};
-    out->count = kf_peek(p) == '(' ? kf_count_arguments(p, p->at) : 1;
-    if (out->count < 2) {
-        out->count = 1;
-        return kf_nested(p, c->open, kf_read_expression, &out->of[0]) && kf_need_formula(p, &out->of[0]);
+        return KF_FAILED;
+    c->close = kf_tuple_close(p);
+    const int count = c->close ? kf_count_arguments(p, p->at) : 1;
+    if (count > MOST_VARIABLES)
+        return kf_fault(p, KCL_ERROR_SYNTAX, p->at, "there are %d formulas, more than %d", count, MOST_VARIABLES),
+               KF_FAILED;
+    p->at += c->close != 0;
+    return KF_WANTS_FORMULA;
+}
+
+/* Behind a formula of the tuple: to the next one, or KF_DONE behind its bracket. */
+static kf_step continue_tuple(kf_parser *p, kf_call *c)
+{
+    if (!kf_need_formula(p, kf_argument(p, c, c->count - 1)))
+        return KF_FAILED;
+    if (c->close) {
+        kf_skip_last_comma(p, c->close);
+        if (kf_peek(p) == ',')
+            return p->at++, KF_WANTS_FORMULA;
+        if (kf_peek(p) != c->close)
+            return kf_expected(p, c->close == ')' ? "an operator or ')'" : "an operator or ']'"), KF_FAILED;
+        p->at++;
+        c->close = 0;
     }
-    if (out->count > MOST_VARIABLES)
-        return kf_fault(p, KCL_ERROR_SYNTAX, inner.open, "there are %d formulas, more than %d", out->count,
-                        MOST_VARIABLES);
-    p->at++;
-    for (int n = 0; n < out->count; n++)
-        if (!read_formula(p, &inner, n, &out->of[n]))
-            return false;
-    return kf_close_call(p, &inner);
+    c->tuples++;
+    return KF_DONE;
 }
 
 /* The sum of the derivatives by each variable in its direction. */
-static bool derive_along(kf_parser *p, const kf_operand *F, const tuple *v, const tuple *u, kf_operand *out)
+static bool derive_along(kf_parser *p, const kf_call *c, const kf_operand *F, const kf_operand *v, const kf_operand *u,
+                         int count, kf_operand *out)
 {
     const kf_node *sum = NULL;
-    for (int k = 0; k < v->count; k++) {
-        const kf_node *var = v->of[k].node, *direction = u->of[k].node, *term = NULL;
+    for (int k = 0; k < count; k++) {
+        const kf_node *var = v[k].node, *direction = u[k].node, *term = NULL;
         const kcl_status status = F->tag == KF_NO_REDUCTION ? kf_diff(p->g, F->node, var, direction, &term)
                                                             : kf_jvp(p->g, F->node, 1, &var, &direction, &term);
         if (status == KCL_OK && (!sum || kf_is_zero(kf_value(sum))))
@@ -181,126 +200,160 @@ static bool derive_along(kf_parser *p, const kf_operand *F, const tuple *v, cons
         else if (status == KCL_OK && !kf_is_zero(kf_value(term)))
             sum = kf_binary(p->g, KF_ADD, sum, term);
         if (status < 0 || !sum)
-            return kf_fault_graph(p, u->of[k].at);
+            return fault_at(p, c, u[k].at);
     }
-    if (v->count > 1 && kf_simplify(p->g, 1, &sum, &sum) < 0)
-        return kf_fault_graph(p, out->at);
+    if (count > 1 && kf_simplify(p->g, 1, &sum, &sum) < 0)
+        return fault_at(p, c, out->at);
     out->tag = F->tag;
     out->node = F->tag == KF_NO_REDUCTION ? sum : derived_reduction(p->g, sum);
-    return out->node || kf_fault_graph(p, out->at);
+    return out->node || fault_at(p, c, out->at);
 }
 
-/* Diff(F,v,u), Diff_WithSavedForward(F,v,u,R); (v1,v2,...) and (u1,u2,...) for several variables */
-bool kf_read_diff(kf_parser *p, const kf_word *name, kf_operand *out)
+/*
+ * Diff(F,v,u), Diff_WithSavedForward(F,v,u,R); (v1,v2,...) and (u1,u2,...) for several variables. The formulas are F, the
+ * variables, the directions, R.
+ */
+kf_step kf_read_diff(kf_parser *p, kf_call *c, kf_operand *out)
 {
-    const bool saved = has_saved_forward(name);
-    kf_call c = {.name = *name,
-                 .most = saved ? 4 : 3,
-                 .needs = saved ? "a formula or reduction F, a variable v, a direction u and the value of F"
-                                : "a formula or reduction F, a variable v and a direction u"};
-    kf_operand F;
-    tuple v, u;
-    if (!kf_open_call(p, &c) || !kf_read_formula_argument(p, &c, 0, &F) || !read_tuple(p, &c, 1, &v))
-        return false;
-    for (int k = 0; k < v.count; k++)
-        if (!check_derivative(p, &c, &F, &v.of[k]))
-            return false;
-    if (!read_tuple(p, &c, 2, &u))
-        return false;
-    if (u.count != v.count)
-        return kf_fault(p, KCL_ERROR_SYNTAX, u.of[0].at, "%.*s: %d variables need as many directions, %d given",
-                        KF_SHOWN(name), v.count, u.count);
-    return read_saved_forward(p, &c, &F) && kf_close_call(p, &c) && derive_along(p, &F, &v, &u, out);
+    const bool saved = has_saved_forward(&c->name);
+    c->most = saved ? 4 : 3;
+    c->needs = saved ? "a formula or reduction F, a variable v, a direction u and the value of F"
+                     : "a formula or reduction F, a variable v and a direction u";
+    if (c->count == 0)
+        return kf_open_call(p, c) ? kf_want_formula(p, c, 0) : KF_FAILED;
+    if (c->count == 1)
+        return begin_tuple(p, c, 1);
+    if (c->tuples < 2) {
+        const kf_step step = continue_tuple(p, c);
+        if (step != KF_DONE)
+            return step;
+        if (c->tuples == 1) {
+            for (int k = 1; k < c->count; k++)
+                if (!check_derivative(p, c, kf_argument(p, c, 0), kf_argument(p, c, k)))
+                    return KF_FAILED;
+            c->directions = c->count;
+            return begin_tuple(p, c, 2);
+        }
+        const int given = c->count - c->directions;
+        if (given != c->directions - 1)
+            return kf_fault(p, KCL_ERROR_SYNTAX, kf_argument(p, c, c->directions)->at,
+                            "%.*s: %d variables need as many directions, %d given", KF_SHOWN(&c->name),
+                            c->directions - 1, given),
+                   KF_FAILED;
+        if (saved)
+            return kf_want_formula(p, c, 3);
+    }
+    const int count = c->directions - 1;
+    const kf_operand *F = kf_argument(p, c, 0);
+    return (!saved || check_saved_forward(p, c, kf_argument(p, c, c->count - 1))) && kf_close_call(p, c) &&
+                   derive_along(p, c, F, F + 1, F + c->directions, count, out)
+               ? KF_DONE
+               : KF_FAILED;
 }
 
 /* Of the matrix dF/dv, for each pair (i, j). */
-static bool read_operator_of(kf_parser *p, const kf_word *name, kf_operand *out,
-                             kcl_status (*of)(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out))
+static kf_step read_operator_of(kf_parser *p, kf_call *c, kf_operand *out,
+                                kcl_status (*of)(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out))
 {
-    kf_call c = {.name = *name, .most = 2, .needs = "a formula F and a variable v"};
-    kf_operand F, v;
-    if (!read_two(p, &c, &F, &v) || !kf_need_formula(p, &F))
-        return false;
-    return of(p->g, F.node, v.node, &out->node) < 0 ? kf_fault_graph(p, F.at) : kf_close_call(p, &c);
+    c->most = 2;
+    c->needs = "a formula F and a variable v";
+    const kf_step step = read_two(p, c);
+    if (step != KF_DONE)
+        return step;
+    kf_operand *F = kf_argument(p, c, 0);
+    if (!kf_close_call(p, c) || !kf_need_formula(p, F))
+        return KF_FAILED;
+    return of(p->g, F->node, kf_argument(p, c, 1)->node, &out->node) == KCL_OK || fault_at(p, c, F->at) ? KF_DONE
+                                                                                                        : KF_FAILED;
 }
 
-bool kf_read_grad_matrix(kf_parser *p, const kf_word *name, kf_operand *out)
+kf_step kf_read_grad_matrix(kf_parser *p, kf_call *c, kf_operand *out)
 {
-    return read_operator_of(p, name, out, kf_grad_matrix);
+    return read_operator_of(p, c, out, kf_grad_matrix);
 }
 
-bool kf_read_divergence(kf_parser *p, const kf_word *name, kf_operand *out)
+kf_step kf_read_divergence(kf_parser *p, kf_call *c, kf_operand *out)
 {
-    return read_operator_of(p, name, out, kf_divergence);
+    return read_operator_of(p, c, out, kf_divergence);
 }
 
-bool kf_read_laplacian(kf_parser *p, const kf_word *name, kf_operand *out)
+kf_step kf_read_laplacian(kf_parser *p, kf_call *c, kf_operand *out)
 {
-    return read_operator_of(p, name, out, kf_laplacian);
+    return read_operator_of(p, c, out, kf_laplacian);
 }
 
 /* ---- Linear operators -------------------------------------------------------------------------------------------- */
 
-/* F, v, and `least` formulas or more, as many as there may be; the others stay NULL. */
-static bool read_linear(kf_parser *p, kf_call *c, kf_operand *F, kf_operand *v, int least, const kf_node *more[2])
+/* F, v, and `least` formulas or more, as many as there may be; of those *more are the nodes, the others stay NULL. */
+static kf_step read_linear(kf_parser *p, kf_call *c, int least, const kf_node *more[2])
 {
-    int count = 0;
-    if (!read_two(p, c, F, v) || !kf_need_formula(p, F))
-        return false;
-    for (; count < least || (2 + count < c->most && kf_peek(p) != ')'); count++) {
-        kf_operand f;
-        if (!read_formula(p, c, 2 + count, &f))
-            return false;
-        more[count] = f.node;
-    }
-    return kf_close_call(p, c);
+    const kf_step step = read_two(p, c);
+    if (step != KF_DONE)
+        return step;
+    if (!kf_need_formula(p, kf_argument(p, c, c->count == 2 ? 0 : c->count - 1)))
+        return KF_FAILED;
+    if (c->count - 2 < least || (c->count < c->most && kf_has_more(p)))
+        return kf_want_formula(p, c, c->count);
+    for (int k = 2; k < c->count; k++)
+        more[k - 2] = kf_argument(p, c, k)->node;
+    return kf_close_call(p, c) ? KF_DONE : KF_FAILED;
 }
 
-bool kf_read_trace_operator(kf_parser *p, const kf_word *name, kf_operand *out)
+kf_step kf_read_trace_operator(kf_parser *p, kf_call *c, kf_operand *out)
 {
-    kf_call c = {
-        .name = *name, .most = 3, .needs = "a formula F, a variable v in which it is linear, and perhaps weights"};
-    kf_operand F, v;
     const kf_node *more[2] = {NULL, NULL};
-    return read_linear(p, &c, &F, &v, 0, more) &&
-           (kf_trace_operator(p->g, F.node, v.node, more[0], &out->node) == KCL_OK || kf_fault_graph(p, F.at));
+    c->most = 3;
+    c->needs = "a formula F, a variable v in which it is linear, and perhaps weights";
+    const kf_step step = read_linear(p, c, 0, more);
+    if (step != KF_DONE)
+        return step;
+    const kf_operand *F = kf_argument(p, c, 0), *v = kf_argument(p, c, 1);
+    return kf_trace_operator(p->g, F->node, v->node, more[0], &out->node) == KCL_OK || fault_at(p, c, F->at)
+               ? KF_DONE
+               : KF_FAILED;
 }
 
-bool kf_read_adjoint_operator(kf_parser *p, const kf_word *name, kf_operand *out)
+kf_step kf_read_adjoint_operator(kf_parser *p, kf_call *c, kf_operand *out)
 {
-    kf_call c = {.name = *name, .most = 3, .needs = "a formula F, a variable v in which it is linear, and its operand"};
-    kf_operand F, v;
     const kf_node *more[2] = {NULL, NULL};
-    return read_linear(p, &c, &F, &v, 1, more) &&
-           ((kf_check_linear(p->g, "AdjointOperator", F.node, v.node, false) == KCL_OK &&
-             kf_vjp(p->g, F.node, more[0], 1, &v.node, &out->node) == KCL_OK) ||
-            kf_fault_graph(p, F.at));
+    c->most = 3;
+    c->needs = "a formula F, a variable v in which it is linear, and its operand";
+    const kf_step step = read_linear(p, c, 1, more);
+    if (step != KF_DONE)
+        return step;
+    const kf_operand *F = kf_argument(p, c, 0), *v = kf_argument(p, c, 1);
+    return (kf_check_linear(p->g, "AdjointOperator", F->node, v->node, false) == KCL_OK &&
+            kf_vjp(p->g, F->node, more[0], 1, &v->node, &out->node) == KCL_OK) ||
+                   fault_at(p, c, F->at)
+               ? KF_DONE
+               : KF_FAILED;
 }
 
-bool kf_read_sum_lin_operator(kf_parser *p, const kf_word *name, kf_operand *out)
+kf_step kf_read_sum_lin_operator(kf_parser *p, kf_call *c, kf_operand *out)
 {
-    kf_call c = {.name = *name,
-                 .most = 4,
-                 .needs =
-                     "a formula F, a variable v in which it is linear, and perhaps weights of its components and of "
-                     "the variable's"};
-    kf_operand F, v;
     const kf_node *more[2] = {NULL, NULL};
-    return read_linear(p, &c, &F, &v, 0, more) &&
-           (kf_sum_lin_operator(p->g, F.node, v.node, more[0], more[1], &out->node) == KCL_OK ||
-            kf_fault_graph(p, F.at));
+    c->most = 4;
+    c->needs = "a formula F, a variable v in which it is linear, and perhaps weights of its components and of the "
+               "variable's";
+    const kf_step step = read_linear(p, c, 0, more);
+    if (step != KF_DONE)
+        return step;
+    const kf_operand *F = kf_argument(p, c, 0), *v = kf_argument(p, c, 1);
+    return kf_sum_lin_operator(p->g, F->node, v->node, more[0], more[1], &out->node) == KCL_OK || fault_at(p, c, F->at)
+               ? KF_DONE
+               : KF_FAILED;
 }
 
 /* ---- Factorisation ----------------------------------------------------------------------------------------------- */
 
 /* Factorize(F,g), AutoFactorize(F): F, since whatever a formula has twice is one node already. */
-bool kf_read_factorize(kf_parser *p, const kf_word *name, kf_operand *out)
+kf_step kf_read_factorize(kf_parser *p, kf_call *c, kf_operand *out)
 {
-    const bool by_hand = kf_is_word(name, "Factorize");
-    kf_call c = {.name = *name, .formulas = by_hand ? 2 : 1, .most = by_hand ? 2 : 1};
-    kf_operand F, part;
-    if (!kf_open_call(p, &c) || !read_formula(p, &c, 0, &F) || (by_hand && !read_formula(p, &c, 1, &part)))
-        return false;
-    out->node = F.node;
-    return kf_close_call(p, &c);
+    c->formulas = c->most = kf_is_word(&c->name, "Factorize") ? 2 : 1;
+    if (c->count == 0 ? !kf_open_call(p, c) : !kf_need_formula(p, kf_argument(p, c, c->count - 1)))
+        return KF_FAILED;
+    if (c->count < c->formulas)
+        return kf_want_formula(p, c, c->count);
+    out->node = kf_argument(p, c, 0)->node;
+    return kf_close_call(p, c) ? KF_DONE : KF_FAILED;
 }

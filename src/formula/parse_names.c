@@ -7,7 +7,7 @@
 
 /* ---- Names ------------------------------------------------------------------------------------------------------- */
 
-static bool read_var(kf_parser *p, const kf_word *name, kf_operand *out);
+static kf_reader read_var;
 
 static const kf_special specials[] = {
     {"Var", read_var},
@@ -174,6 +174,23 @@ int kf_count_arguments(const kf_parser *p, size_t open)
     return count;
 }
 
+char kf_tuple_close(kf_parser *p)
+{
+    int depth = 0;
+    const char open = kf_peek(p);
+    if (open == '[')
+        return ']';
+    for (size_t k = p->at; open == '(' && k < p->length; k++) {
+        const char c = p->text[k];
+        depth += (c == '(' || c == '[') - (c == ')' || c == ']');
+        if ((depth == 1 && c == ',') || (depth == 0 && !kf_count_arguments(p, p->at)))
+            return ')';
+        if (depth == 0)
+            break;
+    }
+    return 0;
+}
+
 bool kf_wrong_count(kf_parser *p, const kf_call *c)
 {
     char text[80];
@@ -213,8 +230,42 @@ bool kf_next_argument(kf_parser *p, const kf_call *c, int k)
     return kf_peek(p) != ')' || kf_wrong_count(p, c);
 }
 
+kf_step kf_want_formula(kf_parser *p, const kf_call *c, int k)
+{
+    return kf_next_argument(p, c, k) ? KF_WANTS_FORMULA : KF_FAILED;
+}
+
+/* The first character behind the comma that follows, and its place; 0 where no comma follows. */
+static char behind_comma(kf_parser *p, size_t *at)
+{
+    if (kf_peek(p) != ',')
+        return 0;
+    const size_t comma = p->at++;
+    const char c = kf_peek(p);
+    *at = p->at;
+    p->at = comma;
+    return c;
+}
+
+bool kf_has_more(kf_parser *p)
+{
+    size_t at = p->at;
+    const char c = behind_comma(p, &at);
+    return c && c != ')';
+}
+
+bool kf_skip_last_comma(kf_parser *p, char close)
+{
+    size_t at = p->at;
+    if (behind_comma(p, &at) != close)
+        return false;
+    p->at = at;
+    return true;
+}
+
 bool kf_close_call(kf_parser *p, const kf_call *c)
 {
+    kf_skip_last_comma(p, ')');
     if (kf_peek(p) == ')') {
         p->at++;
         return true;
@@ -222,10 +273,6 @@ bool kf_close_call(kf_parser *p, const kf_call *c)
     if (kf_ahead(p, 0) == ',' && kf_count_arguments(p, c->open) > c->most)
         return kf_wrong_count(p, c);
     return kf_expected(p, c->wholes ? "')'" : "an operator or ')'");
-}
-bool kf_read_formula_argument(kf_parser *p, const kf_call *c, int k, kf_operand *out)
-{
-    return kf_next_argument(p, c, k) && kf_nested(p, c->open, kf_read_expression, out);
 }
 
 /* ---- Variables --------------------------------------------------------------------------------------------------- */
@@ -301,14 +348,15 @@ bool kf_read_declaration(kf_parser *p, const kf_word *name, kf_alias *alias)
     return kf_close_call(p, &c);
 }
 
-static bool read_var(kf_parser *p, const kf_word *name, kf_operand *out)
+static kf_step read_var(kf_parser *p, kf_call *c, kf_operand *out)
 {
     kf_alias alias;
-    if (!kf_read_declaration(p, name, &alias))
-        return false;
+    if (!kf_read_declaration(p, &c->name, &alias))
+        return KF_FAILED;
     out->node = kf_var(p->g, alias.index, alias.dim, alias.role);
-    return out->node ? kf_enter_var(p, out->node, name->at) : kf_fault_graph(p, name->at);
+    return (out->node ? kf_enter_var(p, out->node, c->name.at) : kf_fault_name(p, &c->name)) ? KF_DONE : KF_FAILED;
 }
+
 /* ---- Operators --------------------------------------------------------------------------------------------------- */
 
 bool kf_check_divisor(kf_parser *p, const kf_operand *divisor)
@@ -324,66 +372,79 @@ static int divisor_of(const kf_word *name)
     return kf_is_word(name, "Divide") || kf_is_word(name, "Mod") || kf_is_word(name, "ComplexDivide") ? 1 : -1;
 }
 
-static bool read_operator(kf_parser *p, const kf_word *name, const kf_name *found, kf_operand *out)
+/* The whole numbers behind the formulas of an operator; of layouts the first tells how many follow. */
+static bool read_params(kf_parser *p, kf_call *c, int64_t *params)
 {
-    int count = found->params; /* of whole numbers; of layouts the first tells how many follow */
-    kf_call c = {.name = *name, .formulas = found->arity, .wholes = KB_MAX(count, 1), .most = found->arity + count};
-    const kf_node *args[KF_MAX_ARGS];
-    int64_t params[KF_MAX_PARAMS] = {0};
-    int k = 0;
-    if (count >= 0)
-        c.wholes = count;
-    else
-        c.needs = "a formula, a number of axes, an offset, and a size and a stride for each axis";
-    if (!kf_open_call(p, &c))
-        return false;
-    for (; k < found->arity; k++) {
-        kf_operand f;
-        if (!kf_read_formula_argument(p, &c, k, &f) || !kf_need_formula(p, &f) ||
-            (k == divisor_of(name) && !kf_check_divisor(p, &f)))
-            return false;
-        args[k] = f.node;
-    }
-    for (int n = 0; n < (count < 0 ? 1 : count); n++, k++) {
-        if (!kf_next_argument(p, &c, k) || !kf_read_whole(p, "a whole number", &params[n]))
+    int count = c->found.params;
+    for (int n = 0; n < (count < 0 ? 1 : count); n++) {
+        if (!kf_next_argument(p, c, c->count + n) || !kf_read_whole(p, "a whole number", &params[n]))
             return false;
         if (count < 0) {
-            count = 2 + 2 * (int)KB_MAX(KB_MIN(params[0], KF_MAX_RANK), 0) + (found->params == KF_LAYOUT_AND_DIM);
-            c.most = found->arity + count;
+            count = 2 + 2 * (int)KB_MAX(KB_MIN(params[0], KF_MAX_RANK), 0) + (c->found.params == KF_LAYOUT_AND_DIM);
+            c->most = c->found.arity + count;
         }
     }
-    if (!kf_close_call(p, &c))
-        return false;
-    out->node = kf_make_name(p->g, found, args, params);
-    return out->node || kf_fault_graph(p, name->at);
+    return true;
 }
 
-bool kf_read_name(kf_parser *p, kf_operand *out)
+static kf_step read_operator(kf_parser *p, kf_call *c, kf_operand *out)
 {
-    kf_word w = kf_read_word(p);
+    const int k = c->count - 1; /* the formula that was read */
+    if (k < 0) {
+        const int params = c->found.params;
+        c->formulas = c->found.arity;
+        c->wholes = params < 0 ? 1 : params;
+        c->most = c->formulas + params;
+        if (params < 0)
+            c->needs = "a formula, a number of axes, an offset, and a size and a stride for each axis";
+        if (!kf_open_call(p, c))
+            return KF_FAILED;
+    } else if (!kf_need_formula(p, kf_argument(p, c, k)) ||
+               (k == divisor_of(&c->name) && !kf_check_divisor(p, kf_argument(p, c, k)))) {
+        return KF_FAILED;
+    }
+    if (c->count < c->formulas)
+        return kf_want_formula(p, c, c->count);
+    const kf_node *args[KF_MAX_ARGS];
+    int64_t params[KF_MAX_PARAMS] = {0};
+    if (!read_params(p, c, params) || !kf_close_call(p, c))
+        return KF_FAILED;
+    for (int n = 0; n < c->count; n++)
+        args[n] = kf_argument(p, c, n)->node;
+    out->node = kf_make_name(p->g, &c->found, args, params);
+    return out->node || kf_fault_name(p, &c->name) ? KF_DONE : KF_FAILED;
+}
+
+kf_step kf_read_name(kf_parser *p, kf_call *c, kf_operand *out)
+{
+    const kf_word w = kf_read_word(p);
     const kf_binding *binding = find_binding(p, &w);
-    kf_name found;
+    bool ok = true;
     if (binding) {
         if (kf_peek(p) == '(')
             return kf_fault(p, KCL_ERROR_SYNTAX, w.at, "'%.*s' is a variable, not an operator: write * to multiply",
-                            KF_SHOWN(&w));
+                            KF_SHOWN(&w)),
+                   KF_FAILED;
         out->node = binding->value;
-        return true;
+        return KF_DONE;
     }
     const kf_special *special = find_special(&w);
-    if (special)
-        return special->read(p, &w, out);
-    if (kf_ends_in_reduction(&w))
-        return kf_read_reduction(p, &w, out);
-    if (kf_find_name(w.text, w.length, &found) && !found.arity && !found.params) {
-        out->node = kf_make_name(p->g, &found, NULL, NULL);
-        return out->node || kf_fault_graph(p, w.at);
+    *c = (kf_call){.name = w};
+    if (special) {
+        c->read = special->read;
+    } else if (kf_ends_in_reduction(&w)) {
+        c->read = kf_read_reduction;
+    } else if (kf_find_name(w.text, w.length, &c->found) && (c->found.arity || c->found.params)) {
+        c->read = read_operator;
+    } else if (kf_find_name(w.text, w.length, &c->found)) {
+        out->node = kf_make_name(p->g, &c->found, NULL, NULL);
+        ok = out->node || kf_fault_name(p, &w);
+    } else if (kf_is_declaration(&w)) {
+        ok = kf_fault(p, KCL_ERROR_SYNTAX, w.at,
+                      "'%.*s' declares an alias; in a formula a variable is its alias or Var(index,dimension,role)",
+                      KF_SHOWN(&w));
+    } else {
+        ok = kf_unknown_name(p, &w);
     }
-    if (kf_find_name(w.text, w.length, &found))
-        return read_operator(p, &w, &found, out);
-    if (kf_is_declaration(&w))
-        return kf_fault(p, KCL_ERROR_SYNTAX, w.at,
-                        "'%.*s' declares an alias; in a formula a variable is its alias or Var(index,dimension,role)",
-                        KF_SHOWN(&w));
-    return kf_unknown_name(p, &w);
+    return !ok ? KF_FAILED : c->read ? c->read(p, c, out) : KF_DONE;
 }

@@ -14,9 +14,7 @@ static const struct reduction_name {
 #include "reductions.def"
 };
 
-static bool read_sum_shift_exp(kf_parser *p, const kf_word *name, kf_operand *out);
-static bool read_zero(kf_parser *p, const kf_word *name, kf_operand *out);
-static bool read_identity(kf_parser *p, const kf_word *name, kf_operand *out);
+static kf_reader read_sum_shift_exp, read_zero, read_identity;
 
 /* Those that are formulas of others. */
 static const kf_special composed[] = {
@@ -37,14 +35,16 @@ void kf_each_reduction(void (*visit)(void *user, const char *name), void *user)
 
 /*
  * The sum over j has a term for each j of the call, even where F is the same for all: an axis that F lacks, or of which
- * it has only the numbers, comes from the first name that has it.
+ * it has only the numbers, comes from the first name that has it. A weight has the axes of F, and F those of the weight.
  */
-static const kf_node *on_declared_axes(kf_parser *p, const kf_node *f, unsigned axes)
+static const kf_node *on_declared_axes(kf_parser *p, const kf_node *f, const kf_node *weight, unsigned axes)
 {
     for (size_t k = 0; f && k < p->binding_count; k++) {
         const kf_node *var = p->bindings[k].value;
-        if (var->op == KF_VAR && var->axes & ((axes & ~f->axes) | (f->axes & ~f->sized)))
-            f = kf_like(p->g, f, var);
+        const unsigned there = f->axes | (weight ? weight->axes : 0u), sized = f->sized | (weight ? weight->sized : 0u);
+        const unsigned wanted = (axes & ~there) | (there & ~sized);
+        if (var->op == KF_VAR && var->axes & wanted)
+            f = kf_like_on(p->g, f, var, wanted);
     }
     return f;
 }
@@ -70,20 +70,18 @@ static bool read_tag(kf_parser *p, const kf_call *c, int k, kf_operand *out)
     return kf_read_whole(p, "the reduction's tag (0, 1 or 2)", &tag) && take_tag(p, at, tag, out);
 }
 
-/* The weight and the tag, in this order, or in that of KeOps. */
-static bool read_weight(kf_parser *p, const kf_call *c, kf_operand *weight, kf_operand *out)
+/* The weight and the tag, in this order, or in that of KeOps: formulas 1 and 2, which become the weight and another. */
+static bool take_weight(kf_parser *p, const kf_call *c, kf_operand *out)
 {
-    kf_operand tag;
-    if (!kf_read_formula_argument(p, c, 1, weight) || !kf_read_formula_argument(p, c, 2, &tag))
-        return false;
-    if (isnan(tag.number)) {
-        kf_operand other = *weight;
+    kf_operand *weight = kf_argument(p, c, 1), tag = *kf_argument(p, c, 2);
+    if (!tag.is_whole) {
+        const kf_operand other = *weight;
         *weight = tag;
         tag = other;
     }
-    if (!(tag.number >= -1 && tag.number <= 3) || tag.number != floor(tag.number))
+    if (!tag.is_whole)
         return kf_fault(p, KCL_ERROR_SYNTAX, tag.at, "the reduction's tag (0, 1 or 2) is expected");
-    return kf_need_formula(p, weight) && take_tag(p, tag.at, (int64_t)tag.number, out);
+    return kf_need_formula(p, weight) && take_tag(p, tag.at, tag.whole, out);
 }
 
 /*
@@ -105,91 +103,135 @@ static const kf_node *sum_shift_exp(kf_graph *g, unsigned axes, const kf_node *F
     return kf_binary(g, KF_CONCAT, kf_make(g, KF_WHERE, largest, NULL), kf_reduce(g, KF_REDUCE_SUM, axes, 0, terms));
 }
 
-static bool read_sum_shift_exp(kf_parser *p, const kf_word *name, kf_operand *out)
+/* The formula, the weight and the tag of a reduction: KF_WANTS_FORMULA while there are some to come. */
+static kf_step read_weighted(kf_parser *p, kf_call *c, kf_operand *out)
 {
-    const bool weighted = kf_count_arguments(p, p->at) == 3;
-    kf_call c = {.name = *name, .wholes = 1, .most = 3, .needs = "a formula F, a tag, and perhaps a weight"};
-    kf_operand F, weight = {.node = NULL};
-    if (!kf_open_call(p, &c) || !kf_read_formula_argument(p, &c, 0, &F) || !kf_need_formula(p, &F) ||
-        (weighted ? !read_weight(p, &c, &weight, out) : !read_tag(p, &c, 1, out)) || !kf_close_call(p, &c))
-        return false;
-    if (F.node->dim != 1)
-        return kf_fault(p, KCL_ERROR_SHAPE, F.at, "%.*s: the exponent has dimension %d, it must be 1", KF_SHOWN(name),
-                        F.node->dim);
+    if (c->count == 1 && !kf_need_formula(p, kf_argument(p, c, 0)))
+        return KF_FAILED;
+    if (c->count < 3)
+        return kf_want_formula(p, c, c->count);
+    return take_weight(p, c, out) && kf_close_call(p, c) ? KF_DONE : KF_FAILED;
+}
+
+/* The same of a reduction without a weight, but with `params` whole numbers between the formula and the tag. */
+static kf_step read_unweighted(kf_parser *p, kf_call *c, int params, int64_t *param, kf_operand *out)
+{
+    if (c->count == 0)
+        return kf_want_formula(p, c, 0);
+    const bool ok = kf_need_formula(p, kf_argument(p, c, 0)) &&
+                    (!params || (kf_next_argument(p, c, 1) &&
+                                 kf_read_whole(p, "the reduction's parameter (a whole number)", param))) &&
+                    read_tag(p, c, params + 1, out) && kf_close_call(p, c);
+    return ok ? KF_DONE : KF_FAILED;
+}
+
+static kf_step read_sum_shift_exp(kf_parser *p, kf_call *c, kf_operand *out)
+{
+    if (c->count == 0) {
+        c->wholes = 1;
+        c->most = 3;
+        c->needs = "a formula F, a tag, and perhaps a weight";
+        if (!kf_open_call(p, c))
+            return KF_FAILED;
+    }
+    const bool weighted = kf_count_arguments(p, c->open) == 3;
+    const kf_step step = weighted ? read_weighted(p, c, out) : read_unweighted(p, c, 0, NULL, out);
+    if (step != KF_DONE)
+        return step;
+    const kf_operand *F = kf_argument(p, c, 0);
+    const kf_node *weight = weighted ? kf_argument(p, c, 1)->node : NULL;
+    if (F->node->dim != 1)
+        return kf_fault(p, KCL_ERROR_SHAPE, F->at, "%.*s: the exponent has dimension %d, it must be 1",
+                        KF_SHOWN(&c->name), F->node->dim),
+               KF_FAILED;
     const unsigned axes = kf_axes_of_tag(out->tag);
-    const kf_node *terms = on_declared_axes(p, F.node, axes);
-    out->node = terms ? sum_shift_exp(p->g, axes, terms, weight.node) : NULL;
-    return out->node || kf_fault_graph(p, name->at);
+    const kf_node *terms = on_declared_axes(p, F->node, weight, axes);
+    if (terms && weight) /* the largest F is one of F alone */
+        terms = kf_like_on(p->g, terms, weight, terms->axes & ~(unsigned)terms->sized);
+    out->node = terms ? sum_shift_exp(p->g, axes, terms, weight) : NULL;
+    return out->node || kf_fault_name(p, &c->name) ? KF_DONE : KF_FAILED;
 }
 
 /* Zero_Reduction(dimension,tag): zeros for every row */
-static bool read_zero(kf_parser *p, const kf_word *name, kf_operand *out)
+static kf_step read_zero(kf_parser *p, kf_call *c, kf_operand *out)
 {
-    kf_call c = {.name = *name, .wholes = 2, .most = 2};
     int64_t dim;
-    if (!kf_open_call(p, &c) || !kf_next_argument(p, &c, 0) ||
-        !kf_read_whole(p, "a dimension (a whole number)", &dim) || !read_tag(p, &c, 1, out) || !kf_close_call(p, &c))
-        return false;
+    c->wholes = c->most = 2;
+    if (!kf_open_call(p, c) || !kf_next_argument(p, c, 0) || !kf_read_whole(p, "a dimension (a whole number)", &dim) ||
+        !read_tag(p, c, 1, out) || !kf_close_call(p, c))
+        return KF_FAILED;
     out->node = kf_zero(p->g, dim);
-    return out->node || kf_fault_graph(p, name->at);
+    return out->node || kf_fault_name(p, &c->name) ? KF_DONE : KF_FAILED;
 }
 
 /*
  * Identity_Reduction(F,tag), of a formula or a reduction that has none of the tag's axes: as it is, with rows as the tag
  * says. So derivatives are written, of which a sum would have a term for each j of the call.
  */
-static bool read_identity(kf_parser *p, const kf_word *name, kf_operand *out)
+static kf_step read_identity(kf_parser *p, kf_call *c, kf_operand *out)
 {
     static const char *const axis_names[] = {"", "i", "j", "i and j"};
-    kf_call c = {.name = *name, .formulas = 1, .wholes = 1, .most = 2};
-    kf_operand F;
-    if (!kf_open_call(p, &c) || !kf_read_formula_argument(p, &c, 0, &F) || !read_tag(p, &c, 1, out) ||
-        !kf_close_call(p, &c))
-        return false;
-    if (F.second)
-        return kf_fault(p, KCL_ERROR_SYNTAX, F.at, "%.*s is of one result: values and indices are two", KF_SHOWN(name));
-    const unsigned reduced = F.node->axes & kf_axes_of_tag(out->tag);
+    if (c->count == 0) {
+        c->formulas = c->wholes = 1;
+        c->most = 2;
+        return kf_open_call(p, c) ? kf_want_formula(p, c, 0) : KF_FAILED;
+    }
+    const kf_operand *F = kf_argument(p, c, 0);
+    if (!read_tag(p, c, 1, out) || !kf_close_call(p, c))
+        return KF_FAILED;
+    if (F->second)
+        return kf_fault(p, KCL_ERROR_SYNTAX, F->at, "%.*s is of one result: values and indices are two",
+                        KF_SHOWN(&c->name)),
+               KF_FAILED;
+    const unsigned reduced = F->node->axes & kf_axes_of_tag(out->tag);
     if (reduced)
-        return kf_fault(p, KCL_ERROR_SHAPE, F.at, "%.*s reduces nothing: with tag %d its formula must not depend on %s",
-                        KF_SHOWN(name), out->tag, axis_names[reduced]);
-    out->node = F.node;
-    return true;
+        return kf_fault(p, KCL_ERROR_SHAPE, F->at,
+                        "%.*s reduces nothing: with tag %d its formula must not depend on %s", KF_SHOWN(&c->name),
+                        out->tag, axis_names[reduced]),
+               KF_FAILED;
+    out->node = F->node;
+    return KF_DONE;
 }
 
-bool kf_read_reduction(kf_parser *p, const kf_word *name, kf_operand *out)
+/* The row of a reduction among reduction_names; -1 after an error. */
+static int find_reduction(kf_parser *p, const kf_word *name)
 {
-    for (size_t k = 0; k < KB_COUNT(composed); k++)
-        if (kf_is_word(name, composed[k].name))
-            return composed[k].read(p, name, out);
-    size_t kind = 0;
-    while (kind < KB_COUNT(reduction_names) && !kf_is_word(name, reduction_names[kind].name))
-        kind++;
-    if (kind == KB_COUNT(reduction_names))
-        return kf_unknown_name(p, name);
-    kf_reduction first = reduction_names[kind].first, second = reduction_names[kind].second;
-    if (first == KF_REDUCE_LOGSUMEXP && kf_count_arguments(p, p->at) == 3)
+    for (size_t k = 0; k < KB_COUNT(reduction_names); k++)
+        if (kf_is_word(name, reduction_names[k].name))
+            return (int)k;
+    kf_unknown_name(p, name);
+    return -1;
+}
+
+kf_step kf_read_reduction(kf_parser *p, kf_call *c, kf_operand *out)
+{
+    if (c->count == 0) {
+        for (size_t k = 0; k < KB_COUNT(composed); k++)
+            if (kf_is_word(&c->name, composed[k].name))
+                return (c->read = composed[k].read)(p, c, out);
+        c->entry = find_reduction(p, &c->name);
+        if (c->entry < 0 || !kf_open_call(p, c))
+            return KF_FAILED;
+    }
+    kf_reduction first = reduction_names[c->entry].first, second = reduction_names[c->entry].second;
+    if (first == KF_REDUCE_LOGSUMEXP && kf_count_arguments(p, c->open) == 3)
         first = second = KF_REDUCE_LOGSUMEXPWEIGHT;
     const kf_reduction_info *info = kf_reduction_get(first);
-    bool weighted = info->formulas == 2;
-    kf_call c = {.name = *name,
-                 .formulas = info->formulas,
-                 .wholes = info->params + 1,
-                 .most = info->formulas + info->params + 1};
+    const bool weighted = info->formulas == 2;
     int64_t param = 0;
-    kf_operand f, weight;
-    if (!kf_open_call(p, &c) || !kf_read_formula_argument(p, &c, 0, &f) || !kf_need_formula(p, &f))
-        return false;
-    if (info->params &&
-        !(kf_next_argument(p, &c, 1) && kf_read_whole(p, "the reduction's parameter (a whole number)", &param)))
-        return false;
-    if (weighted ? !read_weight(p, &c, &weight, out) : !read_tag(p, &c, info->params + 1, out))
-        return false;
-    unsigned axes = kf_axes_of_tag(out->tag);
-    const kf_node *terms = on_declared_axes(p, f.node, axes);
+    c->formulas = info->formulas;
+    c->wholes = info->params + 1;
+    c->most = info->formulas + info->params + 1;
+    const kf_step step = weighted ? read_weighted(p, c, out) : read_unweighted(p, c, info->params, &param, out);
+    if (step != KF_DONE)
+        return step;
+    const unsigned axes = kf_axes_of_tag(out->tag);
+    const kf_node *weight = weighted ? kf_argument(p, c, 1)->node : NULL;
+    const kf_node *terms = on_declared_axes(p, kf_argument(p, c, 0)->node, weight, axes);
     if (weighted)
-        terms = kf_weighted(p->g, first, terms, weight.node);
+        terms = kf_weighted(p->g, first, terms, weight);
     out->node = kf_reduce(p->g, first, axes, param, terms);
     if (second != first)
         out->second = kf_reduce(p->g, second, axes, param, terms);
-    return out->node && (second == first || out->second) ? kf_close_call(p, &c) : kf_fault_graph(p, name->at);
+    return (out->node && (second == first || out->second)) || kf_fault_name(p, &c->name) ? KF_DONE : KF_FAILED;
 }

@@ -46,6 +46,8 @@ KB_PRINTF(4, 5) bool kf_fault(kf_parser *p, kcl_status status, size_t at, const 
 {
     char line[EXCERPT + 8], caret[EXCERPT + 8];
     va_list args;
+    if (p->quiet)
+        return false;
     va_start(args, format);
     kb_failv(p->err, status, format, args);
     va_end(args);
@@ -67,6 +69,12 @@ bool kf_fault_graph(kf_parser *p, size_t at)
     if (p->g->error.status == KCL_ERROR_NO_MEMORY)
         return kf_fault_memory(p);
     return kf_fault(p, p->g->error.status, at, "%s", p->g->error.text);
+}
+
+bool kf_fault_name(kf_parser *p, const kf_word *name)
+{
+    kf_name_error(p->g, name->text, name->length);
+    return kf_fault_graph(p, name->at);
 }
 
 /* ---- Characters and words ---------------------------------------------------------------------------------------- */
@@ -159,25 +167,5 @@ bool kf_read_number(kf_parser *p, kf_literal *number)
         number->magnitude = number->magnitude * 10 + digit;
     }
     p->at += n;
-    return true;
-}
-
-bool kf_read_whole(kf_parser *p, const char *what, int64_t *value)
-{
-    kf_literal number;
-    bool negative = kf_peek(p) == '-';
-    size_t at = p->at;
-    if (negative || kf_ahead(p, 0) == '+') {
-        p->at++;
-        kf_peek(p);
-    }
-    if (!kf_number_follows(p))
-        return kf_expected(p, what);
-    if (!kf_read_number(p, &number))
-        return false;
-    if (!number.whole)
-        return kf_fault(p, KCL_ERROR_SYNTAX, at, "%s is expected, not %.*s", what, (int)KB_MIN(p->at - at, 40),
-                        p->text + at);
-    *value = negative ? -(int64_t)number.magnitude : (int64_t)number.magnitude;
     return true;
 }

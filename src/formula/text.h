@@ -49,7 +49,7 @@ typedef struct kf_alias {
     kf_role role;
 } kf_alias;
 
-kcl_status kf_parse_alias(const char *text, kf_alias *alias, kb_error *err);
+kcl_status kf_parse_alias(const kcl_allocator *allocator, const char *text, kf_alias *alias, kb_error *err);
 
 /*
  * Writes a formula so that reading it gives the same node. `name(user, var)` gives a variable's name, or NULL: then it

@@ -214,7 +214,7 @@ static kcl_status read_aliases(kcl_operator *op, int count, const char *const *a
         kf_alias alias;
         if (!aliases || !aliases[k])
             return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "alias %d is NULL", k);
-        if (kf_parse_alias(aliases[k], &alias, &op->error) < 0)
+        if (kf_parse_alias(&op->allocator, aliases[k], &alias, &op->error) < 0)
             return op->error.status;
         int64_t index = alias.index < 0 ? k : alias.index;
         if (declare(op, index, alias.name, alias.dim, alias.role) < 0)

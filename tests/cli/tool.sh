@@ -362,8 +362,17 @@ fails 'name given twice' 2 "argument 'x' is given twice" keopscl run F --arg x=V
 fails 'number as variable' 2 "argument 'g': a number is a parameter, g=Pm:0.5" keopscl run F --arg g=Vi:0.5
 fails 'dimensions where values are wanted' 2 "argument 'x': this command wants x=Vi:FILE" keopscl run F --arg 'x=Vi(3)'
 fails 'values where dimensions are wanted' 2 "argument 'x': this command wants x=Vi(DIM)" keopscl emit F --arg x=Vi:a
-fails 'argument that is not used' 2 "the formula does not use argument 'z'" \
+fails 'parameter that is not used' 2 "the formula does not use parameter 'z'" \
     keopscl run 'Sum_Reduction(Exp(x),0)' --arg x=Vi:points.txt --arg z=Pm:1
+does 'rows that are not named tell a length' keopscl run 'Sum_Reduction(1,0); Sum_Reduction(g,1)' \
+    --arg x=Vi:points.txt --arg y=Vj:targets.csv --arg g=Pm:0.5 --dtype f64
+equals 'a sum of as many terms' "$(printf '2\n2\n2\n\n1.5\n1.5')" 0
+printf '0\n0.6931471805599453\n' >logs.txt # of 1 and 2, whose sum is weighed by the number of the row, from 1
+does 'a weight without an argument' keopscl run 'LogSumExpWeight_Reduction(s,IndexI+1,0)' --arg x=Vi:points.txt \
+    --arg s=Vj:logs.txt --dtype f64
+equals 'of as many rows' "$(printf '1.0986122886681098\n1.791759469228055\n2.1972245773362196')" 1e-12
+does 'an index of a variable that is computed' keopscl run 'Sum_Reduction(x*Var(2-1,1,2),0)' --arg x=Vi:logs.txt \
+    --arg g=Pm:2 --dtype f64
 fails 'lengths that disagree' 1 "b|2|3" \
     keopscl run "$gauss" --arg x=Vi:points.txt --arg y=Vj:targets.csv --arg b=Vj:points.txt --arg g=1
 fails 'device that is not there' 1 'no such device|host' keopscl run "$gauss" $points --device 'no such device'
@@ -516,6 +525,15 @@ does 'check in float64' keopscl check "$gauss" $dims --m 37 --n 41 --dtype f64
 contains 'has its own limit' 'limit 1e-12'
 does 'check with no rows' keopscl check "$gauss" $dims --m 0 --n 41
 does 'check without columns' keopscl check "$gauss" $dims --m 37 --n 0
+does 'check without an argument of the rows' keopscl check 'Sum_Reduction(Cos(y),0)' --arg 'y=Vj(2)' --n 41
+contains 'which is one' 'm 1, n 41,'
+does 'check without an argument of the columns' keopscl check 'Sum_Reduction(Cos(x),1); ArgMin_Reduction(x,1)' \
+    --arg 'x=Vi(2)' --m 37
+contains 'which is one as well' 'm 37, n 1,'
+does 'check of a parameter alone' keopscl check 'Sum_Reduction(g,0); Sum_Reduction(g,2)' --arg 'g=Pm(3)'
+contains 'of one row and column' 'm 1, n 1,'
+does 'check of rows that are not named' keopscl check 'Sum_Reduction(Cos(y),0)' --arg 'y=Vj(2)' --arg 'x=Vi(1)' --m 7
+contains 'of their length' 'm 7, n 1000,'
 does 'check of infinities and NaN' keopscl check 'Sum_Reduction(Log(x-x)*y,0); Sum_Reduction(Log(-x)*y,0)' \
     --arg 'x=Vi(1)' --arg 'y=Vj(1)' --m 5 --n 5
 if keopscl devices | grep -q -E '^.? *[0-9]+:[0-9]+ +cpu '; then

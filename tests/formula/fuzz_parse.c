@@ -109,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_text(text, false);
         try_text(text, true);
     }
-    if (kf_parse_alias(text, &alias, &err) < 0)
+    if (kf_parse_alias(kf_allocator(&g), text, &alias, &err) < 0)
         check_error(err.status, text);
     kf_graph_finish(&g);
     return 0;

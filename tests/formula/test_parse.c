@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The parser: precedence, names, Grad, aliases, and every error with the place of its caret. */
 #include "failing.h"
-#include "text.h"
+#include "parse.h"
 
 #include <check.h>
 #include <math.h>
@@ -243,6 +243,77 @@ START_TEST(numbers)
     ck_assert_ptr_eq(formula("IntInv(4)"), kf_rat(&g, 1, 4));
     ck_assert_ptr_eq(formula("RatCst(6,-4)"), kf_rat(&g, -3, 2));
     ck_assert_ptr_eq(formula("IntCst(-9223372036854775807)"), kf_rat(&g, -INT64_MAX, 1));
+}
+END_TEST
+
+/* Both are the same expression of Python. */
+static const struct {
+    const char *text, *same;
+} python_texts[] = {
+    {"Abs(x,)", "Abs(x)"},
+    {"Concat(x , y , )", "Concat(x,y)"},
+    {"Extract(x,0,2-1,)", "Extract(x,0,1)"},
+    {"Extract(x,0,2-1)", "Extract(x,0,1)"},
+    {"Extract(x,(3-2)*1,4//2)", "Extract(x,1,2)"},
+    {"Elem(x,-3//-2)", "Elem(x,1)"},
+    {"Elem(x,-(-7//2)-2)", "Elem(x,2)"}, /* -7//2 is -4 */
+    {"Elem(x,7//-2+5)", "Elem(x,1)"},
+    {"Elem(x,-7%3)", "Elem(x,2)"},
+    {"Elem(x,7%-3+3)", "Elem(x,1)"},
+    {"Elem(x,-6%3)", "Elem(x,0)"},
+    {"Elem(x,(-9223372036854775807-1)%-1)", "Elem(x,0)"},
+    {"Elem(x,2**3**0)", "Elem(x,2)"},
+    {"Elem(x,-2**2+5)", "Elem(x,1)"},
+    {"Elem(x,(-1)**9223372036854775807+1)", "Elem(x,0)"},
+    {"Elem(x,1-2*3+6)", "Elem(x,1)"},
+    {"Elem(x,--(+(1)))", "Elem(x,1)"},
+    {"Elem(x,0-(-9223372036854775807-1)//9223372036854775807)", "Elem(x,2)"},
+    {"ElemT(p,3,+2)", "ElemT(p,3,2)"},
+    {"Pow(x,2**5)", "Pow(x,32)"},
+    {"Pow(x,-(1+1))", "Pow(x,-2)"},
+    {"IntCst(2*3)", "6"},
+    {"RatCst(1,1+1)", "RatCst(1,2)"},
+    {"x*(7//2)", "x*3"},
+    {"x*(-7//2)", "x*-4"},
+    {"x**(3-1)", "x**2"},
+    {"x**(5//2)", "x**2"},
+    {"x**-(1+1)", "x**-2"},
+    {"x**(2**3)", "x**8"},
+    {"x**(7%5)", "x**2"},
+    {"x**((1+1)/4)", "Sqrt(x)"},
+    {"Kron(x,y,(3,),(3,))", "Kron(x,y,[3],[3])"},
+    {"Kron(x,y,[3,],( 3 , ),)", "Kron(x,y,[3],[3])"},
+    {"Kron(x,y,(1,3),(3,1,))", "Kron(x,y,[1,3],[3,1])"},
+    {"Kron(p,b,(),[])", "Kron(p,b,[],[])"},
+    {"Kron(x,y,(2+1,),Ind(3,))", "Kron(x,y,[3],[3])"},
+    {"TensorDot(x,y,(3,),(3,),(0,),(-1+1,))", "TensorDot(x,y,[3],[3],[0],[0])"},
+    {"TensorDot(x,y,(3,),(3,),(),(),(1,0),)", "TensorDot(x,y,[3],[3],[],[],[1,0])"},
+    {"Grad(x*p,x,x,)", "Grad(x*p,x,x)"},
+    {"Grad_WithSavedForward(x*p,x,x,x,)", "Grad(x*p,x,x)"},
+    {"Diff(x*p,(x,),(y,),)", "Diff(x*p,x,y)"},
+    {"Diff(x*p,[x,p],(x,p,))", "Diff(x*p,(x,p),(x,p))"},
+    {"Diff(x*p,[x],[y])", "Diff(x*p,x,y)"},
+    {"Diff(x*p,x,(y))", "Diff(x*p,x,y)"},
+    {"Diff(x*p,x,(y)+(x))", "Diff(x*p,x,y+x)"},
+    {"GradMatrix(x,x,)", "GradMatrix(x,x)"},
+    {"TraceOperator(x,x,)", "TraceOperator(x,x)"},
+    {"SumLinOperator(x,x,x,p,)", "SumLinOperator(x,x,x,p)"},
+    {"Factorize(x,x,)", "x"},
+    {"Var(2-2,1+2,0,)", "x"},
+    {"Sum_Reduction(x,0,)", "Sum_Reduction(x,0)"},
+    {"Sum_Reduction(x*y,2-1)", "Sum_Reduction(x*y,1)"},
+    {"KMin_Reduction(x*y,2+1,0,)", "KMin_Reduction(x*y,3,0)"},
+    {"LogSumExp_Reduction(b,0,x,)", "LogSumExp_Reduction(b,0,x)"},
+    {"LogSumExp_Reduction(b,x,1-1)", "LogSumExp_Reduction(b,x,0)"},
+    {"LogSumExp_Reduction (b,x,0)", "LogSumExp_Reduction(b,x,0)"},
+    {"Max_SumShiftExp_Reduction (b,0,y,)", "Max_SumShiftExp_Reduction(b,0,y)"},
+    {"Zero_Reduction(6//2,2%2,)", "Zero_Reduction(3,0)"},
+    {"Identity_Reduction(x,0,)", "Identity_Reduction(x,0)"},
+};
+
+START_TEST(texts_are_expressions_of_python)
+{
+    ck_assert_ptr_eq(formula(python_texts[_i].text), formula(python_texts[_i].same));
 }
 END_TEST
 
@@ -495,6 +566,8 @@ START_TEST(grad_makes_the_cotangent_it_is_not_given)
     /* It comes after all indices of the text, also those that follow. */
     ck_assert(uses(formula("Grad(x*p,x) * Var ( 20,3,1)"), kf_var(&g, 21, 3, KF_ROLE_J)));
     ck_assert_int_eq(next_index, 22);
+    ck_assert(uses(formula("Grad(x*p,x) * Var((12*2),3,1)"), kf_var(&g, 25, 3, KF_ROLE_J)));
+    ck_assert_int_eq(next_index, 26);
 }
 END_TEST
 
@@ -541,7 +614,7 @@ static const struct {
     {KCL_ERROR_SYNTAX, "not x<y", 0, "there is no operator 'not': Not(f) is 1 where f is 0"},
     {KCL_ERROR_SYNTAX, "x if p else y", 2, "there is no operator 'if': IfElse(c,f,g) is f where c >= 0, else g"},
     {KCL_ERROR_SHAPE, "x == Concat(x,p)", 2,
-     "Equal: the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
+     "'==': the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
     {KCL_ERROR_SYNTAX, "x/0", 2, "this divides by 0"},
     {KCL_ERROR_SYNTAX, "x + y/-0.0*p", 6, "this divides by 0"},
     {KCL_ERROR_SYNTAX, "x%Zero(3)", 2, "this divides by 0"},
@@ -556,7 +629,12 @@ static const struct {
     {KCL_ERROR_SYNTAX, "TensorDot(x,y,3,[3],[0],[0])", 14, "a list of sizes, as [2,3], is expected, not '3'"},
     {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3],[3],[0],x)", 26, "a list of axes, as [0,1] or [], is expected, not 'x'"},
     {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3 1],[3],[0],[0])", 17, "',' or ']' is expected, not '1'"},
-    {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3,],[3],[0],[0])", 17, "a whole number is expected, not ']'"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3,,],[3],[0],[0])", 17, "a whole number is expected, not ','"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,[,],[3],[0],[0])", 15, "a whole number is expected, not ','"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,(3),(3,),(0,),(0,))", 14,
+     "a list of sizes, as [2,3], is expected, not a number in parentheses; one number is [3] or (3,)"},
+    {KCL_ERROR_SYNTAX, "TensorDot(x,y,(3,1 1),[3],[0],[0])", 19, "',' or ')' is expected, not '1'"},
+    {KCL_ERROR_SYNTAX, "Kron(x,y,(3,),(3,),,)", 18, "an operator or ')' is expected, not ','"},
     {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3", 16, "the text ends where ',' or ']' is expected"},
     {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3,1,1,1,1,1,1,1,1],[3],[0],[0])", 14, "a list has more than 8 numbers"},
     {KCL_ERROR_SYNTAX, "TensorDot(x,y,[3],[3],[0],[])", 0,
@@ -601,7 +679,9 @@ static const struct {
     {KCL_ERROR_SYNTAX, "Elem(x,1,2)", 0, "Elem needs 1 formula and 1 whole number, 3 given"},
     {KCL_ERROR_SYNTAX, "Exp()", 0, "Exp needs 1 formula, 0 given"},
     {KCL_ERROR_SYNTAX, "Exp(x,(y,b))", 0, "Exp needs 1 formula, 2 given"},
-    {KCL_ERROR_SYNTAX, "Exp(x,)", 5, "an operator or ')' is expected, not ','"},
+    {KCL_ERROR_SYNTAX, "Exp(x,,)", 5, "an operator or ')' is expected, not ','"},
+    {KCL_ERROR_SYNTAX, "(x,)", 2, "an operator or ')' is expected, not ','"},
+    {KCL_ERROR_SYNTAX, "Exp(,)", 4, "a formula is expected, not ','"},
     {KCL_ERROR_SYNTAX, "Exp(,x)", 4, "a formula is expected, not ','"},
     {KCL_ERROR_SYNTAX, "Exp(x", 5, "the text ends where an operator or ')' is expected"},
     {KCL_ERROR_SYNTAX, "Concat(x", 8, "the text ends where an operator or ',' is expected"},
@@ -612,20 +692,58 @@ static const struct {
     {KCL_ERROR_SYNTAX, "Elem(x,1.5)", 7, "a whole number is expected, not 1.5"},
     {KCL_ERROR_SYNTAX, "Elem(x,-1e2)", 7, "a whole number is expected, not -1e2"},
     {KCL_ERROR_SYNTAX, "Elem(x,9223372036854775808)", 7, "a whole number is expected, not 9223372036854775808"},
-    {KCL_ERROR_SYNTAX, "Elem(x,1+1)", 8, "')' is expected, not '+'"},
+    {KCL_ERROR_SHAPE, "Elem(x,1+2)", 0, "Elem: index 3 is not between 0 and 2"},
+    {KCL_ERROR_SYNTAX, "Elem(x,1+)", 9, "a whole number is expected, not ')'"},
+    {KCL_ERROR_SYNTAX, "Elem(x,1+b)", 9, "a whole number is expected, not 'b'"},
+    {KCL_ERROR_SYNTAX, "Elem(x,(1+0.5))", 10, "a whole number is expected, not 0.5"},
+    {KCL_ERROR_SYNTAX, "Elem(x,(1)", 10, "the text ends where ')' is expected"},
+    {KCL_ERROR_SYNTAX, "Elem(x,(1", 9, "the text ends where an operator or ')' is expected"},
+    {KCL_ERROR_SYNTAX, "Elem(x,4/2)", 8, "a whole number is expected: '/' does not give one, '//' does"},
+    {KCL_ERROR_SYNTAX, "Elem(x,1<2)", 8, "a whole number is expected: whole numbers have + - * // % **"},
+    {KCL_ERROR_SYNTAX, "Elem(x,1|2)", 8, "a whole number is expected: whole numbers have + - * // % **"},
+    {KCL_ERROR_SYNTAX, "Elem(x,1^2)", 8,
+     "there is no operator '^'; the operators are + - * / % | ** == != < <= > >=, powers are written **"},
+    {KCL_ERROR_SYNTAX, "Elem(x,1//(2-2))", 11, "this divides by 0"},
+    {KCL_ERROR_SYNTAX, "Elem(x,1%0)", 9, "this divides by 0"},
+    {KCL_ERROR_SYNTAX, "Elem(x,2**-1)", 10,
+     "a whole number is expected: a power with a negative exponent is none"},
+    {KCL_ERROR_SYNTAX, "Elem(x,0*9223372036854775807+1+9223372036854775807)", 30,
+     "a whole number is expected: this one has more than 64 bits"},
+    {KCL_ERROR_SYNTAX, "Elem(x,0-9223372036854775807-2)", 28,
+     "a whole number is expected: this one has more than 64 bits"},
+    {KCL_ERROR_SYNTAX, "Elem(x,-(-9223372036854775807-1))", 7,
+     "a whole number is expected: this one has more than 64 bits"},
+    {KCL_ERROR_SYNTAX, "Elem(x,(-9223372036854775807-1)//-1)", 31,
+     "a whole number is expected: this one has more than 64 bits"},
+    {KCL_ERROR_SYNTAX, "Elem(x,3037000500*3037000500)", 17,
+     "a whole number is expected: this one has more than 64 bits"},
+    {KCL_ERROR_SYNTAX, "Elem(x,2**63)", 8, "a whole number is expected: this one has more than 64 bits"},
+    {KCL_ERROR_SYNTAX, "Elem(x,10**999999999999999999)", 9,
+     "a whole number is expected: this one has more than 64 bits"},
+    {KCL_ERROR_SYNTAX, "7//x", 1, "there is no operator '//'; the operators are + - * / % | ** == != < <= > >="},
+    {KCL_ERROR_SYNTAX, "7//0", 3, "this divides by 0"},
+    {KCL_ERROR_SYNTAX, "1.5//1", 3, "there is no operator '//'; the operators are + - * / % | ** == != < <= > >="},
     {KCL_ERROR_SHAPE, "Elem(x, 3)", 0, "Elem: index 3 is not between 0 and 2"},
     {KCL_ERROR_SHAPE, "1 + RatCst(1,0)", 4, "RatCst: the denominator is 0"},
+    {KCL_ERROR_SHAPE, "1 + IntInv(0)", 4, "IntInv: the denominator is 0"},
+    {KCL_ERROR_SHAPE, "OneHot(b,0)", 0, "OneHot: dimension 0 is not between 1 and 16777216"},
+    {KCL_ERROR_SHAPE, "1 + SqDist(x,Concat(x,p))", 4,
+     "SqDist: the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
+    {KCL_ERROR_SHAPE, "x % Concat(x,p)", 2,
+     "'%': the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
+    {KCL_ERROR_SHAPE, "x < y > Concat(x,p)", 6,
+     "'>': the operands have dimensions 4 and 3; they must be equal, or one of them 1"},
     {KCL_ERROR_SHAPE, "p*1e999", 2, "a constant must be a finite number"},
     {KCL_ERROR_SYNTAX,
      "0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000.00000000"
      "0000000000000000",
      -1, "the number has too many digits"},
     {KCL_ERROR_SHAPE, "x + Concat(x,p)", 2,
-     "Add: the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
+     "'+': the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
     {KCL_ERROR_SHAPE, "b+(x|Concat(x,p))", 4,
-     "Mult: the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
+     "'|': the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
     {KCL_ERROR_SHAPE, "x ** Concat(x,p)", 2,
-     "Powf: the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
+     "'**': the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
     {KCL_ERROR_SYNTAX, "Var(0,3)", 0, "Var needs 3 whole numbers, 2 given"},
     {KCL_ERROR_SYNTAX, "Var(0,3,0", 9, "the text ends where ')' is expected"},
     {KCL_ERROR_SYNTAX, "Var(k,3,0)", 4, "a variable's index (a whole number) is expected, not 'k'"},
@@ -646,6 +764,11 @@ static const struct {
     {KCL_ERROR_SYNTAX, "Grad(x,1,x)", 7, "the second argument of Grad must be a variable"},
     {KCL_ERROR_SHAPE, "Grad(x,x,Concat(x,p))", 9,
      "Grad: the formula has dimension 3, the cotangent has 4; they must be equal"},
+    {KCL_ERROR_SHAPE, "AdjointOperator(x,x,Concat(x,p))", 16,
+     "AdjointOperator: the formula has dimension 3, the cotangent has 4; they must be equal"},
+    {KCL_ERROR_SHAPE, "Diff(x,x,Concat(x,p))", 9,
+     "Diff: derivative in a direction: the variable has dimension 3, the direction has 4; they must be equal, or that "
+     "of the direction 1"},
     {KCL_ERROR_SYNTAX, "x+Min_ArgMin_Reduction(x|b,0)", 2, "two results are no formula: name a reduction of one"},
     {KCL_ERROR_SYNTAX, "Min_ArgMin_Reduction(x|b,0)", 0, "two results are no formula: name a reduction of one"},
     {KCL_ERROR_DERIVATIVE, "Grad(Exp(Sum_Reduction(x*b,0)),x,x)", 5,
@@ -667,12 +790,17 @@ static const struct {
      "the second argument of Grad must be a variable"},
     {KCL_ERROR_SHAPE, "Grad(Sum_Reduction(x*b,0),x,y)", 28,
      "the cotangent depends on j, over which the result is reduced"},
+    {KCL_ERROR_SHAPE, "Grad(Sum_Reduction(x*b,0),x,Concat(x,p))", 28,
+     "Grad: the expression has dimension 3, the cotangent has 4; they must be equal"},
     {KCL_ERROR_SHAPE, "Grad(Sum_Reduction(x*b,1),x,x)", 28,
      "the cotangent depends on i, over which the result is reduced"},
     {KCL_ERROR_SHAPE, "LogSumExpWeight_Reduction(x*b,y,0)", 0,
      "LogSumExpWeight_Reduction: the exponent has dimension 3, it must be 1: weigh its components one by one (Elem)"},
     {KCL_ERROR_SYNTAX, "LogSumExpWeight_Reduction(b,0)", 0,
      "LogSumExpWeight_Reduction needs 2 formulas and 1 whole number, 2 given"},
+    {KCL_ERROR_SHAPE, "LogSumExp_Reduction(x,b,0)", 0,
+     "LogSumExp_Reduction: the exponent has dimension 3, it must be 1: weigh its components one by one (Elem)"},
+    {KCL_ERROR_ARGUMENT, "KMin_ArgKMin_Reduction(x*b,0,1)", 0, "KMin_ArgKMin_Reduction: K is 0, it must be 1 or more"},
     {KCL_ERROR_SYNTAX, "LogSumExp_Reduction(b,x,y)", 22, "the reduction's tag (0, 1 or 2) is expected"},
     {KCL_ERROR_SYNTAX, "SumSoftMaxWeight_Reduction(b,x,3)", 31,
      "tag 3 of a reduction is not 0 (a row per i), 1 (a row per j) or 2 (a single row)"},
@@ -687,7 +815,7 @@ static const struct {
     {KCL_ERROR_SYNTAX, "Max_SumShiftExpWeight_Reduction(b,3,x)", 34,
      "tag 3 of a reduction is not 0 (a row per i), 1 (a row per j) or 2 (a single row)"},
     {KCL_ERROR_SYNTAX, "Max_SumShiftExp_Reduction(b,x)", 28, "the reduction's tag (0, 1 or 2) is expected, not 'x'"},
-    {KCL_ERROR_SHAPE, "Zero_Reduction(0,1)", 0, "Zero: dimension 0 is not between 1 and 16777216"},
+    {KCL_ERROR_SHAPE, "Zero_Reduction(0,1)", 0, "Zero_Reduction: dimension 0 is not between 1 and 16777216"},
     {KCL_ERROR_SYNTAX, "Zero_Reduction(x,1)", 15, "a dimension (a whole number) is expected, not 'x'"},
     {KCL_ERROR_SYNTAX, "Zero_Reduction(3)", 0, "Zero_Reduction needs 2 whole numbers, 1 given"},
     {KCL_ERROR_SHAPE, "Identity_Reduction(x*b,0)", 19,
@@ -699,7 +827,7 @@ static const struct {
     {KCL_ERROR_SYNTAX, "Identity_Reduction(x)", 0, "Identity_Reduction needs 1 formula and 1 whole number, 1 given"},
     {KCL_ERROR_SYNTAX, "ArgMin_Reduction(x)", 0, "ArgMin_Reduction needs 1 formula and 1 whole number, 1 given"},
     {KCL_ERROR_DERIVATIVE, "Grad(ArgMin_Reduction(x*b,0),x,x)", 31,
-     "the result of ArgMin_Reduction is a whole number: it jumps where it changes and has no gradient"},
+     "Grad: the result of ArgMin_Reduction is a whole number: it jumps where it changes and has no gradient"},
 }, alias_errors[] = {
     {KCL_ERROR_SYNTAX, "3 = Vi(3)", 0, "an alias such as x = Vi(3) is expected, not '3'"},
     {KCL_ERROR_SYNTAX, "x", 0,
@@ -719,7 +847,9 @@ static const struct {
     {KCL_ERROR_SYNTAX, "x = Vi(3) y", 10, "the end of the alias is expected, not 'y'"},
     {KCL_ERROR_SYNTAX, "x = Vi(d)", 7, "a variable's dimension (a whole number) is expected, not 'd'"},
     {KCL_ERROR_SYNTAX, "x = Vi(2.5)", 7, "a variable's dimension (a whole number) is expected, not 2.5"},
-    {KCL_ERROR_SYNTAX, "x = Vi(2*3)", 8, "')' is expected, not '*'"},
+    {KCL_ERROR_SHAPE, "x = Vi(2*3-6)", 7, "dimension 0 of a variable is not between 1 and 16777216"},
+    {KCL_ERROR_SYNTAX, "x = Vi((3,))", 9, "an operator or ')' is expected, not ','"},
+    {KCL_ERROR_SYNTAX, "x = Vi(2*x)", 9, "a variable's dimension (a whole number) is expected, not 'x'"},
     {KCL_ERROR_SHAPE, "x = Vi(0)", 7, "dimension 0 of a variable is not between 1 and 16777216"},
     {KCL_ERROR_SHAPE, "x = Vi(-3)", 7, "dimension -3 of a variable is not between 1 and 16777216"},
     {KCL_ERROR_SHAPE, "x = Vi(0,16777217)", 9, "dimension 16777217 of a variable is not between 1 and 16777216"},
@@ -761,6 +891,116 @@ START_TEST(errors_in_formulas)
 END_TEST
 
 /* KeOps evaluates texts as Python, whatever they do. */
+/* Every name that is refused, for sizes, parameters or types, is the first word of the error; operators have signs. */
+enum { OPERANDS = 7, PARAMS = 10 };
+
+static const char *const refused_operands[OPERANDS] = {"v1", "v2", "v3", "v5", "v9", "p", "k"};
+static const char *const refused_params[PARAMS] = {
+    "-9223372036854775807-1", "-1", "0", "1", "2", "4", "33", "16777216", "16777217", "9223372036854775807"};
+
+typedef struct refusals {
+    kf_binding names[OPERANDS];
+    int names_tried, refused;
+} refusals;
+
+static bool is_refused(refusals *r, const char *name, const char *arguments)
+{
+    char text[400];
+    const kf_node *f = NULL;
+    kf_parsed_reduction results[2];
+    const size_t length = strlen(name);
+    size_t count;
+    snprintf(text, sizeof text, "%s(%s)", name, arguments);
+    if ((strstr(name, "_Reduction")
+             ? kf_parse_reductions(&g, text, OPERANDS, r->names, &next_index, &count, results, &err)
+             : kf_parse_formula(&g, text, OPERANDS, r->names, &next_index, &f, &err)) == KCL_OK)
+        return false;
+    ck_assert_msg(strncmp(err.text, name, length) == 0 && (err.text[length] == ':' || err.text[length] == ' '),
+                  "%s is refused so: %s", text, err.text);
+    return true;
+}
+
+static void refuse_operator(void *user, const char *text)
+{
+    refusals *r = user;
+    kf_name name;
+    char arguments[300];
+    int refused = 0, choices = 1;
+    ck_assert(kf_find_name(text, strlen(text), &name));
+    const int places = name.arity + KB_MAX(name.params, name.params < 0 ? 5 - name.params : 0);
+    if (!places)
+        return; /* IndexI and IndexJ */
+    for (int k = 0; k < places; k++)
+        choices *= k < name.arity ? OPERANDS : name.params < 0 || name.params > 2 ? 1 : PARAMS;
+    for (int choice = 0; choice < choices; choice++) {
+        int rest = choice, n = 0;
+        for (int k = 0; k < places; k++) {
+            const bool is_operand = k < name.arity, varies = is_operand || (name.params >= 0 && name.params <= 2);
+            const int count = is_operand ? OPERANDS : PARAMS;
+            /* Of layouts: one axis, offset 7, size 2, stride 3, perhaps dimension 4; of Index: 0, 0, 0. */
+            static const char *const layout[] = {"1", "7", "2", "3", "4"};
+            const char *value = is_operand        ? refused_operands[rest % count]
+                                : varies          ? refused_params[rest % count]
+                                : name.params < 0 ? layout[KB_MIN(k - name.arity, 4)]
+                                                  : "0";
+            rest /= varies ? count : 1;
+            if (name.params < 0 && k - name.arity > 3 + (name.params == KF_LAYOUT_AND_DIM))
+                continue;
+            n += snprintf(arguments + n, sizeof arguments - (size_t)n, "%s%s", k ? "," : "", value);
+        }
+        refused += is_refused(r, text, arguments);
+    }
+    ck_assert_msg(refused || strcmp(text, "IntCst") == 0, "%s is never refused", text);
+    r->names_tried++;
+    r->refused += refused;
+}
+
+static void refuse_reduction(void *user, const char *text)
+{
+    refusals *r = user;
+    char arguments[300];
+    int refused = 0;
+    for (int a = 0; a < OPERANDS; a++) {
+        snprintf(arguments, sizeof arguments, "%s,2", refused_operands[a]);
+        if (strncmp(text, "Zero", 4) != 0)
+            refused += is_refused(r, text, arguments);
+        for (int b = 0; b < PARAMS; b++) {
+            snprintf(arguments, sizeof arguments, "%s,%s,2", refused_operands[a], refused_params[b]);
+            if (strstr(text, "KMin") || strstr(text, "KMax"))
+                refused += is_refused(r, text, arguments);
+        }
+        for (int b = 0; b < OPERANDS; b++) {
+            snprintf(arguments, sizeof arguments, "%s,%s,2", refused_operands[a], refused_operands[b]);
+            if (strstr(text, "Weight") || strstr(text, "Exp"))
+                refused += is_refused(r, text, arguments);
+        }
+    }
+    for (int b = 0; b < PARAMS; b++) {
+        snprintf(arguments, sizeof arguments, "%s,2", refused_params[b]);
+        if (strncmp(text, "Zero", 4) == 0)
+            refused += is_refused(r, text, arguments);
+    }
+    ck_assert_msg(refused || strncmp(text, "Identity", 8) == 0, "%s is never refused", text);
+    r->names_tried++;
+    r->refused += refused;
+}
+
+START_TEST(errors_name_what_is_written)
+{
+    refusals r = {.refused = 0};
+    for (int k = 0; k < OPERANDS; k++) {
+        const bool parameter = refused_operands[k][0] == 'p', index = refused_operands[k][0] == 'k';
+        const kf_node *v = kf_var(&g, k, refused_operands[k][0] == 'v' ? refused_operands[k][1] - '0' : 1,
+                                  parameter ? KF_ROLE_P : KF_ROLE_I);
+        r.names[k] = (kf_binding){refused_operands[k], index ? kf_integers(&g, v) : v};
+    }
+    kf_each_name(refuse_operator, &r);
+    kf_each_reduction(refuse_reduction, &r);
+    ck_assert_int_gt(r.names_tried, 100);
+    ck_assert_int_gt(r.refused, 1000);
+}
+END_TEST
+
 START_TEST(texts_are_not_programs)
 {
     const char *const texts[] = {
@@ -799,7 +1039,7 @@ START_TEST(errors_in_aliases)
 {
     kf_alias alias;
     const char *text = alias_errors[_i].text;
-    kcl_status status = kf_parse_alias(text, &alias, &err);
+    kcl_status status = kf_parse_alias(kf_allocator(&g), text, &alias, &err);
     check_error(text, status, alias_errors[_i].status, alias_errors[_i].column, alias_errors[_i].sentence);
 }
 END_TEST
@@ -971,13 +1211,14 @@ static const struct {
     {" p_1\t= Pm ( 2 ,\n1 ) ", "p_1", 2, 1, KF_ROLE_P}, {"x = Var(0,3,0)", "x", 0, 3, KF_ROLE_I},
     {"Var(4,3,2)", "", 4, 3, KF_ROLE_P},        {"x = Vx(7)", "x", -1, 7, KF_ROLE_I},
     {"y = Vy(1,7)", "y", 1, 7, KF_ROLE_J},      {"Vj(16777216)", "", -1, 16777216, KF_ROLE_J},
-    {"Viola = Vi(65535,1)", "Viola", 65535, 1, KF_ROLE_I},
+    {"Viola = Vi(65535,1)", "Viola", 65535, 1, KF_ROLE_I}, {"x = Vi(2*3,)", "x", -1, 6, KF_ROLE_I},
+    {"x = Var((1+1)**2,7//2,5%3,)", "x", 4, 3, KF_ROLE_P}, {"Vj(-(-2),8-7)", "", 2, 1, KF_ROLE_J},
 };
 
 START_TEST(aliases_are_read)
 {
     kf_alias alias;
-    ck_assert_int_eq(kf_parse_alias(aliases[_i].text, &alias, &err), KCL_OK);
+    ck_assert_int_eq(kf_parse_alias(kf_allocator(&g), aliases[_i].text, &alias, &err), KCL_OK);
     ck_assert_str_eq(alias.name, aliases[_i].name);
     ck_assert_int_eq(alias.index, aliases[_i].index);
     ck_assert_int_eq(alias.dim, aliases[_i].dim);
@@ -988,7 +1229,7 @@ END_TEST
 START_TEST(an_empty_alias_is_an_error)
 {
     kf_alias alias;
-    ck_assert_int_eq(kf_parse_alias("", &alias, &err), KCL_ERROR_SYNTAX);
+    ck_assert_int_eq(kf_parse_alias(kf_allocator(&g), "", &alias, &err), KCL_ERROR_SYNTAX);
     ck_assert_str_eq(err.text, "the text ends where an alias such as x = Vi(3) is expected\n\n^");
 }
 END_TEST
@@ -1052,6 +1293,7 @@ int main(void)
     tcase_add_test(tests, powers_with_a_number);
     tcase_add_test(tests, numbers);
     tcase_add_test(tests, blanks_and_parentheses_do_not_matter);
+    tcase_add_loop_test(tests, texts_are_expressions_of_python, 0, KB_COUNT(python_texts));
     tcase_add_test(tests, bound_expressions_are_used_as_they_are);
     tcase_add_test(tests, reductions_carry_their_tag);
     tcase_add_test(tests, results_are_counted);
@@ -1059,6 +1301,7 @@ int main(void)
     tcase_add_loop_test(tests, grad_of_a_reduction, 0, KB_COUNT(reduction_grads));
     tcase_add_test(tests, grad_makes_the_cotangent_it_is_not_given);
     tcase_add_loop_test(tests, errors_in_formulas, 0, KB_COUNT(formula_errors));
+    tcase_add_test(tests, errors_name_what_is_written);
     tcase_add_test(tests, texts_are_not_programs);
     tcase_add_loop_test(tests, errors_in_reductions, 0, KB_COUNT(reduction_errors));
     tcase_add_loop_test(tests, errors_in_aliases, 0, KB_COUNT(alias_errors));

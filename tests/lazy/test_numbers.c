@@ -586,6 +586,95 @@ START_TEST(tables_that_cannot_be)
 }
 END_TEST
 
+/* ---- Lengths of arguments that no formula names ------------------------------------------------------------------- */
+
+enum { DECLARED_ROWS = 7, DECLARED_COLUMNS = 5 };
+
+static const struct {
+    const char *F, *G;
+} declared_texts[] = {
+    {"s", "IndexI+1"},
+    {"IndexI/8", "s"},
+    {"g", "(IndexI+1)*(IndexJ+2)"},
+    {"IndexJ/4", "IndexI+s"},
+};
+
+/* F and G of row k of the table. */
+static void declared_values(int k, double s_j, double g, int i, int j, double *F, double *G)
+{
+    *F = k == 0 ? s_j : k == 1 ? i / 8.0 : k == 2 ? g : j / 4.0;
+    *G = k == 0 ? i + 1 : k == 1 ? s_j : k == 2 ? (i + 1.0) * (j + 2) : i + s_j;
+}
+
+/* A reduction of F and a weight has as many terms as the call has rows and columns, whichever of the two names them. */
+START_TEST(weights_take_the_lengths_of_declared_arguments)
+{
+    const char *const aliases[] = {"x=Vi(1)", "y=Vj(1)", "s=Vj(1)", "g=Pm(1)"};
+    const int k = _i / 3, tag = _i % 3, rows = tag == 0 ? DECLARED_ROWS : tag == 1 ? DECLARED_COLUMNS : 1;
+    const char *F = declared_texts[k].F, *G = declared_texts[k].G;
+    double x[DECLARED_ROWS] = {0}, y[DECLARED_COLUMNS] = {0}, s_j[DECLARED_COLUMNS], g = uniform(-1, 1);
+    double log_sum[DECLARED_ROWS], mean[DECLARED_ROWS], shifted[DECLARED_ROWS][2], smallest[DECLARED_ROWS];
+    char text[400];
+    if (on_device && tag != k % 3) /* a kernel each: the interpreter has had them all */
+        return;
+    for (int j = 0; j < DECLARED_COLUMNS; j++)
+        s_j[j] = uniform(0.5, 2);
+    snprintf(text, sizeof text,
+             "LogSumExpWeight_Reduction(%s,%s,%d);SumSoftMaxWeight_Reduction(%s,%s,%d);"
+             "Max_SumShiftExpWeight_Reduction(%s,%d,%s);Min_Reduction((%s)*(%s),%d)",
+             F, G, tag, F, G, tag, F, tag, G, F, G, tag);
+    kcl_operator *op;
+    const kcl_status status = kcl_operator_create(&op, text, 4, aliases, NULL);
+    ck_assert_msg(status == KCL_OK, "%s: %s", text, kcl_operator_error(op));
+    const kcl_array *ins[] = {kcl_f64(x, DECLARED_ROWS, 1), kcl_f64(y, DECLARED_COLUMNS, 1),
+                              kcl_f64(s_j, DECLARED_COLUMNS, 1), kcl_f64(&g, 1)};
+    const kcl_array *outs[] = {kcl_f64(log_sum, rows, 1), kcl_f64(mean, rows, 1), kcl_f64(&shifted[0][0], rows, 2),
+                               kcl_f64(smallest, rows, 1)};
+    ok(kcl_operator_apply(op, c, outs, 4, ins, 4));
+    for (int r = 0; r < rows; r++) {
+        double weighted = 0, sum = 0, most = -INFINITY, least = INFINITY;
+        for (int i = tag == 0 ? r : 0; i < (tag == 0 ? r + 1 : DECLARED_ROWS); i++) {
+            for (int j = tag == 1 ? r : 0; j < (tag == 1 ? r + 1 : DECLARED_COLUMNS); j++) {
+                double f, h;
+                declared_values(k, s_j[j], g, i, j, &f, &h);
+                weighted += exp(f) * h;
+                sum += exp(f);
+                most = fmax(most, f);
+                least = fmin(least, f * h);
+            }
+        }
+        ck_assert_msg(fabs(log_sum[r] - log(weighted)) < 1e-12, "%s, row %d: %g, not %g", text, r, log_sum[r],
+                      log(weighted));
+        ck_assert_msg(fabs(mean[r] - weighted / sum) < 1e-12 * (1 + fabs(mean[r])), "%s, row %d: mean %g, not %g", text,
+                      r, mean[r], weighted / sum);
+        ck_assert_double_eq_tol(shifted[r][0], most, 1e-15);
+        ck_assert_double_eq_tol(shifted[r][1], weighted * exp(-most), 1e-12 * (1 + weighted));
+        ck_assert_double_eq_tol(smallest[r], least, 1e-13 * (1 + fabs(least)));
+    }
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+/* L_i is the logarithm of the sum of exp(s_j) (i+1), so dL_i/ds_j is exp(s_j) divided by the sum of these. */
+START_TEST(weights_of_numbers_have_gradients)
+{
+    const char *const aliases[] = {"x=Vi(1)", "s=Vj(1)", "e=Vi(1)"};
+    double x[DECLARED_ROWS] = {0}, s_j[DECLARED_COLUMNS], e[DECLARED_ROWS], got[DECLARED_COLUMNS], sum = 0, all = 0;
+    for (int j = 0; j < DECLARED_COLUMNS; j++)
+        sum += exp(s_j[j] = uniform(-1, 1));
+    for (int i = 0; i < DECLARED_ROWS; i++)
+        all += e[i] = uniform(-1, 1);
+    kcl_operator *op;
+    ok(kcl_operator_create(&op, "Grad(LogSumExpWeight_Reduction(s,IndexI+1,0),s,e)", 3, aliases, NULL));
+    const kcl_array *ins[] = {kcl_f64(x, DECLARED_ROWS, 1), kcl_f64(s_j, DECLARED_COLUMNS, 1),
+                              kcl_f64(e, DECLARED_ROWS, 1)};
+    ok(kcl_operator_apply(op, c, (const kcl_array *const[]){kcl_f64(got, DECLARED_COLUMNS, 1)}, 1, ins, 3));
+    for (int j = 0; j < DECLARED_COLUMNS; j++)
+        ck_assert_double_eq_tol(got[j], all * exp(s_j[j]) / sum, 1e-13);
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     const test_entry tests[] = {
@@ -601,6 +690,8 @@ int main(int argc, char **argv)
         {rows_of_records_are_chosen, 0},
         {numbers_alone_have_a_type, 0},
         {texts_take_integers_as_indices, 0},
+        {weights_take_the_lengths_of_declared_arguments, 3 * KB_COUNT(declared_texts)},
+        {weights_of_numbers_have_gradients, 0},
     };
     const test_entry device_tests[] = {
         {comparisons_are_exact_beyond_float32, 0},
@@ -613,6 +704,8 @@ int main(int argc, char **argv)
         {rows_of_records_are_chosen, 0},
         {numbers_alone_have_a_type, 0},
         {texts_take_integers_as_indices, 0},
+        {weights_take_the_lengths_of_declared_arguments, 3 * KB_COUNT(declared_texts)},
+        {weights_of_numbers_have_gradients, 0},
     };
     on_device = argc > 1 && strcmp(argv[1], "device") == 0;
     announce_seed("build/tests/lazy/test_lazy_numbers");
