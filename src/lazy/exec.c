@@ -387,11 +387,31 @@ static kcl_status launch_kernel(run *r, const kl_step *step, kl_compiled *c, kt_
     return status;
 }
 
+/* GCC 12 leaves the conversion out where two numbers beside each other are rounded this way, unless it is volatile. */
+static double rounded(double number, kcl_dtype dtype)
+{
+    const volatile float single = (float)number;
+    return dtype == KCL_F32 ? (double)single : number;
+}
+
+/* No pairs where alpha is 0 for all results of a step: none of them is read. */
+static void leave_out_pairs(const run *r, const kl_step *step, geometry *g)
+{
+    for (size_t o = 0; o < step->sweep.output_count; o++) {
+        const kr_scale *scale = step->outputs[o].is_temp || !r->scales ? NULL : &r->scales[step->outputs[o].index];
+        if (!scale || !scale->is_scaled || rounded(scale->alpha, r->dtype) != 0)
+            return;
+    }
+    g->rows = step->sweep.reduced & KF_AXIS_I ? 0 : g->rows;
+    g->cols = 0;
+}
+
 static kcl_status launch_step(run *r, const kl_step *step, kl_compiled *c, geometry g)
 {
     kcl_context *context = r->context;
     kcl_status status = KCL_OK;
     int64_t side_batches[2] = {0, 0};
+    leave_out_pairs(r, step, &g);
     kp_launch_batches(c->plan, &c->caps, &(kp_sizes){g.rows, g.cols, g.axes.batches, g.axes.each_count}, &g.launch);
     for (size_t k = 0; status == KCL_OK && k < c->plan->prepared_vars; k++) {
         size_t number = c->plan->var_count - c->plan->prepared_vars + k;
@@ -549,7 +569,7 @@ static kcl_status find_geometry(run *r, size_t index, int64_t size, geometry *g)
     return KCL_OK;
 }
 
-/* Those of a step's outputs, in the arena; temporaries have none. */
+/* Those of a step's outputs, in the arena and rounded to the type of the arrays; temporaries have none. */
 static kcl_status find_scales(run *r, const kl_step *step, const kr_scale **scales)
 {
     kr_scale *of_step = NULL;
@@ -561,7 +581,8 @@ static kcl_status find_scales(run *r, const kl_step *step, const kr_scale **scal
             of_step = kb_arena_alloc(&r->arena, step->sweep.output_count * sizeof *of_step);
         if (!of_step)
             return kb_no_memory(kd_error(r->context));
-        of_step[o] = r->scales[step->outputs[o].index];
+        const kr_scale *scale = &r->scales[step->outputs[o].index];
+        of_step[o] = (kr_scale){true, rounded(scale->alpha, r->dtype), rounded(scale->beta, r->dtype)};
     }
     *scales = of_step;
     return KCL_OK;
@@ -729,6 +750,7 @@ static kcl_status run_host_step(run *r, size_t index)
     kr_sweep sweep = step->sweep;
     if (find_geometry(r, index, size, &g) < 0 || find_scales(r, step, &sweep.scales) < 0)
         return err->status;
+    leave_out_pairs(r, step, &g);
     kf_source *sources = kb_calloc(a, vars + 1, sizeof *sources);
     kr_sink *sinks = kb_calloc(a, outputs + 1, sizeof *sinks);
     int64_t(*strides)[KF_MAX_BATCH] = kb_calloc(a, vars + outputs + 1, sizeof *strides);
