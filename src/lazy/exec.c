@@ -737,6 +737,30 @@ static kcl_status run_on_device(run *r)
 
 /* ---- The interpreter --------------------------------------------------------------------------------------------- */
 
+/*
+ * A schedule that was asked for is refused where CPUs would refuse it: the interpreter has none, but a program should not
+ * find out on another device.
+ */
+static kcl_status check_schedule(run *r, const kl_step *step, const geometry *g)
+{
+    const kp_caps *caps = kp_caps_profile("cpu");
+    const kp_sizes sizes = {g->rows, g->cols, g->axes.batches, g->axes.each_count};
+    const bool is_empty = (g->rows == 0 && !(step->sweep.reduced & KF_AXIS_I)) || g->axes.batches == 0;
+    kb_error *err = kd_error(r->context);
+    kp_choice choice;
+    kp_plan *plan;
+    if (!*r->exec->options.schedule || is_empty)
+        return KCL_OK;
+    if (kp_choose_for(&step->sweep, caps, r->dtype, &sizes, r->exec->options.schedule, &choice, err) < 0)
+        return err->status;
+    /* Contractions look at formulas closely. */
+    if (choice.schedule != KP_BY_CONTRACTION)
+        return KCL_OK;
+    kcl_status status = kp_plan_create(&plan, &(kp_request){&step->sweep, r->dtype, caps, choice, NULL, {0}}, err);
+    kp_plan_destroy(&plan);
+    return status;
+}
+
 static kcl_status run_host_step(run *r, size_t index)
 {
     const kl_step *step = &r->exec->steps[index];
@@ -748,7 +772,8 @@ static kcl_status run_host_step(run *r, size_t index)
     const size_t vars = step->sweep.var_count, outputs = step->sweep.output_count;
     geometry g;
     kr_sweep sweep = step->sweep;
-    if (find_geometry(r, index, size, &g) < 0 || find_scales(r, step, &sweep.scales) < 0)
+    if (find_geometry(r, index, size, &g) < 0 || find_scales(r, step, &sweep.scales) < 0 ||
+        check_schedule(r, step, &g) < 0)
         return err->status;
     leave_out_pairs(r, step, &g);
     kf_source *sources = kb_calloc(a, vars + 1, sizeof *sources);
