@@ -874,15 +874,17 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
                       !kl_has_little_host_data(exec->slot_count, slots)};
     r.host_input = r.waits ? KD_ARG_HOST_IN : KD_ARG_HOST_COPY;
     kl_staging in = {0}, out = {0};
-    kcl_status status = kl_check_arrays(exec, context, slots, outs);
+    bool shares;
+    kcl_status status = kl_check_arrays(exec, context, slots, outs, &shares);
     if (status < 0)
         return status;
     if (!host && !kl_all_usable(exec->slot_count, slots, false, copies)) {
-        status = kl_stage(&in, context, exec->slot_count, slots, NULL, NULL);
+        status = kl_stage_inputs(&in, context, exec, slots);
         r.slots = in.views;
     }
-    if (status == KCL_OK && (exec->repeats || (!host && !kl_all_usable(exec->root_count, outs, true, copies)))) {
-        status = kl_stage(&out, context, exec->root_count, outs, exec->root, scales);
+    if (status == KCL_OK &&
+        (shares || exec->repeats || (!host && !kl_all_usable(exec->root_count, outs, true, copies)))) {
+        status = kl_stage_outputs(&out, context, exec, slots, outs, scales);
         r.outs = out.views;
     }
     kb_arena_init(&r.arena, kd_allocator(context));
