@@ -166,16 +166,10 @@ static int merge(int count, axis axes[MOST_AXES])
     return merged;
 }
 
-/* The address of the first element, of device arrays that in their memory. */
-static uint64_t place_of(const kl_view *v)
-{
-    return v->memory ? (uint64_t)v->offset : (uint64_t)(uintptr_t)v->data;
-}
-
 bool kl_is_same_array(const kl_view *a, const kl_view *b)
 {
     axis of[2][MOST_AXES];
-    if (a->memory != b->memory || place_of(a) != place_of(b) || a->dtype != b->dtype)
+    if (a->memory != b->memory || kl_place_of(a) != kl_place_of(b) || a->dtype != b->dtype)
         return false;
     const int count = merge(axes_of(a, of[0]), of[0]);
     if (count != merge(axes_of(b, of[1]), of[1]))
@@ -186,12 +180,8 @@ bool kl_is_same_array(const kl_view *a, const kl_view *b)
     return true;
 }
 
-bool kl_overlap(const kl_view *a, const kl_view *b)
+bool kl_elements_meet(const kl_view *a, const kl_view *b)
 {
-    const uint64_t from[2] = {place_of(a) + (uint64_t)a->low, place_of(b) + (uint64_t)b->low};
-    if (a->memory != b->memory || a->low == a->high || b->low == b->high ||
-        from[0] >= place_of(b) + (uint64_t)b->high || from[1] >= place_of(a) + (uint64_t)a->high)
-        return false;
     axis axes[MOST_AXES];
     search s = {0};
     for (int m = 0; m < 2; m++) {
@@ -202,7 +192,7 @@ bool kl_overlap(const kl_view *a, const kl_view *b)
     }
     sum_up(&s);
     /* How far an element of b lies behind one of a: less than that one is long, and not as far before it as b's is. */
-    const int64_t distance = (int64_t)(place_of(b) - place_of(a));
+    const int64_t distance = (int64_t)(kl_place_of(b) - kl_place_of(a));
     return reaches(&s, 0, 1 - (int64_t)kb_dtype_size(b->dtype) - distance,
                    (int64_t)kb_dtype_size(a->dtype) - 1 - distance);
 }

@@ -49,9 +49,20 @@ kcl_status kl_check_shape(const kcl_array *array, const char *what, int64_t *ele
     return KCL_OK;
 }
 
-kcl_status kl_check_strides(const kcl_array *array, const char *what, int64_t *low, int64_t *high, kb_error *err)
+/* Bytes of an array without gaps, 0 where it is empty; -1: it has some, or its axes are in another order. */
+static int64_t dense_bytes(const kcl_array *array)
 {
-    const int64_t most = INT64_MAX / 8; /* sums and differences of several are numbers still */
+    int64_t bytes = (int64_t)kb_dtype_size(array->dtype);
+    for (int k = array->ndim - 1; k >= 0; bytes *= array->shape[k--])
+        if (array->stride[k] != bytes && array->shape[k] != 1)
+            return -1;
+    return bytes;
+}
+
+static const int64_t most_bytes = INT64_MAX / 8; /* sums and differences of several are numbers still */
+
+static kcl_status add_up_strides(const kcl_array *array, const char *what, int64_t *low, int64_t *high, kb_error *err)
+{
     int64_t lowest = 0, highest = (int64_t)kb_dtype_size(array->dtype);
     bool is_empty = false;
     for (int k = 0; k < array->ndim; k++) {
@@ -60,8 +71,9 @@ kcl_status kl_check_strides(const kcl_array *array, const char *what, int64_t *l
         is_empty = is_empty || array->shape[k] == 0;
         if (array->shape[k] <= 1)
             continue;
-        if (step < -most || step > most || kb_mul_overflows(array->shape[k] - 1, step < 0 ? -step : step, &length) ||
-            length > most - (highest - lowest))
+        if (step < -most_bytes || step > most_bytes ||
+            kb_mul_overflows(array->shape[k] - 1, step < 0 ? -step : step, &length) ||
+            length > most_bytes - (highest - lowest))
             return kb_fail(err, KCL_ERROR_ARGUMENT,
                            "%s has axis %d of size %lld with the stride %lld: its elements are further apart than "
                            "memory can reach",
@@ -70,17 +82,26 @@ kcl_status kl_check_strides(const kcl_array *array, const char *what, int64_t *l
     }
     *low = is_empty ? 0 : lowest;
     *high = is_empty ? 0 : highest;
-    if (is_empty)
+    return KCL_OK;
+}
+
+kcl_status kl_check_strides(const kcl_array *array, const char *what, int64_t *low, int64_t *high, kb_error *err)
+{
+    *low = 0;
+    *high = dense_bytes(array);
+    if ((*high < 0 || *high > most_bytes) && add_up_strides(array, what, low, high, err) < 0)
+        return err->status;
+    if (*low == *high)
         return KCL_OK;
-    if (array->memory && (array->offset < -most || array->offset > most))
+    if (array->memory && (array->offset < -most_bytes || array->offset > most_bytes))
         return kb_fail(err, KCL_ERROR_ARGUMENT, "%s begins at byte %lld of its device memory, which is not that large",
                        what, (long long)array->offset);
     const uint64_t first = (uint64_t)(uintptr_t)array->data;
-    if (!array->memory && (first < (uint64_t)-lowest || (uint64_t)highest > UINTPTR_MAX - first))
+    if (!array->memory && (first < (uint64_t) - *low || (uint64_t)*high > UINTPTR_MAX - first))
         return kb_fail(err, KCL_ERROR_ARGUMENT,
                        "%s has elements from %lld to %lld bytes behind its first one: they are outside of the address "
                        "space",
-                       what, (long long)lowest, (long long)highest);
+                       what, (long long)*low, (long long)*high);
     return KCL_OK;
 }
 
