@@ -4,16 +4,20 @@
  * in programs with such outputs. Compiles on its own behind it.
  */
 
-/* Nothing is read where beta is 0, so that NaN and what was never written are lost: BLAS's convention. */
+/*
+ * What a factor of 0 belongs to is not read, so that NaN in it, and for beta what was never written, is lost: BLAS's
+ * convention.
+ */
 KCL_FN void kcl_scatter_scaled(__global real *restrict to, long first, long count, long stride, long offset,
                                lanes value, real alpha, real beta)
 {
     real lane[KCL_LANES];
-    KCL_VSTORE(alpha * value, lane);
+    const bool is_added = alpha != KCL_R(0.0);
+    KCL_VSTORE(is_added ? alpha * value : (lanes)(KCL_R(0.0)), lane);
     FOR_LANES
         if (first + l < count) {
             __global real *const at = to + (first + l) * stride + offset;
-            *at = beta == KCL_R(0.0) ? lane[l] : fma(beta, *at, lane[l]);
+            *at = beta == KCL_R(0.0) ? lane[l] : is_added ? fma(beta, *at, lane[l]) : beta * *at;
         }
 }
 

@@ -87,9 +87,9 @@ KCL_API void kcl_scope_destroy(kcl_scope **scope);
 
 /*
  * A handle to an array in the host's or the device's memory. The memory is borrowed and read when an evaluation runs:
- * it must be valid then, and unchanged until the evaluation returns (of a device array: until later calls on the context
- * change it, which are done afterwards). The description is copied. NULL when memory is out; using a NULL handle, or one
- * whose description was refused, gives an error expression.
+ * it must be valid then, and changed by nothing but the evaluation until that returns (of a device array: until later
+ * calls on the context change it, which are done afterwards). The description is copied. NULL when memory is out; using a
+ * NULL handle, or one whose description was refused, gives an error expression.
  */
 KCL_API kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array);
 
@@ -595,19 +595,29 @@ KCL_API kcl_expr *kcl_trace_operator(kcl_expr *f, kcl_expr *v);
  * front (kcl_expr_shape); axes of size 1 may be added or left out anywhere. An expression that depends on both i and j
  * must be reduced first.
  *
- * All arrays have one number type, but for indices (kcl_reduce_argmin and its like), whose arrays are int64. Outputs must
- * not overlap inputs or each other. On failure the contents of the outputs are not specified. Where all outputs are
- * device arrays the call need not wait for them: see keopscl/memory.h.
+ * All arrays have one number type, but for indices (kcl_reduce_argmin and its like), whose arrays are int64.
+ *
+ * An output may be the array of an input as a whole (the same first element, number type, sizes and strides, where axes of
+ * size 1 do not count and axes that follow each other without gaps may be one): x becomes sum_j K(x_i, y_j) b_j in place.
+ * Every output is computed from the inputs as they were when the call began; it costs a copy of that output.
+ * Refused with KCL_ERROR_ARGUMENT, before anything is written: any other output that has elements in the memory of those
+ * of an input or of another output, and an output with two elements in one place (a stride of 0). Arrays whose elements
+ * lie between each other, as the columns of a matrix do, do not overlap. Only for arrays of several axes that are not
+ * nested in each other, with strides so odd that some thousand steps do not tell, is an overlap taken for granted.
+ *
+ * On failure the contents of the outputs are not specified. Where all outputs are device arrays the call need not wait for
+ * them: see keopscl/memory.h.
  */
 KCL_API kcl_status kcl_eval(int count, kcl_expr *const *exprs, const kcl_array *const *outs);
 
 /*
  * kcl_eval with an epilogue: outs[k] becomes alpha[k] * exprs[k] + beta[k] * outs[k], with the conventions of BLAS. It is
  * part of the sweep that computes the result: no pass of its own, no temporary. Gradients are added up that way.
- * alpha: NULL for all 1; beta: NULL for all 0. Where beta[k] is 0 the array is not read, and NaN in it is lost. Both are
+ * alpha: NULL for all 1; beta: NULL for all 0. Where beta[k] is 0 the array is not read, where alpha[k] is 0 the result is
+ * not: NaN and infinity in it are lost, and no pair is gone through for a sweep whose results are all lost. Both are
  * rounded to the arrays' type and are numbers of the call: other ones compile nothing, all share one kernel, beside that of
- * kcl_eval. Results that are indices have alpha 1 and beta 0, else KCL_ERROR_TYPE. Each element of an output is written
- * once, so its elements must not share memory. After an error of the device outputs may be partly added to.
+ * kcl_eval. Results that are indices have alpha 1 and beta 0, else KCL_ERROR_TYPE. An output that is an input's array is
+ * added to as it was when the call began. After an error of the device outputs may be partly added to.
  */
 KCL_API kcl_status kcl_eval_scaled(int count, kcl_expr *const *exprs, const kcl_array *const *outs, const double *alpha,
                                    const double *beta);

@@ -26,7 +26,8 @@
  * Order and waiting
  * -----------------
  * Work on a context is done in the order of the calls. kcl_eval and kcl_operator_apply return as soon as the work is
- * given to the device where all outputs are device arrays; an output may be an argument of the next call. Host arrays
+ * given to the device where all outputs are device arrays; an output may be an argument of the next call, and of the call
+ * itself (kcl_eval in keopscl/expr.h tells how): it is computed in other memory then, and copied on the device. Host arrays
  * given as arguments are not looked at after the call: they are copied first, and where they have more than 64 KiB in
  * all, the call waits. With any host array as an output the call waits, and so do uploads and downloads, and all calls
  * on CPU devices that work in place. A call that had a kernel compiled for the disk cache waits as well, so that other
@@ -38,8 +39,9 @@
  * Errors
  * ------
  * KCL_ERROR_ARGUMENT: memory of another context or already released, an array that goes beyond its memory, an output
- * that overlaps another array. KCL_ERROR_DEVICE_MEMORY: the device has no more; the sentence holds how many bytes were
- * asked for and how many there are. The context can be used further: release something, or take fewer rows at once.
+ * that overlaps another one, or an argument in part. KCL_ERROR_DEVICE_MEMORY: the device has no more; the sentence holds
+ * how many bytes were asked for and how many there are. The context can be used further: release something, or take fewer
+ * rows at once.
  */
 #ifndef KEOPSCL_MEMORY_H
 #define KEOPSCL_MEMORY_H
@@ -88,7 +90,8 @@ KCL_API kcl_status kcl_array_upload(kcl_context *context, const kcl_array *from,
 
 /*
  * Copy all elements between a host and a device array of the same type and shape, of any strides: to the device, and
- * from it. Wait for the work given before and for the copy.
+ * from it. Wait for the work given before and for the copy. KCL_ERROR_ARGUMENT where elements of the array that is
+ * written share memory (a stride of 0).
  */
 KCL_API kcl_status kcl_array_update(kcl_context *context, const kcl_array *from, const kcl_array *array);
 KCL_API kcl_status kcl_array_download(kcl_context *context, const kcl_array *array, const kcl_array *to);

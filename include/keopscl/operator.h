@@ -29,6 +29,7 @@ typedef struct kcl_operator_params {
      * How kernels go through the matrix; NULL: by device and sizes. "lanes": rows in the lanes of a CPU's vectors;
      * "rows": a few rows a work-item, columns through local memory; "contraction": blocks of rows and columns, a long
      * vector's index in steps; "split": columns divided, for few rows; "columns": lanes over columns, for very few.
+     * One that cannot run a formula is KCL_ERROR_UNSUPPORTED when the operator is applied, by the interpreter too.
      */
     const char *schedule;
     const char *form;        /* of squared distances |x - y|^2: "auto" (the default), "differences", "expanded"; above */
@@ -104,10 +105,12 @@ KCL_API const char *kcl_operator_error(const kcl_operator *op);
  * indices (ArgMin_Reduction, see kcl_slot_info), whose arrays are int64, and arguments that are the index of Gather and
  * enter nothing else, whose arrays may be int64 in any call. Lengths of arguments of one role must agree; a
  * role that no argument has has length 1. The arrays are read and written before the call returns, unless all outputs
- * are device arrays: see keopscl/memory.h. Outputs must not overlap inputs or each other.
+ * are device arrays: see keopscl/memory.h. An output may be the array of an argument as a whole; outputs overlap
+ * nothing else: see kcl_eval (keopscl/expr.h), the rules are the same.
  *
- * Errors: the status, with kcl_context_error(context): KCL_ERROR_ARGUMENT (a missing or surplus argument),
- * KCL_ERROR_SHAPE, KCL_ERROR_LENGTH (which argument, which axis, both sizes), KCL_ERROR_TYPE, and those of the device.
+ * Errors: the status, with kcl_context_error(context): KCL_ERROR_ARGUMENT (a missing or surplus argument, arrays that
+ * overlap), KCL_ERROR_SHAPE, KCL_ERROR_LENGTH (which argument, which axis, both sizes), KCL_ERROR_TYPE, and those of the
+ * device.
  */
 KCL_API kcl_status kcl_operator_apply(const kcl_operator *op, kcl_context *context, const kcl_array *const *outs,
                                       int out_count, const kcl_array *const *args, int arg_count);

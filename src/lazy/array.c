@@ -159,8 +159,16 @@ static kcl_status transfer(const char *call, kcl_context *context, const kcl_arr
         return kb_fail(err, KCL_ERROR_LENGTH, "%s has the shape %s, the device's array %s: they must agree", host_name,
                        shapes[0], shapes[1]);
     }
+    const kcl_array *target = upload ? given_device : given_host;
     int64_t lowest, highest;
-    kl_range_of(device.ndim, device.shape, device.stride, device.offset, device.dtype, &lowest, &highest);
+    if (kl_check_strides(given_host, host_name, &lowest, &highest, err) < 0 ||
+        kl_check_strides(given_device, device_name, &lowest, &highest, err) < 0 ||
+        kl_check_elements(target, upload ? device_name : host_name, err) < 0)
+        return err->status;
+    if (elements) {
+        lowest += device.offset;
+        highest += device.offset;
+    }
     status = kl_check_memory(context, device.memory, lowest, highest, device.offset, device.dtype, device_name);
     if (status < 0)
         return status;

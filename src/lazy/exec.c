@@ -387,11 +387,31 @@ static kcl_status launch_kernel(run *r, const kl_step *step, kl_compiled *c, kt_
     return status;
 }
 
+/* GCC 12 leaves the conversion out where two numbers beside each other are rounded this way, unless it is volatile. */
+static double rounded(double number, kcl_dtype dtype)
+{
+    const volatile float single = (float)number;
+    return dtype == KCL_F32 ? (double)single : number;
+}
+
+/* No pairs where alpha is 0 for all results of a step: none of them is read. */
+static void leave_out_pairs(const run *r, const kl_step *step, geometry *g)
+{
+    for (size_t o = 0; o < step->sweep.output_count; o++) {
+        const kr_scale *scale = step->outputs[o].is_temp || !r->scales ? NULL : &r->scales[step->outputs[o].index];
+        if (!scale || !scale->is_scaled || rounded(scale->alpha, r->dtype) != 0)
+            return;
+    }
+    g->rows = step->sweep.reduced & KF_AXIS_I ? 0 : g->rows;
+    g->cols = 0;
+}
+
 static kcl_status launch_step(run *r, const kl_step *step, kl_compiled *c, geometry g)
 {
     kcl_context *context = r->context;
     kcl_status status = KCL_OK;
     int64_t side_batches[2] = {0, 0};
+    leave_out_pairs(r, step, &g);
     kp_launch_batches(c->plan, &c->caps, &(kp_sizes){g.rows, g.cols, g.axes.batches, g.axes.each_count}, &g.launch);
     for (size_t k = 0; status == KCL_OK && k < c->plan->prepared_vars; k++) {
         size_t number = c->plan->var_count - c->plan->prepared_vars + k;
@@ -570,7 +590,7 @@ static kcl_status find_geometry(run *r, size_t index, int64_t size, geometry *g)
     return KCL_OK;
 }
 
-/* Those of a step's outputs, in the arena; temporaries have none. */
+/* Those of a step's outputs, in the arena and rounded to the type of the arrays; temporaries have none. */
 static kcl_status find_scales(run *r, const kl_step *step, const kr_scale **scales)
 {
     kr_scale *of_step = NULL;
@@ -582,7 +602,8 @@ static kcl_status find_scales(run *r, const kl_step *step, const kr_scale **scal
             of_step = kb_arena_alloc(&r->arena, step->sweep.output_count * sizeof *of_step);
         if (!of_step)
             return kb_no_memory(kd_error(r->context));
-        of_step[o] = r->scales[step->outputs[o].index];
+        const kr_scale *scale = &r->scales[step->outputs[o].index];
+        of_step[o] = (kr_scale){true, rounded(scale->alpha, r->dtype), rounded(scale->beta, r->dtype)};
     }
     *scales = of_step;
     return KCL_OK;
@@ -737,6 +758,30 @@ static kcl_status run_on_device(run *r)
 
 /* ---- The interpreter --------------------------------------------------------------------------------------------- */
 
+/*
+ * A schedule that was asked for is refused where CPUs would refuse it: the interpreter has none, but a program should not
+ * find out on another device.
+ */
+static kcl_status check_schedule(run *r, const kl_step *step, const geometry *g)
+{
+    const kp_caps *caps = kp_caps_profile("cpu");
+    const kp_sizes sizes = {g->rows, g->cols, g->axes.batches, g->axes.each_count};
+    const bool is_empty = (g->rows == 0 && !(step->sweep.reduced & KF_AXIS_I)) || g->axes.batches == 0;
+    kb_error *err = kd_error(r->context);
+    kp_choice choice;
+    kp_plan *plan;
+    if (!*r->exec->options.schedule || is_empty)
+        return KCL_OK;
+    if (kp_choose_for(&step->sweep, caps, r->dtype, &sizes, r->exec->options.schedule, &choice, err) < 0)
+        return err->status;
+    /* Contractions look at formulas closely. */
+    if (choice.schedule != KP_BY_CONTRACTION)
+        return KCL_OK;
+    kcl_status status = kp_plan_create(&plan, &(kp_request){&step->sweep, r->dtype, caps, choice, NULL, {0}}, err);
+    kp_plan_destroy(&plan);
+    return status;
+}
+
 static kcl_status run_host_step(run *r, size_t index)
 {
     const kl_step *step = &r->exec->steps[index];
@@ -748,8 +793,10 @@ static kcl_status run_host_step(run *r, size_t index)
     const size_t vars = step->sweep.var_count, outputs = step->sweep.output_count;
     geometry g;
     kr_sweep sweep = step->sweep;
-    if (find_geometry(r, index, size, &g) < 0 || find_scales(r, step, &sweep.scales) < 0)
+    if (find_geometry(r, index, size, &g) < 0 || find_scales(r, step, &sweep.scales) < 0 ||
+        check_schedule(r, step, &g) < 0)
         return err->status;
+    leave_out_pairs(r, step, &g);
     kf_source *sources = kb_calloc(a, vars + 1, sizeof *sources);
     kr_sink *sinks = kb_calloc(a, outputs + 1, sizeof *sinks);
     int64_t(*strides)[KF_MAX_BATCH] = kb_calloc(a, vars + outputs + 1, sizeof *strides);
@@ -848,15 +895,17 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
                       !kl_has_little_host_data(exec->slot_count, slots)};
     r.host_input = r.waits ? KD_ARG_HOST_IN : KD_ARG_HOST_COPY;
     kl_staging in = {0}, out = {0};
-    kcl_status status = kl_check_arrays(exec, context, slots, outs);
+    bool shares;
+    kcl_status status = kl_check_arrays(exec, context, slots, outs, &shares);
     if (status < 0)
         return status;
     if (!host && !kl_all_usable(exec->slot_count, slots, false, copies)) {
-        status = kl_stage(&in, context, exec->slot_count, slots, NULL, NULL);
+        status = kl_stage_inputs(&in, context, exec, slots);
         r.slots = in.views;
     }
-    if (status == KCL_OK && (exec->repeats || (!host && !kl_all_usable(exec->root_count, outs, true, copies)))) {
-        status = kl_stage(&out, context, exec->root_count, outs, exec->root, scales);
+    if (status == KCL_OK &&
+        (shares || exec->repeats || (!host && !kl_all_usable(exec->root_count, outs, true, copies)))) {
+        status = kl_stage_outputs(&out, context, exec, slots, outs, scales);
         r.outs = out.views;
     }
     kb_arena_init(&r.arena, kd_allocator(context));

@@ -39,6 +39,7 @@ typedef struct kl_view {
     kd_buffer *buffer;        /* a copy that kernels work on */
     kl_batch batch;
     int64_t batch_stride[KF_MAX_BATCH]; /* bytes; 0 for axes of size 1 */
+    int64_t low, high; /* of an array of the caller: the bytes of its elements, from the first one on; 0 where empty */
 } kl_view;
 
 /*
@@ -58,7 +59,7 @@ kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32
 
 /*
  * Sees the array of a result: its axes that are not 1 must be those of the batches, the rows (any number, where there
- * are rows) and the vector.
+ * are rows) and the vector. Its elements must have memory of their own each.
  */
 kcl_status kl_view_of_result(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const kl_batch *batch,
                              const char *what, kb_error *err);
@@ -67,9 +68,15 @@ kcl_status kl_view_of_result(kl_view *view, const kcl_array *array, kf_role role
 kcl_status kl_check_shape(const kcl_array *array, const char *what, int64_t *elements, kb_error *err);
 void kl_put_shape(char *text, size_t size, const kcl_array *array); /* "(3, 4)" */
 
-/* The bytes of its memory that a device array takes, from *lowest to *highest; huge where they cannot be told. */
-void kl_range_of(int ndim, const int64_t *shape, const int64_t *stride, int64_t offset, kcl_dtype dtype,
-                 int64_t *lowest, int64_t *highest);
+/*
+ * Where the elements of an array that kl_check_shape has passed lie, in bytes from the first one on: from *low to *high,
+ * both 0 where there are none. Refuses strides and offsets that memory cannot have, so that sums of a few such distances
+ * are numbers. Strides of axes of size 0 or 1 are not looked at.
+ */
+kcl_status kl_check_strides(const kcl_array *array, const char *what, int64_t *low, int64_t *high, kb_error *err);
+
+/* Refuses an array that is written and has an element where another one is. Strides were checked. */
+kcl_status kl_check_elements(const kcl_array *array, const char *what, kb_error *err);
 
 /* Whether a variable, or a result of this kind, may be an array of this type: KCL_ERROR_TYPE where not. */
 kcl_status kl_check_input_type(const kl_view *view, kf_kind kind, const char *what, kb_error *err);

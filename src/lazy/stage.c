@@ -2,6 +2,7 @@
 /* lazy/stage.c: what kernels can reach of arrays where they are, and copies of the rest. */
 #include "stage.h"
 #include "batch.h"
+#include "overlap.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -117,43 +118,75 @@ static bool is_usable(const kl_view *v, bool is_output, bool copies)
     return is_reachable(v, is_output) && (!is_output || v->memory || !copies || is_dense(v));
 }
 
-kcl_status kl_stage(kl_staging *s, kcl_context *context, size_t count, const kl_view *views, const kl_root *roots,
-                    const kr_scale *scales)
+/* Gives the view of `s` memory of its own. */
+static kcl_status stage_view(kl_staging *s, kcl_context *context, size_t k, unsigned repeats)
+{
+    kl_view *v = &s->views[k];
+    v->rows = repeats & KF_PAIR_AXES ? 1 : v->rows;
+    for (int b = 0; b < v->batch.count; b++)
+        if (repeats & KF_BATCH_AXIS(b))
+            v->batch.size[b] = 1;
+    int64_t elements = pack(v);
+    if (v->memory && !kd_is_host(context))
+        return kd_buffer_create(context, (size_t)(elements * v->step), &v->buffer);
+    s->memory[k] = kb_calloc(kd_allocator(context), (size_t)v->step, (size_t)KB_MAX(elements, 1));
+    if (!s->memory[k])
+        return kb_no_memory(kd_error(context));
+    v->data = s->memory[k];
+    v->memory = NULL;
+    v->offset = 0;
+    return KCL_OK;
+}
+
+/* As many views, none of them staged. */
+static kcl_status start_staging(kl_staging *s, kcl_context *context, size_t count, const kl_view *views)
 {
     const kcl_allocator *a = kd_allocator(context);
-    const bool host = kd_is_host(context), copies = kd_copies(context);
     *s = (kl_staging){.count = count};
     s->views = kb_calloc(a, count + 1, sizeof *s->views);
     s->memory = kb_calloc(a, count + 1, sizeof *s->memory);
     if (!s->views || !s->memory)
         return kb_no_memory(kd_error(context));
-    for (size_t k = 0; k < count; k++) {
-        unsigned repeats = roots ? roots[k].repeats : 0;
+    for (size_t k = 0; k < count; k++)
         s->views[k] = views[k];
-        if (!repeats && (host || is_usable(&views[k], roots != NULL, copies)))
-            continue;
-        kl_view *v = &s->views[k];
-        v->rows = repeats & KF_PAIR_AXES ? 1 : v->rows;
-        for (int b = 0; b < v->batch.count; b++)
-            if (repeats & KF_BATCH_AXIS(b))
-                v->batch.size[b] = 1;
-        int64_t elements = pack(v);
-        if (v->memory && !host) {
-            kcl_status status = kd_buffer_create(context, (size_t)(elements * v->step), &v->buffer);
-            if (status < 0)
-                return status;
-            continue;
-        }
-        s->memory[k] = kb_calloc(a, (size_t)v->step, (size_t)KB_MAX(elements, 1));
-        if (!s->memory[k])
-            return kb_no_memory(kd_error(context));
-        v->data = s->memory[k];
-        v->memory = NULL;
-        v->offset = 0;
-        if (!roots || kl_is_read(scales, k))
-            copy_view(&views[k], views[k].data, v, s->memory[k]);
-    }
     return KCL_OK;
+}
+
+kcl_status kl_stage_inputs(kl_staging *s, kcl_context *context, const kl_exec *e, const kl_view *slots)
+{
+    kcl_status status = start_staging(s, context, e->slot_count, slots);
+    for (size_t k = 0; status == KCL_OK && k < s->count; k++) {
+        if (kd_is_host(context) || is_usable(&slots[k], false, kd_copies(context)))
+            continue;
+        status = stage_view(s, context, k, 0);
+        if (s->memory[k])
+            copy_view(&slots[k], slots[k].data, &s->views[k], s->memory[k]);
+    }
+    return status;
+}
+
+static bool is_input(const kl_exec *e, const kl_view *slots, const kl_view *out)
+{
+    for (size_t k = 0; k < e->slot_count; k++)
+        if (kl_overlap(&slots[k], out))
+            return true;
+    return false;
+}
+
+kcl_status kl_stage_outputs(kl_staging *s, kcl_context *context, const kl_exec *e, const kl_view *slots,
+                            const kl_view *outs, const kr_scale *scales)
+{
+    const bool host = kd_is_host(context), copies = kd_copies(context);
+    kcl_status status = start_staging(s, context, e->root_count, outs);
+    for (size_t k = 0; status == KCL_OK && k < s->count; k++) {
+        const unsigned repeats = e->root[k].repeats;
+        if (!repeats && (host || is_usable(&outs[k], true, copies)) && !is_input(e, slots, &outs[k]))
+            continue;
+        status = stage_view(s, context, k, repeats);
+        if (s->memory[k] && kl_is_read(scales, k))
+            copy_view(&outs[k], kl_host_data(&outs[k]), &s->views[k], s->memory[k]);
+    }
+    return status;
 }
 
 void kl_unstage(kl_staging *s, kcl_context *context, const kl_view *results)
@@ -210,57 +243,57 @@ static bool has_whole_strides(const kl_view *v)
     return v->row_stride % size == 0 && v->step % size == 0;
 }
 
-static void range_of(const kl_view *v, int64_t *lowest, int64_t *highest)
+/* Whether a device array is there, and kernels can work on it or copy it. */
+static kcl_status check_device_array(kcl_context *context, const kl_view *v, const char *what)
 {
-    int64_t shape[2 + KF_MAX_BATCH] = {v->rows, v->dim}, stride[2 + KF_MAX_BATCH] = {v->row_stride, v->step};
-    for (int k = 0; k < v->batch.count; k++) {
-        shape[2 + k] = v->batch.size[k];
-        stride[2 + k] = v->batch_stride[k];
-    }
-    kl_range_of(2 + v->batch.count, shape, stride, v->offset, v->dtype, lowest, highest);
+    const bool is_empty = v->low == v->high;
+    if (kl_check_memory(context, v->memory, is_empty ? 0 : v->offset + v->low, is_empty ? 0 : v->offset + v->high,
+                        v->offset, v->dtype, what) < 0)
+        return kd_error(context)->status;
+    if (!has_whole_strides(v))
+        return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT,
+                       "%s is in device memory, where strides must be multiples of the %zu bytes of a %s", what,
+                       kb_dtype_size(v->dtype), kb_dtype_name(v->dtype));
+    return KCL_OK;
 }
 
-static bool overlap(const kl_view *a, const kl_view *b)
+/* Whether output k overlaps no other array but an input that it is; *shares tells of such a one. */
+static kcl_status check_output(const kl_exec *e, const kl_view *slots, const kl_view *outs, size_t k, bool *shares,
+                               kb_error *err)
 {
-    int64_t low[2], high[2], width[2];
-    range_of(a, &low[0], &high[0]);
-    range_of(b, &low[1], &high[1]);
-    if (!a->memory || a->memory != b->memory || low[0] >= high[1] || low[1] >= high[0])
-        return false;
-    /* Columns of one matrix lie side by side. */
-    const int64_t pitch = a->row_stride;
-    if (a->batch.count || b->batch.count || a->rows < 2 || b->rows < 2 || pitch <= 0 || b->row_stride != pitch)
-        return true;
-    width[0] = high[0] - low[0] - (a->rows - 1) * pitch;
-    width[1] = high[1] - low[1] - (b->rows - 1) * pitch;
-    int64_t from = low[0] % pitch, to = (low[1] - from) % pitch;
-    to = to < 0 ? to + pitch : to;
-    return to < width[0] || to + width[1] > pitch;
-}
-
-kcl_status kl_check_arrays(const kl_exec *e, kcl_context *context, const kl_view *slots, const kl_view *outs)
-{
-    for (size_t k = 0; k < e->slot_count + e->root_count; k++) {
-        bool is_slot = k < e->slot_count;
-        const kl_view *v = is_slot ? &slots[k] : &outs[k - e->slot_count];
-        int64_t lowest, highest;
-        char output[32];
-        if (!v->memory)
+    for (size_t m = 0; m < e->slot_count; m++) {
+        if (!kl_overlap(&slots[m], &outs[k]))
             continue;
-        range_of(v, &lowest, &highest);
-        snprintf(output, sizeof output, "output %zu", k - e->slot_count);
-        if (kl_check_memory(context, v->memory, lowest, highest, v->offset, v->dtype,
-                            is_slot ? e->slots[k].name : output) < 0)
+        if (!kl_is_same_array(&slots[m], &outs[k]))
+            return kb_fail(err, KCL_ERROR_ARGUMENT,
+                           "output %zu and %s overlap: an output needs memory of its own, or is an input as a whole, "
+                           "with the same first element, number type, sizes and strides",
+                           k, e->slots[m].name);
+        *shares = true;
+    }
+    for (size_t m = 0; m < k; m++)
+        if (kl_overlap(&outs[m], &outs[k]))
+            return kb_fail(err, KCL_ERROR_ARGUMENT, "output %zu and output %zu overlap: each needs memory of its own",
+                           m, k);
+    return KCL_OK;
+}
+
+kcl_status kl_check_arrays(const kl_exec *e, kcl_context *context, const kl_view *slots, const kl_view *outs,
+                           bool *shares)
+{
+    char output[32];
+    *shares = false;
+    for (size_t k = 0; k < e->slot_count; k++)
+        if (slots[k].memory && check_device_array(context, &slots[k], e->slots[k].name) < 0)
             return kd_error(context)->status;
-        if (!has_whole_strides(v))
-            return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT,
-                           "%s is in device memory, where strides must be multiples of the %zu bytes of a %s",
-                           is_slot ? e->slots[k].name : output, kb_dtype_size(v->dtype), kb_dtype_name(v->dtype));
-        for (size_t m = 0; !is_slot && m < k; m++)
-            if (overlap(m < e->slot_count ? &slots[m] : &outs[m - e->slot_count], v))
-                return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT,
-                               "output %zu and %s overlap in device memory: give each output memory of its own",
-                               k - e->slot_count, m < e->slot_count ? e->slots[m].name : "an output before it");
+    for (size_t k = 0; k < e->root_count; k++) {
+        if (outs[k].memory) {
+            snprintf(output, sizeof output, "output %zu", k);
+            if (check_device_array(context, &outs[k], output) < 0)
+                return kd_error(context)->status;
+        }
+        if (check_output(e, slots, outs, k, shares, kd_error(context)) < 0)
+            return kd_error(context)->status;
     }
     return KCL_OK;
 }

@@ -27,18 +27,23 @@ typedef struct kl_staging {
 } kl_staging;
 
 /*
- * `roots` belong to outputs; NULL: the views are inputs, and are copied. Outputs are copied where `scales`, which may be
- * NULL, adds to them; on the device only room is made for copies.
+ * Inputs are copied, outputs where `scales`, which may be NULL, adds to them; on the device only room is made for copies.
+ * An output that is the array of an input is staged, so that the input stays as it was till all steps are done.
  */
-kcl_status kl_stage(kl_staging *s, kcl_context *context, size_t count, const kl_view *views, const kl_root *roots,
-                    const kr_scale *scales);
+kcl_status kl_stage_inputs(kl_staging *s, kcl_context *context, const kl_exec *e, const kl_view *slots);
+kcl_status kl_stage_outputs(kl_staging *s, kcl_context *context, const kl_exec *e, const kl_view *slots,
+                            const kl_view *outs, const kr_scale *scales);
 void kl_unstage(kl_staging *s, kcl_context *context, const kl_view *results); /* copies to `results`, unless NULL */
 
 /* Whether kernels can work on all of them where they are; `copies`: kd_copies. */
 bool kl_all_usable(size_t count, const kl_view *views, bool is_output, bool copies);
 
-/* Checks the device arrays among inputs and outputs: kl_check_memory, and that outputs overlap nothing. */
-kcl_status kl_check_arrays(const kl_exec *e, kcl_context *context, const kl_view *slots, const kl_view *outs);
+/*
+ * Checks that device arrays are there (kl_check_memory) and that outputs overlap nothing, but for one that is the array
+ * of an input as a whole; *shares tells whether there is such an output.
+ */
+kcl_status kl_check_arrays(const kl_exec *e, kcl_context *context, const kl_view *slots, const kl_view *outs,
+                           bool *shares);
 
 /* Whether there are so few bytes of host arrays among the arguments that they are copied rather than waited for. */
 bool kl_has_little_host_data(size_t count, const kl_view *views);

@@ -1,27 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/view.c: arrays of the caller seen as rows of vectors, and what is wrong with those that are none. */
-#include "exec.h"
+#include "overlap.h"
 
 #include <stdio.h>
-
-void kl_range_of(int ndim, const int64_t *shape, const int64_t *stride, int64_t offset, kcl_dtype dtype,
-                 int64_t *lowest, int64_t *highest)
-{
-    const int64_t huge = INT64_MAX / 16; /* the sum of as many as an array has axes is a number still */
-    int64_t low = KB_MIN(KB_MAX(offset, -huge), huge), high = low + (int64_t)kb_dtype_size(dtype);
-    for (int k = 0; k < ndim; k++) {
-        int64_t step = KB_MIN(KB_MAX(stride[k], -huge), huge), length;
-        if (shape[k] == 0) {
-            *lowest = *highest = 0;
-            return;
-        }
-        if (kb_mul_overflows(shape[k] - 1, step < 0 ? -step : step, &length) || length > huge)
-            length = huge;
-        *(step < 0 ? &low : &high) += step < 0 ? -length : length;
-    }
-    *lowest = low;
-    *highest = high;
-}
 
 void kl_put_shape(char *text, size_t size, const kcl_array *array)
 {
@@ -46,24 +27,97 @@ kcl_status kl_check_shape(const kcl_array *array, const char *what, int64_t *ele
         return kb_fail(
             err, KCL_ERROR_TYPE,
             "%s has no number type that is supported: float32 or float64, int64 where the result is an index", what);
+    /* Products of the other sizes are computed of empty arrays too. */
+    bool is_empty = false;
     for (int k = 0; k < array->ndim; k++) {
-        char shape[160];
         if (array->shape[k] < 0)
             return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has axis %d of size %lld: it is not a size", what, k,
                            (long long)array->shape[k]);
-        if (!kb_mul_overflows(count, array->shape[k], &count))
-            continue;
-        kl_put_shape(shape, sizeof shape, array);
-        return kb_fail(err, KCL_ERROR_ARGUMENT,
-                       "%s has the shape %s: the product of its sizes on the axes 0 to %d is more than a 64-bit number "
-                       "holds",
-                       what, shape, k);
+        is_empty = is_empty || array->shape[k] == 0;
+        if (kb_mul_overflows(count, KB_MAX(array->shape[k], 1), &count)) {
+            char shape[160];
+            kl_put_shape(shape, sizeof shape, array);
+            return kb_fail(err, KCL_ERROR_ARGUMENT,
+                           "%s has the shape %s: up to axis %d these are more elements than a 64-bit number counts",
+                           what, shape, k);
+        }
     }
     if (kb_mul_overflows(count, (int64_t)kb_dtype_size(array->dtype), &bytes))
         return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has %lld elements: more bytes than a 64-bit number holds", what,
                        (long long)count);
-    *elements = count;
+    *elements = is_empty ? 0 : count;
     return KCL_OK;
+}
+
+/* Bytes of an array without gaps, 0 where it is empty; -1: it has some, or its axes are in another order. */
+static int64_t dense_bytes(const kcl_array *array)
+{
+    int64_t bytes = (int64_t)kb_dtype_size(array->dtype);
+    for (int k = array->ndim - 1; k >= 0; bytes *= array->shape[k--])
+        if (array->stride[k] != bytes && array->shape[k] != 1)
+            return -1;
+    return bytes;
+}
+
+static const int64_t most_bytes = INT64_MAX / 8; /* sums and differences of several are numbers still */
+
+static kcl_status add_up_strides(const kcl_array *array, const char *what, int64_t *low, int64_t *high, kb_error *err)
+{
+    int64_t lowest = 0, highest = (int64_t)kb_dtype_size(array->dtype);
+    bool is_empty = false;
+    for (int k = 0; k < array->ndim; k++) {
+        const int64_t step = array->stride[k];
+        int64_t length;
+        is_empty = is_empty || array->shape[k] == 0;
+        if (array->shape[k] <= 1)
+            continue;
+        if (step < -most_bytes || step > most_bytes ||
+            kb_mul_overflows(array->shape[k] - 1, step < 0 ? -step : step, &length) ||
+            length > most_bytes - (highest - lowest))
+            return kb_fail(err, KCL_ERROR_ARGUMENT,
+                           "%s has axis %d of size %lld with the stride %lld: its elements are further apart than "
+                           "memory can reach",
+                           what, k, (long long)array->shape[k], (long long)step);
+        *(step < 0 ? &lowest : &highest) += step < 0 ? -length : length;
+    }
+    *low = is_empty ? 0 : lowest;
+    *high = is_empty ? 0 : highest;
+    return KCL_OK;
+}
+
+kcl_status kl_check_strides(const kcl_array *array, const char *what, int64_t *low, int64_t *high, kb_error *err)
+{
+    *low = 0;
+    *high = dense_bytes(array);
+    if ((*high < 0 || *high > most_bytes) && add_up_strides(array, what, low, high, err) < 0)
+        return err->status;
+    if (*low == *high)
+        return KCL_OK;
+    if (array->memory && (array->offset < -most_bytes || array->offset > most_bytes))
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s begins at byte %lld of its device memory, which is not that large",
+                       what, (long long)array->offset);
+    const uint64_t first = (uint64_t)(uintptr_t)array->data;
+    if (!array->memory && (first < (uint64_t) - *low || (uint64_t)*high > UINTPTR_MAX - first))
+        return kb_fail(err, KCL_ERROR_ARGUMENT,
+                       "%s has elements from %lld to %lld bytes behind its first one: they are outside of the address "
+                       "space",
+                       what, (long long)*low, (long long)*high);
+    return KCL_OK;
+}
+
+kcl_status kl_check_elements(const kcl_array *array, const char *what, kb_error *err)
+{
+    const int64_t size = (int64_t)kb_dtype_size(array->dtype);
+    if (!kl_shares_elements(array->ndim, array->shape, array->stride, size))
+        return KCL_OK;
+    /* The axis whose elements are too near: the first that lies within those before it. */
+    int axis = 0;
+    while (axis + 1 < array->ndim && !kl_shares_elements(axis + 1, array->shape, array->stride, size))
+        axis++;
+    return kb_fail(err, KCL_ERROR_ARGUMENT,
+                   "%s has axis %d of size %lld with the stride %lld, by which its elements share memory: each element "
+                   "that is written needs memory of its own",
+                   what, axis, (long long)array->shape[axis], (long long)array->stride[axis]);
 }
 
 /* Takes axis `at` of the array as the next batch axis, from the last one on. */
@@ -71,7 +125,7 @@ static void add_batch_axis(kl_view *view, const kcl_array *array, int at)
 {
     int k = view->batch.count++;
     view->batch.size[k] = array->shape[at];
-    view->batch_stride[k] = array->shape[at] == 1 ? 0 : array->stride[at];
+    view->batch_stride[k] = array->shape[at] <= 1 ? 0 : array->stride[at];
 }
 
 /* Axes of size 1 in front are those of all arrays. */
@@ -112,7 +166,7 @@ static kcl_status start_view(kl_view *view, const kcl_array *array, int32_t dim,
                       .step = (int64_t)kb_dtype_size(array->dtype),
                       .memory = array->memory,
                       .offset = array->memory ? array->offset : 0};
-    return KCL_OK;
+    return kl_check_strides(array, what, &view->low, &view->high, err);
 }
 
 /* The axes that count: those that are not 1. Returns their number. */
@@ -130,14 +184,15 @@ static bool take_vector(kl_view *view, const kcl_array *array, int at, int32_t d
     if (array->shape[at] < 1 || array->shape[at] > KF_MAX_DIM || (dim && array->shape[at] != dim))
         return false;
     view->dim = (int32_t)array->shape[at];
-    view->step = array->stride[at];
+    if (view->dim > 1)
+        view->step = array->stride[at];
     return true;
 }
 
 static void take_rows(kl_view *view, const kcl_array *array, int at)
 {
     view->rows = array->shape[at];
-    view->row_stride = array->stride[at];
+    view->row_stride = view->rows > 1 ? array->stride[at] : 0;
 }
 
 kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, kl_reading reading,
@@ -179,14 +234,17 @@ kcl_status kl_view_of_result(kl_view *view, const kcl_array *array, kf_role role
         if (batch->size[k] == 1)
             continue;
         fits = fits && first < count && array->shape[axes[first]] == batch->size[k];
-        view->batch_stride[k] = fits ? array->stride[axes[first++]] : 0;
+        if (fits) {
+            view->batch_stride[k] = batch->size[k] ? array->stride[axes[first]] : 0;
+            first++;
+        }
     }
     if (fits && dim > 1)
         fits = first < count && take_vector(view, array, axes[--count], dim);
     if (fits && first < count && role != KF_ROLE_P)
         take_rows(view, array, axes[first++]);
     if (fits && first == count)
-        return KCL_OK;
+        return kl_check_elements(array, what, err);
     char shape[160], needed[160] = "";
     kl_put_shape(shape, sizeof shape, array);
     size_t n = 0;

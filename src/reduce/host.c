@@ -145,8 +145,9 @@ static void store(const kr_sink *sink, const kr_scale *scale, int64_t row, int64
 {
     char *to = (char *)sink->data + row * sink->row_stride + k * sink->step;
     if (scale && scale->is_scaled) {
-        value *= scale->alpha;
-        value += scale->beta != 0 ? scale->beta * kb_number(to, sink->dtype) : 0;
+        /* A factor of 0 means that what it belongs to is not read, whatever it is: BLAS's convention. */
+        const double added = scale->beta != 0 ? scale->beta * kb_number(to, sink->dtype) : 0;
+        value = scale->alpha == 0 ? added : scale->alpha * value + added;
     }
     if (sink->dtype == KCL_F32) {
         float rounded = (float)value;

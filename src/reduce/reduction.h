@@ -59,7 +59,7 @@ typedef struct kr_var {
     int32_t dim;
 } kr_var;
 
-/* alpha * value + beta * what is there, which is not read where beta is 0: NaN there is lost, as BLAS has it. */
+/* alpha * value + beta * what is there. Where a factor is 0 the other is not read: NaN in it is lost, as BLAS has it. */
 typedef struct kr_scale {
     bool is_scaled; /* false: the value alone */
     double alpha, beta;

@@ -913,7 +913,7 @@ START_TEST(test_arrays_that_are_none)
     const kcl_array negative = {.data = a, .dtype = KCL_F64, .ndim = 2, .shape = {-2, 3}, .stride = {24, 8}},
                     huge = {.data = a, .dtype = KCL_F64, .ndim = 2, .shape = {INT64_MAX / 2, 3}, .stride = {24, 8}};
     IS_ERROR(kcl_vi(s, &negative), KCL_ERROR_ARGUMENT, "array 4", "axis 0", "-2");
-    IS_ERROR(kcl_vi(s, &huge), KCL_ERROR_ARGUMENT, "array 5", "axis 1");
+    IS_ERROR(kcl_vi(s, &huge), KCL_ERROR_ARGUMENT, "array 5", "axes 0 to 1");
     IS_ERROR(kcl_vi(s, kcl_f64(NULL, 2, 3)), KCL_ERROR_ARGUMENT, "array 6", "NULL", "6 elements");
     const kcl_array odd = {.data = a, .dtype = (kcl_dtype)17, .ndim = 1, .shape = {3}, .stride = {8}};
     IS_ERROR(kcl_vi(s, &odd), KCL_ERROR_TYPE, "array 7", "float32 or float64");
@@ -1504,6 +1504,50 @@ START_TEST(test_operators_that_cannot_be_made)
 }
 END_TEST
 
+/* Schedules are those of other devices; the interpreter refuses what CPUs would, and takes the rest. */
+START_TEST(test_schedules_that_others_refuse)
+{
+    static const struct {
+        const char *schedule, *formula, *why; /* NULL: it can be run */
+    } cases[] = {
+        {"columns", "Sum_Reduction(x|y,2)", "cannot reduce both axes"},
+        {"contraction", "Sum_Reduction(x|y,2)", "cannot reduce both axes"},
+        {"contraction", "Sum_Reduction(x-y,0)", "its terms are vectors"},
+        {"contraction", "Sum_Reduction(Sum(x)*Sum(y),1)", "no sum over the components"},
+        {"contraction", "KMin_Reduction(x|y,2,0)", "keep a list"},
+        {"contraction", "Sum_Reduction(Exp(x|y),0);Sum_Reduction(Sum(x)*Sum(y),1)", "no sum over the components"},
+        {"contraction", "Sum_Reduction(x|y,0)", NULL},
+        {"contraction", "Sum_Reduction(x|y,1)", NULL},
+        {"columns", "Sum_Reduction(x|y,0)", NULL},
+        {"split", "Sum_Reduction(x|y,2)", NULL},
+        {"rows", "Sum_Reduction(x|y,2)", NULL},
+        {"lanes", "Sum_Reduction(x|y,1)", NULL},
+    };
+    /* x|y of the two rows is 1*1 + 2*2 = 5 and 3*1 + 4*2 = 11. */
+    double x[4] = {1, 2, 3, 4}, y[2] = {1, 2};
+    for (size_t k = 0; k < KB_COUNT(cases); k++) {
+        double out[8] = {0}, more[8];
+        kcl_operator *op;
+        const kcl_array *const args[] = {kcl_f64(x, 2, 2), kcl_f64(y, 1, 2)};
+        const char *const aliases[] = {"x=Vi(2)", "y=Vj(2)"}, *const formula = cases[k].formula;
+        ck_assert_int_eq(
+            kcl_operator_create(&op, formula, 2, aliases, &(kcl_operator_params){.schedule = cases[k].schedule}),
+            KCL_OK);
+        const int axis = formula[strlen(formula) - 2] - '0', dim = strchr(formula, '-') || formula[0] == 'K' ? 2 : 1;
+        const kcl_array *const outs[] = {
+            strchr(formula, ';') || axis == 0 ? kcl_f64(out, 2, dim) : kcl_f64(out, 1, dim), kcl_f64(more, 1)};
+        const kcl_status status = kcl_operator_apply(op, c, outs, kcl_operator_output_count(op), args, 2);
+        ck_assert_msg(status == (cases[k].why ? KCL_ERROR_UNSUPPORTED : KCL_OK), "case %zu: %s", k,
+                      kcl_context_error(c));
+        if (cases[k].why)
+            CONTAINS(kcl_context_error(c), cases[k].schedule, cases[k].why);
+        else
+            ck_assert_double_eq(out[0], axis == 0 ? 5 : 16);
+        kcl_operator_destroy(&op);
+    }
+}
+END_TEST
+
 START_TEST(test_arguments_that_do_not_fit)
 {
     kcl_operator *op = make(gauss, 4, gauss_aliases);
@@ -1648,6 +1692,7 @@ int main(void)
         {test_emit_and_describe, 0},
         {test_sums_over_both_axes_join_other_sweeps, 0},
         {test_operators_that_cannot_be_made, 0},
+        {test_schedules_that_others_refuse, 0},
         {test_arguments_that_do_not_fit, 0},
         {test_ten_thousand_calls_with_changing_sizes, 0},
     };

@@ -553,7 +553,7 @@ static void make_reductions(subject *s, const char *formulas, int dim, int tag, 
     subject_make(s, text, 4, (const char *const[]){x, y, "b=Vj(1)", "g=Pm(1)"}, "", schedule);
 }
 
-/* The schedule cannot run the subject, and says so by name. */
+/* The schedule cannot run the subject, and says so by name; the interpreter says the same. */
 static void check_refused(const subject *s, kcl_dtype dtype, const char *schedule, const char *why)
 {
     numbers ins[MAX_INPUTS], outs[64];
@@ -561,6 +561,8 @@ static void check_refused(const subject *s, kcl_dtype dtype, const char *schedul
     outputs_make(s->op, dtype, 5, 6, DENSE, outs);
     ck_assert_int_eq(apply(s->op, device, outs, ins, false), KCL_ERROR_UNSUPPORTED);
     CONTAINS(kcl_context_error(device), schedule, why);
+    ck_assert_int_eq(apply(s->op, host, outs, ins, false), KCL_ERROR_UNSUPPORTED);
+    ck_assert_str_eq(kcl_context_error(host), kcl_context_error(device));
     outputs_free(s->op, outs);
     arguments_free(s, ins);
 }

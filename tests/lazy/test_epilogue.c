@@ -268,6 +268,114 @@ START_TEST(test_nothing_is_read_where_beta_is_zero)
 }
 END_TEST
 
+static const double bad_numbers[] = {NAN, INFINITY, -INFINITY};
+
+/*
+ * NaN and infinity in a result are lost where alpha is 0, and nowhere else; what an output held is then its own beta
+ * fold, to the bit. Of the four outputs 0 and 3 come from one sweep, so that all of its results are lost, or one.
+ */
+START_TEST(test_nothing_is_added_where_alpha_is_zero)
+{
+    problem p = {.m = 37, .n = 130, .dim = 3, .weights = 2, .tag = -1};
+    problem_make(&p, "");
+    choose(_i);
+    static const double factors[][4] = {{0, 0, 0, 0}, {0, 1, 1, 1}, {1, 0, 0, 0}, {0, 0, 1, 1}};
+    static const double folds[][4] = {{1, 1, 1, 1}, {0, 0, 0, 0}, {0.5, -2, 0.25, 4}};
+    for (int how = 0; how < LAYOUT_COUNT; how++) {
+        for (int place = 0; place < 2; place++) {
+            for (size_t set = 0; set < KB_COUNT(factors) * KB_COUNT(folds); set++) {
+                const double *alpha = factors[set % KB_COUNT(factors)], *beta = folds[set / KB_COUNT(factors)];
+                problem_fill(&p, set % 2 ? KCL_F32 : KCL_F64, (layout)how);
+                for (int i = 0; i < p.m; i++)
+                    numbers_set(&p.in[1], i, 0, bad_numbers[i % 3]);
+                for (int o = 0; o < 4; o++) {
+                    numbers_set(&p.out[o], 0, 0, 3);
+                    numbers_set(&p.out[o], p.out[o].rows - 1, p.out[o].dim - 1, -0.0);
+                }
+                problem_apply(&p, place, alpha, beta);
+                for (int o = 0; o < 4; o++) {
+                    for (int i = 0; i < p.out[o].rows; i++) {
+                        for (int k = 0; k < p.out[o].dim; k++) {
+                            const double before = *numbers_exact(&p.out[o], i, k), got = numbers_get(&p.out[o], i, k);
+                            const double want = beta[o] == 0 ? 0 : beta[o] * before;
+                            if (alpha[o] == 0)
+                                ck_assert_msg(got == want && (beta[o] == 0 || signbit(got) == signbit(want)),
+                                              "layout %d, set %zu: output %d at (%d, %d) is %g, should be %g", how, set,
+                                              o, i, k, got, want);
+                            else if (i % 3 == 0 || o == 1 || o == 2) /* each term has NaN, or one of all */
+                                ck_assert(isnan(got));
+                        }
+                    }
+                }
+                problem_empty(&p);
+            }
+        }
+    }
+    kcl_operator_destroy(&p.op);
+}
+END_TEST
+
+/* In expressions; what the output held and is NaN stays, and a factor that the type rounds to 0 is one. */
+START_TEST(test_alpha_zero_in_expressions)
+{
+    enum { M = 5 };
+    float x[M] = {NAN, 1, INFINITY, 2, 3}, y[M] = {1, 2, 3, 4, 5}, sums[M], squares[M];
+    static const float before[M] = {3, NAN, -1, 0, 8};
+    static const double zeros[] = {0, 1e-60}, ones[] = {1, 1}, others[] = {-1, 1e-60};
+    choose(_i);
+    kcl_scope *s = kcl_scope_create(c);
+    kcl_expr *xi = kcl_vi(s, kcl_f32(x, M, 1)), *yj = kcl_vj(s, kcl_f32(y, M, 1));
+    kcl_expr *both[] = {kcl_exp(kcl_reduce_sum(kcl_mul(xi, yj), KCL_OVER_J)), kcl_square(xi)};
+    const kcl_array *outs[] = {kcl_f32(sums, M), kcl_f32(squares, M)};
+    memcpy(sums, before, sizeof before);
+    memcpy(squares, before, sizeof before);
+    OK(kcl_eval_scaled(2, both, outs, zeros, ones));
+    for (int i = 0; i < M; i++) {
+        ck_assert_msg(isnan(before[i]) ? isnan(sums[i]) && isnan(squares[i])
+                                       : sums[i] == before[i] && squares[i] == before[i],
+                      "row %d: %g and %g, should be %g", i, (double)sums[i], (double)squares[i], (double)before[i]);
+    }
+    OK(kcl_eval_scaled(2, both, outs, zeros, others));
+    for (int i = 0; i < M; i++) {
+        ck_assert(isnan(before[i]) ? isnan(sums[i]) : sums[i] == -before[i]);
+        ck_assert(squares[i] == 0);
+    }
+    OK(kcl_eval_scaled(2, both, outs, zeros, NULL));
+    for (int i = 0; i < M; i++)
+        ck_assert(sums[i] == 0 && squares[i] == 0);
+    /* What is wrong with the arrays is told all the same. */
+    const kcl_array *const narrow[] = {kcl_f32(sums, M - 1), outs[1]};
+    ck_assert_int_eq(kcl_eval_scaled(2, both, narrow, zeros, ones), KCL_ERROR_LENGTH);
+    CONTAINS(kcl_context_error(c), "output 0", "4", "5");
+    kcl_scope_destroy(&s);
+}
+END_TEST
+
+/* More pairs than could be gone through: they are left out. */
+START_TEST(test_no_pair_is_looked_at_where_alpha_is_zero)
+{
+    enum { M = 3 };
+    double x[M] = {1, 2, 3}, y = 1, rows[M] = {3, 4, 5}, all = 7, batches[M] = {3, 4, 5};
+    const kcl_array many = {.data = &y, .dtype = KCL_F64, .ndim = 2, .shape = {INT64_C(1) << 40, 1}, .stride = {0, 8}};
+    static const double zero = 0, twice = 2;
+    choose(_i);
+    kcl_scope *s = kcl_scope_create(c);
+    kcl_expr *f = kcl_mul(kcl_vi(s, kcl_f64(x, M, 1)), kcl_vj(s, &many));
+    /* Batches of two, which are reduced too. */
+    const kcl_array pair = {.data = &y, .dtype = KCL_F64, .ndim = 3, .shape = {2, 1, 1}, .stride = {0, 8, 8}};
+    kcl_expr *const of_batches = kcl_reduce_sum(kcl_mul(f, kcl_pm(s, &pair)), KCL_OVER_J);
+    kcl_expr *const sums[] = {kcl_reduce_sum(f, KCL_OVER_J), kcl_reduce_sum(f, KCL_OVER_BOTH),
+                              kcl_reduce_sum_batch(of_batches, 0)};
+    const kcl_array *const outs[] = {kcl_f64(rows, M), kcl_f64(&all, 1), kcl_f64(batches, M)};
+    for (int k = 0; k < 3; k++)
+        OK(kcl_eval_scaled(1, &sums[k], &outs[k], &zero, &twice));
+    for (int i = 0; i < M; i++)
+        ck_assert(rows[i] == 2 * (3 + i) && batches[i] == 2 * (3 + i));
+    ck_assert_double_eq(all, 14);
+    kcl_scope_destroy(&s);
+}
+END_TEST
+
 /* ---- Schedules and sizes ----------------------------------------------------------------------------------------- */
 
 START_TEST(test_every_schedule)
@@ -503,6 +611,9 @@ int main(int argc, char **argv)
         {test_lists_that_are_not_there, rounds},
         {test_other_numbers_compile_nothing, rounds},
         {test_nothing_is_read_where_beta_is_zero, rounds},
+        {test_nothing_is_added_where_alpha_is_zero, rounds},
+        {test_alpha_zero_in_expressions, rounds},
+        {test_no_pair_is_looked_at_where_alpha_is_zero, rounds},
         {test_every_schedule, rounds},
         {test_results_that_are_used_further, rounds},
         {test_gradients_are_added_up, rounds},

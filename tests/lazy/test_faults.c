@@ -100,6 +100,10 @@ static kcl_status apply_operators(trial *t)
     if (status == KCL_OK)
         status = kcl_operator_apply_scaled(t->from, t->context, (const kcl_array *[]){kcl_f64(out, M, 3)}, 1,
                                            (const kcl_array *[]){&backwards}, 1, (double[]){2}, NULL);
+    /* An output that is the input. */
+    const kcl_array *const in_place[] = {kcl_f64(out, M, 3)};
+    if (status == KCL_OK)
+        status = kcl_operator_apply_scaled(t->from, t->context, in_place, 1, in_place, 1, NULL, (double[]){1});
     if (status == KCL_OK)
         status = kcl_operator_apply(t->magnitude, t->context, (const kcl_array *[]){kcl_f64(out, M)}, 1, args, 4);
     const kcl_array *long_args[] = {kcl_f64(x, M * 3 / 10, 10), kcl_f64(y, N * 3 / 10, 10), kcl_f64(b, N * 3 / 10),
@@ -173,6 +177,8 @@ static kcl_status apply_on_device(trial *t)
         status = kcl_operator_apply(t->op, t->context, outs, 1, args, 4);
     if (status == KCL_OK)
         status = kcl_array_download(t->context, &out, kcl_f64(t->sums, M));
+    if (status == KCL_OK) /* in place */
+        status = kcl_eval1(kcl_square(kcl_vi(s, &out)), &out);
     double number = 0;
     if (status == KCL_OK) {
         kcl_expr *v = kcl_vi_data(s, kcl_data_upload(s, kcl_f64(e, M)));

@@ -536,7 +536,7 @@ START_TEST(test_arrays_that_are_not_there)
                  {&odd, "begins at byte 4"},
                  {&crooked, "multiples of the 8 bytes"},
                  {&backwards, "takes the bytes -56 to 8"},
-                 {&far, "takes the bytes"}};
+                 {&far, "axis 0 of size 8 with the stride 9223372036854775807"}};
     for (size_t k = 0; k < KB_COUNT(cases); k++) {
         const int64_t rows = cases[k].array->shape[0];
         const kcl_array *const host = kcl_f64(out, rows), *const columns = &b;
@@ -590,14 +590,12 @@ START_TEST(test_outputs_that_overlap)
     sides[1].offset = 8;
     sides[0].stride[0] = sides[1].stride[0] = 16;
     const kcl_array *args[] = {&there, kcl_f64(y, 3)};
-    FAILS(KCL_ERROR_ARGUMENT, kcl_operator_apply(op, c, (const kcl_array *[]){&there, &halves[0]}, 2, args, 2),
-          "output 0", "argument \"x\"", "overlap");
     FAILS(KCL_ERROR_ARGUMENT, kcl_operator_apply(op, c, (const kcl_array *[]){&halves[1], &halves[2]}, 2, args, 2),
-          "output 1", "overlap");
+          "output 0", "output 1", "overlap");
     FAILS(KCL_ERROR_ARGUMENT, kcl_operator_apply(op, c, (const kcl_array *[]){&sides[0], &sides[0]}, 2, args, 2),
-          "overlap");
+          "output 0", "output 1", "overlap");
     FAILS(KCL_ERROR_ARGUMENT, kcl_operator_apply(op, c, (const kcl_array *[]){&sides[0], &halves[0]}, 2, args, 2),
-          "overlap");
+          "output 0", "output 1", "overlap");
     /* Parts of one memory do not overlap, and neither do columns of one matrix. */
     OK(kcl_operator_apply(op, c, (const kcl_array *[]){&halves[1], &halves[0]}, 2, args, 2));
     OK(kcl_array_download(c, &columns, kcl_f64(matrix, 16)));
