@@ -267,7 +267,7 @@ KCL_API kcl_expr *kcl_normalize(kcl_expr *f);           /* f / |f|, and 0 at f =
 KCL_API kcl_expr *kcl_weightedsqnorm(kcl_expr *f, kcl_expr *s);
 KCL_API kcl_expr *kcl_weightedsqdist(kcl_expr *f, kcl_expr *g, kcl_expr *s); /* kcl_weightedsqnorm of f - g */
 
-/* The largest and smallest component, and its number, the first of equal ones. NaN is never chosen. */
+/* The largest and smallest component, NaN only where all are NaN; and its number, the first of equal ones. */
 KCL_API kcl_expr *kcl_max_inner(kcl_expr *f);
 KCL_API kcl_expr *kcl_min_inner(kcl_expr *f);
 KCL_API kcl_expr *kcl_argmax_inner(kcl_expr *f); /* a real number; derivative 0; D where all are NaN */

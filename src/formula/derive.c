@@ -22,7 +22,7 @@
 #define COSH(x) kf_unary(g, KF_COSH, x)
 #define SIGMOID(x) kf_unary(g, KF_SIGMOID, x)
 #define SIGN(x) kf_unary(g, KF_SIGN, x)
-#define MULT(x, z) kf_binary(g, KF_MULT, x, z)
+#define MULT(x, z) kf_product(g, x, z)
 #define DIV(x, z) kf_binary(g, KF_DIVIDE, x, z)
 #define SUB(x, z) kf_binary(g, KF_SUB, x, z)
 #define POWF(x, z) kf_binary(g, KF_POWF, x, z)
@@ -67,8 +67,7 @@ const kf_node *kf_refuse_second(kf_graph *g)
     return NULL;
 }
 
-/* What the cotangent `e` of node f means for its operand `k`. */
-static const kf_node *pull_back(kf_graph *g, const kf_node *f, int k, const kf_node *e)
+static const kf_node *pulled_back(kf_graph *g, const kf_node *f, int k, const kf_node *e)
 {
     const kf_node *a = f->arg[k];
     const int64_t *p = f->param;
@@ -116,6 +115,12 @@ static const kf_node *pull_back(kf_graph *g, const kf_node *f, int k, const kf_n
         return product && a->dim < product->dim ? kf_unary(g, KF_SUM, product) : product;
     }
     }
+}
+
+/* What the cotangent `e` of node f means for its operand `k`. */
+static const kf_node *pull_back(kf_graph *g, const kf_node *f, int k, const kf_node *e)
+{
+    return kf_or_zero(g, pulled_back(g, f, k, e));
 }
 
 /* ---- Formulas ---------------------------------------------------------------------------------------------------- */
@@ -210,13 +215,13 @@ typedef struct cotangent {
 
 typedef struct gradient {
     kf_graph *g;
-    kb_arena arena;          /* of cotangents */
-    kf_order order;          /* all nodes, through reductions */
-    cotangent **cotangents;  /* by position */
+    kb_arena arena;         /* of cotangents */
+    kf_order order;         /* all nodes, through reductions */
+    cotangent **cotangents; /* by position */
     /* By axis and position: a node that has the same rows, up to the first such variable. */
     uint32_t *same_rows[KF_AXIS_COUNT];
-    bool *wanted;            /* the node has a derivative by a variable that is asked for */
-    bool *reduces;           /* the node depends on a reduction, or is one */
+    bool *wanted;  /* the node has a derivative by a variable that is asked for */
+    bool *reduces; /* the node depends on a reduction, or is one */
     size_t var_count;
     const kf_node *const *vars;
     const kf_node **out;    /* as they are used in the role of vars[k] */
