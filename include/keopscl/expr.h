@@ -185,9 +185,15 @@ KCL_API kcl_expr *kcl_tan(kcl_expr *f);   /* tangent, radians */
 KCL_API kcl_expr *kcl_abs(kcl_expr *f);   /* absolute value; derivative 0 at 0 */
 KCL_API kcl_expr *kcl_sign(kcl_expr *f);  /* -1, 0 or 1 */
 KCL_API kcl_expr *kcl_xlogx(kcl_expr *f); /* f log(f), and 0 at f = 0 */
-KCL_API kcl_expr *kcl_asin(kcl_expr *f);  /* arc sine; its derivative at -1 and 1 is taken as 0 */
-KCL_API kcl_expr *kcl_acos(kcl_expr *f);  /* arc cosine; its derivative at -1 and 1 is taken as 0 */
 KCL_API kcl_expr *kcl_atan(kcl_expr *f);  /* arc tangent */
+
+/*
+ * Arc sine and cosine, NaN beyond -1 and 1; their derivatives at -1 and 1 are taken as 0. The scalar product of normalised
+ * vectors is rounded to more than 1 for about a quarter of equal directions: kcl_acos(kcl_clampint(cosine, -1, 1)) is 0
+ * there, and so is its derivative.
+ */
+KCL_API kcl_expr *kcl_asin(kcl_expr *f);
+KCL_API kcl_expr *kcl_acos(kcl_expr *f);
 
 /* The angle of the point (g, f): atan2 of the C library, whose first operand is the ordinate. Derivative 0 at (0, 0). */
 KCL_API kcl_expr *kcl_atan2(kcl_expr *f, kcl_expr *g);

@@ -213,6 +213,8 @@ const kf_node *kf_make_name(kf_graph *g, const kf_name *name, const kf_node *con
 void kf_each_name(void (*visit)(void *user, const char *text), void *user);
 
 double kf_powi(double base, int64_t exponent);
+double kf_hypot_ratio(double a, double b);   /* a / hypot(a, b), and 0 for 0 and 0 */
+double kf_inverse_hypot(double a, double b); /* 1 / hypot(a, b), and 0 for 0 and 0 */
 double kf_round(double value, int64_t digits); /* to `digits` decimals, half away from zero */
 double kf_spherical(double x, int64_t n);      /* j_n(x) / x^n, j_n the spherical Bessel function: sin(x)/x for n = 0 */
 
