@@ -21,6 +21,17 @@ static inline long double sech_squared(long double x)
 static const long double two_by_root_pi = 1.128379167095512573896158903121545172L,
                          ln2 = 0.693147180559945309417232121458L;
 
+/* The derivative of an order of sin(x)/x, for |x| up to 2. */
+static inline long double sinxdivx_derivative(long double x, int order)
+{
+    long double sum = 0, term = 1; /* (-1)^k / (2k+1)! */
+    for (int k = 1; k < 20; k++) {
+        term *= -1 / (2.0L * k * (2 * k + 1));
+        sum += term * (order == 1 ? 2 * k : 2 * k * (2 * k - 1)) * powl(x, 2 * k - order);
+    }
+    return sum;
+}
+
 /*
  * FUNCTION(name, text, first, second, low, high, signs, by_argument): the function of x that is the text, its
  * derivatives, the range of |x|, how many signs x has (-1: it is negative), and whether the rounding of an argument of an
@@ -67,6 +78,7 @@ static const long double two_by_root_pi = 1.128379167095512573896158903121545172
              false)                                                                                                    \
     FUNCTION(softplus, "Softplus(x)", x < 0 ? expl(x) / (1 + expl(x)) : 1 / (1 + expl(-x)), sech_squared(x / 2) / 4,   \
              1e-30, 1e3, 2, false)                                                                                     \
+    FUNCTION(sinxdivx, "SinXDivX(x)", sinxdivx_derivative(x, 1), sinxdivx_derivative(x, 2), 1e-30, 1.5, 2, true)       \
     FUNCTION(hypot, "Hypot(x,1)", x / hypotl(x, 1), 1 / (hypotl(x, 1) * hypotl(x, 1) * hypotl(x, 1)), 1e-30, 1e30, 2,  \
              false)                                                                                                    \
     FUNCTION(atan2, "Atan2(x,1)", 1 / (1 + x * x), -2 * x / ((1 + x * x) * (1 + x * x)), 1e-30, 1e12, 2, false)        \
