@@ -230,7 +230,7 @@ kcl_status kp_rewrite_terms(kp_plan *plan)
             plan->terms[k].formula = scaled(g, plan->terms[k].formula, log2e);
         else if (plan->terms[k].reduction == KF_REDUCE_EXPSUMS)
             plan->terms[k].formula = scaled_exponent(g, plan->terms[k].formula);
-        else if (plan->terms[k].reduction == KF_REDUCE_SUM)
+        else if (plan->terms[k].reduction == KF_REDUCE_SUM && !plan->empty)
             plan->terms[k].formula = split_factors(g, plan->terms[k].formula, plan->reduced, PRODUCTS, &factor[k]);
         status = g->error.status;
     }

@@ -195,6 +195,37 @@ START_TEST(nan_and_infinity_stay)
 }
 END_TEST
 
+/* A factor that is the same for all terms is multiplied once, after the sum, but not where there are no terms. */
+START_TEST(sums_of_no_terms_are_0)
+{
+    float x[SPECIAL], none[1] = {0}, out[SPECIAL] = {0}, one[1];
+    for (int k = 0; k < SPECIAL; k++)
+        x[k] = (float)special[k];
+    /* With terms, by another kernel of the same formula. */
+    float y[2] = {1, 2};
+    ok(kcl_sum(kcl_mul(kcl_exp(kcl_vi(s, kcl_f32(x, SPECIAL, 1))), kcl_neg(kcl_vj(s, kcl_f32(y, 2, 1)))), KCL_OVER_J,
+               kcl_f32(out, SPECIAL, 1)));
+    for (int k = 0; k < SPECIAL; k++)
+        check_class("a sum of two terms", out[k] / (isinf(out[k]) ? 1 : 30), -3 * exp(special[k]) / 30);
+    for (int over_i = 0; over_i < 2; over_i++) {
+        kcl_expr *rows = over_i ? kcl_vj(s, kcl_f32(x, SPECIAL, 1)) : kcl_vi(s, kcl_f32(x, SPECIAL, 1));
+        kcl_expr *absent = over_i ? kcl_vi(s, kcl_f32(none, 0, 1)) : kcl_vj(s, kcl_f32(none, 0, 1));
+        for (int k = 0; k < SPECIAL; k++)
+            out[k] = 7;
+        ok(kcl_sum(kcl_mul(kcl_exp(rows), kcl_neg(absent)), over_i ? KCL_OVER_I : KCL_OVER_J,
+                   kcl_f32(out, SPECIAL, 1)));
+        for (int k = 0; k < SPECIAL; k++)
+            ck_assert_msg(out[k] == 0, "row %d, whose factor is %g: %g", k, exp(special[k]), (double)out[k]);
+        for (int k = 0; k < SPECIAL; k++) {
+            kcl_expr *p = kcl_pm(s, kcl_f32(x + k, 1));
+            one[0] = 7;
+            ok(kcl_sum(kcl_mul(p, kcl_add(rows, absent)), KCL_OVER_BOTH, kcl_f32(one, 1)));
+            ck_assert_msg(one[0] == 0, "the factor is %g: %g", special[k], (double)one[0]);
+        }
+    }
+}
+END_TEST
+
 /* Smallest values pass NaN over; of nothing but NaN they are those of no terms. */
 START_TEST(reductions_choose_numbers_before_nan)
 {
@@ -262,6 +293,7 @@ int main(int argc, char **argv)
     const test_entry tests[] = {
         {derivatives_keep_their_digits, (KNOWN_DERIVATIVES + AT_ONCE - 1) / AT_ONCE},
         {nan_and_infinity_stay, 0},
+        {sums_of_no_terms_are_0, 0},
         {reductions_choose_numbers_before_nan, 0},
         {angles_of_equal_directions_are_clamped, 0},
     };
