@@ -220,13 +220,13 @@ typedef struct cotangent {
 
 typedef struct gradient {
     kf_graph *g;
-    kb_arena arena;         /* of cotangents */
-    kf_order order;         /* all nodes, through reductions */
-    cotangent **cotangents; /* by position */
+    kb_arena arena;          /* of cotangents */
+    kf_order order;          /* all nodes, through reductions */
+    cotangent **cotangents;  /* by position */
     /* By axis and position: a node that has the same rows, up to the first such variable. */
     uint32_t *same_rows[KF_AXIS_COUNT];
-    bool *wanted;  /* the node has a derivative by a variable that is asked for */
-    bool *reduces; /* the node depends on a reduction, or is one */
+    bool *wanted;            /* the node has a derivative by a variable that is asked for */
+    bool *reduces;           /* the node depends on a reduction, or is one */
     size_t var_count;
     const kf_node *const *vars;
     const kf_node **out;    /* as they are used in the role of vars[k] */

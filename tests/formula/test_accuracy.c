@@ -18,8 +18,11 @@ START_TEST(derivatives_keep_their_digits)
     double worst[2] = {0}, where[2] = {0};
     dense_init(&d, &g, ROWS, 1, 1);
     const kf_binding x = {"x", dense_var(&d, KF_ROLE_I, 1, 0, 1)};
-    for (int k = 0; k < ROWS; k++)
-        d.data[0][k] = derivatives_argument(f, k, ROWS);
+    for (int k = 0; k < ROWS; k++) {
+        const double at = derivatives_argument(f, k, ROWS);
+        /* Doubles reach further than the floats that the ranges are for. */
+        d.data[0][k] = f->high >= 1e9 && k % 3 == 0 ? copysign(pow(fabs(at), 5), at) : at;
+    }
     for (int order = 1; order <= 2; order++) {
         char text[200];
         kb_error err = {0};

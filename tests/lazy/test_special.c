@@ -131,6 +131,7 @@ VALUE(product, (x - x) * y)
 VALUE(smallest, fmin(x, y))
 VALUE(largest, fmax(x, y))
 VALUE(smaller, isnan(x) || isnan(y) ? NAN : fmin(x, y))
+VALUE(tiny, (float)(1e-60 * x))
 VALUE(angle, acos(fmin(fmax(x, -1), 1)) + x - x)
 #undef VALUE
 
@@ -151,6 +152,7 @@ static const struct {
     {"Min(Concat(x,y))", smallest},
     {"Max(Concat(x,y))", largest},
     {"Minimum(x,y)", smaller},
+    {"1e-30*(1e-30*x)", tiny},
     {"Acos(Clamp(x,-1,1))+x-x", angle},
 };
 
@@ -166,7 +168,7 @@ static void check_class(const char *what, double got, double want)
 START_TEST(nan_and_infinity_stay)
 {
     enum { TEXTS = KB_COUNT(texts) };
-    float x[PAIRS], y[PAIRS], b[3] = {1, 2, 4}, rows[TEXTS][PAIRS], sums[PAIRS];
+    float x[PAIRS], y[PAIRS], b[3] = {1, 2, 4}, signs[3] = {1, 2, -4}, rows[TEXTS][PAIRS], sums[PAIRS];
     for (int k = 0; k < PAIRS; k++) {
         x[k] = (float)special[k / SPECIAL];
         y[k] = (float)special[k % SPECIAL];
@@ -183,8 +185,15 @@ START_TEST(nan_and_infinity_stay)
     }
     ok(kcl_eval(TEXTS, made, outs));
     ok(kcl_eval1(kcl_formula(s, "Sum_Reduction((x-x)*b+0*y*b,0)", 3, names, args), kcl_f32(sums, PAIRS, 1)));
+    /* A device multiplies by x once, after the sum: where x is infinite that is infinite, and NaN as it is written. */
+    float factors[PAIRS];
+    ok(kcl_sum(kcl_mul(args[0], kcl_vj(s, kcl_f32(signs, 3, 1))), KCL_OVER_J, kcl_f32(factors, PAIRS, 1)));
     for (int k = 0; k < PAIRS; k++) {
         char what[100];
+        if (isinf(x[k]))
+            ck_assert(isnan(factors[k]) || (on_device && factors[k] == -x[k]));
+        else
+            check_class("a sum of multiples", factors[k], -(double)x[k]);
         for (int n = 0; n < TEXTS; n++) {
             snprintf(what, sizeof what, "%s of %g and %g", texts[n].text, (double)x[k], (double)y[k]);
             check_class(what, rows[n][k], texts[n].value(x[k], y[k]));
