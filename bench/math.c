@@ -52,6 +52,7 @@ static const function functions[] = {
     {"erf", "kcl_erf(x)", "erf(x)", -4, 4},
     {"erfc", "kcl_erfc(x)", "erfc(x)", -4, 4},
     {"sigmoid", "kcl_sigmoid(x)", "(1 / (1 + exp(-x)))", -10, 10},
+    {"sech", "kcl_sech(x)", "(1 / cosh(x))", -10, 10},
     {"softplus", "kcl_softplus(x)", "log1p(exp(x))", -10, 10},
     {"hypot", "kcl_hypot(x, y)", "hypot(x, y)", -10, 10},
     {"floor", "kcl_floor(x)", "floor(x)", -10, 10},

@@ -146,6 +146,12 @@ KCL_FN lanes kcl_fast_sigmoid(lanes x)
     return kcl_fast_inv((lanes)(KCL_R(1.0)) + kcl_fast_exp(-x));
 }
 
+KCL_FN lanes kcl_fast_sech(lanes x)
+{
+    const lanes e = kcl_fast_exp(-fabs(x));
+    return (e + e) * kcl_fast_inv(fma(e, e, (lanes)(KCL_R(1.0))));
+}
+
 /* ---- Logarithms and powers --------------------------------------------------------------------------------------- */
 
 #if !(defined(KCL_NATIVE) && defined(KCL_REAL_F32))
@@ -305,6 +311,7 @@ KCL_SCALAR_(kcl_fast_exp2)
 KCL_SCALAR_(kcl_fast_exp2_nonpos)
 KCL_SCALAR_(kcl_fast_exp)
 KCL_SCALAR_(kcl_fast_sigmoid)
+KCL_SCALAR_(kcl_fast_sech)
 KCL_SCALAR_(kcl_fast_log2)
 KCL_SCALAR_(kcl_fast_log)
 KCL_SCALAR_(kcl_fast_xlogx)
@@ -329,6 +336,7 @@ KCL_FN real kcl_fast_powi(real x, int n)
 #define kcl_exp2_nonpos kcl_fast_exp2_nonpos
 #define kcl_exp kcl_fast_exp
 #define kcl_sigmoid kcl_fast_sigmoid
+#define kcl_sech kcl_fast_sech
 #define kcl_log2 kcl_fast_log2
 #define kcl_log kcl_fast_log
 #define kcl_xlogx kcl_fast_xlogx

@@ -400,6 +400,13 @@ KCL_FN lanes kcl_sigmoid(lanes x)
     return (x < (lanes)(KCL_R(0.0)) ? e : one) / (one + e);
 }
 
+/* 1 / cosh(x), which keeps its digits where that overflows. */
+KCL_FN lanes kcl_sech(lanes x)
+{
+    const lanes e = kcl_exp(-fabs(x));
+    return (e + e) / fma(e, e, (lanes)(KCL_R(1.0)));
+}
+
 KCL_SCALAR_(kcl_exp2)
 KCL_SCALAR_(kcl_exp2_nonpos)
 KCL_SCALAR_(kcl_exp)
@@ -408,6 +415,7 @@ KCL_SCALAR_(kcl_sinh)
 KCL_SCALAR_(kcl_cosh)
 KCL_SCALAR_(kcl_tanh)
 KCL_SCALAR_(kcl_sigmoid)
+KCL_SCALAR_(kcl_sech)
 
 /* ---- Logarithms -------------------------------------------------------------------------------------------------- */
 
@@ -1063,6 +1071,41 @@ KCL_FN lanes kcl_hypot(lanes x, lanes y)
     return a == KCL_INFINITY_ || b == KCL_INFINITY_ ? KCL_INFINITY_ : value;
 }
 
+/*
+ * 1 / hypot of x and y times *scale, which keeps squares in range; 0 for 0 and 0. The same number for y and x, so that
+ * compilers find it once where a derivative has both.
+ */
+KCL_FN lanes kcl_scaled_hypot_(lanes x, lanes y, lanes *scale)
+{
+    const lanes one = (lanes)(KCL_R(1.0)), up = (lanes)(KCL_SQUARE_SCALE_), down = one / up;
+    const ilanes large = fabs(x) > (lanes)(KCL_SQUARE_MOST_) || fabs(y) > (lanes)(KCL_SQUARE_MOST_);
+    const ilanes small = fabs(x) < (lanes)(KCL_SQUARE_LEAST_) && fabs(y) < (lanes)(KCL_SQUARE_LEAST_);
+    *scale = large ? down : (small ? up : one);
+    const lanes u = x * *scale, v = y * *scale;
+    return kcl_rsqrt(u * u + v * v);
+}
+
+KCL_FN lanes kcl_inverse_hypot(lanes x, lanes y)
+{
+    lanes scale;
+    const lanes r = kcl_scaled_hypot_(x, y, &scale);
+    return r * scale;
+}
+
+/* x / hypot(x, y), and 0 for 0 and 0. A small x is not made smaller, nor a large one larger. */
+KCL_FN lanes kcl_hypot_ratio(lanes x, lanes y)
+{
+    lanes scale;
+    const lanes r = kcl_scaled_hypot_(x, y, &scale);
+    return scale < (lanes)(KCL_R(1.0)) ? x * r * scale : x * scale * r;
+}
+
+/* 1 - x^2, rounded once. */
+KCL_FN lanes kcl_one_minus_square(lanes x)
+{
+    return fma(-x, x, (lanes)(KCL_R(1.0)));
+}
+
 /* The smaller and the larger of two; NaN where one is NaN. */
 KCL_FN lanes kcl_minimum(lanes x, lanes y)
 {
@@ -1156,6 +1199,9 @@ KCL_SCALAR_(kcl_acos)
 KCL_SCALAR_(kcl_atan)
 KCL_SCALAR_OF_TWO_(kcl_atan2)
 KCL_SCALAR_OF_TWO_(kcl_hypot)
+KCL_SCALAR_OF_TWO_(kcl_inverse_hypot)
+KCL_SCALAR_OF_TWO_(kcl_hypot_ratio)
+KCL_SCALAR_(kcl_one_minus_square)
 KCL_SCALAR_OF_TWO_(kcl_minimum)
 KCL_SCALAR_OF_TWO_(kcl_maximum)
 KCL_SCALAR_OF_TWO_(kcl_and)

@@ -197,9 +197,15 @@ KCL_API kcl_expr *kcl_tan(kcl_expr *f);   /* tangent, radians */
 KCL_API kcl_expr *kcl_abs(kcl_expr *f);   /* absolute value; derivative 0 at 0 */
 KCL_API kcl_expr *kcl_sign(kcl_expr *f);  /* -1, 0 or 1 */
 KCL_API kcl_expr *kcl_xlogx(kcl_expr *f); /* f log(f), and 0 at f = 0 */
-KCL_API kcl_expr *kcl_asin(kcl_expr *f);  /* arc sine; its derivative at -1 and 1 is taken as 0 */
-KCL_API kcl_expr *kcl_acos(kcl_expr *f);  /* arc cosine; its derivative at -1 and 1 is taken as 0 */
 KCL_API kcl_expr *kcl_atan(kcl_expr *f);  /* arc tangent */
+
+/*
+ * Arc sine and cosine, NaN beyond -1 and 1; their derivatives at -1 and 1 are taken as 0. The scalar product of normalised
+ * vectors is rounded to more than 1 for about a quarter of equal directions: kcl_acos(kcl_clampint(cosine, -1, 1)) is 0
+ * there, and so is its derivative.
+ */
+KCL_API kcl_expr *kcl_asin(kcl_expr *f);
+KCL_API kcl_expr *kcl_acos(kcl_expr *f);
 
 /* The angle of the point (g, f): atan2 of the C library, whose first operand is the ordinate. Derivative 0 at (0, 0). */
 KCL_API kcl_expr *kcl_atan2(kcl_expr *f, kcl_expr *g);
@@ -280,7 +286,7 @@ KCL_API kcl_expr *kcl_normalize(kcl_expr *f);           /* f / |f|, and 0 at f =
 KCL_API kcl_expr *kcl_weightedsqnorm(kcl_expr *f, kcl_expr *s);
 KCL_API kcl_expr *kcl_weightedsqdist(kcl_expr *f, kcl_expr *g, kcl_expr *s); /* kcl_weightedsqnorm of f - g */
 
-/* The largest and smallest component, and its number, the first of equal ones. NaN is never chosen. */
+/* The largest and smallest component, NaN only where all are NaN; and its number, the first of equal ones. */
 KCL_API kcl_expr *kcl_max_inner(kcl_expr *f);
 KCL_API kcl_expr *kcl_min_inner(kcl_expr *f);
 KCL_API kcl_expr *kcl_argmax_inner(kcl_expr *f); /* a real number; derivative 0; D where all are NaN */

@@ -61,9 +61,17 @@ static const kf_node *unit(kf_graph *g, int64_t dim, int64_t k)
     return dim == 1 ? one : kf_make(g, KF_ELEMT, &one, (int64_t[]){dim, k});
 }
 
+/* Of what is finished later: the axes of f need not be kept. */
 static const kf_node *elem(kf_graph *g, const kf_node *f, int64_t k)
 {
-    return !f || f->dim == 1 ? f : kf_make(g, KF_ELEM, &f, &k);
+    f = f ? kf_value(f) : NULL;
+    return !f || f->dim == 1 ? f : kf_or_zero(g, kf_make(g, KF_ELEM, &f, &k));
+}
+
+static const kf_node *dot(kf_graph *g, const kf_node *f, const kf_node *h)
+{
+    const kf_node *product = f && h ? kf_product(g, kf_value(f), kf_value(h)) : NULL;
+    return product && kf_is_zero(product) ? kf_zero(g, 1) : kf_dot(g, f, h);
 }
 
 static const kf_node *column(kf_graph *g, const kf_node *F, const kf_node *v, int64_t k)
@@ -127,6 +135,13 @@ kcl_status kf_grad_matrix(kf_graph *g, const kf_node *F, const kf_node *v, const
 
 /* ---- Traces ------------------------------------------------------------------------------------------------------ */
 
+static bool add_to(kf_graph *g, const kf_node **sum, const kf_node *term)
+{
+    if (term && !kf_is_zero(term))
+        *sum = *sum ? kf_binary(g, KF_ADD, *sum, term) : term;
+    return term && (*sum || kf_is_zero(term));
+}
+
 /* w J summed along the diagonal, column by column. */
 static const kf_node *trace_by_columns(kf_graph *g, const char *name, const kf_node *F, const kf_node *v,
                                        const kf_node *w)
@@ -134,11 +149,10 @@ static const kf_node *trace_by_columns(kf_graph *g, const char *name, const kf_n
     const kf_node *sum = NULL;
     bool ok = few_directions(g, name, v->dim);
     for (int64_t k = 0; ok && k < v->dim; k++) {
-        const kf_node *term = kf_binary(g, KF_MULT, elem(g, w, k), elem(g, column(g, F, v, k), k));
-        sum = sum && term ? kf_binary(g, KF_ADD, sum, term) : term;
-        ok = sum != NULL;
+        const kf_node *term = kf_product(g, elem(g, w, k), elem(g, column(g, F, v, k), k));
+        ok = add_to(g, &sum, term);
     }
-    return ok ? sum : NULL;
+    return !ok ? NULL : sum ? sum : kf_zero(g, 1);
 }
 
 /*
@@ -155,13 +169,6 @@ typedef struct trace {
     const kf_node *total;
 } trace;
 
-static bool add_to(kf_graph *g, const kf_node **sum, const kf_node *term)
-{
-    if (term && !kf_is_zero(term))
-        *sum = *sum ? kf_binary(g, KF_ADD, *sum, term) : term;
-    return term && (*sum || kf_is_zero(term));
-}
-
 static bool hand_on(trace *t, const kf_node *f, const kf_node *w)
 {
     kf_graph *g = t->walk->g;
@@ -172,7 +179,7 @@ static bool hand_on(trace *t, const kf_node *f, const kf_node *w)
     if (f->dim == 1 && !is_map && f->op != KF_LIKE) {
         const kf_node *gradient = NULL;
         return kf_vjp(g, f, kf_rat(g, 1, 1), 1, &t->v, &gradient) == KCL_OK &&
-               add_to(g, &t->total, kf_dot(g, gradient, w));
+               add_to(g, &t->total, dot(g, gradient, w));
     }
     if (!is_map && f->op != KF_LIKE && f->op != KF_SUMT)
         return add_to(g, &t->total, trace_by_columns(g, t->name, f, t->v, w));
@@ -346,5 +353,5 @@ kcl_status kf_sum_lin_operator(kf_graph *g, const kf_node *F, const kf_node *v, 
     if (!one || check_weight(g, name, left, F->dim) < 0 || check_weight(g, name, right, v->dim) < 0 ||
         kf_check_linear(g, name, F, v, false) < 0 || kf_vjp(g, F, left, 1, &v, &gradient) < 0)
         return g->error.status;
-    return finished(g, kf_dot(g, gradient, right), F, out);
+    return finished(g, dot(g, gradient, right), F, out);
 }

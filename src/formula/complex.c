@@ -62,10 +62,11 @@ static bool are_complex(kf_graph *g, const char *name, const kf_node *f, const k
 }
 
 #define SQUARE(x) kf_unary(g, KF_SQUARE, x)
-#define MINUS(x) kf_unary(g, KF_MINUS, x)
-#define ADD(x, y) kf_binary(g, KF_ADD, x, y)
-#define SUB(x, y) kf_binary(g, KF_SUB, x, y)
-#define MULT(x, y) kf_binary(g, KF_MULT, x, y)
+#define MINUS(x) kf_or_zero(g, kf_unary(g, KF_MINUS, x))
+/* The part that a real number lacks stays Zero, and takes no part in products. */
+#define ADD(x, y) kf_or_zero(g, kf_binary(g, KF_ADD, x, y))
+#define SUB(x, y) kf_or_zero(g, kf_binary(g, KF_SUB, x, y))
+#define MULT(x, y) kf_product(g, x, y)
 
 const kf_node *kf_complex_of_real(kf_graph *g, const kf_node *f)
 {
@@ -152,7 +153,7 @@ static const kf_node *sum(kf_graph *g, const char *name, kf_op op, const kf_node
     if (f->dim == h->dim && !is_joined(f) && !is_joined(h))
         return kf_binary(g, op, f, h);
     const parts a = parts_of(g, f), b = parts_of(g, h);
-    return join(g, kf_binary(g, op, a.re, b.re), kf_binary(g, op, a.im, b.im));
+    return join(g, kf_or_zero(g, kf_binary(g, op, a.re, b.re)), kf_or_zero(g, kf_binary(g, op, a.im, b.im)));
 }
 
 const kf_node *kf_complex_add(kf_graph *g, const kf_node *f, const kf_node *h)

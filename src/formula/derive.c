@@ -21,12 +21,17 @@
 #define COS(x) kf_unary(g, KF_COS, x)
 #define SINH(x) kf_unary(g, KF_SINH, x)
 #define COSH(x) kf_unary(g, KF_COSH, x)
+#define TANH(x) kf_unary(g, KF_TANH, x)
+#define SECH(x) kf_unary(g, KF_SECH, x)
+#define ONE_MINUS_SQUARE(x) kf_unary(g, KF_ONE_MINUS_SQUARE, x)
 #define SIGMOID(x) kf_unary(g, KF_SIGMOID, x)
 #define SIGN(x) kf_unary(g, KF_SIGN, x)
-#define MULT(x, z) kf_binary(g, KF_MULT, x, z)
+#define MULT(x, z) kf_product(g, x, z)
 #define DIV(x, z) kf_binary(g, KF_DIVIDE, x, z)
 #define SUB(x, z) kf_binary(g, KF_SUB, x, z)
 #define POWF(x, z) kf_binary(g, KF_POWF, x, z)
+#define HYPOT_RATIO(x, z) kf_binary(g, KF_HYPOT_RATIO, x, z)
+#define INVERSE_HYPOT(x, z) kf_binary(g, KF_INVERSE_HYPOT, x, z)
 #define POW(x, m) kf_make(g, KF_POW, (const kf_node *[]){x}, (const int64_t[]){m})
 #define ADD(x, z) kf_binary(g, KF_ADD, x, z)
 #define STEP(x) kf_unary(g, KF_STEP, x)
@@ -218,10 +223,10 @@ static flow pull_back(kf_graph *g, const kf_node *f, int k, flow e)
     const bool map = kf_info((kf_op)f->op)->op_class == KF_CLASS_MAP;
     if (!map && e.guard && e.guard->dim > 1) {
         /* Components move, or are added up, and their guards with them. */
-        e = (flow){settle(g, e), pull_back_value(g, f, k, e.guard), true};
+        e = (flow){settle(g, e), kf_or_zero(g, pull_back_value(g, f, k, e.guard)), true};
     }
     if (!taken)
-        e = (flow){pull_back_value(g, f, k, e.value), e.guard, e.settled && keeps_zeros(f)};
+        e = (flow){kf_or_zero(g, pull_back_value(g, f, k, e.value)), e.guard, e.settled && keeps_zeros(f)};
     else if (kf_is_zero(taken))
         return (flow){.value = kf_zero(g, f->arg[k]->dim)};
     else

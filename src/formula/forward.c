@@ -52,7 +52,8 @@ static const kf_node *of_map(const forward *s, const kf_node *f, bool *ok)
             continue;
         const kf_node *product = kf_times_partial(s->g, f, k, t);
         *ok = product != NULL;
-        sum = sum_of(s->g, sum, product, ok);
+        if (*ok && !kf_is_zero(product))
+            sum = sum_of(s->g, sum, product, ok);
     }
     if (*ok && sum && sum->dim < f->dim)
         *ok = (sum = kf_make(s->g, KF_SUMT, &sum, &(int64_t){f->dim})) != NULL;
@@ -70,9 +71,9 @@ static const kf_node *of_linear(const forward *s, const kf_node *f, bool *ok)
         if (!args[k])
             *ok = *ok && (args[k] = kf_zero(s->g, f->arg[k]->dim)) != NULL;
     }
-    const kf_node *made = any && *ok ? kf_make(s->g, (kf_op)f->op, args, f->param) : NULL;
+    const kf_node *made = any && *ok ? kf_or_zero(s->g, kf_make(s->g, (kf_op)f->op, args, f->param)) : NULL;
     *ok = *ok && (made || !any);
-    return made;
+    return made && kf_is_zero(made) ? NULL : made;
 }
 
 static const kf_node *of_extreme(const forward *s, const kf_node *f, bool *ok)

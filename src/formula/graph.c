@@ -50,6 +50,26 @@ double kf_powi(double base, int64_t exponent)
     return exponent < 0 ? 1 / power : power;
 }
 
+/* The hypotenuse of the largest numbers overflows, that of the smallest has few digits. */
+static double hypot_scale(double a, double b)
+{
+    return fabs(a) > 1 || fabs(b) > 1 ? 0.5 : 0x1p600;
+}
+
+double kf_hypot_ratio(double a, double b)
+{
+    const double scale = hypot_scale(a, b);
+    return a == 0 && b == 0 ? 0 : scale * a / hypot(scale * a, scale * b);
+}
+
+double kf_inverse_hypot(double a, double b)
+{
+    const double scale = hypot_scale(a, b);
+    if (isnan(a) || isnan(b)) /* also beside infinity, whose hypotenuse is infinite */
+        return NAN;
+    return a == 0 && b == 0 ? 0 : scale / hypot(scale * a, scale * b);
+}
+
 double kf_round(double value, int64_t digits)
 {
     const double scale = pow(10, (double)(digits < 0 ? -digits : digits));

@@ -220,6 +220,8 @@ void kf_name_error(kf_graph *g, const char *name, size_t length);
 void kf_each_name(void (*visit)(void *user, const char *text), void *user);
 
 double kf_powi(double base, int64_t exponent);
+double kf_hypot_ratio(double a, double b);   /* a / hypot(a, b), and 0 for 0 and 0 */
+double kf_inverse_hypot(double a, double b); /* 1 / hypot(a, b), and 0 for 0 and 0 */
 double kf_round(double value, int64_t digits); /* to `digits` decimals, half away from zero */
 double kf_spherical(double x, int64_t n);      /* j_n(x) / x^n, j_n the spherical Bessel function: sin(x)/x for n = 0 */
 
@@ -483,13 +485,23 @@ typedef struct kf_rule {
     const char *name;
     kf_op op;            /* of the nodes it applies to */
     const char *example; /* a formula in x, y (3 components) and s, t (1) that it changes */
-    const char *note;    /* which NaN or infinity it loses, "" where it is exact or a rounding */
+    const char *note;    /* which NaN or infinity it loses; "" where it keeps them, but for what overflows between */
     /* The simpler node; f itself where the rule does not apply; NULL on failure. Operands are simplified already. */
     const kf_node *(*apply)(kf_graph *g, const kf_node *f);
 } kf_rule;
 
 extern const kf_rule kf_rules[];
 extern const size_t kf_rule_count;
+
+/*
+ * What is 0 by its form. The rules keep 0 f, which is NaN where f is infinite; in derivatives, and for the part of a
+ * complex number that a real one lacks, such a factor stands for nothing at all, and what it multiplies is left out by
+ * those who make these products.
+ */
+/* f, or Zero where the rules see that f is nothing else; NULL of NULL. */
+const kf_node *kf_or_zero(kf_graph *g, const kf_node *f);
+/* f h, or Zero where one of them is Zero; NULL where one is NULL. */
+const kf_node *kf_product(kf_graph *g, const kf_node *f, const kf_node *h);
 
 kcl_status kf_simplify(kf_graph *g, size_t root_count, const kf_node *const *roots, const kf_node **out);
 

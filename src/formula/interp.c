@@ -467,14 +467,14 @@ static void add_components(double *out, const double *x, int64_t dim, int64_t st
         out[c] = kf_sum_value(sum[c], error[c]);
 }
 
-/* NaN is never chosen. */
+/* NaN is chosen only where all are NaN. */
 static void choose_component(double *out, const double *x, int64_t dim, int64_t step, int64_t count, bool largest)
 {
     for (int64_t c = 0; c < count; c++)
-        out[c] = largest ? -INFINITY : INFINITY;
+        out[c] = NAN;
     for (int64_t k = 0; k < dim; k++, x += step)
         for (int64_t c = 0; c < count; c++)
-            out[c] = (largest ? x[c] > out[c] : x[c] < out[c]) ? x[c] : out[c];
+            out[c] = (largest ? x[c] > out[c] : x[c] < out[c]) || isnan(out[c]) ? x[c] : out[c];
 }
 
 static void run_sum(const kf_frame *f, const instruction *s)

@@ -2,6 +2,7 @@
 /* formula/simplify.c: rewriting by named rules. */
 #include "graph.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,28 @@ static bool is_scaled(const kf_node *f)
     return f->op == KF_MULT && f->arg[0]->dim == 1 && f->dim > 1;
 }
 
+/* Whether f is a finite number whatever the variables are: then 0 times f is 0. */
+static bool is_finite(const kf_node *f)
+{
+    switch ((kf_op)f->op) {
+    case KF_CONST:
+    case KF_ZERO:
+    case KF_INDEX:
+    case KF_IOTA:
+    case KF_STEP:
+    case KF_EQUAL:
+    case KF_NOT_EQUAL:
+    case KF_LESS:
+    case KF_LESS_EQUAL:
+    case KF_AND:
+    case KF_OR:
+    case KF_NOT:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* ---- Constants --------------------------------------------------------------------------------------------------- */
 
 typedef struct rational {
@@ -64,6 +87,13 @@ static rational constant(const kf_node *f)
     if (f->op == KF_ZERO)
         return (rational){0, 1, 0};
     return (rational){f->param[0], f->param[1], f->value};
+}
+
+/* Whether c stays what it is in float32 too: beyond, it would be infinite or lose its digits there, and take f along. */
+static bool fits_every_type(const kf_node *c)
+{
+    const double size = fabs(constant(c).value);
+    return size == 0 || (size >= FLT_MIN && size <= FLT_MAX);
 }
 
 static const kf_node *fold(kf_graph *g, const kf_node *f)
@@ -141,12 +171,22 @@ static const kf_node *split_factor(kf_graph *g, const kf_node *f, const kf_node 
     return kf_rat(g, 1, 1);
 }
 
+/*
+ * Of one sign, since infinity minus infinity is NaN, which no multiple of infinity is but that by 0: what cancels becomes
+ * 0*u.
+ */
 static const kf_node *add_like_terms(kf_graph *g, const kf_node *f)
 {
     const kf_node *u, *v, *m = split_factor(g, f->arg[0], &u), *n = split_factor(g, f->arg[1], &v);
     if (!m || !n)
         return NULL;
-    return u == v ? binary(g, KF_MULT, binary(g, f->op == KF_ADD ? KF_ADD : KF_SUB, m, n), u) : f;
+    if (u != v)
+        return f;
+    const kf_node *both = binary(g, (kf_op)f->op, m, n);
+    if (!both || !is_const(both) || !fits_every_type(both))
+        return both ? f : NULL;
+    const double x = constant(m).value, y = f->op == KF_ADD ? constant(n).value : -constant(n).value;
+    return kf_is_zero(both) || (x < 0) == (y < 0) ? binary(g, KF_MULT, both, u) : f;
 }
 
 static const kf_node *add_minus(kf_graph *g, const kf_node *f)
@@ -176,11 +216,6 @@ static const kf_node *sub_zero(kf_graph *g, const kf_node *f)
     if (kf_is_zero(f->arg[1]))
         return widen(g, f->arg[0], f->dim);
     return kf_is_zero(f->arg[0]) ? minus(g, widen(g, f->arg[1], f->dim)) : f;
-}
-
-static const kf_node *sub_self(kf_graph *g, const kf_node *f)
-{
-    return f->arg[0] == f->arg[1] ? kf_zero(g, f->dim) : f;
 }
 
 static const kf_node *sub_minus(kf_graph *g, const kf_node *f)
@@ -226,9 +261,11 @@ static const kf_node *minus_repeated(kf_graph *g, const kf_node *f)
 
 /* ---- Products ---------------------------------------------------------------------------------------------------- */
 
+/* 0 times what may be infinite or NaN stays: derivatives leave it out where they are made (kf_product). */
 static const kf_node *mult_zero(kf_graph *g, const kf_node *f)
 {
-    return kf_is_zero(f->arg[0]) || kf_is_zero(f->arg[1]) ? kf_zero(g, f->dim) : f;
+    const kf_node *a = f->arg[0], *b = f->arg[1];
+    return (kf_is_zero(a) && is_finite(b)) || (kf_is_zero(b) && is_finite(a)) ? kf_zero(g, f->dim) : f;
 }
 
 static const kf_node *mult_one(kf_graph *g, const kf_node *f)
@@ -247,18 +284,26 @@ static const kf_node *mult_constant_first(kf_graph *g, const kf_node *f)
     return is_const(b) && !is_const(a) ? binary(g, KF_MULT, b, a) : f;
 }
 
-/* c*(d*u) and (c*u)*v: constants meet on the left. */
+/* c*u, but not c*(d*u), whose constants are too large or too small to be one: others meet in front of such a pair. */
+static bool has_constant(const kf_node *f)
+{
+    if (f->op != KF_MULT || !is_const(f->arg[0]))
+        return false;
+    return f->arg[1]->op != KF_MULT || !is_const(f->arg[1]->arg[0]);
+}
+
+/* c*(d*u) and (c*u)*v: constants meet on the left, unless they would be lost there: 1e-30*(1e-30*u) in float32. */
 static const kf_node *mult_constants(kf_graph *g, const kf_node *f)
 {
     const kf_node *a = f->arg[0], *b = f->arg[1];
-    if (b->op == KF_MULT && is_const(b->arg[0])) {
-        if (is_const(a)) {
-            const kf_node *c = binary(g, KF_MULT, a, b->arg[0]);
-            return c && is_const(c) ? binary(g, KF_MULT, c, b->arg[1]) : f;
-        }
-        return binary(g, KF_MULT, b->arg[0], binary(g, KF_MULT, a, b->arg[1]));
+    if (is_const(a) && b->op == KF_MULT && is_const(b->arg[0])) {
+        const kf_node *c = binary(g, KF_MULT, a, b->arg[0]);
+        const bool lost = c && kf_is_zero(c) && !kf_is_zero(a) && !kf_is_zero(b->arg[0]);
+        return c && is_const(c) && fits_every_type(c) && !lost ? binary(g, KF_MULT, c, b->arg[1]) : f;
     }
-    if (a->op == KF_MULT && is_const(a->arg[0]) && !is_const(b))
+    if (!is_const(a) && has_constant(b))
+        return binary(g, KF_MULT, b->arg[0], binary(g, KF_MULT, a, b->arg[1]));
+    if (has_constant(a) && !is_const(b))
         return binary(g, KF_MULT, a->arg[0], binary(g, KF_MULT, a->arg[1], b));
     return f;
 }
@@ -303,18 +348,15 @@ static const kf_node *mult_inverse(kf_graph *g, const kf_node *f)
     return f;
 }
 
-static const kf_node *divide_zero(kf_graph *g, const kf_node *f)
-{
-    return kf_is_zero(f->arg[0]) && !kf_is_zero(f->arg[1]) ? kf_zero(g, f->dim) : f;
-}
-
 static const kf_node *divide_constant(kf_graph *g, const kf_node *f)
 {
     const kf_node *c = f->arg[1];
     if (!is_const(c) || c->value == 0 || is_const(f->arg[0]))
         return f;
     const kf_node *inverse = unary(g, KF_INV, c);
-    return inverse && is_const(inverse) ? binary(g, KF_MULT, inverse, f->arg[0]) : f;
+    return inverse && is_const(inverse) && fits_every_type(c) && fits_every_type(inverse)
+               ? binary(g, KF_MULT, inverse, f->arg[0])
+               : f;
 }
 
 static const kf_node *divide_one(kf_graph *g, const kf_node *f)
@@ -400,9 +442,15 @@ static const kf_node *sum_of_scaled(kf_graph *g, const kf_node *f)
         return f;
     if (is_scaled(a))
         return binary(g, KF_MULT, a->arg[0], unary(g, KF_SUM, a->arg[1]));
-    if (a->op == KF_DIVIDE && a->arg[1]->dim == 1 && a->dim > 1)
-        return binary(g, KF_DIVIDE, unary(g, KF_SUM, a->arg[0]), a->arg[1]);
     return a->op == KF_MINUS ? minus(g, unary(g, KF_SUM, a->arg[0])) : f;
+}
+
+static const kf_node *sum_of_quotient(kf_graph *g, const kf_node *f)
+{
+    const kf_node *a = f->arg[0];
+    if (a->op != KF_DIVIDE || a->arg[1]->dim > 1 || a->dim == 1 || !sum_ends_near(a, &(int){NEAR}))
+        return f;
+    return binary(g, KF_DIVIDE, unary(g, KF_SUM, a->arg[0]), a->arg[1]);
 }
 
 static const kf_node *sum_of_copy(kf_graph *g, const kf_node *f)
@@ -653,17 +701,16 @@ const kf_rule kf_rules[] = {
     {"add-minus", KF_ADD, "x+(-y)", "", add_minus},
     {"add-places", KF_ADD, "Place(x,1,0,3,2,6)+Place(y,1,1,3,2,6)", "", add_places},
     {"add-elems", KF_ADD, "ElemT(s,2,1)+ElemT(t,2,0)", "", add_places},
-    {"sub-self", KF_SUB, "x-x", "infinity minus infinity, NaN minus NaN: 0 instead of NaN", sub_self},
     {"sub-zero", KF_SUB, "Zero(1)-x", "", sub_zero},
     {"sub-repeated", KF_SUB, "x-SumT(s,3)", "", repeated_operand},
-    {"sub-like-terms", KF_SUB, "3*x-x", "", add_like_terms},
+    {"sub-like-terms", KF_SUB, "-3*x-x", "", add_like_terms},
     {"sub-minus", KF_SUB, "x-(-y)", "", sub_minus},
     {"minus-zero", KF_MINUS, "-Zero(3)", "", minus_zero},
     {"minus-minus", KF_MINUS, "-(-x)", "", minus_minus},
     {"minus-difference", KF_MINUS, "-(x-y)", "", minus_difference},
     {"minus-scaled", KF_MINUS, "-(2*x)", "", minus_scaled},
     {"minus-repeated", KF_MINUS, "-SumT(s,3)", "", minus_repeated},
-    {"mult-zero", KF_MULT, "Zero(1)*x", "0 times infinity or NaN: 0 instead of NaN", mult_zero},
+    {"mult-zero", KF_MULT, "Zero(1)*LessThan(x,y)", "", mult_zero},
     {"mult-one", KF_MULT, "1*x", "", mult_one},
     {"mult-repeated", KF_MULT, "SumT(s,3)*x", "", repeated_operand},
     {"mult-constant-first", KF_MULT, "x*2", "", mult_constant_first},
@@ -672,7 +719,6 @@ const kf_rule kf_rules[] = {
     {"mult-self", KF_MULT, "x*x", "", mult_self},
     {"mult-inverse", KF_MULT, "x*Inv(y)", "", mult_inverse},
     {"mult-scalars-first", KF_MULT, "s*(t*x)", "", mult_scalars_first},
-    {"divide-zero", KF_DIVIDE, "Zero(1)/x", "0 by 0 or NaN: 0 instead of NaN", divide_zero},
     {"divide-constant", KF_DIVIDE, "x/2", "", divide_constant},
     {"divide-one", KF_DIVIDE, "1/x", "", divide_one},
     {"divide-minus", KF_DIVIDE, "(-x)/y", "", divide_minus},
@@ -682,7 +728,8 @@ const kf_rule kf_rules[] = {
     {"pow-small", KF_POW, "Pow(x,1)", "", pow_small},
     {"sum-of-one", KF_SUM, "Sum(s)", "", sum_of_one},
     {"sum-of-zero", KF_SUM, "Sum(Zero(3))", "", sum_of_zero},
-    {"sum-of-scaled", KF_SUM, "Sum(s*x)", "", sum_of_scaled},
+    {"sum-of-scaled", KF_SUM, "Sum(s*x)", "infinity instead of NaN where s is infinite", sum_of_scaled},
+    {"sum-of-quotient", KF_SUM, "Sum(x/s)", "infinity instead of NaN where s is 0", sum_of_quotient},
     {"sum-of-copy", KF_SUM, "Sum(Concat(x,y))", "", sum_of_copy},
     {"copy-all", KF_SUMT, "SumT(s,1)", "", copy_all},
     {"copy-all", KF_ELEM, "Elem(s,0)", "", copy_all},
@@ -725,6 +772,41 @@ static const kf_node *rewrite(kf_graph *g, const kf_node *f)
             return simpler ? rewrite(g, simpler) : NULL;
     }
     return f;
+}
+
+const kf_node *kf_or_zero(kf_graph *g, const kf_node *f)
+{
+    if (!f || kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF)
+        return f;
+    switch ((kf_op)f->op) {
+    case KF_ADD:
+    case KF_SUB:
+    case KF_MINUS:
+    case KF_SQUARE:
+    case KF_SUM:
+    case KF_SUMROWS:
+        break;
+    case KF_ELEM:
+    case KF_EXTRACT:
+    case KF_ARRANGE: { /* of zeros that stand beside something else */
+        const kf_node *simpler = rewrite(g, f);
+        return simpler && kf_is_zero(simpler) ? simpler : f;
+    }
+    default:
+        if (kf_info((kf_op)f->op)->op_class != KF_CLASS_COPY)
+            return f;
+    }
+    for (int k = 0; k < f->arg_count; k++)
+        if (!kf_is_zero(f->arg[k]))
+            return f;
+    return kf_zero(g, f->dim);
+}
+
+const kf_node *kf_product(kf_graph *g, const kf_node *f, const kf_node *h)
+{
+    if (f && h && (kf_is_zero(kf_value(f)) || kf_is_zero(kf_value(h))))
+        return kf_zero(g, KB_MAX(f->dim, h->dim));
+    return kf_binary(g, KF_MULT, f, h);
 }
 
 /* ---- The pass ---------------------------------------------------------------------------------------------------- */

@@ -254,7 +254,8 @@ static uint64_t step_key(const kl_exec *exec, kcl_dtype dtype, size_t step, cons
                          const kl_layout *arrays)
 {
     size_t count = exec->steps[step].sweep.var_count;
-    uint64_t choices = ((step * 2 + choice->expand) * 32 + (size_t)choice->states) * 4 + choice->schedule;
+    uint64_t choices =
+        (((step * 2 + choice->expand) * 2 + choice->empty) * 32 + (size_t)choice->states) * 4 + choice->schedule;
     uint64_t key = kb_hash_combine(exec->key, (choices * 8 + choice->shape) * 4 + dtype);
     key = kb_hash_combine(key, kb_hash(arrays->dense, count, 7));
     /* All outputs of a computation are scaled, or none. */

@@ -38,7 +38,8 @@ kcl_status kl_check_shape(const kcl_array *array, const char *what, int64_t *ele
             char shape[160];
             kl_put_shape(shape, sizeof shape, array);
             return kb_fail(err, KCL_ERROR_ARGUMENT,
-                           "%s has the shape %s: up to axis %d these are more elements than a 64-bit number counts",
+                           "%s has the shape %s: the product of its sizes on the axes 0 to %d is more than a 64-bit "
+                           "number holds",
                            what, shape, k);
         }
     }

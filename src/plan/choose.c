@@ -224,6 +224,9 @@ kcl_status kp_choose_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype d
         choice->shape = KP_ROWS_SPLIT;
     if (choice->shape != KP_MAP && choice->shape != KP_COLUMNS)
         fit_group(choice, sizes, kp_lanes_of(caps, dtype));
+    choice->empty = (sweep->reduced & KF_AXIS_J && sizes->cols == 0) ||
+                    (sweep->reduced & KF_AXIS_I && sizes->rows == 0) ||
+                    (sweep->reduced & KF_AXIS_EACH && sizes->each == 0);
     return KCL_OK;
 }
 

@@ -171,6 +171,7 @@ kcl_status kp_plan_create(kp_plan **out, const kp_request *request, kb_error *er
     plan->stream_axis = plan->shape == KP_MAP ? 0 : plan->shape == KP_COLUMNS ? KF_AXIS_I : KF_AXIS_J;
     plan->stream = request->choice.states;
     plan->fast = request->choice.fast;
+    plan->empty = request->choice.empty;
     plan->slow_divider = caps->slow_divider;
     plan->native = caps->device_class == KP_GPU;
     plan->group = request->choice.group;

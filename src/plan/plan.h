@@ -39,6 +39,7 @@ typedef struct kp_choice {
     bool expand; /* squared distances (expand.h): the caller's to set, who must supply their centres; see kp_screens */
     int group;   /* batches of few rows on GPUs: work-items of a work-group, at most; 0: no limit */
     bool fast;   /* elementary functions of cl/fast.cl in place of those of cl/math.cl */
+    bool empty;  /* nothing is reduced: factors stay in sums, since 0 times an infinite factor is not 0 */
 } kp_choice;
 
 /* What a launch goes through. */
@@ -87,7 +88,7 @@ typedef struct kp_plan {
     int stream; /* streamed elements a step */
     int tile;   /* streamed elements whose sum is kept apart: the blocks of blocked summation; multiple of `stream` */
     unsigned lane_axis, stream_axis; /* KF_AXIS_ bits; stream_axis 0 for KP_MAP */
-    bool fast;                       /* kp_choice */
+    bool fast, empty;                /* kp_choice */
     bool slow_divider;               /* kp_caps */
     bool native;   /* the device's own functions are good enough where the library's would be slower */
     bool many_periodic; /* sines and the like are the driver's, whose text is short */

@@ -114,11 +114,11 @@ static const kf_node *lower_node(kf_graph *g, const kf_node *f, const kf_node *c
             return mult(g, args[0], kf_unary(g, KF_INV, args[1]));
         break;
     case KF_MULT:
-        /* p*(q*u): what is computed once is multiplied once. */
+        /* p*(q*u): what is computed once is multiplied once; of two constants the simplifier knows that they must not. */
         for (int k = 0; k < 2; k++) {
             const kf_node *p = args[k], *u = args[1 - k];
             for (int c = 0; p->axes == 0 && p->dim == 1 && u->op == KF_MULT && u->axes && c < 2; c++)
-                if (u->arg[c]->axes == 0 && u->arg[c]->dim == 1)
+                if (u->arg[c]->axes == 0 && u->arg[c]->dim == 1 && !(p->op == KF_CONST && u->arg[c]->op == KF_CONST))
                     return mult(g, mult(g, p, u->arg[c]), u->arg[1 - c]);
         }
         break;
@@ -236,7 +236,7 @@ kcl_status kp_rewrite_terms(kp_plan *plan)
             plan->terms[k].formula = scaled(g, plan->terms[k].formula, log2e);
         else if (plan->terms[k].reduction == KF_REDUCE_EXPSUMS)
             plan->terms[k].formula = scaled_exponent(g, plan->terms[k].formula);
-        else if (plan->terms[k].reduction == KF_REDUCE_SUM)
+        else if (plan->terms[k].reduction == KF_REDUCE_SUM && !plan->empty)
             plan->terms[k].formula = split_factors(g, plan->terms[k].formula, plan->reduced, PRODUCTS, &factor[k]);
         status = g->error.status;
     }

@@ -449,10 +449,8 @@ static bool put_sums(kt_pass *s, int32_t stage, sink *sinks)
         if (s->staged)
             s->out = s->body->sums;
         for (size_t m = 0; m < count; m++)
-            declare(s, sinks[m].keeper,
-                    sinks[m].keeper->op == KF_MAX   ? "-INFINITY"
-                    : sinks[m].keeper->op == KF_MIN ? "INFINITY"
-                                                    : "0");
+            /* fmin and fmax keep a NaN beside another one only. */
+            declare(s, sinks[m].keeper, sinks[m].keeper->op == KF_MAX || sinks[m].keeper->op == KF_MIN ? "NAN" : "0");
         if (s->staged)
             s->out = s->body->step;
         bool ok = put_loop(s, count, sinks, f->arg[0]->dim);

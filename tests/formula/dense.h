@@ -212,7 +212,7 @@ static inline long double dense_component(const dense *d, const dense_values *v,
         return sum;
     case KF_MAX:
     case KF_MIN:
-        sum = f->op == KF_MAX ? -INFINITY : INFINITY;
+        sum = NAN; /* which fmax and fmin pass over */
         for (int64_t m = 0; m < a->dim; m++)
             sum = f->op == KF_MAX ? fmax(sum, x[m]) : fmin(sum, x[m]);
         return sum;

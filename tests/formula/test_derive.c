@@ -946,6 +946,48 @@ START_TEST(derivatives_at_singular_points_are_defined)
 }
 END_TEST
 
+/* What is 0 by its form is left out, whatever stands beside it; all that a user wrote stays. */
+START_TEST(zeros_by_form_are_left_out_of_derivatives)
+{
+    static const struct {
+        const char *text, *by_x, *by_s;
+    } cases[] = {
+        {"Sign(x)*s", "0", "Sign(x)"},
+        {"Floor(x)+x*s", "s", "x"},
+        {"LessThan(x,s)*s", "0", "LessThan(x,s)"},
+        {"Elem(Concat(x,s*s),0)", "1", "0"},
+        {"Elem(ExtractT(x,1,3),0)*s", "0", "Elem(ExtractT(x,1,3),0)"},
+        {"0*x+s", "0", "1"},
+        {"(x-x)*s", "s-s", "0*x"},
+        {"Pow(x,0)*s", "0", "1"},
+        {"ComplexReal(ComplexMult(Real2Complex(x),Concat(s,x)))", "s", "x"},
+        {"ComplexReal(ComplexMult(Real2Complex(x),Real2Complex(s)))", "s", "x"},
+        {"ComplexReal(ComplexDivide(Concat(x,s),Real2Complex(s)))", "Inv(Square(s))*s", NULL},
+    };
+    for (size_t k = 0; k < KB_COUNT(cases); k++)
+        for (int by_s = 0; by_s < 2; by_s++) {
+            restart(1);
+            const kf_node *x = dense_var(&d, KF_ROLE_P, 1, 1, 2), *s = dense_var(&d, KF_ROLE_P, 1, 1, 2), *want;
+            const kf_binding names[] = {{"x", x}, {"s", s}};
+            const kf_node *f = parsed(cases[k].text, 2, names), *v = by_s ? s : x, *one = kf_rat(&g, 1, 1), *got[2];
+            if (by_s && !cases[k].by_s)
+                continue;
+            want = parsed(by_s ? cases[k].by_s : cases[k].by_x, 2, names);
+            ck_assert_int_eq(kf_simplify(&g, 1, &want, &want), KCL_OK);
+            ck_assert_int_eq(kf_vjp(&g, f, one, 1, &v, &got[0]), KCL_OK);
+            ck_assert_int_eq(kf_diff(&g, f, v, one, &got[1]), KCL_OK);
+            for (int m = 0; m < 2; m++) {
+                kb_str text;
+                kb_str_init(&text, NULL);
+                kf_print(&text, kf_value(got[m]), NULL, NULL, 200);
+                ck_assert_msg(kf_value(got[m]) == want, "%s, %s: %s", cases[k].text, m ? "forward" : "reverse",
+                              kb_str_text(&text));
+                kb_str_finish(&text);
+            }
+        }
+}
+END_TEST
+
 /* Where a value has lost its digits, or is too large to be squared, the derivative must not. */
 START_TEST(derivatives_are_exact_at_the_ends_of_the_range)
 {
@@ -1088,6 +1130,7 @@ int main(void)
     tcase_add_test(tests, reductions_are_leaves_of_vjp);
     tcase_add_test(tests, errors_say_what_does_not_fit);
     tcase_add_test(tests, exponents_stay_in_range);
+    tcase_add_test(tests, zeros_by_form_are_left_out_of_derivatives);
     tcase_add_test(tests, derivatives_at_singular_points_are_defined);
     tcase_add_test(tests, derivatives_are_exact_at_the_ends_of_the_range);
     tcase_add_test(tests, constants_are_not_rounded_to_float);

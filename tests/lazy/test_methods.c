@@ -254,6 +254,13 @@ START_TEST(test_extremes_and_weights)
     ck_assert_double_eq(out[0], 1);
     eval_ok(kcl_grad(kcl_max_inner(t), t), kcl_f64(out, 4));
     ck_assert(out[0] == 0 && out[1] == 1 && out[2] == 0 && out[3] == 0);
+    double none[2] = {NAN, NAN};
+    kcl_expr *u = kcl_pm(s, kcl_f64(none, 2));
+    eval_ok(kcl_max_inner(u), kcl_f64(out, 1));
+    eval_ok(kcl_min_inner(u), kcl_f64(out + 1, 1));
+    ck_assert(isnan(out[0]) && isnan(out[1]));
+    eval_ok(kcl_argmin_inner(u), kcl_f64(out, 1));
+    ck_assert_double_eq(out[0], 2);
     IS_ERROR(kcl_weightedsqnorm(x_i, kcl_zero(s, 4)), KCL_ERROR_SHAPE, "kcl_weightedsqnorm", "dimension 4", "3", "9");
     IS_ERROR(kcl_one_hot(x_i, 4), KCL_ERROR_SHAPE, "kcl_one_hot", "dimension 3");
     IS_ERROR(kcl_one_hot(w_j, 0), KCL_ERROR_SHAPE, "kcl_one_hot", "dimension 0");

@@ -98,6 +98,11 @@ REFERENCE(log1p, log1p(x), log1pl(x))
 REFERENCE(sigmoid, x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)),
           x < 0 ? expl(x) / (1 + expl(x)) : 1 / (1 + expl(-x)))
 REFERENCE(softplus, fmax(x, 0) + log1p(exp(-fabs(x))), fmaxl(x, 0) + log1pl(expl(-fabsl(x))))
+REFERENCE(sech, 2 * exp(-fabs(x)) / (1 + exp(-2 * fabs(x))), 2 * expl(-fabsl(x)) / (1 + expl(-2 * fabsl(x))))
+REFERENCE(one_minus_square, fma(-x, x, 1), fmal(-x, x, 1))
+REFERENCE(hypot_ratio, x == 0 && y == 0 ? 0 : x / hypot(x, y), x == 0 && y == 0 ? 0 : x / hypotl(x, y))
+REFERENCE(inverse_hypot, isnan(x) || isnan(y) ? NAN : x == 0 && y == 0 ? 0 : 1 / hypot(x, y),
+          isnan(x) || isnan(y) ? NAN : x == 0 && y == 0 ? 0 : 1 / hypotl(x, y))
 REFERENCE(ceil, ceil(x), ceill(x))
 REFERENCE(trunc, trunc(x), truncl(x))
 REFERENCE(hypot, hypot(x, y), hypotl(x, y))
@@ -171,6 +176,10 @@ static const function functions[] = {
     {"log1p", "kcl_log1p(x)", ALL, log1p_f, log1p_g, 2.0, 1.3, true},
     {"sigmoid", "kcl_sigmoid(x)", ALL, sigmoid_f, sigmoid_g, 4.0, 2.5, true},
     {"softplus", "kcl_softplus(x)", ALL, softplus_f, softplus_g, 2.2, 2.0, true},
+    {"sech", "kcl_sech(x)", ALL, sech_f, sech_g, 4.0, 2.5, true},
+    {"one_minus_square", "kcl_one_minus_square(x)", ALL, one_minus_square_f, one_minus_square_g, 0.5, 0.5, false},
+    {"hypot_ratio", "kcl_hypot_ratio(x, y)", PAIRS, hypot_ratio_f, hypot_ratio_g, 4.0, 3.0, false},
+    {"inverse_hypot", "kcl_inverse_hypot(x, y)", PAIRS, inverse_hypot_f, inverse_hypot_g, 4.0, 3.0, false},
     {"ceil", "kcl_ceil(x)", ALL, ceil_f, ceil_g, 0.0, 0.0, true},
     {"trunc", "kcl_trunc(x)", ALL, trunc_f, trunc_g, 0.0, 0.0, true},
     {"hypot", "kcl_hypot(x, y)", PAIRS, hypot_f, hypot_g, 4.0, 1.4, true},
@@ -213,6 +222,7 @@ static const fast_bound fast_bounds[] = {
     {"cos", PERIODIC, 16, 65536, 1, 1},
     {"tan", NEAR, 64, 65536, 0, LEFT_OUT}, /* where the cosine is small its error is any multiple of it */
     {"sigmoid", ALL, 128, 65536, 0, 0},
+    {"sech", ALL, 128, 65536, 0, 0},
 };
 
 static const fast_bound *fast_bound_of(const char *name)
