@@ -1138,6 +1138,12 @@ KCL_FN lanes kcl_ifelse(lanes x, lanes y, lanes z)
     return x >= (lanes)(KCL_R(0.0)) ? y : z;
 }
 
+/* y where x is true, else z. */
+KCL_FN lanes kcl_where(lanes x, lanes y, lanes z)
+{
+    return x != (lanes)(KCL_R(0.0)) ? y : z;
+}
+
 KCL_SCALAR_(kcl_floor)
 KCL_SCALAR_(kcl_ceil)
 KCL_SCALAR_(kcl_trunc)
@@ -1173,6 +1179,11 @@ KCL_FN real kcl_spherical(real x, int n)
 KCL_FN real kcl_ifelse(real x, real y, real z)
 {
     return kcl_ifelse((lanes)(x), (lanes)(y), (lanes)(z)).s0;
+}
+
+KCL_FN real kcl_where(real x, real y, real z)
+{
+    return kcl_where((lanes)(x), (lanes)(y), (lanes)(z)).s0;
 }
 #endif
 

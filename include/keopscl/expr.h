@@ -127,7 +127,10 @@ KCL_API kcl_expr *kcl_scalar(kcl_scope *scope, double value);
  */
 KCL_API kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role);
 
-/* A number that is part of the formula's text: changing it makes another kernel. NaN and infinities are refused. */
+/*
+ * A number that is part of the formula's text (inf and -inf are infinities): changing it makes another kernel. NaN is
+ * refused.
+ */
 KCL_API kcl_expr *kcl_constant(kcl_scope *scope, double value);
 
 /*
@@ -250,7 +253,17 @@ KCL_API kcl_expr *kcl_and(kcl_expr *f, kcl_expr *g);
 KCL_API kcl_expr *kcl_or(kcl_expr *f, kcl_expr *g);
 KCL_API kcl_expr *kcl_not(kcl_expr *f);
 
-/* f where condition >= 0, else g, which NaN chooses too. */
+/*
+ * f where the condition is true, else g: for comparisons, kcl_and and the like. As there, 0 is false, and all other
+ * numbers and NaN are true. What is not taken has no part in the value and in derivatives of any order, even where it is
+ * infinite or NaN; the condition has no derivative. A mask is one line: attention to the columns up to the row's own is
+ *
+ *     kcl_expr *causal = kcl_where(kcl_less_equal(kcl_index_j(s), kcl_index_i(s)), score, kcl_constant(s, -INFINITY));
+ *     kcl_expr *attention = kcl_reduce_sumsoftmaxweight(causal, value, KCL_OVER_J);
+ */
+KCL_API kcl_expr *kcl_where(kcl_expr *condition, kcl_expr *f, kcl_expr *g);
+
+/* f where condition >= 0, else g, which NaN chooses too: by the sign of a number. Comparisons, 0 or 1, are for kcl_where. */
 KCL_API kcl_expr *kcl_ifelse(kcl_expr *condition, kcl_expr *f, kcl_expr *g);
 
 /* ---- The vector of components ------------------------------------------------------------------------------------ */
@@ -513,8 +526,6 @@ KCL_API kcl_expr *kcl_reduce_max_batch(kcl_expr *f, int axis);
 KCL_API kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis);
 KCL_API kcl_expr *kcl_reduce_logsumexp_weight_batch(kcl_expr *f, kcl_expr *weight, int axis);
 KCL_API kcl_expr *kcl_reduce_sumsoftmaxweight_batch(kcl_expr *f, kcl_expr *weight, int axis);
-
-/* ---- Derivatives ------------------------------------------------------------------------------------------------- */
 KCL_API kcl_expr *kcl_reduce_argmin_batch(kcl_expr *f, int axis);
 KCL_API kcl_expr *kcl_reduce_argmax_batch(kcl_expr *f, int axis);
 KCL_API kcl_expr *kcl_reduce_min_argmin_batch(kcl_expr *f, int axis, kcl_expr **index);
@@ -525,6 +536,8 @@ KCL_API kcl_expr *kcl_reduce_argkmin_batch(kcl_expr *f, int k, int axis);
 KCL_API kcl_expr *kcl_reduce_argkmax_batch(kcl_expr *f, int k, int axis);
 KCL_API kcl_expr *kcl_reduce_kmin_argkmin_batch(kcl_expr *f, int k, int axis, kcl_expr **index);
 KCL_API kcl_expr *kcl_reduce_kmax_argkmax_batch(kcl_expr *f, int k, int axis, kcl_expr **index);
+
+/* ---- Derivatives ------------------------------------------------------------------------------------------------- */
 
 /*
  * Gradient of `f`, which must be one number (no axis, no batches, dimension 1), in the variable `v` (an expression made

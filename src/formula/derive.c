@@ -29,6 +29,8 @@
 #define POW(x, m) kf_make(g, KF_POW, (const kf_node *[]){x}, (const int64_t[]){m})
 #define ADD(x, z) kf_binary(g, KF_ADD, x, z)
 #define STEP(x) kf_unary(g, KF_STEP, x)
+#define NOT(x) kf_unary(g, KF_NOT, x)
+#define NOT_EQUAL(x, z) kf_binary(g, KF_NOT_EQUAL, x, z)
 #define LESS(x, z) kf_binary(g, KF_LESS, x, z)
 #define LESS_EQUAL(x, z) kf_binary(g, KF_LESS_EQUAL, x, z)
 #define SPHERICAL(x, m) kf_make(g, KF_SPHERICAL, (const kf_node *[]){x}, (const int64_t[]){m})
@@ -52,11 +54,14 @@ static const kf_node *partial_of(kf_graph *g, const kf_node *y, int k)
 const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_node *e)
 {
     /* What was not chosen may have no derivative, and 0 times that is not 0. */
-    if (f->op == KF_IFELSE && k > 0)
-        return kf_make(g, KF_IFELSE, (const kf_node *[]){f->arg[0], k == 1 ? e : ZERO(1), k == 1 ? ZERO(1) : e}, NULL);
+    if (kf_is_choice(f) && k > 0)
+        return kf_make(g, (kf_op)f->op, (const kf_node *[]){f->arg[0], k == 1 ? e : ZERO(1), k == 1 ? ZERO(1) : e},
+                       NULL);
     const kf_node *partial = partial_of(g, f, k);
     if (f->op == KF_MINIMUM || f->op == KF_MAXIMUM) /* partial is 0 or 1 */
         return kf_make(g, KF_IFELSE, (const kf_node *[]){SUB(partial, INT(1)), e, ZERO(1)}, NULL);
+    if (partial && kf_is_zero(partial))
+        return ZERO(f->arg[k]->dim);
     return MULT(e, partial);
 }
 
@@ -118,6 +123,31 @@ static const kf_node *pull_back(kf_graph *g, const kf_node *f, int k, const kf_n
     }
 }
 
+/* The same of a cotangent with a guard. */
+static bool pull_back_guarded(kf_graph *g, const kf_node *f, int k, const kf_guarded *c, kf_guarded *out)
+{
+    const int32_t dim = f->arg[k]->dim;
+    const kf_node *when = kf_is_choice(f) && !k ? NULL : kf_condition(g, f, k);
+    *out = (kf_guarded){.where = c->where};
+    if (!when && !c->where) {
+        out->value = pull_back(g, f, k, c->value);
+    } else if (kf_info((kf_op)f->op)->op_class == KF_CLASS_MAP) {
+        out->value = when ? c->value : kf_times_partial(g, f, k, c->value);
+        out->where = kf_guard_and(g, c->where, when);
+        if (out->value && dim < out->value->dim) { /* repeated: it counts where one of its repetitions does */
+            out->value = kf_unary(g, KF_SUM, kf_guard_mask(g, out));
+            out->where = out->where->dim > 1 ? kf_unary(g, KF_SUM, out->where) : out->where;
+            out->masked = true;
+        }
+    } else {
+        /* These are linear, so that the guard of a component becomes the number of its uses that count. */
+        out->value = pull_back(g, f, k, c->value);
+        if (out->value && c->where->dim > 1)
+            out->where = pull_back(g, f, k, c->where);
+    }
+    return out->value && g->error.status == KCL_OK;
+}
+
 /* ---- Formulas ---------------------------------------------------------------------------------------------------- */
 
 static const kf_node *accumulate(kf_graph *g, const kf_node *sum, const kf_node *term)
@@ -142,7 +172,7 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
     if (kf_order_init(&order, g, 1, &F, true, &g->error) < 0)
         return g->error.status;
     const kcl_allocator *alloc = kf_allocator(g);
-    const kf_node **cotangent = kb_calloc(alloc, order.count, sizeof *cotangent);
+    kf_guarded *cotangent = kb_calloc(alloc, order.count, sizeof *cotangent);
     bool *wanted = kb_calloc(alloc, order.count, sizeof *wanted);
     bool ok = cotangent && wanted;
     if (!ok)
@@ -155,26 +185,25 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
         for (int c = 0; c < order.nodes[k]->arg_count && order.nodes[k]->op != KF_REDUCE; c++)
             wanted[k] |= wanted[kf_at(&order, order.nodes[k]->arg[c])];
     if (ok) {
-        cotangent[kf_at(&order, F)] = repeated_to(g, kf_to_real(g, e), F->dim);
-        ok = cotangent[kf_at(&order, F)] != NULL;
+        kf_guarded *of_F = &cotangent[kf_at(&order, F)];
+        of_F->value = repeated_to(g, kf_to_real(g, e), F->dim);
+        ok = of_F->value != NULL;
     }
     for (size_t k = order.count; ok && k-- > 0;) {
         const kf_node *f = order.nodes[k];
-        if (!wanted[k] || !cotangent[k] || f->op == KF_REDUCE)
+        if (!wanted[k] || !cotangent[k].value || f->op == KF_REDUCE)
             continue;
         for (int c = 0; ok && c < f->arg_count; c++) {
             size_t at = kf_at(&order, f->arg[c]);
             if (!wanted[at])
                 continue;
-            const kf_node *term = pull_back(g, f, c, cotangent[k]);
-            if (term && !kf_is_zero(term))
-                cotangent[at] = accumulate(g, cotangent[at], term);
-            ok = term && (kf_is_zero(term) || cotangent[at]);
+            kf_guarded term;
+            ok = pull_back_guarded(g, f, c, &cotangent[k], &term) && kf_guard_add(g, &cotangent[at], &term);
         }
     }
     for (size_t k = 0; ok && k < leaf_count; k++) {
         bool reached = kf_reached(&order, leaves[k]);
-        const kf_node *c = reached ? cotangent[kf_at(&order, leaves[k])] : NULL;
+        const kf_node *c = reached ? kf_guard_mask(g, &cotangent[kf_at(&order, leaves[k])]) : NULL;
         out[k] = c ? c : kf_zero(g, leaves[k]->dim);
         ok = out[k] != NULL;
     }
@@ -205,18 +234,18 @@ typedef struct domain {
 typedef struct cotangent {
     struct cotangent *next; /* of the same node, on another domain */
     domain on;
-    const kf_node *value;
+    kf_guarded sum;
 } cotangent;
 
 typedef struct gradient {
     kf_graph *g;
-    kb_arena arena;          /* of cotangents */
-    kf_order order;          /* all nodes, through reductions */
-    cotangent **cotangents;  /* by position */
+    kb_arena arena;         /* of cotangents */
+    kf_order order;         /* all nodes, through reductions */
+    cotangent **cotangents; /* by position */
     /* By axis and position: a node that has the same rows, up to the first such variable. */
     uint32_t *same_rows[KF_AXIS_COUNT];
-    bool *wanted;            /* the node has a derivative by a variable that is asked for */
-    bool *reduces;           /* the node depends on a reduction, or is one */
+    bool *wanted;  /* the node has a derivative by a variable that is asked for */
+    bool *reduces; /* the node depends on a reduction, or is one */
     size_t var_count;
     const kf_node *const *vars;
     const kf_node **out;    /* as they are used in the role of vars[k] */
@@ -284,25 +313,45 @@ static const kf_node *sum_to(const gradient *s, const kf_node *f, domain on, con
     return c ? kf_reduce(s->g, KF_REDUCE_SUM, surplus, 0, c) : NULL;
 }
 
+/* Axes of `on` that f lacks. */
+static unsigned surplus_of(const kf_node *f, domain on)
+{
+    unsigned surplus = 0;
+    for (int axis = 0; axis < KF_AXIS_COUNT; axis++)
+        surplus |= on.axis[axis] ? 1u << axis & ~f->axes : 0;
+    return surplus;
+}
+
+/* sum_to of a cotangent with a guard: the sum counts where one of its terms does. */
+static bool sum_guarded_to(const gradient *s, const kf_node *f, domain on, kf_guarded *c)
+{
+    if (c->where && c->where->axes & surplus_of(f, on)) {
+        c->value = kf_guard_mask(s->g, c);
+        c->where = sum_to(s, f, on, kf_like_on(s->g, c->where, c->value, c->where->axes));
+        c->masked = true;
+    }
+    c->value = sum_to(s, f, on, c->value);
+    return c->value && s->g->error.status == KCL_OK;
+}
+
 /*
  * No sweep sums over batches alone what depends on both i and j: that is left to operands that lack i or j, which sum over
  * the batches too.
  */
 static bool can_sum_to(const kf_node *f, domain on)
 {
-    unsigned surplus = 0;
-    for (int axis = 0; axis < KF_AXIS_COUNT; axis++)
-        surplus |= on.axis[axis] ? 1u << axis & ~f->axes : 0;
+    const unsigned surplus = surplus_of(f, on);
     return !surplus || surplus & KF_PAIR_AXES || (f->axes & KF_PAIR_AXES) != KF_PAIR_AXES;
 }
 
-static bool add_cotangent(gradient *s, const kf_node *f, domain on, const kf_node *c)
+static bool add_cotangent(gradient *s, const kf_node *f, domain on, kf_guarded c)
 {
     size_t at = kf_at(&s->order, f);
-    if (!c || !s->wanted[at] || kf_is_zero(kf_value(c)))
-        return c != NULL;
+    if (!c.value || !s->wanted[at] || kf_is_zero(kf_value(c.value)))
+        return c.value != NULL;
     if (s->reduces[at] && can_sum_to(f, on)) {
-        c = sum_to(s, f, on, c);
+        if (!sum_guarded_to(s, f, on, &c))
+            return false;
         on = domain_of(s, f);
     }
     cotangent *known = s->cotangents[at];
@@ -312,17 +361,15 @@ static bool add_cotangent(gradient *s, const kf_node *f, domain on, const kf_nod
         known = kb_arena_alloc(&s->arena, sizeof *known);
         if (!known)
             return kb_no_memory(&s->g->error), false;
-        known->next = s->cotangents[at];
-        known->on = on;
+        *known = (cotangent){.next = s->cotangents[at], .on = on};
         s->cotangents[at] = known;
     }
-    known->value = accumulate(s->g, known->value, c);
-    return known->value != NULL;
+    return kf_guard_add(s->g, &known->sum, &c);
 }
 
-static bool add_result(gradient *s, const kf_node *leaf, domain on, const kf_node *c)
+static bool add_result(gradient *s, const kf_node *leaf, domain on, kf_guarded guarded)
 {
-    c = sum_to(s, leaf, on, c);
+    const kf_node *c = sum_guarded_to(s, leaf, on, &guarded) ? kf_guard_mask(s->g, &guarded) : NULL;
     for (size_t k = 0; c && k < s->var_count; k++) {
         if (s->vars[k]->param[0] != leaf->param[0])
             continue;
@@ -367,17 +414,33 @@ static const kf_node *pull_back_reduction(kf_graph *g, const kf_node *f, const k
     }
 }
 
+/* Hands the cotangent of a reduction on to its terms, as far as its guard is one of theirs too. */
+static bool pull_back_to_terms(gradient *s, const kf_node *f, kf_guarded c)
+{
+    kf_graph *g = s->g;
+    const bool same_components = f->param[0] == KF_REDUCE_SUM || f->param[0] == KF_REDUCE_LOGSUMEXP;
+    if (c.where && (kf_is_indexed(f) || (c.where->dim > 1 && !same_components))) {
+        c.value = kf_guard_mask(g, &c);
+        c.where = kf_is_indexed(f) ? NULL : kf_unary(g, KF_SUM, c.where);
+    }
+    c.value = c.value ? pull_back_reduction(g, f, c.value) : NULL;
+    c.masked = false;
+    return g->error.status == KCL_OK && add_cotangent(s, f->arg[0], domain_of(s, f->arg[0]), c);
+}
+
 /* Hands a cotangent of f on to its operands. */
-static bool pull_back_through(gradient *s, const kf_node *f, domain on, const kf_node *c)
+static bool pull_back_through(gradient *s, const kf_node *f, domain on, const kf_guarded *c)
 {
     if (f->op == KF_VAR)
-        return add_result(s, f, on, c);
+        return add_result(s, f, on, *c);
     if (f->op == KF_REDUCE)
-        return add_cotangent(s, f->arg[0], domain_of(s, f->arg[0]), pull_back_reduction(s->g, f, c));
+        return pull_back_to_terms(s, f, *c);
     bool ok = true;
-    for (int k = 0; ok && k < f->arg_count; k++)
+    for (int k = 0; ok && k < f->arg_count; k++) {
+        kf_guarded term;
         if (s->wanted[kf_at(&s->order, f->arg[k])])
-            ok = add_cotangent(s, f->arg[k], on, pull_back(s->g, f, k, c));
+            ok = pull_back_guarded(s->g, f, k, c, &term) && add_cotangent(s, f->arg[k], on, term);
+    }
     return ok;
 }
 
@@ -428,10 +491,11 @@ kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t v
     }
     if (ok)
         join_rows(&s);
-    ok = ok && add_cotangent(&s, F, domain_of(&s, F), repeated_to(g, kf_to_real(g, e), F->dim));
+    ok = ok &&
+         add_cotangent(&s, F, domain_of(&s, F), (kf_guarded){repeated_to(g, kf_to_real(g, e), F->dim), NULL, false});
     for (size_t k = s.order.count; ok && k-- > 0;)
         for (const cotangent *c = s.cotangents[k]; ok && c; c = c->next)
-            ok = pull_back_through(&s, s.order.nodes[k], c->on, c->value);
+            ok = pull_back_through(&s, s.order.nodes[k], c->on, &c->sum);
     for (size_t k = 0; ok && k < var_count; k++) {
         const kf_node *sum = out[k] ? out[k] : kf_zero(g, vars[k]->dim);
         if (sum && s.turned[k])

@@ -71,7 +71,9 @@ static bool read_literal(kf_parser *p, bool *negative, kf_operand *out)
     *negative = *negative && !take_sign;
     out->number = take_sign ? -number.value : number.value;
     int64_t whole = (int64_t)(number.whole ? number.magnitude : 0);
-    out->node = number.whole ? kf_rat(p->g, take_sign ? -whole : whole, 1) : kf_num(p->g, out->number);
+    out->node = isinf(out->number) ? kf_refuse(p->g, KCL_ERROR_SHAPE, "a constant must be a finite number, or inf")
+                : number.whole     ? kf_rat(p->g, take_sign ? -whole : whole, 1)
+                                   : kf_num(p->g, out->number);
     return out->node || kf_fault_graph(p, out->at);
 }
 

@@ -126,6 +126,11 @@ kcl_expr *kcl_ifelse(kcl_expr *condition, kcl_expr *f, kcl_expr *g)
     return kl_apply(KF_IFELSE, 3, (kcl_expr *[]){condition, f, g}, NULL);
 }
 
+kcl_expr *kcl_where(kcl_expr *condition, kcl_expr *f, kcl_expr *g)
+{
+    return kl_apply(KF_WHERE, 3, (kcl_expr *[]){condition, f, g}, NULL);
+}
+
 kcl_expr *kcl_round(kcl_expr *f, int digits)
 {
     return kl_apply(KF_ROUND, 1, &f, (int64_t[]){digits});

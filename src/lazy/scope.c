@@ -598,9 +598,8 @@ const char *kl_data_name(const kcl_scope *scope, int64_t index, char text[KL_DAT
 
 kcl_expr *kcl_constant(kcl_scope *scope, double value)
 {
-    if (scope && !isfinite(value))
-        return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_constant: %g is not a finite number; kcl_scalar takes any",
-                       value);
+    if (scope && isnan(value))
+        return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_constant: the value is NaN; kcl_scalar takes any");
     return scope ? kl_expr_of(scope, kf_num(&scope->graph, value)) : no_scope();
 }
 

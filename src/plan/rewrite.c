@@ -58,6 +58,7 @@ static bool is_rounded(const kf_node *f)
         case KF_MINIMUM:
         case KF_MAXIMUM:
         case KF_IFELSE:
+        case KF_WHERE:
         case KF_MAX:
         case KF_MIN:
             f = f->arg[f->arg_count - 1];
