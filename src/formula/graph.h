@@ -454,6 +454,15 @@ static inline bool kf_reached(const kf_order *order, const kf_node *f)
 kcl_status kf_substitute(kf_graph *g, size_t root_count, const kf_node *const *roots, bool stop_at_reduce,
                          const kf_node *(*replace)(void *user, const kf_node *leaf), void *user, const kf_node **out);
 
+/*
+ * F with the variable by[k] for every node nodes[k], whatever that is made of, of the same dimension and axes; and with
+ * nodes[k] for the variable again.
+ */
+const kf_node *kf_replace(kf_graph *g, const kf_node *F, size_t count, const kf_node *const *nodes,
+                          const kf_node *const *by);
+const kf_node *kf_put_back(kf_graph *g, const kf_node *F, size_t count, const kf_node *const *nodes,
+                           const kf_node *const *by);
+
 /* The node with other operands, of the same dimensions. */
 const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *args);
 

@@ -55,6 +55,12 @@ struct kcl_scope {
 /* The batch axes of a node of the scope's graph. Errors in err: operands that do not broadcast. */
 kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err);
 
+/*
+ * The node with as many batch axes as `like` has, which differ in axes of size 1 in front alone: reduced ones, or those that
+ * derivatives no longer mention. NULL where node is, or memory is out.
+ */
+const kf_node *kl_with_batches_of(kcl_scope *scope, const kf_node *node, const kf_node *like);
+
 /* The expression of a node of the scope's graph; NULL stands for the graph's error. */
 kcl_expr *kl_expr_of(kcl_scope *scope, const kf_node *node);
 

@@ -1379,8 +1379,9 @@ static double logsumexp_loss_of(const problem *p)
 static kcl_expr *over_all_batches(kcl_expr *e)
 {
     int64_t shape[KCL_MAX_AXES];
-    for (int axes = kcl_expr_shape(e, shape); axes > 3; axes = kcl_expr_shape(e, shape))
-        e = kcl_reduce_sum_batch(e, 0);
+    const int batches = kcl_expr_shape(e, shape) - 3;
+    for (int axis = 0; axis < batches; axis++)
+        e = kcl_reduce_sum_batch(e, axis);
     return e;
 }
 

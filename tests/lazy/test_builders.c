@@ -208,9 +208,10 @@ START_TEST(what_is_not_taken_has_no_part_in_derivatives)
     choose_type(_i % 2);
     values u = VALUES(0, 0.5, -1, 2, -0.0, 1.25), w = VALUES(1, 2, 3, 4, 5, 6), got, t = VALUES(0.5, -1, 2, 1, -2, 3);
     kcl_expr *u_i = rows_of(&u, false, M, 1), *w_i = rows_of(&w, false, M, 1), *t_i = rows_of(&t, false, M, 1);
+    /* On devices a kernel each: one way of each branch. */
     for (int b = 0; b < (int)KB_COUNT(branches); b++) {
         const branch *br = &branches[b];
-        for (int way = 0; way < WAYS; way++) {
+        for (int way = on_device ? 2 * b : 0; way < (on_device ? 2 * b + 1 : WAYS); way++) {
             kcl_expr *chosen = choose(way, u_i, br->make(u_i), kcl_mul(number(3), kcl_square(u_i)));
             kcl_expr *loss = kcl_reduce_sum(kcl_mul(w_i, chosen), KCL_OVER_I), *grad = kcl_grad(loss, u_i);
             kcl_expr *all[] = {grad,
@@ -379,6 +380,272 @@ START_TEST(causal_attention_is_a_line)
 }
 END_TEST
 
+/* ---- Derivatives at expressions ---------------------------------------------------------------------------------- */
+
+/*
+ * Three steps of a Hamiltonian system by Euler's symplectic rule: particles q with momenta p and
+ * H = sum_ij exp(-s |q_i - q_j|^2) p_i . p_j / 2, as in matching by large deformations.
+ */
+enum { PARTICLES = 5 };
+static int steps = 3; /* on devices 1: what they build grows with them */
+static const double step_length = 0.2;
+
+static void hamiltonian_steps(double *q, double *p, double sigma)
+{
+    for (int t = 0; t < steps; t++) {
+        double by_q[PARTICLES * 2] = {0}, by_p[PARTICLES * 2] = {0};
+        for (int i = 0; i < PARTICLES; i++) {
+            for (int j = 0; j < PARTICLES; j++) {
+                const double a = q[2 * i] - q[2 * j], b = q[2 * i + 1] - q[2 * j + 1];
+                const double k = exp(-sigma * (a * a + b * b)), pp = p[2 * i] * p[2 * j] + p[2 * i + 1] * p[2 * j + 1];
+                by_q[2 * i] -= 2 * sigma * k * pp * a;
+                by_q[2 * i + 1] -= 2 * sigma * k * pp * b;
+            }
+        }
+        for (int n = 0; n < PARTICLES * 2; n++)
+            p[n] -= step_length * by_q[n];
+        for (int i = 0; i < PARTICLES; i++) {
+            for (int j = 0; j < PARTICLES; j++) {
+                const double a = q[2 * i] - q[2 * j], b = q[2 * i + 1] - q[2 * j + 1];
+                const double k = exp(-sigma * (a * a + b * b));
+                by_p[2 * i] += k * p[2 * j];
+                by_p[2 * i + 1] += k * p[2 * j + 1];
+            }
+        }
+        for (int n = 0; n < PARTICLES * 2; n++)
+            q[n] += step_length * by_p[n];
+    }
+}
+
+static double shooting_loss(const double *q, const double *p, double sigma)
+{
+    double end[PARTICLES * 2], momenta[PARTICLES * 2], loss = 0;
+    memcpy(end, q, sizeof end);
+    memcpy(momenta, p, sizeof momenta);
+    hamiltonian_steps(end, momenta, sigma);
+    for (int n = 0; n < PARTICLES * 2; n++)
+        loss += sin(end[n] + n % 2);
+    return loss;
+}
+
+static kcl_expr *hamiltonian(kcl_expr *q, kcl_expr *p, kcl_expr *sigma)
+{
+    kcl_expr *k = kcl_exp(kcl_neg(kcl_mul(sigma, kcl_sqdist(q, kcl_transpose(q)))));
+    return kcl_scale(kcl_reduce_sum(kcl_mul(k, kcl_dot(p, kcl_transpose(p))), KCL_OVER_BOTH), 0.5);
+}
+
+START_TEST(hamiltonian_systems_are_unrolled)
+{
+    choose_type(_i);
+    values q0, p0, u, got, many;
+    double point[2][PARTICLES * 2], end[2][PARTICLES * 2];
+    const double value = 0.7, h = 1e-4;
+    fill(&q0, PARTICLES * 2, -1, 1);
+    fill(&p0, PARTICLES * 2, -1, 1);
+    fill(&u, PARTICLES * 2, -1, 1);
+    kcl_expr *sigma = kcl_scalar(s, value),
+             *v[] = {rows_of(&q0, false, PARTICLES, 2), rows_of(&p0, false, PARTICLES, 2)};
+    kcl_expr *q = v[0], *p = v[1], *u_i = rows_of(&u, false, PARTICLES, 2);
+    memcpy(point[0], q0.exact, sizeof point[0]);
+    memcpy(point[1], p0.exact, sizeof point[1]);
+    for (int t = 0; t < steps; t++) {
+        p = kcl_sub(p, kcl_scale(kcl_grad(hamiltonian(q, p, sigma), q), step_length));
+        q = kcl_add(q, kcl_scale(kcl_grad(hamiltonian(q, p, sigma), p), step_length));
+    }
+    ck_assert_int_eq(kcl_expr_axes(kcl_grad(hamiltonian(q, p, sigma), q)), KCL_OVER_I);
+    memcpy(end, point, sizeof end);
+    hamiltonian_steps(end[0], end[1], value);
+    evaluate(q, &got, PARTICLES, 2);
+    for (int n = 0; n < PARTICLES * 2; n++)
+        near(got.exact[n], end[0][n], tolerance(), "position", n);
+    evaluate(p, &got, PARTICLES, 2);
+    for (int n = 0; n < PARTICLES * 2; n++)
+        near(got.exact[n], end[1][n], tolerance(), "momentum", n);
+    /* Gradients through all steps, in both in one call, and a product with the Hessian in both. */
+    kcl_expr *shift = kcl_concat(kcl_zero(s, 1), number(1)), *grads[2], *products[2];
+    kcl_expr *loss = kcl_reduce_sum(kcl_sum_inner(kcl_sin(kcl_add(q, shift))), KCL_OVER_I);
+    ck_assert_int_eq(kcl_grad_many(loss, 2, v, grads), KCL_OK);
+    ck_assert_int_eq(kcl_hvp_many(loss, 2, v, (kcl_expr *[]){u_i, kcl_neg(u_i)}, products), KCL_OK);
+    for (int of = 0; of < 2; of++) {
+        evaluate(grads[of], &got, PARTICLES, 2);
+        if (!on_device)
+            evaluate(products[of], &many, PARTICLES, 2);
+        for (int n = 0; n < PARTICLES * 2; n++) {
+            double moved[2][PARTICLES * 2], first = 0, second = 0;
+            for (int sign = -1; sign < 2; sign += 2) {
+                memcpy(moved, point, sizeof moved);
+                moved[of][n] += sign * h;
+                first += sign * shooting_loss(moved[0], moved[1], value);
+                for (int along = -1; along < 2; along += 2) {
+                    for (int m = 0; m < PARTICLES * 2; m++) {
+                        moved[0][m] = point[0][m] + along * h * u.exact[m];
+                        moved[1][m] = point[1][m] - along * h * u.exact[m];
+                    }
+                    moved[of][n] += sign * h;
+                    second += sign * along * shooting_loss(moved[0], moved[1], value);
+                }
+            }
+            near(got.exact[n], first / (2 * h), dtype == KCL_F32 ? 1e-4 : 1e-6, "shooting", 100 * of + n);
+            if (on_device)
+                continue;
+            near(many.exact[n], second / (4 * h * h), dtype == KCL_F32 ? 1e-3 : 1e-5, "Hessian", 100 * of + n);
+        }
+    }
+    /* The scalar takes another value: nothing is built anew. */
+    ok(kcl_scalar_set(sigma, 1.3));
+    evaluate(loss, &got, 1, 1);
+    near(got.exact[0], shooting_loss(point[0], point[1], 1.3), tolerance(), "another scalar", 0);
+    ck_assert_int_eq(kcl_scalar_set(q, 1), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_context_error(c), "kcl_scalar_set", "kcl_scalar");
+    ck_assert_int_eq(kcl_scalar_set(NULL, 1), KCL_ERROR_ARGUMENT);
+}
+END_TEST
+
+/* q = sum_j ... of rows, of columns, a number; beside x, which q is made of and which stays. */
+START_TEST(expressions_count_as_independent)
+{
+    enum { M = 4, N = 3 };
+    choose_type(_i);
+    values x = VALUES(0.5, -1, 2, 1.5), y = VALUES(1, -0.5, 2), got;
+    kcl_expr *x_i = rows_of(&x, false, M, 1), *y_j = rows_of(&y, true, N, 1);
+    double q[M] = {0}, r = 0;
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++)
+            q[i] += x.exact[i] * y.exact[j] * y.exact[j];
+    for (int j = 0; j < N; j++)
+        r += sin(y.exact[j]);
+    kcl_expr *q_i = kcl_reduce_sum(kcl_mul(x_i, kcl_square(y_j)), KCL_OVER_J);
+    kcl_expr *r_p = kcl_reduce_sum(kcl_sin(y_j), KCL_OVER_J);
+    /* sum_ik q_i^2 q_k x_i + r^3 sum_i q_i, q in both roles; sums of q alone, q the smallest */
+    kcl_expr *f = kcl_reduce_sum(kcl_mul(kcl_mul(kcl_square(q_i), kcl_transpose(q_i)), x_i), KCL_OVER_BOTH);
+    f = kcl_add(f, kcl_mul(kcl_pow(r_p, 3), kcl_reduce_sum(q_i, KCL_OVER_I)));
+    f = kcl_add(f, kcl_reduce_min(kcl_scale(q_i, 5), KCL_OVER_I));
+    double sum = 0, weighted = 0;
+    int least = 0;
+    for (int i = 0; i < M; i++) {
+        sum += q[i];
+        weighted += q[i] * q[i] * x.exact[i];
+        least = q[i] < q[least] ? i : least;
+    }
+    evaluate(kcl_grad(f, q_i), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], 2 * q[i] * sum * x.exact[i] + weighted + r * r * r + (i == least ? 5 : 0), tolerance(),
+             "at rows", i);
+    evaluate(kcl_grad(f, r_p), &got, 1, 1);
+    near(got.exact[0], 3 * r * r * sum, tolerance(), "at a number", 0);
+    evaluate(kcl_jvp(kcl_mul(kcl_square(q_i), x_i), q_i, x_i), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], 2 * q[i] * x.exact[i] * x.exact[i], tolerance(), "a direction", i);
+    evaluate(kcl_hvp(kcl_reduce_sum(kcl_pow(q_i, 3), KCL_OVER_I), q_i, x_i), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], 6 * q[i] * x.exact[i], tolerance(), "a Hessian", i);
+    evaluate(kcl_vjp(kcl_mul(q_i, kcl_square(kcl_elem(y_j, 0))), q_i, number(2)), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], 2 * q[0] / x.exact[0], tolerance(), "a cotangent", i);
+    evaluate(kcl_laplacian(kcl_mul(kcl_pow(q_i, 3), x_i), q_i), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], 6 * q[i] * x.exact[i], tolerance(), "a Laplacian", i);
+    /* q at columns; q that is not there; a tangent in two at once. */
+    kcl_expr *s_j = kcl_exp(y_j), *g = kcl_reduce_sum(kcl_mul(x_i, kcl_square(s_j)), KCL_OVER_BOTH);
+    evaluate(kcl_grad(g, s_j), &got, N, 1);
+    for (int j = 0; j < N; j++)
+        near(got.exact[j], 2 * exp(y.exact[j]) * (x.exact[0] + x.exact[1] + x.exact[2] + x.exact[3]), tolerance(),
+             "at columns", j);
+    got.exact[1] = 7;
+    evaluate(kcl_grad(g, q_i), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        ck_assert_double_eq(got.exact[i], 0);
+    evaluate(kcl_jvp_many(kcl_mul(q_i, x_i), 2, (kcl_expr *[]){q_i, x_i}, (kcl_expr *[]){number(1), number(2)}), &got,
+             M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], x.exact[i] + 2 * q[i], tolerance(), "two directions", i);
+    kcl_expr *out[2];
+    ck_assert_int_eq(kcl_grad_many(g, 2, (kcl_expr *[]){s_j, kcl_mul(x_i, y_j)}, out), KCL_ERROR_SHAPE);
+    REFUSED(out[0], KCL_ERROR_SHAPE, "kcl_grad_many", "both i and j");
+    ck_assert_ptr_eq(out[0], out[1]);
+    ck_assert_int_eq(kcl_vjp_many(g, number(1), 0, NULL, NULL), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_hvp_many(g, 1, &s_j, NULL, out), KCL_ERROR_ARGUMENT);
+    REFUSED(out[0], KCL_ERROR_ARGUMENT, "kcl_hvp_many", "directions");
+}
+END_TEST
+
+/* ---- Batch axes that were reduced -------------------------------------------------------------------------------- */
+
+static void has_shape(kcl_expr *e, const int64_t *wanted, int axes)
+{
+    int64_t shape[KCL_MAX_AXES];
+    ck_assert_msg(kcl_expr_status(e) == KCL_OK, "%s", kcl_expr_error(e));
+    ck_assert_int_eq(kcl_expr_shape(e, shape), axes);
+    for (int k = 0; k < axes; k++)
+        ck_assert_int_eq(shape[k], wanted[k]);
+}
+#define HAS_SHAPE(e, ...)                                                                                              \
+    has_shape(e, (const int64_t[]){__VA_ARGS__}, (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))
+
+START_TEST(reduced_batch_axes_stay)
+{
+    enum { A = 2, B = 3, M = 4 };
+    choose_type(_i);
+    values x, y, got;
+    fill(&x, A * B * M, 0.5, 2);
+    fill(&y, B * M, 0.5, 2);
+    round_values(&x);
+    round_values(&y);
+    const kcl_array of_x = described(&x, 4, (const int64_t[]){A, B, M, 1});
+    const kcl_array of_y = described(&y, 3, (const int64_t[]){B, M, 1});
+    kcl_expr *x_i = kcl_vi(s, &of_x), *y_i = kcl_vi(s, &of_y), *f = kcl_mul(x_i, y_i);
+    kcl_expr *over_a = kcl_reduce_sum_batch(f, 0), *over_both = kcl_reduce_sum_batch(over_a, 1);
+    HAS_SHAPE(f, A, B, M, 1, 1);
+    HAS_SHAPE(over_a, 1, B, M, 1, 1);
+    HAS_SHAPE(over_both, 1, 1, M, 1, 1);
+    HAS_SHAPE(kcl_reduce_sum_batch(kcl_reduce_sum_batch(f, 1), 0), 1, 1, M, 1, 1);
+    HAS_SHAPE(kcl_reduce_sum_batch(over_a, -1), 1, 1, M, 1, 1);
+    HAS_SHAPE(kcl_reduce_mean_batch(kcl_reduce_max_batch(kcl_exp(over_a), 1), 0), 1, 1, M, 1, 1);
+    HAS_SHAPE(kcl_add(over_a, y_i), 1, B, M, 1, 1);
+    REFUSED(kcl_reduce_sum_batch(over_both, 2), KCL_ERROR_ARGUMENT, "axis 2 is not there", "2 batch axes");
+    double sums[M] = {0}, squares[M] = {0};
+    for (int b = 0; b < B; b++)
+        for (int i = 0; i < M; i++) {
+            double sum = 0;
+            for (int a = 0; a < A; a++)
+                sum += x.exact[(a * B + b) * M + i] * y.exact[b * M + i];
+            sums[i] += sum;
+            squares[i] += sum * sum;
+        }
+    /* With and without the axes of size 1. */
+    const kcl_array full = described(&got, 4, (const int64_t[]){1, 1, M, 1});
+    ok(kcl_eval1(over_both, &full));
+    for (int i = 0; i < M; i++)
+        near(dtype == KCL_F32 ? (double)got.rounded[i] : got.exact[i], sums[i], tolerance(), "all axes", i);
+    evaluate(kcl_reduce_sum_batch(kcl_square(over_a), 1), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], squares[i], tolerance(), "fewer axes", i);
+    /* Gradients have the axes of their variables, at expressions too, and keep their numbers. */
+    kcl_expr *loss = kcl_reduce_sum(kcl_reduce_sum_batch(kcl_square(over_a), 1), KCL_OVER_I);
+    kcl_expr *by_y = kcl_grad(kcl_reduce_sum_batch(loss, 0), y_i), *by_sum = kcl_grad(loss, over_a);
+    HAS_SHAPE(by_y, B, M, 1, 1);
+    HAS_SHAPE(kcl_scale(by_y, 2), B, M, 1, 1);
+    HAS_SHAPE(kcl_grad(loss, x_i), A, B, M, 1, 1);
+    HAS_SHAPE(by_sum, 1, B, M, 1, 1);
+    HAS_SHAPE(kcl_jvp(over_both, x_i, number(1)), 1, 1, M, 1, 1);
+    HAS_SHAPE(kcl_reduce_sum_batch(by_y, 0), 1, M, 1, 1);
+    evaluate(kcl_reduce_sum_batch(kcl_scale(by_y, 2), 0), &got, M, 1); /* dL/dy_b summed over b: axis 0 is that of b */
+    for (int i = 0; i < M; i++) {
+        double wanted = 0;
+        for (int b = 0; b < B; b++) {
+            double sum = 0;
+            for (int a = 0; a < A; a++)
+                sum += x.exact[(a * B + b) * M + i];
+            wanted += 4 * sum * sum * y.exact[b * M + i];
+        }
+        near(got.exact[i], wanted, tolerance(), "gradient", i);
+    }
+    evaluate(kcl_reduce_sum_batch(by_sum, 1), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], 2 * sums[i], tolerance(), "at a sum over batches", i);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     const test_entry tests[] = {
@@ -386,8 +653,12 @@ int main(int argc, char **argv)
         {what_is_not_taken_has_no_part_in_derivatives, 2},
         {what_is_not_taken_is_masked_for_each_pair, 2},
         {causal_attention_is_a_line, 2},
+        {hamiltonian_systems_are_unrolled, 2},
+        {expressions_count_as_independent, 2},
+        {reduced_batch_axes_stay, 2},
     };
     on_device = argc > 1 && strcmp(argv[1], "device") == 0;
+    steps = on_device ? 1 : steps;
     announce_seed("build/tests/lazy/test_lazy_builders");
     kcl_context *there = on_device ? open_cpu_or_skip() : NULL;
     if (on_device && !there)
