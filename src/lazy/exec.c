@@ -853,7 +853,7 @@ kcl_status kl_exec_run(const kl_exec *exec, kcl_context *context, kcl_dtype dtyp
     return status;
 }
 
-kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *outs, kb_error *err)
+kcl_status kl_exec_check_rows(const kl_exec *e, const kl_view *slots, kb_error *err)
 {
     for (size_t k = 0; k < e->slot_count; k++) {
         size_t first = 0;
@@ -864,6 +864,13 @@ kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *
                            e->slots[first].name, (long long)slots[first].rows, e->slots[k].name,
                            (long long)slots[k].rows, e->slots[k].extent == KL_EXTENT_I ? "i" : "j");
     }
+    return KCL_OK;
+}
+
+kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *outs, kb_error *err)
+{
+    if (kl_exec_check_rows(e, slots, err) < 0)
+        return err->status;
     for (size_t k = 0; k < e->root_count; k++) {
         int64_t rows = rows_of(e, slots, e->root[k].extent);
         if (outs[k].rows != rows)

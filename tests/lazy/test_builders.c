@@ -646,6 +646,128 @@ START_TEST(reduced_batch_axes_stay)
 }
 END_TEST
 
+/* ---- Operators --------------------------------------------------------------------------------------------------- */
+
+static void shape_is(const kcl_operator *op, int output, const kcl_array *const *args, kcl_dtype type, int axes,
+                     const int64_t *sizes)
+{
+    kcl_array shape;
+    ok(kcl_operator_output_shape(op, c, output, args, kcl_operator_input_count(op), &shape));
+    ck_assert_int_eq(shape.dtype, type);
+    ck_assert_int_eq(shape.ndim, axes);
+    for (int k = 0; k < axes; k++)
+        ck_assert_int_eq(shape.shape[k], sizes[k]);
+    ck_assert_int_eq(shape.stride[axes - 1], type == KCL_F32 ? 4 : 8);
+    ck_assert_ptr_null(shape.data);
+}
+#define SHAPE_IS(op, output, args, type, ...)                                                                          \
+    shape_is(op, output, args, type, (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),                  \
+             (const int64_t[]){__VA_ARGS__})
+
+/* Of F_i = sum_j p x_i y_j^2 with the cotangent e_i, in batches of x alone: all three, each with the batches of its argument. */
+START_TEST(operators_are_derived_in_several_arguments)
+{
+    enum { B = 2, M = 3, N = 4 };
+    choose_type(_i);
+    static const char *const aliases[] = {"x=Vi(1)", "y=Vj(1)", "p=Pm(1)"}, *const by[] = {"y", "x", "2"};
+    values x, y, p = VALUES(1.5), e, got[3];
+    fill(&x, B * M, -1, 1);
+    fill(&y, N, -1, 1);
+    fill(&e, B * M, -1, 1);
+    values *const all[] = {&x, &y, &p, &e};
+    for (int k = 0; k < 4; k++)
+        round_values(all[k]);
+    kcl_operator *op, *grad, *bad;
+    ok(kcl_operator_create(&op, "Sum_Reduction(p*x*Square(y),0)", 3, aliases, NULL));
+    ck_assert_int_eq(kcl_operator_grad_many(&grad, op, 3, by), KCL_OK);
+    ck_assert_int_eq(kcl_operator_output_count(grad), 3);
+    const kcl_array args[] = {described(&x, 3, (const int64_t[]){B, M, 1}), described(&y, 2, (const int64_t[]){N, 1}),
+                              described(&p, 1, (const int64_t[]){1}), described(&e, 3, (const int64_t[]){B, M, 1})};
+    const kcl_array outs[] = {described(&got[0], 2, (const int64_t[]){N, 1}),
+                              described(&got[1], 3, (const int64_t[]){B, M, 1}),
+                              described(&got[2], 1, (const int64_t[]){1})};
+    const kcl_array *const arg_list[] = {&args[0], &args[1], &args[2], &args[3]};
+    ok(kcl_operator_apply(grad, c, (const kcl_array *const[]){&outs[0], &outs[1], &outs[2]}, 3, arg_list, 4));
+    double by_y[N] = {0}, by_p = 0, squares = 0;
+    for (int j = 0; j < N; j++)
+        squares += y.exact[j] * y.exact[j];
+    for (int n = 0; n < B * M; n++) {
+        for (int j = 0; j < N; j++)
+            by_y[j] += 2 * p.exact[0] * e.exact[n] * x.exact[n] * y.exact[j];
+        by_p += e.exact[n] * x.exact[n] * squares;
+        near(dtype == KCL_F32 ? (double)got[1].rounded[n] : got[1].exact[n], p.exact[0] * e.exact[n] * squares,
+             tolerance(), "in x", n);
+    }
+    for (int j = 0; j < N; j++)
+        near(dtype == KCL_F32 ? (double)got[0].rounded[j] : got[0].exact[j], by_y[j], tolerance(), "in y", j);
+    near(dtype == KCL_F32 ? (double)got[2].rounded[0] : got[2].exact[0], by_p, tolerance(), "in p", 0);
+    SHAPE_IS(op, 0, arg_list, dtype, B, M, 1);
+    SHAPE_IS(grad, 0, arg_list, dtype, N, 1);
+    SHAPE_IS(grad, 1, arg_list, dtype, B, M, 1);
+    SHAPE_IS(grad, 2, arg_list, dtype, 1);
+    ck_assert_int_eq(kcl_operator_grad_many(&bad, op, 2, (const char *const[]){"x", "z"}), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_operator_error(bad), "no argument \"z\"");
+    kcl_operator_destroy(&bad);
+    ck_assert_int_eq(kcl_operator_grad_many(&bad, op, 0, NULL), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_operator_error(bad), "empty");
+    kcl_operator_destroy(&bad);
+    kcl_operator_destroy(&grad);
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+START_TEST(operators_tell_the_shapes_of_outputs)
+{
+    enum { A = 2, B = 3, M = 5, N = 4 };
+    choose_type(_i);
+    static const char *const aliases[] = {"x=Vi(2)", "y=Vj(2)"};
+    values x = VALUES(1), y = VALUES(2);
+    round_values(&x);
+    round_values(&y);
+    kcl_operator *op;
+    ok(kcl_operator_create(&op, "Sum_Reduction(x*y,0); KMin_ArgKMin_Reduction(SqDist(x,y),3,1); Sum_Reduction(x|y,2)",
+                           2, aliases, NULL));
+    const kcl_array x_plain = described(&x, 2, (const int64_t[]){M, 2}),
+                    y_plain = described(&y, 2, (const int64_t[]){N, 2});
+    const kcl_array *args[] = {&x_plain, &y_plain};
+    SHAPE_IS(op, 0, args, dtype, M, 2);
+    SHAPE_IS(op, 1, args, dtype, N, 3);
+    SHAPE_IS(op, 2, args, KCL_I64, N, 3);
+    SHAPE_IS(op, 3, args, dtype, 1);
+    const kcl_array x_many = described(&x, 4, (const int64_t[]){A, 1, M, 2});
+    const kcl_array y_many = described(&y, 3, (const int64_t[]){B, N, 2});
+    args[0] = &x_many;
+    args[1] = &y_many;
+    SHAPE_IS(op, 0, args, dtype, A, B, M, 2);
+    SHAPE_IS(op, 2, args, KCL_I64, A, B, N, 3);
+    SHAPE_IS(op, 3, args, dtype, A, B, 1);
+    /* The errors of apply. */
+    kcl_array shape;
+    const kcl_array wrong = described(&y, 2, (const int64_t[]){N, 3});
+    args[1] = &wrong;
+    ck_assert_int_eq(kcl_operator_output_shape(op, c, 0, args, 2, &shape), KCL_ERROR_SHAPE);
+    CONTAINS(kcl_context_error(c), "argument \"y\"", "(4, 3)");
+    ck_assert_int_eq(kcl_operator_output_shape(op, c, 0, args, 1, &shape), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_context_error(c), "2 arguments, 1 were given");
+    ck_assert_int_eq(kcl_operator_output_shape(op, c, 4, args, 2, &shape), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_context_error(c), "4 outputs", "no output 4");
+    ck_assert_int_eq(kcl_operator_output_shape(op, c, 0, args, 2, NULL), KCL_ERROR_ARGUMENT);
+    kcl_operator_destroy(&op);
+    /* Of expressions that reduce batches: these stay, with the size 1. */
+    kcl_expr *x_i = kcl_vi(s, &x_many), *y_j = kcl_vj(s, &y_many);
+    kcl_expr *sum = kcl_reduce_sum_batch(kcl_reduce_sum(kcl_mul(x_i, y_j), KCL_OVER_J), 0);
+    ok(kcl_operator_from(&op, 1, &sum, 2, (kcl_expr *[]){x_i, y_j}, NULL));
+    args[1] = &y_many;
+    SHAPE_IS(op, 0, args, dtype, 1, B, M, 2);
+    values got;
+    kcl_array out;
+    ok(kcl_operator_output_shape(op, c, 0, args, 2, &out));
+    out.data = dtype == KCL_F32 ? (void *)got.rounded : (void *)got.exact;
+    ok(kcl_operator_apply(op, c, (const kcl_array *const[]){&out}, 1, args, 2));
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     const test_entry tests[] = {
@@ -656,6 +778,8 @@ int main(int argc, char **argv)
         {hamiltonian_systems_are_unrolled, 2},
         {expressions_count_as_independent, 2},
         {reduced_batch_axes_stay, 2},
+        {operators_are_derived_in_several_arguments, 2},
+        {operators_tell_the_shapes_of_outputs, 2},
     };
     on_device = argc > 1 && strcmp(argv[1], "device") == 0;
     steps = on_device ? 1 : steps;
