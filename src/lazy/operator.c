@@ -28,6 +28,7 @@ struct kcl_operator {
     size_t root_count;
     const kf_node **roots;
     int *tags; /* by root: rows 0 (i), 1 (j) or 2 (one) */
+    unsigned *spans;    /* by root, where batch axes are known: those that it has, and those that it reduces */
     bool knows_batches; /* the formulas say which arguments have which batch axes; else a call does */
     int64_t
         *sums_to; /* by root: of a gradient, the argument whose batch axes it has, summed over the others; else -1 */
@@ -184,7 +185,8 @@ static kcl_status add_roots(kcl_operator *op, size_t count)
     op->roots = kb_calloc(&op->allocator, count + 1, sizeof *op->roots);
     op->tags = kb_calloc(&op->allocator, count + 1, sizeof *op->tags);
     op->sums_to = kb_calloc(&op->allocator, count + 1, sizeof *op->sums_to);
-    if (!op->roots || !op->tags || !op->sums_to)
+    op->spans = kb_calloc(&op->allocator, count + 1, sizeof *op->spans);
+    if (!op->roots || !op->tags || !op->sums_to || !op->spans)
         return kb_no_memory(&op->error);
     op->root_count = count;
     for (size_t k = 0; k < count; k++)
@@ -324,6 +326,12 @@ static kcl_status find_batch_reductions(kcl_operator *op)
     for (size_t k = 0; status == KCL_OK && k < order.count; k++)
         op->knows_batches |= order.nodes[k]->op == KF_REDUCE && order.nodes[k]->param[1] & KF_BATCH_AXES;
     kf_order_finish(&order);
+    for (size_t r = 0; status == KCL_OK && op->knows_batches && r < op->root_count; r++) {
+        status = kf_order_init(&order, &op->graph, 1, &op->roots[r], false, &op->error);
+        for (size_t k = 0; status == KCL_OK && k < order.count; k++)
+            op->spans[r] |= order.nodes[k]->axes & KF_BATCH_AXES;
+        kf_order_finish(&order);
+    }
     return status;
 }
 
@@ -484,6 +492,7 @@ kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, 
     for (size_t n = 0; status == KCL_OK && n < wanted; n++) {
         op->roots[n] = sums[n];
         op->sums_to[n] = op->knows_batches ? -1 : at[n];
+        op->spans[n] = op->inputs[at[n]].batches;
         op->tags[n] = op->inputs[at[n]].role == KF_ROLE_P ? 2 : (int)op->inputs[at[n]].role;
     }
     if (status == KCL_OK)
@@ -556,6 +565,7 @@ kcl_status kcl_operator_magnitude(kcl_operator **out, const kcl_operator *from)
         for (size_t k = 0; status == KCL_OK && k < count; k++) {
             op->tags[k] = from->tags[k];
             op->sums_to[k] = from->sums_to[k];
+            op->spans[k] = from->spans[k];
             m.root = kf_value(roots[k]);
             status = kf_substitute(&op->graph, 1, &roots[k], true, magnitude_of, &m, &op->roots[k]);
         }
@@ -577,6 +587,7 @@ void kcl_operator_destroy(kcl_operator **op)
     kb_free(&a, o->roots);
     kb_free(&a, o->tags);
     kb_free(&a, o->sums_to);
+    kb_free(&a, o->spans);
     kf_graph_finish(&o->graph);
     kb_free(&a, o);
     *op = NULL;
@@ -628,7 +639,12 @@ static kl_batch batch_of_output(const kcl_operator *op, int k, const kl_view *sl
 {
     if (op->sums_to[k] >= 0)
         return slots[op->sums_to[k]].batch;
-    return op->knows_batches ? kl_reduced_batch(all, ~(unsigned)op->roots[k]->axes) : *all;
+    if (!op->knows_batches)
+        return *all;
+    kl_batch own = kl_reduced_batch(all, ~(unsigned)op->roots[k]->axes);
+    while (own.count && own.size[own.count - 1] == 1 && !(op->spans[k] & KF_BATCH_AXIS(own.count - 1)))
+        own.count--;
+    return own;
 }
 
 /* One array of the call; *dtype is that of the arrays before it, and becomes its own. */
