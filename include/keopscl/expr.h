@@ -577,9 +577,10 @@ KCL_API kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v);
 KCL_API kcl_expr *kcl_vjp(kcl_expr *f, kcl_expr *v, kcl_expr *e);
 
 /*
- * Jacobian-vector product: the derivative of `f` when `v`, in all roles of its data handle, moves in the direction `u`: f's axes and dimension, 0 where f does not depend on v. `u` has v's dimension or 1, and no axis that v
- * lacks. Forward mode, through reductions, to any order; of kcl_grad and kcl_vjp too. An index is a constant in formulas;
- * the derivative of an index itself is an error.
+ * Jacobian-vector product: the derivative of `f` when `v`, in all roles of its data handle, moves in the direction `u`: f's
+ * axes and dimension, 0 where f does not depend on v. `u` has v's dimension or 1, and no axis that v lacks. Forward mode,
+ * through reductions, to any order; of kcl_grad and kcl_vjp too. An index is a constant in formulas; the derivative of an
+ * index itself is an error.
  */
 KCL_API kcl_expr *kcl_jvp(kcl_expr *f, kcl_expr *v, kcl_expr *u);
 
