@@ -1181,7 +1181,7 @@ KCL_FN lanes kcl_ifelse(lanes x, lanes y, lanes z)
     return x >= (lanes)(KCL_R(0.0)) ? y : z;
 }
 
-/* y where x is true, that is not 0, else z. */
+/* y where x is true, else z. */
 KCL_FN lanes kcl_where(lanes x, lanes y, lanes z)
 {
     return x != (lanes)(KCL_R(0.0)) ? y : z;

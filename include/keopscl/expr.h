@@ -129,6 +129,13 @@ KCL_API kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array);
 KCL_API kcl_expr *kcl_scalar(kcl_scope *scope, double value);
 
 /*
+ * Another value for what kcl_scalar made: all later evaluations of expressions that have it read that, none is built or
+ * compiled anew. Operators are not touched: kcl_operator_from makes an argument of a scalar, whose value each call gives.
+ * KCL_ERROR_ARGUMENT, with the text in the context, for any other expression.
+ */
+KCL_API kcl_status kcl_scalar_set(kcl_expr *scalar, double value);
+
+/*
  * A symbolic variable: number `index`, 0 or more, of dimension `dim`, with no array. Expressions that have some are made
  * into an operator (kcl_operator_from) and applied to arrays; evaluating them is an error that names the variable. The
  * same index gives the same variable; with another dimension or role it is an error. Its number has nothing to do with
@@ -136,7 +143,10 @@ KCL_API kcl_expr *kcl_scalar(kcl_scope *scope, double value);
  */
 KCL_API kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role);
 
-/* A number that is part of the formula's text: changing it makes another kernel. NaN and infinities are refused. */
+/*
+ * A number that is part of the formula's text (inf and -inf are infinities): changing it makes another kernel. NaN is
+ * refused.
+ */
 KCL_API kcl_expr *kcl_constant(kcl_scope *scope, double value);
 
 /*
@@ -175,6 +185,12 @@ KCL_API kcl_expr *kcl_div(kcl_expr *f, kcl_expr *g); /* f / g */
 KCL_API kcl_expr *kcl_neg(kcl_expr *f);              /* -f */
 KCL_API kcl_expr *kcl_inv(kcl_expr *f);              /* 1 / f */
 KCL_API kcl_expr *kcl_square(kcl_expr *f);           /* f^2 */
+
+/*
+ * factor * f. The number is part of the formula, as that of kcl_pow: another one is another kernel. One that changes from
+ * evaluation to evaluation is a kcl_scalar.
+ */
+KCL_API kcl_expr *kcl_scale(kcl_expr *f, double factor);
 
 /*
  * f to a constant power, which is part of the formula. A whole exponent is a product: defined for negative f, and
@@ -268,9 +284,18 @@ KCL_API kcl_expr *kcl_and(kcl_expr *f, kcl_expr *g);
 KCL_API kcl_expr *kcl_or(kcl_expr *f, kcl_expr *g);
 KCL_API kcl_expr *kcl_not(kcl_expr *f);
 
-/* f where condition >= 0, else g, which NaN chooses too. */
-KCL_API kcl_expr *kcl_ifelse(kcl_expr *condition, kcl_expr *f, kcl_expr *g);
+/*
+ * f where the condition is true, else g: for comparisons, kcl_and and the like. As there, 0 is false, and all other
+ * numbers and NaN are true. What is not taken has no part in the value and in derivatives of any order, even where it is
+ * infinite or NaN; the condition has no derivative. A mask is one line: attention to the columns up to the row's own is
+ *
+ *     kcl_expr *causal = kcl_where(kcl_less_equal(kcl_index_j(s), kcl_index_i(s)), score, kcl_constant(s, -INFINITY));
+ *     kcl_expr *attention = kcl_reduce_sumsoftmaxweight(causal, value, KCL_OVER_J);
+ */
 KCL_API kcl_expr *kcl_where(kcl_expr *condition, kcl_expr *f, kcl_expr *g);
+
+/* f where condition >= 0, else g, which NaN chooses too: by the sign of a number. Comparisons, 0 or 1, are for kcl_where. */
+KCL_API kcl_expr *kcl_ifelse(kcl_expr *condition, kcl_expr *f, kcl_expr *g);
 
 /* ---- The vector of components ------------------------------------------------------------------------------------ */
 
@@ -508,7 +533,8 @@ KCL_API kcl_expr *kcl_reduce_kmax_argkmax(kcl_expr *f, int k, kcl_axes over, kcl
 
 /*
  * Reductions over one batch axis, which has size 1 in the result; otherwise as kcl_reduce_sum and its like, derivatives
- * included. `axis` counts the axes that kcl_expr_shape tells, from 0, or backwards from -1, the last batch axis.
+ * included. `axis` counts the axes that kcl_expr_shape tells, from 0, or backwards from -1, the last batch axis; so an axis has
+ * the same number before and after others were reduced.
  * KCL_ERROR_ARGUMENT where the axis is not there. A formula that depends on both i and j must be reduced over one of
  * them as well: by the call before or after.
  *
@@ -532,8 +558,6 @@ KCL_API kcl_expr *kcl_reduce_max_batch(kcl_expr *f, int axis);
 KCL_API kcl_expr *kcl_reduce_logsumexp_batch(kcl_expr *f, int axis);
 KCL_API kcl_expr *kcl_reduce_logsumexp_weight_batch(kcl_expr *f, kcl_expr *weight, int axis);
 KCL_API kcl_expr *kcl_reduce_sumsoftmaxweight_batch(kcl_expr *f, kcl_expr *weight, int axis);
-
-/* ---- Derivatives ------------------------------------------------------------------------------------------------- */
 KCL_API kcl_expr *kcl_reduce_argmin_batch(kcl_expr *f, int axis);
 KCL_API kcl_expr *kcl_reduce_argmax_batch(kcl_expr *f, int axis);
 KCL_API kcl_expr *kcl_reduce_min_argmin_batch(kcl_expr *f, int axis, kcl_expr **index);
@@ -545,11 +569,22 @@ KCL_API kcl_expr *kcl_reduce_argkmax_batch(kcl_expr *f, int k, int axis);
 KCL_API kcl_expr *kcl_reduce_kmin_argkmin_batch(kcl_expr *f, int k, int axis, kcl_expr **index);
 KCL_API kcl_expr *kcl_reduce_kmax_argkmax_batch(kcl_expr *f, int k, int axis, kcl_expr **index);
 
+/* ---- Derivatives ------------------------------------------------------------------------------------------------- */
+
 /*
- * Gradient of `f`, which must be one number (no axis, no batches, dimension 1), in the variable `v` (an expression made
- * by kcl_vi, kcl_vj, kcl_pm, kcl_lazy, kcl_scalar or kcl_var): an expression of v's role, dimension and batch axes, 0
- * where f does not depend on v. Batch axes that v lacks are summed over. All roles of v's data handle count. Reverse
- * mode, through reductions, to any order.
+ * Derivatives are taken by a variable (made by kcl_vi, kcl_vj, kcl_pm, kcl_lazy, kcl_scalar or kcl_var) or at an expression:
+ * v = q for any q that was made of variables, has the axis i or j or neither, and stands in f. There q counts as
+ * independent: what f has beside it, even of the variables that q is made of, stays as it is. All places where q stands
+ * count, and those where its transpose does; q is the expression that f was built from, another one of the same value is
+ * not found. So steps of a Hamiltonian system are unrolled, q1 = q0 + dt dH/dp(q0, p0), and H(q1, p1) is derived at q1
+ * again. An f in which q does not stand has derivative 0. KCL_ERROR_SHAPE for a q that depends on both i and j,
+ * KCL_ERROR_DERIVATIVE for an index.
+ */
+
+/*
+ * Gradient of `f`, which must be one number (no axis, no batches, dimension 1), in `v`: an expression of v's role,
+ * dimension and batch axes, 0 where f does not depend on v. Batch axes that v lacks are summed over. All roles of v's
+ * data handle count. Reverse mode, through reductions, to any order.
  */
 KCL_API kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v);
 
@@ -560,10 +595,10 @@ KCL_API kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v);
 KCL_API kcl_expr *kcl_vjp(kcl_expr *f, kcl_expr *v, kcl_expr *e);
 
 /*
- * Jacobian-vector product: the derivative of `f` when the variable `v`, in all roles of its data handle, moves in the
- * direction `u`: f's axes and dimension, 0 where f does not depend on v. `u` has v's dimension or 1, and no axis that v
- * lacks. Forward mode, through reductions, to any order; of kcl_grad and kcl_vjp too. An index is a constant in formulas;
- * the derivative of an index itself is an error. For several variables add the products.
+ * Jacobian-vector product: the derivative of `f` when `v`, in all roles of its data handle, moves in the direction `u`: f's
+ * axes and dimension, 0 where f does not depend on v. `u` has v's dimension or 1, and no axis that v lacks. Forward mode,
+ * through reductions, to any order; of kcl_grad and kcl_vjp too. An index is a constant in formulas; the derivative of an
+ * index itself is an error.
  */
 KCL_API kcl_expr *kcl_jvp(kcl_expr *f, kcl_expr *v, kcl_expr *u);
 
@@ -572,6 +607,18 @@ KCL_API kcl_expr *kcl_jvp(kcl_expr *f, kcl_expr *v, kcl_expr *u);
  * v's role and dimension. Between two variables: kcl_jvp(kcl_grad(f, v), w, u).
  */
 KCL_API kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u);
+
+/*
+ * The same in `count` variables or at expressions, 1 or more, at once: in one pass over f, whose results share what they have
+ * in common when they are evaluated together. kcl_grad_many and kcl_vjp_many set gradients[k], products[k] to the derivative
+ * in v[k]. kcl_jvp_many is the derivative when every v[k] moves in its direction u[k]; kcl_hvp_many sets products[k] to row k of
+ * the Hessian in all v, times u: the sum over l of d^2 f/dv_k dv_l u_l. Where one fails, all results are the error
+ * expression, whose status is returned; KCL_ERROR_ARGUMENT where the list of results is NULL.
+ */
+KCL_API kcl_status kcl_grad_many(kcl_expr *f, int count, kcl_expr *const *v, kcl_expr **gradients);
+KCL_API kcl_status kcl_vjp_many(kcl_expr *f, kcl_expr *e, int count, kcl_expr *const *v, kcl_expr **products);
+KCL_API kcl_expr *kcl_jvp_many(kcl_expr *f, int count, kcl_expr *const *v, kcl_expr *const *u);
+KCL_API kcl_status kcl_hvp_many(kcl_expr *f, int count, kcl_expr *const *v, kcl_expr *const *u, kcl_expr **products);
 
 /*
  * The matrix df/dv for each i and j: D rows of as many numbers as v has components, row-major, row k the gradient of
@@ -668,7 +715,8 @@ KCL_API int kcl_expr_axes(const kcl_expr *expr);
 
 /*
  * The shape (batch axes..., M, N, D) of the values that the expression stands for, with 1 for what it lacks; returns the
- * number of axes, 3 or more. Batch axes of size 1 in front of all others are left out. 0 for an error expression.
+ * number of axes, 3 or more. It has as many batch axes as that operand which has most: an array's are those from its first one
+ * that is not of size 1, a reduced batch axis stays with the size 1. 0 for an error expression.
  */
 KCL_API int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES]);
 

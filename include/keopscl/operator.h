@@ -84,6 +84,14 @@ KCL_API kcl_status kcl_operator_from(kcl_operator **op, int count, kcl_expr *con
 KCL_API kcl_status kcl_operator_grad(kcl_operator **grad, const kcl_operator *op, const char *variable);
 
 /*
+ * The same in several arguments, 1 or more: its outputs are those of kcl_operator_grad in variables[0], variables[1], ...,
+ * of one call, which computes once what they have in common and goes through the matrix once where their reductions are
+ * over the same axis. KCL_ERROR_ARGUMENT for an empty list.
+ */
+KCL_API kcl_status kcl_operator_grad_many(kcl_operator **grad, const kcl_operator *op, int variable_count,
+                                          const char *const *variables);
+
+/*
  * An operator with the arguments of `op` whose outputs are the scale against which errors are measured. Every sum of F is
  * replaced by the sum of |F|, every L = LogSumExp of F by 1 + |L|, and every ArgMin of F by the sum of F: applied to
  * arrays of one row, it gives the values at an index.
@@ -122,6 +130,16 @@ KCL_API kcl_status kcl_operator_apply(const kcl_operator *op, kcl_context *conte
 KCL_API kcl_status kcl_operator_apply_scaled(const kcl_operator *op, kcl_context *context, const kcl_array *const *outs,
                                              int out_count, const kcl_array *const *args, int arg_count,
                                              const double *alpha, const double *beta);
+
+/*
+ * What a call with these arguments wants as output number `output`: sets *shape to a dense array without data, of the type,
+ * the axes (batch axes..., rows, dim), for a single row (batch axes..., dim), and their sizes. Batch axes that the operator
+ * reduces have size 1. Nothing is computed, and no data is read; errors are those that kcl_operator_apply has for these
+ * arguments, and KCL_ERROR_ARGUMENT for an output that is not there. Where no argument tells the type of real numbers, since
+ * all are int64, it is the one that the device computes with beside them.
+ */
+KCL_API kcl_status kcl_operator_output_shape(const kcl_operator *op, kcl_context *context, int output,
+                                             const kcl_array *const *args, int arg_count, kcl_array *shape);
 
 /* What an argument or output is. */
 typedef struct kcl_slot_info {

@@ -144,13 +144,14 @@ static bool add_to(kf_graph *g, const kf_node **sum, const kf_node *term)
 
 /* w J summed along the diagonal, column by column. */
 static const kf_node *trace_by_columns(kf_graph *g, const char *name, const kf_node *F, const kf_node *v,
-                                       const kf_node *w)
+                                       const kf_guarded *w)
 {
     const kf_node *sum = NULL;
     bool ok = few_directions(g, name, v->dim);
     for (int64_t k = 0; ok && k < v->dim; k++) {
-        const kf_node *term = kf_product(g, elem(g, w, k), elem(g, column(g, F, v, k), k));
-        ok = add_to(g, &sum, term);
+        const kf_guarded product = {kf_product(g, elem(g, w->value, k), elem(g, column(g, F, v, k), k)),
+                                    elem(g, w->where, k), false};
+        ok = add_to(g, &sum, kf_guard_mask(g, &product));
     }
     return !ok ? NULL : sum ? sum : kf_zero(g, 1);
 }
@@ -165,27 +166,42 @@ typedef struct trace {
     walk *walk;
     const char *name;
     const kf_node *v;
-    const kf_node **weight; /* by position; NULL is 0 */
+    kf_guarded *weight; /* by position; one without value is 0 */
     const kf_node *total;
 } trace;
 
-static bool hand_on(trace *t, const kf_node *f, const kf_node *w)
+static bool hand_on(trace *t, const kf_node *f, const kf_guarded *w)
 {
     kf_graph *g = t->walk->g;
     const bool is_map = kf_info((kf_op)f->op)->op_class == KF_CLASS_MAP;
-    if (f == t->v)
-        return add_to(g, &t->total,
-                      w->dim == 1 ? kf_binary(g, KF_MULT, kf_rat(g, f->dim, 1), w) : kf_unary(g, KF_SUM, w));
+    if (f == t->v) {
+        const kf_node *all = kf_guard_mask(g, w);
+        return all &&
+               add_to(g, &t->total,
+                      all->dim == 1 ? kf_binary(g, KF_MULT, kf_rat(g, f->dim, 1), all) : kf_unary(g, KF_SUM, all));
+    }
     if (f->dim == 1 && !is_map && f->op != KF_LIKE) {
         const kf_node *gradient = NULL;
-        return kf_vjp(g, f, kf_rat(g, 1, 1), 1, &t->v, &gradient) == KCL_OK &&
-               add_to(g, &t->total, dot(g, gradient, w));
+        if (kf_vjp(g, f, kf_rat(g, 1, 1), 1, &t->v, &gradient) < 0)
+            return false;
+        if (!w->where)
+            return add_to(g, &t->total, dot(g, gradient, w->value));
+        const kf_guarded product = {kf_product(g, gradient, w->value), w->where, false};
+        return add_to(g, &t->total, kf_or_zero(g, kf_unary(g, KF_SUM, kf_guard_mask(g, &product))));
     }
     if (!is_map && f->op != KF_LIKE && f->op != KF_SUMT)
         return add_to(g, &t->total, trace_by_columns(g, t->name, f, t->v, w));
     for (int k = 0; k < (f->op == KF_LIKE ? 1 : f->arg_count); k++) {
         const size_t at = kf_at(&t->walk->order, f->arg[k]);
-        if (t->walk->depends[at] && !add_to(g, &t->weight[at], is_map ? kf_times_partial(g, f, k, w) : w))
+        if (!t->walk->depends[at] || (kf_is_choice(f) && !k))
+            continue;
+        kf_guarded term = *w;
+        const kf_node *when = is_map ? kf_condition(g, f, k) : NULL;
+        if (is_map && !when)
+            term.value = kf_times_partial(g, f, k, w->value);
+        term.where = kf_guard_and(g, w->where, when);
+        term.masked = false;
+        if (!kf_guard_add(g, &t->weight[at], &term))
             return false;
     }
     return true;
@@ -204,12 +220,12 @@ static kcl_status weighted_trace(kf_graph *g, const char *name, const kf_node *F
         kb_no_memory(&g->error);
     if (ok && walk.reduces) { /* kf_vjp ends at reductions */
         const kf_node *repeated = F->dim < v->dim ? kf_make(g, KF_SUMT, &F, &(int64_t){v->dim}) : F;
-        ok = repeated && (t.total = trace_by_columns(g, name, repeated, v, w)) != NULL;
+        ok = repeated && (t.total = trace_by_columns(g, name, repeated, v, &(kf_guarded){.value = w})) != NULL;
     } else if (ok) {
         if (walk.depends[kf_at(&walk.order, F)])
-            t.weight[kf_at(&walk.order, F)] = w;
+            t.weight[kf_at(&walk.order, F)].value = w;
         for (size_t k = walk.order.count; ok && k-- > 0;)
-            ok = !t.weight[k] || hand_on(&t, walk.order.nodes[k], t.weight[k]);
+            ok = !t.weight[k].value || hand_on(&t, walk.order.nodes[k], &t.weight[k]);
     }
     kb_free(kf_allocator(g), t.weight);
     walk_finish(&walk);
@@ -260,8 +276,7 @@ static int class_of(const walk *w, const int *classes, const kf_node *f, const k
         if (of[k] == NEITHER)
             return NEITHER;
         linear |= of[k] == LINEAR;
-        zeros &=
-            of[k] == LINEAR || kf_is_zero(kf_value(f->arg[k])) || ((f->op == KF_IFELSE || f->op == KF_WHERE) && k == 0);
+        zeros &= of[k] == LINEAR || kf_is_zero(kf_value(f->arg[k])) || (kf_is_choice(f) && k == 0);
     }
     switch ((kf_op)f->op) {
     case KF_MULT:

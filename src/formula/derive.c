@@ -2,7 +2,7 @@
 /* formula/derive.c: reverse-mode derivatives, as formulas. */
 #include "graph.h"
 
-#include <float.h>
+#include <math.h>
 #include <string.h>
 
 /* ---- One rule per operator --------------------------------------------------------------------------------------- */
@@ -57,20 +57,6 @@ static const kf_node *partial_of(kf_graph *g, const kf_node *y, int k)
     }
 }
 
-/* Where operand k of f, a choice between operands, is the one that f takes; NULL where f chooses nothing. */
-static const kf_node *chosen(kf_graph *g, const kf_node *f, int k)
-{
-    switch ((kf_op)f->op) {
-    case KF_IFELSE:
-    case KF_WHERE:
-    case KF_MINIMUM:
-    case KF_MAXIMUM:
-        return partial_of(g, f, k); /* 0 or 1 */
-    default:
-        return NULL;
-    }
-}
-
 static const kf_node *where(kf_graph *g, const kf_node *condition, const kf_node *a, const kf_node *b)
 {
     return kf_make(g, KF_WHERE, (const kf_node *[]){condition, a, b}, NULL);
@@ -78,11 +64,9 @@ static const kf_node *where(kf_graph *g, const kf_node *condition, const kf_node
 
 const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_node *e)
 {
-    const kf_node *partial = partial_of(g, f, k), *taken = chosen(g, f, k);
+    const kf_node *taken = kf_condition(g, f, k);
     /* The operand that was not chosen may have no derivative, and 0 times that is not 0. */
-    if (taken && !kf_is_zero(taken))
-        return where(g, taken, e, ZERO(1));
-    return MULT(e, partial);
+    return taken ? where(g, taken, e, ZERO(1)) : MULT(e, partial_of(g, f, k));
 }
 
 const kf_node *kf_refuse_second(kf_graph *g)
@@ -143,66 +127,11 @@ static const kf_node *pull_back_value(kf_graph *g, const kf_node *f, int k, cons
 
 /* ---- Formulas ---------------------------------------------------------------------------------------------------- */
 
-/*
- * A cotangent counts where its guard is true, and is 0 elsewhere, whatever the value is there. Terms that weigh nothing and
- * branches that are not taken may have infinite derivatives, and 0 times an infinity is NaN: so the choice is not made
- * where it arises, but where the cotangent arrives, behind all products. A guard has dimension 1 or that of the value; it
- * is true where it is not 0, and never negative. NULL is true everywhere.
- */
-typedef struct flow {
-    const kf_node *value, *guard;
-    bool settled; /* the value itself is 0 where the guard is false */
-} flow;
-
-/* The value, 0 where the guard is false. */
-static const kf_node *settle(kf_graph *g, flow c)
-{
-    return c.value && c.guard && !c.settled && !kf_is_zero(c.value) ? where(g, c.guard, c.value, ZERO(1)) : c.value;
-}
-
-static const kf_node *both(kf_graph *g, const kf_node *a, const kf_node *b)
-{
-    return !a || a == b ? b : !b ? a : kf_binary(g, KF_AND, a, b);
-}
-
-/* The other one of two complementary partial derivatives of a choice. */
-static bool is_opposite(kf_graph *g, const kf_node *a, const kf_node *b)
-{
-    return b == SUB(INT(1), a) || (a->op == KF_EQUAL && b == NOT_EQUAL(a->arg[0], a->arg[1]));
-}
-
-/* One of the two operands of a choice is taken in any case. */
-static const kf_node *either(kf_graph *g, const kf_node *a, const kf_node *b)
-{
-    if (!a || !b || is_opposite(g, a, b) || is_opposite(g, b, a))
-        return NULL;
-    return kf_binary(g, KF_OR, a, b);
-}
-
 static const kf_node *accumulate(kf_graph *g, const kf_node *sum, const kf_node *term)
 {
     if (!term || kf_is_zero(term))
         return term ? sum : NULL;
     return sum ? kf_binary(g, KF_ADD, sum, term) : term;
-}
-
-/* Adds `term` to *sum, which has a NULL value before the first term. Terms under different guards are settled. */
-static bool join(kf_graph *g, flow *sum, flow term)
-{
-    if (!term.value || kf_is_zero(term.value))
-        return term.value != NULL;
-    if (!sum->value) {
-        *sum = term;
-    } else if (sum->guard == term.guard) {
-        sum->value = accumulate(g, sum->value, term.value);
-        sum->settled = sum->settled && term.settled;
-    } else {
-        const kf_node *guard = either(g, sum->guard, term.guard);
-        sum->value = accumulate(g, settle(g, *sum), settle(g, term));
-        sum->guard = guard;
-        sum->settled = true;
-    }
-    return sum->value != NULL;
 }
 
 static const kf_node *repeated_to(kf_graph *g, const kf_node *e, int64_t dim)
@@ -217,24 +146,22 @@ static bool keeps_zeros(const kf_node *f)
 }
 
 /* What the cotangent `e` of node f means for its operand `k`. */
-static flow pull_back(kf_graph *g, const kf_node *f, int k, flow e)
+static kf_guarded pull_back(kf_graph *g, const kf_node *f, int k, kf_guarded e)
 {
-    const kf_node *taken = chosen(g, f, k);
+    const kf_node *taken = kf_condition(g, f, k);
     const bool map = kf_info((kf_op)f->op)->op_class == KF_CLASS_MAP;
-    if (!map && e.guard && e.guard->dim > 1) {
+    if (!map && e.where && e.where->dim > 1) {
         /* Components move, or are added up, and their guards with them. */
-        e = (flow){settle(g, e), kf_or_zero(g, pull_back_value(g, f, k, e.guard)), true};
+        e = (kf_guarded){kf_guard_mask(g, &e), kf_or_zero(g, pull_back_value(g, f, k, e.where)), true};
     }
     if (!taken)
-        e = (flow){kf_or_zero(g, pull_back_value(g, f, k, e.value)), e.guard, e.settled && keeps_zeros(f)};
-    else if (kf_is_zero(taken))
-        return (flow){.value = kf_zero(g, f->arg[k]->dim)};
+        e = (kf_guarded){kf_or_zero(g, pull_back_value(g, f, k, e.value)), e.where, e.masked && keeps_zeros(f)};
     else
-        e = (flow){repeated_to(g, e.value, f->dim), both(g, e.guard, taken), false};
+        e = (kf_guarded){repeated_to(g, e.value, f->dim), kf_guard_and(g, e.where, taken), false};
     if (map && e.value && f->arg[k]->dim < e.value->dim) {
-        if (e.guard && e.guard->dim > 1)
-            e = (flow){settle(g, e), kf_unary(g, KF_SUM, e.guard), true};
-        e.value = kf_unary(g, KF_SUM, e.value);
+        if (e.where && e.where->dim > 1)
+            e = (kf_guarded){kf_guard_mask(g, &e), kf_unary(g, KF_SUM, e.where), true};
+        e.value = kf_or_zero(g, kf_unary(g, KF_SUM, e.value));
     }
     return e;
 }
@@ -249,7 +176,7 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
     if (kf_order_init(&order, g, 1, &F, true, &g->error) < 0)
         return g->error.status;
     const kcl_allocator *alloc = kf_allocator(g);
-    flow *cotangent = kb_calloc(alloc, order.count, sizeof *cotangent);
+    kf_guarded *cotangent = kb_calloc(alloc, order.count, sizeof *cotangent);
     bool *wanted = kb_calloc(alloc, order.count, sizeof *wanted);
     bool ok = cotangent && wanted;
     if (!ok)
@@ -271,14 +198,16 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
             continue;
         for (int c = 0; ok && c < f->arg_count; c++) {
             size_t at = kf_at(&order, f->arg[c]);
-            if (wanted[at])
-                ok = join(g, &cotangent[at], pull_back(g, f, c, cotangent[k]));
+            if (!wanted[at])
+                continue;
+            const kf_guarded term = pull_back(g, f, c, cotangent[k]);
+            ok = kf_guard_add(g, &cotangent[at], &term);
         }
     }
     for (size_t k = 0; ok && k < leaf_count; k++) {
         bool reached = kf_reached(&order, leaves[k]);
-        const flow c = reached ? cotangent[kf_at(&order, leaves[k])] : (flow){.value = NULL};
-        out[k] = c.value ? settle(g, c) : kf_zero(g, leaves[k]->dim);
+        const kf_guarded c = reached ? cotangent[kf_at(&order, leaves[k])] : (kf_guarded){.value = NULL};
+        out[k] = c.value ? kf_guard_mask(g, &c) : kf_zero(g, leaves[k]->dim);
         ok = out[k] != NULL;
     }
     if (ok && leaf_count)
@@ -308,7 +237,7 @@ typedef struct domain {
 typedef struct cotangent {
     struct cotangent *next; /* of the same node, on another domain */
     domain on;
-    flow is;
+    kf_guarded is;
 } cotangent;
 
 typedef struct gradient {
@@ -399,7 +328,7 @@ static bool can_sum_to(const kf_node *f, domain on)
     return !surplus || surplus & KF_PAIR_AXES || (f->axes & KF_PAIR_AXES) != KF_PAIR_AXES;
 }
 
-static bool add_cotangent(gradient *s, const kf_node *f, domain on, flow c)
+static bool add_cotangent(gradient *s, const kf_node *f, domain on, kf_guarded c)
 {
     size_t at = kf_at(&s->order, f);
     if (!c.value || !s->wanted[at] || kf_is_zero(kf_value(c.value)))
@@ -407,10 +336,10 @@ static bool add_cotangent(gradient *s, const kf_node *f, domain on, flow c)
     if (s->reduces[at] && can_sum_to(f, on)) {
         const domain own = domain_of(s, f);
         /* A sum in which no term counted is 0, and guards itself. */
-        if (c.guard && memcmp(&own, &on, sizeof on) != 0) {
-            c.value = sum_to(s, f, on, settle(s->g, c));
-            c.guard = c.value ? kf_binary(s->g, KF_NOT_EQUAL, c.value, kf_zero(s->g, 1)) : NULL;
-            c.settled = true;
+        if (c.where && memcmp(&own, &on, sizeof on) != 0) {
+            c.value = sum_to(s, f, on, kf_guard_mask(s->g, &c));
+            c.where = c.value ? kf_binary(s->g, KF_NOT_EQUAL, c.value, kf_zero(s->g, 1)) : NULL;
+            c.masked = true;
         } else {
             c.value = sum_to(s, f, on, c.value);
         }
@@ -426,12 +355,12 @@ static bool add_cotangent(gradient *s, const kf_node *f, domain on, flow c)
         *known = (cotangent){.next = s->cotangents[at], .on = on};
         s->cotangents[at] = known;
     }
-    return join(s->g, &known->is, c);
+    return kf_guard_add(s->g, &known->is, &c);
 }
 
-static bool add_result(gradient *s, const kf_node *leaf, domain on, flow is)
+static bool add_result(gradient *s, const kf_node *leaf, domain on, kf_guarded is)
 {
-    const kf_node *c = sum_to(s, leaf, on, settle(s->g, is));
+    const kf_node *c = sum_to(s, leaf, on, kf_guard_mask(s->g, &is));
     for (size_t k = 0; c && k < s->var_count; k++) {
         if (s->vars[k]->param[0] != leaf->param[0])
             continue;
@@ -447,24 +376,24 @@ static bool add_result(gradient *s, const kf_node *leaf, domain on, flow is)
 
 const kf_node *kf_share(kf_graph *g, const kf_node *F, const kf_node *L)
 {
-    const kf_node *masked = LESS_EQUAL(L, NUM(-DBL_MAX));
-    return EXP(SUB(F, where(g, masked, NUM(DBL_MAX), L)));
+    const kf_node *masked = EQUAL(L, NUM(-INFINITY));
+    return EXP(SUB(F, where(g, masked, NUM(INFINITY), L)));
 }
 
 const kf_node *kf_has_weight(kf_graph *g, const kf_node *F)
 {
-    return kf_unary(g, KF_NOT, LESS_EQUAL(F, NUM(-DBL_MAX)));
+    return NOT_EQUAL(F, NUM(-INFINITY));
 }
 
 /* What the cotangent `e` of a reduction means for its terms. */
-static flow pull_back_reduction(kf_graph *g, const kf_node *f, flow e)
+static kf_guarded pull_back_reduction(kf_graph *g, const kf_node *f, kf_guarded e)
 {
     const kf_node *terms = f->arg[0], *F = NULL, *G = NULL, *share, *sum, *weighs;
     if (kf_reduction_get((kf_reduction)f->param[0])->formulas == 2) { /* Concat, maybe on further axes */
         F = kf_make(g, KF_ELEM, &terms, &(int64_t){0});
         G = kf_make(g, KF_EXTRACT, &terms, (int64_t[]){1, f->dim});
-        if (e.guard && e.guard->dim > 1) {
-            e = (flow){settle(g, e), kf_unary(g, KF_SUM, e.guard), true};
+        if (e.where && e.where->dim > 1) {
+            e = (kf_guarded){kf_guard_mask(g, &e), kf_unary(g, KF_SUM, e.where), true};
         }
     }
     switch ((kf_reduction)f->param[0]) {
@@ -472,31 +401,31 @@ static flow pull_back_reduction(kf_graph *g, const kf_node *f, flow e)
         return e;
     case KF_REDUCE_LOGSUMEXP: /* every term has its share of the sum */
         share = kf_share(g, terms, f);
-        return (flow){MULT(e.value, share), both(g, e.guard, share), !e.guard};
+        return (kf_guarded){MULT(e.value, share), kf_guard_and(g, e.where, share), !e.where};
     case KF_REDUCE_LOGSUMEXPWEIGHT:
         share = MULT(e.value, EXP(SUB(F, f)));
-        return (flow){kf_binary(g, KF_CONCAT, kf_dot(g, share, G), share), both(g, e.guard, kf_has_weight(g, F)),
-                      false};
+        return (kf_guarded){kf_binary(g, KF_CONCAT, kf_dot(g, share, G), share),
+                            kf_guard_and(g, e.where, kf_has_weight(g, F)), false};
     case KF_REDUCE_SUMSOFTMAXWEIGHT:
         sum = kf_reduce(g, KF_REDUCE_LOGSUMEXP, (unsigned)f->param[1], 0, kf_like(g, F, f->arg[0]));
         share = kf_share(g, F, sum);
         weighs = share;
         share = MULT(e.value, share);
-        return (flow){kf_binary(g, KF_CONCAT, where(g, weighs, kf_dot(g, share, SUB(G, f)), ZERO(1)), share),
-                      both(g, e.guard, weighs), !e.guard};
+        return (kf_guarded){kf_binary(g, KF_CONCAT, where(g, weighs, kf_dot(g, share, SUB(G, f)), ZERO(1)), share),
+                            kf_guard_and(g, e.where, weighs), !e.where};
     case KF_REDUCE_GATHER:
-        e.value = kf_like_on(g, kf_like(g, settle(g, e), f->arg[1]), f->arg[0], f->axes);
-        return (flow){kf_scatter(g, e.value, f->arg[1], (kf_part)f->param[2], f->arg[0]), NULL, true};
+        e.value = kf_like_on(g, kf_like(g, kf_guard_mask(g, &e), f->arg[1]), f->arg[0], f->axes);
+        return (kf_guarded){kf_scatter(g, e.value, f->arg[1], (kf_part)f->param[2], f->arg[0]), NULL, true};
     case KF_REDUCE_SCATTER:
-        e.value = kf_like(g, settle(g, e), f->arg[2]);
-        return (flow){kf_gather(g, e.value, f->arg[1], (kf_part)f->param[2]), NULL, true};
+        e.value = kf_like(g, kf_guard_mask(g, &e), f->arg[2]);
+        return (kf_guarded){kf_gather(g, e.value, f->arg[1], (kf_part)f->param[2]), NULL, true};
     default: /* an index is a constant; what chooses by one was replaced (kf_select_terms) */
-        return (flow){.value = kf_zero(g, f->arg[0]->dim)};
+        return (kf_guarded){.value = kf_zero(g, f->arg[0]->dim)};
     }
 }
 
 /* Hands a cotangent of f on to its operands. */
-static bool pull_back_through(gradient *s, const kf_node *f, domain on, flow c)
+static bool pull_back_through(gradient *s, const kf_node *f, domain on, kf_guarded c)
 {
     if (f->op == KF_VAR)
         return add_result(s, f, on, c);
@@ -556,7 +485,8 @@ kcl_status kf_gradient(kf_graph *g, const kf_node *F, const kf_node *e, size_t v
     }
     if (ok)
         join_rows(&s);
-    ok = ok && add_cotangent(&s, F, domain_of(&s, F), (flow){repeated_to(g, kf_to_real(g, e), F->dim), NULL, true});
+    ok = ok &&
+         add_cotangent(&s, F, domain_of(&s, F), (kf_guarded){repeated_to(g, kf_to_real(g, e), F->dim), NULL, true});
     for (size_t k = s.order.count; ok && k-- > 0;)
         for (const cotangent *c = s.cotangents[k]; ok && c; c = c->next)
             ok = pull_back_through(&s, s.order.nodes[k], c->on, c->is);

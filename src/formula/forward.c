@@ -43,10 +43,23 @@ static const kf_node *of_variable(const forward *s, const kf_node *leaf, bool *o
     return sum;
 }
 
+/* The same choice among the tangents of what is chosen from: those of the other operand have no part in it. */
+static const kf_node *of_choice(const forward *s, const kf_node *f, bool *ok)
+{
+    const kf_node *args[KF_MAX_ARGS] = {f->arg[0], tangent_of(s, f->arg[1]), tangent_of(s, f->arg[2])};
+    if (!args[1] && !args[2])
+        return NULL;
+    for (int k = 1; k < KF_MAX_ARGS; k++)
+        args[k] = args[k] ? args[k] : kf_zero(s->g, 1);
+    const kf_node *made = kf_make(s->g, (kf_op)f->op, args, NULL);
+    *ok = made != NULL;
+    return made;
+}
+
 static const kf_node *of_map(const forward *s, const kf_node *f, bool *ok)
 {
-    const kf_node *sum = NULL;
-    for (int k = 0; *ok && k < f->arg_count; k++) {
+    const kf_node *sum = kf_is_choice(f) ? of_choice(s, f, ok) : NULL;
+    for (int k = 0; *ok && k < f->arg_count && !kf_is_choice(f); k++) {
         const kf_node *t = tangent_of(s, f->arg[k]);
         if (!t)
             continue;

@@ -310,8 +310,10 @@ const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator)
 
 const kf_node *kf_num(kf_graph *g, double value)
 {
-    if (!isfinite(value))
-        return kf_refuse(g, KCL_ERROR_SHAPE, "a constant must be a finite number");
+    if (isnan(value))
+        return kf_refuse(g, KCL_ERROR_SHAPE, "a constant must be a number, not NaN");
+    if (isinf(value) && value < 0) /* as its text is read, "-inf" */
+        return kf_unary(g, KF_MINUS, kf_num(g, -value));
     if (value == floor(value) && fabs(value) < 0x1p53)
         return kf_rat(g, (int64_t)value, 1);
     kf_node draft = {.op = KF_CONST, .dim = 1, .value = value, KF_FEW_PARAMS(0)};

@@ -130,7 +130,8 @@ const kf_node *kf_lend_axes(kf_graph *g, const kf_node *var, unsigned axes);
  */
 const kf_node *kf_acc(kf_graph *g, int64_t index, int64_t dim, kf_kind kind);
 const kf_node *kf_rat(kf_graph *g, int64_t numerator, int64_t denominator); /* reduced to lowest terms */
-const kf_node *kf_num(kf_graph *g, double value); /* whole numbers below 2^53 become kf_rat; NaN, infinity: an error */
+/* Whole numbers below 2^53 become kf_rat, -infinity Minus(infinity); NaN is an error. */
+const kf_node *kf_num(kf_graph *g, double value);
 const kf_node *kf_zero(kf_graph *g, int64_t dim);
 /* a i + b j + c of the numbers of the row and the column: KCL_ERROR_SHAPE where that is out of bounds, or a = b = 0. */
 const kf_node *kf_index(kf_graph *g, int64_t a, int64_t b, int64_t c);
@@ -378,6 +379,12 @@ static inline bool kf_lends_axes(const kf_node *var)
     return var->op == KF_VAR && var->value != 0;
 }
 
+/* One of two operands, as a condition says: IfElse, Where. */
+static inline bool kf_is_choice(const kf_node *f)
+{
+    return f->op == KF_IFELSE || f->op == KF_WHERE;
+}
+
 static inline bool kf_is_zero(const kf_node *f)
 {
     return f->op == KF_ZERO || (f->op == KF_CONST && f->value == 0);
@@ -461,6 +468,15 @@ static inline bool kf_reached(const kf_order *order, const kf_node *f)
  */
 kcl_status kf_substitute(kf_graph *g, size_t root_count, const kf_node *const *roots, bool stop_at_reduce,
                          const kf_node *(*replace)(void *user, const kf_node *leaf), void *user, const kf_node **out);
+
+/*
+ * F with the variable by[k] for every node nodes[k], whatever that is made of, of the same dimension and axes; and with
+ * nodes[k] for the variable again.
+ */
+const kf_node *kf_replace(kf_graph *g, const kf_node *F, size_t count, const kf_node *const *nodes,
+                          const kf_node *const *by);
+const kf_node *kf_put_back(kf_graph *g, const kf_node *F, size_t count, const kf_node *const *nodes,
+                           const kf_node *const *by);
 
 /* The node with other operands, of the same dimensions. */
 const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *args);
@@ -557,6 +573,18 @@ kcl_status kf_sum_lin_operator(kf_graph *g, const kf_node *F, const kf_node *v, 
  */
 kcl_status kf_select_terms(kf_graph *g, const kf_node *F, size_t var_count, const kf_node *const *vars,
                            const kf_node **out);
+
+/* guard.c: a cotangent that counts where `where` is true, everywhere where that is NULL; `masked`: it is 0 elsewhere. */
+typedef struct kf_guarded {
+    const kf_node *value, *where;
+    bool masked;
+} kf_guarded;
+
+/* The truth value that tells where f takes operand k; NULL: f is no choice, or the operand is what chooses. */
+const kf_node *kf_condition(kf_graph *g, const kf_node *f, int k);
+const kf_node *kf_guard_and(kf_graph *g, const kf_node *a, const kf_node *b); /* NULL: true */
+const kf_node *kf_guard_mask(kf_graph *g, const kf_guarded *c);               /* the value, and 0 elsewhere */
+bool kf_guard_add(kf_graph *g, kf_guarded *sum, const kf_guarded *c); /* a sum without value is 0; false on failure */
 
 /* What both modes share: `e` times the derivative of elementwise f by its operand k; */
 const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_node *e);

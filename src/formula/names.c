@@ -2,8 +2,11 @@
 /* formula/names.c: the names of formula strings, and what stands for a combination of operators. */
 #include "nodes.h"
 
+#include <math.h>
+
 /* The vocabulary of composites in ops.def. */
 #define INT(x) kf_rat(g, x, 1)
+#define NUM(x) kf_num(g, x)
 #define INDEX(x, y) kf_index(g, x, y, 0)
 #define RAT(p, q) kf_rat(g, p, q)
 #define DOT(x, y) kf_dot(g, x, y)
@@ -65,6 +68,7 @@ static const kf_node *make_composite(kf_graph *g, int index, const kf_node *cons
 }
 
 #undef INT
+#undef NUM
 #undef INDEX
 #undef RAT
 #undef DOT

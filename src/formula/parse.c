@@ -199,7 +199,9 @@ static bool read_literal(kf_parser *p, bool *negative, kf_operand *out)
     set_whole(out, number.whole, take_sign ? -whole : whole);
     if (p->wanted)
         return true;
-    out->node = number.whole ? kf_rat(p->g, out->whole, 1) : kf_num(p->g, out->number);
+    out->node = isinf(out->number) ? kf_refuse(p->g, KCL_ERROR_SHAPE, "a constant must be a finite number, or inf")
+                : number.whole     ? kf_rat(p->g, out->whole, 1)
+                                   : kf_num(p->g, out->number);
     return out->node || kf_fault_graph(p, at);
 }
 

@@ -2,7 +2,7 @@
 /* formula/parse_reductions.c: reductions in formula strings. */
 #include "parse.h"
 
-#include <float.h>
+#include <math.h>
 
 /* By their names in texts. */
 static const struct reduction_name {
@@ -91,7 +91,7 @@ static bool take_weight(kf_parser *p, const kf_call *c, kf_operand *out)
 static const kf_node *sum_shift_exp(kf_graph *g, unsigned axes, const kf_node *F, const kf_node *G)
 {
     const kf_node *m = kf_reduce(g, KF_REDUCE_MAX, axes, 0, F);
-    const kf_node *infinite = kf_binary(g, KF_LESS_EQUAL, kf_num(g, DBL_MAX), m);
+    const kf_node *infinite = kf_binary(g, KF_EQUAL, m, kf_num(g, INFINITY));
     const kf_node *choice[] = {kf_binary(g, KF_AND, infinite, kf_binary(g, KF_EQUAL, F, m)), kf_rat(g, 1, 1),
                                kf_share(g, F, m)};
     /* The choice by the share itself has no effect on the value where G is finite: it is that of the derivatives. */

@@ -112,8 +112,8 @@ const char *kf_python_hint(const kf_word *w)
         {"and", "And(f,g) is 1 where both are not 0"},
         {"or", "Or(f,g) is 1 where one of them is not 0"},
         {"not", "Not(f) is 1 where f is 0"},
-        {"if", "IfElse(c,f,g) is f where c >= 0, else g"},
-        {"else", "IfElse(c,f,g) is f where c >= 0, else g"},
+        {"if", "Where(c,f,g) is f where c is not 0, else g"},
+        {"else", "Where(c,f,g) is f where c is not 0, else g"},
     };
     for (size_t k = 0; k < KB_COUNT(hints); k++)
         if (kf_is_word(w, hints[k][0]))

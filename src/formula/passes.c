@@ -184,6 +184,50 @@ kcl_status kf_substitute(kf_graph *g, size_t root_count, const kf_node *const *r
                        &(substitution){replace, user, stop_at_reduce}, out);
 }
 
+typedef struct replacement {
+    size_t count;
+    const kf_node *const *nodes, *const *by;
+} replacement;
+
+static const kf_node *replace_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    const replacement *r = user;
+    for (size_t k = 0; k < r->count; k++)
+        if (f == r->nodes[k])
+            return r->by[k];
+    return f->op == KF_VAR ? f : kf_rebuild(g, f, args);
+}
+
+const kf_node *kf_replace(kf_graph *g, const kf_node *F, size_t count, const kf_node *const *nodes,
+                          const kf_node *const *by)
+{
+    const kf_node *out = NULL;
+    return rebuild_all(g, g, 1, &F, false, replace_node, &(replacement){count, nodes, by}, &out) < 0 ? NULL : out;
+}
+
+/* What takes the axes of a variable takes them of what stands for it. */
+static const kf_node *put_back_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    const replacement *r = user;
+    const kf_node *axes_of = f->op == KF_LIKE ? f->arg[1] : f->op == KF_VAR ? f : NULL;
+    for (size_t k = 0; axes_of && axes_of->op == KF_VAR && k < r->count; k++) {
+        const kf_node *var = r->by[k];
+        if (axes_of->param[0] != var->param[0] || axes_of->param[2] != var->param[2])
+            continue;
+        if (f->op == KF_LIKE)
+            return kf_like_on(g, args[0], r->nodes[k], axes_of->axes);
+        return kf_lends_axes(f) ? kf_like_on(g, kf_rat(g, 1, 1), r->nodes[k], f->axes) : r->nodes[k];
+    }
+    return f->op == KF_VAR ? f : kf_rebuild(g, f, args);
+}
+
+const kf_node *kf_put_back(kf_graph *g, const kf_node *F, size_t count, const kf_node *const *nodes,
+                           const kf_node *const *by)
+{
+    const kf_node *out = NULL;
+    return rebuild_all(g, g, 1, &F, false, put_back_node, &(replacement){count, nodes, by}, &out) < 0 ? NULL : out;
+}
+
 static const kf_node *spread_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
     const unsigned *batches = user;

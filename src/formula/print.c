@@ -2,6 +2,7 @@
 /* formula/print.c: formulas as text, with a stack of its own, since formulas may be deeper than the machine's. */
 #include "text.h"
 
+#include <math.h>
 #include <string.h>
 
 /* How tightly texts bind, as the parser reads them. */
@@ -99,7 +100,8 @@ static void put_constant(kb_str *out, const kf_node *f)
     } else {
         size_t start = out->length;
         kb_str_put_double(out, f->value, false);
-        if (!strpbrk(kb_str_text(out) + start, ".e")) /* digits alone are a whole number, which is another node */
+        /* Digits alone, unlike "inf", are a whole number, which is another node. */
+        if (!strpbrk(kb_str_text(out) + start, ".en"))
             kb_str_put(out, ".0");
     }
 }
@@ -172,7 +174,8 @@ static void put_call(printer *p, const kf_node *f)
 
 static bool is_bare_number(const kf_node *f)
 {
-    return (f->op == KF_CONST && f->param[1] <= 1 && f->value >= 0) || (f->op == KF_ZERO && f->dim == 1);
+    return (f->op == KF_CONST && f->param[1] <= 1 && f->value >= 0 && !isinf(f->value)) ||
+           (f->op == KF_ZERO && f->dim == 1);
 }
 
 /* Writes what comes before the operands, and pushes the rest. */

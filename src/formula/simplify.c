@@ -351,7 +351,7 @@ static const kf_node *mult_inverse(kf_graph *g, const kf_node *f)
 static const kf_node *divide_constant(kf_graph *g, const kf_node *f)
 {
     const kf_node *c = f->arg[1];
-    if (!is_const(c) || c->value == 0 || is_const(f->arg[0]))
+    if (!is_const(c) || c->value == 0 || isinf(c->value) || is_const(f->arg[0]))
         return f;
     const kf_node *inverse = unary(g, KF_INV, c);
     return inverse && is_const(inverse) && fits_every_type(c) && fits_every_type(inverse)

@@ -117,14 +117,14 @@ kcl_expr *kcl_greater_equal(kcl_expr *f, kcl_expr *g)
     return kl_common_scope(2, (kcl_expr *[]){f, g}, &error) ? binary(KF_LESS_EQUAL, g, f) : error;
 }
 
-kcl_expr *kcl_where(kcl_expr *condition, kcl_expr *f, kcl_expr *g)
-{
-    return kl_apply(KF_WHERE, 3, (kcl_expr *[]){condition, f, g}, NULL);
-}
-
 kcl_expr *kcl_ifelse(kcl_expr *condition, kcl_expr *f, kcl_expr *g)
 {
     return kl_apply(KF_IFELSE, 3, (kcl_expr *[]){condition, f, g}, NULL);
+}
+
+kcl_expr *kcl_where(kcl_expr *condition, kcl_expr *f, kcl_expr *g)
+{
+    return kl_apply(KF_WHERE, 3, (kcl_expr *[]){condition, f, g}, NULL);
 }
 
 kcl_expr *kcl_round(kcl_expr *f, int digits)
@@ -179,6 +179,18 @@ kcl_expr *kcl_pow(kcl_expr *f, double exponent)
     kcl_expr *error;
     kcl_scope *scope = kl_common_scope(1, &f, &error);
     return scope ? kl_shaped(kl_expr_of(scope, kf_power(&scope->graph, f->node, exponent)), f->inner) : error;
+}
+
+kcl_expr *kcl_scale(kcl_expr *f, double factor)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(1, &f, &error);
+    if (!scope)
+        return error;
+    if (isnan(factor))
+        return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_scale: the factor is nan, it must be a number");
+    kf_graph *g = &scope->graph;
+    return kl_shaped(kl_expr_of(scope, kf_binary(g, KF_MULT, kf_num(g, factor), f->node)), f->inner);
 }
 
 kcl_expr *kcl_repeat(kcl_expr *f, int dim)
@@ -270,7 +282,8 @@ static unsigned batch_axis(const char *name, kcl_scope *scope, const kcl_expr *f
     if (axis >= -count && axis < count)
         return KF_BATCH_AXIS(axis < 0 ? -1 - axis : count - 1 - axis);
     *error = kl_fail(scope, KCL_ERROR_ARGUMENT,
-                     "%s: axis %d is not there: the expression has %d batch axes%s (axes of size 1 in front do not count)",
+                     "%s: axis %d is not there: the expression has %d batch axes%s (of arrays, axes of size 1 in front "
+                     "do not count)",
                      name, axis, count, count ? ", counted from 0, or from -1 backwards" : "");
     return 0;
 }
@@ -387,108 +400,4 @@ kcl_expr *kcl_reduce_mean(kcl_expr *f, kcl_axes over)
         return error;
     kf_graph *g = &scope->graph;
     return kl_expr_of(scope, kf_binary(g, KF_DIVIDE, sum->node, kf_term_count(g, (unsigned)over, f->node)));
-}
-
-/* NULL where `v` is a variable. */
-static kcl_expr *no_variable(const char *name, const kcl_expr *v, kcl_scope *scope)
-{
-    if (v->node->op == KF_VAR)
-        return NULL;
-    return kl_fail(scope, KCL_ERROR_ARGUMENT,
-                       "%s: the second argument is no variable: it must come from kcl_vi, kcl_vj, kcl_pm, kcl_lazy, "
-                       "kcl_scalar or kcl_var",
-                       name);
-}
-
-static kcl_expr *gradient(const char *name, kcl_expr *f, kcl_expr *v, const kf_node *e, kcl_scope *scope)
-{
-    kcl_expr *refused = no_variable(name, v, scope);
-    if (refused)
-        return refused;
-    const kf_node *out = NULL;
-    if (e && kf_gradient(&scope->graph, f->node, e, 1, &v->node, &out) < 0)
-        out = NULL;
-    return kl_expr_called(name, scope, e ? out : NULL);
-}
-
-kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v)
-{
-    kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){f, v}, &error);
-    if (!scope)
-        return error;
-    if (f->node->axes || f->node->dim != 1)
-        return kl_fail(scope, KCL_ERROR_SHAPE,
-                       "kcl_grad: the expression is no single number (dimension %d%s%s%s): sum it first, or use kcl_vjp",
-                       f->node->dim, f->node->axes & KF_AXIS_I ? ", a value for each i" : "",
-                       f->node->axes & KF_AXIS_J ? ", a value for each j" : "",
-                       f->node->axes & KF_BATCH_AXES ? ", a value for each batch" : "");
-    return gradient("kcl_grad", f, v, kf_rat(&scope->graph, 1, 1), scope);
-}
-
-kcl_expr *kcl_vjp(kcl_expr *f, kcl_expr *v, kcl_expr *e)
-{
-    kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(3, (kcl_expr *[]){f, v, e}, &error);
-    return scope ? gradient("kcl_vjp", f, v, e->node, scope) : error;
-}
-
-kcl_expr *kcl_jvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
-{
-    kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(3, (kcl_expr *[]){f, v, u}, &error);
-    if (!scope)
-        return error;
-    kcl_expr *refused = no_variable("kcl_jvp", v, scope);
-    if (refused)
-        return refused;
-    const kf_node *out = NULL;
-    if (kf_jvp(&scope->graph, f->node, 1, &v->node, &u->node, &out) < 0)
-        out = NULL;
-    return kl_shaped(kl_expr_of(scope, out), f->inner);
-}
-
-kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
-{
-    kcl_expr *operands[] = {f, v, u}, *error;
-    return kl_common_scope(3, operands, &error) ? kl_as(__func__, 3, operands, kcl_jvp(kcl_grad(f, v), v, u)) : error;
-}
-
-/* Of the matrix df/dv, for each pair of rows. */
-static kcl_expr *of_matrix(const char *name, kcl_expr *f, kcl_expr *v,
-                           kcl_status (*of)(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out))
-{
-    kcl_expr *error;
-    kcl_scope *scope = kl_common_scope_called(name, 2, (kcl_expr *[]){f, v}, &error);
-    kcl_expr *refused = scope ? no_variable(name, v, scope) : error;
-    const kf_node *out = NULL;
-    if (refused)
-        return refused;
-    const kcl_status status = of(&scope->graph, f->node, v->node, &out);
-    return kl_expr_called(name, scope, status < 0 ? NULL : out);
-}
-
-kcl_expr *kcl_grad_matrix(kcl_expr *f, kcl_expr *v)
-{
-    return of_matrix("kcl_grad_matrix", f, v, kf_grad_matrix);
-}
-
-kcl_expr *kcl_divergence(kcl_expr *f, kcl_expr *v)
-{
-    return of_matrix("kcl_divergence", f, v, kf_divergence);
-}
-
-kcl_expr *kcl_laplacian(kcl_expr *f, kcl_expr *v)
-{
-    return of_matrix("kcl_laplacian", f, v, kf_laplacian);
-}
-
-static kcl_status trace_of_operator(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out)
-{
-    return kf_trace_operator(g, F, v, NULL, out);
-}
-
-kcl_expr *kcl_trace_operator(kcl_expr *f, kcl_expr *v)
-{
-    return of_matrix("kcl_trace_operator", f, v, trace_of_operator);
 }

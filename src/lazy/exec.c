@@ -934,7 +934,7 @@ static void put_result_shape(char *text, size_t size, const kl_view *v, int64_t 
     kl_put_shape(text, size, &shape);
 }
 
-kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *outs, kb_error *err)
+kcl_status kl_exec_check_rows(const kl_exec *e, const kl_view *slots, kb_error *err)
 {
     static const char *const axis_names[] = {
         "", "axis i", "axis j", "the axes i and j, which have one length where an argument stands on both,"};
@@ -947,6 +947,13 @@ kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *
                            e->slots[first].name, (long long)slots[first].rows, e->slots[k].name,
                            (long long)slots[k].rows, axis_names[KB_MIN(e->slots[k].extent, KL_EXTENT_BOTH)]);
     }
+    return KCL_OK;
+}
+
+kcl_status kl_exec_check(const kl_exec *e, const kl_view *slots, const kl_view *outs, kb_error *err)
+{
+    if (kl_exec_check_rows(e, slots, err) < 0)
+        return err->status;
     for (size_t k = 0; k < e->root_count; k++) {
         int64_t rows = rows_of(e, slots, e->root[k].extent);
         if (outs[k].rows == rows)

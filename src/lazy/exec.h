@@ -243,6 +243,7 @@ kcl_status kl_wait_for(kcl_context *context, kcl_status status);
  * their roots. `out_name(k)` is "output k".
  */
 kcl_status kl_exec_check(const kl_exec *exec, const kl_view *slots, const kl_view *outs, kb_error *err);
+kcl_status kl_exec_check_rows(const kl_exec *exec, const kl_view *slots, kb_error *err); /* of slots alone */
 
 /*
  * Writes the programs of all steps for extents: extents[class] rows. With a context (NULL: none) a description tells

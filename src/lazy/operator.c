@@ -29,8 +29,10 @@ struct kcl_operator {
     const kf_node **roots;
     int *tags; /* by root: rows 0 (i), 1 (j) or 2 (one) */
     bool joins_axes;    /* an argument stands in both roles, i and j */
+    unsigned *spans;    /* by root, where batch axes are known: those that it has, and those that it reduces */
     bool knows_batches; /* the formulas say which arguments have which batch axes; else a call does */
-    int64_t sums_to;    /* of a gradient: the argument whose batch axes it has, summed over the others; -1: none */
+    int64_t
+        *sums_to; /* by root: of a gradient, the argument whose batch axes it has, summed over the others; else -1 */
     kl_exec *exec;
 };
 
@@ -43,7 +45,6 @@ static kcl_operator *new_operator(const kcl_operator_params *params)
     if (!op)
         return NULL;
     op->allocator = a;
-    op->sums_to = -1;
     kf_graph_init(&op->graph, &a);
     return op;
 }
@@ -191,8 +192,14 @@ static kcl_status add_roots(kcl_operator *op, size_t count)
 {
     op->roots = kb_calloc(&op->allocator, count + 1, sizeof *op->roots);
     op->tags = kb_calloc(&op->allocator, count + 1, sizeof *op->tags);
+    op->sums_to = kb_calloc(&op->allocator, count + 1, sizeof *op->sums_to);
+    op->spans = kb_calloc(&op->allocator, count + 1, sizeof *op->spans);
+    if (!op->roots || !op->tags || !op->sums_to || !op->spans)
+        return kb_no_memory(&op->error);
     op->root_count = count;
-    return op->roots && op->tags ? KCL_OK : kb_no_memory(&op->error);
+    for (size_t k = 0; k < count; k++)
+        op->sums_to[k] = -1;
+    return KCL_OK;
 }
 
 static int tag_of(const kf_node *root)
@@ -339,6 +346,12 @@ static kcl_status find_batch_reductions(kcl_operator *op)
     for (size_t k = 0; status == KCL_OK && k < order.count; k++)
         op->knows_batches |= order.nodes[k]->op == KF_REDUCE && order.nodes[k]->param[1] & KF_BATCH_AXES;
     kf_order_finish(&order);
+    for (size_t r = 0; status == KCL_OK && op->knows_batches && r < op->root_count; r++) {
+        status = kf_order_init(&order, &op->graph, 1, &op->roots[r], false, &op->error);
+        for (size_t k = 0; status == KCL_OK && k < order.count; k++)
+            op->spans[r] |= order.nodes[k]->axes & KF_BATCH_AXES;
+        kf_order_finish(&order);
+    }
     return status;
 }
 
@@ -462,24 +475,36 @@ static void cotangent_name(const kcl_operator *op, size_t k, char name[64])
         snprintf(name, 64, "e%zu_%d", k, n);
 }
 
-kcl_status kcl_operator_grad(kcl_operator **out, const kcl_operator *from, const char *variable)
+kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, int variable_count,
+                                  const char *const *variables)
 {
-    const kf_node **roots = NULL;
     kcl_allocator a = kb_allocator(from ? &from->allocator : NULL);
-    size_t count = from ? from->root_count : 0;
-    roots = kb_calloc(&a, count + 1, sizeof *roots);
-    if (!roots) {
+    const size_t count = from ? from->root_count : 0, wanted = variable_count > 0 ? (size_t)variable_count : 0;
+    const kf_node **roots = kb_calloc(&a, count + 3 * wanted + 1, sizeof *roots);
+    int64_t *at = kb_calloc(&a, wanted + 1, sizeof *at);
+    if (!roots || !at) {
+        kb_free(&a, roots);
+        kb_free(&a, at);
         if (out)
             *out = NULL;
         return KCL_ERROR_NO_MEMORY;
     }
+    const kf_node **sums = roots + count, **parts = sums + wanted, **v = parts + wanted;
     kcl_status status = derived_operator(out, from, roots);
     kcl_operator *op = out ? *out : NULL;
-    int64_t at = -1;
-    if (status == KCL_OK && (!variable || (at = find_input(op, variable)) < 0))
-        status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the operator has no argument \"%s\"",
-                         variable ? variable : "(NULL)");
-    const kf_node *sum = NULL;
+    if (status == KCL_OK && (!wanted || !variables))
+        status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the list of arguments to derive by is NULL or empty (%d)",
+                         variable_count);
+    for (size_t n = 0; status == KCL_OK && n < wanted; n++) {
+        if (!variables[n] || (at[n] = find_input(op, variables[n])) < 0) {
+            status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the operator has no argument \"%s\"",
+                             variables[n] ? variables[n] : "(NULL)");
+            break;
+        }
+        const input *in = &op->inputs[at[n]];
+        v[n] = kf_on_batches(&op->graph, kf_var(&op->graph, at[n], in->dim, in->role), in->batches);
+        status = v[n] ? KCL_OK : op->graph.error.status;
+    }
     for (size_t k = 0; status == KCL_OK && k < count; k++) {
         char name[64];
         cotangent_name(op, k, name);
@@ -490,28 +515,35 @@ kcl_status kcl_operator_grad(kcl_operator **out, const kcl_operator *from, const
             break;
         kf_graph *g = &op->graph;
         op->inputs[number].batches = roots[k]->axes & KF_BATCH_AXES;
-        const kf_node *e = kf_on_batches(g, kf_var(g, number, roots[k]->dim, role), roots[k]->axes), *part = NULL;
-        const kf_node *v =
-            kf_on_batches(g, kf_var(g, at, op->inputs[at].dim, op->inputs[at].role), op->inputs[at].batches);
+        const kf_node *e = kf_on_batches(g, kf_var(g, number, roots[k]->dim, role), roots[k]->axes);
         /* Where the result is the same for all rows, its cotangents are added up. */
         const kf_node *value = e ? kf_like(g, roots[k], e) : NULL;
-        if (!value || !v || kf_gradient(g, value, e, 1, &v, &part) < 0)
+        if (!value || kf_gradient(g, value, e, wanted, v, parts) < 0)
             status = g->error.status;
-        else
-            sum = sum ? kf_binary(g, KF_ADD, sum, part) : part;
+        for (size_t n = 0; status == KCL_OK && n < wanted; n++)
+            if (!(sums[n] = sums[n] ? kf_binary(g, KF_ADD, sums[n], parts[n]) : parts[n]))
+                status = g->error.status;
     }
     if (status == KCL_OK)
-        status = add_roots(op, 1);
-    if (status == KCL_OK) {
-        op->roots[0] = sum;
-        op->sums_to = op->knows_batches ? -1 : at;
-        op->tags[0] = op->inputs[at].role == KF_ROLE_P ? 2 : (int)op->inputs[at].role;
-        status = kf_simplify(&op->graph, 1, op->roots, op->roots);
+        status = add_roots(op, wanted);
+    for (size_t n = 0; status == KCL_OK && n < wanted; n++) {
+        op->roots[n] = sums[n];
+        op->sums_to[n] = op->knows_batches ? -1 : at[n];
+        op->spans[n] = op->inputs[at[n]].batches;
+        op->tags[n] = op->inputs[at[n]].role == KF_ROLE_P ? 2 : (int)op->inputs[at[n]].role;
     }
+    if (status == KCL_OK)
+        status = kf_simplify(&op->graph, wanted, op->roots, op->roots);
     if (status == KCL_OK)
         status = compile(op);
     kb_free(&a, roots);
+    kb_free(&a, at);
     return op ? finish_operator(out, op, status) : status;
+}
+
+kcl_status kcl_operator_grad(kcl_operator **out, const kcl_operator *from, const char *variable)
+{
+    return kcl_operator_grad_many(out, from, 1, &variable);
 }
 
 typedef struct magnitude_context {
@@ -566,10 +598,11 @@ kcl_status kcl_operator_magnitude(kcl_operator **out, const kcl_operator *from)
     if (status == KCL_OK)
         status = add_roots(op, count);
     if (status == KCL_OK) {
-        op->sums_to = from->sums_to;
         magnitude_context m = {&op->graph, NULL};
         for (size_t k = 0; status == KCL_OK && k < count; k++) {
             op->tags[k] = from->tags[k];
+            op->sums_to[k] = from->sums_to[k];
+            op->spans[k] = from->spans[k];
             m.root = kf_value(roots[k]);
             status = kf_substitute(&op->graph, 1, &roots[k], true, magnitude_of, &m, &op->roots[k]);
         }
@@ -590,6 +623,8 @@ void kcl_operator_destroy(kcl_operator **op)
     kb_free(&a, o->inputs);
     kb_free(&a, o->roots);
     kb_free(&a, o->tags);
+    kb_free(&a, o->sums_to);
+    kb_free(&a, o->spans);
     kf_graph_finish(&o->graph);
     kb_free(&a, o);
     *op = NULL;
@@ -639,33 +674,46 @@ static kcl_status check_known_batches(const kcl_operator *op, const kl_view *slo
 /* Those of `all` that output k has. */
 static kl_batch batch_of_output(const kcl_operator *op, int k, const kl_view *slots, const kl_batch *all)
 {
-    if (op->sums_to >= 0)
-        return slots[op->sums_to].batch;
-    kl_batch own = op->knows_batches ? kl_reduced_batch(all, ~(unsigned)op->roots[k]->axes) : *all;
-    while (own.count && own.size[own.count - 1] == 1)
+    if (op->sums_to[k] >= 0)
+        return slots[op->sums_to[k]].batch;
+    if (!op->knows_batches)
+        return *all;
+    kl_batch own = kl_reduced_batch(all, ~(unsigned)op->roots[k]->axes);
+    while (own.count && own.size[own.count - 1] == 1 && !(op->spans[k] & KF_BATCH_AXIS(own.count - 1)))
         own.count--;
     return own;
 }
 
-static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_array *const *outs, int out_count,
-                             const kcl_array *const *args, int arg_count, kl_view *slots, kl_view *out_views,
-                             kcl_dtype *dtype)
+/* One array of the call; *dtype is that of the arrays before it, and becomes its own. */
+static kcl_status see_type(const kl_view *view, kf_kind kind, bool is_arg, const char *what, kcl_dtype *dtype,
+                           kb_error *err)
+{
+    if ((is_arg ? kl_check_input_type(view, kind, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
+        return err->status;
+    if (kind == KF_INT)
+        return KCL_OK;
+    if (*dtype && view->dtype != *dtype)
+        return kb_fail(err, KCL_ERROR_TYPE, "%s is %s, the arrays before it are %s: all arrays need one type", what,
+                       kb_dtype_name(view->dtype), kb_dtype_name(*dtype));
+    *dtype = view->dtype;
+    return KCL_OK;
+}
+
+/* The arguments of a call: their views, their batch axes together, and the type of their numbers. */
+static kcl_status see_arguments(const kcl_operator *op, kb_error *err, const kcl_array *const *args, int arg_count,
+                                kl_view *slots, kl_batch *all_batches, kcl_dtype *dtype)
 {
     char what[KL_NAME];
-    if ((size_t)arg_count != op->input_count || (size_t)out_count != op->root_count || (arg_count && !args) || !outs) {
+    if ((size_t)arg_count != op->input_count) {
         bool missing = (size_t)arg_count < op->input_count;
-        if ((size_t)arg_count != op->input_count && missing)
+        if (missing)
             describe_input(op, (size_t)KB_MAX(arg_count, 0), what, sizeof what);
-        if ((size_t)arg_count != op->input_count)
-            return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu arguments, %d were given%s%s",
-                           op->input_count, arg_count,
-                           missing ? ": the first that is missing is " : ": the last are too many",
-                           missing ? what : "");
-        if (arg_count && !args)
-            return kb_fail(err, KCL_ERROR_ARGUMENT, "the list of arguments is NULL");
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu outputs, %d were given", op->root_count,
-                       outs ? out_count : 0);
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu arguments, %d were given%s%s", op->input_count,
+                       arg_count, missing ? ": the first that is missing is " : ": the last are too many",
+                       missing ? what : "");
     }
+    if (arg_count && !args)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "the list of arguments is NULL");
     /* Batch axes of one argument tell that axes of size 1 in front of rows are such axes as well. */
     kl_batch batch = {0};
     for (int pass = 0; pass == 0 || (pass == 1 && batch.count); pass++) {
@@ -686,29 +734,34 @@ static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_ar
     if (op->knows_batches && check_known_batches(op, slots, &batch, err) < 0)
         return err->status;
     *dtype = KCL_DTYPE_NONE;
-    for (int k = 0; k < arg_count + out_count; k++) {
-        bool is_arg = k < arg_count;
-        int at = is_arg ? k : k - arg_count;
-        kl_view *view = is_arg ? &slots[at] : &out_views[at];
-        kf_kind kind = is_arg ? op->inputs[at].kind : (kf_kind)op->roots[at]->kind;
-        if (is_arg)
-            memcpy(what, op->exec->slots[at].name, sizeof op->exec->slots[at].name);
-        else
-            snprintf(what, sizeof what, "output %d", at);
-        const kl_batch of_output = is_arg ? batch : batch_of_output(op, at, slots, &batch);
-        if (!is_arg &&
-            kl_view_of_result(view, outs[at], (kf_role)op->tags[at], op->roots[at]->dim, &of_output, what, err) < 0)
+    for (int k = 0; k < arg_count; k++) {
+        const input *in = &op->inputs[k];
+        const bool integers = takes_integers(in) && slots[k].dtype == KCL_I64;
+        if (see_type(&slots[k], integers ? KF_INT : in->kind, true, op->exec->slots[k].name, dtype, err) < 0)
             return err->status;
-        if (is_arg && takes_integers(&op->inputs[at]) && view->dtype == KCL_I64)
-            kind = KF_INT;
-        if ((is_arg ? kl_check_input_type(view, kind, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
+    }
+    *all_batches = batch;
+    return KCL_OK;
+}
+
+static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_array *const *outs, int out_count,
+                             const kcl_array *const *args, int arg_count, kl_view *slots, kl_view *out_views,
+                             kcl_dtype *dtype)
+{
+    char what[96];
+    kl_batch batch;
+    if ((size_t)arg_count == op->input_count && (!arg_count || args) && ((size_t)out_count != op->root_count || !outs))
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu outputs, %d were given", op->root_count,
+                       outs ? out_count : 0);
+    if (see_arguments(op, err, args, arg_count, slots, &batch, dtype) < 0)
+        return err->status;
+    for (int k = 0; k < out_count; k++) {
+        const kl_batch of_output = batch_of_output(op, k, slots, &batch);
+        snprintf(what, sizeof what, "output %d", k);
+        if (kl_view_of_result(&out_views[k], outs[k], (kf_role)op->tags[k], op->roots[k]->dim, &of_output, what, err) <
+                0 ||
+            see_type(&out_views[k], (kf_kind)op->roots[k]->kind, false, what, dtype, err) < 0)
             return err->status;
-        if (kind == KF_INT)
-            continue;
-        if (*dtype && view->dtype != *dtype)
-            return kb_fail(err, KCL_ERROR_TYPE, "%s is %s, the arrays before it are %s: all arrays need one type", what,
-                           kb_dtype_name(view->dtype), kb_dtype_name(*dtype));
-        *dtype = view->dtype;
     }
     return kl_exec_check(op->exec, slots, out_views, err);
 }
@@ -733,14 +786,21 @@ static const kf_node *sum_over_batches(const kcl_operator *op, kf_graph *g, cons
     return kf_reduce(g, KF_REDUCE_SUM, surplus, 0, root);
 }
 
-/* Batch axes that arguments have and the output of a gradient lacks. */
+/* Batch axes that arguments have and output `root`, a gradient, lacks. */
+static unsigned surplus_of(const kcl_operator *op, size_t root, const kl_view *slots)
+{
+    const int64_t to = op->sums_to[root];
+    unsigned surplus = 0;
+    for (size_t k = 0; k < op->input_count && to >= 0; k++)
+        surplus |= batches_of(&slots[k]) & ~batches_of(&slots[to]);
+    return surplus;
+}
+
 static unsigned surplus_batches(const kcl_operator *op, const kl_view *slots)
 {
     unsigned surplus = 0;
-    for (size_t k = 0; k < op->input_count && op->sums_to >= 0; k++)
-        for (int b = 0; b < slots[k].batch.count; b++)
-            if (slots[k].batch.size[b] != 1 && kl_batch_size(&slots[op->sums_to].batch, b) == 1)
-                surplus |= KF_BATCH_AXIS(b);
+    for (size_t k = 0; k < op->root_count; k++)
+        surplus |= surplus_of(op, k, slots);
     return surplus;
 }
 
@@ -766,8 +826,11 @@ static kcl_status run_for_call(const kcl_operator *op, kcl_context *context, kcl
         status = kf_import(&g, &op->graph, op->root_count, op->roots, roots);
         if (status == KCL_OK && surplus)
             status = kf_spread(&g, op->root_count, roots, batches, roots);
-        if (status == KCL_OK && surplus && !(roots[0] = sum_over_batches(op, &g, roots[0], batches, surplus)))
-            status = g.error.status;
+        for (size_t k = 0; status == KCL_OK && surplus && k < op->root_count; k++) {
+            const unsigned own_surplus = surplus_of(op, k, slots);
+            if (own_surplus && !(roots[k] = sum_over_batches(op, &g, roots[k], batches, own_surplus)))
+                status = g.error.status;
+        }
         if (status < 0)
             *err = g.error;
     }
@@ -835,6 +898,56 @@ kcl_status kcl_operator_apply(const kcl_operator *op, kcl_context *context, cons
                               const kcl_array *const *args, int arg_count)
 {
     return kcl_operator_apply_scaled(op, context, outs, out_count, args, arg_count, NULL, NULL);
+}
+
+kcl_status kcl_operator_output_shape(const kcl_operator *op, kcl_context *context, int output,
+                                     const kcl_array *const *args, int arg_count, kcl_array *shape)
+{
+    kcl_status status = kd_enter(context);
+    if (status < 0)
+        return status;
+    kb_error *err = kd_error(context);
+    if (!op || !shape)
+        return kb_fail(err, KCL_ERROR_ARGUMENT,
+                       "kcl_operator_output_shape: the operator or the array that receives the "
+                       "shape is NULL");
+    if (op->error.status < 0) {
+        *err = op->error;
+        return err->status;
+    }
+    if (output < 0 || (size_t)output >= op->root_count)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu outputs, there is no output %d", op->root_count,
+                       output);
+    const kcl_allocator *a = kd_allocator(context);
+    kl_view *slots = kb_calloc(a, op->input_count + 1, sizeof *slots);
+    kl_batch all;
+    kcl_dtype dtype;
+    int64_t rows[2] = {1, 1}; /* i, j */
+    if (!slots)
+        return kb_no_memory(err);
+    status = see_arguments(op, err, args, arg_count, slots, &all, &dtype);
+    if (status == KCL_OK)
+        status = kl_exec_check_rows(op->exec, slots, err);
+    for (size_t k = 0; status == KCL_OK && k < op->input_count; k++)
+        if (op->inputs[k].role != KF_ROLE_P)
+            rows[op->inputs[k].role == KF_ROLE_J] = slots[k].rows;
+    if (status == KCL_OK) {
+        const kl_batch batch = batch_of_output(op, output, slots, &all);
+        int64_t sizes[KCL_MAX_AXES];
+        int axes = 0;
+        for (int b = batch.count - 1; b >= 0; b--)
+            sizes[axes++] = batch.size[b];
+        if (op->tags[output] < 2)
+            sizes[axes++] = rows[op->tags[output]];
+        sizes[axes++] = op->roots[output]->dim;
+        dtype = dtype ? dtype : kl_type_beside_integers(context);
+        if (op->roots[output]->kind == KF_INT)
+            *shape = kcl_array_i64(NULL, axes, sizes);
+        else
+            *shape = dtype == KCL_F32 ? kcl_array_f32(NULL, axes, sizes) : kcl_array_f64(NULL, axes, sizes);
+    }
+    kb_free(a, slots);
+    return status;
 }
 
 /* ---- Looking at operators ---------------------------------------------------------------------------------------- */

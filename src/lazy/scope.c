@@ -206,8 +206,6 @@ static kl_batch batch_of_operands(const kcl_scope *scope, const kf_node *f)
     for (int k = 0; f->op == KF_REDUCE && k < batch.count; k++)
         if (f->param[1] & KF_BATCH_AXIS(k))
             batch.size[k] = 1;
-    while (batch.count && batch.size[batch.count - 1] == 1)
-        batch.count--;
     return batch;
 }
 
@@ -271,6 +269,28 @@ kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, k
         return refuse_operands(scope, node, err);
     *batch = scope->batch[node->id];
     return KCL_OK;
+}
+
+const kf_node *kl_with_batches_of(kcl_scope *scope, const kf_node *node, const kf_node *like)
+{
+    kl_batch have, want;
+    kb_error ignored;
+    if (!node || !scope->has_batches || kl_batch_of(scope, node, &have, &ignored) < 0 ||
+        kl_batch_of(scope, like, &want, &ignored) < 0 || have.count == want.count)
+        return node;
+    while (have.count > want.count && have.size[have.count - 1] == 1)
+        have.count--;
+    while (have.count < want.count)
+        have.size[have.count++] = 1;
+    /* A node of its own, which takes no axis from the variable. */
+    const kf_node *leaf = like;
+    while (leaf->arg_count)
+        leaf = leaf->arg[0];
+    leaf = leaf->op == KF_VAR ? kf_lend_axes(&scope->graph, leaf, 0) : kf_rat(&scope->graph, 1, 1);
+    node = kf_binary(&scope->graph, KF_LIKE, node, leaf);
+    if (node && kl_batch_of(scope, node, &want, &scope->graph.error) == KCL_OK)
+        scope->batch[node->id] = have;
+    return scope->graph.error.status == KCL_OK ? node : NULL;
 }
 
 /* Rows on an axis of the pair: of a variable that has it. */
@@ -641,6 +661,13 @@ kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
                                 : KF_ROLE_P);
 }
 
+static void set_scalar(kcl_data *data, double value)
+{
+    data->value = value;
+    data->f32 = (float)value;
+    data->f64 = value;
+}
+
 kcl_expr *kcl_scalar(kcl_scope *scope, double value)
 {
     if (kl_scope_error(scope))
@@ -649,10 +676,24 @@ kcl_expr *kcl_scalar(kcl_scope *scope, double value)
     if (!data)
         return &scope->out_of_memory;
     data->is_scalar = true;
-    data->value = value;
-    data->f32 = (float)value;
-    data->f64 = value;
+    set_scalar(data, value);
     return kl_expr_of(scope, kf_var(&scope->graph, data->index, 1, KF_ROLE_P));
+}
+
+kcl_status kcl_scalar_set(kcl_expr *scalar, double value)
+{
+    kcl_expr *error;
+    kcl_scope *scope = kl_common_scope(1, &scalar, &error);
+    if (!scope)
+        return kcl_expr_status(error);
+    if (kd_enter(scope->context) < 0)
+        return kcl_context_status(scope->context);
+    const int64_t index = scalar->node->op == KF_VAR ? scalar->node->param[0] : INT64_MAX;
+    if (index >= (int64_t)scope->data_count || !scope->data[index]->is_scalar)
+        return kb_fail(kd_error(scope->context), KCL_ERROR_ARGUMENT,
+                       "kcl_scalar_set: the expression was not made by kcl_scalar, it has no value of its own");
+    set_scalar(scope->data[index], value);
+    return KCL_OK;
 }
 
 kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
@@ -689,10 +730,11 @@ kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
 
 kcl_expr *kcl_constant(kcl_scope *scope, double value)
 {
-    if (!isfinite(value))
-        return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_constant: %g is not a finite number; kcl_scalar takes any",
-                       value);
-    return kl_scope_error(scope) ? kl_scope_error(scope) : kl_expr_of(scope, kf_num(&scope->graph, value));
+    if (kl_scope_error(scope))
+        return kl_scope_error(scope);
+    if (isnan(value))
+        return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_constant: nan is no number; kcl_scalar takes any");
+    return kl_expr_of(scope, kf_num(&scope->graph, value));
 }
 
 kcl_expr *kcl_zero(kcl_scope *scope, int dim)

@@ -59,6 +59,12 @@ struct kcl_scope {
 kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err);
 
 /*
+ * The node with as many batch axes as `like` has, which differ in axes of size 1 in front alone: reduced ones, or those that
+ * derivatives no longer mention. NULL where node is, or memory is out.
+ */
+const kf_node *kl_with_batches_of(kcl_scope *scope, const kf_node *node, const kf_node *like);
+
+/*
  * Errors name the function that the user called, not the operators that it is made of. What can fail takes the name of
  * its caller: where that is a public function it replaces the operator's in front of the sentence, "kcl_sqdist: the
  * operands have dimensions 3 and 2", or stands before it. Functions that other functions are made of leave it to these.

@@ -63,7 +63,7 @@ static inline bool table_jumps(kf_op op, int k)
 {
     return op == KF_FLOOR || op == KF_CEIL || op == KF_TRUNC || op == KF_ROUND || op == KF_EQUAL ||
            op == KF_NOT_EQUAL || op == KF_LESS || op == KF_LESS_EQUAL || op == KF_AND || op == KF_OR || op == KF_NOT ||
-           (op == KF_IFELSE && k == 0);
+           ((op == KF_IFELSE || op == KF_WHERE) && k == 0);
 }
 
 #endif

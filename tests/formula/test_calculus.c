@@ -368,13 +368,13 @@ START_TEST(errors_are_named)
     const char *const errors[][2] = {
         {"Diff(x,x)", "Diff needs a formula or reduction F, a variable v and a direction u, 2 given"},
         {"Diff(x,x+y,x)", "the second argument of Diff must be a variable"},
-        {"Diff(x,x,Concat(x,s))", "derivative in a direction: the variable has dimension 3, the direction has 4; they "
+        {"Diff(x,x,Concat(x,s))", "Diff: derivative in a direction: the variable has dimension 3, the direction has 4; they "
                                   "must be equal, or that of the direction 1"},
         {"Diff(x,(x,y),u)", "Diff: 2 variables need as many directions, 1 given"},
         {"Diff(x,(x,2),(u,u))", "the second argument of Diff must be a variable"},
         {"Diff(x,(x,y),(u,u)", "the text ends where an operator or ')' is expected"},
         {"Diff(x,(x,y),(u,Concat(u,u)))",
-         "derivative in a direction: the variable has dimension 3, the direction has 6; they must be equal, or that of "
+         "Diff: derivative in a direction: the variable has dimension 3, the direction has 6; they must be equal, or that of "
          "the direction 1"},
         {"GradMatrix(x,2)", "the second argument of GradMatrix must be a variable"},
         {"Divergence(Concat(x,s),x)",

@@ -276,6 +276,7 @@ static const char *const formulas[] = {
     "ClampInt(x,-1,1)*x",
     "Index(2,-1,3)*x+Sin(IndexI*y)*LessOrEqual(IndexJ,IndexI+s)",
     "IfElse(IndexI-IndexJ,x*IndexJ,y)",
+    "Where(x*y<s,x*x,y*Exp(x/inf))*x",
     "DiffClampInt(x,-1,1)*x",
     "TensorDot(TensorProd(x,y),Concat(x,y),[3,3],[2,3],[1],[1],[1,0])*Concat(y,x)",
     "TensorDot(x,TensorProd(y,x),[3],[3,3],[0],Ind(0))*TensorDot(x,s,[3],[],[],[])",

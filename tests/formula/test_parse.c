@@ -612,7 +612,7 @@ static const struct {
     {KCL_ERROR_SYNTAX, "x<y and y<p", 4, "there is no operator 'and': And(f,g) is 1 where both are not 0"},
     {KCL_ERROR_SYNTAX, "x<y or y<p", 4, "there is no operator 'or': Or(f,g) is 1 where one of them is not 0"},
     {KCL_ERROR_SYNTAX, "not x<y", 0, "there is no operator 'not': Not(f) is 1 where f is 0"},
-    {KCL_ERROR_SYNTAX, "x if p else y", 2, "there is no operator 'if': IfElse(c,f,g) is f where c >= 0, else g"},
+    {KCL_ERROR_SYNTAX, "x if p else y", 2, "there is no operator 'if': Where(c,f,g) is f where c is not 0, else g"},
     {KCL_ERROR_SHAPE, "x == Concat(x,p)", 2,
      "'==': the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
     {KCL_ERROR_SYNTAX, "x/0", 2, "this divides by 0"},
@@ -733,7 +733,7 @@ static const struct {
      "'%': the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
     {KCL_ERROR_SHAPE, "x < y > Concat(x,p)", 6,
      "'>': the operands have dimensions 4 and 3; they must be equal, or one of them 1"},
-    {KCL_ERROR_SHAPE, "p*1e999", 2, "a constant must be a finite number"},
+    {KCL_ERROR_SHAPE, "p*1e999", 2, "a constant must be a finite number, or inf"},
     {KCL_ERROR_SYNTAX,
      "0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000.00000000"
      "0000000000000000",

@@ -167,10 +167,11 @@ END_TEST
     X(kcl_inv)                                                                                                         \
     X(kcl_square)                                                                                                      \
     X(kcl_exp)                                                                                                         \
-    X(kcl_log) X(kcl_sqrt) X(kcl_rsqrt) X(kcl_sin) X(kcl_cos) X(kcl_tan) X(kcl_abs) X(kcl_sign) X(kcl_xlogx)           \
-        X(kcl_asin) X(kcl_acos) X(kcl_atan) X(kcl_sinh) X(kcl_cosh) X(kcl_tanh) X(kcl_asinh) X(kcl_acosh) X(kcl_atanh) \
-            X(kcl_erf) X(kcl_erfc) X(kcl_expm1) X(kcl_log1p) X(kcl_sigmoid) X(kcl_softplus) X(kcl_sinxdivx)            \
-                X(kcl_sinc) X(kcl_step) X(kcl_relu) X(kcl_floor) X(kcl_ceil) X(kcl_trunc) X(kcl_not) X(kcl_sum_inner)  \
+    X(kcl_log)                                                                                                         \
+    X(kcl_sqrt) X(kcl_rsqrt) X(kcl_sin) X(kcl_cos) X(kcl_tan) X(kcl_abs) X(kcl_sign) X(kcl_xlogx) X(kcl_asin)          \
+        X(kcl_acos) X(kcl_atan) X(kcl_sinh) X(kcl_cosh) X(kcl_tanh) X(kcl_asinh) X(kcl_acosh) X(kcl_atanh) X(kcl_erf)  \
+            X(kcl_erfc) X(kcl_expm1) X(kcl_log1p) X(kcl_sigmoid) X(kcl_softplus) X(kcl_sinxdivx) X(kcl_sinc)           \
+                X(kcl_step) X(kcl_relu) X(kcl_floor) X(kcl_ceil) X(kcl_trunc) X(kcl_not) X(kcl_sum_inner)              \
                     X(kcl_sqnorm2) X(kcl_norm2) X(kcl_normalize) X(kcl_max_inner) X(kcl_min_inner) X(kcl_argmax_inner) \
                         X(kcl_argmin_inner) X(kcl_transpose_inner) X(kcl_det_inner) X(kcl_inv_inner)                   \
                             X(kcl_trace_inner) X(kcl_real2complex) X(kcl_imag2complex) X(kcl_exp1j) X(kcl_real)        \
@@ -181,13 +182,15 @@ END_TEST
     X(kcl_sub)                                                                                                         \
     X(kcl_mul)                                                                                                         \
     X(kcl_div)                                                                                                         \
-    X(kcl_powf) X(kcl_atan2) X(kcl_hypot) X(kcl_minimum) X(kcl_maximum) X(kcl_equal) X(kcl_not_equal) X(kcl_less)      \
+    X(kcl_powf)                                                                                                        \
+    X(kcl_atan2) X(kcl_hypot) X(kcl_minimum) X(kcl_maximum) X(kcl_equal) X(kcl_not_equal) X(kcl_less)                  \
         X(kcl_less_equal) X(kcl_greater) X(kcl_greater_equal) X(kcl_and) X(kcl_or) X(kcl_dot) X(kcl_sqdist)            \
             X(kcl_weightedsqnorm) X(kcl_concat) X(kcl_matmul_inner) X(kcl_kron) X(kcl_matvecmult) X(kcl_vecmatmult)    \
                 X(kcl_tensorprod) X(kcl_complex_add) X(kcl_complex_sub) X(kcl_complex_mul) X(kcl_complex_div)          \
                     X(kcl_complex_scale) X(kcl_matmul) X(kcl_matvec) X(kcl_rmatvec) X(kcl_gather) X(kcl_like)          \
                         X(kcl_grad) X(kcl_divergence) X(kcl_grad_matrix) X(kcl_laplacian) X(kcl_trace_operator)
 #define THREE(X)                                                                                                       \
+    X(kcl_where)                                                                                                       \
     X(kcl_ifelse) X(kcl_clamp) X(kcl_mod) X(kcl_weightedsqdist) X(kcl_softdtw_sqdist) X(kcl_vjp) X(kcl_jvp) X(kcl_hvp)
 #define REDUCTIONS(X) X(sum) X(mean) X(logsumexp) X(min) X(max) X(argmin) X(argmax)
 #define REDUCTIONS_K(X) X(kmin) X(kmax) X(argkmin) X(argkmax)
@@ -226,6 +229,8 @@ REDUCTIONS_K(DEFINE_REDUCTION_K)
 REDUCTIONS_WEIGHTED(DEFINE_REDUCTION_WEIGHTED)
 REDUCTIONS_PAIR(DEFINE_REDUCTION_PAIR)
 REDUCTIONS_PAIR_K(DEFINE_REDUCTION_PAIR_K)
+DEFINE(kcl_scale, f[0], 0.5)
+DEFINE(kcl_jvp_many, f[0], 1, &f[1], &f[2])
 DEFINE(kcl_pow, f[0], 2)
 DEFINE(kcl_round, f[0], 2)
 DEFINE(kcl_clampint, f[0], 0, 1)
@@ -252,10 +257,11 @@ static const builder builders[] = {
 #define ROW_REDUCTION_WEIGHTED(name) ROW(kcl_reduce_##name, 2) ROW(kcl_reduce_##name##_batch, 2)
     ONE(ROW_ONE) TWO(ROW_TWO) THREE(ROW_THREE) REDUCTIONS(ROW_REDUCTION) REDUCTIONS_K(ROW_REDUCTION)
         REDUCTIONS_WEIGHTED(ROW_REDUCTION_WEIGHTED) REDUCTIONS_PAIR(ROW_REDUCTION) REDUCTIONS_PAIR_K(ROW_REDUCTION)
-            ROW(kcl_pow, 1) ROW(kcl_round, 1) ROW(kcl_clampint, 1) ROW(kcl_repeat, 1) ROW(kcl_one_hot, 1)
-                ROW(kcl_bspline, 2) ROW(kcl_elem, 1) ROW(kcl_extract, 1) ROW(kcl_concatenate, 3) ROW(kcl_slice, 1)
-                    ROW(kcl_reshape_inner, 1) ROW(kcl_permute_inner, 1) ROW(kcl_sum_inner_axis, 1)
-                        ROW(kcl_slice_inner, 1) ROW(kcl_tensordot, 2) ROW(kcl_complex_repeat, 1)};
+            ROW(kcl_pow, 1) ROW(kcl_scale, 1) ROW(kcl_jvp_many, 3) ROW(kcl_round, 1) ROW(kcl_clampint, 1)
+                ROW(kcl_repeat, 1) ROW(kcl_one_hot, 1) ROW(kcl_bspline, 2) ROW(kcl_elem, 1) ROW(kcl_extract, 1)
+                    ROW(kcl_concatenate, 3) ROW(kcl_slice, 1) ROW(kcl_reshape_inner, 1) ROW(kcl_permute_inner, 1)
+                        ROW(kcl_sum_inner_axis, 1) ROW(kcl_slice_inner, 1) ROW(kcl_tensordot, 2)
+                            ROW(kcl_complex_repeat, 1)};
 
 /* Of these, made in a scope, other tests see what they say. */
 static const char *const of_scopes[] = {"kcl_vi",      "kcl_vj",      "kcl_pm",      "kcl_vi_data", "kcl_vj_data",

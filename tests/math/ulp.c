@@ -82,6 +82,7 @@ REFERENCE(less_equal, x <= y, x <= y)
 REFERENCE(equal, x == y, x == y)
 REFERENCE(not_equal, x != y, x != y)
 REFERENCE(ifelse, x >= 0 ? y : x, x >= 0 ? y : x)
+REFERENCE(where, x != 0 ? y : x, x != 0 ? y : x)
 REFERENCE(sinxdivx, x == 0 ? 1 : isinf(x) ? 0 : sin(x) / x, x == 0 ? 1 : isinf(x) ? 0 : sinl(x) / x)
 
 REFERENCE(tan, tan(x), tanl(x))
@@ -158,6 +159,7 @@ static const function functions[] = {
     {"less", "kcl_less(x, y)", POWER, less_f, less_g, 0.0, 0.0, false},
     {"less_equal", "kcl_less_equal(x, y)", POWER, less_equal_f, less_equal_g, 0.0, 0.0, false},
     {"ifelse", "kcl_ifelse(x, y, x)", POWER, ifelse_f, ifelse_g, 0.0, 0.0, false},
+    {"where", "kcl_where(x, y, x)", POWER, where_f, where_g, 0.0, 0.0, false},
     {"xlogx", "kcl_xlogx(x)", ALL, xlogx_f, xlogx_g, 2.0, 2.0, false},
     {"asin", "kcl_asin(x)", ALL, asin_f, asin_g, 4.0, 4.0, false},
     {"acos", "kcl_acos(x)", ALL, acos_f, acos_g, 4.0, 4.0, false},

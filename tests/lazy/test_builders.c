@@ -1,0 +1,792 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Selections by truth values, derivatives at expressions, numbers, sizes of batches and of outputs: against mathematics, plain
+ * loops in double and finite differences; by the interpreter and, with the argument "device", on a device.
+ */
+#include "support.h"
+
+#include "base.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static kcl_context *c;
+static kcl_scope *s;
+static bool on_device;
+
+static void setup(void)
+{
+    c = NULL;
+    if (on_device)
+        c = open_cpu_or_skip();
+    else
+        ck_assert_int_eq(kcl_context_create(&c, &(kcl_context_params){.device = "host"}), KCL_OK);
+    ck_assert_ptr_nonnull(c);
+    s = kcl_scope_create(c);
+    seed_random(test_seed());
+}
+
+static void teardown(void)
+{
+    kcl_scope_destroy(&s);
+    kcl_context_destroy(&c);
+}
+
+static void ok(kcl_status status)
+{
+    ck_assert_msg(status == KCL_OK, "%s", kcl_context_error(c));
+}
+
+static void refused(kcl_expr *e, kcl_status status, const char *const *parts)
+{
+    ck_assert_msg(kcl_expr_status(e) == status, "%s: %s", kcl_status_name(kcl_expr_status(e)), kcl_expr_error(e));
+    contains(kcl_expr_error(e), parts);
+}
+#define REFUSED(e, status, ...) refused(e, status, (const char *const[]){__VA_ARGS__, NULL})
+
+/* Numbers as the arrays of a test have them, and as its loops do. */
+enum { MOST = 160 };
+typedef struct values {
+    double exact[MOST];
+    float rounded[MOST];
+} values;
+#define VALUES(...)                                                                                                    \
+    {                                                                                                                  \
+        {__VA_ARGS__},                                                                                                 \
+        {                                                                                                              \
+            0                                                                                                          \
+        }                                                                                                              \
+    }
+
+static kcl_dtype dtype; /* of the arrays */
+
+/* Rounds of a test: in float64, then in float32. */
+static void choose_type(int round)
+{
+    dtype = round ? KCL_F32 : KCL_F64;
+}
+
+static kcl_array described(values *v, int axes, const int64_t *shape)
+{
+    return dtype == KCL_F32 ? kcl_array_f32(v->rounded, axes, shape) : kcl_array_f64(v->exact, axes, shape);
+}
+
+/* After values were set: both kinds hold the same numbers. */
+static void round_values(values *v)
+{
+    for (int k = 0; k < MOST; k++) {
+        v->rounded[k] = (float)v->exact[k];
+        v->exact[k] = dtype == KCL_F32 ? (double)v->rounded[k] : v->exact[k];
+    }
+}
+
+static kcl_expr *rows_of(values *v, bool columns, int64_t rows, int64_t dim)
+{
+    const kcl_array a = described(v, 2, (const int64_t[]){rows, dim});
+    round_values(v);
+    return columns ? kcl_vj(s, &a) : kcl_vi(s, &a);
+}
+
+static void fill(values *v, int count, double low, double high)
+{
+    for (int k = 0; k < count; k++)
+        v->exact[k] = uniform(low, high);
+}
+
+static void evaluate(kcl_expr *e, values *out, int64_t rows, int64_t dim)
+{
+    const kcl_array a = described(out, 2, (const int64_t[]){rows, dim});
+    ck_assert_msg(kcl_expr_status(e) == KCL_OK, "%s", kcl_expr_error(e));
+    ok(kcl_eval1(e, &a));
+    for (int k = 0; k < rows * dim && dtype == KCL_F32; k++)
+        out->exact[k] = (double)out->rounded[k];
+}
+
+static void near(double got, double wanted, double tolerance, const char *what, int k)
+{
+    const double most = tolerance * (1 + fabs(wanted));
+    ck_assert_msg(got == wanted || fabs(got - wanted) <= most, "%s, %s, number %d: %.17g, wanted %.17g", what,
+                  dtype == KCL_F32 ? "float32" : "float64", k, got, wanted);
+}
+
+static double tolerance(void)
+{
+    return dtype == KCL_F32 ? 2e-5 : 1e-11;
+}
+
+static kcl_expr *number(double value)
+{
+    return kcl_constant(s, value);
+}
+
+/* ---- Selections by truth values ---------------------------------------------------------------------------------- */
+
+START_TEST(where_chooses_by_truth)
+{
+    enum { M = 5 };
+    choose_type(_i);
+    values c_ = VALUES(1, 0, -0.0, NAN, -0.5), x = VALUES(1, 2, 3, 4, 5, 6, 7, 8, 9, 10), got;
+    kcl_expr *c_i = rows_of(&c_, false, M, 1), *x_i = rows_of(&x, false, M, 2);
+    static const bool taken[M] = {true, false, false, true, true};
+    evaluate(kcl_where(c_i, x_i, kcl_neg(x_i)), &got, M, 2);
+    for (int k = 0; k < 2 * M; k++)
+        ck_assert_double_eq(got.exact[k], taken[k / 2] ? x.exact[k] : -x.exact[k]);
+    /* Of comparisons; one number for all components of the other, and a condition of each component. */
+    evaluate(kcl_where(kcl_less(x_i, number(5.5)), kcl_elem(x_i, 0), x_i), &got, M, 2);
+    for (int k = 0; k < 2 * M; k++)
+        ck_assert_double_eq(got.exact[k], x.exact[k] < 5.5 ? x.exact[k / 2 * 2] : x.exact[k]);
+    const char *const names[] = {"x", "c"};
+    evaluate(kcl_formula(s, "Where(And(c, x < 8), -inf, Where(c, inf, x))", 2, names, (kcl_expr *[]){x_i, c_i}), &got,
+             M, 2);
+    for (int k = 0; k < 2 * M; k++)
+        ck_assert_double_eq(got.exact[k], !taken[k / 2] ? x.exact[k] : x.exact[k] < 8 ? -INFINITY : INFINITY);
+    values y = VALUES(1, 2, 3);
+    REFUSED(kcl_where(c_i, x_i, rows_of(&y, false, 1, 3)), KCL_ERROR_SHAPE, "kcl_where", "dimensions 2 and 3");
+}
+END_TEST
+
+/* f at u is taken where u > 0: its first two derivatives there. */
+typedef struct branch {
+    const char *name;
+    kcl_expr *(*make)(kcl_expr *u);
+    double (*first)(double u), (*second)(double u);
+} branch;
+
+static kcl_expr *make_log(kcl_expr *u)
+{
+    return kcl_log(u);
+}
+
+static double log_first(double u)
+{
+    return 1 / u;
+}
+
+static double log_second(double u)
+{
+    return -1 / (u * u);
+}
+
+static kcl_expr *make_power(kcl_expr *u)
+{
+    return kcl_powf(u, number(-1.5));
+}
+
+static double power_first(double u)
+{
+    return -1.5 * pow(u, -2.5);
+}
+
+static double power_second(double u)
+{
+    return 3.75 * pow(u, -3.5);
+}
+
+static const branch branches[] = {{"log", make_log, log_first, log_second},
+                                  {"power", make_power, power_first, power_second}};
+
+/* Ways to write the same choice; Minimum and Maximum are choices as well. */
+static kcl_expr *choose(int way, kcl_expr *u, kcl_expr *f, kcl_expr *g)
+{
+    switch (way) {
+    case 0:
+        return kcl_where(kcl_less(number(0), u), f, g);
+    case 1:
+        return kcl_where(kcl_less_equal(u, number(0)), g, f);
+    case 2:
+        return kcl_where(u, kcl_where(kcl_less(u, number(0)), g, f), g);
+    default:
+        return kcl_ifelse(kcl_sub(u, number(0.125)), f, g);
+    }
+}
+
+/* Derivatives of what is not taken are infinite or NaN: none comes through, by reverse and by forward mode. */
+START_TEST(what_is_not_taken_has_no_part_in_derivatives)
+{
+    enum { M = 6, WAYS = 4 };
+    choose_type(_i % 2);
+    values u = VALUES(0, 0.5, -1, 2, -0.0, 1.25), w = VALUES(1, 2, 3, 4, 5, 6), got, t = VALUES(0.5, -1, 2, 1, -2, 3);
+    kcl_expr *u_i = rows_of(&u, false, M, 1), *w_i = rows_of(&w, false, M, 1), *t_i = rows_of(&t, false, M, 1);
+    /* On devices a kernel each: one way of each branch. */
+    for (int b = 0; b < (int)KB_COUNT(branches); b++) {
+        const branch *br = &branches[b];
+        for (int way = on_device ? 2 * b : 0; way < (on_device ? 2 * b + 1 : WAYS); way++) {
+            kcl_expr *chosen = choose(way, u_i, br->make(u_i), kcl_mul(number(3), kcl_square(u_i)));
+            kcl_expr *loss = kcl_reduce_sum(kcl_mul(w_i, chosen), KCL_OVER_I), *grad = kcl_grad(loss, u_i);
+            kcl_expr *all[] = {grad,
+                               kcl_vjp(chosen, u_i, w_i),
+                               kcl_jvp(chosen, u_i, t_i),
+                               kcl_hvp(loss, u_i, t_i),
+                               kcl_grad(kcl_reduce_sum(kcl_mul(grad, t_i), KCL_OVER_I), u_i),
+                               kcl_grad_matrix(chosen, u_i),
+                               kcl_laplacian(chosen, u_i)};
+            for (int e = 0; e < (int)KB_COUNT(all); e++) {
+                evaluate(all[e], &got, M, 1);
+                for (int i = 0; i < M; i++) {
+                    const double x = u.exact[i], first = x > 0 ? br->first(x) : 6 * x;
+                    const double second = x > 0 ? br->second(x) : 6, by_w = w.exact[i], by_t = t.exact[i];
+                    const double wanted[] = {by_w * first,         by_w * first, by_t * first, by_w * by_t * second,
+                                             by_w * by_t * second, first,        second};
+                    near(got.exact[i], wanted[e], tolerance(), br->name, 1000 * way + 100 * e + i);
+                }
+            }
+        }
+    }
+    /* The larger of log(u) and -1, where log(u) is -infinity. */
+    values v = VALUES(0, 0.25, 2);
+    kcl_expr *v_i = rows_of(&v, false, 3, 1);
+    kcl_expr *larger = kcl_maximum(kcl_log(v_i), number(-1)), *smaller = kcl_minimum(number(1), kcl_neg(kcl_log(v_i)));
+    for (int e = 0; e < 2; e++) {
+        evaluate(kcl_grad(kcl_reduce_sum(e ? smaller : larger, KCL_OVER_I), v_i), &got, 3, 1);
+        ck_assert_double_eq(got.exact[0], 0);
+        ck_assert_double_eq(got.exact[1], 0);
+        near(got.exact[2], e ? -0.5 : 0.5, tolerance(), "extremes", e);
+    }
+}
+END_TEST
+
+/* Of pairs, of several components, and of what was reduced before: the guard goes through sums and copies. */
+START_TEST(what_is_not_taken_is_masked_for_each_pair)
+{
+    enum { M = 4, N = 5, D = 2 };
+    choose_type(_i);
+    values x = VALUES(0, 1, 2, 3, 1, 1, -1, 2), y = VALUES(0, 1, 1, 2, 2, 3, 3, 0, 5, 5), got;
+    kcl_expr *x_i = rows_of(&x, false, M, D), *y_j = rows_of(&y, true, N, D);
+    /* 1/(x - y), by component, where they are not equal. */
+    kcl_expr *apart = kcl_sub(x_i, y_j), *f = kcl_where(kcl_not_equal(x_i, y_j), kcl_inv(apart), number(0));
+    kcl_expr *sum = kcl_reduce_sum(kcl_sum_inner(f), KCL_OVER_BOTH);
+    kcl_expr *swapped = kcl_concat(kcl_elem(apart, 1), kcl_elem(apart, 0)); /* the other component */
+    kcl_expr *g = kcl_where(kcl_not_equal(swapped, number(0)), kcl_inv(swapped), number(0));
+    kcl_expr *h = kcl_where(kcl_not_equal(kcl_concat(kcl_elem(apart, 0), kcl_elem(apart, 0)), number(0)),
+                            kcl_inv(kcl_elem(apart, 0)), number(0)); /* repeated */
+    kcl_expr *all[] = {kcl_grad(sum, x_i), kcl_grad(kcl_reduce_sum(kcl_sum_inner(g), KCL_OVER_BOTH), x_i),
+                       kcl_vjp(kcl_reduce_sum(h, KCL_OVER_J), x_i, number(0.5)), kcl_hvp(sum, x_i, number(1))};
+    for (int e = 0; e < 4; e++) {
+        evaluate(all[e], &got, M, D);
+        for (int k = 0; k < M * D; k++) {
+            double first = 0, second = 0;
+            for (int j = 0; j < N; j++) {
+                const double d = x.exact[k] - y.exact[j * D + k % D];
+                first += d != 0 ? -1 / (d * d) : 0;
+                second += d != 0 ? 2 / (d * d * d) : 0;
+            }
+            near(got.exact[k], e == 3 ? second : e == 2 && k % D ? 0 : first, tolerance(), "pairs", 100 * e + k);
+        }
+    }
+    /* q_i is a sum, 0 for row 0, whose logarithm is taken by pairs of the other rows only. */
+    values z = VALUES(0, 2, 3, 0.5);
+    kcl_expr *z_i = rows_of(&z, false, M, 1),
+             *q = kcl_reduce_sum(kcl_mul(z_i, kcl_square(kcl_elem(y_j, 0))), KCL_OVER_J);
+    kcl_expr *mask = kcl_less(kcl_elem(y_j, 0), z_i), *loss;
+    loss = kcl_reduce_sum(kcl_where(mask, kcl_mul(kcl_elem(y_j, 1), kcl_log(q)), number(0)), KCL_OVER_BOTH);
+    evaluate(kcl_grad(loss, z_i), &got, M, 1);
+    for (int i = 0; i < M; i++) {
+        double wanted = 0;
+        for (int j = 0; j < N; j++)
+            wanted += y.exact[j * D] < z.exact[i] ? y.exact[j * D + 1] / z.exact[i] : 0;
+        near(got.exact[i], wanted, tolerance(), "reduced before", i);
+    }
+}
+END_TEST
+
+/* Attention of each row to the columns up to its own: value, and derivatives by finite differences of a loop. */
+enum { LENGTH = 6, DIM = 2 };
+
+static double attention_loss(const double *q, const double *k, const double *v)
+{
+    double loss = 0;
+    for (int i = 0; i < LENGTH; i++) {
+        double sum = 0, mean = 0, largest = -INFINITY;
+        for (int j = 0; j <= i; j++) {
+            const double score = q[i * DIM] * k[j * DIM] + q[i * DIM + 1] * k[j * DIM + 1];
+            largest = fmax(largest, score);
+            sum += exp(score);
+            mean += exp(score) * v[j];
+        }
+        loss += sin(mean / sum + i) + 0.1 * log(sum);
+    }
+    return loss;
+}
+
+START_TEST(causal_attention_is_a_line)
+{
+    choose_type(_i);
+    values q, k, v, got;
+    fill(&q, LENGTH * DIM, -1, 1);
+    fill(&k, LENGTH * DIM, -1, 1);
+    fill(&v, LENGTH, -1, 1);
+    kcl_expr *q_i = rows_of(&q, false, LENGTH, DIM), *k_j = rows_of(&k, true, LENGTH, DIM);
+    kcl_expr *v_j = rows_of(&v, true, LENGTH, 1), *score = kcl_dot(q_i, k_j);
+    kcl_expr *causal = kcl_where(kcl_less_equal(kcl_index_j(s), kcl_index_i(s)), score, number(-INFINITY));
+    kcl_expr *attention = kcl_reduce_sumsoftmaxweight(causal, v_j, KCL_OVER_J);
+    kcl_expr *sums = kcl_reduce_logsumexp(causal, KCL_OVER_J);
+    kcl_expr *loss =
+        kcl_reduce_sum(kcl_add(kcl_sin(kcl_add(attention, kcl_index_i(s))), kcl_mul(number(0.1), sums)), KCL_OVER_I);
+    evaluate(loss, &got, 1, 1);
+    near(got.exact[0], attention_loss(q.exact, k.exact, v.exact), tolerance(), "attention", 0);
+    /* Gradients, and the product of the Hessian in q with a direction. */
+    values by_q, by_k, by_v, product, u;
+    fill(&u, LENGTH * DIM, -1, 1);
+    evaluate(kcl_grad(loss, q_i), &by_q, LENGTH, DIM);
+    evaluate(kcl_grad(loss, k_j), &by_k, LENGTH, DIM);
+    evaluate(kcl_grad(loss, v_j), &by_v, LENGTH, 1);
+    evaluate(kcl_hvp(loss, q_i, rows_of(&u, false, LENGTH, DIM)), &product, LENGTH, DIM);
+    const double h = 1e-4;
+    double *const at[] = {q.exact, k.exact, v.exact}, *const got_of[] = {by_q.exact, by_k.exact, by_v.exact};
+    for (int a = 0; a < 3; a++) {
+        for (int n = 0; n < (a < 2 ? LENGTH * DIM : LENGTH); n++) {
+            const double here = at[a][n];
+            at[a][n] = here + h;
+            double above = attention_loss(q.exact, k.exact, v.exact);
+            at[a][n] = here - h;
+            above -= attention_loss(q.exact, k.exact, v.exact);
+            at[a][n] = here;
+            near(got_of[a][n], above / (2 * h), dtype == KCL_F32 ? 5e-5 : 1e-7, "attention's gradient", 100 * a + n);
+        }
+    }
+    for (int n = 0; n < LENGTH * DIM; n++) {
+        double second = 0;
+        for (int sign = 0; sign < 4; sign++) { /* in the direction u, and by number n */
+            const double along = sign & 1 ? -1e-3 : 1e-3, by = sign & 2 ? -1e-3 : 1e-3;
+            double moved[LENGTH * DIM];
+            for (int m = 0; m < LENGTH * DIM; m++)
+                moved[m] = q.exact[m] + along * u.exact[m] + (m == n ? by : 0);
+            second += along * by * attention_loss(moved, k.exact, v.exact);
+        }
+        near(product.exact[n], second / 4e-12, dtype == KCL_F32 ? 1e-4 : 1e-5, "attention's Hessian", n);
+    }
+    /* As a text, whose print is read again: the operator has the same values. */
+    static const char *const aliases[] = {"q=Vi(2)", "k=Vj(2)", "v=Vj(1)"};
+    kcl_operator *op, *again;
+    ok(kcl_operator_create(&op, "SumSoftMaxWeight_Reduction(Where(LessOrEqual(IndexJ,IndexI), q|k, -inf), v, 0)", 3,
+                           aliases, NULL));
+    static collected text;
+    text.length = 0;
+    ok(kcl_operator_print(op, collect, &text));
+    CONTAINS(text.text, "-inf", "Where(");
+    ok(kcl_operator_create(&again, text.text, 3, aliases, NULL));
+    const kcl_array arrays[] = {
+        described(&q, 2, (const int64_t[]){LENGTH, DIM}), described(&k, 2, (const int64_t[]){LENGTH, DIM}),
+        described(&v, 2, (const int64_t[]){LENGTH, 1}), described(&got, 2, (const int64_t[]){LENGTH, 1})};
+    ok(kcl_operator_apply(again, c, (const kcl_array *const[]){&arrays[3]}, 1,
+                          (const kcl_array *const[]){&arrays[0], &arrays[1], &arrays[2]}, 3));
+    values wanted;
+    evaluate(attention, &wanted, LENGTH, 1);
+    for (int i = 0; i < LENGTH; i++)
+        near(dtype == KCL_F32 ? (double)got.rounded[i] : got.exact[i], wanted.exact[i], tolerance(), "text", i);
+    kcl_operator_destroy(&op);
+    kcl_operator_destroy(&again);
+}
+END_TEST
+
+/* ---- Derivatives at expressions ---------------------------------------------------------------------------------- */
+
+/*
+ * Three steps of a Hamiltonian system by Euler's symplectic rule: particles q with momenta p and
+ * H = sum_ij exp(-s |q_i - q_j|^2) p_i . p_j / 2, as in matching by large deformations.
+ */
+enum { PARTICLES = 5 };
+static int steps = 3; /* on devices 1: what they build grows with them */
+static const double step_length = 0.2;
+
+static void hamiltonian_steps(double *q, double *p, double sigma)
+{
+    for (int t = 0; t < steps; t++) {
+        double by_q[PARTICLES * 2] = {0}, by_p[PARTICLES * 2] = {0};
+        for (int i = 0; i < PARTICLES; i++) {
+            for (int j = 0; j < PARTICLES; j++) {
+                const double a = q[2 * i] - q[2 * j], b = q[2 * i + 1] - q[2 * j + 1];
+                const double k = exp(-sigma * (a * a + b * b)), pp = p[2 * i] * p[2 * j] + p[2 * i + 1] * p[2 * j + 1];
+                by_q[2 * i] -= 2 * sigma * k * pp * a;
+                by_q[2 * i + 1] -= 2 * sigma * k * pp * b;
+            }
+        }
+        for (int n = 0; n < PARTICLES * 2; n++)
+            p[n] -= step_length * by_q[n];
+        for (int i = 0; i < PARTICLES; i++) {
+            for (int j = 0; j < PARTICLES; j++) {
+                const double a = q[2 * i] - q[2 * j], b = q[2 * i + 1] - q[2 * j + 1];
+                const double k = exp(-sigma * (a * a + b * b));
+                by_p[2 * i] += k * p[2 * j];
+                by_p[2 * i + 1] += k * p[2 * j + 1];
+            }
+        }
+        for (int n = 0; n < PARTICLES * 2; n++)
+            q[n] += step_length * by_p[n];
+    }
+}
+
+static double shooting_loss(const double *q, const double *p, double sigma)
+{
+    double end[PARTICLES * 2], momenta[PARTICLES * 2], loss = 0;
+    memcpy(end, q, sizeof end);
+    memcpy(momenta, p, sizeof momenta);
+    hamiltonian_steps(end, momenta, sigma);
+    for (int n = 0; n < PARTICLES * 2; n++)
+        loss += sin(end[n] + n % 2);
+    return loss;
+}
+
+static kcl_expr *hamiltonian(kcl_expr *q, kcl_expr *p, kcl_expr *sigma)
+{
+    kcl_expr *k = kcl_exp(kcl_neg(kcl_mul(sigma, kcl_sqdist(q, kcl_transpose(q)))));
+    return kcl_scale(kcl_reduce_sum(kcl_mul(k, kcl_dot(p, kcl_transpose(p))), KCL_OVER_BOTH), 0.5);
+}
+
+START_TEST(hamiltonian_systems_are_unrolled)
+{
+    choose_type(_i);
+    values q0, p0, u, got, many;
+    double point[2][PARTICLES * 2], end[2][PARTICLES * 2];
+    const double value = 0.7, h = 1e-4;
+    fill(&q0, PARTICLES * 2, -1, 1);
+    fill(&p0, PARTICLES * 2, -1, 1);
+    fill(&u, PARTICLES * 2, -1, 1);
+    kcl_expr *sigma = kcl_scalar(s, value),
+             *v[] = {rows_of(&q0, false, PARTICLES, 2), rows_of(&p0, false, PARTICLES, 2)};
+    kcl_expr *q = v[0], *p = v[1], *u_i = rows_of(&u, false, PARTICLES, 2);
+    memcpy(point[0], q0.exact, sizeof point[0]);
+    memcpy(point[1], p0.exact, sizeof point[1]);
+    for (int t = 0; t < steps; t++) {
+        p = kcl_sub(p, kcl_scale(kcl_grad(hamiltonian(q, p, sigma), q), step_length));
+        q = kcl_add(q, kcl_scale(kcl_grad(hamiltonian(q, p, sigma), p), step_length));
+    }
+    ck_assert_int_eq(kcl_expr_axes(kcl_grad(hamiltonian(q, p, sigma), q)), KCL_OVER_I);
+    memcpy(end, point, sizeof end);
+    hamiltonian_steps(end[0], end[1], value);
+    evaluate(q, &got, PARTICLES, 2);
+    for (int n = 0; n < PARTICLES * 2; n++)
+        near(got.exact[n], end[0][n], tolerance(), "position", n);
+    evaluate(p, &got, PARTICLES, 2);
+    for (int n = 0; n < PARTICLES * 2; n++)
+        near(got.exact[n], end[1][n], tolerance(), "momentum", n);
+    /* Gradients through all steps, in both in one call, and a product with the Hessian in both. */
+    kcl_expr *shift = kcl_concat(kcl_zero(s, 1), number(1)), *grads[2], *products[2];
+    kcl_expr *loss = kcl_reduce_sum(kcl_sum_inner(kcl_sin(kcl_add(q, shift))), KCL_OVER_I);
+    ck_assert_int_eq(kcl_grad_many(loss, 2, v, grads), KCL_OK);
+    ck_assert_int_eq(kcl_hvp_many(loss, 2, v, (kcl_expr *[]){u_i, kcl_neg(u_i)}, products), KCL_OK);
+    for (int of = 0; of < 2; of++) {
+        evaluate(grads[of], &got, PARTICLES, 2);
+        if (!on_device)
+            evaluate(products[of], &many, PARTICLES, 2);
+        for (int n = 0; n < PARTICLES * 2; n++) {
+            double moved[2][PARTICLES * 2], first = 0, second = 0;
+            for (int sign = -1; sign < 2; sign += 2) {
+                memcpy(moved, point, sizeof moved);
+                moved[of][n] += sign * h;
+                first += sign * shooting_loss(moved[0], moved[1], value);
+                for (int along = -1; along < 2; along += 2) {
+                    for (int m = 0; m < PARTICLES * 2; m++) {
+                        moved[0][m] = point[0][m] + along * h * u.exact[m];
+                        moved[1][m] = point[1][m] - along * h * u.exact[m];
+                    }
+                    moved[of][n] += sign * h;
+                    second += sign * along * shooting_loss(moved[0], moved[1], value);
+                }
+            }
+            near(got.exact[n], first / (2 * h), dtype == KCL_F32 ? 1e-4 : 1e-6, "shooting", 100 * of + n);
+            if (on_device)
+                continue;
+            near(many.exact[n], second / (4 * h * h), dtype == KCL_F32 ? 1e-3 : 1e-5, "Hessian", 100 * of + n);
+        }
+    }
+    /* The scalar takes another value: nothing is built anew. */
+    ok(kcl_scalar_set(sigma, 1.3));
+    evaluate(loss, &got, 1, 1);
+    near(got.exact[0], shooting_loss(point[0], point[1], 1.3), tolerance(), "another scalar", 0);
+    ck_assert_int_eq(kcl_scalar_set(q, 1), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_context_error(c), "kcl_scalar_set", "kcl_scalar");
+    ck_assert_int_eq(kcl_scalar_set(NULL, 1), KCL_ERROR_ARGUMENT);
+}
+END_TEST
+
+/* q = sum_j ... of rows, of columns, a number; beside x, which q is made of and which stays. */
+START_TEST(expressions_count_as_independent)
+{
+    enum { M = 4, N = 3 };
+    choose_type(_i);
+    values x = VALUES(0.5, -1, 2, 1.5), y = VALUES(1, -0.5, 2), got;
+    kcl_expr *x_i = rows_of(&x, false, M, 1), *y_j = rows_of(&y, true, N, 1);
+    double q[M] = {0}, r = 0;
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++)
+            q[i] += x.exact[i] * y.exact[j] * y.exact[j];
+    for (int j = 0; j < N; j++)
+        r += sin(y.exact[j]);
+    kcl_expr *q_i = kcl_reduce_sum(kcl_mul(x_i, kcl_square(y_j)), KCL_OVER_J);
+    kcl_expr *r_p = kcl_reduce_sum(kcl_sin(y_j), KCL_OVER_J);
+    /* sum_ik q_i^2 q_k x_i + r^3 sum_i q_i, q in both roles; sums of q alone, q the smallest */
+    kcl_expr *f = kcl_reduce_sum(kcl_mul(kcl_mul(kcl_square(q_i), kcl_transpose(q_i)), x_i), KCL_OVER_BOTH);
+    f = kcl_add(f, kcl_mul(kcl_pow(r_p, 3), kcl_reduce_sum(q_i, KCL_OVER_I)));
+    f = kcl_add(f, kcl_reduce_min(kcl_scale(q_i, 5), KCL_OVER_I));
+    double sum = 0, weighted = 0;
+    int least = 0;
+    for (int i = 0; i < M; i++) {
+        sum += q[i];
+        weighted += q[i] * q[i] * x.exact[i];
+        least = q[i] < q[least] ? i : least;
+    }
+    evaluate(kcl_grad(f, q_i), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], 2 * q[i] * sum * x.exact[i] + weighted + r * r * r + (i == least ? 5 : 0), tolerance(),
+             "at rows", i);
+    evaluate(kcl_grad(f, r_p), &got, 1, 1);
+    near(got.exact[0], 3 * r * r * sum, tolerance(), "at a number", 0);
+    evaluate(kcl_jvp(kcl_mul(kcl_square(q_i), x_i), q_i, x_i), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], 2 * q[i] * x.exact[i] * x.exact[i], tolerance(), "a direction", i);
+    evaluate(kcl_hvp(kcl_reduce_sum(kcl_pow(q_i, 3), KCL_OVER_I), q_i, x_i), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], 6 * q[i] * x.exact[i], tolerance(), "a Hessian", i);
+    evaluate(kcl_vjp(kcl_mul(q_i, kcl_square(kcl_elem(y_j, 0))), q_i, number(2)), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], 2 * q[0] / x.exact[0], tolerance(), "a cotangent", i);
+    evaluate(kcl_laplacian(kcl_mul(kcl_pow(q_i, 3), x_i), q_i), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], 6 * q[i] * x.exact[i], tolerance(), "a Laplacian", i);
+    /* q at columns; q that is not there; a tangent in two at once. */
+    kcl_expr *s_j = kcl_exp(y_j), *g = kcl_reduce_sum(kcl_mul(x_i, kcl_square(s_j)), KCL_OVER_BOTH);
+    evaluate(kcl_grad(g, s_j), &got, N, 1);
+    for (int j = 0; j < N; j++)
+        near(got.exact[j], 2 * exp(y.exact[j]) * (x.exact[0] + x.exact[1] + x.exact[2] + x.exact[3]), tolerance(),
+             "at columns", j);
+    got.exact[1] = 7;
+    evaluate(kcl_grad(g, q_i), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        ck_assert_double_eq(got.exact[i], 0);
+    evaluate(kcl_jvp_many(kcl_mul(q_i, x_i), 2, (kcl_expr *[]){q_i, x_i}, (kcl_expr *[]){number(1), number(2)}), &got,
+             M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], x.exact[i] + 2 * q[i], tolerance(), "two directions", i);
+    kcl_expr *out[2];
+    ck_assert_int_eq(kcl_grad_many(g, 2, (kcl_expr *[]){s_j, kcl_mul(x_i, y_j)}, out), KCL_ERROR_SHAPE);
+    REFUSED(out[0], KCL_ERROR_SHAPE, "kcl_grad_many", "both i and j");
+    ck_assert_ptr_eq(out[0], out[1]);
+    ck_assert_int_eq(kcl_vjp_many(g, number(1), 0, NULL, NULL), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_hvp_many(g, 1, &s_j, NULL, out), KCL_ERROR_ARGUMENT);
+    REFUSED(out[0], KCL_ERROR_ARGUMENT, "kcl_hvp_many", "directions");
+}
+END_TEST
+
+/* ---- Batch axes that were reduced -------------------------------------------------------------------------------- */
+
+static void has_shape(kcl_expr *e, const int64_t *wanted, int axes)
+{
+    int64_t shape[KCL_MAX_AXES];
+    ck_assert_msg(kcl_expr_status(e) == KCL_OK, "%s", kcl_expr_error(e));
+    ck_assert_int_eq(kcl_expr_shape(e, shape), axes);
+    for (int k = 0; k < axes; k++)
+        ck_assert_int_eq(shape[k], wanted[k]);
+}
+#define HAS_SHAPE(e, ...)                                                                                              \
+    has_shape(e, (const int64_t[]){__VA_ARGS__}, (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))
+
+START_TEST(reduced_batch_axes_stay)
+{
+    enum { A = 2, B = 3, M = 4 };
+    choose_type(_i);
+    values x, y, got;
+    fill(&x, A * B * M, 0.5, 2);
+    fill(&y, B * M, 0.5, 2);
+    round_values(&x);
+    round_values(&y);
+    const kcl_array of_x = described(&x, 4, (const int64_t[]){A, B, M, 1});
+    const kcl_array of_y = described(&y, 3, (const int64_t[]){B, M, 1});
+    kcl_expr *x_i = kcl_vi(s, &of_x), *y_i = kcl_vi(s, &of_y), *f = kcl_mul(x_i, y_i);
+    kcl_expr *over_a = kcl_reduce_sum_batch(f, 0), *over_both = kcl_reduce_sum_batch(over_a, 1);
+    HAS_SHAPE(f, A, B, M, 1, 1);
+    HAS_SHAPE(over_a, 1, B, M, 1, 1);
+    HAS_SHAPE(over_both, 1, 1, M, 1, 1);
+    HAS_SHAPE(kcl_reduce_sum_batch(kcl_reduce_sum_batch(f, 1), 0), 1, 1, M, 1, 1);
+    HAS_SHAPE(kcl_reduce_sum_batch(over_a, -1), 1, 1, M, 1, 1);
+    HAS_SHAPE(kcl_reduce_mean_batch(kcl_reduce_max_batch(kcl_exp(over_a), 1), 0), 1, 1, M, 1, 1);
+    HAS_SHAPE(kcl_add(over_a, y_i), 1, B, M, 1, 1);
+    REFUSED(kcl_reduce_sum_batch(over_both, 2), KCL_ERROR_ARGUMENT, "axis 2 is not there", "2 batch axes");
+    double sums[M] = {0}, squares[M] = {0};
+    for (int b = 0; b < B; b++)
+        for (int i = 0; i < M; i++) {
+            double sum = 0;
+            for (int a = 0; a < A; a++)
+                sum += x.exact[(a * B + b) * M + i] * y.exact[b * M + i];
+            sums[i] += sum;
+            squares[i] += sum * sum;
+        }
+    /* With and without the axes of size 1. */
+    const kcl_array full = described(&got, 4, (const int64_t[]){1, 1, M, 1});
+    ok(kcl_eval1(over_both, &full));
+    for (int i = 0; i < M; i++)
+        near(dtype == KCL_F32 ? (double)got.rounded[i] : got.exact[i], sums[i], tolerance(), "all axes", i);
+    evaluate(kcl_reduce_sum_batch(kcl_square(over_a), 1), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], squares[i], tolerance(), "fewer axes", i);
+    /* Gradients have the axes of their variables, at expressions too, and keep their numbers. */
+    kcl_expr *loss = kcl_reduce_sum(kcl_reduce_sum_batch(kcl_square(over_a), 1), KCL_OVER_I);
+    kcl_expr *by_y = kcl_grad(kcl_reduce_sum_batch(loss, 0), y_i), *by_sum = kcl_grad(loss, over_a);
+    HAS_SHAPE(by_y, B, M, 1, 1);
+    HAS_SHAPE(kcl_scale(by_y, 2), B, M, 1, 1);
+    HAS_SHAPE(kcl_grad(loss, x_i), A, B, M, 1, 1);
+    HAS_SHAPE(by_sum, 1, B, M, 1, 1);
+    HAS_SHAPE(kcl_jvp(over_both, x_i, number(1)), 1, 1, M, 1, 1);
+    HAS_SHAPE(kcl_reduce_sum_batch(by_y, 0), 1, M, 1, 1);
+    evaluate(kcl_reduce_sum_batch(kcl_scale(by_y, 2), 0), &got, M, 1); /* dL/dy_b summed over b: axis 0 is that of b */
+    for (int i = 0; i < M; i++) {
+        double wanted = 0;
+        for (int b = 0; b < B; b++) {
+            double sum = 0;
+            for (int a = 0; a < A; a++)
+                sum += x.exact[(a * B + b) * M + i];
+            wanted += 4 * sum * sum * y.exact[b * M + i];
+        }
+        near(got.exact[i], wanted, tolerance(), "gradient", i);
+    }
+    evaluate(kcl_reduce_sum_batch(by_sum, 1), &got, M, 1);
+    for (int i = 0; i < M; i++)
+        near(got.exact[i], 2 * sums[i], tolerance(), "at a sum over batches", i);
+}
+END_TEST
+
+/* ---- Operators --------------------------------------------------------------------------------------------------- */
+
+static void shape_is(const kcl_operator *op, int output, const kcl_array *const *args, kcl_dtype type, int axes,
+                     const int64_t *sizes)
+{
+    kcl_array shape;
+    ok(kcl_operator_output_shape(op, c, output, args, kcl_operator_input_count(op), &shape));
+    ck_assert_int_eq(shape.dtype, type);
+    ck_assert_int_eq(shape.ndim, axes);
+    for (int k = 0; k < axes; k++)
+        ck_assert_int_eq(shape.shape[k], sizes[k]);
+    ck_assert_int_eq(shape.stride[axes - 1], type == KCL_F32 ? 4 : 8);
+    ck_assert_ptr_null(shape.data);
+}
+#define SHAPE_IS(op, output, args, type, ...)                                                                          \
+    shape_is(op, output, args, type, (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),                  \
+             (const int64_t[]){__VA_ARGS__})
+
+/* Of F_i = sum_j p x_i y_j^2 with the cotangent e_i, in batches of x alone: all three, each with the batches of its argument. */
+START_TEST(operators_are_derived_in_several_arguments)
+{
+    enum { B = 2, M = 3, N = 4 };
+    choose_type(_i);
+    static const char *const aliases[] = {"x=Vi(1)", "y=Vj(1)", "p=Pm(1)"}, *const by[] = {"y", "x", "2"};
+    values x, y, p = VALUES(1.5), e, got[3];
+    fill(&x, B * M, -1, 1);
+    fill(&y, N, -1, 1);
+    fill(&e, B * M, -1, 1);
+    values *const all[] = {&x, &y, &p, &e};
+    for (int k = 0; k < 4; k++)
+        round_values(all[k]);
+    kcl_operator *op, *grad, *bad;
+    ok(kcl_operator_create(&op, "Sum_Reduction(p*x*Square(y),0)", 3, aliases, NULL));
+    ck_assert_int_eq(kcl_operator_grad_many(&grad, op, 3, by), KCL_OK);
+    ck_assert_int_eq(kcl_operator_output_count(grad), 3);
+    const kcl_array args[] = {described(&x, 3, (const int64_t[]){B, M, 1}), described(&y, 2, (const int64_t[]){N, 1}),
+                              described(&p, 1, (const int64_t[]){1}), described(&e, 3, (const int64_t[]){B, M, 1})};
+    const kcl_array outs[] = {described(&got[0], 2, (const int64_t[]){N, 1}),
+                              described(&got[1], 3, (const int64_t[]){B, M, 1}),
+                              described(&got[2], 1, (const int64_t[]){1})};
+    const kcl_array *const arg_list[] = {&args[0], &args[1], &args[2], &args[3]};
+    ok(kcl_operator_apply(grad, c, (const kcl_array *const[]){&outs[0], &outs[1], &outs[2]}, 3, arg_list, 4));
+    double by_y[N] = {0}, by_p = 0, squares = 0;
+    for (int j = 0; j < N; j++)
+        squares += y.exact[j] * y.exact[j];
+    for (int n = 0; n < B * M; n++) {
+        for (int j = 0; j < N; j++)
+            by_y[j] += 2 * p.exact[0] * e.exact[n] * x.exact[n] * y.exact[j];
+        by_p += e.exact[n] * x.exact[n] * squares;
+        near(dtype == KCL_F32 ? (double)got[1].rounded[n] : got[1].exact[n], p.exact[0] * e.exact[n] * squares,
+             tolerance(), "in x", n);
+    }
+    for (int j = 0; j < N; j++)
+        near(dtype == KCL_F32 ? (double)got[0].rounded[j] : got[0].exact[j], by_y[j], tolerance(), "in y", j);
+    near(dtype == KCL_F32 ? (double)got[2].rounded[0] : got[2].exact[0], by_p, tolerance(), "in p", 0);
+    SHAPE_IS(op, 0, arg_list, dtype, B, M, 1);
+    SHAPE_IS(grad, 0, arg_list, dtype, N, 1);
+    SHAPE_IS(grad, 1, arg_list, dtype, B, M, 1);
+    SHAPE_IS(grad, 2, arg_list, dtype, 1);
+    ck_assert_int_eq(kcl_operator_grad_many(&bad, op, 2, (const char *const[]){"x", "z"}), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_operator_error(bad), "no argument \"z\"");
+    kcl_operator_destroy(&bad);
+    ck_assert_int_eq(kcl_operator_grad_many(&bad, op, 0, NULL), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_operator_error(bad), "empty");
+    kcl_operator_destroy(&bad);
+    kcl_operator_destroy(&grad);
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+START_TEST(operators_tell_the_shapes_of_outputs)
+{
+    enum { A = 2, B = 3, M = 5, N = 4 };
+    choose_type(_i);
+    static const char *const aliases[] = {"x=Vi(2)", "y=Vj(2)"};
+    values x = VALUES(1), y = VALUES(2);
+    round_values(&x);
+    round_values(&y);
+    kcl_operator *op;
+    ok(kcl_operator_create(&op, "Sum_Reduction(x*y,0); KMin_ArgKMin_Reduction(SqDist(x,y),3,1); Sum_Reduction(x|y,2)",
+                           2, aliases, NULL));
+    const kcl_array x_plain = described(&x, 2, (const int64_t[]){M, 2}),
+                    y_plain = described(&y, 2, (const int64_t[]){N, 2});
+    const kcl_array *args[] = {&x_plain, &y_plain};
+    SHAPE_IS(op, 0, args, dtype, M, 2);
+    SHAPE_IS(op, 1, args, dtype, N, 3);
+    SHAPE_IS(op, 2, args, KCL_I64, N, 3);
+    SHAPE_IS(op, 3, args, dtype, 1);
+    const kcl_array x_many = described(&x, 4, (const int64_t[]){A, 1, M, 2});
+    const kcl_array y_many = described(&y, 3, (const int64_t[]){B, N, 2});
+    args[0] = &x_many;
+    args[1] = &y_many;
+    SHAPE_IS(op, 0, args, dtype, A, B, M, 2);
+    SHAPE_IS(op, 2, args, KCL_I64, A, B, N, 3);
+    SHAPE_IS(op, 3, args, dtype, A, B, 1);
+    /* The errors of apply. */
+    kcl_array shape;
+    const kcl_array wrong = described(&y, 2, (const int64_t[]){N, 3});
+    args[1] = &wrong;
+    ck_assert_int_eq(kcl_operator_output_shape(op, c, 0, args, 2, &shape), KCL_ERROR_SHAPE);
+    CONTAINS(kcl_context_error(c), "argument \"y\"", "(4, 3)");
+    ck_assert_int_eq(kcl_operator_output_shape(op, c, 0, args, 1, &shape), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_context_error(c), "2 arguments, 1 were given");
+    ck_assert_int_eq(kcl_operator_output_shape(op, c, 4, args, 2, &shape), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_context_error(c), "4 outputs", "no output 4");
+    ck_assert_int_eq(kcl_operator_output_shape(op, c, 0, args, 2, NULL), KCL_ERROR_ARGUMENT);
+    kcl_operator_destroy(&op);
+    /* Of expressions that reduce batches: these stay, with the size 1. */
+    kcl_expr *x_i = kcl_vi(s, &x_many), *y_j = kcl_vj(s, &y_many);
+    kcl_expr *sum = kcl_reduce_sum_batch(kcl_reduce_sum(kcl_mul(x_i, y_j), KCL_OVER_J), 0);
+    ok(kcl_operator_from(&op, 1, &sum, 2, (kcl_expr *[]){x_i, y_j}, NULL));
+    args[1] = &y_many;
+    SHAPE_IS(op, 0, args, dtype, 1, B, M, 2);
+    values got;
+    kcl_array out;
+    ok(kcl_operator_output_shape(op, c, 0, args, 2, &out));
+    out.data = dtype == KCL_F32 ? (void *)got.rounded : (void *)got.exact;
+    ok(kcl_operator_apply(op, c, (const kcl_array *const[]){&out}, 1, args, 2));
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    const test_entry tests[] = {
+        {where_chooses_by_truth, 2},
+        {what_is_not_taken_has_no_part_in_derivatives, 2},
+        {what_is_not_taken_is_masked_for_each_pair, 2},
+        {causal_attention_is_a_line, 2},
+        {hamiltonian_systems_are_unrolled, 2},
+        {expressions_count_as_independent, 2},
+        {reduced_batch_axes_stay, 2},
+        {operators_are_derived_in_several_arguments, 2},
+        {operators_tell_the_shapes_of_outputs, 2},
+    };
+    on_device = argc > 1 && strcmp(argv[1], "device") == 0;
+    steps = on_device ? 1 : steps;
+    announce_seed("build/tests/lazy/test_lazy_builders");
+    kcl_context *there = on_device ? open_cpu_or_skip() : NULL;
+    if (on_device && !there)
+        return 77;
+    kcl_context_destroy(&there);
+    return run_entries("builders", tests, KB_COUNT(tests), setup, teardown);
+}
