@@ -67,16 +67,16 @@ static inline long double sign_of(long double x)
 #define DEFINITION_OPERATORS(X)                                                                                        \
     X(ADD, "Add", 2, a + b, 1, 1, 0, fabsl(v), -3, 3, -3, 3)                                                           \
     X(SUBTRACT, "Subtract", 2, a - b, 1, -1, 0, fabsl(v), -3, 3, -3, 3)                                                \
-    X(MULT, "Mult", 2, a * b, b, a, 0, fabsl(v), -3, 3, -3, 3)                                                         \
+    X(MULT, "Mult", 2, a *b, b, a, 0, fabsl(v), -3, 3, -3, 3)                                                          \
     X(DIVIDE, "Divide", 2, a / b, 1 / b, -a / (b * b), 0, 4 * fabsl(v), -3, 3, 0.4, 3)                                 \
     X(MINUS, "Minus", 1, 0 - a, -1, 0, 0, 0, -3, 3, 0, 0)                                                              \
     X(INV, "Inv", 1, 1 / a, -1 / (a * a), 0, 0, 4 * fabsl(v), 0.4, 3, 0, 0)                                            \
-    X(SQUARE, "Square", 1, a * a, 2 * a, 0, 0, fabsl(v), -3, 3, 0, 0)                                                  \
-    X(POW, "Pow", 1, whole_power(a, n), n * whole_power(a, n - 1), 0, 0, 2 * (abs(n) + 1) * fabsl(v), 0.4, 2, 0, 0)     \
-    X(POWF, "Powf", 2, expl(b * logl(a)), b * expl((b - 1) * logl(a)), logl(a) * v, 0, 6 * fabsl(v), 0.4, 2, -2, 2)     \
+    X(SQUARE, "Square", 1, a *a, 2 * a, 0, 0, fabsl(v), -3, 3, 0, 0)                                                   \
+    X(POW, "Pow", 1, whole_power(a, n), n *whole_power(a, n - 1), 0, 0, 2 * (abs(n) + 1) * fabsl(v), 0.4, 2, 0, 0)     \
+    X(POWF, "Powf", 2, expl(b *logl(a)), b *expl((b - 1) * logl(a)), logl(a) * v, 0, 6 * fabsl(v), 0.4, 2, -2, 2)      \
     X(EXP, "Exp", 1, expl(a), expl(a), 0, 0, (3 + 3 * fabsl(a)) * fabsl(v), -2, 2, 0, 0)                               \
     X(LOG, "Log", 1, logl(a), 1 / a, 0, 0, 4 * fabsl(v), 0.4, 3, 0, 0)                                                 \
-    X(EXP2, "Exp2", 1, powl(2, a), LN2 * powl(2, a), 0, 0, (3 + 3 * fabsl(a)) * fabsl(v), -2, 2, 0, 0)                  \
+    X(EXP2, "Exp2", 1, powl(2, a), LN2 *powl(2, a), 0, 0, (3 + 3 * fabsl(a)) * fabsl(v), -2, 2, 0, 0)                  \
     X(LOG2, "Log2", 1, logl(a) / LN2, 1 / (LN2 * a), 0, 0, 4 * fabsl(v), 0.4, 3, 0, 0)                                 \
     X(SQRT, "Sqrt", 1, sqrtl(a), 0.5L / sqrtl(a), 0, 0, 4 * fabsl(v), 0.4, 3, 0, 0)                                    \
     X(RSQRT, "Rsqrt", 1, 1 / sqrtl(a), -0.5L / (a * sqrtl(a)), 0, 0, 4 * fabsl(v), 0.4, 3, 0, 0)                       \
@@ -85,14 +85,14 @@ static inline long double sign_of(long double x)
     X(ABS, "Abs", 1, a < 0 ? -a : a, sign_of(a), 0, 0, 0, -3, 3, 0, 0)                                                 \
     X(SIGN, "Sign", 1, sign_of(a), 0, 0, 0, 0, -3, 3, 0, 0)                                                            \
     X(FLOOR, "Floor", 1, floorl(a), 0, 0, 0, 0, -3, 3, 0, 0)                                                           \
-    X(ROUND, "Round", 1, roundl(a * whole_power(10, n)) / whole_power(10, n), 0, 0, 0, 4 * fabsl(v), -3, 3, 0, 0)       \
+    X(ROUND, "Round", 1, roundl(a *whole_power(10, n)) / whole_power(10, n), 0, 0, 0, 4 * fabsl(v), -3, 3, 0, 0)       \
     X(STEP, "Step", 1, a < 0 ? 0 : 1, 0, 0, 0, 0, -3, 3, 0, 0)                                                         \
     X(RELU, "ReLU", 1, a < 0 ? 0 : a, a < 0 ? 0 : 1, 0, 0, 0, -3, 3, 0, 0)                                             \
-    X(XLOGX, "XLogX", 1, a * logl(a), logl(a) + 1, 0, 0, 4 * fabsl(v), 0.1, 3, 0, 0)                                   \
+    X(XLOGX, "XLogX", 1, a *logl(a), logl(a) + 1, 0, 0, 4 * fabsl(v), 0.1, 3, 0, 0)                                    \
     X(ASIN, "Asin", 1, asinl(a), 1 / sqrtl(1 - a * a), 0, 0, 5 * fabsl(v), -0.8, 0.8, 0, 0)                            \
     X(ACOS, "Acos", 1, acosl(a), -1 / sqrtl(1 - a * a), 0, 0, 5 * fabsl(v), -0.8, 0.8, 0, 0)                           \
     X(ATAN, "Atan", 1, atanl(a), 1 / (1 + a * a), 0, 0, 5 * fabsl(v), -3, 3, 0, 0)                                     \
-    X(ATAN2, "Atan2", 2, atan2l(a, b), b / (a * a + b * b), -a / (a * a + b * b), 0, 6 * fabsl(v), 0.3, 3, -3, 3)       \
+    X(ATAN2, "Atan2", 2, atan2l(a, b), b / (a * a + b * b), -a / (a * a + b * b), 0, 6 * fabsl(v), 0.3, 3, -3, 3)      \
     X(BESSEL, "SphericalBessel", 1, bessel_ratio(a, n), -a *bessel_ratio(a, n + 1), 0, 0,                              \
       8 / odd_factorial(2 * n + 1), -3, 3, 0, 0)                                                                       \
     X(SINC, "SinXDivX", 1, bessel_ratio(a, 0), -a *bessel_ratio(a, 1), 0, 0, 8, -3, 3, 0, 0)                           \
@@ -108,15 +108,15 @@ static inline long double sign_of(long double x)
     X(ASINH, "Asinh", 1, asinhl(a), 1 / sqrtl(1 + a * a), 0, 0, 4 * fabsl(v), -3, 3, 0, 0)                             \
     X(ACOSH, "Acosh", 1, logl(a + sqrtl(a * a - 1)), 1 / sqrtl(a * a - 1), 0, 0, 4 * fabsl(v), 1.2, 3, 0, 0)           \
     X(ATANH, "Atanh", 1, (log1pl(a) - log1pl(-a)) / 2, 1 / (1 - a * a), 0, 0, 4 * fabsl(v), -0.8, 0.8, 0, 0)           \
-    X(ERF, "Erf", 1, erfl(a), TWO_OVER_ROOT_PI *expl(-a * a), 0, 0, 4 * fabsl(v), -2, 2, 0, 0)                         \
-    X(ERFC, "Erfc", 1, erfcl(a), -TWO_OVER_ROOT_PI *expl(-a * a), 0, 0, 4 * fabsl(v), -2, 2, 0, 0)                     \
+    X(ERF, "Erf", 1, erfl(a), TWO_OVER_ROOT_PI *expl(-a *a), 0, 0, 4 * fabsl(v), -2, 2, 0, 0)                          \
+    X(ERFC, "Erfc", 1, erfcl(a), -TWO_OVER_ROOT_PI *expl(-a *a), 0, 0, 4 * fabsl(v), -2, 2, 0, 0)                      \
     X(EXPM1, "Expm1", 1, expm1l(a), expl(a), 0, 0, 4 * fabsl(v), -2, 2, 0, 0)                                          \
     X(LOG1P, "Log1p", 1, log1pl(a), 1 / (1 + a), 0, 0, 4 * fabsl(v), -0.6, 3, 0, 0)                                    \
-    X(SIGMOID, "Sigmoid", 1, 1 / (1 + expl(-a)), 1 / (2 + expl(a) + expl(-a)), 0, 0, 5 * fabsl(v), -3, 3, 0, 0)         \
+    X(SIGMOID, "Sigmoid", 1, 1 / (1 + expl(-a)), 1 / (2 + expl(a) + expl(-a)), 0, 0, 5 * fabsl(v), -3, 3, 0, 0)        \
     X(SOFTPLUS, "Softplus", 1, log1pl(expl(a)), 1 / (1 + expl(-a)), 0, 0, 4 * fabsl(v), -3, 3, 0, 0)                   \
     X(CEIL, "Ceil", 1, ceill(a), 0, 0, 0, 0, -3, 3, 0, 0)                                                              \
     X(TRUNC, "Trunc", 1, sign_of(a) * floorl(fabsl(a)), 0, 0, 0, 0, -3, 3, 0, 0)                                       \
-    X(HYPOT, "Hypot", 2, sqrtl(a * a + b * b), a / v, b / v, 0, 4 * fabsl(v), 0.3, 3, -3, 3)                           \
+    X(HYPOT, "Hypot", 2, sqrtl(a *a + b * b), a / v, b / v, 0, 4 * fabsl(v), 0.3, 3, -3, 3)                            \
     X(MINIMUM, "Minimum", 2, a <= b ? a : b, a <= b ? 1 : 0, a <= b ? 0 : 1, 0, 0, -3, 3, -3, 3)                       \
     X(MAXIMUM, "Maximum", 2, a >= b ? a : b, a >= b ? 1 : 0, a >= b ? 0 : 1, 0, 0, -3, 3, -3, 3)                       \
     X(AND, "And", 2, a == 0 || b == 0 ? 0 : 1, 0, 0, 0, 0, -3, 3, -3, 3)                                               \
@@ -151,8 +151,11 @@ static inline long double definition_of(definition_op op, int what, const long d
 #define X(id, name, operands, value, by_a, by_b, by_c, error, ...)                                                     \
     case D_##id: {                                                                                                     \
         const long double v = (value);                                                                                 \
-        return what == THE_VALUE ? v : what == SLOPE_A ? (by_a) : what == SLOPE_B ? (by_b) : what == SLOPE_C ? (by_c)   \
-                                                                                                             : (error); \
+        return what == THE_VALUE ? v                                                                                   \
+               : what == SLOPE_A ? (by_a)                                                                              \
+               : what == SLOPE_B ? (by_b)                                                                              \
+               : what == SLOPE_C ? (by_c)                                                                              \
+                                 : (error);                                                                            \
     }
         DEFINITION_OPERATORS(X)
 #undef X
