@@ -190,9 +190,24 @@ static inline bool is_held(long double v)
     return definition_unit > 0x1p-30L ? (long double)(float)v == v : (long double)(double)v == v;
 }
 
+/* A multiple of 1/1024 that is not large: sums and products of such are exact in any order. */
+static inline bool is_short(long double v)
+{
+    return fabsl(v) < 4096 && rintl(v * 1024) == v * 1024;
+}
+
 static inline num number(long double v)
 {
     return (num){.v = v, .e = is_held(v) ? 0 : definition_unit * fabsl(v)};
+}
+
+/* Whether numbers that are told apart may be equal, and whether one that is taken for true may be 0. */
+static inline bool meets_what_it_compares(definition_op op, const num *a, const num *b)
+{
+    if (op == D_EQUAL || op == D_NOT_EQUAL)
+        return a->e + b->e != 0 && fabsl(a->v - b->v) <= 2 * (a->e + b->e);
+    const bool first = a->e != 0 && fabsl(a->v) <= 2 * a->e, second = b->e != 0 && fabsl(b->v) <= 2 * b->e;
+    return op == D_NOT ? first : (op == D_AND || op == D_OR) && (first || second);
 }
 
 static inline num apply_op(definition_op op, num a, num b, num c, int n)
@@ -202,8 +217,10 @@ static inline num apply_op(definition_op op, num a, num b, num c, int n)
     const int operands = definition_operators[op].operands;
     num r = {.v = definition_of(op, THE_VALUE, x, n)};
     r.e = definition_spread(op, THE_VALUE, operand, n);
-    /* Sums, differences and products that can be held are not rounded. */
-    if (r.e != 0 || op > D_MULT || !is_held(r.v))
+    if (meets_what_it_compares(op, &a, &b))
+        r.e = INFINITY;
+    /* Sums, differences and products of short numbers are not rounded. */
+    if (r.e != 0 || op > D_MULT || !is_short(r.v))
         r.e += definition_unit * definition_of(op, THE_ERROR, x, n);
     bool moves = false;
     for (int k = 0; k < operands; k++)
@@ -258,7 +275,7 @@ static inline num sum_of(const num *x, int64_t count, int64_t step)
         r.v += at->v;
         r.e += at->e;
         size += fabsl(at->v);
-        exact = exact && at->e == 0 && is_held(r.v);
+        exact = exact && at->e == 0 && is_short(at->v) && is_short(r.v);
         for (int t = 0; t < DIRECTIONS; t++) {
             r.d[t] += at->d[t];
             r.f[t] += at->f[t];
