@@ -204,11 +204,16 @@ static inline num number(long double v)
     return (num){.v = v, .e = is_held(v) ? 0 : definition_unit * fabsl(v)};
 }
 
-/* Whether numbers that are told apart may be equal, and whether one that is taken for true may be 0. */
+/*
+ * Whether numbers that are told apart may be equal, and whether one that is taken for true may be 0; or whether an angle
+ * hangs on the sign of a zero.
+ */
 static inline bool meets_what_it_compares(definition_op op, const num *a, const num *b)
 {
     if (op == D_EQUAL || op == D_NOT_EQUAL)
         return a->e + b->e != 0 && fabsl(a->v - b->v) <= 2 * (a->e + b->e);
+    if (op == D_ATAN2)
+        return a->v == 0 && b->v <= 0;
     const bool first = a->e != 0 && fabsl(a->v) <= 2 * a->e, second = b->e != 0 && fabsl(b->v) <= 2 * b->e;
     return op == D_NOT ? first : (op == D_AND || op == D_OR) && (first || second);
 }
@@ -473,12 +478,12 @@ static inline num complex_part(const num *x, int dim, int k, int part)
     X(SUM_T)                                                                                                           \
     X(SCALPROD)                                                                                                        \
     X(SQNORM2)                                                                                                         \
-    X(NORM2) X(SQDIST) X(NORMALIZE) X(SQNORMISO) X(SQNORMDIAG) X(ELEM) X(ELEM_T) X(EXTRACT) X(EXTRACT_T) X(CONCAT)     \
-        X(WEIGHTED) X(WEIGHTED_DIST) X(SYMSQNORM) X(MAX) X(MIN) X(ARGMAX) X(ARGMIN) X(ONEHOT) X(MATVEC) X(VECMAT)      \
-            X(TENSORPROD) X(TENSORDOT) X(KRON) X(DET) X(MATINV) X(TRACE) X(SUMROWS) X(ARRANGE) X(CLAMP) X(CLAMP_INT)   \
-                X(MOD) X(BSPLINE) X(LIKE) X(C_OF_REAL) X(C_OF_IMAG) X(C_REAL) X(C_IMAG) X(C_CONJ) X(C_ABS)             \
-                    X(C_SQUARE_ABS) X(C_ANGLE) X(C_ADD) X(C_SUBTRACT) X(C_MULT) X(C_DIVIDE) X(C_SCALE) X(C_EXP)        \
-                        X(C_EXP1J) X(C_SUM)
+    X(NORM2)                                                                                                           \
+    X(SQDIST) X(NORMALIZE) X(SQNORMISO) X(SQNORMDIAG) X(ELEM) X(ELEM_T) X(EXTRACT) X(EXTRACT_T) X(CONCAT) X(WEIGHTED)  \
+        X(WEIGHTED_DIST) X(SYMSQNORM) X(MAX) X(MIN) X(ARGMAX) X(ARGMIN) X(ONEHOT) X(MATVEC) X(VECMAT) X(TENSORPROD)    \
+            X(TENSORDOT) X(KRON) X(DET) X(MATINV) X(TRACE) X(SUMROWS) X(ARRANGE) X(CLAMP) X(CLAMP_INT) X(MOD)          \
+                X(BSPLINE) X(LIKE) X(C_OF_REAL) X(C_OF_IMAG) X(C_REAL) X(C_IMAG) X(C_CONJ) X(C_ABS) X(C_SQUARE_ABS)    \
+                    X(C_ANGLE) X(C_ADD) X(C_SUBTRACT) X(C_MULT) X(C_DIVIDE) X(C_SCALE) X(C_EXP) X(C_EXP1J) X(C_SUM)
 
 typedef enum vector_operation {
 #define X(id) V_##id,

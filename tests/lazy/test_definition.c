@@ -73,7 +73,7 @@ typedef struct program {
     bool has_batches;
     variable var[MOST_VARS];
     int var_count;
-    int moved; /* the variable of gradients */
+    int moved[DIRECTIONS]; /* the variables of gradients, and which of their numbers moves */
     int64_t moved_row[DIRECTIONS];
     int moved_component[DIRECTIONS];
     node *pool[POOL];
@@ -256,20 +256,21 @@ static node *fit(program *p, node *f, double low, double high)
 
 /* ---- Growing ------------------------------------------------------------------------------------------------------- */
 
-static bool moves(const program *p, const node *f)
+/* Whether anything of f moves in direction t. */
+static bool moves(const program *p, const node *f, int t)
 {
     const int64_t size = size_of(p, f);
     for (int64_t n = 0; n < size; n++)
-        for (int t = 0; t < DIRECTIONS; t++)
-            if (f->at[n].d[t] != 0)
-                return true;
+        if (f->at[n].d[t] != 0)
+            return true;
     return false;
 }
 
 /* What moves, and vectors of both axes, are worth more than numbers. */
 static int worth_of(const program *p, const node *f)
 {
-    return 3 * moves(p, f) + 2 * (f->dim > 1) + ((f->axes & AXIS_I) != 0) + ((f->axes & AXIS_J) != 0);
+    return 2 * moves(p, f, 0) + 2 * moves(p, f, 1) + 2 * (f->dim > 1) + ((f->axes & AXIS_I) != 0) +
+           ((f->axes & AXIS_J) != 0);
 }
 
 /* A node of the pool: the best of some, among which are variables and late ones. */
@@ -785,7 +786,7 @@ static node *leaf_of(program *p, int k)
             num *r = node_at(p, f, b, i, j) + c;
             r->v = variable_at(p, v, b, row, c);
             for (int t = 0; t < DIRECTIONS; t++)
-                r->d[t] = k == p->moved && row == p->moved_row[t] && c == p->moved_component[t];
+                r->d[t] = k == p->moved[t] && row == p->moved_row[t] && c == p->moved_component[t];
         }
     }
     return f;
@@ -844,15 +845,16 @@ static void program_make(program *p, int number_of)
         for (int k = 0; k < knots->dim; k++) /* apart */
             t[k] = p->dtype == KCL_F32 ? (double)(float)(0.5 * t[k] + 0.5 * k) : 0.5 * t[k] + 0.5 * k;
     }
-    do
-        p->moved = pick((int)KB_COUNT(leaves));
-    while (p->moved == KNOTS);
-    if (strcmp(p->schedule, "columns") == 0 && (p->tag == 2 || p->var[p->moved].role == 2))
-        p->schedule = ""; /* it cannot reduce both axes */
     p->sweeps_left = pick(3) ? 0 : 2;
     for (int t = 0; t < DIRECTIONS; t++) {
-        p->moved_row[t] = pick((int)rows_of_role(p, p->var[p->moved].role));
-        p->moved_component[t] = pick(p->var[p->moved].dim);
+        do
+            p->moved[t] = pick(VARIABLES);
+        while (p->moved[t] == KNOTS);
+        const variable *moved = &p->var[p->moved[t]];
+        p->moved_row[t] = pick((int)rows_of_role(p, moved->role));
+        p->moved_component[t] = pick(moved->dim);
+        if (strcmp(p->schedule, "columns") == 0 && (p->tag == 2 || moved->role == 2))
+            p->schedule = ""; /* it cannot reduce both axes */
     }
     for (int k = 0; k < (int)KB_COUNT(leaves); k++)
         p->pool[p->count++] = leaf_of(p, k);
@@ -982,33 +984,31 @@ static void fill_result(program *p, result *r, size_t kind, const node *f, const
     }
 }
 
-/* The gradient of the scalar product of a result and a cotangent, in the two components that move. */
-static void gradient_of(program *p, result *r, const result *of, int by)
+/* The gradient of the scalar product of a result and a cotangent, in the component that moves in direction t. */
+static void gradient_of(program *p, result *r, const result *of, int by, int t)
 {
     const int64_t rows = rows_of_role(p, of->role);
-    const variable *moved = &p->var[p->moved], *e = &p->var[by];
+    const variable *moved = &p->var[p->moved[t]], *e = &p->var[by];
     const int64_t of_moved = rows_of_role(p, moved->role);
     *r = (result){.kind = IS_GRADIENT, .role = moved->role, .dim = moved->dim};
     r->want = calloc((size_t)(batches_of(p) * of_moved * moved->dim), sizeof *r->want);
     r->sure = calloc((size_t)(batches_of(p) * of_moved * moved->dim), sizeof *r->sure);
     for (int64_t b = 0; b < batches_of(p); b++) {
-        for (int t = 0; t < DIRECTIONS; t++) {
-            const int64_t at = (b * of_moved + p->moved_row[t]) * moved->dim + p->moved_component[t];
-            long double size = 0;
-            num sum = {0};
-            for (int64_t row = 0; row < rows; row++) {
-                for (int k = 0; k < of->dim; k++) {
-                    const num *x = &of->want[(b * rows + row) * of->dim + k];
-                    const long double c = variable_at(p, e, b, row, k);
-                    sum.v += c * x->d[t];
-                    sum.e += fabsl(c) * x->f[t];
-                    size += fabsl(c * x->d[t]);
-                }
+        const int64_t at = (b * of_moved + p->moved_row[t]) * moved->dim + p->moved_component[t];
+        long double size = 0;
+        num sum = {0};
+        for (int64_t row = 0; row < rows; row++) {
+            for (int k = 0; k < of->dim; k++) {
+                const num *x = &of->want[(b * rows + row) * of->dim + k];
+                const long double c = variable_at(p, e, b, row, k);
+                sum.v += c * x->d[t];
+                sum.e += fabsl(c) * x->f[t];
+                size += fabsl(c * x->d[t]);
             }
-            sum.e += definition_unit * size * (long double)(rows * of->dim + 4);
-            r->want[at] = sum;
-            r->sure[at] = true;
         }
+        sum.e += definition_unit * size * (long double)(rows * of->dim + 4);
+        r->want[at] = sum;
+        r->sure[at] = true;
     }
 }
 
@@ -1036,10 +1036,11 @@ static bool grow_result(program *p)
     const size_t kind = (size_t)pick((int)KB_COUNT(reductions));
     node *f = grow(p, 2 + pick(5)), *weight = NULL;
     const int K = reductions[kind].has_k ? 1 + pick(5) : 1;
-    /* Mostly of both axes, and of the variable that moves. */
+    /* Mostly of both axes, and of a variable that moves. */
+    const int wanted = pick(DIRECTIONS);
     for (int tries = 0; f && tries < 20 && pick(12); tries++) {
-        const bool in_both = f->axes == (AXIS_I | AXIS_J), in_moved = moves(p, f);
-        node *other = in_moved ? any_like(p, f) : p->pool[p->moved];
+        const bool in_both = f->axes == (AXIS_I | AXIS_J), in_moved = moves(p, f, 0) || moves(p, f, 1);
+        node *other = in_moved ? any_like(p, f) : p->pool[p->moved[wanted]];
         if (in_both && in_moved)
             break;
         if (!in_moved && other->dim != 1 && f->dim != 1 && other->dim != f->dim)
@@ -1079,14 +1080,15 @@ static bool grow_result(program *p)
         *r = (result){.text = text, .kind = IS_VALUE, .role = p->tag, .dim = dim};
         fill_result(p, r, kind, f, weight, K);
     }
+    const int along = moves(p, f, 0) && (pick(2) || !moves(p, f, 1)) ? 0 : 1;
     const bool derive = reductions[kind].has_values && !reductions[kind].has_indices && pick(3) &&
                         reductions[kind].what != SHIFT && !has_numbers && (K <= term_count_of(p, p->tag)) &&
-                        (moves(p, f) || (weight && moves(p, weight)));
+                        (moves(p, f, along) || (weight && moves(p, weight, along)));
     const int by = derive ? cotangent(p, p->tag, dim) : -1;
     if (by >= 0) {
         result of = *r;
-        gradient_of(p, r, &of, by);
-        r->text = text_of("Grad(%s,%s,%s)", text, p->var[p->moved].name, p->var[by].name);
+        gradient_of(p, r, &of, by, along);
+        r->text = text_of("Grad(%s,%s,%s)", text, p->var[p->moved[along]].name, p->var[by].name);
         free(text);
         free(of.want);
         free(of.number);
