@@ -10,8 +10,9 @@
 #define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_NOW_PRODUCT(t, n, a, b)
 #define KCL_STEP_WHERE(R, t, n, c, a, b) R##_STEP_NOW_WHERE(t, n, c, a, b)
 
-#define KCL_COLUMN(v) ((ilanes)((ireal)(i - first)) + kcl_to_ilanes(kcl_lane_numbers()))
-#define KCL_NUMBER(column) (kcl_to_longs(column) + first KCL_OF_EACH(cols))
+#define KCL_COLUMN(v) ((ilanes)((ireal)(i - first)) + kcl_lane_numbers())
+#define KCL_NUMBER_FIRST (first KCL_OF_EACH(cols))
+#define KCL_NUMBER_STEP 0
 #define KCL_JOIN_WIDTH KCL_GROUP
 #define KCL_JOIN_MEMBER item
 #define KCL_JOIN_SET 0

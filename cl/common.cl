@@ -57,16 +57,12 @@ KCL_FN void kcl_scatter_index(__global long *restrict to, long first, long count
 #define KCL_STORE_INDEX(to, k, index) kcl_scatter_index(to, i, lane_count, to##_s, (long)(k)*to##_k, index);
 
 /* 0, 1, 2, ... */
-KCL_FN longs kcl_lane_numbers(void)
+KCL_FN ilanes kcl_lane_numbers(void)
 {
-#if KCL_LANES == 1
-    return 0;
-#else
-    long lane[KCL_LANES];
+    ireal lane[KCL_LANES];
     FOR_LANES
         lane[l] = l;
     return KCL_VLOAD(lane);
-#endif
 }
 
 /*

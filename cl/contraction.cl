@@ -19,7 +19,8 @@
  */
 
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
-#define KCL_NUMBER(column) (kcl_to_longs(column) + first KCL_OF_EACH(cols))
+#define KCL_NUMBER_FIRST (first KCL_OF_EACH(cols))
+#define KCL_NUMBER_STEP 0
 #define KCL_JOIN_WIDTH KCL_SIDE
 #define KCL_JOIN_MEMBER across
 #define KCL_JOIN_SET down

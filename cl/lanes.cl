@@ -22,9 +22,11 @@
 
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
 #if KCL_SHAPE == KCL_ROWS_BOTH
-#define KCL_NUMBER(column) ((kcl_lane_numbers() + i KCL_OF_EACH(rows)) * cols + kcl_to_longs(column))
+#define KCL_NUMBER_FIRST ((i KCL_OF_EACH(rows)) * cols)
+#define KCL_NUMBER_STEP cols
 #else
-#define KCL_NUMBER(column) (kcl_to_longs(column) + first KCL_OF_EACH(cols))
+#define KCL_NUMBER_FIRST (first KCL_OF_EACH(cols))
+#define KCL_NUMBER_STEP 0
 #endif
 
 /* KCL_STREAM and what generated text does with a term, KCL_STEP, change within the kernel: a step of many columns or one. */
@@ -157,8 +159,9 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #define KCL_STEP_PRODUCT(R, t, n, a, b) R##_STEP_NOW_PRODUCT(t, n, a, b)
 #define KCL_STEP_WHERE(R, t, n, c, a, b) R##_STEP_NOW_WHERE(t, n, c, a, b)
 
-#define KCL_COLUMN(v) ((ilanes)((ireal)(i - first)) + kcl_to_ilanes(kcl_lane_numbers()))
-#define KCL_NUMBER(column) (kcl_to_longs(column) + first KCL_OF_EACH(cols))
+#define KCL_COLUMN(v) ((ilanes)((ireal)(i - first)) + kcl_lane_numbers())
+#define KCL_NUMBER_FIRST (first KCL_OF_EACH(cols))
+#define KCL_NUMBER_STEP 0
 
 __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
                     __global real *restrict partial)

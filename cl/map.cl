@@ -46,7 +46,8 @@ __kernel void finish(KCL_FINISH_PARAMETERS const long rows
     const long lane_count = rows, blocks = (rows + KCL_LANES - 1) / KCL_LANES;
 #ifdef KCL_DEFERRED
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
-#define KCL_NUMBER(column) (kcl_to_longs(column) + first KCL_OF_EACH(cols))
+#define KCL_NUMBER_FIRST (first KCL_OF_EACH(cols))
+#define KCL_NUMBER_STEP 0
     KCL_TERMS(KCL_FIND_STATE)
 #endif
     KCL_FINISH_LAUNCH

@@ -66,8 +66,6 @@ typedef KCL_VECTOR_(uint) ulanes_;
 #define KCL_REAL_MAX FLT_MAX
 #define KCL_EPSILON FLT_EPSILON
 #endif
-typedef KCL_VECTOR_(long) longs; /* numbers of rows and columns */
-#define kcl_to_longs KCL_VECTOR_(convert_long)
 
 /* Lanes from and to arrays. */
 #if KCL_LANES == 1

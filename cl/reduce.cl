@@ -27,7 +27,9 @@
  *                           of a, 0 at first, is the join's own; R_JOINED(a) adds it where it belongs
  *
  * KCL_COLUMN(v) is the column, as ilanes, that stands v behind the step's first, counted from the first one of the
- * work-item; KCL_NUMBER(column) its number among all columns or pairs, and batches that are reduced, as longs.
+ * work-item. Its number among all columns or pairs, and batches that are reduced, is KCL_NUMBER_FIRST + l KCL_NUMBER_STEP
+ * more in lane l. Such numbers are longs, and are computed lane by lane: vectors of longs are wider than registers, and
+ * compilers warn where functions take them.
  *
  * A deferred step leaves something to be looked at again: R_RESCANS is a set of
  *
@@ -366,24 +368,52 @@ KCL_FN void kcl_take_less(lanes *best, ilanes *place, lanes value, ilanes column
     *place = less ? column : *place;
 }
 
+/* number[1] and number[2], high and low, of `place`: the first is `none` and the second 0 where that is below 0. */
+KCL_FN void kcl_number_places(lanes *number, ilanes place, long first, long step, real none)
+{
+    ireal lane[KCL_LANES];
+    real high[KCL_LANES], low[KCL_LANES];
+    KCL_VSTORE(place, lane);
+    FOR_LANES
+    {
+        const long at = first + l * step + lane[l];
+        high[l] = lane[l] < 0 ? none : (real)(at >> 24);
+        low[l] = lane[l] < 0 ? KCL_R(0.0) : (real)(at & 0xffffff);
+    }
+    number[1] = KCL_VLOAD(high);
+    number[2] = KCL_VLOAD(low);
+}
+
+/* high 2^24 + low. */
+KCL_FN void kcl_exact_numbers(long *at, lanes high, lanes low)
+{
+    real lane[KCL_LANES], other[KCL_LANES];
+    KCL_VSTORE(high, lane);
+    KCL_VSTORE(low, other);
+    FOR_LANES
+        at[l] = (long)lane[l] * 0x1000000 + (long)other[l];
+}
+
 /* Joins the numbers with the running state. */
-KCL_FN void kcl_close_argmin(lanes *number, lanes best, ilanes place, longs at)
+KCL_FN void kcl_close_argmin(lanes *number, lanes best, ilanes place, long first, long step)
 {
     lanes closed[3];
     closed[0] = best;
-    closed[1] = place < 0 ? (lanes)(KCL_R(-1.0)) : kcl_to_lanes(at >> 24);
-    closed[2] = place < 0 ? (lanes)(KCL_R(0.0)) : kcl_to_lanes(at & 0xffffff);
+    kcl_number_places(closed, place, first, step, KCL_R(-1.0));
     kcl_join_argmin(number, closed);
 }
 
 /* The number high 2^24 + low, exactly in `index`; -1 where there is none. */
 KCL_FN lanes kcl_index(lanes high, lanes low, long *index)
 {
-    const longs at = (kcl_to_longs(high) << 24) + kcl_to_longs(low);
-    KCL_VSTORE(at, index);
-    for (int l = 0; l < KCL_LANES; l++)
+    real lane[KCL_LANES];
+    kcl_exact_numbers(index, high, low);
+    FOR_LANES
+    {
         index[l] = max(index[l], -1L);
-    return kcl_to_lanes(KCL_VLOAD(index));
+        lane[l] = (real)index[l];
+    }
+    return KCL_VLOAD(lane);
 }
 
 /*
@@ -392,8 +422,12 @@ KCL_FN lanes kcl_index(lanes high, lanes low, long *index)
  */
 KCL_FN ilanes kcl_ask(lanes value, lanes limit, lanes high, lanes low, long first)
 {
-    const ilanes place = kcl_to_ilanes((kcl_to_longs(high) << 24) + kcl_to_longs(low) - first);
-    return value > limit ? (ilanes)(-2) : high < (lanes)(KCL_R(0.0)) ? (ilanes)(-1) : place;
+    long at[KCL_LANES];
+    ireal place[KCL_LANES];
+    kcl_exact_numbers(at, high, low);
+    FOR_LANES
+        place[l] = (ireal)(at[l] - first);
+    return value > limit ? (ilanes)(-2) : high < (lanes)(KCL_R(0.0)) ? (ilanes)(-1) : KCL_VLOAD(place);
 }
 
 /* Whether a lane's place is still to be looked at: -2 marks those that are done. */
@@ -435,7 +469,7 @@ KCL_FN bool kcl_find(ilanes asked, long *query)
 
 #define ARGMIN_ROWS_END(t, d, p)                                                                                       \
     FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
-        kcl_close_argmin(&number##t[3 * n], best##t[n], place##t[n], KCL_NUMBER(place##t[n]));
+        kcl_close_argmin(&number##t[3 * n], best##t[n], place##t[n], KCL_NUMBER_FIRST, KCL_NUMBER_STEP);
 
 #define ARGMIN_TILE_BEGIN KCL_NOTHING
 #define ARGMIN_TILE_END KCL_NOTHING
@@ -961,11 +995,10 @@ KCL_FN void kcl_join_argkmin(lanes *a, int count, const lanes *b)
 }
 
 /* What a place of the running list is among the numbers. */
-KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, longs at)
+KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, long first, long step)
 {
     number[0] = place < 0 ? (lanes)(INFINITY) : best;
-    number[1] = place < 0 ? (lanes)(INFINITY) : kcl_to_lanes(at >> 24);
-    number[2] = place < 0 ? (lanes)(KCL_R(0.0)) : kcl_to_lanes(at & 0xffffff);
+    kcl_number_places(number, place, first, step, INFINITY);
 }
 
 /* best, place: the running lists, of one vector of rows. bound: of the lists of earlier rows, where these are joined. */
@@ -1001,7 +1034,7 @@ KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, longs at)
     FOR_INDEX(n, 0, KCL_K##t *KCL_STATES *(d))                                                                         \
     {                                                                                                                  \
         lanes closed[3];                                                                                               \
-        kcl_close_argkmin(closed, best##t[n], place##t[n], KCL_NUMBER(place##t[n]));                                   \
+        kcl_close_argkmin(closed, best##t[n], place##t[n], KCL_NUMBER_FIRST, KCL_NUMBER_STEP);                                   \
         if (KCL_SHAPE == KCL_ROWS_BOTH || KCL_GOES_ON) {                                                               \
             kcl_join_argkmin(&number##t[3 * KCL_K##t * (n / KCL_K##t)], KCL_K##t, closed);                             \
         } else {                                                                                                       \

@@ -14,9 +14,11 @@
 
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
 #if KCL_SHAPE == KCL_ROWS_BOTH
-#define KCL_NUMBER(column) ((kcl_lane_numbers() + i KCL_OF_EACH(rows)) * cols + kcl_to_longs(column))
+#define KCL_NUMBER_FIRST ((i KCL_OF_EACH(rows)) * cols)
+#define KCL_NUMBER_STEP cols
 #else
-#define KCL_NUMBER(column) (kcl_to_longs(column) + first KCL_OF_EACH(cols))
+#define KCL_NUMBER_FIRST (first KCL_OF_EACH(cols))
+#define KCL_NUMBER_STEP 0
 #endif
 
 #define KCL_ELEMENT(v) (j + (v))
