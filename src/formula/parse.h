@@ -207,4 +207,11 @@ bool kf_read_whole(kf_parser *p, const char *what, int64_t *value);
 /* A reduction may stand in a formula: f becomes one of its result. False for two results. */
 bool kf_need_formula(kf_parser *p, kf_operand *f);
 
+/*
+ * The sum over j has a term for each j of the call, even where F is the same for all: an axis of `axes` that F lacks, and one of
+ * which F has only the numbers, comes from the first name that has it. A weight (NULL: none) has the axes of F, and F those
+ * of the weight. NULL where f is, or after the graph's error.
+ */
+const kf_node *kf_on_declared_axes(kf_parser *p, const kf_node *f, const kf_node *weight, unsigned axes);
+
 #endif

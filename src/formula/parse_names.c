@@ -409,8 +409,12 @@ static kf_step read_operator(kf_parser *p, kf_call *c, kf_operand *out)
     int64_t params[KF_MAX_PARAMS] = {0};
     if (!read_params(p, c, params) || !kf_close_call(p, c))
         return KF_FAILED;
-    for (int n = 0; n < c->count; n++)
+    const bool needs_lengths = kf_is_word(&c->name, "Gather"); /* of its table and of the rows that it chooses */
+    for (int n = 0; n < c->count; n++) {
         args[n] = kf_argument(p, c, n)->node;
+        if (needs_lengths && !(args[n] = kf_on_declared_axes(p, args[n], NULL, 0)))
+            return kf_fault_name(p, &c->name) ? KF_DONE : KF_FAILED;
+    }
     out->node = kf_make_name(p->g, &c->found, args, params);
     return out->node || kf_fault_name(p, &c->name) ? KF_DONE : KF_FAILED;
 }

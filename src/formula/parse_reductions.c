@@ -33,11 +33,7 @@ void kf_each_reduction(void (*visit)(void *user, const char *name), void *user)
         visit(user, composed[k].name);
 }
 
-/*
- * The sum over j has a term for each j of the call, even where F is the same for all: an axis that F lacks, or of which
- * it has only the numbers, comes from the first name that has it. A weight has the axes of F, and F those of the weight.
- */
-static const kf_node *on_declared_axes(kf_parser *p, const kf_node *f, const kf_node *weight, unsigned axes)
+const kf_node *kf_on_declared_axes(kf_parser *p, const kf_node *f, const kf_node *weight, unsigned axes)
 {
     for (size_t k = 0; f && k < p->binding_count; k++) {
         const kf_node *var = p->bindings[k].value;
@@ -145,7 +141,7 @@ static kf_step read_sum_shift_exp(kf_parser *p, kf_call *c, kf_operand *out)
                         KF_SHOWN(&c->name), F->node->dim),
                KF_FAILED;
     const unsigned axes = kf_axes_of_tag(out->tag);
-    const kf_node *terms = on_declared_axes(p, F->node, weight, axes);
+    const kf_node *terms = kf_on_declared_axes(p, F->node, weight, axes);
     if (terms && weight) /* the largest F is one of F alone */
         terms = kf_like_on(p->g, terms, weight, terms->axes & ~(unsigned)terms->sized);
     out->node = terms ? sum_shift_exp(p->g, axes, terms, weight) : NULL;
@@ -227,7 +223,7 @@ kf_step kf_read_reduction(kf_parser *p, kf_call *c, kf_operand *out)
         return step;
     const unsigned axes = kf_axes_of_tag(out->tag);
     const kf_node *weight = weighted ? kf_argument(p, c, 1)->node : NULL;
-    const kf_node *terms = on_declared_axes(p, kf_argument(p, c, 0)->node, weight, axes);
+    const kf_node *terms = kf_on_declared_axes(p, kf_argument(p, c, 0)->node, weight, axes);
     if (weighted)
         terms = kf_weighted(p->g, first, terms, weight);
     out->node = kf_reduce(p->g, first, axes, param, terms);

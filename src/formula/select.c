@@ -30,14 +30,14 @@ bool kf_is_among(const kf_node *f, size_t var_count, const kf_node *const *vars)
     return false;
 }
 
-static const kf_node *at_index(void *user, const kf_node *leaf)
+/* Rows of f at the index of the term; without a reduced axis, f itself where there is a term. */
+static const kf_node *rows_at_index(const selection *s, const kf_node *f)
 {
-    const selection *s = user;
     kf_graph *g = s->g;
-    const kf_node *f = s->made[kf_at(&s->order, leaf)];
-    if (!(leaf->axes & s->axes))
+    if (!(f->axes & s->axes))
         return kf_make(g, KF_IFELSE, (const kf_node *[]){s->number, f, kf_zero(g, 1)}, NULL);
-    const unsigned rows = leaf->axes & s->axes & KF_PAIR_AXES;
+    const unsigned rows = f->axes & s->axes & KF_PAIR_AXES;
+    const int64_t dim = f->dim;
     f = kf_gather(g, f, s->index,
                   !rows                                      ? KF_ROW_OF_PLACE
                   : (s->axes & KF_PAIR_AXES) != KF_PAIR_AXES ? KF_ROW
@@ -45,7 +45,53 @@ static const kf_node *at_index(void *user, const kf_node *leaf)
                                                              : KF_ROW_J);
     if (!f || s->index->dim == 1)
         return f;
-    return kf_make(g, KF_EXTRACT, &f, (int64_t[]){s->at * leaf->dim, leaf->dim});
+    return kf_make(g, KF_EXTRACT, &f, (int64_t[]){s->at * dim, dim});
+}
+
+/* a i + b j + c: of a reduced axis, the number of the term. `terms` tell how long the axes are. */
+static const kf_node *number_at_index(const selection *s, const kf_node *leaf, const kf_node *terms)
+{
+    kf_graph *g = s->g;
+    const kf_node *sum = kf_rat(g, leaf->param[2], 1);
+    for (int k = 0; k < 2 && sum; k++) {
+        if (!leaf->param[k])
+            continue;
+        const kf_node *part = kf_index(g, k ? 0 : leaf->param[0], k ? leaf->param[1] : 0, 0);
+        if (part && part->axes & s->axes)
+            part = rows_at_index(s, kf_like_on(g, part, terms, part->axes));
+        sum = kf_binary(g, KF_ADD, part, sum);
+    }
+    return sum;
+}
+
+/* F of the term: its leaves at the index. */
+static const kf_node *term_at_index(selection *s, const kf_node *terms)
+{
+    kf_graph *g = s->g;
+    if (terms->op == KF_REDUCE) /* as a leaf */
+        return rows_at_index(s, s->made[kf_at(&s->order, terms)]);
+    kf_order order;
+    if (kf_order_init(&order, g, 1, &terms, true, &g->error) < 0)
+        return NULL;
+    const kf_node **made = kb_calloc(kf_allocator(g), order.count, sizeof *made), *value = NULL;
+    bool ok = made != NULL;
+    if (!ok)
+        kb_no_memory(&g->error);
+    for (size_t k = 0; ok && k < order.count; k++) {
+        const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {NULL};
+        for (int n = 0; f->op != KF_REDUCE && n < f->arg_count; n++)
+            args[n] = made[kf_at(&order, f->arg[n])];
+        made[k] = f->op == KF_INDEX                       ? number_at_index(s, f, terms)
+                  : f->op == KF_VAR || f->op == KF_REDUCE ? rows_at_index(s, s->made[kf_at(&s->order, f)])
+                  : f->op == KF_LIKE                      ? kf_like_on(g, args[0], f->arg[1], ~s->axes)
+                                                          : kf_rebuild(g, f, args);
+        ok = made[k] != NULL;
+    }
+    if (ok)
+        value = made[kf_at(&order, terms)];
+    kb_free(kf_allocator(g), made);
+    kf_order_finish(&order);
+    return value;
 }
 
 /* Value number s->at of f. */
@@ -56,9 +102,8 @@ static const kf_node *value_at(selection *s, const kf_node *f, bool largest)
     s->number = s->index->dim == 1 ? kf_to_real(g, s->index) : kf_make(g, KF_ELEM, &s->index, &s->at);
     if (!s->number)
         return NULL;
-    if (terms->op == KF_REDUCE) /* as a leaf */
-        value = at_index(s, terms);
-    else if (kf_substitute(g, 1, &terms, true, at_index, s, &value) < 0)
+    value = term_at_index(s, terms);
+    if (!value)
         return NULL;
     if (terms->dim > 1)
         value = kf_make(g, KF_ELEM, &value, &(int64_t){s->at % terms->dim});

@@ -156,8 +156,10 @@ START_TEST(a_length_must_be_told)
 {
     double x[3] = {1, 2, 3}, out[3];
     kcl_expr *x_i = kcl_vi(s, kcl_f64(x, 3)), *i_ = kcl_index_i(s), *j_ = kcl_index_j(s);
-    REFUSED(kcl_reduce_sum(kcl_mul(x_i, j_), KCL_OVER_J), KCL_ERROR_SHAPE, "kcl_reduce_sum", "axis j", "IndexJ", "Like");
-    REFUSED(kcl_reduce_argmin(kcl_mul(i_, kcl_vj(s, kcl_f64(x, 3))), KCL_OVER_J), KCL_ERROR_SHAPE, "kcl_reduce_argmin", "IndexI");
+    REFUSED(kcl_reduce_sum(kcl_mul(x_i, j_), KCL_OVER_J), KCL_ERROR_SHAPE, "kcl_reduce_sum", "axis j", "IndexJ",
+            "Like");
+    REFUSED(kcl_reduce_argmin(kcl_mul(i_, kcl_vj(s, kcl_f64(x, 3))), KCL_OVER_J), KCL_ERROR_SHAPE, "kcl_reduce_argmin",
+            "IndexI");
     ck_assert_int_eq(kcl_eval1(kcl_square(i_), kcl_f64(out, 3)), KCL_ERROR_SHAPE);
     CONTAINS(kcl_context_error(c), "result 0", "axis i", "IndexI");
     REFUSED(kcl_formula(s, "Index(0,0,1)", 0, NULL, NULL), KCL_ERROR_SHAPE, "Index", "not both 0");
@@ -570,7 +572,8 @@ START_TEST(tables_that_cannot_be)
     REFUSED(kcl_gather(x_i, kcl_index_j(s)), KCL_ERROR_SHAPE, "kcl_gather", "index", "IndexJ", "Like");
     REFUSED(kcl_gather(kcl_index_i(s), y_j), KCL_ERROR_SHAPE, "kcl_gather", "table", "IndexI");
     kcl_expr *two = kcl_vi(s, kcl_f64(x, 2, 3, 1)), *three = kcl_vj(s, kcl_f64(x, 3, 2, 1));
-    REFUSED(kcl_gather(two, three), KCL_ERROR_SHAPE, "kcl_gather", "size 2", "axis -1", "of array 3", "3", "of array 4");
+    REFUSED(kcl_gather(two, three), KCL_ERROR_SHAPE, "kcl_gather", "size 2", "axis -1", "of array 3", "3",
+            "of array 4");
     REFUSED(kcl_gather(three, kcl_neg(two)), KCL_ERROR_SHAPE, "kcl_gather", "size 3", "axis -1", "of array 4", "2",
             "of array 3");
     REFUSED(kcl_formula(s, "Grad(Gather(x,y)*x,x,1)", 2, (const char *const[]){"x", "y"}, (kcl_expr *[]){x_i, y_j}),
@@ -675,6 +678,60 @@ START_TEST(weights_of_numbers_have_gradients)
 }
 END_TEST
 
+/*
+ * A term that is chosen has the number of its row: the largest x_i v_j (i - 2) has the derivative x_a (a - 2) in v_j, with a
+ * the row where it is, and the largest over both axes as well. An argument that is declared tells how many rows there are.
+ */
+START_TEST(a_chosen_term_has_its_own_number)
+{
+    enum { ROWS = 6, COLUMNS = 5 };
+    const char *const aliases[] = {"x=Vi(1)", "v=Vj(1)", "e=Vj(1)", "g=Pm(1)"};
+    double x[ROWS], v[COLUMNS], e[COLUMNS], g = uniform(0.5, 2), by_rows[COLUMNS], by_both[COLUMNS], alone[COLUMNS];
+    double gathered[ROWS];
+    for (int i = 0; i < ROWS; i++)
+        x[i] = uniform(-2, 2);
+    for (int j = 0; j < COLUMNS; j++) {
+        v[j] = uniform(0.5, 2);
+        e[j] = uniform(-1, 1);
+    }
+    kcl_operator *op;
+    ck_assert_msg(
+        kcl_operator_create(&op,
+                            "Grad(Max_Reduction(x*v*(IndexI-2),1),v,e);Grad(Max_Reduction(x*v*(IndexI-2),2),v,g);"
+                            "Grad(Min_Reduction(v*Index(-1,1,2),1),v,e);Sum_Reduction(Gather(x,IndexJ)*Sin(x),0)",
+                            4, aliases, NULL) == KCL_OK,
+        "%s", kcl_operator_error(op));
+    const kcl_array *ins[] = {kcl_f64(x, ROWS, 1), kcl_f64(v, COLUMNS, 1), kcl_f64(e, COLUMNS, 1), kcl_f64(&g, 1)};
+    const kcl_array *outs[] = {kcl_f64(by_rows, COLUMNS, 1), kcl_f64(by_both, COLUMNS, 1), kcl_f64(alone, COLUMNS, 1),
+                               kcl_f64(gathered, ROWS, 1)};
+    ok(kcl_operator_apply(op, c, outs, 4, ins, 4));
+    double most = -INFINITY, slope = 0;
+    int column = 0;
+    for (int j = 0; j < COLUMNS; j++) {
+        int a = 0;
+        for (int i = 1; i < ROWS; i++)
+            a = x[i] * v[j] * (i - 2) > x[a] * v[j] * (a - 2) ? i : a;
+        ck_assert_double_eq_tol(by_rows[j], e[j] * x[a] * (a - 2), 1e-14);
+        if (x[a] * v[j] * (a - 2) > most) {
+            most = x[a] * v[j] * (a - 2);
+            slope = g * x[a] * (a - 2);
+            column = j;
+        }
+        /* The smallest v_j (j - i + 2) is that of the last row. */
+        ck_assert_double_eq_tol(alone[j], e[j] * (j - (ROWS - 1) + 2), 1e-14);
+    }
+    for (int j = 0; j < COLUMNS; j++)
+        ck_assert_double_eq_tol(by_both[j], j == column ? slope : 0, 1e-14);
+    for (int i = 0; i < ROWS; i++) {
+        double sum = 0;
+        for (int j = 0; j < COLUMNS; j++)
+            sum += x[j] * sin(x[i]);
+        ck_assert_double_eq_tol(gathered[i], sum, 1e-13);
+    }
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     const test_entry tests[] = {
@@ -692,6 +749,7 @@ int main(int argc, char **argv)
         {texts_take_integers_as_indices, 0},
         {weights_take_the_lengths_of_declared_arguments, 3 * KB_COUNT(declared_texts)},
         {weights_of_numbers_have_gradients, 0},
+        {a_chosen_term_has_its_own_number, 0},
     };
     const test_entry device_tests[] = {
         {comparisons_are_exact_beyond_float32, 0},
@@ -706,6 +764,7 @@ int main(int argc, char **argv)
         {texts_take_integers_as_indices, 0},
         {weights_take_the_lengths_of_declared_arguments, 3 * KB_COUNT(declared_texts)},
         {weights_of_numbers_have_gradients, 0},
+        {a_chosen_term_has_its_own_number, 0},
     };
     on_device = argc > 1 && strcmp(argv[1], "device") == 0;
     announce_seed("build/tests/lazy/test_lazy_numbers");
