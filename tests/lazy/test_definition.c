@@ -652,7 +652,7 @@ static node *grow_reduction(program *p)
     static const char *const names[] = {"Sum", "LogSumExp", "Min", "Max"};
     const int kind = pick(4), tag = pick(6) || p->schedule[0] == 'c' ? pick(2) : 2;
     node *x = any(p);
-    if (p->sweeps_left == 0 || strstr(x->text, "Index") || x->dim > 12 || !(x = fit(p, x, -3, 3)))
+    if (p->sweeps_left == 0 || x->dim > 12 || !(x = fit(p, x, -3, 3)))
         return NULL;
     p->sweeps_left--;
     node *f = node_make(p, x->dim,
@@ -685,8 +685,7 @@ static node *grow_gather(program *p)
         table->dim > 20)
         return NULL;
     const int64_t rows = table->axes == AXIS_I ? p->rows : p->cols;
-    if (p->sweeps_left == 0 || strstr(table->text, "Index") || strstr(index->text, "Index") ||
-        !(index = fit(p, index, -1.4, (double)rows + 0.4)))
+    if (p->sweeps_left == 0 || !(index = fit(p, index, -1.4, (double)rows + 0.4)))
         return NULL;
     p->sweeps_left--;
     node *f =
@@ -1065,10 +1064,6 @@ static bool grow_result(program *p)
         f = fit(p, f, -6, 6);
     if (!f || f->dim * K > 60 || (f->dim > 12 && K > 1))
         return false;
-    /* Reductions that become several terms, and gradients of what is chosen, want arrays of their axes in the formula. */
-    const bool has_numbers = strstr(f->text, "Index") || (weight && strstr(weight->text, "Index"));
-    if (has_numbers && (weight || reductions[kind].what == SHIFT))
-        return false;
     const int dim = weight ? weight->dim : reductions[kind].what == SHIFT ? 2 : f->dim * K;
     char parameter[16] = "";
     if (reductions[kind].has_k)
@@ -1082,7 +1077,7 @@ static bool grow_result(program *p)
     }
     const int along = moves(p, f, 0) && (pick(2) || !moves(p, f, 1)) ? 0 : 1;
     const bool derive = reductions[kind].has_values && !reductions[kind].has_indices && pick(3) &&
-                        reductions[kind].what != SHIFT && !has_numbers && (K <= term_count_of(p, p->tag)) &&
+                        reductions[kind].what != SHIFT && (K <= term_count_of(p, p->tag)) &&
                         (moves(p, f, along) || (weight && moves(p, weight, along)));
     const int by = derive ? cotangent(p, p->tag, dim) : -1;
     if (by >= 0) {
