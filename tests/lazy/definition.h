@@ -299,6 +299,7 @@ static inline num sum_of(const num *x, int64_t count, int64_t step)
 static inline num dot_of(const num *x, int64_t x_step, const num *y, int64_t y_step, int64_t count)
 {
     num products[256];
+    products[0] = (num){0}; /* the sum of none reads no number, which compilers do not see */
     for (int64_t k = 0; k < count; k++)
         products[k] = mult(x[k * x_step], y[k * y_step]);
     return sum_of(products, count, 1);
