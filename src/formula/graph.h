@@ -379,6 +379,23 @@ static inline bool kf_lends_axes(const kf_node *var)
     return var->op == KF_VAR && var->value != 0;
 }
 
+/* 0 or 1, whatever the operands are: comparisons, and what is made of truth values. */
+static inline bool kf_is_truth(const kf_node *f)
+{
+    switch ((kf_op)f->op) {
+    case KF_EQUAL:
+    case KF_NOT_EQUAL:
+    case KF_LESS:
+    case KF_LESS_EQUAL:
+    case KF_AND:
+    case KF_OR:
+    case KF_NOT:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* One of two operands, as a condition says: IfElse, Where. */
 static inline bool kf_is_choice(const kf_node *f)
 {

@@ -13,18 +13,7 @@
 /* 0 or 1, whatever the condition is. */
 static const kf_node *truth(kf_graph *g, const kf_node *f)
 {
-    switch ((kf_op)f->op) {
-    case KF_EQUAL:
-    case KF_NOT_EQUAL:
-    case KF_LESS:
-    case KF_LESS_EQUAL:
-    case KF_AND:
-    case KF_OR:
-    case KF_NOT:
-        return f;
-    default:
-        return kf_binary(g, KF_NOT_EQUAL, f, kf_zero(g, 1));
-    }
+    return kf_is_truth(f) ? f : kf_binary(g, KF_NOT_EQUAL, f, kf_zero(g, 1));
 }
 
 const kf_node *kf_condition(kf_graph *g, const kf_node *f, int k)

@@ -58,20 +58,14 @@ static bool is_finite(const kf_node *f)
 {
     switch ((kf_op)f->op) {
     case KF_CONST:
+        return isfinite(f->value);
     case KF_ZERO:
     case KF_INDEX:
     case KF_IOTA:
     case KF_STEP:
-    case KF_EQUAL:
-    case KF_NOT_EQUAL:
-    case KF_LESS:
-    case KF_LESS_EQUAL:
-    case KF_AND:
-    case KF_OR:
-    case KF_NOT:
         return true;
     default:
-        return false;
+        return kf_is_truth(f);
     }
 }
 

@@ -71,15 +71,10 @@ static bool is_rounded(const kf_node *f)
         case KF_FLOOR:
         case KF_CEIL:
         case KF_TRUNC:
-        case KF_EQUAL:
-        case KF_NOT_EQUAL:
-        case KF_LESS:
-        case KF_LESS_EQUAL:
-        case KF_AND:
-        case KF_OR:
-        case KF_NOT:
             return false;
         default:
+            if (kf_is_truth(f))
+                return false;
             if (!copies)
                 return kf_info((kf_op)f->op)->op_class != KF_CLASS_LEAF;
             f = f->arg[f->arg_count - 1];

@@ -73,6 +73,48 @@ int run_on_device(const char *program, const char *name, const test_entry *tests
     return failed;
 }
 
+/* The suite that runs; Check's fixtures take no arguments. */
+static here_or_there running;
+
+static void begin_here_or_there(void)
+{
+    kcl_context *host = NULL;
+    if (!*running.on_device || running.host)
+        ck_assert_int_eq(kcl_context_create(&host, &(kcl_context_params){.device = "host"}), KCL_OK);
+    *running.context = *running.on_device ? open_cpu_or_skip() : host;
+    ck_assert_ptr_nonnull(*running.context);
+    if (running.host)
+        *running.host = host;
+    seed_random(test_seed());
+    if (running.begin)
+        running.begin();
+}
+
+static void end_here_or_there(void)
+{
+    if (running.end)
+        running.end();
+    if (running.host && *running.host != *running.context)
+        kcl_context_destroy(running.host);
+    kcl_context_destroy(running.context);
+}
+
+int run_here_or_there(int argc, char **argv, const here_or_there *suite)
+{
+    running = *suite;
+    *suite->on_device = argc > 1 && strcmp(argv[1], "device") == 0;
+    announce_seed(argv[0]);
+    if (*suite->on_device) {
+        kcl_context *there = open_cpu_or_skip();
+        if (!there)
+            return 77;
+        kcl_context_destroy(&there);
+    }
+    const bool others = *suite->on_device && suite->device_tests;
+    return run_entries(suite->name, others ? suite->device_tests : suite->tests,
+                       others ? suite->device_count : suite->count, begin_here_or_there, end_here_or_there);
+}
+
 bool long_tests(void)
 {
     const char *value = getenv("KEOPSCL_LONG_TESTS");

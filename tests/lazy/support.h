@@ -35,6 +35,25 @@ kcl_context *open_cpu_or_skip(void);
 int run_on_device(const char *program, const char *name, const test_entry *tests, size_t count, void (*setup)(void),
                   void (*teardown)(void), kcl_context **device, kcl_context **host);
 
+/*
+ * A suite that runs by the interpreter, or on a device where its argument is "device". Before each test its contexts are made
+ * and random numbers begin with the seed; then `begin` is called, and `end` before the contexts are destroyed.
+ */
+typedef struct here_or_there {
+    const char *name;
+    kcl_context **context;             /* of the device, or the interpreter */
+    kcl_context **host;                /* of the interpreter in any case; NULL: not wanted */
+    bool *on_device;                   /* is set */
+    void (*begin)(void), (*end)(void); /* or NULL */
+    const test_entry *tests;
+    size_t count;
+    const test_entry *device_tests; /* on a device; NULL: the same */
+    size_t device_count;
+} here_or_there;
+
+/* Returns the exit status. */
+int run_here_or_there(int argc, char **argv, const here_or_there *suite);
+
 bool long_tests(void); /* KEOPSCL_LONG_TESTS=1: the full product of what is otherwise sampled */
 
 uint64_t test_seed(void);                /* KEOPSCL_TEST_SEED, or 1 */

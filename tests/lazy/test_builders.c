@@ -15,22 +15,14 @@ static kcl_context *c;
 static kcl_scope *s;
 static bool on_device;
 
-static void setup(void)
+static void begin(void)
 {
-    c = NULL;
-    if (on_device)
-        c = open_cpu_or_skip();
-    else
-        ck_assert_int_eq(kcl_context_create(&c, &(kcl_context_params){.device = "host"}), KCL_OK);
-    ck_assert_ptr_nonnull(c);
     s = kcl_scope_create(c);
-    seed_random(test_seed());
 }
 
-static void teardown(void)
+static void end(void)
 {
     kcl_scope_destroy(&s);
-    kcl_context_destroy(&c);
 }
 
 static void ok(kcl_status status)
@@ -781,12 +773,13 @@ int main(int argc, char **argv)
         {operators_are_derived_in_several_arguments, 2},
         {operators_tell_the_shapes_of_outputs, 2},
     };
-    on_device = argc > 1 && strcmp(argv[1], "device") == 0;
-    steps = on_device ? 1 : steps;
-    announce_seed("build/tests/lazy/test_lazy_builders");
-    kcl_context *there = on_device ? open_cpu_or_skip() : NULL;
-    if (on_device && !there)
-        return 77;
-    kcl_context_destroy(&there);
-    return run_entries("builders", tests, KB_COUNT(tests), setup, teardown);
+    steps = argc > 1 ? 1 : steps; /* a device takes long for three */
+    return run_here_or_there(argc, argv,
+                             &(here_or_there){.name = "builders",
+                                              .context = &c,
+                                              .on_device = &on_device,
+                                              .begin = begin,
+                                              .end = end,
+                                              .tests = tests,
+                                              .count = KB_COUNT(tests)});
 }

@@ -210,15 +210,8 @@ START_TEST(batches_and_operators_compose_as_well)
 }
 END_TEST
 
-static void setup(void)
+static void begin(void)
 {
-    if (on_device) {
-        c = open_cpu_or_skip();
-        ck_assert_ptr_nonnull(c);
-    } else {
-        ck_assert_int_eq(kcl_context_create(&c, &(kcl_context_params){.device = "host"}), KCL_OK);
-    }
-    seed_random(test_seed());
     for (int k = 0; k < M * D; k++)
         x[k] = uniform(-1, 1);
     for (int k = 0; k < N * D; k++) {
@@ -227,21 +220,14 @@ static void setup(void)
     }
 }
 
-static void teardown(void)
-{
-    kcl_context_destroy(&c);
-}
-
 int main(int argc, char **argv)
 {
     const test_entry tests[] = {{steps_share_their_kernels, CHAINS}, {batches_and_operators_compose_as_well, 0}};
-    on_device = argc > 1 && strcmp(argv[1], "device") == 0;
-    announce_seed(argv[0]);
-    if (on_device) {
-        kcl_context *device = open_cpu_or_skip();
-        if (!device)
-            return 77;
-        kcl_context_destroy(&device);
-    }
-    return run_entries("chains", tests, KB_COUNT(tests), setup, teardown);
+    return run_here_or_there(argc, argv,
+                             &(here_or_there){.name = "chains",
+                                              .context = &c,
+                                              .on_device = &on_device,
+                                              .begin = begin,
+                                              .tests = tests,
+                                              .count = KB_COUNT(tests)});
 }

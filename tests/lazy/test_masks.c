@@ -307,22 +307,6 @@ END_TEST
 
 /* ---- All --------------------------------------------------------------------------------------------------------- */
 
-static void setup(void)
-{
-    if (on_device) {
-        c = open_cpu_or_skip();
-        ck_assert_ptr_nonnull(c);
-    } else {
-        ck_assert_int_eq(kcl_context_create(&c, &(kcl_context_params){.device = "host"}), KCL_OK);
-    }
-    seed_random(test_seed());
-}
-
-static void teardown(void)
-{
-    kcl_context_destroy(&c);
-}
-
 int main(int argc, char **argv)
 {
     const test_entry tests[] = {
@@ -332,13 +316,8 @@ int main(int argc, char **argv)
         {branches_that_are_not_taken_bring_nothing, 0},
         {components_have_guards_of_their_own, 0},
     };
-    on_device = argc > 1 && strcmp(argv[1], "device") == 0;
-    announce_seed(argv[0]);
-    if (on_device) {
-        kcl_context *device = open_cpu_or_skip();
-        if (!device)
-            return 77;
-        kcl_context_destroy(&device);
-    }
-    return run_entries("masks", tests, KB_COUNT(tests), setup, teardown);
+    return run_here_or_there(
+        argc, argv,
+        &(here_or_there){
+            .name = "masks", .context = &c, .on_device = &on_device, .tests = tests, .count = KB_COUNT(tests)});
 }

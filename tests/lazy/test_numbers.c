@@ -16,22 +16,14 @@ static kcl_context *c, *host;
 static kcl_scope *s;
 static bool on_device;
 
-static void setup(void)
+static void begin(void)
 {
-    host = NULL;
-    ck_assert_int_eq(kcl_context_create(&host, &(kcl_context_params){.device = "host"}), KCL_OK);
-    c = on_device ? open_cpu_or_skip() : host;
-    ck_assert_ptr_nonnull(c);
     s = kcl_scope_create(c);
-    seed_random(test_seed());
 }
 
-static void teardown(void)
+static void end(void)
 {
     kcl_scope_destroy(&s);
-    if (c != host)
-        kcl_context_destroy(&c);
-    kcl_context_destroy(&host);
 }
 
 static void ok(kcl_status status)
@@ -766,13 +758,15 @@ int main(int argc, char **argv)
         {weights_of_numbers_have_gradients, 0},
         {a_chosen_term_has_its_own_number, 0},
     };
-    on_device = argc > 1 && strcmp(argv[1], "device") == 0;
-    announce_seed("build/tests/lazy/test_lazy_numbers");
-    if (!on_device)
-        return run_entries("numbers", tests, KB_COUNT(tests), setup, teardown);
-    kcl_context *there = open_cpu_or_skip();
-    if (!there)
-        return 77;
-    kcl_context_destroy(&there);
-    return run_entries("numbers", device_tests, KB_COUNT(device_tests), setup, teardown);
+    return run_here_or_there(argc, argv,
+                             &(here_or_there){.name = "numbers",
+                                              .context = &c,
+                                              .host = &host,
+                                              .on_device = &on_device,
+                                              .begin = begin,
+                                              .end = end,
+                                              .tests = tests,
+                                              .count = KB_COUNT(tests),
+                                              .device_tests = device_tests,
+                                              .device_count = KB_COUNT(device_tests)});
 }

@@ -18,22 +18,14 @@ static kcl_context *c, *host;
 static kcl_scope *s;
 static bool on_device;
 
-static void setup(void)
+static void begin(void)
 {
-    host = NULL;
-    ck_assert_int_eq(kcl_context_create(&host, &(kcl_context_params){.device = "host"}), KCL_OK);
-    c = on_device ? open_cpu_or_skip() : host;
-    ck_assert_ptr_nonnull(c);
     s = kcl_scope_create(c);
-    seed_random(test_seed());
 }
 
-static void teardown(void)
+static void end(void)
 {
     kcl_scope_destroy(&s);
-    if (c != host)
-        kcl_context_destroy(&c);
-    kcl_context_destroy(&host);
 }
 
 static void ok(kcl_status status)
@@ -306,13 +298,13 @@ int main(int argc, char **argv)
         {reductions_choose_numbers_before_nan, 0},
         {angles_of_equal_directions_are_clamped, 0},
     };
-    on_device = argc > 1 && strcmp(argv[1], "device") == 0;
-    announce_seed("build/tests/lazy/test_lazy_special");
-    if (on_device) {
-        kcl_context *there = open_cpu_or_skip();
-        if (!there)
-            return 77;
-        kcl_context_destroy(&there);
-    }
-    return run_entries("special", tests, KB_COUNT(tests), setup, teardown);
+    return run_here_or_there(argc, argv,
+                             &(here_or_there){.name = "special",
+                                              .context = &c,
+                                              .host = &host,
+                                              .on_device = &on_device,
+                                              .begin = begin,
+                                              .end = end,
+                                              .tests = tests,
+                                              .count = KB_COUNT(tests)});
 }
