@@ -472,7 +472,8 @@ KCL_API kcl_expr *kcl_reduce_mean(kcl_expr *f, kcl_axes over);
 /*
  * For each component of f, log of the sum of exp(f) over the axes; whatever the size of f, nothing overflows. Otherwise
  * as kcl_reduce_sum, derivatives to any order included. NaN where a term is NaN; else infinity where a term is; -infinity
- * where all are, or where there are no terms.
+ * where all are, or where there are no terms. A term that is -infinity is masked, here and in the two reductions below: it
+ * has no part in the value and in derivatives of any order, whatever infinities and NaN it is made of or weighs.
  */
 KCL_API kcl_expr *kcl_reduce_logsumexp(kcl_expr *f, kcl_axes over);
 
