@@ -334,7 +334,11 @@ static bool add_cotangent(gradient *s, const kf_node *f, domain on, kf_guarded c
     if (!c.value || !s->wanted[at] || kf_is_zero(kf_value(c.value)))
         return c.value != NULL;
     if (s->reduces[at] && can_sum_to(f, on)) {
-        const domain own = domain_of(s, f);
+        domain own = domain_of(s, f);
+        /* Of an axis of which f has only the numbers, those who use f tell the length. */
+        for (int axis = 0; axis < KF_AXIS_COUNT; axis++)
+            if (f->axes & ~f->sized & (1u << axis))
+                own.axis[axis] = on.axis[axis];
         /* A sum in which no term counted is 0, and guards itself. */
         if (c.where && memcmp(&own, &on, sizeof on) != 0) {
             c.value = sum_to(s, f, on, kf_guard_mask(s->g, &c));

@@ -670,6 +670,28 @@ START_TEST(weights_of_numbers_have_gradients)
 }
 END_TEST
 
+/* Of an axis that a formula has in its numbers alone, what lends the axis tells the length in gradients through reductions too. */
+START_TEST(numbers_beside_reductions_have_gradients)
+{
+    enum { ROWS = 5, COLUMNS = 4 };
+    const char *const aliases[] = {"x=Vi(1)", "q=Vj(1)", "w=Pm(1)", "e=Vj(1)"};
+    const char text[] = "Grad(Sum_Reduction((Max_Reduction(w,2)+q)*Sin(Index(1,-1,2)),1),q,e)";
+    double x[ROWS] = {0}, q[COLUMNS] = {1, 2, 3, 4}, w = 3, e[COLUMNS] = {1, -2, 0.5, 4}, out[COLUMNS];
+    kcl_operator *op;
+    ck_assert_msg(kcl_operator_create(&op, text, 4, aliases, NULL) == KCL_OK, "%s", kcl_operator_error(op));
+    ok(kcl_operator_apply(
+        op, c, (const kcl_array *[]){kcl_f64(out, COLUMNS, 1)}, 1,
+        (const kcl_array *[]){kcl_f64(x, ROWS, 1), kcl_f64(q, COLUMNS, 1), kcl_f64(&w, 1), kcl_f64(e, COLUMNS, 1)}, 4));
+    for (int j = 0; j < COLUMNS; j++) {
+        double want = 0;
+        for (int i = 0; i < ROWS; i++)
+            want += e[j] * sin(i - j + 2);
+        ck_assert_double_eq_tol(out[j], want, 1e-14);
+    }
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
 /*
  * A term that is chosen has the number of its row: the largest x_i v_j (i - 2) has the derivative x_a (a - 2) in v_j, with a
  * the row where it is, and the largest over both axes as well. An argument that is declared tells how many rows there are.
@@ -742,6 +764,7 @@ int main(int argc, char **argv)
         {weights_take_the_lengths_of_declared_arguments, 3 * KB_COUNT(declared_texts)},
         {weights_of_numbers_have_gradients, 0},
         {a_chosen_term_has_its_own_number, 0},
+        {numbers_beside_reductions_have_gradients, 0},
     };
     const test_entry device_tests[] = {
         {comparisons_are_exact_beyond_float32, 0},
@@ -757,6 +780,7 @@ int main(int argc, char **argv)
         {weights_take_the_lengths_of_declared_arguments, 3 * KB_COUNT(declared_texts)},
         {weights_of_numbers_have_gradients, 0},
         {a_chosen_term_has_its_own_number, 0},
+        {numbers_beside_reductions_have_gradients, 0},
     };
     return run_here_or_there(argc, argv,
                              &(here_or_there){.name = "numbers",
