@@ -44,7 +44,6 @@ typedef struct kt_body {
     bool indirect;      /* streamed variables are read by KCL_READ: from local memory, or where they are */
     kb_str *sums, *step; /* of a contraction: declarations, and the statements for a component; NULL: there is none */
     int next_p, next_r, next_s, next_t, next_q;
-    bool calls; /* functions of cl/dtw.cl */
     kb_str *out;
 } kt_body;
 
