@@ -24,9 +24,16 @@
 #define KCL_ELEMENT(v) (j + (v))
 #if KCL_RECORD
 #define KCL_READ(variable, k) KCL_LOCAL_##variable(k)
-#define KCL_FILL(offset, from, stride, dim)                                                                            \
+#define KCL_FILL_(offset, from, stride, dim)                                                                           \
     for (int e = item; e < count * (dim); e += KCL_GROUP)                                                              \
         tile[e / (dim) * KCL_RECORD + (offset) + e % (dim)] = (from)[(start + e / (dim)) * (stride) + e % (dim)];
+/* A short loop is left as it is, for compilers write its text several times. */
+#define KCL_FILL(offset, from, stride, dim)                                                                            \
+    if (KCL_TILE * (dim) <= 4 * KCL_GROUP) {                                                                           \
+        _Pragma("unroll 1") KCL_FILL_(offset, from, stride, dim)                                                       \
+    } else {                                                                                                           \
+        KCL_FILL_(offset, from, stride, dim)                                                                           \
+    }
 #else
 #define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
 #endif
@@ -126,7 +133,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #endif
 #undef KCL_STREAM
 #define KCL_STREAM 1
-                for (; c < count; c++) {
+                _Pragma("unroll 1") for (; c < count; c++) {
                     const long j = start + c;
                     KCL_TERMS(KCL_BLOCK_BEGIN)
                     KCL_SWEEP_BLOCK

@@ -601,7 +601,8 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
                            : plan->schedule == KP_BY_CONTRACTION ? "contraction"
                            : plan->shape == KP_COLUMNS           ? "columns"
                                                                  : "rows";
-    const char *files[] = {"math", "common", "scaled", "dtw", "reduce", "map", skeleton, plan->fast ? "fast" : NULL, NULL};
+    const char *files[] = {"math", "common", "scaled", "dtw", "reduce", term_count ? skeleton : "",
+                           !direct || plan->prepared_count ? "map" : "", plan->fast ? "fast" : "", NULL};
     const char *kernels[KT_KERNELS + 1] = {NULL};
     size_t kernel_count = 0;
     for (int k = 0; k < KT_KERNELS; k++)
