@@ -11,10 +11,10 @@
  */
 
 /*
- * Beside a sweep these kernels take no time, so their loops over components stay loops: unrolled, their text was most of
- * what compilers spent their time with. Loops of up to four components still become straight code.
+ * Beside a sweep these kernels take no time, so their loops over components stay loops on GPUs: unrolled, their text was
+ * most of what compilers spent their time with. Loops of up to four components still become straight code.
  */
-#if defined(KCL_UNROLLED) && defined(KCL_TERMS)
+#if defined(KCL_GROUP) && defined(KCL_TERMS)
 #undef FOR_INDEX
 #define FOR_INDEX(k, from, to) _Pragma("unroll 4") for (int k = (from); k < (to); k++)
 #endif
