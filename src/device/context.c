@@ -326,8 +326,9 @@ void kcl_context_destroy(kcl_context **context)
     if (!c)
         return;
     *context = NULL;
-    if (c->detach)
-        c->detach(c, c->attachment);
+    for (int place = KD_PLACES - 1; place >= 0; place--)
+        if (c->attached[place].destroy)
+            c->attached[place].destroy(c, c->attached[place].object);
     if (c->device && !c->device->host) {
         bool forked = kd_forked();
         if (!forked) {
@@ -346,15 +347,15 @@ void kcl_context_destroy(kcl_context **context)
     kb_free(&allocator, c);
 }
 
-void *kd_attachment(const kcl_context *context)
+void *kd_attachment(const kcl_context *context, kd_place place)
 {
-    return context->attachment;
+    return context->attached[place].object;
 }
 
-void kd_attach(kcl_context *context, void *object, void (*destroy)(kcl_context *context, void *object))
+void kd_attach(kcl_context *context, kd_place place, void *object, void (*destroy)(kcl_context *context, void *object))
 {
-    context->attachment = object;
-    context->detach = destroy;
+    context->attached[place].object = object;
+    context->attached[place].destroy = destroy;
 }
 
 const char *kcl_context_error(const kcl_context *context)

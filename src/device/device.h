@@ -31,11 +31,13 @@ uint64_t kd_serial(const kcl_context *context); /* unlike that of any other cont
 kcl_context_stats *kd_stats(kcl_context *context); /* `evaluations` and `run_seconds` are the caller's to count */
 
 /*
- * One object of the layers above that goes with the context: `destroy` is called when the context is destroyed, while
- * the device is still open.
+ * What the layers above keep with a context: one object for each place, NULL before it is attached. `destroy` is called
+ * when the context is destroyed, while the device is still open; the last place comes first.
  */
-void *kd_attachment(const kcl_context *context);
-void kd_attach(kcl_context *context, void *object, void (*destroy)(kcl_context *context, void *object));
+typedef enum kd_place { KD_PLACE_PROGRAMS, KD_PLACE_HANDLES, KD_PLACES } kd_place;
+void *kd_attachment(const kcl_context *context, kd_place place);
+void kd_attach(kcl_context *context, kd_place place, void *object,
+               void (*destroy)(kcl_context *context, void *object));
 
 /*
  * A compiled kernel, cloned for this context. The same source and name give the same kernel. Looked for in memory, then

@@ -229,8 +229,10 @@ struct kcl_context {
     double batch_start;
     bool save_pending;    /* a program of this batch belongs on disk */
     kd_build_lock *locks; /* till the end of the batch */
-    void *attachment;     /* of the layers above */
-    void (*detach)(kcl_context *context, void *attachment);
+    struct {
+        void *object;
+        void (*destroy)(kcl_context *context, void *object);
+    } attached[KD_PLACES]; /* by the layers above */
 };
 
 /* kcl_context_create and others with a given table; NULL: that of the ICD loader. */

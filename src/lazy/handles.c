@@ -28,7 +28,7 @@ struct kl_handles {
     size_t scopes;
 };
 
-kl_handles *kl_handles_create(const kcl_allocator *allocator)
+static kl_handles *create(const kcl_allocator *allocator)
 {
     kl_handles *h = kb_calloc(allocator, 1, sizeof *h);
     if (!h)
@@ -40,10 +40,11 @@ kl_handles *kl_handles_create(const kcl_allocator *allocator)
     return NULL;
 }
 
-void kl_handles_destroy(kl_handles *h)
+/* Every scope must be destroyed. */
+static void destroy(kcl_context *context, void *object)
 {
-    if (!h)
-        return;
+    (void)context;
+    kl_handles *h = object;
     const kcl_allocator a = h->allocator;
     for (int kind = 0; kind < KL_HANDLE_KINDS; kind++) {
         for (kl_block *b = h->lines[kind].first, *next; b; b = next) {
@@ -57,6 +58,19 @@ void kl_handles_destroy(kl_handles *h)
     }
     pthread_mutex_destroy(&h->lock);
     kb_free(&a, h);
+}
+
+kl_handles *kl_handles_of(kcl_context *context)
+{
+    kl_handles *h = kd_attachment(context, KD_PLACE_HANDLES);
+    if (!h) {
+        h = create(kd_allocator(context));
+        if (!h)
+            kb_no_memory(kd_error(context));
+        else
+            kd_attach(context, KD_PLACE_HANDLES, h, destroy);
+    }
+    return h;
 }
 
 kcl_scope *kl_new_scope(kl_handles *h)

@@ -31,13 +31,7 @@ typedef struct kl_block {
 
 typedef struct kl_handles kl_handles;
 
-/* NULL where memory is out. */
-kl_handles *kl_handles_create(const kcl_allocator *allocator);
-
-/* Frees what waits; every scope must be destroyed. NULL is accepted. */
-void kl_handles_destroy(kl_handles *handles);
-
-/* Those of a context, made when they are first asked for; NULL where memory is out. */
+/* The handles of a context, made when they are first asked for; NULL where memory is out (the context's error). */
 kl_handles *kl_handles_of(kcl_context *context);
 
 /* A scope that is zero but for `handles`; NULL where memory is out. */

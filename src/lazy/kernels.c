@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/kernels.c: compiled steps and the device memory of intermediate results, kept by the context. */
 #include "kernels.h"
-#include "handles.h"
 
 #include <string.h>
 
@@ -26,7 +25,6 @@ typedef struct table {
 
 typedef struct cache {
     table steps, temps, forms;
-    kl_handles *handles;
 } cache;
 
 /* ---- Tables ------------------------------------------------------------------------------------------------------ */
@@ -132,7 +130,6 @@ static void empty_cache(kcl_context *context, cache *all)
 static void destroy_cache(kcl_context *context, void *object)
 {
     cache *all = object;
-    kl_handles_destroy(all->handles);
     empty_cache(context, all);
     kb_free(kd_allocator(context), all);
 }
@@ -143,7 +140,7 @@ kcl_status kcl_context_drop_programs(kcl_context *context)
     if (status < 0)
         return status;
     status = kd_finish(context);
-    cache *all = kd_attachment(context);
+    cache *all = kd_attachment(context, KD_PLACE_PROGRAMS);
     if (all)
         empty_cache(context, all);
     kd_drop_unused(context);
@@ -158,7 +155,7 @@ static void empty_room(kcl_context *context, kl_room *r)
 
 void kl_empty_rooms(kcl_context *context)
 {
-    cache *all = kd_attachment(context);
+    cache *all = kd_attachment(context, KD_PLACE_PROGRAMS);
     for (int b = 0; all && b < BUCKETS; b++) {
         for (kl_kept *k = all->steps.bucket[b]; k; k = k->next) {
             kl_compiled *c = (kl_compiled *)k;
@@ -173,23 +170,15 @@ void kl_empty_rooms(kcl_context *context)
 
 static cache *cache_of(kcl_context *context)
 {
-    cache *all = kd_attachment(context);
+    cache *all = kd_attachment(context, KD_PLACE_PROGRAMS);
     if (!all) {
         all = kb_calloc(kd_allocator(context), 1, sizeof *all);
         if (!all)
             kb_no_memory(kd_error(context));
         else
-            kd_attach(context, all, destroy_cache);
+            kd_attach(context, KD_PLACE_PROGRAMS, all, destroy_cache);
     }
     return all;
-}
-
-kl_handles *kl_handles_of(kcl_context *context)
-{
-    cache *all = cache_of(context);
-    if (all && !all->handles && !(all->handles = kl_handles_create(kd_allocator(context))))
-        kb_no_memory(kd_error(context));
-    return all ? all->handles : NULL;
 }
 
 kcl_status kl_make_room(kcl_context *context, kl_room *r, int64_t elements, kcl_dtype dtype)
@@ -230,7 +219,7 @@ kl_room *kl_temporary(kcl_context *context, uint64_t key)
 
 char *kl_form_note(kcl_context *context, uint64_t key, bool make)
 {
-    cache *all = make ? cache_of(context) : kd_attachment(context);
+    cache *all = make ? cache_of(context) : kd_attachment(context, KD_PLACE_PROGRAMS);
     form_note *note = all ? (form_note *)look_up(&all->forms, key) : NULL, *old;
     if (!note && all && make) {
         note = kb_calloc(kd_allocator(context), 1, sizeof *note);
@@ -400,7 +389,7 @@ kcl_status kl_own_kernel(kcl_context *context, const char *source, const char *n
 
 kl_compiled *kl_built_before(const kl_exec *e, kcl_context *context, kcl_dtype dtype, size_t step, kp_choice choice)
 {
-    const cache *all = context ? kd_attachment(context) : NULL;
+    const cache *all = context ? kd_attachment(context, KD_PLACE_PROGRAMS) : NULL;
     size_t count = e->steps[step].sweep.var_count;
     bool *dense = all ? kb_calloc(kd_allocator(context), count + 1, sizeof *dense) : NULL;
     const kl_layout arrays = {.dense = dense};
