@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/builders.c: the functions that build expressions. */
-#include "scope.h"
+#include "builder.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/complex.c: complex numbers as pairs of components: the methods of KeOps' ComplexLazyTensor. */
-#include "scope.h"
+#include "builder.h"
 
 #define UNARY(name, operator)                                                                                          \
     kcl_expr *name(kcl_expr *f)                                                                                        \

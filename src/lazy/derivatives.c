@@ -5,7 +5,8 @@
  * At an expression q: wherever the node q, or its transpose, stands in a formula, a variable of the same axes and
  * dimension takes its place, the formula is derived by that, and q is put back.
  */
-#include "scope.h"
+#include "batches.h"
+#include "builder.h"
 
 enum { FIRST_INDEX = INT32_MAX }; /* of these variables, and downwards: none of an array */
 

@@ -13,7 +13,7 @@
 #ifndef KL_HANDLES_H
 #define KL_HANDLES_H
 
-#include "exec.h"
+#include "device.h"
 
 #include <keopscl/expr.h>
 

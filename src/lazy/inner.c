@@ -3,7 +3,7 @@
  * lazy/inner.c: vectors of components as small tensors (D1, ..., Dk), row-major. The graph sees flat vectors of
  * D1 * ... * Dk components: what rearranges them is one Arrange node, what sums over an axis SumRows behind it.
  */
-#include "scope.h"
+#include "builder.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -218,8 +218,8 @@ kcl_expr *kcl_trace_inner(kcl_expr *A)
     return of_matrix("kcl_trace_inner", A, kf_trace, false);
 }
 
-/* From `first` on `count` components by `step` along an axis. */
-kcl_expr *kl_slice(kcl_expr *f, int axis, int64_t first, int64_t count, int64_t step)
+/* `count` components from `first` on by `step` along an axis. */
+static kcl_expr *slice(kcl_expr *f, int axis, int64_t first, int64_t count, int64_t step)
 {
     kcl_scope *scope = f->scope;
     kl_inner s = inner_of(f);
@@ -242,7 +242,7 @@ kcl_expr *kcl_slice_inner(kcl_expr *f, int axis, int start, int stop, int step)
     axis = checked_axis("kcl_slice_inner", scope, &s, axis, &error);
     if (axis < 0 || !kl_check_slice("kcl_slice_inner", scope, s.size[axis], start, stop, step, &first, &count, &error))
         return error;
-    return kl_slice(f, axis, first, count, step);
+    return slice(f, axis, first, count, step);
 }
 
 kcl_expr *kcl_sum_inner_axis(kcl_expr *f, int axis)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/scope.c: scopes, data handles, variables, evaluation. */
-#include "scope.h"
+#include "batches.h"
 #include "text.h"
 
 #include <math.h>

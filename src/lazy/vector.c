@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/vector.c: methods made from several operators; the axis of components; products with vectors. */
-#include "scope.h"
+#include "builder.h"
 
 #include <string.h>
 

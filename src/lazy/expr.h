@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lazy/expr.h: how functions of the interface make expressions, and what errors call these functions.
+ *
+ * An error names the function that the user called, not the operators that this function is made of. So every function
+ * below that can fail takes the name of its caller. The name of a public function replaces the operator's name in front
+ * of a sentence, "kcl_sqdist: the operands have dimensions 3 and 2", or stands before the sentence. A function that other
+ * functions are made of leaves the naming to these functions.
+ */
+#ifndef KL_EXPR_H
+#define KL_EXPR_H
+
+#include "graph.h"
+
+#include <keopscl/expr.h>
+
+/* The shape of the components as a small tensor. */
+typedef kf_shape kl_inner;
+
+struct kcl_expr {
+    kcl_scope *scope;    /* NULL: the expression without a scope */
+    const kf_node *node; /* NULL: the error expression */
+    const kb_error *error;
+    const kl_inner *inner; /* of two axes or more; NULL: a vector */
+};
+
+/* Puts the name of a public function in front of the sentence of an error. */
+void kl_name_call(const char *call, kb_error *err);
+const char *kl_call_or(const char *call, const char *name); /* `call` if it is the name of a public function, else `name` */
+
+/* The expression of a node of the scope's graph; the node NULL stands for the graph's error. */
+kcl_expr *kl_expr_called(const char *call, kcl_scope *scope, const kf_node *node);
+#define kl_expr_of(...) kl_expr_called(__func__, __VA_ARGS__)
+
+/*
+ * What a public function made of operands by way of other public functions. An error gets the name of `call`, unless an
+ * operand brought the error along.
+ */
+kcl_expr *kl_as(const char *call, int count, kcl_expr *const *operands, kcl_expr *result);
+
+/* An error expression. */
+kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...) KB_PRINTF(3, 4);
+
+/*
+ * The scope of operands that can be combined. NULL if an operand is an error or the operands do not belong together; *error
+ * is then the expression to return.
+ */
+kcl_scope *kl_common_scope_called(const char *call, int count, kcl_expr *const *operands, kcl_expr **error);
+#define kl_common_scope(...) kl_common_scope_called(__func__, __VA_ARGS__)
+
+#endif
