@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/array.c: arrays in the device's memory, copies to and from it. */
+/* api/array.c: arrays in the device's memory, copies to and from it. */
 #include "exec.h"
 
 #include <keopscl/memory.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/builder.h: what the functions that build expressions are made of. */
+/* api/builder.h: what the functions that build expressions are made of. */
 #ifndef KL_BUILDER_H
 #define KL_BUILDER_H
 

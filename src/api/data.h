@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/data.h: data handles: what variables are bound to. */
+/* api/data.h: data handles: what variables are bound to. */
 #ifndef KL_DATA_H
 #define KL_DATA_H
 

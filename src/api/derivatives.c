@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lazy/derivatives.c: derivatives of expressions, by variables and at expressions.
+ * api/derivatives.c: derivatives of expressions, by variables and at expressions.
  *
  * At an expression q: wherever the node q, or its transpose, stands in a formula, a variable of the same axes and
  * dimension takes its place, the formula is derived by that, and q is put back.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/builders.c: the functions that build expressions. */
+/* api/elementwise.c: the functions that build expressions. */
 #include "builder.h"
 
 #include <math.h>

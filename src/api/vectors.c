@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/vector.c: methods made from several operators; the axis of components; products with vectors. */
+/* api/vectors.c: methods made from several operators; the axis of components; products with vectors. */
 #include "builder.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/complex.c: complex numbers as pairs of components: the methods of KeOps' ComplexLazyTensor. */
+/* api/complex.c: complex numbers as pairs of components: the methods of KeOps' ComplexLazyTensor. */
 #include "builder.h"
 
 #define UNARY(name, operator)                                                                                          \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/handles.c: memory of expressions, data handles and scopes. */
+/* api/handles.c: memory of expressions, data handles and scopes. */
 #include "handles.h"
 #include "scope.h"
 

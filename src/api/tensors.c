@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lazy/inner.c: vectors of components as small tensors (D1, ..., Dk), row-major. The graph sees flat vectors of
+ * api/tensors.c: vectors of components as small tensors (D1, ..., Dk), row-major. The graph sees flat vectors of
  * D1 * ... * Dk components: what rearranges them is one Arrange node, what sums over an axis SumRows behind it.
  */
 #include "builder.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/scope.c: scopes, data handles, variables, evaluation. */
+/* api/expr.c: scopes, data handles, variables, evaluation. */
 #include "batches.h"
 #include "text.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/operator.c: formulas compiled once and applied to arrays. */
+/* api/operator.c: formulas compiled once and applied to arrays. */
 #include "scope.h"
 #include "text.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lazy/expr.h: how functions of the interface make expressions, and what errors call these functions.
+ * api/expr.h: how functions of the interface make expressions, and what errors call these functions.
  *
  * An error names the function that the user called, not the operators that this function is made of. So every function
  * below that can fail takes the name of its caller. The name of a public function replaces the operator's name in front

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lazy/handles.h: memory of expressions, data handles and scopes.
+ * api/handles.h: memory of expressions, data handles and scopes.
  *
  * Users keep pointers to these longer than they should. So the memory of a handle always holds a handle, as long as its
  * context lives: what a scope leaves behind when it is reset or destroyed becomes error handles, which wait in a line, the

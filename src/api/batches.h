@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/batches.h: batch axes of expressions. */
+/* api/batches.h: batch axes of expressions. */
 #ifndef KL_BATCHES_H
 #define KL_BATCHES_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/scope.h: what a scope owns. */
+/* api/scope.h: what a scope owns. */
 #ifndef KL_SCOPE_H
 #define KL_SCOPE_H
 
