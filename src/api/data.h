@@ -3,7 +3,7 @@
 #ifndef KL_DATA_H
 #define KL_DATA_H
 
-#include "exec.h"
+#include "run.h"
 
 #include <keopscl/expr.h>
 
@@ -14,7 +14,7 @@ struct kcl_data {
     int64_t index;         /* of variables bound to the handle */
     const char *call;      /* the function that made the handle, or first made a variable of the handle */
     const char *alias;     /* in the first text that names the handle, or NULL */
-    char name[KL_NAME];    /* for errors, once somebody asked for the name */
+    char name[KX_NAME];    /* for errors, once somebody asked for the name */
     double value;          /* of a kcl_scalar, whose array points to one of: */
     float f32;
     double f64;

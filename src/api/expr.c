@@ -80,7 +80,7 @@ kcl_status kcl_scope_set_math(kcl_scope *scope, const char *math)
         return kcl_context_status(scope->context);
     if (scope->destroyed)
         return kb_fail(kd_error(scope->context), gone_error.status, "%s", gone_error.text);
-    return kl_read_math(math, &scope->options.fast, kd_error(scope->context));
+    return kg_read_math(math, &scope->options.fast, kd_error(scope->context));
 }
 
 void kcl_scope_reset(kcl_scope *scope)
@@ -179,14 +179,14 @@ kcl_expr *kl_as(const char *call, int count, kcl_expr *const *operands, kcl_expr
 /* ---- Batch axes of expressions ----------------------------------------------------------------------------------- */
 
 /* The batch axes of a variable's array; none for one that is bound to no array. */
-static kl_batch batch_of_variable(const kcl_scope *scope, const kf_node *var)
+static kg_batch batch_of_variable(const kcl_scope *scope, const kf_node *var)
 {
-    kl_view view = {.rows = 0};
+    kx_view view = {.rows = 0};
     kb_error ignored;
     size_t index = (size_t)var->param[0];
     if (!(var->axes & KF_BATCH_AXES) || index >= scope->data_count ||
-        kl_view_of(&view, &scope->data[index]->array, (kf_role)var->param[2], 0, KL_STATED, "", &ignored) < 0)
-        return (kl_batch){0};
+        kx_view_of(&view, &scope->data[index]->array, (kf_role)var->param[2], 0, KX_STATED, "", &ignored) < 0)
+        return (kg_batch){0};
     for (int k = 0; k < view.batch.count; k++)
         if (!(var->axes & KF_BATCH_AXIS(k)))
             view.batch.size[k] = 1;
@@ -195,13 +195,13 @@ static kl_batch batch_of_variable(const kcl_scope *scope, const kf_node *var)
     return view.batch;
 }
 
-static kl_batch batch_of_operands(const kcl_scope *scope, const kf_node *f)
+static kg_batch batch_of_operands(const kcl_scope *scope, const kf_node *f)
 {
-    kl_batch batch = {0};
+    kg_batch batch = {0};
     for (int c = 0; c < f->arg_count; c++) {
-        const kl_batch *of = &scope->batch[f->arg[c]->id];
-        if (of->count < 0 || kl_batch_join(&batch, of) >= 0)
-            return (kl_batch){.count = -1};
+        const kg_batch *of = &scope->batch[f->arg[c]->id];
+        if (of->count < 0 || kg_batch_join(&batch, of) >= 0)
+            return (kg_batch){.count = -1};
     }
     for (int k = 0; f->op == KF_REDUCE && k < batch.count; k++)
         if (f->param[1] & KF_BATCH_AXIS(k))
@@ -235,12 +235,12 @@ static kcl_status refuse_operands(const kcl_scope *scope, const kf_node *f, kb_e
             c = -1;
         }
     }
-    kl_batch batch = scope->batch[f->arg[0]->id];
-    int other = 1, at = kl_batch_join(&batch, &scope->batch[f->arg[1]->id]);
+    kg_batch batch = scope->batch[f->arg[0]->id];
+    int other = 1, at = kg_batch_join(&batch, &scope->batch[f->arg[1]->id]);
     if (at < 0)
-        at = kl_batch_join(&batch, &scope->batch[f->arg[other = 2]->id]);
+        at = kg_batch_join(&batch, &scope->batch[f->arg[other = 2]->id]);
     int first = f->arg[0]->axes & KF_BATCH_AXIS(at) ? 0 : 1;
-    char names[2][KL_NAME + 16];
+    char names[2][KX_NAME + 16];
     name_operand(scope, f->arg[first], KF_BATCH_AXIS(at), names[0], sizeof names[0]);
     name_operand(scope, f->arg[other], KF_BATCH_AXIS(at), names[1], sizeof names[1]);
     return kb_fail(
@@ -251,9 +251,9 @@ static kcl_status refuse_operands(const kcl_scope *scope, const kf_node *f, kb_e
         (long long)batch.size[at], -1 - at, names[0], (long long)scope->batch[f->arg[other]->id].size[at], names[1]);
 }
 
-kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err)
+kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kg_batch *batch, kb_error *err)
 {
-    *batch = (kl_batch){0};
+    *batch = (kg_batch){0};
     if (!scope->has_batches)
         return KCL_OK;
     size_t from = scope->batch_count;
@@ -273,7 +273,7 @@ kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, k
 
 const kf_node *kl_with_batches_of(kcl_scope *scope, const kf_node *node, const kf_node *like)
 {
-    kl_batch have, want;
+    kg_batch have, want;
     kb_error ignored;
     if (!node || !scope->has_batches || kl_batch_of(scope, node, &have, &ignored) < 0 ||
         kl_batch_of(scope, like, &want, &ignored) < 0 || have.count == want.count)
@@ -296,21 +296,21 @@ const kf_node *kl_with_batches_of(kcl_scope *scope, const kf_node *node, const k
 /* Rows on an axis of the pair: of a variable that has it. */
 static int64_t rows_on(const kcl_scope *scope, const kf_node *f, unsigned axis)
 {
-    kl_view view;
+    kx_view view;
     kb_error ignored;
     if (!(f->axes & axis))
         return 1;
     while (f->op != KF_VAR)
         f = below(f, axis);
     if ((size_t)f->param[0] >= scope->data_count ||
-        kl_view_of(&view, &scope->data[f->param[0]]->array, (kf_role)f->param[2], 0, KL_STATED, "", &ignored) < 0)
+        kx_view_of(&view, &scope->data[f->param[0]]->array, (kf_role)f->param[2], 0, KX_STATED, "", &ignored) < 0)
         return 1;
     return view.rows;
 }
 
 int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES])
 {
-    kl_batch batch;
+    kg_batch batch;
     kb_error ignored;
     if (!expr || !expr->node || kl_batch_of(expr->scope, expr->node, &batch, &ignored) < 0)
         return 0;
@@ -333,7 +333,7 @@ kcl_expr *kl_expr_called(const char *call, kcl_scope *scope, const kf_node *node
         kf_clear_error(&scope->graph);
         return failed;
     }
-    kl_batch batch;
+    kg_batch batch;
     kb_error clash;
     if (kl_batch_of(scope, node, &batch, &clash) < 0) {
         kl_name_call(call, &clash);
@@ -519,14 +519,14 @@ static kcl_data *new_data(const char *call, kcl_scope *scope, const kcl_array *a
     data->scope = scope;
     data->index = (int64_t)scope->data_count;
     data->call = call;
-    kl_view view;
+    kx_view view;
     kb_error err = {0};
-    char what[KL_NAME];
+    char what[KX_NAME];
     if (!array)
         kb_fail(&err, KCL_ERROR_ARGUMENT, "%s: the array is NULL (array %zu of the scope)", call, scope->data_count);
     else if (array->ndim < 0 || array->ndim > KCL_MAX_AXES || !kb_dtype_size(array->dtype)) {
         snprintf(what, sizeof what, "%s: the array (array %zu of the scope)", call, scope->data_count);
-        kl_view_of(&view, array, KF_ROLE_I, 0, KL_STATED, what, &err);
+        kx_view_of(&view, array, KF_ROLE_I, 0, KX_STATED, what, &err);
     }
     if (err.status < 0) {
         data->error = kept_error(scope, &err);
@@ -578,10 +578,10 @@ static kcl_expr *variable(const char *call, kcl_scope *scope, kcl_data *data, kf
     if (!data->is_variable)
         data->call = call;
     data->is_variable = true;
-    kl_view view;
+    kx_view view;
     kb_error err;
-    if (kl_view_of(&view, &data->array, role, 0, KL_STATED, "", &err) < 0) {
-        kl_view_of(&view, &data->array, role, 0, KL_STATED, kl_data_name(scope, data->index), &err);
+    if (kx_view_of(&view, &data->array, role, 0, KX_STATED, "", &err) < 0) {
+        kx_view_of(&view, &data->array, role, 0, KX_STATED, kl_data_name(scope, data->index), &err);
         return error_expr(scope, &err);
     }
     unsigned axes = 0;
@@ -639,7 +639,7 @@ kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
     const int64_t rows = array->shape[axes - 3], cols = array->shape[axes - 2];
     if (rows != 1 && cols != 1) {
         char shape[160];
-        kl_put_shape(shape, sizeof shape, array);
+        kx_put_shape(shape, sizeof shape, array);
         return kl_fail(
             scope, KCL_ERROR_SHAPE,
             "kcl_lazy: shape %s has both the axis i (size %lld) and the axis j (size %lld): K_ij is given by a "
@@ -805,7 +805,7 @@ enum { NOT_KNOWN = KF_PAIR_AXES }; /* of batch axes: a variable that lends other
 typedef struct evaluation {
     kcl_scope *scope;
     int64_t *slot_at; /* by data index, and whether it is a parameter: slot + 1 */
-    kl_slot *slots;
+    kg_slot *slots;
     kcl_data **data; /* by slot */
     size_t slot_count;
     bool *is_rows;     /* by slot: has rows */
@@ -880,8 +880,8 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     const kcl_allocator *a = kd_allocator(context);
     kb_error *err = kd_error(context);
     kf_graph *g = &scope->graph;
-    kl_exec *exec = NULL;
-    kl_batch *batches = kb_calloc(a, count + 1, sizeof *batches);
+    kg_program *exec = NULL;
+    kg_batch *batches = kb_calloc(a, count + 1, sizeof *batches);
     if (!batches)
         return kb_no_memory(err);
     for (size_t k = 0; k < count; k++) {
@@ -897,22 +897,22 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         kb_free(a, batches);
         return status;
     }
-    kl_view *views = kb_calloc(a, e->slot_count + count + 1, sizeof *views);
+    kx_view *views = kb_calloc(a, e->slot_count + count + 1, sizeof *views);
     if (!views) {
         kb_free(a, batches);
         return kb_no_memory(err);
     }
-    kl_view *out_views = views + e->slot_count;
+    kx_view *out_views = views + e->slot_count;
     kcl_dtype dtype = KCL_DTYPE_NONE;
-    char what[KL_NAME], first_name[KL_NAME] = "";
+    char what[KX_NAME], first_name[KX_NAME] = "";
     for (size_t k = 0; status == KCL_OK && k < count; k++) {
         snprintf(what, sizeof what, "output %zu", k);
-        status = kl_check_root(roots[k], k, err);
+        status = kg_check_root(roots[k], k, err);
         if (status == KCL_OK)
             status =
-                kl_view_of_result(&out_views[k], outs[k], role_of(roots[k]), roots[k]->dim, &batches[k], what, err);
+                kx_view_of_result(&out_views[k], outs[k], role_of(roots[k]), roots[k]->dim, &batches[k], what, err);
         if (status == KCL_OK)
-            status = kl_check_output_type(&out_views[k], (kf_kind)roots[k]->kind, what, err);
+            status = kx_check_output_type(&out_views[k], (kf_kind)roots[k]->kind, what, err);
         if (status < 0 || roots[k]->kind == KF_INT)
             continue;
         if (dtype && out_views[k].dtype != dtype)
@@ -929,19 +929,19 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
             memcpy(first_name, kl_data_name(scope, e->data[k]->index), sizeof first_name);
         }
     }
-    dtype = dtype ? dtype : kl_type_beside_integers(context);
+    dtype = dtype ? dtype : kx_type_beside_integers(context);
     for (size_t k = 0; status == KCL_OK && k < e->slot_count; k++) {
         kcl_data *data = e->data[k];
-        memcpy(e->slots[k].name, kl_data_name(scope, data->index), sizeof e->slots[k].name);
+        e->slots[k].name = kl_data_name(scope, data->index);
         if (data->is_scalar) {
             const void *value = dtype == KCL_F32 ? (const void *)&data->f32 : (const void *)&data->f64;
             views[k] =
-                (kl_view){.data = value, .dtype = dtype, .rows = 1, .dim = 1, .step = (int64_t)kb_dtype_size(dtype)};
+                (kx_view){.data = value, .dtype = dtype, .rows = 1, .dim = 1, .step = (int64_t)kb_dtype_size(dtype)};
             continue;
         }
         bool rows = e->is_rows[k];
         unsigned batches = 0;
-        status = kl_view_of(&views[k], &data->array, rows ? KF_ROLE_I : KF_ROLE_P, 0, KL_STATED, e->slots[k].name, err);
+        status = kx_view_of(&views[k], &data->array, rows ? KF_ROLE_I : KF_ROLE_P, 0, KX_STATED, e->slots[k].name, err);
         if (status == KCL_OK && views[k].dtype != KCL_I64 && views[k].dtype != dtype)
             status = kb_fail(err, KCL_ERROR_TYPE, "%s is %s, %s is %s: all arrays need one type", e->slots[k].name,
                              kb_dtype_name(views[k].dtype), first_name, kb_dtype_name(dtype));
@@ -964,12 +964,12 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         e->slots[k].extent = first < k ? e->slots[first].extent : (int)k + 1;
     }
     if (status == KCL_OK)
-        status = kl_exec_create(&exec, g, count, roots, e->slot_count, e->slots, &scope->options, err);
+        status = kg_program_create(&exec, g, count, roots, e->slot_count, e->slots, &scope->options, err);
     if (status == KCL_OK)
-        status = kl_exec_check(exec, views, out_views, err);
+        status = kx_check(exec, views, out_views, err);
     if (status == KCL_OK)
-        status = kl_exec_run(exec, context, dtype, views, out_views, scales);
-    kl_exec_destroy(&exec);
+        status = kx_run_program(exec, context, dtype, views, out_views, scales);
+    kg_program_destroy(&exec);
     kb_free(a, views);
     kb_free(a, batches);
     return status;
@@ -1026,7 +1026,7 @@ kcl_status kcl_eval_scaled(int count, kcl_expr *const *exprs, const kcl_array *c
     for (int k = 0; status == KCL_OK && k < count; k++)
         roots[k] = exprs[k]->node;
     if (status == KCL_OK && is_scaled)
-        status = kl_scales_of(scales, (size_t)count, roots, alpha, beta, err);
+        status = kx_scales_of(scales, (size_t)count, roots, alpha, beta, err);
     if (status == KCL_OK)
         status = run_evaluation(&e, (size_t)count, roots, outs, scales);
     kb_free(a, scales);

@@ -26,7 +26,8 @@ struct kcl_expr {
 
 /* Puts the name of a public function in front of the sentence of an error. */
 void kl_name_call(const char *call, kb_error *err);
-const char *kl_call_or(const char *call, const char *name); /* `call` if it is the name of a public function, else `name` */
+const char *kl_call_or(const char *call,
+                       const char *name); /* `call` if it is the name of a public function, else `name` */
 
 /* The expression of a node of the scope's graph; the node NULL stands for the graph's error. */
 kcl_expr *kl_expr_called(const char *call, kcl_scope *scope, const kf_node *node);

@@ -12,28 +12,29 @@ typedef struct input {
     char name[64]; /* "" where it has none */
     int32_t dim;
     kf_role role;
-    unsigned batches; /* KF_BATCH_AXIS, where the operator knows them */
-    kf_kind kind;     /* KF_INT: an array of int64 */
-    bool is_index;    /* of a gather: its array may be of int64, unless */
-    bool is_operand;  /* something else reads it too, as real numbers */
+    char label[KX_NAME]; /* of messages: "argument \"x\"" */
+    unsigned batches;    /* KF_BATCH_AXIS, where the operator knows them */
+    kf_kind kind;        /* KF_INT: an array of int64 */
+    bool is_index;       /* of a gather: its array may be of int64, unless */
+    bool is_operand;     /* something else reads it too, as real numbers */
 } input;
 
 struct kcl_operator {
     kcl_allocator allocator;
     kb_error error;
     kf_graph graph;
-    kl_options options;
+    kg_options options;
     size_t input_count, input_capacity;
     input *inputs;
     size_t root_count;
     const kf_node **roots;
-    int *tags; /* by root: rows 0 (i), 1 (j) or 2 (one) */
+    int *tags;          /* by root: rows 0 (i), 1 (j) or 2 (one) */
     bool joins_axes;    /* an argument stands in both roles, i and j */
     unsigned *spans;    /* by root, where batch axes are known: those that it has, and those that it reduces */
     bool knows_batches; /* the formulas say which arguments have which batch axes; else a call does */
     int64_t
         *sums_to; /* by root: of a gradient, the argument whose batch axes it has, summed over the others; else -1 */
-    kl_exec *exec;
+    kg_program *exec;
 };
 
 /* ---- Making ------------------------------------------------------------------------------------------------------ */
@@ -49,21 +50,21 @@ static kcl_operator *new_operator(const kcl_operator_params *params)
     return op;
 }
 
-static const char *const form_names[] = {"auto", "differences", "expanded"}; /* by kl_form */
+static const char *const form_names[] = {"auto", "differences", "expanded"}; /* by kg_form */
 
 static kcl_status read_options(kcl_operator *op, const kcl_operator_params *params)
 {
     if (!params)
         return KCL_OK;
     if (kp_check_schedule_name(params->schedule, &op->error) < 0 ||
-        kl_read_math(params->math, &op->options.fast, &op->error) < 0)
+        kg_read_math(params->math, &op->options.fast, &op->error) < 0)
         return op->error.status;
     if (params->schedule)
         snprintf(op->options.schedule, sizeof op->options.schedule, "%s", params->schedule);
-    const char *s = params->form && *params->form ? params->form : form_names[KL_FORM_AUTO];
+    const char *s = params->form && *params->form ? params->form : form_names[KG_FORM_AUTO];
     for (size_t k = 0; k < KB_COUNT(form_names); k++) {
         if (strcmp(s, form_names[k]) == 0) {
-            op->options.form = (kl_form)k;
+            op->options.form = (kg_form)k;
             return KCL_OK;
         }
     }
@@ -167,23 +168,24 @@ static kcl_status compile(kcl_operator *op)
         if (!op->inputs[k].dim)
             return kb_fail(&op->error, KCL_ERROR_ARGUMENT,
                            "no argument has the number %zu: numbers must follow each other from 0 on", k);
-    kl_slot *slots = kb_calloc(&op->allocator, op->input_count + 1, sizeof *slots);
+    kg_slot *slots = kb_calloc(&op->allocator, op->input_count + 1, sizeof *slots);
     if (!slots)
         return kb_no_memory(&op->error);
     for (size_t k = 0; k < op->input_count; k++) {
         slots[k].dim = op->inputs[k].dim;
         slots[k].rows = -1;
         slots[k].extent = op->inputs[k].role == KF_ROLE_P   ? 0
-                          : op->joins_axes                  ? KL_EXTENT_BOTH
-                          : op->inputs[k].role == KF_ROLE_I ? KL_EXTENT_I
-                                                            : KL_EXTENT_J;
+                          : op->joins_axes                  ? KG_EXTENT_BOTH
+                          : op->inputs[k].role == KF_ROLE_I ? KG_EXTENT_I
+                                                            : KG_EXTENT_J;
         /* Any size: calls have an exec of their own. */
         for (int b = 0; op->inputs[k].batches && b < KF_MAX_BATCH; b++)
             slots[k].batch.size[slots[k].batch.count++] = op->inputs[k].batches & KF_BATCH_AXIS(b) ? 2 : 1;
-        describe_input(op, k, slots[k].name, sizeof slots[k].name);
+        describe_input(op, k, op->inputs[k].label, sizeof op->inputs[k].label);
+        slots[k].name = op->inputs[k].label;
     }
-    kcl_status status = kl_exec_create(&op->exec, &op->graph, op->root_count, op->roots, op->input_count, slots,
-                                       &op->options, &op->error);
+    kcl_status status = kg_program_create(&op->exec, &op->graph, op->root_count, op->roots, op->input_count, slots,
+                                          &op->options, &op->error);
     kb_free(&op->allocator, slots);
     return status;
 }
@@ -619,7 +621,7 @@ void kcl_operator_destroy(kcl_operator **op)
         return;
     kcl_operator *o = *op;
     const kcl_allocator a = o->allocator;
-    kl_exec_destroy(&o->exec);
+    kg_program_destroy(&o->exec);
     kb_free(&a, o->inputs);
     kb_free(&a, o->roots);
     kb_free(&a, o->tags);
@@ -635,25 +637,26 @@ void kcl_operator_destroy(kcl_operator **op)
 enum { FEW = 16 };
 
 /* Argument `at` clashes with one before it on a batch axis. */
-static kcl_status refuse_batches(const kcl_operator *op, const kl_view *slots, int at, int axis, kb_error *err)
+static kcl_status refuse_batches(const kcl_operator *op, const kx_view *slots, int at, int axis, kb_error *err)
 {
     int other = 0;
-    while (kl_batch_size(&slots[other].batch, axis) == 1 ||
-           kl_batch_size(&slots[other].batch, axis) == kl_batch_size(&slots[at].batch, axis))
+    while (kg_batch_size(&slots[other].batch, axis) == 1 ||
+           kg_batch_size(&slots[other].batch, axis) == kg_batch_size(&slots[at].batch, axis))
         other++;
-    return kb_fail(err, KCL_ERROR_LENGTH,
-                   "%s has size %lld on batch axis %d, %s has %lld: sizes must be equal, or one of them 1; batch axes are "
-                   "those before the rows, -1 is the last of them",
-                   op->exec->slots[other].name, (long long)kl_batch_size(&slots[other].batch, axis), -1 - axis,
-                   op->exec->slots[at].name, (long long)kl_batch_size(&slots[at].batch, axis));
+    return kb_fail(
+        err, KCL_ERROR_LENGTH,
+        "%s has size %lld on batch axis %d, %s has %lld: sizes must be equal, or one of them 1; batch axes are "
+        "those before the rows, -1 is the last of them",
+        op->inputs[other].label, (long long)kg_batch_size(&slots[other].batch, axis), -1 - axis, op->inputs[at].label,
+        (long long)kg_batch_size(&slots[at].batch, axis));
 }
 
 /* Whether the arguments have the batch axes that the operator knows of, and no other. */
-static kcl_status check_known_batches(const kcl_operator *op, const kl_view *slots, const kl_batch *all, kb_error *err)
+static kcl_status check_known_batches(const kcl_operator *op, const kx_view *slots, const kg_batch *all, kb_error *err)
 {
     for (size_t k = 0; k < op->input_count; k++) {
         for (int b = 0; b < KF_MAX_BATCH; b++) {
-            const int64_t size = kl_batch_size(&slots[k].batch, b), wanted = kl_batch_size(all, b);
+            const int64_t size = kg_batch_size(&slots[k].batch, b), wanted = kg_batch_size(all, b);
             if (op->inputs[k].batches & KF_BATCH_AXIS(b) ? size == wanted : size == 1)
                 continue;
             if (size != 1)
@@ -661,34 +664,34 @@ static kcl_status check_known_batches(const kcl_operator *op, const kl_view *slo
                     err, KCL_ERROR_SHAPE,
                     "%s has size %lld on batch axis %d: the expressions of the operator reduce batch axes, and "
                     "have size 1 there",
-                    op->exec->slots[k].name, (long long)size, -1 - b);
+                    op->inputs[k].label, (long long)size, -1 - b);
             return kb_fail(err, KCL_ERROR_SHAPE,
                            "%s has size 1 on batch axis %d, others have %lld: the expressions of the operator reduce "
                            "batch axes, and have this one too",
-                           op->exec->slots[k].name, -1 - b, (long long)wanted);
+                           op->inputs[k].label, -1 - b, (long long)wanted);
         }
     }
     return KCL_OK;
 }
 
 /* Those of `all` that output k has. */
-static kl_batch batch_of_output(const kcl_operator *op, int k, const kl_view *slots, const kl_batch *all)
+static kg_batch batch_of_output(const kcl_operator *op, int k, const kx_view *slots, const kg_batch *all)
 {
     if (op->sums_to[k] >= 0)
         return slots[op->sums_to[k]].batch;
     if (!op->knows_batches)
         return *all;
-    kl_batch own = kl_reduced_batch(all, ~(unsigned)op->roots[k]->axes);
+    kg_batch own = kg_reduced_batch(all, ~(unsigned)op->roots[k]->axes);
     while (own.count && own.size[own.count - 1] == 1 && !(op->spans[k] & KF_BATCH_AXIS(own.count - 1)))
         own.count--;
     return own;
 }
 
 /* One array of the call; *dtype is that of the arrays before it, and becomes its own. */
-static kcl_status see_type(const kl_view *view, kf_kind kind, bool is_arg, const char *what, kcl_dtype *dtype,
+static kcl_status see_type(const kx_view *view, kf_kind kind, bool is_arg, const char *what, kcl_dtype *dtype,
                            kb_error *err)
 {
-    if ((is_arg ? kl_check_input_type(view, kind, what, err) : kl_check_output_type(view, kind, what, err)) < 0)
+    if ((is_arg ? kx_check_input_type(view, kind, what, err) : kx_check_output_type(view, kind, what, err)) < 0)
         return err->status;
     if (kind == KF_INT)
         return KCL_OK;
@@ -701,9 +704,9 @@ static kcl_status see_type(const kl_view *view, kf_kind kind, bool is_arg, const
 
 /* The arguments of a call: their views, their batch axes together, and the type of their numbers. */
 static kcl_status see_arguments(const kcl_operator *op, kb_error *err, const kcl_array *const *args, int arg_count,
-                                kl_view *slots, kl_batch *all_batches, kcl_dtype *dtype)
+                                kx_view *slots, kg_batch *all_batches, kcl_dtype *dtype)
 {
-    char what[KL_NAME];
+    char what[KX_NAME];
     if ((size_t)arg_count != op->input_count) {
         bool missing = (size_t)arg_count < op->input_count;
         if (missing)
@@ -715,15 +718,15 @@ static kcl_status see_arguments(const kcl_operator *op, kb_error *err, const kcl
     if (arg_count && !args)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "the list of arguments is NULL");
     /* Batch axes of one argument tell that axes of size 1 in front of rows are such axes as well. */
-    kl_batch batch = {0};
+    kg_batch batch = {0};
     for (int pass = 0; pass == 0 || (pass == 1 && batch.count); pass++) {
-        kl_batch all = {0};
+        kg_batch all = {0};
         for (int k = 0; k < arg_count; k++) {
-            const char *name = op->exec->slots[k].name;
-            if (kl_view_of(&slots[k], args[k], op->inputs[k].role, op->inputs[k].dim, pass ? KL_STATED : KL_SQUEEZED, name,
-                           err) < 0)
+            const char *name = op->inputs[k].label;
+            if (kx_view_of(&slots[k], args[k], op->inputs[k].role, op->inputs[k].dim, pass ? KX_STATED : KX_SQUEEZED,
+                           name, err) < 0)
                 return err->status;
-            int clash = kl_batch_join(&all, &slots[k].batch);
+            int clash = kg_batch_join(&all, &slots[k].batch);
             if (clash >= 0 && pass)
                 return refuse_batches(op, slots, k, clash, err);
         }
@@ -737,7 +740,7 @@ static kcl_status see_arguments(const kcl_operator *op, kb_error *err, const kcl
     for (int k = 0; k < arg_count; k++) {
         const input *in = &op->inputs[k];
         const bool integers = takes_integers(in) && slots[k].dtype == KCL_I64;
-        if (see_type(&slots[k], integers ? KF_INT : in->kind, true, op->exec->slots[k].name, dtype, err) < 0)
+        if (see_type(&slots[k], integers ? KF_INT : in->kind, true, op->inputs[k].label, dtype, err) < 0)
             return err->status;
     }
     *all_batches = batch;
@@ -745,33 +748,33 @@ static kcl_status see_arguments(const kcl_operator *op, kb_error *err, const kcl
 }
 
 static kcl_status see_arrays(const kcl_operator *op, kb_error *err, const kcl_array *const *outs, int out_count,
-                             const kcl_array *const *args, int arg_count, kl_view *slots, kl_view *out_views,
+                             const kcl_array *const *args, int arg_count, kx_view *slots, kx_view *out_views,
                              kcl_dtype *dtype)
 {
     char what[96];
-    kl_batch batch;
+    kg_batch batch;
     if ((size_t)arg_count == op->input_count && (!arg_count || args) && ((size_t)out_count != op->root_count || !outs))
         return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu outputs, %d were given", op->root_count,
                        outs ? out_count : 0);
     if (see_arguments(op, err, args, arg_count, slots, &batch, dtype) < 0)
         return err->status;
     for (int k = 0; k < out_count; k++) {
-        const kl_batch of_output = batch_of_output(op, k, slots, &batch);
+        const kg_batch of_output = batch_of_output(op, k, slots, &batch);
         snprintf(what, sizeof what, "output %d", k);
-        if (kl_view_of_result(&out_views[k], outs[k], (kf_role)op->tags[k], op->roots[k]->dim, &of_output, what, err) <
+        if (kx_view_of_result(&out_views[k], outs[k], (kf_role)op->tags[k], op->roots[k]->dim, &of_output, what, err) <
                 0 ||
             see_type(&out_views[k], (kf_kind)op->roots[k]->kind, false, what, dtype, err) < 0)
             return err->status;
     }
-    return kl_exec_check(op->exec, slots, out_views, err);
+    return kx_check(op->exec, slots, out_views, err);
 }
 
 /* The batch axes of an array. */
-static unsigned batches_of(const kl_view *v)
+static unsigned batches_of(const kx_view *v)
 {
     unsigned axes = 0;
     for (int b = 0; b < KF_MAX_BATCH; b++)
-        axes |= kl_batch_size(&v->batch, b) != 1 ? KF_BATCH_AXIS(b) : 0;
+        axes |= kg_batch_size(&v->batch, b) != 1 ? KF_BATCH_AXIS(b) : 0;
     return axes;
 }
 
@@ -787,7 +790,7 @@ static const kf_node *sum_over_batches(const kcl_operator *op, kf_graph *g, cons
 }
 
 /* Batch axes that arguments have and output `root`, a gradient, lacks. */
-static unsigned surplus_of(const kcl_operator *op, size_t root, const kl_view *slots)
+static unsigned surplus_of(const kcl_operator *op, size_t root, const kx_view *slots)
 {
     const int64_t to = op->sums_to[root];
     unsigned surplus = 0;
@@ -796,7 +799,7 @@ static unsigned surplus_of(const kcl_operator *op, size_t root, const kl_view *s
     return surplus;
 }
 
-static unsigned surplus_batches(const kcl_operator *op, const kl_view *slots)
+static unsigned surplus_batches(const kcl_operator *op, const kx_view *slots)
 {
     unsigned surplus = 0;
     for (size_t k = 0; k < op->root_count; k++)
@@ -805,20 +808,21 @@ static unsigned surplus_batches(const kcl_operator *op, const kl_view *slots)
 }
 
 /* Where a call's batches are reduced, formulas are made for it, as for expressions; their kernels are kept as all are. */
-static kcl_status run_for_call(const kcl_operator *op, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
-                               const kl_view *outs, const kr_scale *scales, unsigned surplus)
+static kcl_status run_for_call(const kcl_operator *op, kcl_context *context, kcl_dtype dtype, const kx_view *slots,
+                               const kx_view *outs, const kr_scale *scales, unsigned surplus)
 {
     const kcl_allocator *a = kd_allocator(context);
     kb_error *err = kd_error(context);
     kf_graph g;
-    kl_exec *exec = NULL;
+    kg_program *exec = NULL;
     kf_graph_init(&g, a);
-    kl_slot *own = kb_calloc(a, op->input_count + 1, sizeof *own);
+    kg_slot *own = kb_calloc(a, op->input_count + 1, sizeof *own);
     unsigned *batches = kb_calloc(a, op->input_count + 1, sizeof *batches); /* by argument */
     const kf_node **roots = kb_calloc(a, op->root_count + 1, sizeof *roots);
     kcl_status status = own && batches && roots ? KCL_OK : kb_no_memory(err);
     for (size_t k = 0; status == KCL_OK && k < op->input_count; k++) {
         own[k] = op->exec->slots[k];
+        own[k].name = op->inputs[k].label;
         own[k].batch = slots[k].batch;
         batches[k] = batches_of(&slots[k]);
     }
@@ -835,10 +839,10 @@ static kcl_status run_for_call(const kcl_operator *op, kcl_context *context, kcl
             *err = g.error;
     }
     if (status == KCL_OK)
-        status = kl_exec_create(&exec, &g, op->root_count, roots, op->input_count, own, &op->options, err);
+        status = kg_program_create(&exec, &g, op->root_count, roots, op->input_count, own, &op->options, err);
     if (status == KCL_OK)
-        status = kl_exec_run(exec, context, dtype, slots, outs, scales);
-    kl_exec_destroy(&exec);
+        status = kx_run_program(exec, context, dtype, slots, outs, scales);
+    kg_program_destroy(&exec);
     kb_free(a, own);
     kb_free(a, batches);
     kb_free(a, roots);
@@ -846,13 +850,13 @@ static kcl_status run_for_call(const kcl_operator *op, kcl_context *context, kcl
     return status;
 }
 
-static kcl_status run(const kcl_operator *op, kcl_context *context, kcl_dtype dtype, const kl_view *slots,
-                      const kl_view *outs, const kr_scale *scales)
+static kcl_status run(const kcl_operator *op, kcl_context *context, kcl_dtype dtype, const kx_view *slots,
+                      const kx_view *outs, const kr_scale *scales)
 {
     const unsigned surplus = surplus_batches(op, slots);
     if (surplus || op->knows_batches)
         return run_for_call(op, context, dtype, slots, outs, scales, surplus);
-    return kl_exec_run(op->exec, context, dtype, slots, outs, scales);
+    return kx_run_program(op->exec, context, dtype, slots, outs, scales);
 }
 
 kcl_status kcl_operator_apply_scaled(const kcl_operator *op, kcl_context *context, const kcl_array *const *outs,
@@ -869,7 +873,7 @@ kcl_status kcl_operator_apply_scaled(const kcl_operator *op, kcl_context *contex
         *err = op->error;
         return err->status;
     }
-    kl_view few[2 * FEW], *views = few;
+    kx_view few[2 * FEW], *views = few;
     kr_scale few_scales[FEW], *scales = alpha || beta ? few_scales : NULL;
     if (op->input_count + op->root_count > 2 * FEW) {
         views = kb_calloc(kd_allocator(context), op->input_count + op->root_count, sizeof *views);
@@ -882,9 +886,9 @@ kcl_status kcl_operator_apply_scaled(const kcl_operator *op, kcl_context *contex
     status = (alpha || beta) && !scales ? kb_no_memory(err) : KCL_OK;
     if (status == KCL_OK)
         status = see_arrays(op, err, outs, out_count, args, arg_count, views, views + op->input_count, &dtype);
-    dtype = dtype ? dtype : kl_type_beside_integers(context);
+    dtype = dtype ? dtype : kx_type_beside_integers(context);
     if (status == KCL_OK && scales)
-        status = kl_scales_of(scales, op->root_count, op->roots, alpha, beta, err);
+        status = kx_scales_of(scales, op->root_count, op->roots, alpha, beta, err);
     if (status == KCL_OK)
         status = run(op, context, dtype, views, views + op->input_count, scales);
     if (views != few)
@@ -919,20 +923,20 @@ kcl_status kcl_operator_output_shape(const kcl_operator *op, kcl_context *contex
         return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu outputs, there is no output %d", op->root_count,
                        output);
     const kcl_allocator *a = kd_allocator(context);
-    kl_view *slots = kb_calloc(a, op->input_count + 1, sizeof *slots);
-    kl_batch all;
+    kx_view *slots = kb_calloc(a, op->input_count + 1, sizeof *slots);
+    kg_batch all;
     kcl_dtype dtype;
     int64_t rows[2] = {1, 1}; /* i, j */
     if (!slots)
         return kb_no_memory(err);
     status = see_arguments(op, err, args, arg_count, slots, &all, &dtype);
     if (status == KCL_OK)
-        status = kl_exec_check_rows(op->exec, slots, err);
+        status = kx_check_rows(op->exec, slots, err);
     for (size_t k = 0; status == KCL_OK && k < op->input_count; k++)
         if (op->inputs[k].role != KF_ROLE_P)
             rows[op->inputs[k].role == KF_ROLE_J] = slots[k].rows;
     if (status == KCL_OK) {
-        const kl_batch batch = batch_of_output(op, output, slots, &all);
+        const kg_batch batch = batch_of_output(op, output, slots, &all);
         int64_t sizes[KCL_MAX_AXES];
         int axes = 0;
         for (int b = batch.count - 1; b >= 0; b--)
@@ -940,7 +944,7 @@ kcl_status kcl_operator_output_shape(const kcl_operator *op, kcl_context *contex
         if (op->tags[output] < 2)
             sizes[axes++] = rows[op->tags[output]];
         sizes[axes++] = op->roots[output]->dim;
-        dtype = dtype ? dtype : kl_type_beside_integers(context);
+        dtype = dtype ? dtype : kx_type_beside_integers(context);
         if (op->roots[output]->kind == KF_INT)
             *shape = kcl_array_i64(NULL, axes, sizes);
         else
@@ -1058,7 +1062,7 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
     kb_str text;
     kb_str_init(&text, &op->allocator);
     kcl_status status =
-        kl_exec_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n, m}, describe, &text, err);
+        kx_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n, m}, describe, &text, err);
     return hand_over(&text, status, write, user, err);
 }
 

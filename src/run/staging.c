@@ -1,65 +1,34 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/stage.c: what kernels can reach of arrays where they are, and copies of the rest. */
-#include "stage.h"
-#include "batch.h"
+/* run/staging.c: what kernels can reach of arrays where they are, and copies of the rest. */
+#include "staging.h"
 #include "overlap.h"
 
 #include <stdio.h>
 #include <string.h>
 
-bool kl_is_empty(const kl_view *v)
-{
-    return v->rows == 0 || kl_batch_count(&v->batch) == 0;
-}
-
-size_t kl_span(const kl_view *v)
-{
-    if (kl_is_empty(v))
-        return 0;
-    int64_t length = (v->rows - 1) * v->row_stride + (v->dim - 1) * v->step;
-    for (int k = 0; k < v->batch.count; k++)
-        length += (v->batch.size[k] - 1) * v->batch_stride[k];
-    return (size_t)length + kb_dtype_size(v->dtype);
-}
-
-kl_batch kl_own_batch(const kl_view *v)
-{
-    kl_batch own = v->batch;
-    for (int k = 0; k < own.count; k++)
-        if (!v->batch_stride[k] && own.size[k])
-            own.size[k] = 1;
-    return own;
-}
-
 /* Strides for elements without gaps, each of them once. Returns their number. */
-static int64_t pack(kl_view *v)
+static int64_t pack(kx_view *v)
 {
-    kl_batch own = kl_own_batch(v);
+    kg_batch own = kx_own_batch(v);
     int64_t count = v->rows * v->dim;
     v->step = (int64_t)kb_dtype_size(v->dtype);
     v->row_stride = v->dim * v->step;
-    kl_dense_strides(&own, v->rows * v->row_stride, v->batch_stride);
-    return kl_batch_count(&own) * count;
+    kg_dense_strides(&own, v->rows * v->row_stride, v->batch_stride);
+    return kg_batch_count(&own) * count;
 }
 
-bool kl_has_dense_rows(const kl_view *v)
-{
-    int64_t size = (int64_t)kb_dtype_size(v->dtype);
-    return (v->dim == 1 || v->step == size) && (v->rows <= 1 || v->row_stride == v->dim * size);
-}
-
-static bool is_dense(const kl_view *v)
+static bool is_dense(const kx_view *v)
 {
     int64_t stride[KF_MAX_BATCH];
-    kl_dense_strides(&v->batch, v->rows * v->dim * (int64_t)kb_dtype_size(v->dtype), stride);
+    kg_dense_strides(&v->batch, v->rows * v->dim * (int64_t)kb_dtype_size(v->dtype), stride);
     for (int k = 0; k < v->batch.count; k++)
         if (v->batch_stride[k] != stride[k])
             return false;
-    return kl_has_dense_rows(v);
+    return kx_has_dense_rows(v);
 }
 
 /* Whether kernels can reach the elements: whole elements apart, forwards. */
-static bool is_reachable(const kl_view *v, bool with_step)
+static bool is_reachable(const kx_view *v, bool with_step)
 {
     int64_t size = (int64_t)kb_dtype_size(v->dtype);
     bool rows_ok = v->rows <= 1 || (v->row_stride >= 0 && v->row_stride % size == 0);
@@ -69,65 +38,42 @@ static bool is_reachable(const kl_view *v, bool with_step)
     return rows_ok && step_ok && v->offset == 0 && (uintptr_t)v->data % (size_t)size == 0;
 }
 
-bool kl_next_place(const kl_batch *batch, int64_t place[KF_MAX_BATCH])
-{
-    for (int k = 0; k < batch->count; k++) {
-        if (++place[k] < batch->size[k])
-            return true;
-        place[k] = 0;
-    }
-    return false;
-}
-
-int64_t kl_offset_at(const kl_view *v, const int64_t place[KF_MAX_BATCH])
-{
-    int64_t offset = 0;
-    for (int k = 0; k < v->batch.count; k++)
-        offset += place[k] * v->batch_stride[k];
-    return offset;
-}
-
 /* Copies all elements of view `to`, at `target`, from those at `source`, where one row may be that of all. */
-static void copy_view(const kl_view *from, const char *source, const kl_view *to, char *target)
+static void copy_view(const kx_view *from, const char *source, const kx_view *to, char *target)
 {
     size_t size = kb_dtype_size(to->dtype);
     int64_t place[KF_MAX_BATCH] = {0}, row_stride = from->rows == 1 ? 0 : from->row_stride;
-    kl_batch own = kl_own_batch(to);
-    if (kl_is_empty(to))
+    kg_batch own = kx_own_batch(to);
+    if (kx_is_empty(to))
         return;
     do {
-        const char *start = source + kl_offset_at(from, place);
-        char *first = target + kl_offset_at(to, place);
+        const char *start = source + kx_offset_at(from, place);
+        char *first = target + kx_offset_at(to, place);
         for (int64_t i = 0; i < to->rows; i++)
             for (int64_t k = 0; k < to->dim; k++)
                 memcpy(first + i * to->row_stride + k * to->step, start + i * row_stride + k * from->step, size);
-    } while (kl_next_place(&own, place));
-}
-
-void *kl_host_data(const kl_view *v)
-{
-    return v->memory ? (char *)kd_memory_host(v->memory) + v->offset : (void *)(uintptr_t)v->data;
+    } while (kx_next_place(&own, place));
 }
 
 /* ---- Dense copies ------------------------------------------------------------------------------------------------ */
 
-/* Whether kernels can work on it where it is. */
-static bool is_usable(const kl_view *v, bool is_output, bool copies)
+bool kx_is_usable(kcl_context *context, const kx_view *v, bool is_output)
 {
     /* Of host arrays whole copies come back: what lies between the elements of an output would be overwritten. */
-    return is_reachable(v, is_output) && (!is_output || v->memory || !copies || is_dense(v));
+    return is_reachable(v, is_output) && (!is_output || v->memory || !kd_copies(context) || is_dense(v));
 }
 
 /* Gives the view of `s` memory of its own. */
-static kcl_status stage_view(kl_staging *s, kcl_context *context, size_t k, unsigned repeats)
+static kcl_status stage_view(kx_staging *s, const kx_run *r, size_t k, unsigned repeats)
 {
-    kl_view *v = &s->views[k];
+    kx_view *v = &s->views[k];
+    kcl_context *context = r->context;
     v->rows = repeats & KF_PAIR_AXES ? 1 : v->rows;
     for (int b = 0; b < v->batch.count; b++)
         if (repeats & KF_BATCH_AXIS(b))
             v->batch.size[b] = 1;
     int64_t elements = pack(v);
-    if (v->memory && !kd_is_host(context))
+    if (v->memory && r->backend->has_memory)
         return kd_buffer_create(context, (size_t)(elements * v->step), &v->buffer);
     s->memory[k] = kb_calloc(kd_allocator(context), (size_t)v->step, (size_t)KB_MAX(elements, 1));
     if (!s->memory[k])
@@ -139,10 +85,10 @@ static kcl_status stage_view(kl_staging *s, kcl_context *context, size_t k, unsi
 }
 
 /* As many views, none of them staged. */
-static kcl_status start_staging(kl_staging *s, kcl_context *context, size_t count, const kl_view *views)
+static kcl_status start_staging(kx_staging *s, kcl_context *context, size_t count, const kx_view *views)
 {
     const kcl_allocator *a = kd_allocator(context);
-    *s = (kl_staging){.count = count};
+    *s = (kx_staging){.count = count};
     s->views = kb_calloc(a, count + 1, sizeof *s->views);
     s->memory = kb_calloc(a, count + 1, sizeof *s->memory);
     if (!s->views || !s->memory)
@@ -152,49 +98,49 @@ static kcl_status start_staging(kl_staging *s, kcl_context *context, size_t coun
     return KCL_OK;
 }
 
-kcl_status kl_stage_inputs(kl_staging *s, kcl_context *context, const kl_exec *e, const kl_view *slots)
+kcl_status kx_stage_inputs(kx_staging *s, const kx_run *r)
 {
-    kcl_status status = start_staging(s, context, e->slot_count, slots);
+    kcl_status status = start_staging(s, r->context, r->program->slot_count, r->slots);
     for (size_t k = 0; status == KCL_OK && k < s->count; k++) {
-        if (kd_is_host(context) || is_usable(&slots[k], false, kd_copies(context)))
+        if (r->backend->reaches(r->context, &r->slots[k], false))
             continue;
-        status = stage_view(s, context, k, 0);
+        status = stage_view(s, r, k, 0);
         if (s->memory[k])
-            copy_view(&slots[k], slots[k].data, &s->views[k], s->memory[k]);
+            copy_view(&r->slots[k], r->slots[k].data, &s->views[k], s->memory[k]);
     }
     return status;
 }
 
-static bool is_input(const kl_exec *e, const kl_view *slots, const kl_view *out)
+static bool is_input(const kg_program *e, const kx_view *slots, const kx_view *out)
 {
     for (size_t k = 0; k < e->slot_count; k++)
-        if (kl_overlap(&slots[k], out))
+        if (kx_overlap(&slots[k], out))
             return true;
     return false;
 }
 
-kcl_status kl_stage_outputs(kl_staging *s, kcl_context *context, const kl_exec *e, const kl_view *slots,
-                            const kl_view *outs, const kr_scale *scales)
+kcl_status kx_stage_outputs(kx_staging *s, const kx_run *r)
 {
-    const bool host = kd_is_host(context), copies = kd_copies(context);
-    kcl_status status = start_staging(s, context, e->root_count, outs);
+    const kx_view *outs = r->outs;
+    kcl_status status = start_staging(s, r->context, r->program->root_count, outs);
     for (size_t k = 0; status == KCL_OK && k < s->count; k++) {
-        const unsigned repeats = e->root[k].repeats;
-        if (!repeats && (host || is_usable(&outs[k], true, copies)) && !is_input(e, slots, &outs[k]))
+        const unsigned repeats = r->program->roots[k].repeats;
+        if (!repeats && r->backend->reaches(r->context, &outs[k], true) &&
+            !is_input(r->program, r->given_slots, &outs[k]))
             continue;
-        status = stage_view(s, context, k, repeats);
-        if (s->memory[k] && kl_is_read(scales, k))
-            copy_view(&outs[k], kl_host_data(&outs[k]), &s->views[k], s->memory[k]);
+        status = stage_view(s, r, k, repeats);
+        if (s->memory[k] && kx_is_read(r->scales, k))
+            copy_view(&outs[k], kx_host_data(&outs[k]), &s->views[k], s->memory[k]);
     }
     return status;
 }
 
-void kl_unstage(kl_staging *s, kcl_context *context, const kl_view *results)
+void kx_unstage(kx_staging *s, kcl_context *context, const kx_view *results)
 {
     const kcl_allocator *a = kd_allocator(context);
     for (size_t k = 0; s->memory && k < s->count; k++) {
         if (s->memory[k] && results)
-            copy_view(&s->views[k], s->memory[k], &results[k], kl_host_data(&results[k]));
+            copy_view(&s->views[k], s->memory[k], &results[k], kx_host_data(&results[k]));
         kb_free(a, s->memory[k]);
         kd_buffer_release(context, &s->views[k].buffer);
     }
@@ -202,17 +148,17 @@ void kl_unstage(kl_staging *s, kcl_context *context, const kl_view *results)
     kb_free(a, s->views);
 }
 
-bool kl_all_usable(size_t count, const kl_view *views, bool is_output, bool copies)
+bool kx_all_reached(const kx_backend *backend, kcl_context *context, size_t count, const kx_view *views, bool is_output)
 {
     for (size_t k = 0; k < count; k++)
-        if (!is_usable(&views[k], is_output, copies))
+        if (!backend->reaches(context, &views[k], is_output))
             return false;
     return true;
 }
 
 /* ---- Arrays on the device ---------------------------------------------------------------------------------------- */
 
-kcl_status kl_check_memory(kcl_context *context, const kcl_memory *memory, int64_t lowest, int64_t highest,
+kcl_status kx_check_memory(kcl_context *context, const kcl_memory *memory, int64_t lowest, int64_t highest,
                            int64_t offset, kcl_dtype dtype, const char *what)
 {
     kb_error *err = kd_error(context);
@@ -234,7 +180,7 @@ kcl_status kl_check_memory(kcl_context *context, const kcl_memory *memory, int64
     return KCL_OK;
 }
 
-static bool has_whole_strides(const kl_view *v)
+static bool has_whole_strides(const kx_view *v)
 {
     int64_t size = (int64_t)kb_dtype_size(v->dtype);
     for (int k = 0; k < v->batch.count; k++)
@@ -244,10 +190,10 @@ static bool has_whole_strides(const kl_view *v)
 }
 
 /* Whether a device array is there, and kernels can work on it or copy it. */
-static kcl_status check_device_array(kcl_context *context, const kl_view *v, const char *what)
+static kcl_status check_device_array(kcl_context *context, const kx_view *v, const char *what)
 {
     const bool is_empty = v->low == v->high;
-    if (kl_check_memory(context, v->memory, is_empty ? 0 : v->offset + v->low, is_empty ? 0 : v->offset + v->high,
+    if (kx_check_memory(context, v->memory, is_empty ? 0 : v->offset + v->low, is_empty ? 0 : v->offset + v->high,
                         v->offset, v->dtype, what) < 0)
         return kd_error(context)->status;
     if (!has_whole_strides(v))
@@ -258,33 +204,33 @@ static kcl_status check_device_array(kcl_context *context, const kl_view *v, con
 }
 
 /* Whether output k overlaps no other array but an input that it is; *shares tells of such a one. */
-static kcl_status check_output(const kl_exec *e, const kl_view *slots, const kl_view *outs, size_t k, bool *shares,
+static kcl_status check_output(const kg_program *e, const kx_view *slots, const kx_view *outs, size_t k, bool *shares,
                                kb_error *err)
 {
     for (size_t m = 0; m < e->slot_count; m++) {
-        if (!kl_overlap(&slots[m], &outs[k]))
+        if (!kx_overlap(&slots[m], &outs[k]))
             continue;
-        if (!kl_is_same_array(&slots[m], &outs[k]))
+        if (!kx_is_same_array(&slots[m], &outs[k]))
             return kb_fail(err, KCL_ERROR_ARGUMENT,
                            "output %zu and %s overlap: an output needs memory of its own, or is an input as a whole, "
                            "with the same first element, number type, sizes and strides",
-                           k, e->slots[m].name);
+                           k, slots[m].name);
         *shares = true;
     }
     for (size_t m = 0; m < k; m++)
-        if (kl_overlap(&outs[m], &outs[k]))
+        if (kx_overlap(&outs[m], &outs[k]))
             return kb_fail(err, KCL_ERROR_ARGUMENT, "output %zu and output %zu overlap: each needs memory of its own",
                            m, k);
     return KCL_OK;
 }
 
-kcl_status kl_check_arrays(const kl_exec *e, kcl_context *context, const kl_view *slots, const kl_view *outs,
+kcl_status kx_check_arrays(const kg_program *e, kcl_context *context, const kx_view *slots, const kx_view *outs,
                            bool *shares)
 {
     char output[32];
     *shares = false;
     for (size_t k = 0; k < e->slot_count; k++)
-        if (slots[k].memory && check_device_array(context, &slots[k], e->slots[k].name) < 0)
+        if (slots[k].memory && check_device_array(context, &slots[k], slots[k].name) < 0)
             return kd_error(context)->status;
     for (size_t k = 0; k < e->root_count; k++) {
         if (outs[k].memory) {
@@ -298,24 +244,24 @@ kcl_status kl_check_arrays(const kl_exec *e, kcl_context *context, const kl_view
     return KCL_OK;
 }
 
-static size_t packed_size(const kl_view *v)
+static size_t packed_size(const kx_view *v)
 {
-    kl_view packed = *v;
+    kx_view packed = *v;
     return (size_t)pack(&packed) * kb_dtype_size(v->dtype);
 }
 
-bool kl_has_little_host_data(size_t count, const kl_view *views)
+bool kx_has_little_host_data(size_t count, const kx_view *views)
 {
     enum { LITTLE = 1 << 16 };
     size_t bytes = 0;
     for (size_t k = 0; k < count && bytes <= LITTLE; k++) {
-        const kl_view *v = &views[k];
-        bytes += v->memory ? 0 : is_reachable(v, false) ? kl_span(v) : packed_size(v);
+        const kx_view *v = &views[k];
+        bytes += v->memory ? 0 : is_reachable(v, false) ? kx_span(v) : packed_size(v);
     }
     return bytes <= LITTLE;
 }
 
-bool kl_all_on_device(size_t count, const kl_view *views)
+bool kx_all_on_device(size_t count, const kx_view *views)
 {
     for (size_t k = 0; k < count; k++)
         if (!views[k].memory)

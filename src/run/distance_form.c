@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/form.c: the bound on the error of expanded distances, from a launch's own data. */
-#include "form.h"
+/* run/distance_form.c: the bound on the error of expanded distances, from a launch's own data. */
+#include "distance_form.h"
 
 #include <float.h>
 #include <math.h>
@@ -16,12 +16,12 @@ enum {
     APART = 16        /* margins between a row's two nearest neighbours in the sample, at least, for screening to pay */
 };
 
-double kl_form_bound(double slope, int32_t dim, double size)
+double kx_form_bound(double slope, int32_t dim, double size)
 {
     return fabs(slope) * sqrt(0.09 * dim + 1.5) * size;
 }
 
-void kl_form_margin(double slope, int32_t dim, double size, kcl_dtype dtype, double margin[2])
+void kx_form_margin(double slope, int32_t dim, double size, kcl_dtype dtype, double margin[2])
 {
     const double u = dtype == KCL_F32 ? FLT_EPSILON / 2 : DBL_EPSILON / 2, least = dtype == KCL_F32 ? FLT_MIN : DBL_MIN;
     const double slack = 2.1; /* both values may be wrong; and what rounding does to the test itself */
@@ -31,13 +31,13 @@ void kl_form_margin(double slope, int32_t dim, double size, kcl_dtype dtype, dou
 
 /* ---- Looking at arrays ------------------------------------------------------------------------------------------- */
 
-static double element(const kl_view *v, int64_t row, int64_t k)
+static double element(const kx_view *v, int64_t row, int64_t k)
 {
     return kb_number((const char *)v->data + row * v->row_stride + k * v->step, v->dtype);
 }
 
 /* Widens the box of components by the rows of v, each component multiplied by its factor. */
-static void widen(const kl_view *v, const double *factor, double *low, double *high)
+static void widen(const kx_view *v, const double *factor, double *low, double *high)
 {
     for (int64_t i = 0; i < v->rows; i++) {
         for (int32_t k = 0; k < v->dim; k++) {
@@ -49,7 +49,7 @@ static void widen(const kl_view *v, const double *factor, double *low, double *h
 }
 
 typedef struct measure {
-    const kl_view *view;
+    const kx_view *view;
     const double *factor, *centre;
     int64_t chunk_rows;
     double most[CHUNKS];
@@ -74,7 +74,7 @@ static double square_of_floats(const float *x, const double *factor, const doubl
 static void measure_chunk(void *user, int64_t chunk, int worker)
 {
     measure *m = user;
-    const kl_view *v = m->view;
+    const kx_view *v = m->view;
     int64_t first = chunk * m->chunk_rows, last = KB_MIN(v->rows, first + m->chunk_rows);
     bool floats = v->dtype == KCL_F32 && v->step == (int64_t)sizeof(float) &&
                   ((uintptr_t)v->data | (uintptr_t)v->row_stride) % sizeof(float) == 0;
@@ -95,7 +95,7 @@ static void measure_chunk(void *user, int64_t chunk, int worker)
 }
 
 /* max |x - c|^2 over the rows of a host array; infinite where a row is infinite or NaN. */
-static double largest_on_host(const kl_view *v, const double *factor, const double *centre, int threads)
+static double largest_on_host(const kx_view *v, const double *factor, const double *centre, int threads)
 {
     measure m = {.view = v, .factor = factor, .centre = centre};
     m.chunk_rows = KB_MAX(v->rows / CHUNKS + 1, CHUNK_ROWS);
@@ -108,7 +108,7 @@ static double largest_on_host(const kl_view *v, const double *factor, const doub
 }
 
 /* Numbers in the number type of the launch. */
-static const void *typed(const kl_question *q, const double *numbers, int32_t dim, kb_arena *arena)
+static const void *typed(const kx_question *q, const double *numbers, int32_t dim, kb_arena *arena)
 {
     if (q->dtype == KCL_F64)
         return numbers;
@@ -118,7 +118,7 @@ static const void *typed(const kl_question *q, const double *numbers, int32_t di
     return single;
 }
 
-static kcl_status largest_square(const kl_question *q, const kl_view *v, const double *factor, const double *centre,
+static kcl_status largest_square(const kx_question *q, const kx_view *v, const double *factor, const double *centre,
                                  double *most, kb_arena *arena, kb_error *err)
 {
     if (!v->memory) {
@@ -132,7 +132,7 @@ static kcl_status largest_square(const kl_question *q, const kl_view *v, const d
 }
 
 /* A view on the host of up to SAMPLE rows, evenly spaced; of device arrays a copy. */
-static kcl_status sample_of(const kl_question *q, const kl_view *v, kl_view *sample, kb_arena *arena, kb_error *err)
+static kcl_status sample_of(const kx_question *q, const kx_view *v, kx_view *sample, kb_arena *arena, kb_error *err)
 {
     int64_t size = (int64_t)kb_dtype_size(v->dtype), step = v->rows / SAMPLE + 1;
     *sample = *v;
@@ -141,14 +141,14 @@ static kcl_status sample_of(const kl_question *q, const kl_view *v, kl_view *sam
     if (!v->memory)
         return KCL_OK;
     *sample =
-        (kl_view){.dtype = v->dtype, .rows = sample->rows, .dim = v->dim, .row_stride = v->dim * size, .step = size};
+        (kx_view){.dtype = v->dtype, .rows = sample->rows, .dim = v->dim, .row_stride = v->dim * size, .step = size};
     void *rows = kb_arena_alloc(arena, (size_t)(sample->rows * sample->row_stride) + 1);
     sample->data = rows;
     return rows ? q->eyes->read(q->eyes->user, v, step, sample->rows, rows) : kb_no_memory(err);
 }
 
 /* The centre of both arrays, a number of the launch's type, and max |a - c|^2 + max |b - c|^2. */
-static kcl_status look(const kl_question *q, const kl_view *rows, const double *row_factor, const kl_view *cols,
+static kcl_status look(const kx_question *q, const kx_view *rows, const double *row_factor, const kx_view *cols,
                        const double *col_factor, kb_arena *arena, const double **centre, double *size, kb_error *err)
 {
     int32_t dim = rows->dim;
@@ -160,7 +160,7 @@ static kcl_status look(const kl_question *q, const kl_view *rows, const double *
         low[k] = INFINITY;
         high[k] = -INFINITY;
     }
-    kl_view some;
+    kx_view some;
     if (sample_of(q, rows, &some, arena, err) < 0)
         return err->status;
     widen(&some, row_factor, low, high);
@@ -184,7 +184,7 @@ static kcl_status look(const kl_question *q, const kl_view *rows, const double *
  * For the sum over columns of the distance itself: the largest ratio of |a_i - c|^2 + mean |b - c|^2 to the mean distance
  * of a row, |a_i - m|^2 + mean |b - m|^2 with m the mean of b.
  */
-static kcl_status mean_ratio(const kl_view *rows, const double *row_factor, const kl_view *cols,
+static kcl_status mean_ratio(const kx_view *rows, const double *row_factor, const kx_view *cols,
                              const double *col_factor, const double *centre, kb_arena *arena, double *ratio,
                              kb_error *err)
 {
@@ -222,7 +222,7 @@ static kcl_status mean_ratio(const kl_view *rows, const double *row_factor, cons
 /* ---- Numbers of parameters --------------------------------------------------------------------------------------- */
 
 /* Whether all variables of the nodes, which are parameters, can be looked at; marks them in `wanted`. */
-static kcl_status are_visible(const kl_question *q, size_t count, const kf_node *const *nodes, bool *visible,
+static kcl_status are_visible(const kx_question *q, size_t count, const kf_node *const *nodes, bool *visible,
                               bool *wanted, kb_error *err)
 {
     kf_order order;
@@ -239,7 +239,7 @@ static kcl_status are_visible(const kl_question *q, size_t count, const kf_node 
 }
 
 /* Values of formulas of parameters, in double: value[k] has the node's dimension. */
-static kcl_status evaluate(const kl_question *q, size_t count, const kf_node *const *nodes, const bool *wanted,
+static kcl_status evaluate(const kx_question *q, size_t count, const kf_node *const *nodes, const bool *wanted,
                            double **value, kb_arena *arena, kb_error *err)
 {
     kf_source *sources = kb_arena_alloc(arena, (q->sweep->var_count + 1) * sizeof *sources);
@@ -247,7 +247,7 @@ static kcl_status evaluate(const kl_question *q, size_t count, const kf_node *co
     if (!sources || !sinks)
         return kb_no_memory(err);
     for (size_t k = 0; k < q->sweep->var_count; k++) {
-        kl_view v;
+        kx_view v;
         if (!wanted[k])
             continue;
         if (sample_of(q, q->views[k], &v, arena, err) < 0)
@@ -282,12 +282,12 @@ static const double *wide_factor(const kf_node *node, const double *value, int32
 
 /* What is known of a distance. */
 typedef struct sight {
-    const kl_view *row, *col;
+    const kx_view *row, *col;
     const double *row_factor, *col_factor, *centre;
     double size;
 } sight;
 
-static kcl_status see_distance(const kl_question *q, const kp_distance *d, double *const *factors, kl_seen *seen,
+static kcl_status see_distance(const kx_question *q, const kp_distance *d, double *const *factors, kx_seen *seen,
                                sight *s, kb_arena *arena, kb_error *err)
 {
     bool plain = !d->row_from.factor && !d->col_from.factor;
@@ -315,7 +315,7 @@ static kcl_status see_distance(const kl_question *q, const kp_distance *d, doubl
 }
 
 /* The largest bound over the terms; each adds up those of its distances. */
-static kcl_status bound_of(const kl_question *q, const sight *sights, double *const *slopes, double *bound,
+static kcl_status bound_of(const kx_question *q, const sight *sights, double *const *slopes, double *bound,
                            kb_arena *arena, kb_error *err)
 {
     const kp_expansion *e = q->expansion;
@@ -328,9 +328,9 @@ static kcl_status bound_of(const kl_question *q, const sight *sights, double *co
             if (e->slopes[k].term != t || e->slopes[k].is_screened)
                 continue;
             if (!e->slopes[k].is_multiple)
-                sum += kl_form_bound(*slopes[k], dim, s->size);
+                sum += kx_form_bound(*slopes[k], dim, s->size);
             else if (mean_ratio(s->row, s->row_factor, s->col, s->col_factor, s->centre, arena, &ratio, err) == KCL_OK)
-                sum += kl_form_bound(1, dim, ratio);
+                sum += kx_form_bound(1, dim, ratio);
             else
                 return err->status;
         }
@@ -350,10 +350,10 @@ static int by_size(const void *a, const void *b)
  * they are nearer to each other, but what counts is the order of magnitude: tight clusters far apart have neighbours within
  * rounding.
  */
-static kcl_status neighbours(const kl_question *q, const sight *s, double slope, const double *margin, double *apart,
+static kcl_status neighbours(const kx_question *q, const sight *s, double slope, const double *margin, double *apart,
                              kb_arena *arena, kb_error *err)
 {
-    kl_view rows, cols;
+    kx_view rows, cols;
     double gaps[FEW] = {0};
     int64_t count = 0;
     if (sample_of(q, s->row, &rows, arena, err) < 0 || sample_of(q, s->col, &cols, arena, err) < 0)
@@ -375,7 +375,7 @@ static kcl_status neighbours(const kl_question *q, const sight *s, double slope,
 }
 
 /* The plan's margins, and how far neighbours are apart where that is least; infinite where nothing is screened. */
-static kcl_status margins_of(const kl_question *q, const sight *sights, double *const *slopes, kl_choice *choice,
+static kcl_status margins_of(const kx_question *q, const sight *sights, double *const *slopes, kx_choice *choice,
                              double *apart, kb_arena *arena, kb_error *err)
 {
     const kp_expansion *e = q->expansion;
@@ -389,7 +389,7 @@ static kcl_status margins_of(const kl_question *q, const sight *sights, double *
         double *margin = &margins[2 * e->slopes[k].term];
         if (!e->slopes[k].is_screened)
             continue;
-        kl_form_margin(*slopes[k], e->distance[e->slopes[k].distance].dim, s->size, q->dtype, margin);
+        kx_form_margin(*slopes[k], e->distance[e->slopes[k].distance].dim, s->size, q->dtype, margin);
         if (neighbours(q, s, *slopes[k], margin, &here, arena, err) < 0)
             return err->status;
         *apart = here >= *apart ? *apart : here;
@@ -399,23 +399,23 @@ static kcl_status margins_of(const kl_question *q, const sight *sights, double *
     return choice->parameter[e->count] ? KCL_OK : kb_no_memory(err);
 }
 
-static kcl_status differences(kl_choice *choice, const char *why)
+static kcl_status differences(kx_choice *choice, const char *why)
 {
-    *choice = (kl_choice){.is_expanded = false};
+    *choice = (kx_choice){.is_expanded = false};
     snprintf(choice->why, sizeof choice->why, "differences%s%s%s", *why ? " (" : "", why, *why ? ")" : "");
     return KCL_OK;
 }
 
-kcl_status kl_choose_form(kl_choice *choice, const kl_question *q, kl_seen *seen, kb_arena *arena, kb_error *err)
+kcl_status kx_choose_form(kx_choice *choice, const kx_question *q, kx_seen *seen, kb_arena *arena, kb_error *err)
 {
     const kp_expansion *e = q->expansion;
-    bool forced = q->form == KL_FORM_EXPANDED;
+    bool forced = q->form == KG_FORM_EXPANDED;
     int32_t longest = 0;
     char why[64];
-    *choice = (kl_choice){.is_expanded = false};
+    *choice = (kx_choice){.is_expanded = false};
     if (!e)
         return forced ? differences(choice, "no distance can be expanded") : KCL_OK;
-    if (q->form == KL_FORM_DIFFERENCES)
+    if (q->form == KG_FORM_DIFFERENCES)
         return differences(choice, "asked for");
     if (q->has_batches)
         return differences(choice, "there are batches");
@@ -468,12 +468,12 @@ kcl_status kl_choose_form(kl_choice *choice, const kl_question *q, kl_seen *seen
         margins_of(q, sights, value, choice, &apart, arena, err) < 0)
         return err->status;
     /* Norms must not overflow where distances do not. NaN is no bound. */
-    bool holds = bound <= KL_FORM_LIMIT && apart >= (forced ? 0 : APART);
+    bool holds = bound <= KX_FORM_LIMIT && apart >= (forced ? 0 : APART);
     for (size_t k = 0; k < e->count; k++)
         holds = holds && sights[k].size < largest / 4;
-    snprintf(why, sizeof why, "bound %.3g %s %g%s", bound, bound <= KL_FORM_LIMIT ? "<=" : ">", KL_FORM_LIMIT,
+    snprintf(why, sizeof why, "bound %.3g %s %g%s", bound, bound <= KX_FORM_LIMIT ? "<=" : ">", KX_FORM_LIMIT,
              forced ? ", asked for" : "");
-    if (e->screens && bound <= KL_FORM_LIMIT)
+    if (e->screens && bound <= KX_FORM_LIMIT)
         snprintf(why, sizeof why, "neighbours %.3g margins apart%s", apart, forced ? ", asked for" : "");
     if (!holds && !forced)
         return differences(choice, why);

@@ -1,48 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/batch.c: batch axes: broadcast, and merged for a launch. */
-#include "batch.h"
+/* run/axes.c: batch axes merged for a launch. */
+#include "axes.h"
 
 #include <string.h>
-
-int kl_batch_join(kl_batch *batch, const kl_batch *other)
-{
-    while (batch->count < other->count)
-        batch->size[batch->count++] = 1;
-    for (int k = 0; k < other->count; k++) {
-        if (batch->size[k] == 1)
-            batch->size[k] = other->size[k];
-        else if (other->size[k] != 1 && other->size[k] != batch->size[k])
-            return k;
-    }
-    return -1;
-}
-
-kl_batch kl_reduced_batch(const kl_batch *batch, unsigned axes)
-{
-    kl_batch left = *batch;
-    for (int k = 0; k < left.count; k++)
-        if (axes & KF_BATCH_AXIS(k))
-            left.size[k] = 1;
-    return left;
-}
-
-int64_t kl_batch_count(const kl_batch *batch)
-{
-    int64_t count = 1;
-    for (int k = 0; k < batch->count; k++)
-        if (kb_mul_overflows(count, batch->size[k], &count))
-            return INT64_MAX;
-    return count;
-}
-
-void kl_dense_strides(const kl_batch *batch, int64_t size, int64_t stride[KF_MAX_BATCH])
-{
-    for (int k = 0; k < KF_MAX_BATCH; k++) {
-        int64_t here = kl_batch_size(batch, k);
-        stride[k] = here == 1 ? 0 : size;
-        size *= here;
-    }
-}
 
 static bool follows(int64_t stride, int64_t step, int64_t count)
 {
@@ -51,17 +11,17 @@ static bool follows(int64_t stride, int64_t step, int64_t count)
 }
 
 /* Whether batches along axis `at` are more of `rows` on the axis of `role`. */
-static bool are_rows(int at, kf_role role, int64_t rows, size_t count, const kl_operand *operands)
+static bool are_rows(int at, kf_role role, int64_t rows, size_t count, const kx_operand *operands)
 {
     for (size_t k = 0; k < count; k++) {
-        const kl_operand *o = &operands[k];
+        const kx_operand *o = &operands[k];
         if (o->role == role ? rows < 2 || !follows(o->stride[at], o->row_stride, rows) : o->stride[at] != 0)
             return false;
     }
     return true;
 }
 
-static void remove_axis(kl_axes *axes, int at, int count, size_t operand_count, kl_operand *operands)
+static void remove_axis(kx_axes *axes, int at, int count, size_t operand_count, kx_operand *operands)
 {
     for (int k = at; k + 1 < count; k++) {
         axes->size[k] = axes->size[k + 1];
@@ -72,7 +32,7 @@ static void remove_axis(kl_axes *axes, int at, int count, size_t operand_count, 
         operands[m].stride[count - 1] = 0;
 }
 
-static bool is_one_axis(const kl_axes *axes, int at, size_t count, const kl_operand *operands)
+static bool is_one_axis(const kx_axes *axes, int at, size_t count, const kx_operand *operands)
 {
     for (size_t k = 0; k < count; k++)
         if (!follows(operands[k].stride[at + 1], operands[k].stride[at], axes->size[at]))
@@ -80,11 +40,11 @@ static bool is_one_axis(const kl_axes *axes, int at, size_t count, const kl_oper
     return true;
 }
 
-void kl_merge_axes(kl_axes *axes, const kl_batch *batch, unsigned reduced, unsigned reduced_batches, unsigned fixed,
-                   size_t count, kl_operand *operands, int64_t *rows, int64_t *cols)
+void kx_merge_axes(kx_axes *axes, const kg_batch *batch, unsigned reduced, unsigned reduced_batches, unsigned fixed,
+                   size_t count, kx_operand *operands, int64_t *rows, int64_t *cols)
 {
     int from[KF_MAX_BATCH], total = 0;
-    *axes = (kl_axes){.batches = 1, .each_count = 1};
+    *axes = (kx_axes){.batches = 1, .each_count = 1};
     for (int pass = 0; pass < 2; pass++) {
         for (int k = 0; k < batch->count; k++) {
             if (batch->size[k] == 1 || !!(reduced_batches & KF_BATCH_AXIS(k)) != pass)

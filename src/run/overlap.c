@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lazy/overlap.c: which arrays have memory in common. Ranges of addresses tell nearly always; where they do, whether
+ * run/overlap.c: which arrays have memory in common. Ranges of addresses tell nearly always; where they do, whether
  * elements meet is a question of whole numbers: is there a sum of multiples of strides that is the distance of two
  * elements, or less than an element away from it? It is searched for, largest strides first. In arrays whose axes are
  * nested, as those of matrices and their parts are, two or three multiples of a stride come into question at most.
@@ -94,7 +94,7 @@ static bool reaches(search *s, int k, int64_t low, int64_t high)
 
 /* ---- One array --------------------------------------------------------------------------------------------------- */
 
-bool kl_shares_elements(int ndim, const int64_t *shape, const int64_t *stride, int64_t size)
+bool kx_shares_elements(int ndim, const int64_t *shape, const int64_t *stride, int64_t size)
 {
     multiples of[KCL_MAX_AXES]; /* the smallest stride first */
     int count = 0;
@@ -139,7 +139,7 @@ typedef struct axis {
 } axis;
 
 /* Those of more than one element, the outermost first. Returns their number. */
-static int axes_of(const kl_view *v, axis axes[MOST_AXES])
+static int axes_of(const kx_view *v, axis axes[MOST_AXES])
 {
     int count = 0;
     for (int k = v->batch.count - 1; k >= 0; k--)
@@ -166,10 +166,10 @@ static int merge(int count, axis axes[MOST_AXES])
     return merged;
 }
 
-bool kl_is_same_array(const kl_view *a, const kl_view *b)
+bool kx_is_same_array(const kx_view *a, const kx_view *b)
 {
     axis of[2][MOST_AXES];
-    if (a->memory != b->memory || kl_place_of(a) != kl_place_of(b) || a->dtype != b->dtype)
+    if (a->memory != b->memory || kx_place_of(a) != kx_place_of(b) || a->dtype != b->dtype)
         return false;
     const int count = merge(axes_of(a, of[0]), of[0]);
     if (count != merge(axes_of(b, of[1]), of[1]))
@@ -180,7 +180,7 @@ bool kl_is_same_array(const kl_view *a, const kl_view *b)
     return true;
 }
 
-bool kl_elements_meet(const kl_view *a, const kl_view *b)
+bool kx_elements_meet(const kx_view *a, const kx_view *b)
 {
     axis axes[MOST_AXES];
     search s = {0};
@@ -192,7 +192,7 @@ bool kl_elements_meet(const kl_view *a, const kl_view *b)
     }
     sum_up(&s);
     /* How far an element of b lies behind one of a: less than that one is long, and not as far before it as b's is. */
-    const int64_t distance = (int64_t)(kl_place_of(b) - kl_place_of(a));
+    const int64_t distance = (int64_t)(kx_place_of(b) - kx_place_of(a));
     return reaches(&s, 0, 1 - (int64_t)kb_dtype_size(b->dtype) - distance,
                    (int64_t)kb_dtype_size(a->dtype) - 1 - distance);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* lazy/view.c: arrays of the caller seen as rows of vectors, and what is wrong with those that are none. */
+/* run/view.c: arrays of the caller seen as rows of vectors, and what is wrong with those that are none. */
 #include "overlap.h"
 
 #include <stdio.h>
 
-void kl_put_shape(char *text, size_t size, const kcl_array *array)
+void kx_put_shape(char *text, size_t size, const kcl_array *array)
 {
     size_t n = (size_t)snprintf(text, size, "(");
     for (int k = 0; k < array->ndim && n < size; k++)
@@ -13,7 +13,7 @@ void kl_put_shape(char *text, size_t size, const kcl_array *array)
         snprintf(text + n, size - n, ")");
 }
 
-kcl_status kl_check_shape(const kcl_array *array, const char *what, int64_t *elements, kb_error *err)
+kcl_status kx_check_shape(const kcl_array *array, const char *what, int64_t *elements, kb_error *err)
 {
     int64_t count = 1, bytes;
     if (!array)
@@ -36,7 +36,7 @@ kcl_status kl_check_shape(const kcl_array *array, const char *what, int64_t *ele
         is_empty = is_empty || array->shape[k] == 0;
         if (kb_mul_overflows(count, KB_MAX(array->shape[k], 1), &count)) {
             char shape[160];
-            kl_put_shape(shape, sizeof shape, array);
+            kx_put_shape(shape, sizeof shape, array);
             return kb_fail(err, KCL_ERROR_ARGUMENT,
                            "%s has the shape %s: the product of its sizes on the axes 0 to %d is more than a 64-bit "
                            "number holds",
@@ -86,7 +86,7 @@ static kcl_status add_up_strides(const kcl_array *array, const char *what, int64
     return KCL_OK;
 }
 
-kcl_status kl_check_strides(const kcl_array *array, const char *what, int64_t *low, int64_t *high, kb_error *err)
+kcl_status kx_check_strides(const kcl_array *array, const char *what, int64_t *low, int64_t *high, kb_error *err)
 {
     *low = 0;
     *high = dense_bytes(array);
@@ -106,14 +106,14 @@ kcl_status kl_check_strides(const kcl_array *array, const char *what, int64_t *l
     return KCL_OK;
 }
 
-kcl_status kl_check_elements(const kcl_array *array, const char *what, kb_error *err)
+kcl_status kx_check_elements(const kcl_array *array, const char *what, kb_error *err)
 {
     const int64_t size = (int64_t)kb_dtype_size(array->dtype);
-    if (!kl_shares_elements(array->ndim, array->shape, array->stride, size))
+    if (!kx_shares_elements(array->ndim, array->shape, array->stride, size))
         return KCL_OK;
     /* The axis whose elements are too near: the first that lies within those before it. */
     int axis = 0;
-    while (axis + 1 < array->ndim && !kl_shares_elements(axis + 1, array->shape, array->stride, size))
+    while (axis + 1 < array->ndim && !kx_shares_elements(axis + 1, array->shape, array->stride, size))
         axis++;
     return kb_fail(err, KCL_ERROR_ARGUMENT,
                    "%s has axis %d of size %lld with the stride %lld, by which its elements share memory: each element "
@@ -122,7 +122,7 @@ kcl_status kl_check_elements(const kcl_array *array, const char *what, kb_error 
 }
 
 /* Takes axis `at` of the array as the next batch axis, from the last one on. */
-static void add_batch_axis(kl_view *view, const kcl_array *array, int at)
+static void add_batch_axis(kx_view *view, const kcl_array *array, int at)
 {
     int k = view->batch.count++;
     view->batch.size[k] = array->shape[at];
@@ -130,7 +130,7 @@ static void add_batch_axis(kl_view *view, const kcl_array *array, int at)
 }
 
 /* Axes of size 1 in front are those of all arrays. */
-static void trim_batch(kl_view *view)
+static void trim_batch(kx_view *view)
 {
     while (view->batch.count && view->batch.size[view->batch.count - 1] == 1)
         view->batch.count--;
@@ -139,7 +139,7 @@ static void trim_batch(kl_view *view)
 static kcl_status refuse_shape(const kcl_array *array, kf_role role, int32_t dim, const char *what, kb_error *err)
 {
     char shape[160], needed[32] = "";
-    kl_put_shape(shape, sizeof shape, array);
+    kx_put_shape(shape, sizeof shape, array);
     if (!dim)
         return kb_fail(err, KCL_ERROR_SHAPE, "%s has shape %s; %s, with up to %d batch axes in front, and D up to %d",
                        what, shape, role == KF_ROLE_P ? "a parameter needs (D)" : "rows of vectors need (rows, D)",
@@ -153,21 +153,21 @@ static kcl_status refuse_shape(const kcl_array *array, kf_role role, int32_t dim
                    dim, needed);
 }
 
-static kcl_status start_view(kl_view *view, const kcl_array *array, int32_t dim, const char *what, kb_error *err)
+static kcl_status start_view(kx_view *view, const kcl_array *array, int32_t dim, const char *what, kb_error *err)
 {
     int64_t elements;
-    if (kl_check_shape(array, what, &elements, err) < 0)
+    if (kx_check_shape(array, what, &elements, err) < 0)
         return err->status;
     if (!array->data && !array->memory && elements)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has no data (NULL), but %lld elements", what, (long long)elements);
-    *view = (kl_view){.data = array->memory ? NULL : array->data,
+    *view = (kx_view){.data = array->memory ? NULL : array->data,
                       .dtype = array->dtype,
                       .rows = 1,
                       .dim = dim ? dim : 1,
                       .step = (int64_t)kb_dtype_size(array->dtype),
                       .memory = array->memory,
                       .offset = array->memory ? array->offset : 0};
-    return kl_check_strides(array, what, &view->low, &view->high, err);
+    return kx_check_strides(array, what, &view->low, &view->high, err);
 }
 
 /* The axes that count: those that are not 1. Returns their number. */
@@ -180,7 +180,7 @@ static int counted_axes(const kcl_array *array, int axes[KCL_MAX_AXES])
     return count;
 }
 
-static bool take_vector(kl_view *view, const kcl_array *array, int at, int32_t dim)
+static bool take_vector(kx_view *view, const kcl_array *array, int at, int32_t dim)
 {
     if (array->shape[at] < 1 || array->shape[at] > KF_MAX_DIM || (dim && array->shape[at] != dim))
         return false;
@@ -190,19 +190,20 @@ static bool take_vector(kl_view *view, const kcl_array *array, int at, int32_t d
     return true;
 }
 
-static void take_rows(kl_view *view, const kcl_array *array, int at)
+static void take_rows(kx_view *view, const kcl_array *array, int at)
 {
     view->rows = array->shape[at];
     view->row_stride = view->rows > 1 ? array->stride[at] : 0;
 }
 
-kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, kl_reading reading,
+kcl_status kx_view_of(kx_view *view, const kcl_array *array, kf_role role, int32_t dim, kx_reading reading,
                       const char *what, kb_error *err)
 {
     if (start_view(view, array, dim, what, err) < 0)
         return err->status;
+    view->name = what;
     int axes[KCL_MAX_AXES], count = counted_axes(array, axes), rows = role != KF_ROLE_P;
-    if (reading == KL_SQUEEZED && count <= rows + (dim > 1)) {
+    if (reading == KX_SQUEEZED && count <= rows + (dim > 1)) {
         if (dim > 1 && (!count || !take_vector(view, array, axes[--count], dim)))
             return refuse_shape(array, role, dim, what, err);
         if (count)
@@ -223,7 +224,7 @@ kcl_status kl_view_of(kl_view *view, const kcl_array *array, kf_role role, int32
     return KCL_OK;
 }
 
-kcl_status kl_view_of_result(kl_view *view, const kcl_array *array, kf_role role, int32_t dim, const kl_batch *batch,
+kcl_status kx_view_of_result(kx_view *view, const kcl_array *array, kf_role role, int32_t dim, const kg_batch *batch,
                              const char *what, kb_error *err)
 {
     if (start_view(view, array, dim, what, err) < 0)
@@ -245,9 +246,9 @@ kcl_status kl_view_of_result(kl_view *view, const kcl_array *array, kf_role role
     if (fits && first < count && role != KF_ROLE_P)
         take_rows(view, array, axes[first++]);
     if (fits && first == count)
-        return kl_check_elements(array, what, err);
+        return kx_check_elements(array, what, err);
     char shape[160], needed[160] = "";
-    kl_put_shape(shape, sizeof shape, array);
+    kx_put_shape(shape, sizeof shape, array);
     size_t n = 0;
     for (int k = batch->count - 1; k >= 0 && n < sizeof needed; k--)
         n += (size_t)snprintf(needed + n, sizeof needed - n, "%lld, ", (long long)batch->size[k]);
@@ -259,7 +260,7 @@ kcl_status kl_view_of_result(kl_view *view, const kcl_array *array, kf_role role
                    dim);
 }
 
-kcl_status kl_check_input_type(const kl_view *view, kf_kind kind, const char *what, kb_error *err)
+kcl_status kx_check_input_type(const kx_view *view, kf_kind kind, const char *what, kb_error *err)
 {
     if ((view->dtype == KCL_I64) == (kind == KF_INT))
         return KCL_OK;
@@ -273,7 +274,7 @@ kcl_status kl_check_input_type(const kl_view *view, kf_kind kind, const char *wh
         what);
 }
 
-kcl_status kl_check_output_type(const kl_view *view, kf_kind kind, const char *what, kb_error *err)
+kcl_status kx_check_output_type(const kx_view *view, kf_kind kind, const char *what, kb_error *err)
 {
     if ((view->dtype == KCL_I64) == (kind == KF_INT))
         return KCL_OK;
@@ -285,4 +286,59 @@ kcl_status kl_check_output_type(const kl_view *view, kf_kind kind, const char *w
             what, kb_dtype_name(view->dtype));
     return kb_fail(err, KCL_ERROR_TYPE,
                    "%s is int64, the result is a real number: its array must be float32 or float64", what);
+}
+
+/* ---- Elements ----------------------------------------------------------------------------------------------------- */
+
+bool kx_is_empty(const kx_view *v)
+{
+    return v->rows == 0 || kg_batch_count(&v->batch) == 0;
+}
+
+size_t kx_span(const kx_view *v)
+{
+    if (kx_is_empty(v))
+        return 0;
+    int64_t length = (v->rows - 1) * v->row_stride + (v->dim - 1) * v->step;
+    for (int k = 0; k < v->batch.count; k++)
+        length += (v->batch.size[k] - 1) * v->batch_stride[k];
+    return (size_t)length + kb_dtype_size(v->dtype);
+}
+
+kg_batch kx_own_batch(const kx_view *v)
+{
+    kg_batch own = v->batch;
+    for (int k = 0; k < own.count; k++)
+        if (!v->batch_stride[k] && own.size[k])
+            own.size[k] = 1;
+    return own;
+}
+
+bool kx_has_dense_rows(const kx_view *v)
+{
+    int64_t size = (int64_t)kb_dtype_size(v->dtype);
+    return (v->dim == 1 || v->step == size) && (v->rows <= 1 || v->row_stride == v->dim * size);
+}
+
+bool kx_next_place(const kg_batch *batch, int64_t place[KF_MAX_BATCH])
+{
+    for (int k = 0; k < batch->count; k++) {
+        if (++place[k] < batch->size[k])
+            return true;
+        place[k] = 0;
+    }
+    return false;
+}
+
+int64_t kx_offset_at(const kx_view *v, const int64_t place[KF_MAX_BATCH])
+{
+    int64_t offset = 0;
+    for (int k = 0; k < v->batch.count; k++)
+        offset += place[k] * v->batch_stride[k];
+    return offset;
+}
+
+void *kx_host_data(const kx_view *v)
+{
+    return v->memory ? (char *)kd_memory_host(v->memory) + v->offset : (void *)(uintptr_t)v->data;
 }
