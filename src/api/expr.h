@@ -26,7 +26,8 @@ struct kcl_expr {
 
 /* Puts the name of a public function in front of the sentence of an error. */
 void kl_name_call(const char *call, kb_error *err);
-const char *kl_call_or(const char *call, const char *name); /* `call` if it is the name of a public function, else `name` */
+const char *kl_call_or(const char *call,
+                       const char *name); /* `call` if it is the name of a public function, else `name` */
 
 /* The expression of a node of the scope's graph; the node NULL stands for the graph's error. */
 kcl_expr *kl_expr_called(const char *call, kcl_scope *scope, const kf_node *node);
@@ -38,8 +39,12 @@ kcl_expr *kl_expr_called(const char *call, kcl_scope *scope, const kf_node *node
  */
 kcl_expr *kl_as(const char *call, int count, kcl_expr *const *operands, kcl_expr *result);
 
-/* An error expression. */
+/* An error expression of a scope; kl_fail makes the error from a sentence. */
+kcl_expr *kl_error_expr(kcl_scope *scope, const kb_error *error);
 kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...) KB_PRINTF(3, 4);
+
+/* Tells an error to every context of the operands, but not to the context of `scope`, which evaluation tells. */
+void kl_tell_contexts(int count, kcl_expr *const *operands, const kcl_scope *scope, const kb_error *error);
 
 /*
  * The scope of operands that can be combined. NULL if an operand is an error or the operands do not belong together; *error

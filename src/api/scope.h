@@ -31,4 +31,7 @@ struct kcl_scope {
 /* The error expression of a scope in which nothing can be built: NULL, or destroyed; NULL for a scope that is alive. */
 kcl_expr *kl_scope_error(kcl_scope *scope);
 
+/* A copy of an error that lives as long as the scope's expressions; NULL: memory is out. */
+const kb_error *kl_kept_error(kcl_scope *scope, const kb_error *error);
+
 #endif
