@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* api/inspect.c: what an expression is. */
+/* api/inspect_expr.c: what an expression is. */
 #include "scope.h"
 #include "text.h"
 
