@@ -80,7 +80,7 @@ static kcl_status see_arguments(const kcl_operator *op, kb_error *err, const kcl
     if ((size_t)arg_count != op->input_count) {
         bool missing = (size_t)arg_count < op->input_count;
         if (missing)
-            kl_operator_name_input(op, (size_t)KB_MAX(arg_count, 0), what, sizeof what);
+            ka_operator_name_input(op, (size_t)KB_MAX(arg_count, 0), what, sizeof what);
         return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu arguments, %d were given%s%s", op->input_count,
                        arg_count, missing ? ": the first that is missing is " : ": the last are too many",
                        missing ? what : "");
@@ -108,8 +108,8 @@ static kcl_status see_arguments(const kcl_operator *op, kb_error *err, const kcl
         return err->status;
     *dtype = KCL_DTYPE_NONE;
     for (int k = 0; k < arg_count; k++) {
-        const kl_argument *in = &op->inputs[k];
-        const bool integers = kl_takes_integers(in) && slots[k].dtype == KCL_I64;
+        const ka_argument *in = &op->inputs[k];
+        const bool integers = ka_takes_integers(in) && slots[k].dtype == KCL_I64;
         if (see_type(&slots[k], integers ? KF_INT : in->kind, true, op->exec->slots[k].name, dtype, err) < 0)
             return err->status;
     }

@@ -49,7 +49,7 @@ static void name_operand(const kcl_scope *scope, const kf_node *f, unsigned axis
     bool reduced = false;
     for (; f->op != KF_VAR; f = below(f, axis))
         reduced = reduced || (f->op == KF_REDUCE && !kf_is_indexed(f));
-    snprintf(text, size, "%s%s", reduced ? "a reduction of " : "", kl_data_name(scope, f->param[0]));
+    snprintf(text, size, "%s%s", reduced ? "a reduction of " : "", ka_data_name(scope, f->param[0]));
 }
 
 /* Tells which operands below f clash. */
@@ -77,7 +77,7 @@ static kcl_status refuse_operands(const kcl_scope *scope, const kf_node *f, kb_e
         (long long)batch.size[at], -1 - at, names[0], (long long)scope->batch[f->arg[other]->id].size[at], names[1]);
 }
 
-kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err)
+kcl_status ka_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err)
 {
     *batch = (kl_batch){0};
     if (!scope->has_batches)
@@ -97,12 +97,12 @@ kcl_status kl_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, k
     return KCL_OK;
 }
 
-const kf_node *kl_with_batches_of(kcl_scope *scope, const kf_node *node, const kf_node *like)
+const kf_node *ka_with_batches_of(kcl_scope *scope, const kf_node *node, const kf_node *like)
 {
     kl_batch have, want;
     kb_error ignored;
-    if (!node || !scope->has_batches || kl_batch_of(scope, node, &have, &ignored) < 0 ||
-        kl_batch_of(scope, like, &want, &ignored) < 0 || have.count == want.count)
+    if (!node || !scope->has_batches || ka_batch_of(scope, node, &have, &ignored) < 0 ||
+        ka_batch_of(scope, like, &want, &ignored) < 0 || have.count == want.count)
         return node;
     while (have.count > want.count && have.size[have.count - 1] == 1)
         have.count--;
@@ -114,7 +114,7 @@ const kf_node *kl_with_batches_of(kcl_scope *scope, const kf_node *node, const k
         leaf = leaf->arg[0];
     leaf = leaf->op == KF_VAR ? kf_lend_axes(&scope->graph, leaf, 0) : kf_rat(&scope->graph, 1, 1);
     node = kf_binary(&scope->graph, KF_LIKE, node, leaf);
-    if (node && kl_batch_of(scope, node, &want, &scope->graph.error) == KCL_OK)
+    if (node && ka_batch_of(scope, node, &want, &scope->graph.error) == KCL_OK)
         scope->batch[node->id] = have;
     return scope->graph.error.status == KCL_OK ? node : NULL;
 }
@@ -138,7 +138,7 @@ int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES])
 {
     kl_batch batch;
     kb_error ignored;
-    if (!expr || !expr->node || kl_batch_of(expr->scope, expr->node, &batch, &ignored) < 0)
+    if (!expr || !expr->node || ka_batch_of(expr->scope, expr->node, &batch, &ignored) < 0)
         return 0;
     int count = 0;
     for (int k = batch.count - 1; k >= 0; k--)

@@ -32,7 +32,7 @@ static void put_number(kcl_data *data, size_t *length, int64_t number)
     put_text(data, length, at);
 }
 
-const char *kl_data_name(const kcl_scope *scope, int64_t index)
+const char *ka_data_name(const kcl_scope *scope, int64_t index)
 {
     kcl_data *data = index < (int64_t)scope->data_count ? scope->data[index] : NULL;
     if (!data)
@@ -59,11 +59,11 @@ const char *kl_data_name(const kcl_scope *scope, int64_t index)
     return data->name;
 }
 
-kcl_data *kl_new_data(const char *call, kcl_scope *scope, const kcl_array *array)
+kcl_data *ka_new_data(const char *call, kcl_scope *scope, const kcl_array *array)
 {
-    if (kl_scope_error(scope))
+    if (ka_scope_error(scope))
         return NULL;
-    kcl_data *data = kl_new_handle(scope, KL_HANDLE_DATA);
+    kcl_data *data = ka_new_handle(scope, KA_HANDLE_DATA);
     if (!data || !kb_reserve(kd_allocator(scope->context), (void **)&scope->data, &scope->data_capacity,
                              scope->data_count + 1, sizeof *scope->data)) {
         scope->data_lost = true;
@@ -82,7 +82,7 @@ kcl_data *kl_new_data(const char *call, kcl_scope *scope, const kcl_array *array
         kl_view_of(&view, array, KF_ROLE_I, 0, KL_STATED, what, &err);
     }
     if (err.status < 0) {
-        data->error = kl_kept_error(scope, &err);
+        data->error = ka_kept_error(scope, &err);
         if (!data->error) {
             scope->data_lost = true;
             return NULL;
@@ -96,12 +96,12 @@ kcl_data *kl_new_data(const char *call, kcl_scope *scope, const kcl_array *array
 
 kcl_data *kcl_data_create(kcl_scope *scope, const kcl_array *array)
 {
-    return kl_new_data(__func__, scope, array);
+    return ka_new_data(__func__, scope, array);
 }
 
 kcl_data *kcl_data_upload(kcl_scope *scope, const kcl_array *array)
 {
-    kcl_data *data = kl_new_data(__func__, scope, array);
+    kcl_data *data = ka_new_data(__func__, scope, array);
     if (!data || data->error)
         return data;
     kcl_array copy;
@@ -110,7 +110,7 @@ kcl_data *kcl_data_upload(kcl_scope *scope, const kcl_array *array)
         data->memory = copy.memory;
         return data;
     }
-    data->error = kl_kept_error(scope, kd_error(scope->context));
+    data->error = ka_kept_error(scope, kd_error(scope->context));
     if (!data->error)
         scope->data_lost = true;
     return data->error ? data : NULL;

@@ -10,7 +10,7 @@ static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from,
 {
     if (!out)
         return KCL_ERROR_ARGUMENT;
-    kcl_operator *op = kl_operator_new(from ? &(kcl_operator_params){.allocator = from->allocator} : NULL);
+    kcl_operator *op = ka_operator_new(from ? &(kcl_operator_params){.allocator = from->allocator} : NULL);
     *out = op;
     if (!op)
         return KCL_ERROR_NO_MEMORY;
@@ -24,7 +24,7 @@ static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from,
     op->knows_batches = from->knows_batches;
     op->joins_axes = from->joins_axes;
     for (size_t k = 0; k < from->input_count; k++) {
-        if (kl_operator_declare(op, (int64_t)k, from->inputs[k].name, from->inputs[k].dim, from->inputs[k].role) < 0)
+        if (ka_operator_declare(op, (int64_t)k, from->inputs[k].name, from->inputs[k].dim, from->inputs[k].role) < 0)
             return op->error.status;
         op->inputs[k] = from->inputs[k];
     }
@@ -82,7 +82,7 @@ kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, 
                              variables[n] ? variables[n] : "(NULL)");
             break;
         }
-        const kl_argument *in = &op->inputs[at[n]];
+        const ka_argument *in = &op->inputs[at[n]];
         v[n] = kf_on_batches(&op->graph, kf_var(&op->graph, at[n], in->dim, in->role), in->batches);
         status = v[n] ? KCL_OK : op->graph.error.status;
     }
@@ -91,7 +91,7 @@ kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, 
         cotangent_name(op, k, name);
         kf_role role = from->tags[k] == 0 ? KF_ROLE_I : from->tags[k] == 1 ? KF_ROLE_J : KF_ROLE_P;
         int64_t number = (int64_t)op->input_count;
-        status = kl_operator_declare(op, number, name, roots[k]->dim, role);
+        status = ka_operator_declare(op, number, name, roots[k]->dim, role);
         if (status < 0)
             break;
         kf_graph *g = &op->graph;
@@ -106,7 +106,7 @@ kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, 
                 status = g->error.status;
     }
     if (status == KCL_OK)
-        status = kl_operator_add_roots(op, wanted);
+        status = ka_operator_add_roots(op, wanted);
     for (size_t n = 0; status == KCL_OK && n < wanted; n++) {
         op->roots[n] = sums[n];
         op->sums_to[n] = op->knows_batches ? -1 : at[n];
@@ -116,10 +116,10 @@ kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, 
     if (status == KCL_OK)
         status = kf_simplify(&op->graph, wanted, op->roots, op->roots);
     if (status == KCL_OK)
-        status = kl_operator_compile(op);
+        status = ka_operator_compile(op);
     kb_free(&a, roots);
     kb_free(&a, at);
-    return op ? kl_operator_finish(out, op, status) : status;
+    return op ? ka_operator_finish(out, op, status) : status;
 }
 
 kcl_status kcl_operator_grad(kcl_operator **out, const kcl_operator *from, const char *variable)
@@ -177,7 +177,7 @@ kcl_status kcl_operator_magnitude(kcl_operator **out, const kcl_operator *from)
     kcl_status status = derived_operator(out, from, roots);
     kcl_operator *op = out ? *out : NULL;
     if (status == KCL_OK)
-        status = kl_operator_add_roots(op, count);
+        status = ka_operator_add_roots(op, count);
     if (status == KCL_OK) {
         magnitude_context m = {&op->graph, NULL};
         for (size_t k = 0; status == KCL_OK && k < count; k++) {
@@ -189,7 +189,7 @@ kcl_status kcl_operator_magnitude(kcl_operator **out, const kcl_operator *from)
         }
     }
     if (status == KCL_OK)
-        status = kl_operator_compile(op);
+        status = ka_operator_compile(op);
     kb_free(&a, roots);
-    return op ? kl_operator_finish(out, op, status) : status;
+    return op ? ka_operator_finish(out, op, status) : status;
 }

@@ -5,8 +5,8 @@
 #include <math.h>
 
 /* Macros, for the name of the function that they stand in. */
-#define unary(op, f) kl_apply(op, 1, &(f), NULL)
-#define binary(op, f, g) kl_apply(op, 2, ((kcl_expr *[]){f, g}), NULL)
+#define unary(op, f) ka_apply(op, 1, &(f), NULL)
+#define binary(op, f, g) ka_apply(op, 2, ((kcl_expr *[]){f, g}), NULL)
 
 /* ---- Arithmetic -------------------------------------------------------------------------------------------------- */
 
@@ -38,20 +38,20 @@ kcl_expr *kcl_powf(kcl_expr *f, kcl_expr *g)
 kcl_expr *kcl_pow(kcl_expr *f, double exponent)
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(1, &f, &error);
-    return scope ? kl_shaped(kl_expr_of(scope, kf_power(&scope->graph, f->node, exponent)), f->inner) : error;
+    kcl_scope *scope = ka_common_scope(1, &f, &error);
+    return scope ? ka_shaped(ka_expr_of(scope, kf_power(&scope->graph, f->node, exponent)), f->inner) : error;
 }
 
 kcl_expr *kcl_scale(kcl_expr *f, double factor)
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(1, &f, &error);
+    kcl_scope *scope = ka_common_scope(1, &f, &error);
     if (!scope)
         return error;
     if (isnan(factor))
-        return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_scale: the factor is nan, it must be a number");
+        return ka_fail(scope, KCL_ERROR_ARGUMENT, "kcl_scale: the factor is nan, it must be a number");
     kf_graph *g = &scope->graph;
-    return kl_shaped(kl_expr_of(scope, kf_binary(g, KF_MULT, kf_num(g, factor), f->node)), f->inner);
+    return ka_shaped(ka_expr_of(scope, kf_binary(g, KF_MULT, kf_num(g, factor), f->node)), f->inner);
 }
 
 /* ---- Functions --------------------------------------------------------------------------------------------------- */
@@ -119,33 +119,33 @@ kcl_expr *kcl_maximum(kcl_expr *f, kcl_expr *g)
 
 kcl_expr *kcl_round(kcl_expr *f, int digits)
 {
-    return kl_apply(KF_ROUND, 1, &f, (int64_t[]){digits});
+    return ka_apply(KF_ROUND, 1, &f, (int64_t[]){digits});
 }
 
 kcl_expr *kcl_sinxdivx(kcl_expr *f)
 {
-    return kl_named("SinXDivX", true, 1, &f, NULL);
+    return ka_named("SinXDivX", true, 1, &f, NULL);
 }
 
 kcl_expr *kcl_sinc(kcl_expr *f)
 {
     const double pi = 0x1.921fb54442d18p+1;
-    return kl_as(__func__, 1, &f, kcl_sinxdivx(kcl_mul(kcl_constant(f ? f->scope : NULL, pi), f)));
+    return ka_as(__func__, 1, &f, kcl_sinxdivx(kcl_mul(kcl_constant(f ? f->scope : NULL, pi), f)));
 }
 
 kcl_expr *kcl_clamp(kcl_expr *f, kcl_expr *low, kcl_expr *high)
 {
-    return kl_named("Clamp", true, 3, (kcl_expr *[]){f, low, high}, NULL);
+    return ka_named("Clamp", true, 3, (kcl_expr *[]){f, low, high}, NULL);
 }
 
 kcl_expr *kcl_clampint(kcl_expr *f, int low, int high)
 {
-    return kl_named("ClampInt", true, 1, &f, (int64_t[]){low, high});
+    return ka_named("ClampInt", true, 1, &f, (int64_t[]){low, high});
 }
 
 kcl_expr *kcl_mod(kcl_expr *f, kcl_expr *n, kcl_expr *offset)
 {
-    return kl_named("Mod", true, 3, (kcl_expr *[]){f, n, offset}, NULL);
+    return ka_named("Mod", true, 3, (kcl_expr *[]){f, n, offset}, NULL);
 }
 
 /* ---- Comparisons and logic --------------------------------------------------------------------------------------- */
@@ -183,21 +183,21 @@ kcl_expr *kcl_less_equal(kcl_expr *f, kcl_expr *g)
 kcl_expr *kcl_greater(kcl_expr *f, kcl_expr *g)
 {
     kcl_expr *error;
-    return kl_common_scope(2, (kcl_expr *[]){f, g}, &error) ? binary(KF_LESS, g, f) : error;
+    return ka_common_scope(2, (kcl_expr *[]){f, g}, &error) ? binary(KF_LESS, g, f) : error;
 }
 
 kcl_expr *kcl_greater_equal(kcl_expr *f, kcl_expr *g)
 {
     kcl_expr *error;
-    return kl_common_scope(2, (kcl_expr *[]){f, g}, &error) ? binary(KF_LESS_EQUAL, g, f) : error;
+    return ka_common_scope(2, (kcl_expr *[]){f, g}, &error) ? binary(KF_LESS_EQUAL, g, f) : error;
 }
 
 kcl_expr *kcl_ifelse(kcl_expr *condition, kcl_expr *f, kcl_expr *g)
 {
-    return kl_apply(KF_IFELSE, 3, (kcl_expr *[]){condition, f, g}, NULL);
+    return ka_apply(KF_IFELSE, 3, (kcl_expr *[]){condition, f, g}, NULL);
 }
 
 kcl_expr *kcl_where(kcl_expr *condition, kcl_expr *f, kcl_expr *g)
 {
-    return kl_apply(KF_WHERE, 3, (kcl_expr *[]){condition, f, g}, NULL);
+    return ka_apply(KF_WHERE, 3, (kcl_expr *[]){condition, f, g}, NULL);
 }

@@ -54,7 +54,7 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
             continue;
         kb_fail(&e->scope->graph.error, KCL_ERROR_SHAPE,
                 "%s is used with dimension %d and with dimension %d: give it the shape (rows, D)",
-                kl_data_name(e->scope, index), e->slots[other - 1].dim, leaf->dim);
+                ka_data_name(e->scope, index), e->slots[other - 1].dim, leaf->dim);
         return NULL;
     }
     const kf_node *var = kf_var(&e->scope->graph, (int64_t)slot, leaf->dim, role);
@@ -65,7 +65,7 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
     if (e->batches[slot] != (leaf->axes & KF_BATCH_AXES)) {
         kb_fail(&e->scope->graph.error, KCL_ERROR_SHAPE,
                 "%s has batch axes: a formula's text cannot name it as Var(%lld,%d,%d), give it a name",
-                kl_data_name(e->scope, index), (long long)index, leaf->dim, (int)role);
+                ka_data_name(e->scope, index), (long long)index, leaf->dim, (int)role);
         return NULL;
     }
     var = leaf->kind == KF_INT ? kf_integers(&e->scope->graph, var) : var;
@@ -90,7 +90,7 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     if (!batches)
         return kb_no_memory(err);
     for (size_t k = 0; k < count; k++) {
-        if (kl_batch_of(scope, roots[k], &batches[k], err) < 0) {
+        if (ka_batch_of(scope, roots[k], &batches[k], err) < 0) {
             kb_free(a, batches);
             return err->status;
         }
@@ -131,13 +131,13 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     for (size_t k = 0; !dtype && k < e->slot_count; k++) {
         if (!e->data[k]->is_scalar && e->data[k]->array.dtype != KCL_I64) {
             dtype = e->data[k]->array.dtype;
-            memcpy(first_name, kl_data_name(scope, e->data[k]->index), sizeof first_name);
+            memcpy(first_name, ka_data_name(scope, e->data[k]->index), sizeof first_name);
         }
     }
     dtype = dtype ? dtype : kl_type_beside_integers(context);
     for (size_t k = 0; status == KCL_OK && k < e->slot_count; k++) {
         kcl_data *data = e->data[k];
-        memcpy(e->slots[k].name, kl_data_name(scope, data->index), sizeof e->slots[k].name);
+        memcpy(e->slots[k].name, ka_data_name(scope, data->index), sizeof e->slots[k].name);
         if (data->is_scalar) {
             const void *value = dtype == KCL_F32 ? (const void *)&data->f32 : (const void *)&data->f64;
             views[k] =
@@ -211,7 +211,7 @@ kcl_status kcl_eval_scaled(int count, kcl_expr *const *exprs, const kcl_array *c
         return kcl_context_status(context);
     kb_error *err = kd_error(context);
     if (check_exprs(count, exprs, outs, scope, err) < 0) {
-        kl_tell_contexts(count, exprs, scope, err);
+        ka_tell_contexts(count, exprs, scope, err);
         return err->status;
     }
     const kcl_allocator *a = kd_allocator(context);

@@ -24,9 +24,9 @@ kcl_status kcl_operator_input(const kcl_operator *op, int index, kcl_slot_info *
 {
     if (!op || !info || index < 0 || (size_t)index >= op->input_count)
         return KCL_ERROR_ARGUMENT;
-    const kl_argument *in = &op->inputs[index];
+    const ka_argument *in = &op->inputs[index];
     *info = (kcl_slot_info){.role = (kcl_role)in->role, .dim = in->dim};
-    info->dtype = kl_takes_integers(in) ? KCL_I64 : KCL_DTYPE_NONE;
+    info->dtype = ka_takes_integers(in) ? KCL_I64 : KCL_DTYPE_NONE;
     memcpy(info->name, in->name, sizeof info->name);
     return KCL_OK;
 }
@@ -43,7 +43,7 @@ kcl_status kcl_operator_output(const kcl_operator *op, int index, kcl_slot_info 
 static const char *input_name(void *user, const kf_node *var)
 {
     const kcl_operator *op = user;
-    const kl_argument *in = (size_t)var->param[0] < op->input_count ? &op->inputs[var->param[0]] : NULL;
+    const ka_argument *in = (size_t)var->param[0] < op->input_count ? &op->inputs[var->param[0]] : NULL;
     return in && *in->name && in->dim == var->dim && (int)in->role == var->param[2] ? in->name : NULL;
 }
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-kcl_operator *kl_operator_new(const kcl_operator_params *params)
+kcl_operator *ka_operator_new(const kcl_operator_params *params)
 {
     kcl_allocator a = kb_allocator(params ? &params->allocator : NULL);
     kcl_operator *op = kb_calloc(&a, 1, sizeof *op);
@@ -40,7 +40,7 @@ static kcl_status read_options(kcl_operator *op, const kcl_operator_params *para
                    "form \"%s\" is not known: write \"auto\", \"differences\" or \"expanded\"", s);
 }
 
-bool kl_takes_integers(const kl_argument *in)
+bool ka_takes_integers(const ka_argument *in)
 {
     return in->kind == KF_INT || (in->is_index && !in->is_operand);
 }
@@ -50,7 +50,7 @@ static const char *role_name(kf_role role)
     return role == KF_ROLE_I ? "i" : role == KF_ROLE_J ? "j" : "parameter";
 }
 
-kcl_status kl_operator_declare(kcl_operator *op, int64_t index, const char *name, int64_t dim, kf_role role)
+kcl_status ka_operator_declare(kcl_operator *op, int64_t index, const char *name, int64_t dim, kf_role role)
 {
     if (index >= 65536)
         return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "argument number %lld: numbers go up to 65535",
@@ -59,9 +59,9 @@ kcl_status kl_operator_declare(kcl_operator *op, int64_t index, const char *name
     if (!kb_reserve(&op->allocator, (void **)&op->inputs, &op->input_capacity, (size_t)index + 1, sizeof *op->inputs))
         return kb_no_memory(&op->error);
     for (size_t k = before; k <= (size_t)index; k++)
-        op->inputs[k] = (kl_argument){.dim = 0};
+        op->inputs[k] = (ka_argument){.dim = 0};
     op->input_count = KB_MAX(before, (size_t)index + 1);
-    kl_argument *in = &op->inputs[index];
+    ka_argument *in = &op->inputs[index];
     if (in->dim && op->joins_axes && in->role != KF_ROLE_P && role != KF_ROLE_P)
         role = in->role;
     if (in->dim && (in->dim != dim || in->role != role))
@@ -84,7 +84,7 @@ static void note_use(kcl_operator *op, const kf_node *f, int c, const kf_node *o
 {
     if (operand->op != KF_VAR || kf_lends_axes(operand))
         return;
-    kl_argument *in = &op->inputs[operand->param[0]];
+    ka_argument *in = &op->inputs[operand->param[0]];
     const bool reduces = f && f->op == KF_REDUCE;
     /* Of these the length alone is taken. */
     const bool lends = (f && f->op == KF_LIKE && c == 1) || (reduces && f->param[0] == KF_REDUCE_SCATTER && c == 2);
@@ -103,7 +103,7 @@ static kcl_status declare_used(kcl_operator *op, size_t count, const kf_node *co
     for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
         const int64_t *p = order.nodes[k]->param;
         if (order.nodes[k]->op == KF_VAR)
-            status = kl_operator_declare(op, p[0], "", p[1], (kf_role)p[2]);
+            status = ka_operator_declare(op, p[0], "", p[1], (kf_role)p[2]);
         if (status == KCL_OK && kf_is_integers(order.nodes[k]))
             op->inputs[p[0]].kind = KF_INT;
         for (int c = 0; status == KCL_OK && c < order.nodes[k]->arg_count; c++)
@@ -115,7 +115,7 @@ static kcl_status declare_used(kcl_operator *op, size_t count, const kf_node *co
     return status;
 }
 
-void kl_operator_name_input(const kcl_operator *op, size_t index, char *text, size_t size)
+void ka_operator_name_input(const kcl_operator *op, size_t index, char *text, size_t size)
 {
     if (*op->inputs[index].name)
         snprintf(text, size, "argument \"%.48s\"", op->inputs[index].name);
@@ -127,7 +127,7 @@ void kl_operator_name_input(const kcl_operator *op, size_t index, char *text, si
                  op->inputs[index].dim);
 }
 
-kcl_status kl_operator_compile(kcl_operator *op)
+kcl_status ka_operator_compile(kcl_operator *op)
 {
     for (size_t k = 0; k < op->input_count; k++)
         if (!op->inputs[k].dim)
@@ -146,7 +146,7 @@ kcl_status kl_operator_compile(kcl_operator *op)
         /* Any size: calls have an exec of their own. */
         for (int b = 0; op->inputs[k].batches && b < KF_MAX_BATCH; b++)
             slots[k].batch.size[slots[k].batch.count++] = op->inputs[k].batches & KF_BATCH_AXIS(b) ? 2 : 1;
-        kl_operator_name_input(op, k, slots[k].name, sizeof slots[k].name);
+        ka_operator_name_input(op, k, slots[k].name, sizeof slots[k].name);
     }
     kcl_status status = kl_exec_create(&op->exec, &op->graph, op->root_count, op->roots, op->input_count, slots,
                                        &op->options, &op->error);
@@ -154,7 +154,7 @@ kcl_status kl_operator_compile(kcl_operator *op)
     return status;
 }
 
-kcl_status kl_operator_add_roots(kcl_operator *op, size_t count)
+kcl_status ka_operator_add_roots(kcl_operator *op, size_t count)
 {
     op->roots = kb_calloc(&op->allocator, count + 1, sizeof *op->roots);
     op->tags = kb_calloc(&op->allocator, count + 1, sizeof *op->tags);
@@ -173,7 +173,7 @@ static int tag_of(const kf_node *root)
     return root->axes & KF_AXIS_I ? 0 : root->axes & KF_AXIS_J ? 1 : 2;
 }
 
-kcl_status kl_operator_finish(kcl_operator **out, kcl_operator *op, kcl_status status)
+kcl_status ka_operator_finish(kcl_operator **out, kcl_operator *op, kcl_status status)
 {
     *out = op;
     if (status < 0 && op->error.status == KCL_OK)
@@ -209,7 +209,7 @@ static kcl_status read_aliases(kcl_operator *op, int count, const char *const *a
         if (kf_parse_alias(&op->allocator, aliases[k], &alias, &op->error) < 0)
             return op->error.status;
         int64_t index = alias.index < 0 ? k : alias.index;
-        if (kl_operator_declare(op, index, alias.name, alias.dim, alias.role) < 0)
+        if (ka_operator_declare(op, index, alias.name, alias.dim, alias.role) < 0)
             return op->error.status;
         for (int m = 0; m < k && *alias.name; m++)
             if (bindings[m].name && strcmp(bindings[m].name, alias.name) == 0)
@@ -232,7 +232,7 @@ kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alia
 {
     if (!out)
         return KCL_ERROR_ARGUMENT;
-    kcl_operator *op = kl_operator_new(params);
+    kcl_operator *op = ka_operator_new(params);
     *out = op;
     if (!op)
         return KCL_ERROR_NO_MEMORY;
@@ -254,7 +254,7 @@ kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alia
         int64_t next = (int64_t)op->input_count;
         status = kf_parse_reductions(&op->graph, formula, named, bindings, &next, &count, parsed, &op->error);
         if (status == KCL_OK)
-            status = kl_operator_add_roots(op, count);
+            status = ka_operator_add_roots(op, count);
         for (size_t k = 0; status == KCL_OK && k < count; k++) {
             op->roots[k] = parsed[k].node;
             op->tags[k] = parsed[k].tag;
@@ -265,7 +265,7 @@ kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alia
     /* A result indexed by i has a row for each i of the call, even where it is the same for all. */
     for (size_t k = 0; status == KCL_OK && k < op->root_count; k++) {
         for (size_t m = 0; status == KCL_OK && m < op->input_count; m++) {
-            const kl_argument *in = &op->inputs[m];
+            const ka_argument *in = &op->inputs[m];
             if ((int)in->role == op->tags[k] && op->tags[k] < 2 && in->dim)
                 op->roots[k] = kf_like(&op->graph, op->roots[k], kf_var(&op->graph, (int64_t)m, in->dim, in->role));
             if (!op->roots[k])
@@ -275,8 +275,8 @@ kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alia
     kb_free(&op->allocator, bindings);
     kb_free(&op->allocator, parsed);
     if (status == KCL_OK)
-        status = kl_operator_compile(op);
-    return kl_operator_finish(out, op, status);
+        status = ka_operator_compile(op);
+    return ka_operator_finish(out, op, status);
 }
 
 /* ---- Of expressions ---------------------------------------------------------------------------------------------- */
@@ -318,7 +318,7 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
     const kcl_data *data = leaf->param[0] < (int64_t)r->scope->data_count ? r->scope->data[leaf->param[0]] : NULL;
     kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT,
             "the expressions use %s%s in the role %s, which is not in the list of variables",
-            data && data->is_symbol ? "" : "the variable of ", kl_data_name(r->scope, leaf->param[0]), role_name(role));
+            data && data->is_symbol ? "" : "the variable of ", ka_data_name(r->scope, leaf->param[0]), role_name(role));
     return NULL;
 }
 
@@ -359,7 +359,7 @@ static kcl_status operator_from(kcl_operator **out, int count, kcl_expr *const *
 {
     if (!out)
         return KCL_ERROR_ARGUMENT;
-    kcl_operator *op = kl_operator_new(params);
+    kcl_operator *op = ka_operator_new(params);
     *out = op;
     if (!op)
         return KCL_ERROR_NO_MEMORY;
@@ -382,7 +382,7 @@ static kcl_status operator_from(kcl_operator **out, int count, kcl_expr *const *
                              "kcl_operator_from: entry %d of the variables is no variable", k - count);
     }
     if (status == KCL_OK)
-        status = kl_operator_add_roots(op, (size_t)count);
+        status = ka_operator_add_roots(op, (size_t)count);
     for (int k = 0; status == KCL_OK && k < count; k++)
         op->roots[k] = exprs[k]->node;
     if (status == KCL_OK)
@@ -393,15 +393,15 @@ static kcl_status operator_from(kcl_operator **out, int count, kcl_expr *const *
         status = kf_substitute(&op->graph, (size_t)count, op->roots, false, rename_variable,
                                &(rename_context){op, exprs[0]->scope, var_count, vars}, op->roots);
     for (int k = 0; status == KCL_OK && k < var_count; k++)
-        if ((status = kl_operator_declare(op, k, "", vars[k]->node->dim, (kf_role)vars[k]->node->param[2])) == KCL_OK)
+        if ((status = ka_operator_declare(op, k, "", vars[k]->node->dim, (kf_role)vars[k]->node->param[2])) == KCL_OK)
             op->inputs[k].batches = op->knows_batches ? vars[k]->node->axes & KF_BATCH_AXES : 0;
     if (status == KCL_OK)
         status = declare_used(op, op->root_count, op->roots);
     for (size_t k = 0; status == KCL_OK && k < op->root_count; k++)
         op->tags[k] = tag_of(op->roots[k]);
     if (status == KCL_OK)
-        status = kl_operator_compile(op);
-    return kl_operator_finish(out, op, status);
+        status = ka_operator_compile(op);
+    return ka_operator_finish(out, op, status);
 }
 
 kcl_status kcl_operator_from(kcl_operator **out, int count, kcl_expr *const *exprs, int var_count,

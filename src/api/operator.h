@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* api/operator.h: what operators are, and the steps by which they are made. */
-#ifndef KL_OPERATOR_H
-#define KL_OPERATOR_H
+#ifndef KA_OPERATOR_H
+#define KA_OPERATOR_H
 
 #include "exec.h"
 
 #include <keopscl/operator.h>
 
 /* What an operator knows of an argument. */
-typedef struct kl_argument {
+typedef struct ka_argument {
     char name[64]; /* "" where it has none */
     int32_t dim;
     kf_role role;
@@ -16,7 +16,7 @@ typedef struct kl_argument {
     kf_kind kind;     /* KF_INT: an array of int64 */
     bool is_index;    /* of a gather: its array may be of int64, unless */
     bool is_operand;  /* something else reads it too, as real numbers */
-} kl_argument;
+} ka_argument;
 
 struct kcl_operator {
     kcl_allocator allocator;
@@ -24,7 +24,7 @@ struct kcl_operator {
     kf_graph graph;
     kl_options options;
     size_t input_count, input_capacity;
-    kl_argument *inputs;
+    ka_argument *inputs;
     size_t root_count;
     const kf_node **roots;
     int *tags;          /* by root: rows 0 (i), 1 (j) or 2 (one) */
@@ -37,24 +37,24 @@ struct kcl_operator {
 };
 
 /* Without arguments and results; NULL: memory is out. */
-kcl_operator *kl_operator_new(const kcl_operator_params *params);
+kcl_operator *ka_operator_new(const kcl_operator_params *params);
 
 /* Declares argument `index`. An argument that is known already must be alike. */
-kcl_status kl_operator_declare(kcl_operator *op, int64_t index, const char *name, int64_t dim, kf_role role);
+kcl_status ka_operator_declare(kcl_operator *op, int64_t index, const char *name, int64_t dim, kf_role role);
 
 /* Room for `count` results. */
-kcl_status kl_operator_add_roots(kcl_operator *op, size_t count);
+kcl_status ka_operator_add_roots(kcl_operator *op, size_t count);
 
 /* The last step: the results are there, the list of arguments is complete. */
-kcl_status kl_operator_compile(kcl_operator *op);
+kcl_status ka_operator_compile(kcl_operator *op);
 
 /* What a function that makes an operator returns: the operator in *out, its error as the status. */
-kcl_status kl_operator_finish(kcl_operator **out, kcl_operator *op, kcl_status status);
+kcl_status ka_operator_finish(kcl_operator **out, kcl_operator *op, kcl_status status);
 
 /* Whether the array of an argument may be of int64. */
-bool kl_takes_integers(const kl_argument *in);
+bool ka_takes_integers(const ka_argument *in);
 
 /* What errors call an argument. */
-void kl_operator_name_input(const kcl_operator *op, size_t index, char *text, size_t size);
+void ka_operator_name_input(const kcl_operator *op, size_t index, char *text, size_t size);
 
 #endif

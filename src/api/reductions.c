@@ -7,24 +7,24 @@ static bool check_axes(kcl_scope *scope, const char *name, kcl_axes over, kcl_ex
 {
     if (over == KCL_OVER_I || over == KCL_OVER_J || over == KCL_OVER_BOTH)
         return true;
-    *error = kl_fail(scope, KCL_ERROR_ARGUMENT,
+    *error = ka_fail(scope, KCL_ERROR_ARGUMENT,
                      "%s: the axes are %d; they must be KCL_OVER_I, KCL_OVER_J or KCL_OVER_BOTH", name, (int)over);
     return false;
 }
 
 static kcl_expr *reduced(kcl_scope *scope, kf_reduction reduction, const kcl_expr *f, int64_t param, unsigned axes)
 {
-    kcl_expr *result = kl_expr_of(scope, kf_reduce_on(&scope->graph, reduction, axes, param, f->node));
-    return result->node && result->node->dim == f->node->dim ? kl_shaped(result, f->inner) : result;
+    kcl_expr *result = ka_expr_of(scope, kf_reduce_on(&scope->graph, reduction, axes, param, f->node));
+    return result->node && result->node->dim == f->node->dim ? ka_shaped(result, f->inner) : result;
 }
 
 static kcl_expr *reduce(const char *name, kf_reduction reduction, kcl_expr *f, int64_t param, kcl_axes over)
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope_called(name, 1, &f, &error);
+    kcl_scope *scope = ka_common_scope_called(name, 1, &f, &error);
     if (!scope || !check_axes(scope, name, over, &error))
         return error;
-    return kl_as(name, 1, &f, reduced(scope, reduction, f, param, (unsigned)over));
+    return ka_as(name, 1, &f, reduced(scope, reduction, f, param, (unsigned)over));
 }
 
 /* The batch axis, as an axis of the graph; 0 and *error where it is not there. */
@@ -34,7 +34,7 @@ static unsigned batch_axis(const char *name, kcl_scope *scope, const kcl_expr *f
     int count = kcl_expr_shape(f, shape) - 3;
     if (axis >= -count && axis < count)
         return KF_BATCH_AXIS(axis < 0 ? -1 - axis : count - 1 - axis);
-    *error = kl_fail(scope, KCL_ERROR_ARGUMENT,
+    *error = ka_fail(scope, KCL_ERROR_ARGUMENT,
                      "%s: axis %d is not there: the expression has %d batch axes%s (of arrays, axes of size 1 in front "
                      "do not count)",
                      name, axis, count, count ? ", counted from 0, or from -1 backwards" : "");
@@ -44,18 +44,18 @@ static unsigned batch_axis(const char *name, kcl_scope *scope, const kcl_expr *f
 static kcl_expr *reduce_batch(const char *name, kf_reduction reduction, kcl_expr *f, int64_t param, int axis)
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope_called(name, 1, &f, &error);
+    kcl_scope *scope = ka_common_scope_called(name, 1, &f, &error);
     unsigned over = scope ? batch_axis(name, scope, f, axis, &error) : 0;
-    return over ? kl_as(name, 1, &f, reduced(scope, reduction, f, param, over)) : error;
+    return over ? ka_as(name, 1, &f, reduced(scope, reduction, f, param, over)) : error;
 }
 
 /* The pair of exponent and weights, which has the batch axes of both; NULL and *error where that is none. */
 static kcl_expr *weigh(const char *name, kf_reduction reduction, kcl_expr *f, kcl_expr *weight, kcl_expr **error)
 {
-    kcl_scope *scope = kl_common_scope_called(name, 2, (kcl_expr *[]){f, weight}, error);
+    kcl_scope *scope = ka_common_scope_called(name, 2, (kcl_expr *[]){f, weight}, error);
     if (!scope)
         return NULL;
-    *error = kl_expr_called(name, scope, kf_weighted(&scope->graph, reduction, f->node, weight->node));
+    *error = ka_expr_called(name, scope, kf_weighted(&scope->graph, reduction, f->node, weight->node));
     return (*error)->node ? *error : NULL;
 }
 
@@ -136,23 +136,23 @@ REDUCTION_WEIGHTED(kcl_reduce_sumsoftmaxweight, SUMSOFTMAXWEIGHT)
 kcl_expr *kcl_reduce_mean_batch(kcl_expr *f, int axis)
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(1, &f, &error);
+    kcl_scope *scope = ka_common_scope(1, &f, &error);
     unsigned over = scope ? batch_axis("kcl_reduce_mean_batch", scope, f, axis, &error) : 0;
     if (!over)
         return error;
     kf_graph *g = &scope->graph;
     const kf_node *sum = kf_reduce(g, KF_REDUCE_SUM, over, 0, f->node);
-    return kl_shaped(kl_expr_of(scope, kf_binary(g, KF_DIVIDE, sum, kf_term_count(g, over, f->node))), f->inner);
+    return ka_shaped(ka_expr_of(scope, kf_binary(g, KF_DIVIDE, sum, kf_term_count(g, over, f->node))), f->inner);
 }
 
 kcl_expr *kcl_reduce_mean(kcl_expr *f, kcl_axes over)
 {
     kcl_expr *sum = reduce("kcl_reduce_mean", KF_REDUCE_SUM, f, 0, over), *error;
-    kcl_scope *scope = kl_common_scope(2, (kcl_expr *[]){f, sum}, &error);
+    kcl_scope *scope = ka_common_scope(2, (kcl_expr *[]){f, sum}, &error);
     if (!scope)
         return error;
     kf_graph *g = &scope->graph;
-    return kl_expr_of(scope, kf_binary(g, KF_DIVIDE, sum->node, kf_term_count(g, (unsigned)over, f->node)));
+    return ka_expr_of(scope, kf_binary(g, KF_DIVIDE, sum->node, kf_term_count(g, (unsigned)over, f->node)));
 }
 
 /* ---- Products with vectors --------------------------------------------------------------------------------------- */
@@ -160,23 +160,23 @@ kcl_expr *kcl_reduce_mean(kcl_expr *f, kcl_axes over)
 static kcl_expr *product(const char *name, kcl_expr *K, kcl_expr *v, kcl_axes over, bool one_column)
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope_called(name, 2, (kcl_expr *[]){K, v}, &error);
+    kcl_scope *scope = ka_common_scope_called(name, 2, (kcl_expr *[]){K, v}, &error);
     if (!scope)
         return error;
     const bool over_j = over == KCL_OVER_J;
     if (K->node->dim != 1)
-        return kl_fail(scope, KCL_ERROR_SHAPE,
+        return ka_fail(scope, KCL_ERROR_SHAPE,
                        "%s: the matrix has dimension %d, it must be 1: a number for each i and j", name, K->node->dim);
     if (one_column && v->node->dim != 1)
-        return kl_fail(scope, KCL_ERROR_SHAPE,
+        return ka_fail(scope, KCL_ERROR_SHAPE,
                        "%s: the vector has dimension %d, it must be 1: kcl_matmul takes any number of columns", name,
                        v->node->dim);
     if (v->node->axes & KF_PAIR_AXES & ~(unsigned)over)
-        return kl_fail(scope, KCL_ERROR_SHAPE,
+        return ka_fail(scope, KCL_ERROR_SHAPE,
                        "%s: the vector has the axis %s, but the sum is over %s: give it the axis %s (%s, or "
                        "kcl_transpose)",
                        name, over_j ? "i" : "j", over_j ? "j" : "i", over_j ? "j" : "i", over_j ? "kcl_vj" : "kcl_vi");
-    return kl_as(name, 2, (kcl_expr *[]){K, v}, kcl_reduce_sum(kcl_mul(K, v), over));
+    return ka_as(name, 2, (kcl_expr *[]){K, v}, kcl_reduce_sum(kcl_mul(K, v), over));
 }
 
 kcl_expr *kcl_matmul(kcl_expr *K, kcl_expr *v)

@@ -18,12 +18,12 @@ static const kb_error gone_error = {
 
 static const kb_error memory_error = {KCL_ERROR_NO_MEMORY, "host memory is exhausted"};
 
-kcl_expr *kl_scope_error(kcl_scope *scope)
+kcl_expr *ka_scope_error(kcl_scope *scope)
 {
     return !scope ? no_scope() : scope->destroyed ? &scope->gone : NULL;
 }
 
-const kb_error *kl_kept_error(kcl_scope *scope, const kb_error *error)
+const kb_error *ka_kept_error(kcl_scope *scope, const kb_error *error)
 {
     kb_error *kept = kb_arena_alloc(&scope->arena, sizeof *kept);
     if (kept)
@@ -36,8 +36,8 @@ kcl_scope *kcl_scope_create(kcl_context *context)
     if (!context)
         return NULL;
     const kcl_allocator *a = kd_allocator(context);
-    kl_handles *handles = kl_handles_of(context);
-    kcl_scope *scope = handles ? kl_new_scope(handles) : NULL;
+    ka_handles *handles = ka_handles_of(context);
+    kcl_scope *scope = handles ? ka_new_scope(handles) : NULL;
     if (!scope) {
         kb_no_memory(kd_error(context));
         return NULL;
@@ -68,7 +68,7 @@ static void clear(kcl_scope *scope, bool destroyed)
     scope->has_batches = false;
     scope->data_count = scope->data_capacity = scope->expr_capacity = 0;
     scope->data_lost = false;
-    kl_retire(scope, &gone_error, destroyed);
+    ka_retire(scope, &gone_error, destroyed);
 }
 
 kcl_status kcl_scope_set_math(kcl_scope *scope, const char *math)

@@ -5,30 +5,30 @@
 #define SHORT(name)                                                                                                    \
     kcl_status kcl_##name(kcl_expr *f, kcl_axes over, const kcl_array *out)                                            \
     {                                                                                                                  \
-        return kcl_eval1(kl_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, over)), out);                                 \
+        return kcl_eval1(ka_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, over)), out);                                 \
     }
 #define SHORT_K(name)                                                                                                  \
     kcl_status kcl_##name(kcl_expr *f, int k, kcl_axes over, const kcl_array *out)                                     \
     {                                                                                                                  \
-        return kcl_eval1(kl_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, k, over)), out);                              \
+        return kcl_eval1(ka_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, k, over)), out);                              \
     }
 #define SHORT_WEIGHTED(name)                                                                                           \
     kcl_status kcl_##name(kcl_expr *f, kcl_expr *weight, kcl_axes over, const kcl_array *out)                          \
     {                                                                                                                  \
-        return kcl_eval1(kl_as("kcl_" #name, 2, (kcl_expr *[]){f, weight}, kcl_reduce_##name(f, weight, over)), out);  \
+        return kcl_eval1(ka_as("kcl_" #name, 2, (kcl_expr *[]){f, weight}, kcl_reduce_##name(f, weight, over)), out);  \
     }
 #define SHORT_PAIR(name)                                                                                               \
     kcl_status kcl_##name(kcl_expr *f, kcl_axes over, const kcl_array *values, const kcl_array *indices)               \
     {                                                                                                                  \
         kcl_expr *both[2];                                                                                             \
-        both[0] = kl_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, over, &both[1]));                                    \
+        both[0] = ka_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, over, &both[1]));                                    \
         return kcl_eval(2, both, (const kcl_array *const[]){values, indices});                                         \
     }
 #define SHORT_PAIR_K(name)                                                                                             \
     kcl_status kcl_##name(kcl_expr *f, int k, kcl_axes over, const kcl_array *values, const kcl_array *indices)        \
     {                                                                                                                  \
         kcl_expr *both[2];                                                                                             \
-        both[0] = kl_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, k, over, &both[1]));                                 \
+        both[0] = ka_as("kcl_" #name, 1, &f, kcl_reduce_##name(f, k, over, &both[1]));                                 \
         return kcl_eval(2, both, (const kcl_array *const[]){values, indices});                                         \
     }
 

@@ -9,31 +9,31 @@
 
 static kcl_expr *variable(const char *call, kcl_scope *scope, kcl_data *data, kf_role role)
 {
-    if (kl_scope_error(scope))
-        return kl_scope_error(scope);
+    if (ka_scope_error(scope))
+        return ka_scope_error(scope);
     if (!data && scope->data_lost)
         return &scope->out_of_memory;
     if (!data)
-        return kl_fail(scope, KCL_ERROR_ARGUMENT, "%s: the data handle is NULL", call);
+        return ka_fail(scope, KCL_ERROR_ARGUMENT, "%s: the data handle is NULL", call);
     if (data->error)
-        return kl_error_expr(scope, data->error);
+        return ka_error_expr(scope, data->error);
     if (data->scope != scope)
-        return kl_fail(scope, KCL_ERROR_ARGUMENT, "%s: the data handle belongs to another scope", call);
+        return ka_fail(scope, KCL_ERROR_ARGUMENT, "%s: the data handle belongs to another scope", call);
     if (!data->is_variable)
         data->call = call;
     data->is_variable = true;
     kl_view view;
     kb_error err;
     if (kl_view_of(&view, &data->array, role, 0, KL_STATED, "", &err) < 0) {
-        kl_view_of(&view, &data->array, role, 0, KL_STATED, kl_data_name(scope, data->index), &err);
-        return kl_error_expr(scope, &err);
+        kl_view_of(&view, &data->array, role, 0, KL_STATED, ka_data_name(scope, data->index), &err);
+        return ka_error_expr(scope, &err);
     }
     unsigned axes = 0;
     for (int k = 0; k < view.batch.count; k++)
         axes |= view.batch.size[k] != 1 ? KF_BATCH_AXIS(k) : 0;
     scope->has_batches |= axes != 0;
     const kf_node *var = kf_on_batches(&scope->graph, kf_var(&scope->graph, data->index, view.dim, role), axes);
-    return kl_expr_called(call, scope, view.dtype == KCL_I64 ? kf_integers(&scope->graph, var) : var);
+    return ka_expr_called(call, scope, view.dtype == KCL_I64 ? kf_integers(&scope->graph, var) : var);
 }
 
 kcl_expr *kcl_vi_data(kcl_scope *scope, kcl_data *data)
@@ -53,30 +53,30 @@ kcl_expr *kcl_pm_data(kcl_scope *scope, kcl_data *data)
 
 kcl_expr *kcl_vi(kcl_scope *scope, const kcl_array *array)
 {
-    return variable(__func__, scope, kl_new_data(__func__, scope, array), KF_ROLE_I);
+    return variable(__func__, scope, ka_new_data(__func__, scope, array), KF_ROLE_I);
 }
 
 kcl_expr *kcl_vj(kcl_scope *scope, const kcl_array *array)
 {
-    return variable(__func__, scope, kl_new_data(__func__, scope, array), KF_ROLE_J);
+    return variable(__func__, scope, ka_new_data(__func__, scope, array), KF_ROLE_J);
 }
 
 kcl_expr *kcl_pm(kcl_scope *scope, const kcl_array *array)
 {
-    return variable(__func__, scope, kl_new_data(__func__, scope, array), KF_ROLE_P);
+    return variable(__func__, scope, ka_new_data(__func__, scope, array), KF_ROLE_P);
 }
 
 kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
 {
-    if (kl_scope_error(scope))
-        return kl_scope_error(scope);
+    if (ka_scope_error(scope))
+        return ka_scope_error(scope);
     if (!array || array->ndim < 0 || array->ndim > KCL_MAX_AXES)
-        return variable(__func__, scope, kl_new_data(__func__, scope, array), KF_ROLE_I);
+        return variable(__func__, scope, ka_new_data(__func__, scope, array), KF_ROLE_I);
     const int axes = array->ndim;
     if (axes <= 1)
-        return variable(__func__, scope, kl_new_data(__func__, scope, array), KF_ROLE_P);
+        return variable(__func__, scope, ka_new_data(__func__, scope, array), KF_ROLE_P);
     if (axes == 2)
-        return kl_fail(scope, KCL_ERROR_SHAPE,
+        return ka_fail(scope, KCL_ERROR_SHAPE,
                        "kcl_lazy: an array of 2 axes does not tell its role: (M, 1, D) is an i-variable, (1, N, D) a "
                        "j-variable, (1, 1, D) or (D) a parameter, each with batch axes in front of it where there are "
                        "some; kcl_vi, kcl_vj and kcl_pm state the role");
@@ -84,7 +84,7 @@ kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
     if (rows != 1 && cols != 1) {
         char shape[160];
         kl_put_shape(shape, sizeof shape, array);
-        return kl_fail(
+        return ka_fail(
             scope, KCL_ERROR_SHAPE,
             "kcl_lazy: shape %s has both the axis i (size %lld) and the axis j (size %lld): K_ij is given by a "
             "formula, not by an array; one of the two sizes must be 1",
@@ -99,7 +99,7 @@ kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
         stated.shape[stated.ndim] = array->shape[k];
         stated.stride[stated.ndim++] = array->stride[k];
     }
-    return variable(__func__, scope, kl_new_data(__func__, scope, &stated),
+    return variable(__func__, scope, ka_new_data(__func__, scope, &stated),
                     rows != 1   ? KF_ROLE_I
                     : cols != 1 ? KF_ROLE_J
                                 : KF_ROLE_P);
@@ -114,20 +114,20 @@ static void set_scalar(kcl_data *data, double value)
 
 kcl_expr *kcl_scalar(kcl_scope *scope, double value)
 {
-    if (kl_scope_error(scope))
-        return kl_scope_error(scope);
-    kcl_data *data = kl_new_data(__func__, scope, &(kcl_array){.data = &value, .dtype = KCL_F64});
+    if (ka_scope_error(scope))
+        return ka_scope_error(scope);
+    kcl_data *data = ka_new_data(__func__, scope, &(kcl_array){.data = &value, .dtype = KCL_F64});
     if (!data)
         return &scope->out_of_memory;
     data->is_scalar = true;
     set_scalar(data, value);
-    return kl_expr_of(scope, kf_var(&scope->graph, data->index, 1, KF_ROLE_P));
+    return ka_expr_of(scope, kf_var(&scope->graph, data->index, 1, KF_ROLE_P));
 }
 
 kcl_status kcl_scalar_set(kcl_expr *scalar, double value)
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope(1, &scalar, &error);
+    kcl_scope *scope = ka_common_scope(1, &scalar, &error);
     if (!scope)
         return kcl_expr_status(error);
     if (kd_enter(scope->context) < 0)
@@ -142,10 +142,10 @@ kcl_status kcl_scalar_set(kcl_expr *scalar, double value)
 
 kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
 {
-    if (kl_scope_error(scope))
-        return kl_scope_error(scope);
+    if (ka_scope_error(scope))
+        return ka_scope_error(scope);
     if (index < 0 || dim < 1 || dim > KF_MAX_DIM || (int)role < KCL_ROLE_I || role > KCL_ROLE_PARAMETER)
-        return kl_fail(scope, KCL_ERROR_ARGUMENT,
+        return ka_fail(scope, KCL_ERROR_ARGUMENT,
                        "kcl_var: index %d, dimension %d, role %d: the index must be 0 or more, the dimension between 1 "
                        "and %d, the role one of KCL_ROLE_I, KCL_ROLE_J and KCL_ROLE_PARAMETER",
                        index, dim, (int)role, KF_MAX_DIM);
@@ -154,48 +154,48 @@ kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
         if (!known->is_symbol || known->number != index)
             continue;
         if (known->symbol_dim == dim && known->symbol_role == (kf_role)role)
-            return kl_expr_of(scope, kf_var(&scope->graph, known->index, dim, (kf_role)role));
+            return ka_expr_of(scope, kf_var(&scope->graph, known->index, dim, (kf_role)role));
         static const char *const names[] = {"i", "j", "parameter"};
-        return kl_fail(
+        return ka_fail(
             scope, KCL_ERROR_SHAPE,
             "kcl_var: variable %d has dimension %d and role %s already, it cannot have dimension %d and role "
             "%s as well",
             index, known->symbol_dim, names[known->symbol_role], dim, names[role]);
     }
-    kcl_data *data = kl_new_data(__func__, scope, &(kcl_array){.dtype = KCL_F64});
+    kcl_data *data = ka_new_data(__func__, scope, &(kcl_array){.dtype = KCL_F64});
     if (!data)
         return &scope->out_of_memory;
     data->is_symbol = true;
     data->number = index;
     data->symbol_dim = dim;
     data->symbol_role = (kf_role)role;
-    return kl_expr_of(scope, kf_var(&scope->graph, data->index, dim, (kf_role)role));
+    return ka_expr_of(scope, kf_var(&scope->graph, data->index, dim, (kf_role)role));
 }
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 
 kcl_expr *kcl_constant(kcl_scope *scope, double value)
 {
-    if (kl_scope_error(scope))
-        return kl_scope_error(scope);
+    if (ka_scope_error(scope))
+        return ka_scope_error(scope);
     if (isnan(value))
-        return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_constant: nan is no number; kcl_scalar takes any");
-    return kl_expr_of(scope, kf_num(&scope->graph, value));
+        return ka_fail(scope, KCL_ERROR_ARGUMENT, "kcl_constant: nan is no number; kcl_scalar takes any");
+    return ka_expr_of(scope, kf_num(&scope->graph, value));
 }
 
 kcl_expr *kcl_zero(kcl_scope *scope, int dim)
 {
-    return kl_scope_error(scope) ? kl_scope_error(scope) : kl_expr_of(scope, kf_zero(&scope->graph, dim));
+    return ka_scope_error(scope) ? ka_scope_error(scope) : ka_expr_of(scope, kf_zero(&scope->graph, dim));
 }
 
 kcl_expr *kcl_index_i(kcl_scope *scope)
 {
-    return kl_scope_error(scope) ? kl_scope_error(scope) : kl_expr_of(scope, kf_index(&scope->graph, 1, 0, 0));
+    return ka_scope_error(scope) ? ka_scope_error(scope) : ka_expr_of(scope, kf_index(&scope->graph, 1, 0, 0));
 }
 
 kcl_expr *kcl_index_j(kcl_scope *scope)
 {
-    return kl_scope_error(scope) ? kl_scope_error(scope) : kl_expr_of(scope, kf_index(&scope->graph, 0, 1, 0));
+    return ka_scope_error(scope) ? ka_scope_error(scope) : ka_expr_of(scope, kf_index(&scope->graph, 0, 1, 0));
 }
 
 /* ---- Formulas in text -------------------------------------------------------------------------------------------- */
@@ -212,10 +212,10 @@ static void note_alias(kcl_scope *scope, const kf_node *f, const char *name)
 
 kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char *const *names, kcl_expr *const *values)
 {
-    if (kl_scope_error(scope))
-        return kl_scope_error(scope);
+    if (ka_scope_error(scope))
+        return ka_scope_error(scope);
     if (!text || count < 0 || (count && (!names || !values)))
-        return kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_formula: the text or the list of names is missing");
+        return ka_fail(scope, KCL_ERROR_ARGUMENT, "kcl_formula: the text or the list of names is missing");
     const kcl_allocator *a = kd_allocator(scope->context);
     kf_binding *bindings = kb_calloc(a, (size_t)count + 1, sizeof *bindings);
     if (!bindings)
@@ -223,11 +223,11 @@ kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char 
     kcl_expr *result = NULL;
     for (int k = 0; k < count && !result; k++) {
         if (!names[k] || !values[k])
-            result = kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_formula: name or value %d is NULL", k);
+            result = ka_fail(scope, KCL_ERROR_ARGUMENT, "kcl_formula: name or value %d is NULL", k);
         else if (!values[k]->node)
-            result = values[k]->scope == scope ? values[k] : kl_error_expr(scope, values[k]->error);
+            result = values[k]->scope == scope ? values[k] : ka_error_expr(scope, values[k]->error);
         else if (values[k]->scope != scope)
-            result = kl_fail(scope, KCL_ERROR_ARGUMENT, "kcl_formula: \"%s\" belongs to another scope", names[k]);
+            result = ka_fail(scope, KCL_ERROR_ARGUMENT, "kcl_formula: \"%s\" belongs to another scope", names[k]);
         else
             bindings[k] = (kf_binding){names[k], values[k]->node};
         if (!result)
@@ -238,9 +238,9 @@ kcl_expr *kcl_formula(kcl_scope *scope, const char *text, int count, const char 
         int64_t next = (int64_t)scope->data_count;
         const kf_node *node = NULL;
         if (kf_parse_formula(&scope->graph, text, (size_t)count, bindings, &next, &node, &err) < 0)
-            result = kl_error_expr(scope, &err);
+            result = ka_error_expr(scope, &err);
         else
-            result = kl_expr_called(NULL, scope, node); /* the operator stands in the text */
+            result = ka_expr_called(NULL, scope, node); /* the operator stands in the text */
     }
     kb_free(a, bindings);
     return result;
