@@ -5,12 +5,12 @@
 #define UNARY(name, operator)                                                                                          \
     kcl_expr *name(kcl_expr *f)                                                                                        \
     {                                                                                                                  \
-        return kl_named(operator, false, 1, &f, NULL);                                                                 \
+        return ka_named(operator, false, 1, &f, NULL);                                                                 \
     }
 #define BINARY(name, operator)                                                                                         \
     kcl_expr *name(kcl_expr *f, kcl_expr *g)                                                                           \
     {                                                                                                                  \
-        return kl_named(operator, false, 2, (kcl_expr *[]){f, g}, NULL);                                               \
+        return ka_named(operator, false, 2, (kcl_expr *[]){f, g}, NULL);                                               \
     }
 
 UNARY(kcl_real2complex, "Real2Complex")
@@ -32,5 +32,5 @@ BINARY(kcl_complex_scale, "ComplexRealScal")
 
 kcl_expr *kcl_complex_repeat(kcl_expr *f, int count)
 {
-    return kl_named("ComplexSumT", false, 1, &f, (int64_t[]){2 * (int64_t)count});
+    return ka_named("ComplexSumT", false, 1, &f, (int64_t[]){2 * (int64_t)count});
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* api/data.h: data handles: what variables are bound to. */
-#ifndef KL_DATA_H
-#define KL_DATA_H
+#ifndef KA_DATA_H
+#define KA_DATA_H
 
 #include "run.h"
 
@@ -27,9 +27,15 @@ struct kcl_data {
 };
 
 /*
+ * A handle of the scope to an array, made by the public function `call`. An array that is refused is the handle's error.
+ * NULL: memory is out, as scope->data_lost tells, or nothing can be built in the scope (ka_scope_error).
+ */
+kcl_data *ka_new_data(const char *call, kcl_scope *scope, const kcl_array *array);
+
+/*
  * What errors call the data of a variable with this index, as the user wrote it: "array 3 (kcl_vj of shape (100, 3))",
  * "array 3 (\"y\", kcl_vj of shape (100, 3))" if a text has a name for the array, "variable 0 (kcl_var)".
  */
-const char *kl_data_name(const kcl_scope *scope, int64_t index);
+const char *ka_data_name(const kcl_scope *scope, int64_t index);
 
 #endif

@@ -44,15 +44,15 @@ static bool has_variables(const kcl_scope *scope, const kf_node *f)
 static kcl_expr *refuse_place(const char *name, kcl_scope *scope, const kf_node *q)
 {
     if (!has_variables(scope, q))
-        return kl_fail(scope, KCL_ERROR_ARGUMENT,
+        return ka_fail(scope, KCL_ERROR_ARGUMENT,
                        "%s: what to derive by is no variable, nor an expression of one: it must come from kcl_vi, "
                        "kcl_vj, kcl_pm, kcl_lazy, kcl_scalar or kcl_var, or be made of such",
                        name);
     if (q->kind == KF_INT)
-        return kl_fail(scope, KCL_ERROR_DERIVATIVE,
+        return ka_fail(scope, KCL_ERROR_DERIVATIVE,
                        "%s: what to derive by is an index, a whole number: there are no derivatives by it", name);
     if ((q->axes & KF_PAIR_AXES) == KF_PAIR_AXES)
-        return kl_fail(scope, KCL_ERROR_SHAPE,
+        return ka_fail(scope, KCL_ERROR_SHAPE,
                        "%s: what to derive by is no variable, but an expression that depends on both i and j: it may "
                        "have one of the two axes, or none",
                        name);
@@ -114,7 +114,7 @@ static kcl_expr *enter(places *p, const char *name, kcl_scope *scope, int count,
             return refused;
         p->vars[k] = q->op == KF_VAR ? q : place_of(p, k, q);
         if (!p->vars[k])
-            return kl_expr_called(name, scope, NULL);
+            return ka_expr_called(name, scope, NULL);
     }
     return NULL;
 }
@@ -129,7 +129,7 @@ static kcl_expr *finish(const places *p, const kf_node *out, const kf_node *like
 {
     if (out && p->replaced)
         out = kf_put_back(&p->scope->graph, out, p->replaced, p->nodes, p->by);
-    return kl_expr_called(p->name, p->scope, kl_with_batches_of(p->scope, out, like));
+    return ka_expr_called(p->name, p->scope, ka_with_batches_of(p->scope, out, like));
 }
 
 /* ---- Several at once --------------------------------------------------------------------------------------------- */
@@ -150,18 +150,18 @@ static kcl_scope *check_lists(const char *name, kcl_expr *f, kcl_expr *e, int co
         own[owned++] = first[0];
     if (any && second)
         own[owned++] = second[0];
-    kcl_scope *scope = kl_common_scope_called(name, owned, own, error);
+    kcl_scope *scope = ka_common_scope_called(name, owned, own, error);
     if (!scope)
         return NULL;
     if (!any || (directs && !second)) {
         *error =
-            any ? kl_fail(scope, KCL_ERROR_ARGUMENT, "%s: the list of directions is NULL", name)
-                : kl_fail(scope, KCL_ERROR_ARGUMENT, "%s: the list of variables is NULL or empty (%d)", name, count);
+            any ? ka_fail(scope, KCL_ERROR_ARGUMENT, "%s: the list of directions is NULL", name)
+                : ka_fail(scope, KCL_ERROR_ARGUMENT, "%s: the list of variables is NULL or empty (%d)", name, count);
         return NULL;
     }
     for (int k = 1; k < count; k++) {
         kcl_expr *all[] = {f, first[k], second ? second[k] : f};
-        if (!kl_common_scope_called(name, 3, all, error))
+        if (!ka_common_scope_called(name, 3, all, error))
             return NULL;
     }
     return scope;
@@ -186,7 +186,7 @@ static kcl_expr *no_number(const char *name, kcl_scope *scope, const kf_node *f)
 {
     if (!f->axes && f->dim == 1)
         return NULL;
-    return kl_fail(scope, KCL_ERROR_SHAPE,
+    return ka_fail(scope, KCL_ERROR_SHAPE,
                    "%s: the expression is no single number (dimension %d%s%s%s): sum it first, or use kcl_vjp", name,
                    f->dim, f->axes & KF_AXIS_I ? ", a value for each i" : "",
                    f->axes & KF_AXIS_J ? ", a value for each j" : "",
@@ -223,7 +223,7 @@ static kcl_status gradients(const char *name, kcl_expr *f, kcl_expr *e, int coun
     for (int k = 0; ok && !u && k < count; k++)
         out[k] = finish(&p, grads[k], p.asked[k]);
     if (!ok)
-        all_failed(count, out, grads ? kl_expr_called(name, scope, NULL) : &scope->out_of_memory);
+        all_failed(count, out, grads ? ka_expr_called(name, scope, NULL) : &scope->out_of_memory);
     kb_free(a, grads);
     leave(&p);
     return first_failed(count, out);
@@ -246,7 +246,7 @@ static kcl_expr *tangent(const char *name, kcl_expr *f, int count, kcl_expr *con
     if (!result) {
         const kf_node *F = with_variables(&p, f->node);
         const bool ok = F && kf_jvp(&scope->graph, F, (size_t)count, p.vars, directions, &out) == KCL_OK;
-        result = kl_shaped(finish(&p, ok ? out : NULL, f->node), f->inner);
+        result = ka_shaped(finish(&p, ok ? out : NULL, f->node), f->inner);
     }
     kb_free(a, directions);
     leave(&p);
@@ -263,7 +263,7 @@ kcl_status kcl_vjp_many(kcl_expr *f, kcl_expr *e, int count, kcl_expr *const *v,
     kcl_expr *error;
     if (!products)
         return KCL_ERROR_ARGUMENT;
-    if (!kl_common_scope(2, (kcl_expr *[]){f, e}, &error))
+    if (!ka_common_scope(2, (kcl_expr *[]){f, e}, &error))
         return all_failed(count, products, error);
     return gradients(__func__, f, e, count, v, false, NULL, products);
 }
@@ -290,7 +290,7 @@ kcl_expr *kcl_grad(kcl_expr *f, kcl_expr *v)
 kcl_expr *kcl_vjp(kcl_expr *f, kcl_expr *v, kcl_expr *e)
 {
     kcl_expr *out, *error;
-    if (!kl_common_scope(3, (kcl_expr *[]){f, v, e}, &error))
+    if (!ka_common_scope(3, (kcl_expr *[]){f, v, e}, &error))
         return error;
     gradients(__func__, f, e, 1, &v, false, NULL, &out);
     return out;
@@ -315,7 +315,7 @@ static kcl_expr *of_matrix(const char *name, kcl_expr *f, kcl_expr *v,
                            kcl_status (*of)(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out))
 {
     kcl_expr *error;
-    kcl_scope *scope = kl_common_scope_called(name, 2, (kcl_expr *[]){f, v}, &error);
+    kcl_scope *scope = ka_common_scope_called(name, 2, (kcl_expr *[]){f, v}, &error);
     if (!scope)
         return error;
     places p;

@@ -7,46 +7,50 @@
  * of a sentence, "kcl_sqdist: the operands have dimensions 3 and 2", or stands before the sentence. A function that other
  * functions are made of leaves the naming to these functions.
  */
-#ifndef KL_EXPR_H
-#define KL_EXPR_H
+#ifndef KA_EXPR_H
+#define KA_EXPR_H
 
 #include "graph.h"
 
 #include <keopscl/expr.h>
 
 /* The shape of the components as a small tensor. */
-typedef kf_shape kl_inner;
+typedef kf_shape ka_inner;
 
 struct kcl_expr {
     kcl_scope *scope;    /* NULL: the expression without a scope */
     const kf_node *node; /* NULL: the error expression */
     const kb_error *error;
-    const kl_inner *inner; /* of two axes or more; NULL: a vector */
+    const ka_inner *inner; /* of two axes or more; NULL: a vector */
 };
 
 /* Puts the name of a public function in front of the sentence of an error. */
-void kl_name_call(const char *call, kb_error *err);
-const char *kl_call_or(const char *call,
+void ka_name_call(const char *call, kb_error *err);
+const char *ka_call_or(const char *call,
                        const char *name); /* `call` if it is the name of a public function, else `name` */
 
 /* The expression of a node of the scope's graph; the node NULL stands for the graph's error. */
-kcl_expr *kl_expr_called(const char *call, kcl_scope *scope, const kf_node *node);
-#define kl_expr_of(...) kl_expr_called(__func__, __VA_ARGS__)
+kcl_expr *ka_expr_called(const char *call, kcl_scope *scope, const kf_node *node);
+#define ka_expr_of(...) ka_expr_called(__func__, __VA_ARGS__)
 
 /*
  * What a public function made of operands by way of other public functions. An error gets the name of `call`, unless an
  * operand brought the error along.
  */
-kcl_expr *kl_as(const char *call, int count, kcl_expr *const *operands, kcl_expr *result);
+kcl_expr *ka_as(const char *call, int count, kcl_expr *const *operands, kcl_expr *result);
 
-/* An error expression. */
-kcl_expr *kl_fail(kcl_scope *scope, kcl_status status, const char *format, ...) KB_PRINTF(3, 4);
+/* An error expression of a scope; ka_fail makes the error from a sentence. */
+kcl_expr *ka_error_expr(kcl_scope *scope, const kb_error *error);
+kcl_expr *ka_fail(kcl_scope *scope, kcl_status status, const char *format, ...) KB_PRINTF(3, 4);
+
+/* Tells an error to every context of the operands, but not to the context of `scope`, which evaluation tells. */
+void ka_tell_contexts(int count, kcl_expr *const *operands, const kcl_scope *scope, const kb_error *error);
 
 /*
  * The scope of operands that can be combined. NULL if an operand is an error or the operands do not belong together; *error
  * is then the expression to return.
  */
-kcl_scope *kl_common_scope_called(const char *call, int count, kcl_expr *const *operands, kcl_expr **error);
-#define kl_common_scope(...) kl_common_scope_called(__func__, __VA_ARGS__)
+kcl_scope *ka_common_scope_called(const char *call, int count, kcl_expr *const *operands, kcl_expr **error);
+#define ka_common_scope(...) ka_common_scope_called(__func__, __VA_ARGS__)
 
 #endif

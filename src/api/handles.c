@@ -8,29 +8,29 @@
 
 static const struct kind {
     size_t size, per_block, waiting;
-} kinds[KL_HANDLE_KINDS] = {
-    [KL_HANDLE_EXPR] = {sizeof(kcl_expr), 128, KL_WAITING_EXPRS},
-    [KL_HANDLE_DATA] = {sizeof(kcl_data), 16, KL_WAITING_DATA},
+} kinds[KA_HANDLE_KINDS] = {
+    [KA_HANDLE_EXPR] = {sizeof(kcl_expr), 128, KA_WAITING_EXPRS},
+    [KA_HANDLE_DATA] = {sizeof(kcl_data), 16, KA_WAITING_DATA},
 };
 
 /* Blocks in the order in which they were given back. */
 typedef struct line {
-    kl_block *first, *last;
+    ka_block *first, *last;
     size_t count;
 } line;
 
-struct kl_handles {
+struct ka_handles {
     kcl_allocator allocator;
     pthread_mutex_t lock; /* scopes of one context may be built in by several threads */
     uint64_t retirements;
-    line lines[KL_HANDLE_KINDS];
+    line lines[KA_HANDLE_KINDS];
     kcl_scope *first, *last; /* destroyed scopes */
     size_t scopes;
 };
 
-static kl_handles *create(const kcl_allocator *allocator)
+static ka_handles *create(const kcl_allocator *allocator)
 {
-    kl_handles *h = kb_calloc(allocator, 1, sizeof *h);
+    ka_handles *h = kb_calloc(allocator, 1, sizeof *h);
     if (!h)
         return NULL;
     h->allocator = *allocator;
@@ -44,10 +44,10 @@ static kl_handles *create(const kcl_allocator *allocator)
 static void destroy(kcl_context *context, void *object)
 {
     (void)context;
-    kl_handles *h = object;
+    ka_handles *h = object;
     const kcl_allocator a = h->allocator;
-    for (int kind = 0; kind < KL_HANDLE_KINDS; kind++) {
-        for (kl_block *b = h->lines[kind].first, *next; b; b = next) {
+    for (int kind = 0; kind < KA_HANDLE_KINDS; kind++) {
+        for (ka_block *b = h->lines[kind].first, *next; b; b = next) {
             next = b->next;
             kb_free(&a, b);
         }
@@ -60,9 +60,9 @@ static void destroy(kcl_context *context, void *object)
     kb_free(&a, h);
 }
 
-kl_handles *kl_handles_of(kcl_context *context)
+ka_handles *ka_handles_of(kcl_context *context)
 {
-    kl_handles *h = kd_attachment(context, KD_PLACE_HANDLES);
+    ka_handles *h = kd_attachment(context, KD_PLACE_HANDLES);
     if (!h) {
         h = create(kd_allocator(context));
         if (!h)
@@ -73,11 +73,11 @@ kl_handles *kl_handles_of(kcl_context *context)
     return h;
 }
 
-kcl_scope *kl_new_scope(kl_handles *h)
+kcl_scope *ka_new_scope(ka_handles *h)
 {
     kcl_scope *scope = NULL;
     pthread_mutex_lock(&h->lock);
-    if (h->scopes > KL_WAITING_SCOPES) {
+    if (h->scopes > KA_WAITING_SCOPES) {
         scope = h->first;
         h->first = scope->next;
         h->last = h->first ? h->last : NULL;
@@ -93,12 +93,12 @@ kcl_scope *kl_new_scope(kl_handles *h)
     return scope;
 }
 
-static kl_block *take_block(kl_handles *h, kl_handle_kind kind)
+static ka_block *take_block(ka_handles *h, ka_handle_kind kind)
 {
     line *l = &h->lines[kind];
-    kl_block *b = NULL;
+    ka_block *b = NULL;
     pthread_mutex_lock(&h->lock);
-    if (l->count > kinds[kind].waiting && h->retirements - l->first->retired >= KL_RETIREMENTS) {
+    if (l->count > kinds[kind].waiting && h->retirements - l->first->retired >= KA_RETIREMENTS) {
         b = l->first;
         l->first = b->next;
         l->last = l->first ? l->last : NULL;
@@ -112,9 +112,9 @@ static kl_block *take_block(kl_handles *h, kl_handle_kind kind)
     return b;
 }
 
-void *kl_new_handle(kcl_scope *scope, kl_handle_kind kind)
+void *ka_new_handle(kcl_scope *scope, ka_handle_kind kind)
 {
-    kl_block *b = scope->blocks[kind];
+    ka_block *b = scope->blocks[kind];
     if (!b || b->used == kinds[kind].per_block) {
         b = take_block(scope->handles, kind);
         if (!b)
@@ -128,10 +128,10 @@ void *kl_new_handle(kcl_scope *scope, kl_handle_kind kind)
 }
 
 /* The scope stays: it tells the context. */
-static void make_error(kl_block *b, kl_handle_kind kind, const kb_error *why)
+static void make_error(ka_block *b, ka_handle_kind kind, const kb_error *why)
 {
     for (size_t k = 0; k < b->used; k++) {
-        if (kind == KL_HANDLE_EXPR) {
+        if (kind == KA_HANDLE_EXPR) {
             kcl_expr *expr = (kcl_expr *)b->handles + k;
             *expr = (kcl_expr){.scope = expr->scope, .error = why};
         } else {
@@ -141,17 +141,17 @@ static void make_error(kl_block *b, kl_handle_kind kind, const kb_error *why)
     }
 }
 
-void kl_retire(kcl_scope *scope, const kb_error *why, bool destroyed)
+void ka_retire(kcl_scope *scope, const kb_error *why, bool destroyed)
 {
-    kl_handles *h = scope->handles;
-    for (int kind = 0; kind < KL_HANDLE_KINDS; kind++)
-        for (kl_block *b = scope->blocks[kind]; b; b = b->next)
-            make_error(b, (kl_handle_kind)kind, why);
+    ka_handles *h = scope->handles;
+    for (int kind = 0; kind < KA_HANDLE_KINDS; kind++)
+        for (ka_block *b = scope->blocks[kind]; b; b = b->next)
+            make_error(b, (ka_handle_kind)kind, why);
     pthread_mutex_lock(&h->lock);
     h->retirements++;
-    for (int kind = 0; kind < KL_HANDLE_KINDS; kind++) {
+    for (int kind = 0; kind < KA_HANDLE_KINDS; kind++) {
         line *l = &h->lines[kind];
-        for (kl_block *b = scope->blocks[kind], *next; b; b = next) {
+        for (ka_block *b = scope->blocks[kind], *next; b; b = next) {
             next = b->next;
             b->next = NULL;
             b->retired = h->retirements;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* api/scope.h: what a scope owns. */
-#ifndef KL_SCOPE_H
-#define KL_SCOPE_H
+#ifndef KA_SCOPE_H
+#define KA_SCOPE_H
 
 #include "data.h"
 #include "expr.h"
@@ -11,8 +11,8 @@ struct kcl_scope {
     kcl_context *context;
     bool destroyed;  /* somebody kept a pointer to the scope; `context` and `gone` are all that is left */
     kcl_scope *next; /* destroyed scopes */
-    kl_handles *handles;
-    kl_block *blocks[KL_HANDLE_KINDS];
+    ka_handles *handles;
+    ka_block *blocks[KA_HANDLE_KINDS];
     kf_graph graph;
     kb_arena arena;
     kcl_data **data; /* by index */
@@ -29,6 +29,9 @@ struct kcl_scope {
 };
 
 /* The error expression of a scope in which nothing can be built: NULL, or destroyed; NULL for a scope that is alive. */
-kcl_expr *kl_scope_error(kcl_scope *scope);
+kcl_expr *ka_scope_error(kcl_scope *scope);
+
+/* A copy of an error that lives as long as the scope's expressions; NULL: memory is out. */
+const kb_error *ka_kept_error(kcl_scope *scope, const kb_error *error);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How exact first and second derivatives are, by the interpreter: tests/lazy/test_special.c has the same on devices. */
+/* How exact first and second derivatives are, by the interpreter: tests/api/test_special.c has the same on devices. */
 #include "dense.h"
 #include "derivatives.h"
 #include "text.h"

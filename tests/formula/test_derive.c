@@ -398,7 +398,7 @@ static void check_tested(void *user, const char *name)
     kf_name found;
     ck_assert(kf_find_name(name, strlen(name), &found));
     counts[found.op < 0 ? COMPOSED : kf_info((kf_op)found.op)->op_class == KF_CLASS_MAP ? ELEMENTWISE : OTHERS]++;
-    /* Rows of a table have derivatives through reductions alone: tests/lazy/test_selection.c. */
+    /* Rows of a table have derivatives through reductions alone: tests/api/test_selection.c. */
     bool tested = strcmp(name, "Gather") == 0 ||
                   (found.op >= 0 && kf_info((kf_op)found.op)->op_class == KF_CLASS_CALL) ||
                   (found.op >= 0 && kf_info((kf_op)found.op)->op_class == KF_CLASS_MAP);

@@ -249,10 +249,10 @@ int main(int argc, char **argv)
     on_device = argc > 1 && strcmp(argv[1], "device") == 0;
     kcl_context *host = NULL;
     if (on_device)
-        return run_on_device("test_lazy_roles device", "roles", tests, KB_COUNT(tests), setup, teardown, &c, &host);
+        return run_on_device("test_api_roles device", "roles", tests, KB_COUNT(tests), setup, teardown, &c, &host);
     if (kcl_context_create(&c, &(kcl_context_params){.device = "host"}) < 0)
         return 1;
-    announce_seed("test_lazy_roles");
+    announce_seed("test_api_roles");
     const int failed = run_entries("roles", tests, KB_COUNT(tests), setup, teardown);
     kcl_context_destroy(&c);
     return failed;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lazy tensors and operators by the interpreter: values against plain loops, and every error's sentence. */
+/* Expressions and operators by the interpreter: values against plain loops, and the sentence of every error. */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
