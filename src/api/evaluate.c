@@ -10,7 +10,7 @@ enum { NOT_KNOWN = KF_PAIR_AXES }; /* of batch axes: a variable that lends other
 typedef struct evaluation {
     kcl_scope *scope;
     int64_t *slot_at; /* by data index, and whether it is a parameter: slot + 1 */
-    kl_slot *slots;
+    kg_slot *slots;
     kcl_data **data; /* by slot */
     size_t slot_count;
     bool *is_rows;     /* by slot: has rows */
@@ -77,6 +77,24 @@ static kf_role role_of(const kf_node *result)
     return result->axes & KF_AXIS_I ? KF_ROLE_I : result->axes & KF_AXIS_J ? KF_ROLE_J : KF_ROLE_P;
 }
 
+/* The program of the roots: one that the context keeps of an evaluation of the same structure, or a new one. */
+static kcl_status find_program(const evaluation *e, size_t count, const kf_node *const *roots,
+                               const kg_program **program)
+{
+    kcl_context *context = e->scope->context;
+    const kg_options *options = &e->scope->options;
+    kb_error *err = kd_error(context);
+    const uint64_t structure = kg_structure(count, roots, e->slot_count, e->slots, options);
+    kg_program *made;
+    *program = kx_kept_program(context, structure);
+    if (*program)
+        return KCL_OK;
+    if (kg_program_create(&made, &e->scope->graph, count, roots, e->slot_count, e->slots, options, err) < 0)
+        return err->status;
+    *program = kx_keep_program(context, structure, made);
+    return *program ? KCL_OK : err->status;
+}
+
 static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **roots, const kcl_array *const *outs,
                                  const kr_scale *scales)
 {
@@ -85,8 +103,8 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
     const kcl_allocator *a = kd_allocator(context);
     kb_error *err = kd_error(context);
     kf_graph *g = &scope->graph;
-    kl_exec *exec = NULL;
-    kl_batch *batches = kb_calloc(a, count + 1, sizeof *batches);
+    const kg_program *program = NULL;
+    kg_batch *batches = kb_calloc(a, count + 1, sizeof *batches);
     if (!batches)
         return kb_no_memory(err);
     for (size_t k = 0; k < count; k++) {
@@ -102,22 +120,22 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         kb_free(a, batches);
         return status;
     }
-    kl_view *views = kb_calloc(a, e->slot_count + count + 1, sizeof *views);
+    kx_view *views = kb_calloc(a, e->slot_count + count + 1, sizeof *views);
     if (!views) {
         kb_free(a, batches);
         return kb_no_memory(err);
     }
-    kl_view *out_views = views + e->slot_count;
+    kx_view *out_views = views + e->slot_count;
     kcl_dtype dtype = KCL_DTYPE_NONE;
-    char what[KL_NAME], first_name[KL_NAME] = "";
+    char what[KX_NAME], first_name[KX_NAME] = "";
     for (size_t k = 0; status == KCL_OK && k < count; k++) {
         snprintf(what, sizeof what, "output %zu", k);
-        status = kl_check_root(roots[k], k, err);
+        status = kg_check_root(roots[k], k, err);
         if (status == KCL_OK)
             status =
-                kl_view_of_result(&out_views[k], outs[k], role_of(roots[k]), roots[k]->dim, &batches[k], what, err);
+                kx_view_of_result(&out_views[k], outs[k], role_of(roots[k]), roots[k]->dim, &batches[k], what, err);
         if (status == KCL_OK)
-            status = kl_check_output_type(&out_views[k], (kf_kind)roots[k]->kind, what, err);
+            status = kx_check_output_type(&out_views[k], (kf_kind)roots[k]->kind, what, err);
         if (status < 0 || roots[k]->kind == KF_INT)
             continue;
         if (dtype && out_views[k].dtype != dtype)
@@ -134,19 +152,19 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
             memcpy(first_name, ka_data_name(scope, e->data[k]->index), sizeof first_name);
         }
     }
-    dtype = dtype ? dtype : kl_type_beside_integers(context);
+    dtype = dtype ? dtype : kx_type_beside_integers(context);
     for (size_t k = 0; status == KCL_OK && k < e->slot_count; k++) {
         kcl_data *data = e->data[k];
-        memcpy(e->slots[k].name, ka_data_name(scope, data->index), sizeof e->slots[k].name);
+        e->slots[k].name = ka_data_name(scope, data->index);
         if (data->is_scalar) {
             const void *value = dtype == KCL_F32 ? (const void *)&data->f32 : (const void *)&data->f64;
             views[k] =
-                (kl_view){.data = value, .dtype = dtype, .rows = 1, .dim = 1, .step = (int64_t)kb_dtype_size(dtype)};
+                (kx_view){.data = value, .dtype = dtype, .rows = 1, .dim = 1, .step = (int64_t)kb_dtype_size(dtype)};
             continue;
         }
         bool rows = e->is_rows[k];
         unsigned batches = 0;
-        status = kl_view_of(&views[k], &data->array, rows ? KF_ROLE_I : KF_ROLE_P, 0, KL_STATED, e->slots[k].name, err);
+        status = kx_view_of(&views[k], &data->array, rows ? KF_ROLE_I : KF_ROLE_P, 0, KX_STATED, e->slots[k].name, err);
         if (status == KCL_OK && views[k].dtype != KCL_I64 && views[k].dtype != dtype)
             status = kb_fail(err, KCL_ERROR_TYPE, "%s is %s, %s is %s: all arrays need one type", e->slots[k].name,
                              kb_dtype_name(views[k].dtype), first_name, kb_dtype_name(dtype));
@@ -169,12 +187,11 @@ static kcl_status run_evaluation(evaluation *e, size_t count, const kf_node **ro
         e->slots[k].extent = first < k ? e->slots[first].extent : (int)k + 1;
     }
     if (status == KCL_OK)
-        status = kl_exec_create(&exec, g, count, roots, e->slot_count, e->slots, &scope->options, err);
+        status = find_program(e, count, roots, &program);
     if (status == KCL_OK)
-        status = kl_exec_check(exec, views, out_views, err);
+        status = kx_check(program, views, out_views, err);
     if (status == KCL_OK)
-        status = kl_exec_run(exec, context, dtype, views, out_views, scales);
-    kl_exec_destroy(&exec);
+        status = kx_run_program(program, context, dtype, views, out_views, scales);
     kb_free(a, views);
     kb_free(a, batches);
     return status;
@@ -231,7 +248,7 @@ kcl_status kcl_eval_scaled(int count, kcl_expr *const *exprs, const kcl_array *c
     for (int k = 0; status == KCL_OK && k < count; k++)
         roots[k] = exprs[k]->node;
     if (status == KCL_OK && is_scaled)
-        status = kl_scales_of(scales, (size_t)count, roots, alpha, beta, err);
+        status = kx_scales_of(scales, (size_t)count, roots, alpha, beta, err);
     if (status == KCL_OK)
         status = run_evaluation(&e, (size_t)count, roots, outs, scales);
     kb_free(a, scales);

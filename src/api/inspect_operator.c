@@ -111,7 +111,7 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
     kb_str text;
     kb_str_init(&text, &op->allocator);
     kcl_status status =
-        kl_exec_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n, m}, describe, &text, err);
+        kx_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n, m}, describe, &text, err);
     return hand_over(&text, status, write, user, err);
 }
 

@@ -146,7 +146,8 @@ kcl_status ka_operator_compile(kcl_operator *op)
         /* Any size: calls have an exec of their own. */
         for (int b = 0; op->inputs[k].batches && b < KF_MAX_BATCH; b++)
             slots[k].batch.size[slots[k].batch.count++] = op->inputs[k].batches & KF_BATCH_AXIS(b) ? 2 : 1;
-        ka_operator_name_input(op, k, slots[k].name, sizeof slots[k].name);
+        ka_operator_name_input(op, k, op->inputs[k].label, sizeof op->inputs[k].label);
+        slots[k].name = op->inputs[k].label;
     }
     kcl_status status = kg_program_create(&op->exec, &op->graph, op->root_count, op->roots, op->input_count, slots,
                                           &op->options, &op->error);
@@ -187,7 +188,7 @@ void kcl_operator_destroy(kcl_operator **op)
         return;
     kcl_operator *o = *op;
     const kcl_allocator a = o->allocator;
-    kl_exec_destroy(&o->exec);
+    kg_program_destroy(&o->exec);
     kb_free(&a, o->inputs);
     kb_free(&a, o->roots);
     kb_free(&a, o->tags);

@@ -3,7 +3,7 @@
 #ifndef KA_OPERATOR_H
 #define KA_OPERATOR_H
 
-#include "exec.h"
+#include "run.h"
 
 #include <keopscl/operator.h>
 
@@ -12,6 +12,7 @@ typedef struct ka_argument {
     char name[64]; /* "" where it has none */
     int32_t dim;
     kf_role role;
+    char label[KX_NAME]; /* in errors: "argument \"x\"" */
     unsigned batches; /* KF_BATCH_AXIS, where the operator knows them */
     kf_kind kind;     /* KF_INT: an array of int64 */
     bool is_index;    /* of a gather: its array may be of int64, unless */
@@ -22,7 +23,7 @@ struct kcl_operator {
     kcl_allocator allocator;
     kb_error error;
     kf_graph graph;
-    kl_options options;
+    kg_options options;
     size_t input_count, input_capacity;
     ka_argument *inputs;
     size_t root_count;
@@ -33,7 +34,7 @@ struct kcl_operator {
     bool knows_batches; /* the formulas say which arguments have which batch axes; else a call does */
     int64_t
         *sums_to; /* by root: of a gradient, the argument whose batch axes it has, summed over the others; else -1 */
-    kl_exec *exec;
+    kg_program *exec;
 };
 
 /* Without arguments and results; NULL: memory is out. */
