@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/passes.c: nodes in order, and graphs made anew: substituted, imported, transposed. */
-#include "nodes.h"
+#include "intern.h"
+#include "make.h"
+#include "order.h"
+#include "passes.h"
+#include "reductions.h"
 
 /* ---- Order ------------------------------------------------------------------------------------------------------- */
 

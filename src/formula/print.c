@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/print.c: formulas as text, with a stack of its own, since formulas may be deeper than the machine's. */
+#include "reductions.h"
 #include "text.h"
 
 #include <math.h>

@@ -7,7 +7,12 @@
  * are equally small it is the first of them, the one of the index, that is followed. A row with too few terms keeps its
  * infinity, and what it depends on is masked, so that nothing reaches the variables from there.
  */
-#include "graph.h"
+#include "derive.h"
+#include "make.h"
+#include "order.h"
+#include "partial.h"
+#include "passes.h"
+#include "reductions.h"
 
 typedef struct selection {
     kf_graph *g;

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/simplify.c: rewriting by named rules. */
-#include "graph.h"
+#include "layout.h"
+#include "make.h"
+#include "order.h"
+#include "passes.h"
+#include "reductions.h"
+#include "simplify.h"
 
 #include <float.h>
 #include <math.h>

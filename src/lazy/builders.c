@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/builders.c: the functions that build expressions. */
+#include "make.h"
+#include "passes.h"
 #include "scope.h"
 
 #include <math.h>

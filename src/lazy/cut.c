@@ -8,6 +8,10 @@
  * exchanged first.
  */
 #include "exec.h"
+#include "make.h"
+#include "order.h"
+#include "passes.h"
+#include "simplify.h"
 
 #include <stdio.h>
 #include <string.h>

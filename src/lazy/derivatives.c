@@ -5,7 +5,13 @@
  * At an expression q: wherever the node q, or its transpose, stands in a formula, a variable of the same axes and
  * dimension takes its place, the formula is derived by that, and q is put back.
  */
+#include "calculus.h"
+#include "derive.h"
+#include "make.h"
+#include "order.h"
+#include "passes.h"
 #include "scope.h"
+#include "simplify.h"
 
 enum { FIRST_INDEX = INT32_MAX }; /* of these variables, and downwards: none of an array */
 

@@ -8,6 +8,7 @@
 #include "device.h"
 #include "plan.h"
 #include "reduction.h"
+#include "reductions.h"
 #include "render.h"
 
 /* Sizes of batch axes, counted from the last one; axes beyond `count` have size 1. */

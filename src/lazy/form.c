@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/form.c: the bound on the error of expanded distances, from a launch's own data. */
 #include "form.h"
+#include "order.h"
 
 #include <float.h>
 #include <math.h>

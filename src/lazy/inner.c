@@ -3,6 +3,8 @@
  * lazy/inner.c: vectors of components as small tensors (D1, ..., Dk), row-major. The graph sees flat vectors of
  * D1 * ... * Dk components: what rearranges them is one Arrange node, what sums over an axis SumRows behind it.
  */
+#include "layout.h"
+#include "matrix.h"
 #include "scope.h"
 
 #include <stdio.h>

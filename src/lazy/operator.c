@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/operator.c: formulas compiled once and applied to arrays. */
+#include "derive.h"
+#include "make.h"
+#include "order.h"
+#include "passes.h"
 #include "scope.h"
+#include "simplify.h"
 #include "text.h"
 
 #include <keopscl/operator.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/scope.c: scopes, data handles, variables, evaluation. */
+#include "make.h"
+#include "passes.h"
 #include "scope.h"
 #include "text.h"
 

@@ -4,6 +4,7 @@
 #define KL_SCOPE_H
 
 #include "handles.h"
+#include "tensor.h"
 
 struct kcl_data {
     kcl_scope *scope;

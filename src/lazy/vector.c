@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lazy/vector.c: methods made from several operators; the axis of components; products with vectors. */
+#include "layout.h"
+#include "names.h"
 #include "scope.h"
 
 #include <string.h>

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* plan/expand.c: finds squared distances that may be expanded, and expands them. */
 #include "expand.h"
+#include "make.h"
+#include "order.h"
+#include "passes.h"
+#include "simplify.h"
 
 enum {
     SHORTEST = 8,     /* components of a distance that is looked at: shorter ones are never expanded */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* plan/prepare.c: values that depend on the streamed axis only, which are computed once a launch. */
+#include "make.h"
 #include "planner.h"
 
 enum {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* plan/rewrite.c: formulas as the device has them, and sums without the factors that can leave them. */
+#include "make.h"
+#include "passes.h"
 #include "planner.h"
 
 enum {

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The graph: interning, shapes and their errors, order, copies, substitution, import, transposition, failing memory. */
 #include "dense.h"
+#include "derive.h"
 #include "failing.h"
+#include "layout.h"
+#include "names.h"
+#include "passes.h"
+#include "simplify.h"
 
 static kf_graph g;
 static const kf_node *x, *y, *s, *p; /* Vi(0,3), Vj(1,3), Vi(2,1), Pm(3,2) */

@@ -4,7 +4,13 @@
  * grows, and how much memory they ask for: in proportion to its nodes. Prints both. Other work on the machine makes times
  * longer, not the requests, where a pass over few nodes that asks for as much as the whole graph shows too.
  */
+#include "calculus.h"
+#include "complex_numbers.h"
 #include "dense.h"
+#include "derive.h"
+#include "matrix.h"
+#include "passes.h"
+#include "simplify.h"
 #include "text.h"
 
 enum { SIZES = 3, REPEATS = 3 };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The printer: pretty forms, and texts that read back to the same node. */
 #include "failing.h"
+#include "make.h"
+#include "reductions.h"
 #include "text.h"
 
 #include <check.h>

@@ -7,6 +7,7 @@
 #define _POSIX_C_SOURCE 200809L
 #endif
 #include "exec.h"
+#include "make.h"
 #include "support.h"
 
 #include <math.h>
