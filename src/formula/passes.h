@@ -1,9 +1,43 @@
 /* SPDX-License-Identifier: MIT */
-/* formula/passes.h: formulas made again with other leaves, operands or axes, or in another graph. */
+/* formula/passes.h: the loop that rewrites formulas, and passes made of it: other leaves, other axes, another graph. */
 #ifndef KF_PASSES_H
 #define KF_PASSES_H
 
-#include "graph.h"
+#include "order.h"
+
+/*
+ * What a pass makes of one node: the node that stands for f, of which `args` are the rewritten operands. `args` holds an
+ * operand itself where the pass does not go through that operand, and NULL beyond the last operand. Returns NULL after a
+ * failure, with the error in the graph.
+ */
+typedef const kf_node *kf_rewriter(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args);
+
+/*
+ * Every node that is reached from the roots, operands first, rewritten into the graph g. `from` holds the roots, and may
+ * be g. out[k] is what became of roots[k]; `out` may be `roots`, and is left alone after a failure. `stop_at_reduce` as
+ * for kf_order_init.
+ */
+kcl_status kf_rewrite(kf_graph *g, const kf_graph *from, size_t root_count, const kf_node *const *roots,
+                      bool stop_at_reduce, kf_rewriter *rewriter, void *user, const kf_node **out);
+
+/*
+ * The same for passes that have an order already: made[k], room for order->count nodes, becomes what order->nodes[k] is
+ * rewritten to. A rewriter may read what was made of the nodes before its own.
+ */
+kcl_status kf_rewrite_in_order(kf_graph *g, const kf_order *order, kf_rewriter *rewriter, void *user,
+                               const kf_node **made);
+
+/* The node with other operands, of the same dimensions. */
+const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *args);
+
+/* Whether rewriting has left all operands of f as they are. */
+static inline bool kf_keeps_operands(const kf_node *f, const kf_node *const *args)
+{
+    for (int c = 0; c < f->arg_count; c++)
+        if (args[c] != f->arg[c])
+            return false;
+    return true;
+}
 
 /*
  * The axes i and j exchanged: variables change roles, reductions the axes they reduce. What has no axis is the same
@@ -26,9 +60,6 @@ const kf_node *kf_replace(kf_graph *g, const kf_node *F, size_t count, const kf_
                           const kf_node *const *by);
 const kf_node *kf_put_back(kf_graph *g, const kf_node *F, size_t count, const kf_node *const *nodes,
                            const kf_node *const *by);
-
-/* The node with other operands, of the same dimensions. */
-const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *args);
 
 /*
  * The same formulas of variables that have the batch axes batches[index] beside their own: in every batch the value
