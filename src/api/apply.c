@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* api/apply.c: operators applied to arrays. */
+#include "make.h"
 #include "operator.h"
+#include "passes.h"
+#include "reductions.h"
 
 #include <stdio.h>
 
@@ -17,8 +20,8 @@ static kcl_status refuse_batches(const kcl_operator *op, const kx_view *slots, i
         err, KCL_ERROR_LENGTH,
         "%s has size %lld on batch axis %d, %s has %lld: sizes must be equal, or one of them 1; batch axes are "
         "those before the rows, -1 is the last of them",
-        op->inputs[other].label, (long long)kg_batch_size(&slots[other].batch, axis), -1 - axis,
-        op->inputs[at].label, (long long)kg_batch_size(&slots[at].batch, axis));
+        op->inputs[other].label, (long long)kg_batch_size(&slots[other].batch, axis), -1 - axis, op->inputs[at].label,
+        (long long)kg_batch_size(&slots[at].batch, axis));
 }
 
 /* Whether the arguments have the batch axes that the operator knows of, and no other. */

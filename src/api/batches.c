@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* api/batches.c: batch axes and shapes of expressions. */
 #include "batches.h"
+#include "make.h"
+#include "reductions.h"
 
 #include <stdio.h>
 

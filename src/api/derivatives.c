@@ -7,6 +7,12 @@
  */
 #include "batches.h"
 #include "builder.h"
+#include "calculus.h"
+#include "derive.h"
+#include "make.h"
+#include "order.h"
+#include "passes.h"
+#include "simplify.h"
 
 enum { FIRST_INDEX = INT32_MAX }; /* of these variables, and downwards: none of an array */
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* api/evaluate.c: expressions evaluated. */
 #include "batches.h"
+#include "make.h"
+#include "passes.h"
+#include "reductions.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -10,6 +10,7 @@
 #ifndef KA_EXPR_H
 #define KA_EXPR_H
 
+#include "tensor.h"
 #include "graph.h"
 
 #include <keopscl/expr.h>

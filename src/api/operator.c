@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* api/operator.c: operators made of formulas in text, and of expressions. */
 #include "operator.h"
+#include "make.h"
+#include "order.h"
+#include "passes.h"
+#include "reductions.h"
 #include "scope.h"
 #include "text.h"
 

@@ -13,10 +13,10 @@ typedef struct ka_argument {
     int32_t dim;
     kf_role role;
     char label[KX_NAME]; /* in errors: "argument \"x\"" */
-    unsigned batches; /* KF_BATCH_AXIS, where the operator knows them */
-    kf_kind kind;     /* KF_INT: an array of int64 */
-    bool is_index;    /* of a gather: its array may be of int64, unless */
-    bool is_operand;  /* something else reads it too, as real numbers */
+    unsigned batches;    /* KF_BATCH_AXIS, where the operator knows them */
+    kf_kind kind;        /* KF_INT: an array of int64 */
+    bool is_index;       /* of a gather: its array may be of int64, unless */
+    bool is_operand;     /* something else reads it too, as real numbers */
 } ka_argument;
 
 struct kcl_operator {

@@ -4,6 +4,9 @@
  * D1 * ... * Dk components: what rearranges them is one Arrange node, what sums over an axis SumRows behind it.
  */
 #include "builder.h"
+#include "layout.h"
+#include "matrix.h"
+#include "tensor.h"
 
 /* ---- Axes -------------------------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* api/variables.c: variables, numbers and formulas in text. */
+#include "make.h"
+#include "reductions.h"
 #include "scope.h"
 #include "text.h"
 

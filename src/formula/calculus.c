@@ -4,7 +4,14 @@
  * itself, its trace, and that of the second derivative. Linear operators are formulas that are linear in v: then J is
  * their matrix.
  */
-#include "graph.h"
+#include "calculus.h"
+#include "derive.h"
+#include "layout.h"
+#include "make.h"
+#include "order.h"
+#include "partial.h"
+#include "reductions.h"
+#include "simplify.h"
 
 enum { MOST_DIRECTIONS = 4096 }; /* rows or columns of J that are derived one by one */
 

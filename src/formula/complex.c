@@ -6,7 +6,10 @@
  * An operator takes its operands apart and joins its result. What an operand was joined from is found again here, so that
  * a chain of operators computes with real and imaginary parts throughout.
  */
-#include "graph.h"
+#include "complex_numbers.h"
+#include "layout.h"
+#include "make.h"
+#include "simplify.h"
 
 typedef struct parts {
     const kf_node *re, *im;

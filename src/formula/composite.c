@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/composite.c: small matrices and splines, made of other operators. */
-#include "graph.h"
+#include "layout.h"
+#include "make.h"
+#include "matrix.h"
 
 static const kf_node *element(kf_graph *g, const kf_node *f, int64_t k)
 {

@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/derive.c: reverse-mode derivatives, as formulas. */
-#include "graph.h"
+#include "derive.h"
+#include "layout.h"
+#include "make.h"
+#include "matrix.h"
+#include "order.h"
+#include "partial.h"
+#include "passes.h"
+#include "reductions.h"
+#include "simplify.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/dtw.c: soft dynamic time warping of two sequences of numbers, as cl/dtw.cl computes it. */
-#include "graph.h"
+#include "numeric.h"
 
 #include <math.h>
 

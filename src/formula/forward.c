@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/forward.c: forward-mode derivatives, as formulas: one sweep over the graph, operands before users. */
-#include "graph.h"
+#include "derive.h"
+#include "make.h"
+#include "matrix.h"
+#include "order.h"
+#include "partial.h"
+#include "passes.h"
+#include "reductions.h"
+#include "simplify.h"
 
 /* A NULL among tangents is 0. They may lack axes and repetitions of their nodes: users repeat them. */
 typedef struct forward {

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/graph.c: the operator table, interning, constructors. */
-#include "nodes.h"
+#include "intern.h"
+#include "layout.h"
+#include "make.h"
+#include "numeric.h"
+#include "reductions.h"
 
 /* ---- Tables ------------------------------------------------------------------------------------------------------ */
 

@@ -8,7 +8,8 @@
  * that says where it is, 0 or positive; and is set to 0 outside of the guard at the end, behind all products, by a Where. Derivatives
  * of that are taken in the same way, so this holds to any order.
  */
-#include "graph.h"
+#include "make.h"
+#include "partial.h"
 
 /* 0 or 1, whatever the condition is. */
 static const kf_node *truth(kf_graph *g, const kf_node *f)

@@ -7,6 +7,9 @@
  * their own group reads give their memory back after the last use.
  */
 #include "interp.h"
+#include "layout.h"
+#include "numeric.h"
+#include "order.h"
 
 #include <assert.h>
 #include <math.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/layout.c: components rearranged by sizes and strides, and products of small tensors made from that. */
-#include "graph.h"
+#include "layout.h"
+#include "make.h"
+#include "matrix.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/names.c: the names of formula strings, and what stands for a combination of operators. */
-#include "nodes.h"
+#include "complex_numbers.h"
+#include "intern.h"
+#include "make.h"
+#include "matrix.h"
+#include "names.h"
+#include "reductions.h"
 
 #include <math.h>
 

@@ -11,6 +11,8 @@
  *
  * Whole numbers are expressions of the same kind, without names.
  */
+#include "make.h"
+#include "order.h"
 #include "parse.h"
 
 #include <stdio.h>

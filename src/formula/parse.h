@@ -18,6 +18,7 @@
 #ifndef KF_PARSE_H
 #define KF_PARSE_H
 
+#include "names.h"
 #include "text.h"
 
 #include <math.h>

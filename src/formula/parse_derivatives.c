@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/parse_derivatives.c: derivatives in formula strings. */
+#include "calculus.h"
+#include "derive.h"
+#include "make.h"
+#include "order.h"
 #include "parse.h"
+#include "partial.h"
+#include "simplify.h"
 
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/parse_names.c: names in formula strings, the arguments that follow them, variables. */
+#include "make.h"
 #include "parse.h"
 
 #include <stdio.h>

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/parse_reductions.c: reductions in formula strings. */
+#include "make.h"
 #include "parse.h"
+#include "partial.h"
+#include "reductions.h"
 
 #include <math.h>
 

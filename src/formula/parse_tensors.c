@@ -4,6 +4,7 @@
  * older KeOps.
  */
 #include "parse.h"
+#include "tensor.h"
 
 /* A list of whole numbers, at most as many as tensors have axes. */
 static bool read_list(kf_parser *p, const kf_call *c, int k, const char *what, kf_shape *list)

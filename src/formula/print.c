@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/print.c: formulas as text, with a stack of its own, since formulas may be deeper than the machine's. */
+#include "reductions.h"
 #include "text.h"
 
 #include <math.h>
@@ -225,32 +226,34 @@ static void put_piece(printer *p, const piece *top)
         put_node(p, top->node);
 }
 
-static bool is_too_long(const kb_str *out, size_t start, size_t limit)
+static size_t limit_of(size_t limit)
 {
-    return limit && out->length - start > limit;
+    return limit ? limit : KF_MAX_TEXT;
 }
 
-static void cut(kb_str *out, size_t start, size_t limit)
+/* Ends a text that is longer than the limit; returns whether the text is whole. */
+static bool end_text(kb_str *out, size_t start, size_t limit)
 {
-    if (out->failed || !is_too_long(out, start, limit))
-        return;
+    if (out->failed || out->length - start <= limit)
+        return !out->failed;
     size_t dots = KB_MIN(limit, 3);
     out->length = start + limit - dots;
     kb_str_putn(out, "...", dots);
+    return false;
 }
 
-void kf_print(kb_str *out, const kf_node *f, const char *(*name)(void *user, const kf_node *var), void *user,
+bool kf_print(kb_str *out, const kf_node *f, const char *(*name)(void *user, const kf_node *var), void *user,
               size_t limit)
 {
     printer p = {.out = out, .name = name, .user = user};
-    size_t start = out->length;
+    const size_t start = out->length;
     push(&p, 1, &(const piece)NODE(f, LEVEL_ANY));
-    while (p.depth && !out->failed && !is_too_long(out, start, limit)) {
+    while (p.depth && !out->failed && out->length - start <= limit_of(limit)) {
         piece top = p.stack[--p.depth];
         put_piece(&p, &top);
     }
     kb_free(&out->allocator, p.stack);
-    cut(out, start, limit);
+    return end_text(out, start, limit_of(limit));
 }
 
 static void put_reduction(kb_str *out, const kf_parsed_reduction *r,
@@ -269,7 +272,7 @@ static void put_reduction(kb_str *out, const kf_parsed_reduction *r,
     kb_str_putf(out, ",%d)", r->tag);
 }
 
-void kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(*name)(void *user, const kf_node *var),
+bool kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(*name)(void *user, const kf_node *var),
                         void *user, size_t limit)
 {
     const kf_node *f = r->node;
@@ -283,5 +286,15 @@ void kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(
         kf_print(out, f, name, user, limit);
         kb_str_putf(out, ",%d)", r->tag);
     }
-    cut(out, start, limit);
+    return end_text(out, start, limit_of(limit));
+}
+
+kcl_status kf_text_error(const kb_str *text, kb_error *err)
+{
+    if (text->failed)
+        return kb_no_memory(err);
+    return kb_fail(err, KCL_ERROR_UNSUPPORTED,
+                   "as a text the formula is longer than %d bytes: parts that it shares are written out wherever they "
+                   "stand",
+                   KF_MAX_TEXT);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/reductions.c: axes that are lent, reductions, and rows that an index chooses. */
-#include "nodes.h"
+#include "intern.h"
+#include "make.h"
+#include "reductions.h"
 
 /* An operand that has the axis; one that tells its length where there is such. */
 static const kf_node *operand_with_axis(const kf_node *f, unsigned axis)

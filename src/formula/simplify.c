@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/simplify.c: rewriting by named rules. */
-#include "graph.h"
+#include "simplify.h"
+#include "layout.h"
+#include "make.h"
+#include "passes.h"
+#include "reductions.h"
 
 #include <float.h>
 #include <math.h>
@@ -811,8 +815,9 @@ static bool is_weighting(const kf_node *f)
     return f->op == KF_CONCAT && f->arg[0]->dim == 1;
 }
 
-static const kf_node *simplify_node(kf_graph *g, const kf_node *f, const kf_node *const *args)
+static const kf_node *simplify_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
+    (void)user;
     if (kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF)
         return f;
     if (f->op == KF_REDUCE) {
@@ -834,25 +839,14 @@ static const kf_node *simplify_node(kf_graph *g, const kf_node *f, const kf_node
 
 kcl_status kf_simplify(kf_graph *g, size_t root_count, const kf_node *const *roots, const kf_node **out)
 {
-    kf_order order;
-    if (kf_order_init(&order, g, root_count, roots, false, &g->error) < 0)
-        return g->error.status;
-    const kf_node **made = kb_calloc(kf_allocator(g), order.count, sizeof *made);
-    kcl_status status = made ? KCL_OK : kb_no_memory(&g->error);
-    for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
-        const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {0};
-        for (int c = 0; c < f->arg_count; c++)
-            args[c] = made[kf_at(&order, f->arg[c])];
-        made[k] = simplify_node(g, f, args);
-        if (!made[k])
-            status = g->error.status;
-    }
+    const kf_node **made = kb_calloc(kf_allocator(g), root_count + 1, sizeof *made);
+    kcl_status status =
+        made ? kf_rewrite(g, g, root_count, roots, false, simplify_node, NULL, made) : kb_no_memory(&g->error);
     for (size_t k = 0; status == KCL_OK && k < root_count; k++) {
-        out[k] = kf_like(g, made[kf_at(&order, roots[k])], roots[k]);
+        out[k] = kf_like(g, made[k], roots[k]);
         if (!out[k])
             status = g->error.status;
     }
     kb_free(kf_allocator(g), made);
-    kf_order_finish(&order);
     return status;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/tensor.c: vectors of components as small tensors (D1, ..., Dk), row-major, and their products. */
-#include "graph.h"
+#include "layout.h"
+#include "make.h"
+#include "tensor.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -51,20 +51,29 @@ typedef struct kf_alias {
 
 kcl_status kf_parse_alias(const kcl_allocator *allocator, const char *text, kf_alias *alias, kb_error *err);
 
+enum { KF_MAX_TEXT = 1 << 24 }; /* bytes of a printed formula */
+
 /*
- * Writes a formula so that reading it gives the same node. `name(user, var)` gives a variable's name, or NULL: then it
- * is written as Var(index,dim,role); `name` may be NULL. Long formulas with shared parts are written out in full; where
- * they would take more than `limit` bytes (0: no limit), the text has `limit` bytes of which the last are "...".
+ * Writes a formula so that reading the text gives the same node. `name(user, var)` returns a variable's name, or NULL: then
+ * the variable is written as Var(index,dim,role); `name` may be NULL. A text has no names for shared parts, which are
+ * written out wherever they stand, so a text may be longer than the formula has nodes by any factor. The text takes
+ * `limit` bytes at most, or KF_MAX_TEXT where `limit` is 0; a longer text ends there, with "..." for its last bytes. Time
+ * and memory are in proportion to the bytes written and the depth of the formula.
+ *
+ * Returns whether the text is whole; kf_text_error tells why a text is not.
  *
  * Nodes that no text can say are written all the same: rows that derivatives choose as Gather_Reduction and
- * Scatter_Reduction, reductions over batch axes with a list of these, the result of another reduction (KF_ROLE_ACC) as
- * Var(index,dim,3).
+ * Scatter_Reduction, reductions over batch axes with a list of these axes, the result of another reduction (KF_ROLE_ACC)
+ * as Var(index,dim,3).
  */
-void kf_print(kb_str *out, const kf_node *f, const char *(*name)(void *user, const kf_node *var), void *user,
+bool kf_print(kb_str *out, const kf_node *f, const char *(*name)(void *user, const kf_node *var), void *user,
               size_t limit);
 
 /* The same for a result of kf_parse_reductions, with its tag, also where there was nothing to reduce. */
-void kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(*name)(void *user, const kf_node *var),
+bool kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(*name)(void *user, const kf_node *var),
                         void *user, size_t limit);
+
+/* The error of a text that is not whole: KCL_ERROR_NO_MEMORY, or KCL_ERROR_UNSUPPORTED where it is too long. */
+kcl_status kf_text_error(const kb_str *text, kb_error *err);
 
 #endif

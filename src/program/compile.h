@@ -6,6 +6,7 @@
 #ifndef KG_COMPILE_H
 #define KG_COMPILE_H
 
+#include "order.h"
 #include "program.h"
 
 #define KG_NONE UINT32_MAX /* no item, group, step or temporary */

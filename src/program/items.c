@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* program/items.c: the reductions of a program, and those that share a sweep. */
 #include "compile.h"
+#include "make.h"
+#include "passes.h"
+#include "reductions.h"
 
 #include <string.h>
 

@@ -8,6 +8,8 @@
  * axes exchanged first.
  */
 #include "compile.h"
+#include "passes.h"
+#include "simplify.h"
 
 #include <string.h>
 

@@ -9,6 +9,7 @@
 #include "batch.h"
 #include "expand.h"
 #include "reduction.h"
+#include "reductions.h"
 
 /* ---- What a program reads and writes ------------------------------------------------------------------------------ */
 

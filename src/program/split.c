@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* program/split.c: sums over both axes that a sweep over one of them computes as well. */
 #include "compile.h"
+#include "passes.h"
+#include "reductions.h"
 
 static bool is_sum_of_pairs(const kg_item *it)
 {

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* program/steps.c: the steps, level by level. */
 #include "compile.h"
+#include "make.h"
+#include "passes.h"
+#include "reductions.h"
 
 enum { ROLES = 3 };
 
@@ -40,10 +43,10 @@ static const kf_node *local_variable(making *m, kg_place input, int32_t dim, kf_
         return NULL;
     if (known->step != c->program->step_count) {
         const size_t count = step->input_count;
-        if (!kb_reserve(c->a, (void **)&m->vars, &m->var_capacity, count + 1, sizeof *m->vars) ||
-            !kb_reserve(c->a, (void **)&step->inputs, &m->input_capacity, count + 1, sizeof *step->inputs))
+        const bool has_vars = kb_reserve(c->a, (void **)&m->vars, &m->var_capacity, count + 1, sizeof *m->vars);
+        step->sweep.vars = m->vars; /* the step's, in any case */
+        if (!has_vars || !kb_reserve(c->a, (void **)&step->inputs, &m->input_capacity, count + 1, sizeof *step->inputs))
             return kg_out_of_memory(c), NULL;
-        step->sweep.vars = m->vars;
         m->vars[count] = (kr_var){role, dim};
         step->inputs[count] = input;
         *known = (kg_local){(uint32_t)c->program->step_count, (uint32_t)count};

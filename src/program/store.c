@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* program/store.c: values of rows that several steps read. */
 #include "compile.h"
+#include "passes.h"
+#include "reductions.h"
 
 /* Who reads a node: nobody, one reduction, root or stored value, told by its position + 1, or several of these. */
 enum { NOBODY = 0, SEVERAL = -1 };
@@ -74,22 +76,20 @@ static void find_stored(const kg_compiler *c, storing *s, bool *any)
     }
 }
 
+static const kf_node *store(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    const storing *s = user;
+    const kf_node *made = f->arg_count ? kf_rebuild(g, f, args) : f;
+    return made && s->stored[kf_at(&s->order, f)] ? kf_stored(g, made) : made;
+}
+
 static bool rebuild(kg_compiler *c, storing *s)
 {
-    const kf_order *order = &s->order;
-    for (size_t k = 0; k < order->count; k++) {
-        const kf_node *f = order->nodes[k], *args[KF_MAX_ARGS] = {NULL};
-        for (int n = 0; n < f->arg_count; n++)
-            args[n] = s->made[kf_at(order, f->arg[n])];
-        s->made[k] = f->arg_count ? kf_rebuild(c->g, f, args) : f;
-        if (s->stored[k])
-            s->made[k] = kf_stored(c->g, s->made[k]);
-        if (!s->made[k])
-            return kg_graph_error(c);
-    }
+    if (kf_rewrite_in_order(c->g, &s->order, store, s, s->made) < 0)
+        return kg_graph_error(c);
     /* A root is written to an array of its own in any case. */
     for (size_t r = 0; r < c->program->root_count; r++) {
-        const kf_node *root = s->made[kf_at(order, c->roots[r])];
+        const kf_node *root = s->made[kf_at(&s->order, c->roots[r])];
         c->roots[r] = kf_is_stored(root) ? root->arg[0] : root;
     }
     return true;

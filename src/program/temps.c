@@ -95,6 +95,13 @@ static void take_place(kg_program *program, placing *p, uint32_t temp)
     f->free = p->next_free[f->free];
 }
 
+static void take_places(kg_program *program, placing *p, size_t count, const kg_place *list)
+{
+    for (size_t k = 0; k < count; k++)
+        if (list[k].is_temp)
+            take_place(program, p, list[k].index);
+}
+
 /* Frees the places of temporaries among `count` inputs or outputs that step `step` uses last; each of them once. */
 static void give_back(kg_program *program, placing *p, size_t count, const kg_place *list, uint32_t step)
 {
@@ -126,12 +133,14 @@ bool kg_place_temps(kg_compiler *c)
             if (step->outputs[n].is_temp)
                 p.last_step[step->outputs[n].index] = (uint32_t)k;
     }
-    /* A step's inputs keep their places till all its outputs have one: kernels read while they write. */
+    /*
+     * A step's inputs keep their places till all its outputs have one: kernels read while they write. An index whose axes
+     * a formula takes (Like), and not its numbers, is an input that no step has written as real numbers.
+     */
     for (size_t k = 0; ok && k < program->step_count; k++) {
         const kg_step *step = &program->steps[k];
-        for (size_t n = 0; n < step->output_count; n++)
-            if (step->outputs[n].is_temp)
-                take_place(program, &p, step->outputs[n].index);
+        take_places(program, &p, step->output_count, step->outputs);
+        take_places(program, &p, step->input_count, step->inputs);
         give_back(program, &p, step->input_count, step->inputs, (uint32_t)k);
         give_back(program, &p, step->output_count, step->outputs, (uint32_t)k);
     }

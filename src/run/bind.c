@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* run/bind.c: where the operands of steps lie, and what steps run over. */
 #include "backend.h"
+#include "reductions.h"
 
 #include <stdio.h>
 #include <string.h>

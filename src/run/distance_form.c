@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* run/distance_form.c: the bound on the error of expanded distances, from a launch's own data. */
 #include "distance_form.h"
+#include "interp.h"
+#include "order.h"
 
 #include <float.h>
 #include <math.h>

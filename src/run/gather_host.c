@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* run/gather_host.c: gathers and scatters by the interpreter. */
+#include "interp.h"
 #include "places.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* run/interpreter.c: the backend that runs steps on the host, in double. */
 #include "backend.h"
+#include "interp.h"
 
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* run/places.c: which elements a gather or scatter reads and writes. */
 #include "places.h"
+#include "reductions.h"
 
 enum { ROWS = 0 };
 

@@ -7,6 +7,9 @@
 #define TEST_DENSE_H
 
 #include "interp.h"
+#include "make.h"
+#include "order.h"
+#include "reductions.h"
 #include "table.h"
 
 #include <check.h>

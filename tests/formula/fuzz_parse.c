@@ -5,6 +5,7 @@
  * With clang: a libFuzzer target, `fuzz_parse CORPUS`. Otherwise a program that takes the files it is given, so that
  * what the fuzzer once found stays found.
  */
+#include "make.h"
 #include "text.h"
 
 #include <stdint.h>

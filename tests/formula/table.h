@@ -3,7 +3,7 @@
 #ifndef TEST_TABLE_H
 #define TEST_TABLE_H
 
-#include "graph.h"
+#include "numeric.h"
 
 #include <check.h>
 #include <tgmath.h>

@@ -2,6 +2,7 @@
 /* How exact first and second derivatives are, by the interpreter: tests/api/test_special.c has the same on devices. */
 #include "dense.h"
 #include "derivatives.h"
+#include "simplify.h"
 #include "text.h"
 
 enum { ROWS = 2000 };

@@ -3,7 +3,9 @@
  * Diff, GradMatrix, Divergence, Laplacian and linear operators against the matrix of differences of values by definition
  * (dense.h), for each pair. Their own derivatives are tested in test_derive.c.
  */
+#include "calculus.h"
 #include "dense.h"
+#include "derive.h"
 #include "text.h"
 
 enum { ROWS = 3, COLUMNS = 2, PAIRS = ROWS * COLUMNS, MOST = 12 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Complex numbers against those of C, in long double; their dimensions; what of them is left after simplification. */
 #include "dense.h"
+#include "simplify.h"
 #include "text.h"
 
 #include <complex.h>

@@ -4,6 +4,10 @@
  * broadcast, of random formulas, and through reductions; to the second order.
  */
 #include "dense.h"
+#include "derive.h"
+#include "names.h"
+#include "passes.h"
+#include "simplify.h"
 #include "text.h"
 
 static kf_graph g;

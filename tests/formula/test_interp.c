@@ -2,6 +2,9 @@
 /* The interpreter against values computed independently, in long double where rounding matters. */
 #include "failing.h"
 #include "interp.h"
+#include "layout.h"
+#include "make.h"
+#include "reductions.h"
 #include "table.h"
 
 #include <check.h>

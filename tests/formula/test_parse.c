@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The parser: precedence, names, Grad, aliases, and every error with the place of its caret. */
 #include "failing.h"
+#include "make.h"
+#include "order.h"
 #include "parse.h"
+#include "reductions.h"
 
 #include <check.h>
 #include <math.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The printer: pretty forms, and texts that read back to the same node. */
 #include "failing.h"
+#include "make.h"
+#include "reductions.h"
 #include "text.h"
 
 #include <check.h>
@@ -60,8 +62,7 @@ static const kf_node *read_back(const char *formula)
 static const char *printed(const kf_node *f)
 {
     kb_str_clear(&text);
-    kf_print(&text, f, name_of, NULL, 0);
-    ck_assert(!text.failed);
+    ck_assert(kf_print(&text, f, name_of, NULL, 0));
     return kb_str_text(&text);
 }
 
@@ -462,13 +463,43 @@ START_TEST(deep_formulas_are_written)
 }
 END_TEST
 
-START_TEST(shared_parts_are_cut_at_the_limit)
+/* Twice all there is, a hundred times: 2^100 letters in full. */
+static const kf_node *doubled(void)
 {
     const kf_node *f = vars[0];
-    for (int k = 0; k < 100; k++) /* 2^100 letters in full */
+    for (int k = 0; k < 100; k++)
         f = kf_binary(&g, KF_MULT, f, f);
+    return f;
+}
+
+START_TEST(a_text_of_shared_parts_has_an_end)
+{
+    failing memory = {0};
+    const kcl_allocator allocator = failing_allocator(&memory);
+    const kf_node *f = doubled();
+    const kf_parsed_reduction r = {kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_I, 0, f), 1};
+    kb_str out;
+    kb_str_init(&out, &allocator);
+    for (int k = 0; k < 2; k++) {
+        kb_str_clear(&out);
+        kb_str_put(&out, "F = ");
+        ck_assert(k ? !kf_print_reduction(&out, &r, name_of, NULL, 0) : !kf_print(&out, f, name_of, NULL, 0));
+        ck_assert_uint_eq(out.length, 4 + KF_MAX_TEXT);
+        ck_assert_str_eq(out.data + out.length - 3, "...");
+        ck_assert_int_le(memory.largest, 4 * (long long)KF_MAX_TEXT);
+        ck_assert_int_eq(kf_text_error(&out, &err), KCL_ERROR_UNSUPPORTED);
+        ck_assert_ptr_nonnull(strstr(err.text, "longer than 16777216 bytes"));
+    }
+    kb_str_finish(&out);
+    ck_assert_int_eq(memory.blocks, 0);
+}
+END_TEST
+
+START_TEST(shared_parts_are_cut_at_the_limit)
+{
+    const kf_node *f = doubled();
     kb_str_put(&text, "F = ");
-    kf_print(&text, f, name_of, NULL, 1000);
+    ck_assert(!kf_print(&text, f, name_of, NULL, 1000));
     ck_assert_uint_eq(text.length, 1004);
     ck_assert_int_eq(strncmp(text.data, "F = x*x*(x*x)*(", 15), 0);
     ck_assert_str_eq(text.data + 1001, "...");
@@ -481,7 +512,7 @@ START_TEST(shared_parts_are_cut_at_the_limit)
     const char *const cuts[] = {"x+y*p", ".", "..", "...", "x...", "x+y*p", "x+y*p"};
     for (size_t limit = 0; limit < KB_COUNT(cuts); limit++) {
         kb_str_clear(&text);
-        kf_print(&text, read_back("x+y*p"), name_of, NULL, limit);
+        ck_assert(kf_print(&text, read_back("x+y*p"), name_of, NULL, limit) == (strlen(cuts[limit]) == 5));
         ck_assert_str_eq(kb_str_text(&text), cuts[limit]);
     }
 }
@@ -498,8 +529,8 @@ START_TEST(every_allocation_may_fail)
         const kcl_allocator allocator = failing_allocator(&memory);
         kb_str out;
         kb_str_init(&out, &allocator);
-        kf_print(&out, f, name_of, NULL, 0);
-        done = !out.failed;
+        done = kf_print(&out, f, name_of, NULL, 0);
+        ck_assert(done == !out.failed && (done || kf_text_error(&out, &err) == KCL_ERROR_NO_MEMORY));
         ck_assert_int_eq(done, memory.requests < n);
         ck_assert(done || n < 100);
         ck_assert(!done || n > 5);
@@ -525,6 +556,7 @@ int main(void)
     tcase_add_test(tests, chains_read_back);
     tcase_add_test(tests, reductions_inside_formulas_are_written);
     tcase_add_test(tests, deep_formulas_are_written);
+    tcase_add_test(tests, a_text_of_shared_parts_has_an_end);
     tcase_add_test(tests, shared_parts_are_cut_at_the_limit);
     tcase_add_test(tests, every_allocation_may_fail);
     suite_add_tcase(suite, tests);

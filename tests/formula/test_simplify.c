@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Simplification: every rule on its example, and random formulas before and after. */
 #include "dense.h"
+#include "simplify.h"
 #include "text.h"
 
 static kf_graph g;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* formula/nodes.h: how the files of this folder make nodes. */
-#ifndef KF_NODES_H
-#define KF_NODES_H
+/* formula/intern.h: how the files of this folder make nodes. */
+#ifndef KF_INTERN_H
+#define KF_INTERN_H
 
 #include "graph.h"
 
