@@ -35,7 +35,7 @@ kcl_status kcl_operator_output(const kcl_operator *op, int index, kcl_slot_info 
 {
     if (!op || !info || index < 0 || (size_t)index >= op->root_count)
         return KCL_ERROR_ARGUMENT;
-    *info = (kcl_slot_info){.role = (kcl_role)op->tags[index], .dim = op->roots[index]->dim};
+    *info = (kcl_slot_info){.role = (kcl_role)op->outputs[index].role, .dim = op->roots[index]->dim};
     info->dtype = op->roots[index]->kind == KF_INT ? KCL_I64 : KCL_DTYPE_NONE;
     return KCL_OK;
 }
@@ -67,8 +67,8 @@ kcl_status kcl_operator_print(const kcl_operator *op, kcl_write_fn write, void *
     kb_str_init(&text, &op->allocator);
     for (size_t k = 0; k < op->root_count; k++) {
         kb_str_put(&text, k ? "; " : "");
-        kf_print_reduction(&text, &(kf_parsed_reduction){op->roots[k], op->tags[k]}, input_name, (void *)(uintptr_t)op,
-                           0);
+        kf_print_reduction(&text, &(kf_parsed_reduction){op->roots[k], (int)op->outputs[k].role}, input_name,
+                           (void *)(uintptr_t)op, 0);
     }
     kb_error ignored;
     return hand_over(&text, KCL_OK, write, user, &ignored);
