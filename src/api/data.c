@@ -1,36 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* api/data.c: data handles, and what errors call them. */
 #include "data.h"
+#include "label.h"
 #include "scope.h"
 
 #include <keopscl/memory.h>
 
 #include <stdio.h>
-#include <string.h>
-
-/* Appends to the name, which ends in "..." where it is full. Every evaluation names arrays, so printf is too slow. */
-static void put_text(kcl_data *data, size_t *length, const char *text)
-{
-    const size_t room = sizeof data->name - 1 - *length, size = strlen(text), taken = KB_MIN(size, room);
-    memcpy(data->name + *length, text, taken);
-    *length += taken;
-    data->name[*length] = 0;
-    if (size > room)
-        memcpy(data->name + sizeof data->name - 4, "...", 4);
-}
-
-static void put_number(kcl_data *data, size_t *length, int64_t number)
-{
-    char text[24], *at = text + sizeof text - 1;
-    uint64_t left = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
-    *at = 0;
-    do
-        *--at = (char)('0' + left % 10);
-    while (left /= 10);
-    if (number < 0)
-        *--at = '-';
-    put_text(data, length, at);
-}
 
 const char *ka_data_name(const kcl_scope *scope, int64_t index)
 {
@@ -39,23 +15,23 @@ const char *ka_data_name(const kcl_scope *scope, int64_t index)
         return "a variable that is bound to no data";
     if (*data->name)
         return data->name;
-    size_t n = 0;
-    put_text(data, &n, data->is_symbol ? "variable " : "array ");
-    put_number(data, &n, data->is_symbol ? data->number : index);
-    put_text(data, &n, " (");
+    ka_name name = {data->name, sizeof data->name, 0};
+    ka_put_text(&name, data->is_symbol ? "variable " : "array ");
+    ka_put_number(&name, data->is_symbol ? data->number : index);
+    ka_put_text(&name, " (");
     if (data->alias) {
-        put_text(data, &n, "\"");
-        put_text(data, &n, data->alias);
-        put_text(data, &n, "\", ");
+        ka_put_text(&name, "\"");
+        ka_put_text(&name, data->alias);
+        ka_put_text(&name, "\", ");
     }
-    put_text(data, &n, data->call);
+    ka_put_text(&name, data->call);
     const bool has_shape =
         !data->is_scalar && !data->is_symbol && data->array.ndim >= 0 && data->array.ndim <= KCL_MAX_AXES;
     for (int k = 0; has_shape && k < data->array.ndim; k++) {
-        put_text(data, &n, k ? ", " : " of shape (");
-        put_number(data, &n, data->array.shape[k]);
+        ka_put_text(&name, k ? ", " : " of shape (");
+        ka_put_number(&name, data->array.shape[k]);
     }
-    put_text(data, &n, has_shape && data->array.ndim ? "))" : ")");
+    ka_put_text(&name, has_shape && data->array.ndim ? "))" : ")");
     return data->name;
 }
 

@@ -3,7 +3,7 @@
 #ifndef KA_DATA_H
 #define KA_DATA_H
 
-#include "run.h"
+#include "call.h"
 
 #include <keopscl/expr.h>
 
@@ -15,10 +15,8 @@ struct kcl_data {
     const char *call;      /* the function that made the handle, or first made a variable of the handle */
     const char *alias;     /* in the first text that names the handle, or NULL */
     char name[KX_NAME];    /* for errors, once somebody asked for the name */
-    double value;          /* of a kcl_scalar, whose array points to one of: */
-    float f32;
-    double f64;
     bool is_scalar;
+    ka_number value;    /* of a kcl_scalar, which has no array */
     bool is_variable;   /* `call` made a variable */
     kcl_memory *memory; /* the scope's own, of kcl_data_upload */
     bool is_symbol;     /* of kcl_var: no array, but a number, a dimension and a role: */

@@ -91,8 +91,8 @@ static const kf_node *place_of(places *p, size_t k, const kf_node *q)
     for (size_t m = 0; m < k; m++)
         if (p->asked[m] == q)
             return p->vars[m];
-    const kf_role role = q->axes & KF_AXIS_I ? KF_ROLE_I : q->axes & KF_AXIS_J ? KF_ROLE_J : KF_ROLE_P;
-    const kf_node *var = kf_on_batches(g, kf_var(g, FIRST_INDEX - (int64_t)k, q->dim, role), q->axes), *simple = NULL;
+    const kf_node *var = kf_on_batches(g, kf_var(g, FIRST_INDEX - (int64_t)k, q->dim, ka_role_of(q)), q->axes),
+                  *simple = NULL;
     /* Derivatives are simplified: q may stand in them in another form. */
     if (!var || !add_forms(p, q, var) || kf_simplify(g, 1, &q, &simple) < 0)
         return NULL;

@@ -94,7 +94,7 @@ kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, 
     for (size_t k = 0; status == KCL_OK && k < count; k++) {
         char name[64];
         cotangent_name(op, k, name);
-        kf_role role = from->tags[k] == 0 ? KF_ROLE_I : from->tags[k] == 1 ? KF_ROLE_J : KF_ROLE_P;
+        const kf_role role = from->outputs[k].role;
         int64_t number = (int64_t)op->input_count;
         status = ka_operator_declare(op, number, name, roots[k]->dim, role);
         if (status < 0)
@@ -114,9 +114,8 @@ kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, 
         status = ka_operator_add_roots(op, wanted);
     for (size_t n = 0; status == KCL_OK && n < wanted; n++) {
         op->roots[n] = sums[n];
-        op->sums_to[n] = op->knows_batches ? -1 : at[n];
-        op->spans[n] = op->inputs[at[n]].batches;
-        op->tags[n] = op->inputs[at[n]].role == KF_ROLE_P ? 2 : (int)op->inputs[at[n]].role;
+        const ka_argument *to = &op->inputs[at[n]];
+        op->outputs[n] = (ka_output){to->role, to->batches, op->knows_batches ? -1 : at[n]};
     }
     if (status == KCL_OK)
         status = kf_simplify(&op->graph, wanted, op->roots, op->roots);
@@ -186,9 +185,7 @@ kcl_status kcl_operator_magnitude(kcl_operator **out, const kcl_operator *from)
     if (status == KCL_OK) {
         magnitude_context m = {&op->graph, NULL};
         for (size_t k = 0; status == KCL_OK && k < count; k++) {
-            op->tags[k] = from->tags[k];
-            op->sums_to[k] = from->sums_to[k];
-            op->spans[k] = from->spans[k];
+            op->outputs[k] = from->outputs[k];
             m.root = kf_value(roots[k]);
             status = kf_substitute(&op->graph, 1, &roots[k], true, magnitude_of, &m, &op->roots[k]);
         }

@@ -10,8 +10,8 @@
 #ifndef KA_EXPR_H
 #define KA_EXPR_H
 
-#include "tensor.h"
 #include "graph.h"
+#include "tensor.h"
 
 #include <keopscl/expr.h>
 
@@ -24,6 +24,12 @@ struct kcl_expr {
     const kb_error *error;
     const ka_inner *inner; /* of two axes or more; NULL: a vector */
 };
+
+/* The role of a variable that has the axes of f, which has one axis of the pair at most. */
+static inline kf_role ka_role_of(const kf_node *f)
+{
+    return f->axes & KF_AXIS_I ? KF_ROLE_I : f->axes & KF_AXIS_J ? KF_ROLE_J : KF_ROLE_P;
+}
 
 /* Puts the name of a public function in front of the sentence of an error. */
 void ka_name_call(const char *call, kb_error *err);

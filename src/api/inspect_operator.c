@@ -35,7 +35,7 @@ kcl_status kcl_operator_output(const kcl_operator *op, int index, kcl_slot_info 
 {
     if (!op || !info || index < 0 || (size_t)index >= op->root_count)
         return KCL_ERROR_ARGUMENT;
-    *info = (kcl_slot_info){.role = (kcl_role)op->tags[index], .dim = op->roots[index]->dim};
+    *info = (kcl_slot_info){.role = (kcl_role)op->outputs[index].role, .dim = op->roots[index]->dim};
     info->dtype = op->roots[index]->kind == KF_INT ? KCL_I64 : KCL_DTYPE_NONE;
     return KCL_OK;
 }
@@ -67,7 +67,7 @@ kcl_status kcl_operator_print(const kcl_operator *op, kcl_write_fn write, void *
     kb_str_init(&text, &op->allocator);
     bool whole = true;
     for (size_t k = 0; whole && k < op->root_count; k++) {
-        const kf_parsed_reduction result = {op->roots[k], op->tags[k]};
+        const kf_parsed_reduction result = {op->roots[k], (int)op->outputs[k].role};
         kb_str_put(&text, k ? "; " : "");
         whole = kf_print_reduction(&text, &result, input_name, (void *)(uintptr_t)op, 0) && text.length <= KF_MAX_TEXT;
     }
@@ -112,7 +112,7 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
     kb_str text;
     kb_str_init(&text, &op->allocator);
     kcl_status status =
-        kx_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n, m}, describe, &text, err);
+        kx_emit(op->program, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n, m}, describe, &text, err);
     return hand_over(&text, status, write, user, err);
 }
 

@@ -44,11 +44,6 @@ static kcl_status read_options(kcl_operator *op, const kcl_operator_params *para
                    "form \"%s\" is not known: write \"auto\", \"differences\" or \"expanded\"", s);
 }
 
-bool ka_takes_integers(const ka_argument *in)
-{
-    return in->kind == KF_INT || (in->is_index && !in->is_operand);
-}
-
 static const char *role_name(kf_role role)
 {
     return role == KF_ROLE_I ? "i" : role == KF_ROLE_J ? "j" : "parameter";
@@ -131,6 +126,23 @@ void ka_operator_name_input(const kcl_operator *op, size_t index, char *text, si
                  op->inputs[index].dim);
 }
 
+/* What calls know of the arguments, which have their names in the compiled formulas. */
+static kcl_status make_parameters(kcl_operator *op)
+{
+    op->parameters = kb_calloc(&op->allocator, op->input_count + 1, sizeof *op->parameters);
+    if (!op->parameters)
+        return kb_no_memory(&op->error);
+    for (size_t k = 0; k < op->input_count; k++) {
+        const ka_argument *in = &op->inputs[k];
+        op->parameters[k] = (ka_parameter){.name = op->inputs[k].label,
+                                           .dim = in->dim,
+                                           .role = in->role,
+                                           .kind = in->kind,
+                                           .takes_integers = ka_takes_integers(in)};
+    }
+    return KCL_OK;
+}
+
 kcl_status ka_operator_compile(kcl_operator *op)
 {
     for (size_t k = 0; k < op->input_count; k++)
@@ -147,35 +159,28 @@ kcl_status ka_operator_compile(kcl_operator *op)
                           : op->joins_axes                  ? KG_EXTENT_BOTH
                           : op->inputs[k].role == KF_ROLE_I ? KG_EXTENT_I
                                                             : KG_EXTENT_J;
-        /* Any size: calls have an exec of their own. */
+        /* Any size: calls have a program of their own. */
         for (int b = 0; op->inputs[k].batches && b < KF_MAX_BATCH; b++)
             slots[k].batch.size[slots[k].batch.count++] = op->inputs[k].batches & KF_BATCH_AXIS(b) ? 2 : 1;
         ka_operator_name_input(op, k, op->inputs[k].label, sizeof op->inputs[k].label);
         slots[k].name = op->inputs[k].label;
     }
-    kcl_status status = kg_program_create(&op->exec, &op->graph, op->root_count, op->roots, op->input_count, slots,
+    kcl_status status = kg_program_create(&op->program, &op->graph, op->root_count, op->roots, op->input_count, slots,
                                           &op->options, &op->error);
     kb_free(&op->allocator, slots);
-    return status;
+    return status == KCL_OK ? make_parameters(op) : status;
 }
 
 kcl_status ka_operator_add_roots(kcl_operator *op, size_t count)
 {
     op->roots = kb_calloc(&op->allocator, count + 1, sizeof *op->roots);
-    op->tags = kb_calloc(&op->allocator, count + 1, sizeof *op->tags);
-    op->sums_to = kb_calloc(&op->allocator, count + 1, sizeof *op->sums_to);
-    op->spans = kb_calloc(&op->allocator, count + 1, sizeof *op->spans);
-    if (!op->roots || !op->tags || !op->sums_to || !op->spans)
+    op->outputs = kb_calloc(&op->allocator, count + 1, sizeof *op->outputs);
+    if (!op->roots || !op->outputs)
         return kb_no_memory(&op->error);
     op->root_count = count;
     for (size_t k = 0; k < count; k++)
-        op->sums_to[k] = -1;
+        op->outputs[k].sums_to = -1;
     return KCL_OK;
-}
-
-static int tag_of(const kf_node *root)
-{
-    return root->axes & KF_AXIS_I ? 0 : root->axes & KF_AXIS_J ? 1 : 2;
 }
 
 kcl_status ka_operator_finish(kcl_operator **out, kcl_operator *op, kcl_status status)
@@ -192,12 +197,11 @@ void kcl_operator_destroy(kcl_operator **op)
         return;
     kcl_operator *o = *op;
     const kcl_allocator a = o->allocator;
-    kg_program_destroy(&o->exec);
+    kg_program_destroy(&o->program);
     kb_free(&a, o->inputs);
     kb_free(&a, o->roots);
-    kb_free(&a, o->tags);
-    kb_free(&a, o->sums_to);
-    kb_free(&a, o->spans);
+    kb_free(&a, o->outputs);
+    kb_free(&a, o->parameters);
     kf_graph_finish(&o->graph);
     kb_free(&a, o);
     *op = NULL;
@@ -262,7 +266,7 @@ kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alia
             status = ka_operator_add_roots(op, count);
         for (size_t k = 0; status == KCL_OK && k < count; k++) {
             op->roots[k] = parsed[k].node;
-            op->tags[k] = parsed[k].tag;
+            op->outputs[k].role = (kf_role)parsed[k].tag;
         }
         if (status == KCL_OK)
             status = declare_used(op, count, op->roots);
@@ -271,7 +275,7 @@ kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alia
     for (size_t k = 0; status == KCL_OK && k < op->root_count; k++) {
         for (size_t m = 0; status == KCL_OK && m < op->input_count; m++) {
             const ka_argument *in = &op->inputs[m];
-            if ((int)in->role == op->tags[k] && op->tags[k] < 2 && in->dim)
+            if (in->role == op->outputs[k].role && in->role != KF_ROLE_P && in->dim)
                 op->roots[k] = kf_like(&op->graph, op->roots[k], kf_var(&op->graph, (int64_t)m, in->dim, in->role));
             if (!op->roots[k])
                 status = op->graph.error.status;
@@ -341,7 +345,7 @@ static kcl_status find_batch_reductions(kcl_operator *op)
     for (size_t r = 0; status == KCL_OK && op->knows_batches && r < op->root_count; r++) {
         status = kf_order_init(&order, &op->graph, 1, &op->roots[r], false, &op->error);
         for (size_t k = 0; status == KCL_OK && k < order.count; k++)
-            op->spans[r] |= order.nodes[k]->axes & KF_BATCH_AXES;
+            op->outputs[r].batches |= order.nodes[k]->axes & KF_BATCH_AXES;
         kf_order_finish(&order);
     }
     return status;
@@ -403,7 +407,7 @@ static kcl_status operator_from(kcl_operator **out, int count, kcl_expr *const *
     if (status == KCL_OK)
         status = declare_used(op, op->root_count, op->roots);
     for (size_t k = 0; status == KCL_OK && k < op->root_count; k++)
-        op->tags[k] = tag_of(op->roots[k]);
+        op->outputs[k].role = ka_role_of(op->roots[k]);
     if (status == KCL_OK)
         status = ka_operator_compile(op);
     return ka_operator_finish(out, op, status);

@@ -3,7 +3,7 @@
 #ifndef KA_OPERATOR_H
 #define KA_OPERATOR_H
 
-#include "run.h"
+#include "call.h"
 
 #include <keopscl/operator.h>
 
@@ -19,6 +19,14 @@ typedef struct ka_argument {
     bool is_operand;     /* something else reads it too, as real numbers */
 } ka_argument;
 
+/* What an operator knows of a result. */
+typedef struct ka_output {
+    kf_role role; /* of its rows; KF_ROLE_P: one row */
+    unsigned
+        batches; /* KF_BATCH_AXIS, where the operator knows them: axes that the result has, and axes that it reduces */
+    int64_t sums_to; /* of a gradient, the argument whose batch axes it has, summed over all others; else -1 */
+} ka_output;
+
 struct kcl_operator {
     kcl_allocator allocator;
     kb_error error;
@@ -26,15 +34,13 @@ struct kcl_operator {
     kg_options options;
     size_t input_count, input_capacity;
     ka_argument *inputs;
+    ka_parameter *parameters; /* by argument: what calls know of it, once the operator is compiled */
     size_t root_count;
     const kf_node **roots;
-    int *tags;          /* by root: rows 0 (i), 1 (j) or 2 (one) */
+    ka_output *outputs; /* by root */
     bool joins_axes;    /* an argument stands in both roles, i and j */
-    unsigned *spans;    /* by root, where batch axes are known: those that it has, and those that it reduces */
     bool knows_batches; /* the formulas say which arguments have which batch axes; else a call does */
-    int64_t
-        *sums_to; /* by root: of a gradient, the argument whose batch axes it has, summed over the others; else -1 */
-    kg_program *exec;
+    kg_program *program;
 };
 
 /* Without arguments and results; NULL: memory is out. */
@@ -53,7 +59,10 @@ kcl_status ka_operator_compile(kcl_operator *op);
 kcl_status ka_operator_finish(kcl_operator **out, kcl_operator *op, kcl_status status);
 
 /* Whether the array of an argument may be of int64. */
-bool ka_takes_integers(const ka_argument *in);
+static inline bool ka_takes_integers(const ka_argument *in)
+{
+    return in->kind == KF_INT || (in->is_index && !in->is_operand);
+}
 
 /* What errors call an argument. */
 void ka_operator_name_input(const kcl_operator *op, size_t index, char *text, size_t size);

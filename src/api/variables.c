@@ -30,9 +30,7 @@ static kcl_expr *variable(const char *call, kcl_scope *scope, kcl_data *data, kf
         kx_view_of(&view, &data->array, role, 0, KX_STATED, ka_data_name(scope, data->index), &err);
         return ka_error_expr(scope, &err);
     }
-    unsigned axes = 0;
-    for (int k = 0; k < view.batch.count; k++)
-        axes |= view.batch.size[k] != 1 ? KF_BATCH_AXIS(k) : 0;
+    const unsigned axes = ka_batch_axes(&view.batch);
     scope->has_batches |= axes != 0;
     const kf_node *var = kf_on_batches(&scope->graph, kf_var(&scope->graph, data->index, view.dim, role), axes);
     return ka_expr_called(call, scope, view.dtype == KCL_I64 ? kf_integers(&scope->graph, var) : var);
@@ -107,13 +105,6 @@ kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
                                 : KF_ROLE_P);
 }
 
-static void set_scalar(kcl_data *data, double value)
-{
-    data->value = value;
-    data->f32 = (float)value;
-    data->f64 = value;
-}
-
 kcl_expr *kcl_scalar(kcl_scope *scope, double value)
 {
     if (ka_scope_error(scope))
@@ -122,7 +113,7 @@ kcl_expr *kcl_scalar(kcl_scope *scope, double value)
     if (!data)
         return &scope->out_of_memory;
     data->is_scalar = true;
-    set_scalar(data, value);
+    data->value = (ka_number){(float)value, value};
     return ka_expr_of(scope, kf_var(&scope->graph, data->index, 1, KF_ROLE_P));
 }
 
@@ -138,7 +129,7 @@ kcl_status kcl_scalar_set(kcl_expr *scalar, double value)
     if (index >= (int64_t)scope->data_count || !scope->data[index]->is_scalar)
         return kb_fail(kd_error(scope->context), KCL_ERROR_ARGUMENT,
                        "kcl_scalar_set: the expression was not made by kcl_scalar, it has no value of its own");
-    set_scalar(scope->data[index], value);
+    scope->data[index]->value = (ka_number){(float)value, value};
     return KCL_OK;
 }
 

@@ -528,7 +528,8 @@ START_TEST(test_every_reduction)
             near(numbers_get(&values[5], r, k), product[most], dtype, "max");
             ck_assert_int_eq(indices[0][r * D + k], most);
             for (int q = 0; q < 2; q++)
-                near(numbers_get(&values[7], r, q * D + k), product[index_of_rank(count, product, q, true)], dtype, "kmax");
+                near(numbers_get(&values[7], r, q * D + k), product[index_of_rank(count, product, q, true)], dtype,
+                     "kmax");
             for (int q = 0; q < K; q++) {
                 int at = index_of_rank(count, product, q, false);
                 double got = numbers_get(&values[8], r, q * D + k);
@@ -593,12 +594,13 @@ START_TEST(test_indices_in_further_formulas)
     double scaled[M][D], turned[M], columns[N][D], real[M];
     int64_t index[M], twice[M];
     /* As an output, in an output, as a variable of a later sweep, and turned round there. */
-    kcl_expr *later = kcl_reduce_sum(kcl_mul(kcl_transpose(over_j), kcl_exp(kcl_neg(kcl_sqdist(x_i, kcl_transpose(x_i))))),
-                                     KCL_OVER_J);
-    kcl_expr *exprs[] = {over_j, kcl_mul(over_j, x_i), later, kcl_mul(whole, y_j), over_j,
-                         kcl_mul(kcl_constant(s, 1), over_j)};
-    const kcl_array *outs[] = {kcl_i64(index, M),         kcl_f64(&scaled[0][0], M, D), kcl_f64(turned, M),
-                               kcl_f64(&columns[0][0], N, D), kcl_i64(twice, 1, M),         kcl_f64(real, M)};
+    kcl_expr *later = kcl_reduce_sum(
+        kcl_mul(kcl_transpose(over_j), kcl_exp(kcl_neg(kcl_sqdist(x_i, kcl_transpose(x_i))))), KCL_OVER_J);
+    kcl_expr *exprs[] = {
+        over_j, kcl_mul(over_j, x_i), later, kcl_mul(whole, y_j), over_j, kcl_mul(kcl_constant(s, 1), over_j)};
+    const kcl_array *outs[] = {kcl_i64(index, M),    kcl_f64(&scaled[0][0], M, D),
+                               kcl_f64(turned, M),   kcl_f64(&columns[0][0], N, D),
+                               kcl_i64(twice, 1, M), kcl_f64(real, M)};
     ck_assert_msg(kcl_eval(6, exprs, outs) == KCL_OK, "%s", kcl_context_error(c));
     for (int64_t i = 0; i < M; i++) {
         int64_t want = index_of_least(KCL_OVER_J, i, D);
@@ -643,7 +645,8 @@ START_TEST(test_indices_are_int64_and_nothing_else_is)
     double a[15] = {0}, out[15];
     float single[15];
     int64_t index[15];
-    kcl_expr *u = kcl_vi(s, kcl_f64(a, 5, 3)), *v = kcl_vj(s, kcl_f64(a, 4, 3)), *f = kcl_reduce_argmin(kcl_mul(u, v), KCL_OVER_J);
+    kcl_expr *u = kcl_vi(s, kcl_f64(a, 5, 3)), *v = kcl_vj(s, kcl_f64(a, 4, 3)),
+             *f = kcl_reduce_argmin(kcl_mul(u, v), KCL_OVER_J);
     CALL_FAILS(kcl_eval1(f, kcl_f64(out, 5, 3)), KCL_ERROR_TYPE, "output 0", "float64", "index", "must be int64");
     CALL_FAILS(kcl_eval1(kcl_neg(f), kcl_i64(index, 5, 3)), KCL_ERROR_TYPE, "output 0", "int64", "real number");
     CALL_FAILS(kcl_eval1(f, kcl_i64(index, 5, 2)), KCL_ERROR_SHAPE, "output 0", "(5, 2)");
@@ -651,7 +654,13 @@ START_TEST(test_indices_are_int64_and_nothing_else_is)
                KCL_ERROR_TYPE, "array 0", "float64", "output 1", "float32");
     kcl_expr *mixed = kcl_reduce_argmin(kcl_mul(u, kcl_vj(s, kcl_f32(single, 4, 3))), KCL_OVER_J);
     CALL_FAILS(kcl_eval1(mixed, kcl_i64(index, 5, 3)), KCL_ERROR_TYPE, "array 2", "float32", "array 0", "float64");
-    IS_ERROR(kcl_square(kcl_vi(s, kcl_i64(index, 5, 3))), KCL_ERROR_TYPE, "kcl_square", "int64", "Gather");
+    kcl_expr *whole = kcl_vi(s, kcl_i64(index, 5, 3));
+    IS_ERROR(kcl_square(whole), KCL_ERROR_TYPE, "kcl_square", "int64", "Gather");
+    /* A text that calls the array Var(...) does not say that it is of integers: array 3 here. */
+    CALL_FAILS(kcl_eval1(kcl_formula(s, "Square(Var(3,3,0))", 0, NULL, NULL), kcl_f64(out, 5, 3)), KCL_ERROR_TYPE,
+               "Square", "int64", "Gather");
+    CALL_FAILS(kcl_eval1(kcl_formula(s, "Var(3,3,0)", 0, NULL, NULL), kcl_f64(out, 5, 3)), KCL_ERROR_TYPE, "result 0",
+               "int64");
     IS_ERROR(kcl_reduce_logsumexp_weight(kcl_mul(u, v), v, KCL_OVER_J), KCL_ERROR_SHAPE, "kcl_reduce_logsumexp_weight",
              "dimension 3");
     IS_ERROR(kcl_reduce_sumsoftmaxweight(kcl_dot(u, v), NULL, KCL_OVER_J), KCL_ERROR_ARGUMENT, "operand");
@@ -950,25 +959,31 @@ START_TEST(test_lengths_and_types_that_disagree)
                "array 0 (kcl_vi of shape (5, 3)) has 5", "array 1 (kcl_vi of shape (4, 3)) has 4", "axis i");
     CALL_FAILS(kcl_argmin(kcl_sqdist(kcl_add(u, v), w), KCL_OVER_I, kcl_i64(index, 4)), KCL_ERROR_LENGTH,
                "array 0 (kcl_vi of shape (5, 3)) has 5", "array 1 (kcl_vi of shape (4, 3)) has 4", "axis i");
-    CALL_FAILS(kcl_sum(kcl_mul(u, kcl_mul(w, z)), KCL_OVER_I, kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 (kcl_vj of shape (4, 3)) has 4",
+    CALL_FAILS(kcl_sum(kcl_mul(u, kcl_mul(w, z)), KCL_OVER_I, kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH,
+               "array 2 (kcl_vj of shape (4, 3)) has 4", "5", "axis j");
+    CALL_FAILS(kcl_eval1(kcl_add(w, z), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 (kcl_vj of shape (4, 3)) has 4",
                "5", "axis j");
-    CALL_FAILS(kcl_eval1(kcl_add(w, z), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 (kcl_vj of shape (4, 3)) has 4", "5", "axis j");
     CALL_FAILS(kcl_eval1(kcl_add(z, kcl_reduce_sum(kcl_mul(u, w), KCL_OVER_I)), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH,
                "5", "array 2 (kcl_vj of shape (4, 3)) has 4", "axis j");
     CALL_FAILS(
         kcl_sum(kcl_mul(z, kcl_reduce_sum(kcl_mul(v, kcl_add(w, z)), KCL_OVER_J)), KCL_OVER_I, kcl_f64(out, 5, 3)),
         KCL_ERROR_LENGTH, "array 2 (kcl_vj of shape (4, 3)) has 4", "5", "axis j");
-    CALL_FAILS(kcl_eval1(kcl_add(w, kcl_transpose(u)), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH, "array 2 (kcl_vj of shape (4, 3)) has 4",
-               "array 0 (kcl_vi of shape (5, 3)) has 5", "axis j");
+    CALL_FAILS(kcl_eval1(kcl_add(w, kcl_transpose(u)), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH,
+               "array 2 (kcl_vj of shape (4, 3)) has 4", "array 0 (kcl_vi of shape (5, 3)) has 5", "axis j");
     CALL_FAILS(kcl_eval1(u, kcl_f64(out, 4, 3)), KCL_ERROR_LENGTH, "output 0", "(4, ", "(5, ", "4 rows, and 5");
     CALL_FAILS(kcl_eval1(u, kcl_f64(out, 5, 2)), KCL_ERROR_SHAPE, "output 0", "(5, 2)", "(M, 3)");
     CALL_FAILS(kcl_eval1(w, kcl_f64(out, 4, 2)), KCL_ERROR_SHAPE, "output 0", "(4, 2)", "3");
     CALL_FAILS(kcl_eval1(kcl_sqdist(u, w), kcl_f64(out, 5, 4)), KCL_ERROR_SHAPE, "both i and j", "reduce");
-    CALL_FAILS(kcl_eval1(u, kcl_f32(single, 5, 3)), KCL_ERROR_TYPE, "array 0", "float64", "float32", "output 0");
+    CALL_FAILS(kcl_eval1(u, kcl_f32(single, 5, 3)), KCL_ERROR_TYPE,
+               "output 0 is float32, array 0 (kcl_vi of shape (5, 3)) is float64");
     kcl_expr *f = kcl_vi(s, kcl_f32(single, 5));
     CALL_FAILS(kcl_eval1(kcl_mul(u, f), kcl_f64(out, 5, 3)), KCL_ERROR_TYPE, "float32", "float64");
     CALL_FAILS(kcl_eval(2, (kcl_expr *[]){u, f}, (const kcl_array *[]){kcl_f64(out, 5, 3), kcl_f32(narrow, 5)}),
-               KCL_ERROR_TYPE, "output 1", "float32", "float64");
+               KCL_ERROR_TYPE, "array 5 (kcl_vi of shape (5)) is float32, array 0 (kcl_vi of shape (5, 3)) is float64");
+    kcl_expr *number = kcl_scalar(s, 2);
+    CALL_FAILS(kcl_eval(2, (kcl_expr *[]){number, kcl_square(number)},
+                        (const kcl_array *[]){kcl_f64(out, 1), kcl_f32(narrow, 1)}),
+               KCL_ERROR_TYPE, "output 1 is float32, output 0 is float64");
     eval_ok(kcl_square(u), kcl_f64(out, 5, 3));
 }
 END_TEST
@@ -1201,7 +1216,8 @@ START_TEST(test_operators_with_indices)
 {
     static const char *const aliases[] = {"x = Vi(3)", "y = Vj(3)"};
     kcl_operator *op = make("ArgMin_Reduction(SqDist(x,y),0); ArgMin_Reduction(SqNorm2(y),0); "
-                            "LogSumExp_Reduction(-SqDist(x,y),1); ArgMin_Reduction(x*y,2)", 2, aliases);
+                            "LogSumExp_Reduction(-SqDist(x,y),1); ArgMin_Reduction(x*y,2)",
+                            2, aliases);
     kcl_operator *scale, *grad;
     kcl_slot_info info;
     make_points(KCL_F64, DENSE, -1, 1);
@@ -1239,20 +1255,22 @@ START_TEST(test_operators_with_indices)
     ck_assert_int_eq(info.dtype, KCL_DTYPE_NONE);
     kcl_array one = y.array;
     one.shape[0] = 1;
-    ck_assert_msg(kcl_operator_apply(scale, c, (const kcl_array *[]){kcl_f64(values, M), kcl_f64(other, M), kcl_f64(magnitude, 1),
-                                                                     kcl_f64(products, D)},
+    ck_assert_msg(kcl_operator_apply(scale, c,
+                                     (const kcl_array *[]){kcl_f64(values, M), kcl_f64(other, M), kcl_f64(magnitude, 1),
+                                                           kcl_f64(products, D)},
                                      4, (const kcl_array *[]){&x.array, &one}, 2) == KCL_OK,
                   "%s", kcl_context_error(c));
     for (int i = 0; i < M; i++)
         near(values[i], distance_of(i, 0), KCL_F64, "the value at an index");
     near(magnitude[0], 1 + fabs(log_sum(KCL_OVER_I, 0, 0)), KCL_F64, "the scale of log sum exp");
-    CALL_FAILS(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(values, M), &gaps, kcl_f64(logs, N), kcl_i64(pair, D)},
+    CALL_FAILS(kcl_operator_apply(op, c,
+                                  (const kcl_array *[]){kcl_f64(values, M), &gaps, kcl_f64(logs, N), kcl_i64(pair, D)},
                                   4, args, 2),
                KCL_ERROR_TYPE, "output 0", "float64", "int64");
     CALL_FAILS(kcl_operator_apply(op, c, outs, 4, (const kcl_array *[]){kcl_i64(nearest, M, 1), &y.array}, 2),
                KCL_ERROR_SHAPE, "argument \"x\"");
-    CALL_FAILS(kcl_operator_apply(op, c, outs, 4, (const kcl_array *[]){kcl_i64(same, 3, 3), &y.array}, 2), KCL_ERROR_TYPE,
-               "argument \"x\"", "int64");
+    CALL_FAILS(kcl_operator_apply(op, c, outs, 4, (const kcl_array *[]){kcl_i64(same, 3, 3), &y.array}, 2),
+               KCL_ERROR_TYPE, "argument \"x\"", "int64");
     ck_assert_int_eq(kcl_operator_grad(&grad, op, "x"), KCL_ERROR_DERIVATIVE);
     CONTAINS(kcl_operator_error(grad), "ArgMin_Reduction", "no gradient");
     kcl_operator_destroy(&grad);
@@ -1576,8 +1594,10 @@ START_TEST(test_arguments_that_do_not_fit)
     CALL_FAILS(APPLY(outs[0], xs, ys, kcl_f64(a, 3), g), KCL_ERROR_LENGTH, "argument \"y\"", "argument \"b\"", "4 rows",
                "has 3", "axis j");
     CALL_FAILS(APPLY(kcl_f64(out, 4), xs, ys, bs, g), KCL_ERROR_LENGTH, "output 0", "(4, ", "(5, ", "4 rows, and 5");
-    CALL_FAILS(APPLY(outs[0], xs, ys, kcl_f32(single, 4), g), KCL_ERROR_TYPE, "argument \"b\"", "float32", "float64");
-    CALL_FAILS(APPLY(kcl_f32(single, 5), xs, ys, bs, g), KCL_ERROR_TYPE, "output 0", "float32", "float64");
+    CALL_FAILS(APPLY(outs[0], xs, ys, kcl_f32(single, 4), g), KCL_ERROR_TYPE,
+               "argument \"b\" is float32, argument \"x\" is float64");
+    CALL_FAILS(APPLY(kcl_f32(single, 5), xs, ys, bs, g), KCL_ERROR_TYPE,
+               "output 0 is float32, argument \"x\" is float64");
     CALL_FAILS(APPLY(outs[0], kcl_f64(a, -5, 3), ys, bs, g), KCL_ERROR_ARGUMENT, "argument \"x\"",
                "sizes of 0 or more");
     CALL_FAILS(APPLY(outs[0], kcl_f64(a, INT64_MAX / 4, 3), ys, bs, g), KCL_ERROR_ARGUMENT, "argument \"x\"", "64-bit");
