@@ -431,15 +431,15 @@ static void check_copies(const kf_node *f)
     dense_compute(&d, &v, f);
     for (int64_t k = 0; k < f->dim; k++) {
         int64_t component = -1, run = -1;
-        int step = -1, source = kf_copy_source(f, k, &component, &run, &step);
+        int stride = -1, source = kf_copy_source(f, k, &component, &run, &stride);
         ck_assert_int_ge(run, 1);
         ck_assert_int_le(run, f->dim - k);
-        ck_assert(step == 0 || step == 1);
+        ck_assert(stride == 0 || stride == 1);
         ck_assert_int_lt(source, f->arg_count);
         for (int64_t n = 0; n < run; n++) {
             if (source >= 0)
-                ck_assert_int_lt(component + n * step, f->arg[source]->dim);
-            long double got = source < 0 ? 0 : v.of[f->arg[source]->id][component + n * step];
+                ck_assert_int_lt(component + n * stride, f->arg[source]->dim);
+            long double got = source < 0 ? 0 : v.of[f->arg[source]->id][component + n * stride];
             ck_assert_msg(got == v.of[f->id][k + n], "%s, component %d, run from %d", kf_info(f->op)->name,
                           (int)(k + n), (int)k);
         }
