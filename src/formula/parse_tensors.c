@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * formula/parse_tensors.c: TensorDot and Kron, whose arguments are lists: [2,3] or (2,3), as in Python, or Ind(2,3) as in
- * older KeOps.
+ * formula/parse_tensors.c: TensorDot and Kron, whose arguments are lists: [2,3] or (2,3), as in Python, or Ind(2,3), as
+ * in older KeOps.
  */
 #include "parse.h"
 #include "tensor.h"

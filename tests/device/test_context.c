@@ -126,7 +126,7 @@ START_TEST(test_results_on_every_way_of_sharing_memory)
         fake_reset();
         ck_assert_int_eq(open_device(&c, cases[k].device), KCL_OK);
         check_twice(c);
-        /* An input of two launches is copied once a batch. */
+        /* An input of two launches is copied once a submission. */
         ck_assert_int_eq(fake.writes, cases[k].writes);
         ck_assert_int_eq(fake.reads, cases[k].reads);
         ck_assert_int_eq(fake.maps, cases[k].maps);

@@ -26,7 +26,7 @@ static void has_parts(const char *text, const char *const *parts)
 }
 #define HAS(text, ...) has_parts(text, (const char *const[]){__VA_ARGS__, NULL})
 
-/* out = 2 * in for N floats in device memory; the batch is not ended. */
+/* out = 2 * in for N floats in device memory; the submission is not ended. */
 static kcl_status start_twice(kcl_context *c, kd_arg in, const kcl_memory *out)
 {
     kd_kernel *twice;
@@ -473,7 +473,7 @@ START_TEST(test_registers_are_kept_with_the_entry_on_disk)
 }
 END_TEST
 
-/* The batch is as before the call: a smaller work-group may be tried, and the batch ends well. */
+/* The submission is as before the call: a smaller work-group may be tried, and the submission ends well. */
 START_TEST(test_work_groups_that_are_too_large)
 {
     static const cl_int codes[] = {CL_INVALID_WORK_GROUP_SIZE, CL_OUT_OF_RESOURCES};

@@ -465,7 +465,7 @@ START_TEST(test_what_another_process_builds_is_read)
 }
 END_TEST
 
-/* Two devices of one process, in one thread: the first has built and not ended its batch when the second comes. */
+/* Two devices of one process, in one thread: the first has built and not ended its submission when the second comes. */
 START_TEST(test_no_context_is_waited_for_by_its_own_thread)
 {
     kcl_context *c[2];
@@ -480,7 +480,7 @@ START_TEST(test_no_context_is_waited_for_by_its_own_thread)
     c[0]->device->longest_wait = c[1]->device->longest_wait = 1000;
     ck_assert_int_eq(kd_kernel_get(c[0], "kernel idle", "idle", "label", &k), KCL_OK);
     ck_assert_int_eq(kd_kernel_get(c[1], harness_source, "twice", "label", &k), KCL_OK);
-    /* Every batch ends what it holds, also one in which nothing ran. */
+    /* Every submission ends what it holds, even if nothing ran in the submission. */
     for (int n = 0; n < 2; n++)
         ck_assert_int_eq(n ? kd_submit(c[n]) : kd_finish(c[n]), KCL_OK);
     ck_assert(!find_file(".lock", 0, left));
