@@ -6,8 +6,8 @@
 #include "graph.h"
 
 /*
- * n complex numbers are 2n components re, im, re, im, ... Operands of two are of one dimension, or one of them is one
- * number, which is repeated. Errors: KCL_ERROR_SHAPE with the name in formula strings.
+ * n complex numbers are 2n components re, im, re, im, ... The operands of an operator of two have one dimension, or one
+ * operand is a single number, which is repeated. Errors: KCL_ERROR_SHAPE with the name in formula strings.
  */
 const kf_node *kf_complex_of_real(kf_graph *g, const kf_node *f); /* f + 0i */
 const kf_node *kf_complex_of_imag(kf_graph *g, const kf_node *f); /* 0 + fi */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * formula/graph.h: graphs of interned nodes, and the first error of making one.
+ * formula/graph.h: graphs of interned nodes, and the first error of making a node.
  *
- * Constructors, which the other headers of this folder declare, check shapes and intern, nothing else. A constructor that
- * fails, or is given NULL, returns NULL; the graph keeps the first error, so a chain of constructors needs one check.
+ * Constructors, which the other headers of this folder declare, check shapes and intern, nothing else. A constructor
+ * that fails, or is given NULL, returns NULL. The graph keeps the first error, so a chain of constructors needs one
+ * check.
  */
 #ifndef KF_GRAPH_H
 #define KF_GRAPH_H
@@ -12,8 +13,8 @@
 
 typedef struct kf_graph {
     kb_arena arena;
-    kb_error error;         /* the first failure */
-    const kf_node **nodes;  /* by id */
+    kb_error error;        /* the first failure */
+    const kf_node **nodes; /* by id */
     size_t count, capacity;
     uint32_t *table; /* open addressing: id + 1, 0 is free */
     size_t table_size;
@@ -24,7 +25,7 @@ void kf_graph_finish(kf_graph *g);
 const kcl_allocator *kf_allocator(const kf_graph *g);
 void kf_clear_error(kf_graph *g);
 
-/* Keeps the error, unless there is one already; returns NULL for constructors to return. */
+/* Keeps the error, unless the graph has one already. Returns NULL, for constructors to return. */
 KB_PRINTF(3, 4) const kf_node *kf_refuse(kf_graph *g, kcl_status status, const char *format, ...);
 
 #endif

@@ -8,14 +8,14 @@
 #include <math.h>
 #include <string.h>
 
-/* For drafts: the parameters of a node that has few. */
+/* For drafts: the parameters of a node with few parameters. */
 #define KF_FEW_PARAMS(...)                                                                                             \
     .param_count = KF_LEAST_PARAMS, .param = (int64_t[KF_LEAST_PARAMS])                                                \
     {                                                                                                                  \
         __VA_ARGS__                                                                                                    \
     }
 
-/* Returns the node that equals *draft, made from it where there is none. */
+/* Returns the node that equals *draft. Where there is none, the node is made from the draft. */
 const kf_node *kf_intern(kf_graph *g, kf_node *draft);
 bool kf_dim_in_range(kf_graph *g, const char *what, int64_t dim); /* false after refusing */
 const kf_node *kf_refuse_integers(kf_graph *g, const char *name); /* int64 arrays are indices, and no operands */

@@ -15,11 +15,11 @@ typedef struct kf_name {
 bool kf_find_name(const char *text, size_t length, kf_name *name);
 const kf_node *kf_make_name(kf_graph *g, const kf_name *name, const kf_node *const *args, const int64_t *params);
 /*
- * Puts the name of what the user wrote into the error that making it has left: instead of the operator that refused, of
- * which the user may know nothing, or in front.
+ * Puts the name of what the user wrote into the error that the graph has kept: in place of the operator that refused,
+ * of which the user may know nothing, or in front of the error.
  */
 void kf_name_error(kf_graph *g, const char *name, size_t length);
-/* Calls visit for every name that formula strings may use, in the table's order. */
+/* Calls visit for every name that formula strings may use, in the order of the table. */
 void kf_each_name(void (*visit)(void *user, const char *text), void *user);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * formula/node.h: what nodes of formulas are, and what is told by looking at one.
+ * formula/node.h: what nodes of formulas are, and what can be told by looking at one node.
  *
- * Nodes are immutable and live in the arena of their graph; the same sub-formula is the same pointer.
+ * Nodes are immutable and lie in the arena of their graph; the same sub-formula is the same pointer.
  */
 #ifndef KF_NODE_H
 #define KF_NODE_H
@@ -40,7 +40,7 @@ enum { KF_AXIS_I = 1, KF_AXIS_J = 2, KF_AXIS_COUNT = 8, KF_MAX_BATCH = 6 };
 #define KF_PAIR_AXES (KF_AXIS_I | KF_AXIS_J)
 #define KF_BATCH_AXIS(k) (4u << (k))
 #define KF_BATCH_AXES (0xffu & ~(unsigned)KF_PAIR_AXES)
-#define KF_AXIS_EACH KF_BATCH_AXIS(0) /* of the formulas of a sweep: all batch axes that it reduces */
+#define KF_AXIS_EACH KF_BATCH_AXIS(0) /* in formulas of a sweep: all batch axes that the sweep reduces */
 
 /* Roles of a variable, numbered as in KeOps. KF_ACC is the result of reduction `index` of the same sweep. */
 typedef enum kf_role { KF_ROLE_I = 0, KF_ROLE_J = 1, KF_ROLE_P = 2, KF_ROLE_ACC = 3 } kf_role;
@@ -59,12 +59,12 @@ struct kf_node {
     uint8_t kind;  /* kf_kind */
     uint8_t axes;  /* axes on which the value depends */
     uint8_t arg_count;
-    uint8_t sized;        /* axes whose length a variable or a reduction tells: of Index none */
+    uint8_t sized;        /* axes whose length a variable or a reduction tells; Index tells none */
     int32_t rank;         /* length of `shape`; 1 for vectors */
     const int32_t *shape; /* inner shape (D1, ..., Dk) */
     int32_t param_count;
-    const int64_t *param; /* KF_LEAST_PARAMS at least, 0 beyond those of the operator */
-    double value;         /* of a constant; of a variable that lends its axes: 1 */
+    const int64_t *param; /* KF_LEAST_PARAMS or more, 0 beyond the parameters of the operator */
+    double value;         /* of a constant; 1 in a variable that lends its axes */
     const kf_node *arg[KF_MAX_ARGS];
 };
 
@@ -99,7 +99,7 @@ static inline bool kf_lends_axes(const kf_node *var)
     return var->op == KF_VAR && var->value != 0;
 }
 
-/* 0 or 1, whatever the operands are: comparisons, and what is made of truth values. */
+/* 0 or 1, whatever the operands are: comparisons, and operators of truth values. */
 static inline bool kf_is_truth(const kf_node *f)
 {
     switch ((kf_op)f->op) {
@@ -127,14 +127,14 @@ static inline bool kf_is_zero(const kf_node *f)
     return f->op == KF_ZERO || (f->op == KF_CONST && f->value == 0);
 }
 
-/* A REDUCE node that reduces nothing: made by kf_gather, kf_scatter, kf_whole or kf_stored. */
+/* A REDUCE node that reduces nothing: kf_gather, kf_scatter, kf_whole or kf_stored has made the node. */
 static inline bool kf_is_indexed(const kf_node *f)
 {
     return f->op == KF_REDUCE && (f->param[0] == KF_REDUCE_GATHER || f->param[0] == KF_REDUCE_SCATTER ||
                                   f->param[0] == KF_REDUCE_WHOLE || f->param[0] == KF_REDUCE_STORED);
 }
 
-/* The node that computes f's value: f without Like nodes around it. */
+/* The node that computes the value of f: f without Like nodes around it. */
 static inline const kf_node *kf_value(const kf_node *f)
 {
     while (f->op == KF_LIKE)

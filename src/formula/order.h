@@ -9,19 +9,20 @@ enum { KF_PAGE = 64 };
 
 typedef struct kf_page {
     uint32_t number; /* id / KF_PAGE + 1; 0: free */
-    uint32_t first;  /* of its positions */
+    uint32_t first;  /* index of its positions in `position` */
 } kf_page;
 
 /*
- * The nodes reachable from `roots`, operands before users, in an order that depends on the structure alone. Stops at
- * REDUCE nodes where `stop_at_reduce` (they are listed, their operands are not followed, but roots always are).
+ * The nodes that are reached from `roots`, operands before users, in an order that depends on the structure alone. With
+ * `stop_at_reduce` the order ends at REDUCE nodes: they are listed, but their operands are followed only if the node is
+ * a root.
  */
 typedef struct kf_order {
     kcl_allocator allocator;
     const kf_node **nodes;
     size_t count;
     /* Positions by id, in pages of KF_PAGE: an order of few nodes takes little time and memory in a large graph. */
-    uint32_t *position; /* + 1; 0 for nodes not reached. The first page is that of ids without a page: zeros */
+    uint32_t *position; /* + 1; 0: not reached. The first page serves ids without a page: zeros */
     size_t positions, capacity;
     kf_page *pages; /* by a hash of their numbers, 2^page_bits of them */
     int page_bits;
@@ -31,7 +32,7 @@ kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, 
                          bool stop_at_reduce, kb_error *err);
 void kf_order_finish(kf_order *order);
 
-/* The page of this number, or the free one that it would have. */
+/* The page of this number, or the free page that the number would get. */
 static inline kf_page *kf_page_of(const kf_order *order, uint32_t number)
 {
     const uint32_t mask = (1u << order->page_bits) - 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* formula/passes.c: nodes in order, and graphs made anew: substituted, imported, transposed. */
+/* formula/passes.c: nodes in order, the loop that rewrites them, and passes made of the loop. */
 #include "passes.h"
 #include "intern.h"
 #include "make.h"
@@ -7,7 +7,7 @@
 
 /* ---- Order ------------------------------------------------------------------------------------------------------- */
 
-/* Twice as many pages, or the first. */
+/* Twice as many pages, or the first pages. */
 static bool grow_pages(kf_order *order)
 {
     kf_order grown = *order;
@@ -51,7 +51,8 @@ static bool set_position(kf_order *order, const kf_node *f, uint32_t position)
 kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, const kf_node *const *roots,
                          bool stop_at_reduce, kb_error *err)
 {
-    const uint32_t new_root = UINT32_MAX; /* position of a root not listed yet: another root may lead to it */
+    /* The position of a root before it is listed: another root may lead to the root. */
+    const uint32_t new_root = UINT32_MAX;
     const kcl_allocator *a = kf_allocator(g);
     size_t depth = 0, capacity = 0, stack_capacity = 0;
     struct frame {
@@ -72,7 +73,9 @@ kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, 
             struct frame *top = &stack[depth - 1];
             const kf_node *f = top->node;
             const uint32_t position = *kf_position(order, f);
-            /* A reduction that is no root is a leaf where asked for; its axes came from a sweep of its own. */
+            /*
+             * A reduction that is no root is a leaf if `stop_at_reduce` says so: its axes came from a sweep of its own.
+             */
             bool leaf = stop_at_reduce && f->op == KF_REDUCE && position != new_root;
             if (!leaf && top->next < f->arg_count) {
                 const kf_node *arg = f->arg[top->next++];
@@ -169,7 +172,7 @@ kcl_status kf_rewrite(kf_graph *g, const kf_graph *from, size_t root_count, cons
 typedef struct substitution {
     const kf_node *(*replace)(void *user, const kf_node *leaf);
     void *user;
-    bool stops_at_reduce; /* what is below is not looked at: it need not have been made yet */
+    bool stops_at_reduce; /* what is below a reduction is not looked at: it need not have been made yet */
 } substitution;
 
 static const kf_node *substitute_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
@@ -209,7 +212,7 @@ const kf_node *kf_replace(kf_graph *g, const kf_node *F, size_t count, const kf_
     return kf_rewrite(g, g, 1, &F, false, replace_node, &(replacement){count, nodes, by}, &out) < 0 ? NULL : out;
 }
 
-/* What takes the axes of a variable takes them of what stands for it. */
+/* A node that takes the axes of a variable takes the axes of what stands for the variable. */
 static const kf_node *put_back_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
     const replacement *r = user;

@@ -2,10 +2,10 @@
 /*
  * formula/select.c: smallest and largest values as formulas of the terms that they are.
  *
- * With a_i the index of the smallest F(x_i, y_j), the value is F(x_i, Gather(y, a)_i): the same number, but a formula of
- * rows, whose derivatives, to any order, take as many steps as there are rows and not as there are pairs. Where terms
- * are equally small it is the first of them, the one of the index, that is followed. A row with too few terms keeps its
- * infinity, and what it depends on is masked, so that nothing reaches the variables from there.
+ * With a_i the index of the smallest F(x_i, y_j), the value is F(x_i, Gather(y, a)_i): the same number, but a formula
+ * of rows, whose derivatives, to any order, take as many steps as there are rows, not pairs. Of equally small terms,
+ * derivatives follow the first, which is the term of the index. A row with too few terms keeps its infinity; what the
+ * infinity depends on is masked, so that nothing reaches the variables from there.
  */
 #include "derive.h"
 #include "make.h"
@@ -17,16 +17,16 @@ typedef struct selection {
     kf_graph *g;
     kf_order order;
     const kf_node **made; /* by position */
-    bool *moves;          /* depends on one of the variables, by position */
+    bool *moves;          /* by position: the node depends on one of the variables */
 
     /* While a term is written: */
-    unsigned axes;         /* that are reduced */
+    unsigned axes;         /* the reduced axes */
     const kf_node *index;  /* all indices */
-    const kf_node *number; /* the one of the term, a real number */
+    const kf_node *number; /* the index of the term, a real number */
     int64_t at;            /* its component of the index */
 } selection;
 
-/* A term while it is written: `terms` is F, whose axes are as long as those of the reduction. */
+/* A term while it is written: `terms` is F, whose axes are as long as the axes of the reduction. */
 typedef struct term {
     const selection *s;
     const kf_node *terms;
@@ -40,7 +40,7 @@ bool kf_is_among(const kf_node *f, size_t var_count, const kf_node *const *vars)
     return false;
 }
 
-/* Rows of f at the index of the term; without a reduced axis, f itself where there is a term. */
+/* Rows of f at the index of the term. If f has no reduced axis: f itself, or 0 if there is no term. */
 static const kf_node *rows_at_index(const selection *s, const kf_node *f)
 {
     kf_graph *g = s->g;
@@ -58,7 +58,7 @@ static const kf_node *rows_at_index(const selection *s, const kf_node *f)
     return kf_make(g, KF_EXTRACT, &f, (int64_t[]){s->at * dim, dim});
 }
 
-/* a i + b j + c: of a reduced axis, the number of the term. `terms` tell how long the axes are. */
+/* a i + b j + c: on a reduced axis, the number of the term. `terms` tell how long the axes are. */
 static const kf_node *number_at_index(const selection *s, const kf_node *leaf, const kf_node *terms)
 {
     kf_graph *g = s->g;
@@ -74,7 +74,7 @@ static const kf_node *number_at_index(const selection *s, const kf_node *leaf, c
     return sum;
 }
 
-/* A node of F, of the term: leaves at the index. */
+/* A node of F at the term: leaves are taken at the index. */
 static const kf_node *node_at_index(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
     const term *t = user;
@@ -85,11 +85,11 @@ static const kf_node *node_at_index(void *user, kf_graph *g, const kf_node *f, c
     return f->op == KF_LIKE ? kf_like_on(g, args[0], f->arg[1], ~t->s->axes) : kf_rebuild(g, f, args);
 }
 
-/* F of the term. */
+/* F at the term. */
 static const kf_node *term_at_index(const selection *s, const kf_node *terms)
 {
     const kf_node *value = NULL;
-    if (terms->op == KF_REDUCE) /* as a leaf */
+    if (terms->op == KF_REDUCE) /* a reduction is a leaf */
         return rows_at_index(s, s->made[kf_at(&s->order, terms)]);
     return kf_rewrite(s->g, s->g, 1, &terms, true, node_at_index, &(term){s, terms}, &value) < 0 ? NULL : value;
 }
@@ -107,7 +107,7 @@ static const kf_node *value_at(selection *s, const kf_node *f, bool largest)
         return NULL;
     if (terms->dim > 1)
         value = kf_make(g, KF_ELEM, &value, &(int64_t){s->at % terms->dim});
-    /* The index of no term is -1, the value 1/0. */
+    /* The index of a missing term is -1, the value 1/0. */
     none = kf_unary(g, KF_INV, kf_binary(g, KF_ADD, s->number, kf_rat(g, 1, 1)));
     none = largest ? kf_unary(g, KF_MINUS, none) : none;
     return kf_make(g, KF_IFELSE, (const kf_node *[]){s->number, value, none}, NULL);

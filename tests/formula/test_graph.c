@@ -331,7 +331,7 @@ START_TEST(like_adds_axes_and_nothing_else)
     ck_assert_uint_eq(both->axes, KF_AXIS_I | KF_AXIS_J);
     ck_assert_ptr_eq(kf_value(both), p);
     ck_assert_ptr_eq(kf_value(x), x);
-    /* Axes of a reduction, not those inside it. */
+    /* Axes of a reduction, not the axes inside the reduction. */
     const kf_node *r = kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_J, 0, kf_dot(&g, x, y));
     ck_assert_uint_eq(kf_like(&g, p, kf_unary(&g, KF_EXP, r))->axes, KF_AXIS_I);
 }
@@ -373,7 +373,7 @@ START_TEST(reductions_have_a_shape_and_a_kind)
     ck_assert_int_eq(kf_like(&g, kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_J, 0, y), x)->kind, KF_INT);
     ck_assert_int_eq(kf_to_real(&g, index)->kind, KF_REAL);
     ck_assert_ptr_eq(kf_to_real(&g, x), x);
-    /* What a sweep hands to its outputs. */
+    /* What a sweep gives to its outputs. */
     const kf_node *whole = kf_acc(&g, 0, 3, KF_INT), *real = kf_acc(&g, 0, 3, KF_REAL);
     ck_assert(whole != real && whole->kind == KF_INT && whole->hash != real->hash);
     ck_assert_ptr_eq(real, kf_var(&g, 0, 3, KF_ROLE_ACC));
@@ -386,7 +386,7 @@ START_TEST(reductions_have_a_shape_and_a_kind)
 }
 END_TEST
 
-/* The number of a pair depends on which axis comes first: what is without axes is not turned. */
+/* The number of a pair depends on which axis comes first: a node without axes is not turned. */
 START_TEST(transposition_leaves_what_has_no_axes)
 {
     const kf_node *nearest = kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_I | KF_AXIS_J, 0, kf_dot(&g, x, y));
@@ -419,7 +419,7 @@ END_TEST
 
 /* ---- Copies ------------------------------------------------------------------------------------------------------ */
 
-/* The answer for component k, checked to hold for the whole run it claims. */
+/* The answer for component k must hold for the whole run. */
 static void check_copies(const kf_node *f)
 {
     ck_assert_msg(f != NULL, "%s", g.error.text);
@@ -431,15 +431,15 @@ static void check_copies(const kf_node *f)
     dense_compute(&d, &v, f);
     for (int64_t k = 0; k < f->dim; k++) {
         int64_t component = -1, run = -1;
-        int step = -1, source = kf_copy_source(f, k, &component, &run, &step);
+        int stride = -1, source = kf_copy_source(f, k, &component, &run, &stride);
         ck_assert_int_ge(run, 1);
         ck_assert_int_le(run, f->dim - k);
-        ck_assert(step == 0 || step == 1);
+        ck_assert(stride == 0 || stride == 1);
         ck_assert_int_lt(source, f->arg_count);
         for (int64_t n = 0; n < run; n++) {
             if (source >= 0)
-                ck_assert_int_lt(component + n * step, f->arg[source]->dim);
-            long double got = source < 0 ? 0 : v.of[f->arg[source]->id][component + n * step];
+                ck_assert_int_lt(component + n * stride, f->arg[source]->dim);
+            long double got = source < 0 ? 0 : v.of[f->arg[source]->id][component + n * stride];
             ck_assert_msg(got == v.of[f->id][k + n], "%s, component %d, run from %d", kf_info(f->op)->name,
                           (int)(k + n), (int)k);
         }
@@ -574,7 +574,7 @@ START_TEST(order_stops_at_reductions_that_are_no_roots)
     kf_order_init(&order, &g, 1, &f, false, &g.error);
     ck_assert_uint_eq(order.count, 5);
     kf_order_finish(&order);
-    /* A root is followed wherever it stands among the roots, and if another root leads to it. */
+    /* A root is followed wherever it stands among the roots, also if another root leads to it. */
     const kf_node *roots[][2] = {{r, f}, {f, r}};
     for (int k = 0; k < 2; k++) {
         kf_order_init(&order, &g, 2, roots[k], true, &g.error);
@@ -624,7 +624,7 @@ START_TEST(rewriting_visits_every_node_once)
     ck_assert_ptr_eq(out[0], kf_binary(&g, KF_MULT, kf_unary(&g, KF_COS, b), kf_binary(&g, KF_ADD, b, y)));
     ck_assert_ptr_eq(out[1], b);
     ck_assert_int_eq(v.count, 6); /* x y a Sin(a) a+y and their product */
-    /* Roots in place; after a failure they are as they were, and the error is the graph's. */
+    /* Roots in place. After a failure they are as they were, and the graph has the error. */
     const kf_node *before = roots[0];
     v.refused = y;
     ck_assert_int_eq(kf_rewrite(&g, &g, 2, roots, false, cosine_for_sine, &v, roots), KCL_ERROR_ARGUMENT);
@@ -712,7 +712,7 @@ START_TEST(import_copies_every_kind_of_node)
         w.pool[w.count++] = dense_var(&d, (kf_role)(k % 3), 1 + k % 3, -2, 2);
     bool seen[KF_OP_COUNT] = {false};
     garden_grow(&w, 600);
-    for (int op = KF_SOFTDTW; op <= KF_SOFTDTW_GRAD; op++) /* which do not grow there */
+    for (int op = KF_SOFTDTW; op <= KF_SOFTDTW_GRAD; op++) /* operators that do not grow there */
         w.pool[w.count++] = kf_make(&from, (kf_op)op, (const kf_node *[]){w.pool[1], w.pool[2], w.pool[0]}, NULL);
     for (size_t k = 0; k < from.count; k++)
         seen[from.nodes[k]->op] = true;
@@ -741,7 +741,7 @@ static void check_name(void *user, const char *text)
     kf_name name;
     ck_assert_msg(kf_find_name(text, strlen(text), &name), "%s", text);
     ck_assert_int_le(name.arity, KF_MAX_ARGS);
-    kf_name shorter; /* "Exp" of "Exp2" is a name as well, but another one */
+    kf_name shorter; /* the name "Exp" is the beginning of "Exp2" */
     ck_assert(!kf_find_name(text, strlen(text) - 1, &shorter) || shorter.op != name.op);
     ++*(int *)user;
 }
@@ -820,7 +820,7 @@ END_TEST
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
-/* Everything that allocates. 0, or the status of the failure. */
+/* Calls everything that allocates. Returns 0, or the status of the failure. */
 static kcl_status run_everything(const kcl_allocator *allocator)
 {
     kf_graph a, b;

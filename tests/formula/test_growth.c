@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long reading a formula, deriving it twice, its divergence, simplifying and copying it into another graph take as it
- * grows, and how much memory they ask for: in proportion to its nodes. Prints both. Other work on the machine makes times
- * longer, not the requests, where a pass over few nodes that asks for as much as the whole graph shows too.
+ * How long it takes to read a formula, derive it twice, compute its divergence, simplify it and copy it into another
+ * graph as the formula grows, and how much memory is asked for: both in proportion to the nodes. Prints both. Other
+ * work on the machine makes times longer, not the requests for memory; a pass over few nodes that asks for as much as
+ * the whole graph shows in the requests. Printing ends at its limit.
  */
 #include "calculus.h"
 #include "complex_numbers.h"
@@ -40,7 +41,7 @@ static void teardown(void)
     kf_graph_finish(&g);
 }
 
-/* Terms that are added up, `count` of them, no two alike: %d is the number of a term. x, y: 6 components, s: 1. */
+/* Terms that are added up, `count` of them, no two alike: %d is the number of the term. x, y: 6 components, s: 1. */
 static const char *const terms[] = {
     "Exp(-%d*SqDist(x,y))*y",
     "Sin(x*%d)+Cos(y/%d)*s",
@@ -149,12 +150,12 @@ static times measure(int kind, size_t nodes)
 START_TEST(time_grows_with_the_number_of_nodes)
 {
     times t[SIZES];
-#ifdef __SANITIZE_ADDRESS__ /* which keeps what was freed, and so becomes slow itself */
+#ifdef __SANITIZE_ADDRESS__ /* the sanitizer keeps what was freed, and so becomes slow itself */
     size_t nodes = 100;
 #else
     size_t nodes = 1000;
 #endif
-    /* The largest, which takes seconds, of the others only with KEOPSCL_LONG_TESTS. */
+    /* The largest size takes seconds: most kinds have it only with KEOPSCL_LONG_TESTS. */
     const bool quick = _i < 2 || _i == KINDS - 1;
     const int sizes = quick || getenv("KEOPSCL_LONG_TESTS") ? SIZES : SIZES - 1;
     for (int k = 0; k < sizes; k++, nodes *= 10) {

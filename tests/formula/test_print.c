@@ -68,7 +68,7 @@ static const char *printed(const kf_node *f)
 
 /* ---- Forms ------------------------------------------------------------------------------------------------------- */
 
-/* What is read, and how it is written; "" where it is written as it was read. */
+/* What is read, and how it is written; "": as it was read. */
 static const struct {
     const char *in, *out;
 } forms[] = {
@@ -194,7 +194,7 @@ enum { POOL = 300, LARGEST = 400 };
 
 typedef struct sized {
     const kf_node *node;
-    size_t length; /* of its text */
+    size_t length; /* of the text */
 } sized;
 
 static const kf_node *random_leaf(void)
@@ -213,7 +213,7 @@ static const kf_node *random_leaf(void)
     }
 }
 
-/* A random node of any operator, with operands from the pool; NULL where they do not fit. */
+/* A random node of any operator, with operands from the pool; NULL if the operands do not fit. */
 static const kf_node *random_node(const sized *pool, size_t count)
 {
     kf_op op = (kf_op)draw(KF_OP_COUNT);
@@ -296,7 +296,7 @@ END_TEST
 
 /* ---- Reductions -------------------------------------------------------------------------------------------------- */
 
-/* Text, and how it is written where that differs: an axis that F lacks comes from the first name that has it. */
+/* A text, and how it is written if not as it was read: an axis that F lacks comes from the first name with the axis. */
 static const char *const reductions[][2] = {
     {"Sum_Reduction(Exp(-p*SqDist(x,y))*b,0)", NULL},
     {"Sum_Reduction(x*y,1)", NULL},
@@ -389,7 +389,7 @@ START_TEST(derivatives_of_sums_read_back)
 }
 END_TEST
 
-/* Reductions inside formulas, as gradients have them and as they may be written; not those of rows that are chosen. */
+/* Reductions inside formulas, as gradients have them and as users may write them; but no rows that are chosen. */
 START_TEST(chains_read_back)
 {
     static const char *const choices[] = {
@@ -435,7 +435,7 @@ START_TEST(reductions_inside_formulas_are_written)
     const kf_node *weighted = kf_weighted(&g, KF_REDUCE_SUMSOFTMAXWEIGHT, read_back("b"), read_back("x"));
     weighted = kf_reduce(&g, KF_REDUCE_SUMSOFTMAXWEIGHT, KF_AXIS_J, 0, weighted);
     ck_assert_str_eq(printed(kf_unary(&g, KF_MINUS, weighted)), "-SumSoftMaxWeight_Reduction(b,x,0)");
-    /* And read. */
+    /* The texts are read as well. */
     ck_assert_ptr_eq(read_back("-SumSoftMaxWeight_Reduction(b,0,x)"), kf_unary(&g, KF_MINUS, weighted));
     ck_assert_ptr_eq(read_back("Exp(Sum_Reduction(x*b,2))"), kf_unary(&g, KF_EXP, sum));
     ck_assert_ptr_eq(read_back("-ArgMin_Reduction(x*b,1)"), kf_unary(&g, KF_MINUS, nearest));
@@ -456,7 +456,7 @@ START_TEST(deep_formulas_are_written)
     ck_assert_uint_eq(strlen(printed(f)), 1 + DEPTH / 2 + DEPTH / 2 * 5);
     ck_assert_uint_eq(strlen(printed(sum)), 3 + (DEPTH - 1) * 4);
     ck_assert_uint_eq(strlen(printed(power)), 1 + DEPTH * 3);
-    /* What leans to the left is no deeper for the parser either. */
+    /* A formula that leans to the left is no deeper for the parser either. */
     for (int k = 0; k < DEPTH; k++)
         sum = k ? kf_binary(&g, KF_SUB, sum, vars[k & 1]) : vars[1];
     ck_assert_ptr_eq(read_back(printed(sum)), sum);
