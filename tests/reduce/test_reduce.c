@@ -100,7 +100,7 @@ START_TEST(states_merged_at_any_cut_give_the_same_result)
     double *want = calloc((size_t)dim, sizeof(double)), *got = calloc((size_t)dim, sizeof(double));
     const double *value[MOST] = {y, y + COUNT, y + 2 * COUNT}, *rest[MOST];
     const int stride[MOST] = {1, 1, 0};
-    ck_assert_ptr_nonnull(r->cl);
+    ck_assert_ptr_nonnull(r->name);
     r->init(whole, width, param);
     r->step(whole, width, param, &(kr_block){value, stride, 0, COUNT});
     r->finish(whole, width, param, want);
