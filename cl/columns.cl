@@ -30,33 +30,33 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
     const long part = get_group_id(1), first = KCL_COLUMN_PART(part) * part_length;
     const long last = min(cols, first + part_length);
     const long lane_count = cols, groups = (rows + KCL_STATES - 1) / KCL_STATES;
-    KCL_TERMS(KCL_DECLARE)
+    KCL_DECLARE
     KCL_SWEEP_LAUNCH
     for (long group = get_group_id(0); group < groups; group += get_num_groups(0)) {
         const long j = group * KCL_STATES;
-        KCL_TERMS(KCL_INIT)
+        KCL_INIT
         KCL_EACH_BEGIN(KCL_EACH_PART(part))
-        KCL_TERMS(KCL_ROWS_BEGIN)
+        KCL_ROWS_BEGIN
         for (long tile = first; tile < last; tile += KCL_TILE * KCL_LANES * KCL_GROUP) {
             const long end = min(last, tile + KCL_TILE * KCL_LANES * KCL_GROUP);
-            KCL_TERMS(KCL_TILE_BEGIN)
+            KCL_TILE_BEGIN
             for (long i = tile + item * KCL_LANES; i < end; i += KCL_LANES * KCL_GROUP) {
                 /* Lanes beyond the last column are a tile of their own, so that they can be taken out of it. */
                 if (i + KCL_LANES > cols) {
-                    KCL_TERMS(KCL_TILE_END)
-                    KCL_TERMS(KCL_TILE_BEGIN)
+                    KCL_TILE_END
+                    KCL_TILE_BEGIN
                 }
                 KCL_SWEEP_LANE
                 KCL_SWEEP_BLOCK
                 if (i + KCL_LANES > cols) {
-                    KCL_TERMS(KCL_MASK)
+                    KCL_MASK
                 }
             }
-            KCL_TERMS(KCL_TILE_END)
+            KCL_TILE_END
         }
-        KCL_TERMS(KCL_ROWS_END)
+        KCL_ROWS_END
         KCL_EACH_END
-        KCL_TERMS(KCL_CLOSE)
+        KCL_CLOSE
         KCL_TERMS(KCL_JOIN_STATES)
         _Pragma("unroll") for (int state = 0; state < KCL_STATES; state++)
         {

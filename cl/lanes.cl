@@ -48,30 +48,30 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #else
     const long first = 0, last = cols;
 #endif
-    KCL_TERMS(KCL_DECLARE)
+    KCL_DECLARE
     KCL_SWEEP_LAUNCH
 #if KCL_SHAPE == KCL_ROWS_BOTH
-    KCL_TERMS(KCL_INIT)
+    KCL_INIT
 #endif
     for (long block = get_global_id(0); block < blocks; block += get_global_size(0)) {
         const long i = block * KCL_LANES;
 #if KCL_SHAPE != KCL_ROWS_BOTH
-        KCL_TERMS(KCL_INIT)
+        KCL_INIT
         KCL_EACH_BEGIN(KCL_EACH_PART(part))
 #else
         KCL_EACH_BEGIN(get_group_id(1))
 #endif
         KCL_SWEEP_LANE
-        KCL_TERMS(KCL_ROWS_BEGIN)
+        KCL_ROWS_BEGIN
         for (long tile = first; tile < last; tile += KCL_TILE) {
             const long end = min(last, tile + KCL_TILE);
-            KCL_TERMS(KCL_TILE_BEGIN)
+            KCL_TILE_BEGIN
 #if KCL_RESCANS & KCL_RESCAN_TILES
             /* Columns that are looked at first: a step of them, and all where that was not enough. */
-            long look = (0 KCL_TERMS(KCL_LOOKS)) ? min(end, tile + KCL_BLOCK_COLUMNS) : tile;
+            long look = (0 KCL_LOOKS) ? min(end, tile + KCL_BLOCK_COLUMNS) : tile;
             for (bool again = false;; again = true) {
                 if (look > tile) {
-                    KCL_TERMS(KCL_LOOK_BEGIN)
+                    KCL_LOOK_BEGIN
 #undef KCL_STEP
 #undef KCL_STEP_PRODUCT
 #undef KCL_STEP_WHERE
@@ -83,7 +83,7 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
                     for (long j = tile; j < look; j++) {
                         KCL_SWEEP_BLOCK
                     }
-                    KCL_TERMS(KCL_LOOK_END)
+                    KCL_LOOK_END
                 }
 #endif
 #undef KCL_STEP
@@ -97,33 +97,33 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
                 long j = tile;
 #ifdef KCL_BLOCKS
                 for (; j + KCL_BLOCK_COLUMNS <= end; j += KCL_BLOCK_COLUMNS) {
-                    KCL_TERMS(KCL_BLOCK_BEGIN)
+                    KCL_BLOCK_BEGIN
                     KCL_SWEEP_BLOCK
-                    KCL_TERMS(KCL_BLOCK_END)
+                    KCL_BLOCK_END
                 }
 #endif
 #undef KCL_STREAM
 #define KCL_STREAM 1
                 for (; j < end; j++) {
-                    KCL_TERMS(KCL_BLOCK_BEGIN)
+                    KCL_BLOCK_BEGIN
                     KCL_SWEEP_BLOCK
-                    KCL_TERMS(KCL_BLOCK_END)
+                    KCL_BLOCK_END
                 }
 #if KCL_SHAPE == KCL_ROWS_BOTH
                 if (i + KCL_LANES > rows) {
-                    KCL_TERMS(KCL_MASK)
+                    KCL_MASK
                 }
 #endif
 #if KCL_RESCANS & KCL_RESCAN_TILES
-                if (again || !(0 KCL_TERMS(KCL_TILE_FAILS)))
+                if (again || !(0 KCL_TILE_FAILS))
                     break;
                 look = end;
             }
 #endif
-            KCL_TERMS(KCL_TILE_END)
+            KCL_TILE_END
         }
 #if (KCL_RESCANS & KCL_RESCAN_STEPS) && !defined KCL_DEFERRED
-        KCL_TERMS(KCL_FIND)
+        KCL_FIND
 #define KCL_RESCAN_BLOCK KCL_SWEEP_BLOCK
 #define KCL_RESCAN_STREAM KCL_BLOCK_COLUMNS
 #ifdef KCL_BLOCKS
@@ -131,20 +131,20 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #endif
 #include "rescan.cl"
 #endif
-        KCL_TERMS(KCL_ROWS_END)
+        KCL_ROWS_END
         KCL_EACH_END
 #if KCL_SHAPE != KCL_ROWS_BOTH
-        KCL_TERMS(KCL_CLOSE)
+        KCL_CLOSE
 #endif
 #if KCL_SHAPE == KCL_ROWS
-        KCL_TERMS(KCL_RESULT)
+        KCL_RESULT
         KCL_SWEEP_OUT
 #elif KCL_SHAPE == KCL_ROWS_SPLIT
         KCL_TERMS(KCL_SAVE_LANES)
 #endif
     }
 #if KCL_SHAPE == KCL_ROWS_BOTH
-    KCL_TERMS(KCL_CLOSE)
+    KCL_CLOSE
     const long part = KCL_ALL_PARTS(get_global_id(0)), row = 0, state = 0;
 #define rows 1
     KCL_TERMS(KCL_SAVE_SUM)
@@ -169,21 +169,21 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const
     const long part = get_global_id(1), first = KCL_COLUMN_PART(part) * part_length;
     const long last = min(cols, first + part_length);
     const long lane_count = cols, groups = (rows + KCL_STREAM - 1) / KCL_STREAM;
-    KCL_TERMS(KCL_DECLARE)
+    KCL_DECLARE
     KCL_SWEEP_LAUNCH
     for (long group = get_global_id(0); group < groups; group += get_global_size(0)) {
         const long group_rows = min((long)KCL_STREAM, rows - group * KCL_STREAM), group_first = group * KCL_STREAM;
-        KCL_TERMS(KCL_INIT)
+        KCL_INIT
         KCL_EACH_BEGIN(KCL_EACH_PART(part))
-        KCL_TERMS(KCL_ROWS_BEGIN)
+        KCL_ROWS_BEGIN
         for (long tile = first; tile < last; tile += KCL_TILE * KCL_LANES) {
             const long end = min(last, tile + KCL_TILE * KCL_LANES);
-            KCL_TERMS(KCL_TILE_BEGIN)
+            KCL_TILE_BEGIN
             for (long i = tile; i < end; i += KCL_LANES) {
                 /* Lanes beyond the last column are a tile of their own, so that they can be taken out of it. */
                 if (i + KCL_LANES > cols) {
-                    KCL_TERMS(KCL_TILE_END)
-                    KCL_TERMS(KCL_TILE_BEGIN)
+                    KCL_TILE_END
+                    KCL_TILE_BEGIN
                 }
                 KCL_SWEEP_LANE
                 long base = 0;
@@ -203,14 +203,14 @@ __kernel void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const
 #undef KCL_STREAM
 #define KCL_STREAM KCL_STATES
                 if (i + KCL_LANES > cols) {
-                    KCL_TERMS(KCL_MASK)
+                    KCL_MASK
                 }
             }
-            KCL_TERMS(KCL_TILE_END)
+            KCL_TILE_END
         }
-        KCL_TERMS(KCL_ROWS_END)
+        KCL_ROWS_END
         KCL_EACH_END
-        KCL_TERMS(KCL_CLOSE)
+        KCL_CLOSE
         for (long state = 0; state < group_rows; state++) {
             const long row = group_first + state;
             KCL_TERMS(KCL_SAVE_SUM)

@@ -14,12 +14,12 @@
         for (;;) {
             bool more = false;
             long query = -1;
-            KCL_TERMS(KCL_FIND_NEXT)
+            KCL_FIND_NEXT
             if (!more)
                 break;
             const long end = query < 0 ? last : min(last, first + query + KCL_RESCAN_STREAM);
             long j = first + max(query, 0L);
-            KCL_TERMS(KCL_FIND_BEGIN)
+            KCL_FIND_BEGIN
 #ifdef KCL_RESCAN_BLOCKS
 #undef KCL_STREAM
 #define KCL_STREAM KCL_RESCAN_STREAM
@@ -32,5 +32,5 @@
             for (; j < end; j++) {
                 KCL_RESCAN_BLOCK
             }
-            KCL_TERMS(KCL_FIND_END)
+            KCL_FIND_END
         }

@@ -62,22 +62,22 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #else
     const long first = 0, last = cols;
 #endif
-    KCL_TERMS(KCL_DECLARE)
+    KCL_DECLARE
     KCL_SWEEP_LAUNCH
 #if KCL_SHAPE == KCL_ROWS_BOTH
-    KCL_TERMS(KCL_INIT)
+    KCL_INIT
 #endif
     for (long group = get_group_id(0); group < groups; group += get_num_groups(0)) {
         /* Work-items beyond the last row work on repetitions of it and store nothing. */
         const long i = (group * KCL_GROUP + item) * KCL_LANES;
 #if KCL_SHAPE != KCL_ROWS_BOTH
-        KCL_TERMS(KCL_INIT)
+        KCL_INIT
         KCL_EACH_BEGIN(KCL_EACH_PART(part))
 #else
         KCL_EACH_BEGIN(get_group_id(1))
 #endif
         KCL_SWEEP_LANE
-        KCL_TERMS(KCL_ROWS_BEGIN)
+        KCL_ROWS_BEGIN
         for (long start = first; start < last; start += KCL_TILE) {
             const int count = (int)min((long)KCL_TILE, last - start);
 #if KCL_RECORD
@@ -85,13 +85,13 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
             KCL_SWEEP_FILL
             barrier(CLK_LOCAL_MEM_FENCE);
 #endif
-            KCL_TERMS(KCL_TILE_BEGIN)
+            KCL_TILE_BEGIN
 #if KCL_RESCANS & KCL_RESCAN_TILES
             /* Columns that are looked at first: a step of them, and all where that was not enough. */
-            int look = (0 KCL_TERMS(KCL_LOOKS)) ? min(count, KCL_BLOCK_COLUMNS) : 0;
+            int look = (0 KCL_LOOKS) ? min(count, KCL_BLOCK_COLUMNS) : 0;
             for (bool again = false;; again = true) {
                 if (look) {
-                    KCL_TERMS(KCL_LOOK_BEGIN)
+                    KCL_LOOK_BEGIN
 #undef KCL_STEP
 #undef KCL_STEP_PRODUCT
 #undef KCL_STEP_WHERE
@@ -104,7 +104,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
                         const long j = start + c;
                         KCL_SWEEP_BLOCK
                     }
-                    KCL_TERMS(KCL_LOOK_END)
+                    KCL_LOOK_END
                 }
 #endif
 #undef KCL_STEP
@@ -119,54 +119,54 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #ifdef KCL_BLOCKS
                 for (; c + KCL_BLOCK_COLUMNS <= count; c += KCL_BLOCK_COLUMNS) {
                     const long j = start + c;
-                    KCL_TERMS(KCL_BLOCK_BEGIN)
+                    KCL_BLOCK_BEGIN
                     KCL_SWEEP_BLOCK
-                    KCL_TERMS(KCL_BLOCK_END)
+                    KCL_BLOCK_END
                 }
 #endif
 #undef KCL_STREAM
 #define KCL_STREAM 1
                 for (; c < count; c++) {
                     const long j = start + c;
-                    KCL_TERMS(KCL_BLOCK_BEGIN)
+                    KCL_BLOCK_BEGIN
                     KCL_SWEEP_BLOCK
-                    KCL_TERMS(KCL_BLOCK_END)
+                    KCL_BLOCK_END
                 }
 #if KCL_SHAPE == KCL_ROWS_BOTH
                 if (i + KCL_LANES > rows) {
-                    KCL_TERMS(KCL_MASK)
+                    KCL_MASK
                 }
 #endif
 #if KCL_RESCANS & KCL_RESCAN_TILES
-                if (again || !(0 KCL_TERMS(KCL_TILE_FAILS)))
+                if (again || !(0 KCL_TILE_FAILS))
                     break;
                 look = count;
             }
 #endif
-            KCL_TERMS(KCL_TILE_END)
+            KCL_TILE_END
         }
 #undef KCL_READ
 #define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
 #if KCL_RESCANS & KCL_RESCAN_STEPS
-        KCL_TERMS(KCL_FIND)
+        KCL_FIND
 #define KCL_RESCAN_BLOCK KCL_SWEEP_BLOCK
 #define KCL_RESCAN_STREAM KCL_BLOCK_COLUMNS
 #include "rescan.cl"
 #endif
-        KCL_TERMS(KCL_ROWS_END)
+        KCL_ROWS_END
         KCL_EACH_END
 #if KCL_SHAPE != KCL_ROWS_BOTH
-        KCL_TERMS(KCL_CLOSE)
+        KCL_CLOSE
 #endif
 #if KCL_SHAPE == KCL_ROWS
-        KCL_TERMS(KCL_RESULT)
+        KCL_RESULT
         KCL_SWEEP_OUT
 #elif KCL_SHAPE == KCL_ROWS_SPLIT
         KCL_TERMS(KCL_SAVE_LANES)
 #endif
     }
 #if KCL_SHAPE == KCL_ROWS_BOTH
-    KCL_TERMS(KCL_CLOSE)
+    KCL_CLOSE
     KCL_TERMS(KCL_JOIN_STATES)
     const long part = KCL_ALL_PARTS(get_group_id(0)), row = 0, state = 0;
     if (item == 0) {

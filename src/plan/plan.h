@@ -104,7 +104,7 @@ typedef struct kp_plan {
 
     /*
      * The sweep's variables, then parameters: the centres of expanded distances and, where terms are screened, what
-     * cl/reduce.cl calls margins, two a term; then the prepared ones.
+     * cl/reduce/candidates.cl calls margins, two a term; then the prepared ones.
      */
     size_t var_count, centre_count, prepared_vars;
     bool screens;

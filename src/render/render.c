@@ -2,6 +2,7 @@
 /* render/render.c: programs, from the kernels' sections and the skeletons of cl/. */
 #include "render.h"
 #include "body.h"
+#include "hooks.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -615,6 +616,7 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
         kb_str_put(out, (const char *)kt_cl_dtw);
     if (term_count) {
         kb_str_put(out, (const char *)kt_cl_reduce);
+        kt_put_reductions(out, plan);
         kb_str_put(out, (const char *)(plan->schedule == KP_BY_LANES         ? kt_cl_lanes
                                        : plan->schedule == KP_BY_CONTRACTION ? kt_cl_contraction
                                        : plan->shape == KP_COLUMNS           ? kt_cl_columns
