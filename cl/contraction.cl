@@ -25,18 +25,12 @@
 #define KCL_JOIN_MEMBER across
 #define KCL_JOIN_SET down
 
-/* Columns beyond the last one stand for repetitions of it and do not count. */
-#define KCL_STEP(R, t, n, value)                                                                                       \
+/* Nothing is put off. Columns beyond the last one stand for repetitions of it and do not count. */
+#define KCL_FORM STEP_NOW
+#undef KCL_TAKE
+#define KCL_TAKE(step)                                                                                                 \
     if (j + v < last) {                                                                                                \
-        R##_STEP_NOW(t, n, value)                                                                                      \
-    }
-#define KCL_STEP_PRODUCT(R, t, n, a, b)                                                                                \
-    if (j + v < last) {                                                                                                \
-        R##_STEP_NOW_PRODUCT(t, n, a, b)                                                                               \
-    }
-#define KCL_STEP_WHERE(R, t, n, c, a, b)                                                                               \
-    if (j + v < last) {                                                                                                \
-        R##_STEP_NOW_WHERE(t, n, c, a, b)                                                                              \
+        step                                                                                                           \
     }
 #define KCL_ELEMENT(v) min(j + (v), last - 1)
 #define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
@@ -112,7 +106,7 @@ KCL_FN void kcl_take(__local const real *memory, int of, int count, real *to)
     real y##variable[KCL_STREAM];                                                                                      \
     kcl_take(KCL_LOCAL_Y(n, buffer, m), across, KCL_STREAM, y##variable);
 
-__kernel __attribute__((reqd_work_group_size(KCL_GROUP, 1, 1)))
+__kernel KCL_GROUP_SIZE
 void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
            __global real *restrict partial)
 {

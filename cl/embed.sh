@@ -15,14 +15,17 @@ reductions=
         fi
         echo "const unsigned char kt_cl_$name[] = {"
         awk -v folder="$(dirname "$file")" '
-            /^#include "/ {
-                split($0, part, "\"")
-                while ((getline line < (folder "/" part[2])) > 0)
-                    print line
-                close(folder "/" part[2])
-                next
+            function copy(path, line, part) {
+                while ((getline line < path) > 0) {
+                    if (line ~ /^#include "/) {
+                        split(line, part, "\"")
+                        copy(folder "/" part[2])
+                    } else
+                        print line
+                }
+                close(path)
             }
-            { print }' "$file" | od -An -v -tu1 | sed 's/\([0-9][0-9]*\)/\1,/g'
+            BEGIN { copy(ARGV[1]) }' "$file" | od -An -v -tu1 | sed 's/\([0-9][0-9]*\)/\1,/g'
         echo '0};'
     done
     echo 'const struct kt_file { const char *name; const unsigned char *text; } kt_cl_reductions[] = {'

@@ -69,6 +69,22 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 #define KCL_RESCAN_TILES 1
 #define KCL_RESCAN_STEPS 2
 
+/* What generated text does with a term: a hook, whose form skeletons choose: KCL_FORM is STEP, STEP_NOW or RESCAN_STEP. */
+#define KCL_STEP(R, t, n, value) KCL_TAKE(KCL_STEP_OF(R, KCL_FORM, )(t, n, value))
+#define KCL_STEP_PRODUCT(R, t, n, a, b) KCL_TAKE(KCL_STEP_OF(R, KCL_FORM, _PRODUCT)(t, n, a, b))
+#define KCL_STEP_WHERE(R, t, n, c, a, b) KCL_TAKE(KCL_STEP_OF(R, KCL_FORM, _WHERE)(t, n, c, a, b))
+#define KCL_STEP_OF(R, form, of) KCL_STEP_NAME_(R, form, of)
+#define KCL_STEP_NAME_(R, form, of) R##_##form##of
+#define KCL_TAKE(step) step
+
+#ifdef KCL_GROUP
+#define KCL_GROUP_SIZE __attribute__((reqd_work_group_size(KCL_GROUP, 1, 1)))
+#define KCL_ITEM item
+#else
+#define KCL_GROUP_SIZE
+#define KCL_ITEM 0
+#endif
+
 /* ---- Batches that are reduced ------------------------------------------------------------------------------------ */
 
 /*

@@ -617,10 +617,10 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
     if (term_count) {
         kb_str_put(out, (const char *)kt_cl_reduce);
         kt_put_reductions(out, plan);
-        kb_str_put(out, (const char *)(plan->schedule == KP_BY_LANES         ? kt_cl_lanes
-                                       : plan->schedule == KP_BY_CONTRACTION ? kt_cl_contraction
-                                       : plan->shape == KP_COLUMNS           ? kt_cl_columns
-                                                                             : kt_cl_rows));
+        kb_str_put(out, (const char *)(plan->schedule == KP_BY_CONTRACTION ? kt_cl_contraction
+                                       : plan->shape == KP_COLUMNS         ? kt_cl_columns
+                                       : plan->schedule == KP_BY_LANES     ? kt_cl_lanes
+                                                                           : kt_cl_rows));
     }
     if (!direct || plan->prepared_count)
         kb_str_put(out, (const char *)kt_cl_map);
