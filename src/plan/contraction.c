@@ -124,8 +124,8 @@ kcl_status kp_check_contraction(kp_plan *plan, const kp_request *request)
     if (kp_side_of(request->caps) < SMALLEST_SIDE)
         why = "work-groups of the device are too small";
     else if (kp_keeps_lists(plan->term_count, plan->terms, &longest))
-        why = "KMin, KMax and their indices keep a list of K values for each row, and a work-item has several rows: "
-              "more than registers hold";
+        why = "KMin, KMax, their means and indices keep a list of K values for each row, and a work-item has several "
+              "rows: more than registers hold";
     else if (find_contraction(plan, &why) < 0)
         return plan->graph.error.status;
     else if (!why && !choose_contraction_blocks(plan, request->caps))

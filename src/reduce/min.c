@@ -75,3 +75,14 @@ void kr_min_finish(const double *state, int64_t dim, int64_t param, double *resu
         result[numbers + to] = state[numbers + k];
     }
 }
+
+/* The mean of the values of a list, which ends with infinities where it is not full. */
+void kr_meankmin_finish(const double *state, int64_t dim, int64_t param, double *result)
+{
+    for (int64_t k = 0; k < dim; k++, state += param) {
+        double sum = 0, error = 0;
+        for (int64_t q = 0; q < param; q++)
+            kf_sum_add(&sum, &error, state[q]);
+        result[k] = kf_sum_value(sum, error) / (double)param;
+    }
+}

@@ -14,8 +14,9 @@ enum { S = KR_PER_STATE, D = KR_PER_COMPONENT, K = KR_PER_VALUE, V = KR_PER_COLU
             0                                                                                                          \
         }                                                                                                              \
     }
-#define HOST(f)                                                                                                        \
-    .state_size = f##_state_size, .init = f##_init, .step = f##_step, .merge = f##_merge, .finish = f##_finish
+#define HOST(f) HOST_AS(f, f##_finish)
+#define HOST_AS(f, last)                                                                                               \
+    .state_size = f##_state_size, .init = f##_init, .step = f##_step, .merge = f##_merge, .finish = last
 
 static const kr_reduction reductions[KF_REDUCTION_COUNT] = {
 #define KR_REDUCTION(id, ...) [KF_REDUCE_##id] = {.name = #id, __VA_ARGS__},

@@ -17,5 +17,6 @@ KR_FUNCTIONS(kr_sum)       /* sum.c */
 KR_FUNCTIONS(kr_logsumexp) /* logsumexp.c */
 KR_FUNCTIONS(kr_expsums)
 KR_FUNCTIONS(kr_min) /* min.c */
+void kr_meankmin_finish(const double *state, int64_t dim, int64_t param, double *result);
 
 #endif
