@@ -217,10 +217,10 @@ BEGIN {
         sub(/\/[^\/]*$/, "", folder)
         if (folder == file)
             folder = "."
-        base = file
-        sub(/^.*\//, "", base)
-        sub(/\.cl$/, "", base)
-        file_name[files] = base
+        name = file
+        sub(/^.*cl\//, "", name)
+        sub(/\.cl$/, "", name)
+        file_name[files] = name
         first_piece[files++] = piece_count
         comment = 0
         pending = ""

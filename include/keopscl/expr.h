@@ -528,6 +528,15 @@ KCL_API kcl_expr *kcl_reduce_kmax(kcl_expr *f, int k, kcl_axes over);
 KCL_API kcl_expr *kcl_reduce_argkmin(kcl_expr *f, int k, kcl_axes over);
 KCL_API kcl_expr *kcl_reduce_argkmax(kcl_expr *f, int k, kcl_axes over);
 
+/*
+ * For each component of f, the mean of the k smallest values over the axes, or of the k largest: of what kcl_reduce_kmin
+ * and kcl_reduce_kmax return, but memory stays that of one value a row. +infinity (of the k largest: -infinity) where
+ * there are fewer than k values; NaN never counts. The derivative gives each of the k terms a k-th of it. The result has
+ * the dimension of f. Errors as kcl_reduce_kmin.
+ */
+KCL_API kcl_expr *kcl_reduce_mean_kmin(kcl_expr *f, int k, kcl_axes over);
+KCL_API kcl_expr *kcl_reduce_mean_kmax(kcl_expr *f, int k, kcl_axes over);
+
 /* Values and indices: returns the values and sets *index, unless that is NULL. One sweep. */
 KCL_API kcl_expr *kcl_reduce_kmin_argkmin(kcl_expr *f, int k, kcl_axes over, kcl_expr **index);
 KCL_API kcl_expr *kcl_reduce_kmax_argkmax(kcl_expr *f, int k, kcl_axes over, kcl_expr **index);
@@ -565,6 +574,8 @@ KCL_API kcl_expr *kcl_reduce_min_argmin_batch(kcl_expr *f, int axis, kcl_expr **
 KCL_API kcl_expr *kcl_reduce_max_argmax_batch(kcl_expr *f, int axis, kcl_expr **index);
 KCL_API kcl_expr *kcl_reduce_kmin_batch(kcl_expr *f, int k, int axis);
 KCL_API kcl_expr *kcl_reduce_kmax_batch(kcl_expr *f, int k, int axis);
+KCL_API kcl_expr *kcl_reduce_mean_kmin_batch(kcl_expr *f, int k, int axis);
+KCL_API kcl_expr *kcl_reduce_mean_kmax_batch(kcl_expr *f, int k, int axis);
 KCL_API kcl_expr *kcl_reduce_argkmin_batch(kcl_expr *f, int k, int axis);
 KCL_API kcl_expr *kcl_reduce_argkmax_batch(kcl_expr *f, int k, int axis);
 KCL_API kcl_expr *kcl_reduce_kmin_argkmin_batch(kcl_expr *f, int k, int axis, kcl_expr **index);
@@ -693,6 +704,8 @@ KCL_API kcl_status kcl_min_argmin(kcl_expr *f, kcl_axes over, const kcl_array *v
 KCL_API kcl_status kcl_max_argmax(kcl_expr *f, kcl_axes over, const kcl_array *values, const kcl_array *indices);
 KCL_API kcl_status kcl_kmin(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
 KCL_API kcl_status kcl_kmax(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_mean_kmin(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_mean_kmax(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
 KCL_API kcl_status kcl_argkmin(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
 KCL_API kcl_status kcl_argkmax(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
 KCL_API kcl_status kcl_kmin_argkmin(kcl_expr *f, int k, kcl_axes over, const kcl_array *values,
@@ -723,7 +736,9 @@ KCL_API int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES]);
 
 /*
  * Writes the expression as a formula, variables as Var(index,dim,role). Batch axes that a reduction goes over follow the
- * number of its results, "Sum_Reduction(F,0,batch axis -1)": that is no formula that can be read back.
+ * number of its results, "Sum_Reduction(F,0,batch axis -1)": that is no formula that can be read back. Parts that a formula
+ * shares are written out wherever they stand. KCL_ERROR_UNSUPPORTED, and nothing is written, where the text would be longer
+ * than 2^24 bytes.
  */
 KCL_API kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user);
 

@@ -119,18 +119,22 @@ static bool paste(selection *s)
     return any;
 }
 
-static bool is_in(const char *const *list, const char *name)
+static bool is_wanted(const char *file, const char *const *files, size_t count)
 {
-    while (*list && strcmp(*list, name) != 0)
-        list++;
-    return *list != NULL;
+    for (size_t k = 0; k < count; k++) {
+        const size_t length = strlen(files[k]);
+        const bool is_folder = length && files[k][length - 1] == '/';
+        if (is_folder ? strncmp(file, files[k], length) == 0 : strcmp(file, files[k]) == 0)
+            return true;
+    }
+    return false;
 }
 
-void kt_put_library(kb_str *out, const char *const *files, const char *const *kernels)
+void kt_put_library(kb_str *out, const char *const *files, size_t file_count, const char *words)
 {
     selection s = {.open = 0};
     for (int f = 0; f < kt_cl.files; f++) {
-        const bool wanted = is_in(files, kt_cl_file_name[f]);
+        const bool wanted = is_wanted(kt_cl_file_name[f], files, file_count);
         for (int p = kt_cl_first_piece[f]; wanted && p < kt_cl_first_piece[f + 1]; p++) {
             s.there[p] = true;
             if (kt_cl_kind[p] == KT_PIECE_ALWAYS)
@@ -138,22 +142,23 @@ void kt_put_library(kb_str *out, const char *const *files, const char *const *ke
         }
     }
     use_words(&s, kb_str_text(out), out->length, INT_MAX, INT_MAX);
-    for (; *kernels; kernels++)
-        use(&s, number_of(*kernels, strlen(*kernels)), INT_MAX, INT_MAX);
+    use_words(&s, words, strlen(words), INT_MAX, INT_MAX);
     do
         follow(&s);
     while (paste(&s));
     for (int f = 0; f < kt_cl.files; f++) {
         bool first = true;
         for (int p = kt_cl_first_piece[f]; p < kt_cl_first_piece[f + 1]; p++) {
+            const char *text = (const char *)kt_cl_text + kt_cl_start[p];
+            const size_t length = kt_cl_start[p + 1] - kt_cl_start[p];
             if (!s.taken[p])
                 continue;
             if (first)
                 kb_str_putf(out, "/* cl/%s.cl */\n", kt_cl_file_name[f]);
-            else if (kt_cl_kind[p] == KT_PIECE_CODE)
-                kb_str_put(out, "\n");
+            else if (length > 1 && text[length - 2] == '}')
+                kb_str_put(out, "\n"); /* functions stand apart */
             first = false;
-            kb_str_putn(out, (const char *)kt_cl_text + kt_cl_start[p], kt_cl_start[p + 1] - kt_cl_start[p]);
+            kb_str_putn(out, text, length);
         }
     }
 }

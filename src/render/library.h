@@ -3,8 +3,8 @@
  * render/library.h: the OpenCL C of cl/, of which a program gets what it uses.
  *
  * cl/embed.awk divides the files into pieces: what stands outermost in them. A piece defines names, and uses the names in
- * its text. A program has the pieces that define its kernels' names, then what is used by the generated text and by the
- * pieces it has already. R##_STEP, where R is a word of the program, uses that word with _STEP behind it.
+ * its text. A program has the pieces that define its kernels, and what the generated text and these pieces use, and so on.
+ * R##_JOIN, where R is a word of the program, uses that word with _JOIN behind it.
  */
 #ifndef KT_LIBRARY_H
 #define KT_LIBRARY_H
@@ -27,7 +27,7 @@ typedef struct kt_cl_counts {
 
 /* Tables that cl/embed.awk writes. A table of first elements has one entry more, where the last ones end. */
 extern const kt_cl_counts kt_cl;
-extern const char *const kt_cl_file_name[];     /* without ".cl" */
+extern const char *const kt_cl_file_name[];     /* in cl/, without ".cl" */
 extern const uint16_t kt_cl_first_piece[];      /* by file */
 extern const unsigned char kt_cl_text[];        /* of all pieces */
 extern const uint32_t kt_cl_start[];            /* by piece: of its text */
@@ -42,13 +42,13 @@ extern const int16_t kt_cl_next_name[];         /* by name: the next one of the 
 extern const uint16_t kt_cl_first_definition[]; /* by name */
 extern const uint16_t kt_cl_definition[];       /* pieces, in order */
 extern const uint16_t kt_cl_paste_stem[];       /* names: "SUM", */
-extern const uint16_t kt_cl_paste_suffix[];     /* "##_STEP" and */
-extern const uint16_t kt_cl_paste_result[];     /* "SUM_STEP" */
+extern const uint16_t kt_cl_paste_suffix[];     /* "##_JOIN" and */
+extern const uint16_t kt_cl_paste_result[];     /* "SUM_JOIN" */
 
 /*
- * Appends to `out`, which holds the generated text, what that uses of the named files and these kernels. Both lists end
- * with NULL; the files are taken in the order of cl/meson.build.
+ * Appends to `out`, which holds the generated text, what that and `words` use of the named files. Kernels are among the
+ * words. A file is named as in cl/, without ".cl"; "reduce/" stands for all of a folder.
  */
-void kt_put_library(kb_str *out, const char *const *files, const char *const *kernels);
+void kt_put_library(kb_str *out, const char *const *files, size_t file_count, const char *words);
 
 #endif

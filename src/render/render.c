@@ -2,7 +2,9 @@
 /* render/render.c: programs, from the kernels' sections and the skeletons of cl/. */
 #include "render.h"
 #include "body.h"
+#include "hooks.h"
 #include "library.h"
+#include "reductions.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -486,8 +488,9 @@ static void put_preface(kb_str *out, const kp_plan *plan)
     for (size_t k = 0; k < plan->term_count; k++) {
         kb_str_putf(out, " * r%zu = %s over %s of ", k, kf_reduction_get(plan->terms[k].reduction)->name,
                     plan->reduced & KF_AXIS_I ? "i and j" : "j");
-        bool powers = plan->terms[k].reduction == KF_REDUCE_LOGSUMEXP; /* the plan has multiplied by log2(e) */
-        bool exponent = plan->terms[k].reduction == KF_REDUCE_EXPSUMS;
+        /* The plan has multiplied exponents by log2(e). */
+        bool powers = kp_reduction(plan, k)->exponent == KR_EXPONENTS;
+        bool exponent = kp_reduction(plan, k)->exponent == KR_FIRST_EXPONENT;
         kb_str_put(out, powers ? "ln(2)*(" : "");
         put_formula(out, plan->terms[k].formula);
         kb_str_put(out, powers ? ")\n" : exponent ? ", the first component times ln(2)\n" : "\n");
@@ -528,7 +531,7 @@ static void put_preface(kb_str *out, const kp_plan *plan)
                         plan->tile / plan->stream, plan->contracted, plan->chunk);
         int64_t longest = 0;
         for (size_t k = 0; k < plan->term_count; k++) {
-            if (!kf_reduction_get(plan->terms[k].reduction)->params)
+            if (!kp_reduction(plan, k)->lists)
                 continue;
             longest = KB_MAX(longest, plan->terms[k].param);
             kb_str_putf(out, "#define KCL_K%zu %lld\n", k, (long long)plan->terms[k].param);
@@ -538,7 +541,7 @@ static void put_preface(kb_str *out, const kp_plan *plan)
         kb_str_put(out, "#define KCL_TERMS(X)");
         int64_t before = 0;
         for (size_t k = 0; k < plan->term_count; k++) {
-            kb_str_putf(out, " X(%s, %zu, %d, %lld)", kp_term_name(plan, k), k, plan->terms[k].formula->dim,
+            kb_str_putf(out, " X(%s, %zu, %d, %lld)", kp_reduction(plan, k)->name, k, plan->terms[k].formula->dim,
                         (long long)before);
             before += kp_state_dim(plan, k);
         }
@@ -547,6 +550,35 @@ static void put_preface(kb_str *out, const kp_plan *plan)
             kb_str_putf(out, "#define KCL_MARGIN(k) a%zu[k]\n", margin_of(plan));
     }
     kb_str_put(out, "\n");
+}
+
+/* What the program uses of cl/. */
+static void put_library(kt_program *program, const kp_plan *plan)
+{
+    const char *const skeleton = plan->schedule == KP_BY_CONTRACTION ? "contraction"
+                                 : plan->shape == KP_COLUMNS         ? "columns"
+                                 : plan->schedule == KP_BY_LANES     ? "lanes"
+                                                                     : "rows";
+    const char *files[9] = {"math", "common", "scaled", "dtw"};
+    size_t count = 4;
+    if (plan->fast)
+        files[count++] = "fast";
+    if (plan->term_count) {
+        files[count++] = "reduce";
+        files[count++] = "reduce/";
+        files[count++] = skeleton;
+    }
+    if (plan->shape != KP_ROWS || plan->prepared_count)
+        files[count++] = "map";
+    kb_str words;
+    kb_str_init(&words, &program->allocator);
+    for (int k = 0; k < KT_KERNELS; k++)
+        if (program->kernel[k].count)
+            kb_str_putf(&words, "%s ", kt_kernel_names[k]);
+    kt_put_step_names(&words, plan);
+    program->source.failed |= words.failed;
+    kt_put_library(&program->source, files, count, kb_str_text(&words));
+    kb_str_finish(&words);
 }
 
 kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
@@ -589,7 +621,7 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
         /* The terms again that are looked at again, in front of the outputs. */
         size_t first = term_count;
         for (size_t n = plan->term_count; plan->deferred && n-- > 0;)
-            if (plan->terms[n].reduction == KF_REDUCE_ARGMIN)
+            if (kp_reduction(plan, n)->hooks & KR_FIND_PART)
                 targets[--first] = (kt_target){
                     .kind = KT_TERM, .node = plan->exact[n] ? plan->exact[n] : plan->terms[n].formula, .index = n};
         kernel k = {KT_FINISH, KF_AXIS_I, plan->deferred ? KF_AXIS_J : 0, count - first, targets + first};
@@ -597,18 +629,9 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
     }
     kb_free(a, targets);
     program->body = out->length;
-    const char *skeleton = plan->schedule == KP_BY_LANES         ? "lanes"
-                           : plan->schedule == KP_BY_CONTRACTION ? "contraction"
-                           : plan->shape == KP_COLUMNS           ? "columns"
-                                                                 : "rows";
-    const char *files[] = {"math", "common", "scaled", "dtw", "reduce", term_count ? skeleton : "",
-                           !direct || plan->prepared_count ? "map" : "", plan->fast ? "fast" : "", NULL};
-    const char *kernels[KT_KERNELS + 1] = {NULL};
-    size_t kernel_count = 0;
-    for (int k = 0; k < KT_KERNELS; k++)
-        if (program->kernel[k].count)
-            kernels[kernel_count++] = kt_kernel_names[k];
-    kt_put_library(out, files, kernels);
+    if (term_count)
+        kt_put_reductions(out, plan);
+    put_library(program, plan);
     if (status == KCL_OK && out->failed)
         status = kb_no_memory(err);
     if (status < 0)
@@ -628,23 +651,23 @@ void kt_program_finish(kt_program *program)
 void kt_render_copy(kb_str *out, size_t element_size)
 {
     kb_str_putf(out, "#define KCL_ELEMENT %s\n", element_size == 4 ? "uint" : "ulong");
-    kt_put_library(out, (const char *const[]){"copy", NULL}, (const char *const[]){"copy", NULL});
+    kt_put_library(out, (const char *const[]){"copy"}, 1, "copy");
 }
 
-static void put_with_type(kb_str *out, kcl_dtype dtype, const char *file, const char *const *kernels)
+static void put_with_type(kb_str *out, kcl_dtype dtype, const char *file, const char *kernels)
 {
     if (dtype == KCL_F64)
         kb_str_put(out, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n");
     kb_str_putf(out, "#define KCL_REAL %s\n", dtype == KCL_F64 ? "double" : "float");
-    kt_put_library(out, (const char *const[]){file, NULL}, kernels);
+    kt_put_library(out, &file, 1, kernels);
 }
 
 void kt_render_squares(kb_str *out, kcl_dtype dtype)
 {
-    put_with_type(out, dtype, "squares", (const char *const[]){"squares", NULL});
+    put_with_type(out, dtype, "squares", "squares");
 }
 
 void kt_render_indexed(kb_str *out, kcl_dtype dtype)
 {
-    put_with_type(out, dtype, "indexed", (const char *const[]){"gather", "whole", "take", "scatter", NULL});
+    put_with_type(out, dtype, "indexed", "gather whole take scatter");
 }
