@@ -19,7 +19,7 @@
 #define KCL_FILL_(offset, from, stride, dim)                                                                           \
     for (int e = item; e < count * (dim); e += KCL_GROUP)                                                              \
         tile[e / (dim) * KCL_RECORD + (offset) + e % (dim)] = (from)[(start + e / (dim)) * (stride) + e % (dim)];
-/* A loop of few rounds stays one: compilers write the text of others several times. */
+/* A short loop is left as it is, for compilers write its text several times. */
 #define KCL_FILL(offset, from, stride, dim)                                                                            \
     if (KCL_TILE * (dim) <= 4 * KCL_GROUP) {                                                                           \
         _Pragma("unroll 1") KCL_FILL_(offset, from, stride, dim)                                                       \
@@ -57,5 +57,8 @@
 #define KCL_BEGIN_TILE const int from = 0, to = (int)min((long)KCL_TILE, last - start);
 #endif
 #define KCL_COLUMN_AT(c) start + (c)
+
+/* In front of a loop that compilers would write out several times, for the columns beside the blocks. */
+#define KCL_KEEP_LOOP _Pragma("unroll 1")
 
 #include "sweep.cl"

@@ -7,6 +7,7 @@
  *     KCL_BEGIN_SWEEP                 declarations in front of all
  *     KCL_PLACE, KCL_BEGIN_TILE       type of places in a tile; sets them, `from` and `to`, for the columns from `start` on
  *     KCL_COLUMN_AT(c)                the column at place c of the tile
+ *     KCL_KEEP_LOOP                   in front of the loop over the columns beside the blocks: nothing, or a pragma
  *     KCL_RESCAN_BLOCKS               defined where rescans go by steps (cl/rescan.cl)
  */
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
@@ -92,7 +93,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #endif
 #undef KCL_STREAM
 #define KCL_STREAM 1
-                _Pragma("unroll 1") for (; c < to; c++) { /* few columns: compilers write the text of others several times */
+                KCL_KEEP_LOOP for (; c < to; c++) {
                     const long j = KCL_COLUMN_AT(c);
                     KCL_BLOCK_BEGIN
                     KCL_SWEEP_BLOCK
