@@ -650,7 +650,12 @@ void kt_program_finish(kt_program *program)
 
 void kt_render_copy(kb_str *out, size_t element_size)
 {
-    kb_str_putf(out, "#define KCL_ELEMENT %s\n", element_size == 4 ? "uint" : "ulong");
+    const char *const type = element_size == 1   ? "uchar"
+                             : element_size == 2 ? "ushort"
+                             : element_size == 4 ? "uint"
+                             : element_size == 8 ? "ulong"
+                                                 : "ulong2";
+    kb_str_putf(out, "#define KCL_ELEMENT %s\n", type);
     kt_put_library(out, (const char *const[]){"copy"}, 1, "copy");
 }
 
