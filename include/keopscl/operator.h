@@ -161,7 +161,8 @@ KCL_API kcl_status kcl_operator_output(const kcl_operator *op, int index, kcl_sl
 /*
  * Writes the operator's results as reductions, separated by "; ", with the names of its aliases: a text that
  * kcl_operator_create reads, but for derivatives that choose rows (of Min, Max, KMin and Gather) and reductions over batch
- * axes.
+ * axes. Parts that a formula shares are written out wherever they stand. KCL_ERROR_UNSUPPORTED, and nothing is written,
+ * where the text would be longer than 2^24 bytes.
  */
 KCL_API kcl_status kcl_operator_print(const kcl_operator *op, kcl_write_fn write, void *user);
 

@@ -3,7 +3,9 @@
 #ifndef KP_PLANNER_H
 #define KP_PLANNER_H
 
+#include "order.h"
 #include "plan.h"
+#include "reductions.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* reduce/reduction.c: the table of reductions, and what terms of sweeps compute. */
+#include "make.h"
+#include "reductions.h"
 #include "states.h"
 
 /* ---- The table --------------------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
  * skeletons call the hooks of all terms. cl/reduce.cl tells what hooks do.
  */
 #include "hooks.h"
+#include "reductions.h"
 
 #include <string.h>
 

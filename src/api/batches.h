@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* api/batches.h: batch axes of expressions. */
+#ifndef KA_BATCHES_H
+#define KA_BATCHES_H
+
+#include "scope.h"
+
+/* The batch axes of a node of the scope's graph. Errors in err: operands that do not broadcast. */
+kcl_status ka_batch_of(kcl_scope *scope, const kf_node *node, kg_batch *batch, kb_error *err);
+
+/*
+ * The node with as many batch axes as `like` has. The two differ in axes of size 1 in front alone: reduced axes, or axes
+ * that derivatives no longer mention. NULL if `node` is NULL, or memory is out.
+ */
+const kf_node *ka_with_batches_of(kcl_scope *scope, const kf_node *node, const kf_node *like);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* api/derived.c: operators made of another one: gradients, magnitudes. */
+#include "derive.h"
+#include "make.h"
+#include "operator.h"
+#include "passes.h"
+#include "reductions.h"
+#include "simplify.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* An operator with the inputs of another, whose roots are to be made from `roots`. */
+static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from, const kf_node **roots)
+{
+    if (!out)
+        return KCL_ERROR_ARGUMENT;
+    kcl_operator *op = ka_operator_new(from ? &(kcl_operator_params){.allocator = from->allocator} : NULL);
+    *out = op;
+    if (!op)
+        return KCL_ERROR_NO_MEMORY;
+    if (!from)
+        return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the operator is NULL");
+    if (from->error.status < 0) {
+        op->error = from->error;
+        return op->error.status;
+    }
+    op->options = from->options;
+    op->knows_batches = from->knows_batches;
+    op->joins_axes = from->joins_axes;
+    for (size_t k = 0; k < from->input_count; k++) {
+        if (ka_operator_declare(op, (int64_t)k, from->inputs[k].name, from->inputs[k].dim, from->inputs[k].role) < 0)
+            return op->error.status;
+        op->inputs[k] = from->inputs[k];
+    }
+    if (kf_import(&op->graph, &from->graph, from->root_count, from->roots, roots) < 0)
+        return (op->error = op->graph.error).status;
+    return KCL_OK;
+}
+
+/* The argument with this name or number; -1: none. */
+static int64_t find_input(const kcl_operator *op, const char *name)
+{
+    int64_t number = 0;
+    const char *p = name;
+    for (; *p >= '0' && *p <= '9' && number < 100000; p++)
+        number = number * 10 + (*p - '0');
+    if (p > name && !*p)
+        return number < (int64_t)op->input_count ? number : -1;
+    for (size_t k = 0; k < op->input_count; k++)
+        if (*name && strcmp(op->inputs[k].name, name) == 0)
+            return (int64_t)k;
+    return -1;
+}
+
+/* A name for the cotangent of output k that no argument has. */
+static void cotangent_name(const kcl_operator *op, size_t k, char name[64])
+{
+    snprintf(name, 64, k ? "e%zu" : "e", k);
+    for (int n = 1; find_input(op, name) >= 0; n++)
+        snprintf(name, 64, "e%zu_%d", k, n);
+}
+
+kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, int variable_count,
+                                  const char *const *variables)
+{
+    kcl_allocator a = kb_allocator(from ? &from->allocator : NULL);
+    const size_t count = from ? from->root_count : 0, wanted = variable_count > 0 ? (size_t)variable_count : 0;
+    const kf_node **roots = kb_calloc(&a, count + 3 * wanted + 1, sizeof *roots);
+    int64_t *at = kb_calloc(&a, wanted + 1, sizeof *at);
+    if (!roots || !at) {
+        kb_free(&a, roots);
+        kb_free(&a, at);
+        if (out)
+            *out = NULL;
+        return KCL_ERROR_NO_MEMORY;
+    }
+    const kf_node **sums = roots + count, **parts = sums + wanted, **v = parts + wanted;
+    kcl_status status = derived_operator(out, from, roots);
+    kcl_operator *op = out ? *out : NULL;
+    if (status == KCL_OK && (!wanted || !variables))
+        status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the list of arguments to derive by is NULL or empty (%d)",
+                         variable_count);
+    for (size_t n = 0; status == KCL_OK && n < wanted; n++) {
+        if (!variables[n] || (at[n] = find_input(op, variables[n])) < 0) {
+            status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the operator has no argument \"%s\"",
+                             variables[n] ? variables[n] : "(NULL)");
+            break;
+        }
+        const ka_argument *in = &op->inputs[at[n]];
+        v[n] = kf_on_batches(&op->graph, kf_var(&op->graph, at[n], in->dim, in->role), in->batches);
+        status = v[n] ? KCL_OK : op->graph.error.status;
+    }
+    for (size_t k = 0; status == KCL_OK && k < count; k++) {
+        char name[64];
+        cotangent_name(op, k, name);
+        const kf_role role = from->outputs[k].role;
+        int64_t number = (int64_t)op->input_count;
+        status = ka_operator_declare(op, number, name, roots[k]->dim, role);
+        if (status < 0)
+            break;
+        kf_graph *g = &op->graph;
+        op->inputs[number].batches = roots[k]->axes & KF_BATCH_AXES;
+        const kf_node *e = kf_on_batches(g, kf_var(g, number, roots[k]->dim, role), roots[k]->axes);
+        /* Where the result is the same for all rows, its cotangents are added up. */
+        const kf_node *value = e ? kf_like(g, roots[k], e) : NULL;
+        if (!value || kf_gradient(g, value, e, wanted, v, parts) < 0)
+            status = g->error.status;
+        for (size_t n = 0; status == KCL_OK && n < wanted; n++)
+            if (!(sums[n] = sums[n] ? kf_binary(g, KF_ADD, sums[n], parts[n]) : parts[n]))
+                status = g->error.status;
+    }
+    if (status == KCL_OK)
+        status = ka_operator_add_roots(op, wanted);
+    for (size_t n = 0; status == KCL_OK && n < wanted; n++) {
+        op->roots[n] = sums[n];
+        const ka_argument *to = &op->inputs[at[n]];
+        op->outputs[n] = (ka_output){to->role, to->batches, op->knows_batches ? -1 : at[n]};
+    }
+    if (status == KCL_OK)
+        status = kf_simplify(&op->graph, wanted, op->roots, op->roots);
+    if (status == KCL_OK)
+        status = ka_operator_compile(op);
+    kb_free(&a, roots);
+    kb_free(&a, at);
+    return op ? ka_operator_finish(out, op, status) : status;
+}
+
+kcl_status kcl_operator_grad(kcl_operator **out, const kcl_operator *from, const char *variable)
+{
+    return kcl_operator_grad_many(out, from, 1, &variable);
+}
+
+typedef struct magnitude_context {
+    kf_graph *g;
+    const kf_node *root;
+} magnitude_context;
+
+static const kf_node *magnitude_of(void *user, const kf_node *leaf)
+{
+    const magnitude_context *m = user;
+    kf_graph *g = m->g;
+    /* An index is a constant in formulas. */
+    if (leaf->op != KF_REDUCE || (leaf->kind == KF_INT && leaf != m->root))
+        return leaf;
+    const kf_node *f = leaf->arg[0], *size = kf_unary(g, KF_ABS, f);
+    unsigned axes = (unsigned)leaf->param[1];
+    switch ((kf_reduction)leaf->param[0]) {
+    case KF_REDUCE_GATHER:
+    case KF_REDUCE_SCATTER:
+        return kf_rebuild(g, leaf, (const kf_node *[]){size, leaf->arg[1], leaf->arg[2]});
+    case KF_REDUCE_SUM:
+        return kf_reduce(g, KF_REDUCE_SUM, axes, 0, size);
+    case KF_REDUCE_LOGSUMEXP:
+    case KF_REDUCE_LOGSUMEXPWEIGHT:
+        return kf_binary(g, KF_ADD, kf_rat(g, 1, 1), kf_unary(g, KF_ABS, leaf));
+    case KF_REDUCE_SUMSOFTMAXWEIGHT:
+        size = kf_weighted(g, KF_REDUCE_SUMSOFTMAXWEIGHT, f->arg[0], kf_unary(g, KF_ABS, f->arg[1]));
+        return kf_reduce(g, KF_REDUCE_SUMSOFTMAXWEIGHT, axes, 0, size);
+    case KF_REDUCE_MIN:
+    case KF_REDUCE_MAX:
+        return kf_reduce(g, KF_REDUCE_MAX, axes, 0, size);
+    case KF_REDUCE_KMIN:
+    case KF_REDUCE_KMAX:
+        return kf_unary(g, KF_ABS, kf_reduce(g, KF_REDUCE_KMAX, axes, leaf->param[2], size));
+    case KF_REDUCE_MEANKMIN:
+    case KF_REDUCE_MEANKMAX:
+        return kf_unary(g, KF_ABS, kf_reduce(g, KF_REDUCE_MEANKMAX, axes, leaf->param[2], size));
+    default: /* of one term at an index, the value there */
+        return kf_reduce(g, KF_REDUCE_SUM, axes, 0, f);
+    }
+}
+
+kcl_status kcl_operator_magnitude(kcl_operator **out, const kcl_operator *from)
+{
+    kcl_allocator a = kb_allocator(from ? &from->allocator : NULL);
+    size_t count = from ? from->root_count : 0;
+    const kf_node **roots = kb_calloc(&a, count + 1, sizeof *roots);
+    if (!roots) {
+        if (out)
+            *out = NULL;
+        return KCL_ERROR_NO_MEMORY;
+    }
+    kcl_status status = derived_operator(out, from, roots);
+    kcl_operator *op = out ? *out : NULL;
+    if (status == KCL_OK)
+        status = ka_operator_add_roots(op, count);
+    if (status == KCL_OK) {
+        magnitude_context m = {&op->graph, NULL};
+        for (size_t k = 0; status == KCL_OK && k < count; k++) {
+            op->outputs[k] = from->outputs[k];
+            m.root = kf_value(roots[k]);
+            status = kf_substitute(&op->graph, 1, &roots[k], true, magnitude_of, &m, &op->roots[k]);
+        }
+    }
+    if (status == KCL_OK)
+        status = ka_operator_compile(op);
+    kb_free(&a, roots);
+    return op ? ka_operator_finish(out, op, status) : status;
+}
