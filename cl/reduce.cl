@@ -69,12 +69,15 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 #define KCL_RESCAN_TILES 1
 #define KCL_RESCAN_STEPS 2
 
-/* What generated text does with a term: a hook, whose form skeletons choose: KCL_FORM is STEP, STEP_NOW or RESCAN_STEP. */
-#define KCL_STEP(R, t, n, value) KCL_TAKE(KCL_STEP_OF(R, KCL_FORM, )(t, n, value))
-#define KCL_STEP_PRODUCT(R, t, n, a, b) KCL_TAKE(KCL_STEP_OF(R, KCL_FORM, _PRODUCT)(t, n, a, b))
-#define KCL_STEP_WHERE(R, t, n, c, a, b) KCL_TAKE(KCL_STEP_OF(R, KCL_FORM, _WHERE)(t, n, c, a, b))
-#define KCL_STEP_OF(R, form, of) KCL_STEP_NAME_(R, form, of)
-#define KCL_STEP_NAME_(R, form, of) R##_##form##of
+/*
+ * What generated text does with a term. KCL_FORM(step, now, rescan), which skeletons define, is one of these hooks;
+ * KCL_TAKE may put a condition around it.
+ */
+#define KCL_STEP(R, t, n, value) KCL_TAKE(KCL_FORM(R##_STEP, R##_STEP_NOW, R##_RESCAN_STEP)(t, n, value))
+#define KCL_STEP_PRODUCT(R, t, n, a, b)                                                                                \
+    KCL_TAKE(KCL_FORM(R##_STEP_PRODUCT, R##_STEP_NOW_PRODUCT, R##_RESCAN_STEP_PRODUCT)(t, n, a, b))
+#define KCL_STEP_WHERE(R, t, n, c, a, b)                                                                               \
+    KCL_TAKE(KCL_FORM(R##_STEP_WHERE, R##_STEP_NOW_WHERE, R##_RESCAN_STEP_WHERE)(t, n, c, a, b))
 #define KCL_TAKE(step) step
 
 #ifdef KCL_GROUP

@@ -6,7 +6,7 @@
  *     KCL_RESCAN_STREAM   columns of a query; and of a step, where KCL_RESCAN_BLOCKS is defined, else 1
  */
 #undef KCL_FORM
-#define KCL_FORM RESCAN_STEP
+#define KCL_FORM(step, now, rescan) rescan
         for (;;) {
             bool more = false;
             long query = -1;

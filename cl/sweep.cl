@@ -67,7 +67,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
                 if (look != from) {
                     KCL_LOOK_BEGIN
 #undef KCL_FORM
-#define KCL_FORM RESCAN_STEP
+#define KCL_FORM(step, now, rescan) rescan
 #undef KCL_STREAM
 #define KCL_STREAM 1
                     for (KCL_PLACE c = from; c < look; c++) {
@@ -78,7 +78,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
                 }
 #endif
 #undef KCL_FORM
-#define KCL_FORM STEP
+#define KCL_FORM(step, now, rescan) step
 #undef KCL_STREAM
 #define KCL_STREAM KCL_BLOCK_COLUMNS
                 KCL_PLACE c = from;
