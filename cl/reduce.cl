@@ -2,7 +2,7 @@
 /*
  * cl/reduce.cl: what is common to the states of all reductions on a device.
  *
- * A reduction R has a row in src/reduce/reductions.def and a file in cl/reduce, which defines macros R_... with the
+ * A reduction R has a row in src/reduce/sweep_reductions.def and a file in cl/reduce, which defines macros R_... with the
  * arguments t, number of the term; d, its dimension; p, the numbers of state of the terms before it. A program has the files
  * of its own reductions alone, and in front of them text that is generated from the rows (src/render/hooks.c): R_NUMBERS,
  * R_PIECES and, for each hook of the list below, the macro KCL_<hook>, by which skeletons call it for all terms that have it.

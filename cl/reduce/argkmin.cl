@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cl/reduce/argkmin.cl: ArgKMin; follows numbers.cl and kmin.cl. src/reduce/reductions.def tells what the state is. */
+/* cl/reduce/argkmin.cl: ArgKMin; follows numbers.cl and kmin.cl. src/reduce/sweep_reductions.def tells what the state is. */
 
 /*
  * Inserts x, of column `column`, into the sorted lists. What is not filled yet is NaN: nothing is at least NaN, so that

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cl/reduce/argmin.cl: ArgMin; follows min.cl and numbers.cl. src/reduce/reductions.def tells what the state is. */
+/* cl/reduce/argmin.cl: ArgMin; follows min.cl and numbers.cl. src/reduce/sweep_reductions.def tells what the state is. */
 
 /* Ties go to the smaller number, so lanes that repeat the last element change nothing: its own number is smaller. */
 KCL_FN void kcl_join_argmin(lanes *a, const lanes *b)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cl/reduce/expsums.cl: ExpSums; follows logsumexp.cl. src/reduce/reductions.def tells what the state is. */
+/* cl/reduce/expsums.cl: ExpSums; follows logsumexp.cl. src/reduce/sweep_reductions.def tells what the state is. */
 
 #define EXPSUMS_INIT(t, d, p)                                                                                          \
     FOR_INDEX(n, 0, KCL_STATES)                                                                                        \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cl/reduce/kmin.cl: KMin. src/reduce/reductions.def tells what the state is. */
+/* cl/reduce/kmin.cl: KMin. src/reduce/sweep_reductions.def tells what the state is. */
 
 /* On GPUs short lists are in registers, which have no index. */
 #ifdef KCL_SHORT_LISTS

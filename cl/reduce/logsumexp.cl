@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cl/reduce/logsumexp.cl: LogSumExp; follows sum.cl. src/reduce/reductions.def tells what the state is. */
+/* cl/reduce/logsumexp.cl: LogSumExp; follows sum.cl. src/reduce/sweep_reductions.def tells what the state is. */
 
 /* A tile's sum up to which m need not change, and a bound of what is added: rounding of a huge m may exceed the first. */
 #define KCL_TILE_LIMIT KCL_R(0x1p60)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cl/reduce/min.cl: Min. src/reduce/reductions.def tells what the state is. */
+/* cl/reduce/min.cl: Min. src/reduce/sweep_reductions.def tells what the state is. */
 
 #define MIN_INIT(t, d, p)                                                                                              \
     FOR_INDEX(n, 0, 2 * KCL_STATES *(d))                                                                               \

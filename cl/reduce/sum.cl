@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cl/reduce/sum.cl: Sum. src/reduce/reductions.def tells what the state is. */
+/* cl/reduce/sum.cl: Sum. src/reduce/sweep_reductions.def tells what the state is. */
 
 /* sum + a * b where c is not 0, else sum: what weighs nothing adds nothing, even if a or b is infinite or NaN. */
 #define KCL_ADD_WHERE(c, a, b, sum)                                                                                    \

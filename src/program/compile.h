@@ -100,7 +100,7 @@ typedef struct kg_compiler {
     size_t local_count, local_capacity;
 } kg_compiler;
 
-/* Both return false, after setting the error. */
+/* facts.c. Both return false, after setting the error. */
 bool kg_out_of_memory(kg_compiler *c);
 bool kg_graph_error(kg_compiler *c);
 
@@ -143,10 +143,23 @@ bool kg_place_temps(kg_compiler *c);
 
 /* ---- What the passes share ---------------------------------------------------------------------------------------- */
 
-/* items.c: the item of a reduction; NULL: the reduction is not known. */
+/* facts.c: room for the note about the node with this id. */
+bool kg_reserve_notes(kg_compiler *c, uint32_t id);
+
+/* facts.c: the number of a batch among the different ones. */
+bool kg_find_batch(kg_compiler *c, const kg_batch *batch, uint32_t *number);
+
+/*
+ * facts.c: goes through what is below `f`, operands first, and through no node twice: `is_done` tells what to leave out,
+ * `take` is called for each node, and may walk too.
+ */
+bool kg_walk(kg_compiler *c, const kf_node *f, bool (*is_done)(kg_compiler *c, const kf_node *f),
+             bool (*is_leaf)(const kf_node *f), bool (*take)(kg_compiler *c, const kf_node *f));
+
+/* facts.c: the item of a reduction; NULL: the reduction is not known. */
 kg_item *kg_item_of(const kg_compiler *c, const kf_node *reduce);
 
-/* items.c: what the leaves of `f` tell; a reduction is a leaf. False: they clash, or memory is out. */
+/* facts.c: what the leaves of `f` tell; a reduction is a leaf. False: they clash, or memory is out. */
 bool kg_facts_of(kg_compiler *c, const kf_node *f, kg_facts *facts);
 
 static inline const kg_batch *kg_batch_at(const kg_compiler *c, uint32_t number)
@@ -154,7 +167,7 @@ static inline const kg_batch *kg_batch_at(const kg_compiler *c, uint32_t number)
     return &c->batches[number];
 }
 
-/* The leaves that a formula reads: a formula that is a reduction is a leaf itself. */
+/* facts.c: the leaves that a formula reads: a formula that is a reduction is a leaf itself. */
 typedef struct kg_leaves {
     kf_order order;
     const kf_node *self;

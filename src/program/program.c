@@ -13,19 +13,6 @@
 
 #include <string.h>
 
-bool kg_out_of_memory(kg_compiler *c)
-{
-    kb_no_memory(c->err);
-    return false;
-}
-
-bool kg_graph_error(kg_compiler *c)
-{
-    if (c->g->error.status < 0 && !c->err->status)
-        *c->err = c->g->error;
-    return false;
-}
-
 kcl_status kg_read_math(const char *word, bool *fast, kb_error *err)
 {
     const bool is_fast = word && strcmp(word, "fast") == 0;

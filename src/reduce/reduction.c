@@ -23,13 +23,13 @@ enum { S = KR_PER_STATE, D = KR_PER_COMPONENT, K = KR_PER_VALUE, V = KR_PER_COLU
 static const kr_reduction reductions[KF_REDUCTION_COUNT] = {
 #define KR_REDUCTION(id, ...) [KF_REDUCE_##id] = {.name = #id, __VA_ARGS__},
 #define KR_SCREENED(id, of, ...)
-#include "reductions.def"
+#include "sweep_reductions.def"
 };
 
 static const kr_reduction screened[KF_REDUCTION_COUNT] = {
 #define KR_REDUCTION(id, ...)
 #define KR_SCREENED(id, of, ...) [KF_REDUCE_##of] = {.name = #id, __VA_ARGS__},
-#include "reductions.def"
+#include "sweep_reductions.def"
 };
 
 const kr_reduction *kr_get(kf_reduction id)
@@ -52,7 +52,7 @@ static const struct lowering {
 #define KR_REDUCTION(id, ...)
 #define KR_SCREENED(id, of, ...)
 #define KR_ASKED(asked, id, value) [KF_REDUCE_##asked] = {KF_REDUCE_##id, value},
-#include "reductions.def"
+#include "sweep_reductions.def"
 };
 
 kr_term kr_term_of(kf_graph *g, const kf_node *f)

@@ -100,7 +100,7 @@ typedef enum kr_error {
     KR_ERROR_CHOOSES, /* another term may be taken; kr_screened is a reduction that looks at those again */
 } kr_error;
 
-/* A row of reductions.def, which explains the columns. */
+/* A row of sweep_reductions.def, which explains the columns. */
 typedef struct kr_reduction {
     const char *name;
     const char *files[5]; /* up to NULL */
@@ -127,7 +127,7 @@ const kr_reduction *kr_screened(kf_reduction id);
 
 /* ---- Sweeps ------------------------------------------------------------------------------------------------------ */
 
-/* A reduction of one formula in a sweep, which has a row in reductions.def. */
+/* A reduction of one formula in a sweep, which has a row in sweep_reductions.def. */
 typedef struct kr_term {
     kf_reduction reduction; /* one whose result is of kind KF_INT has two results: values, and their numbers */
     int64_t param;

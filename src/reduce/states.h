@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* reduce/states.h: the functions of the host that rows of reductions.def name, a file for each kind of state. */
+/* reduce/states.h: the functions of the host that rows of sweep_reductions.def name, a file for each kind of state. */
 #ifndef KR_STATES_H
 #define KR_STATES_H
 

@@ -15,32 +15,6 @@ typedef struct cache {
     size_t place_count, place_capacity;
 } cache;
 
-/* The form that a step last had, for descriptions. */
-typedef struct form_note {
-    kx_kept kept;
-    char text[KX_FORM_NOTE];
-} form_note;
-
-typedef struct kept_program {
-    kx_kept kept;
-    kg_program *program;
-} kept_program;
-
-static void destroy_note(kcl_context *context, void *note)
-{
-    kb_free(kd_allocator(context), note);
-}
-
-static void destroy_program(kcl_context *context, void *object)
-{
-    kept_program *k = object;
-    kg_program_destroy(&k->program);
-    kb_free(kd_allocator(context), k);
-}
-
-static void (*const destroy[KX_KINDS_KEPT])(kcl_context *context, void *object) = {
-    [KX_COMPILED] = kx_destroy_compiled, [KX_FORMS] = destroy_note, [KX_PROGRAMS] = destroy_program};
-
 /* ---- Tables ------------------------------------------------------------------------------------------------------ */
 
 static kx_kept *look_up(const table *t, uint64_t key)
@@ -58,7 +32,9 @@ static uint64_t now(kcl_context *context)
 
 static void add(table *t, kx_kept *k, uint64_t key, uint64_t used)
 {
-    *k = (kx_kept){t->bucket[key % BUCKETS], key, used};
+    k->next = t->bucket[key % BUCKETS];
+    k->key = key;
+    k->used = used;
     t->bucket[key % BUCKETS] = k;
     t->count++;
 }
@@ -76,7 +52,7 @@ static void take_out(table *t, kx_kept *k)
  * Takes out what was used last longest ago. Returns NULL where there are no more than `most`, or the running evaluation
  * uses all. All are looked at, which is nothing beside the building that made one too many.
  */
-static void *take_oldest(table *t, size_t most, uint64_t in_use)
+static kx_kept *take_oldest(table *t, size_t most, uint64_t in_use)
 {
     kx_kept *oldest = NULL;
     for (int b = 0; t->count > most && b < BUCKETS; b++)
@@ -88,7 +64,7 @@ static void *take_oldest(table *t, size_t most, uint64_t in_use)
     return oldest;
 }
 
-static void *take_any(table *t)
+static kx_kept *take_any(table *t)
 {
     for (int b = 0; t->count && b < BUCKETS; b++) {
         kx_kept *k = t->bucket[b];
@@ -100,12 +76,17 @@ static void *take_any(table *t)
     return NULL;
 }
 
+static void destroy(kcl_context *context, kx_kept *k)
+{
+    k->kind->destroy(context, k);
+}
+
 static void empty_cache(kcl_context *context, cache *all)
 {
-    void *k;
+    kx_kept *k;
     for (int kind = 0; kind < KX_KINDS_KEPT; kind++)
         while ((k = take_any(&all->tables[kind])))
-            destroy[kind](context, k);
+            destroy(context, k);
     for (size_t n = 0; n < all->place_count; n++)
         kx_empty_room(context, &all->places[n]);
     kb_free(kd_allocator(context), all->places);
@@ -161,59 +142,24 @@ void *kx_look_up(kcl_context *context, kx_kind_kept kind, uint64_t key)
     return k;
 }
 
-kcl_status kx_keep(kcl_context *context, kx_kind_kept kind, kx_kept *kept, uint64_t key)
+kcl_status kx_keep(kcl_context *context, kx_kind_kept kind, kx_kept *kept, const kx_kept_kind *functions, uint64_t key)
 {
     cache *all = cache_of(context);
-    void *old;
+    kx_kept *old;
+    kept->kind = functions;
     if (!all) {
-        destroy[kind](context, kept);
+        destroy(context, kept);
         return kd_error(context)->status;
     }
     add(&all->tables[kind], kept, key, now(context));
     while ((old = take_oldest(&all->tables[kind], kd_most_programs(context), now(context))))
-        destroy[kind](context, old);
+        destroy(context, old);
     return KCL_OK;
 }
 
 void kx_take_out(kcl_context *context, kx_kind_kept kind, kx_kept *kept)
 {
     take_out(&known_cache(context)->tables[kind], kept);
-}
-
-uint64_t kx_note_key(const kg_program *program, size_t step, kcl_dtype dtype)
-{
-    return kb_hash_combine(kb_hash_combine(program->key, step), dtype);
-}
-
-char *kx_form_note(kcl_context *context, uint64_t key, bool make)
-{
-    form_note *note = kx_look_up(context, KX_FORMS, key);
-    if (!note && make) {
-        note = kb_calloc(kd_allocator(context), 1, sizeof *note);
-        if (!note)
-            kb_no_memory(kd_error(context));
-        else if (kx_keep(context, KX_FORMS, &note->kept, key) < 0)
-            note = NULL;
-    }
-    return note ? note->text : NULL;
-}
-
-const kg_program *kx_kept_program(kcl_context *context, uint64_t structure)
-{
-    const kept_program *k = kx_look_up(context, KX_PROGRAMS, structure);
-    return k ? k->program : NULL;
-}
-
-const kg_program *kx_keep_program(kcl_context *context, uint64_t structure, kg_program *program)
-{
-    kept_program *k = kb_calloc(kd_allocator(context), 1, sizeof *k);
-    if (!k) {
-        kb_no_memory(kd_error(context));
-        kg_program_destroy(&program);
-        return NULL;
-    }
-    k->program = program;
-    return kx_keep(context, KX_PROGRAMS, &k->kept, structure) < 0 ? NULL : program;
 }
 
 /* ---- Memory of intermediate results ------------------------------------------------------------------------------- */
@@ -227,9 +173,11 @@ void kx_empty_room(kcl_context *context, kx_room *r)
 void kx_empty_rooms(kcl_context *context)
 {
     cache *all = known_cache(context);
-    for (int b = 0; all && b < BUCKETS; b++)
-        for (kx_kept *k = all->tables[KX_COMPILED].bucket[b]; k; k = k->next)
-            kx_empty_compiled(context, (kx_compiled *)k);
+    for (int kind = 0; all && kind < KX_KINDS_KEPT; kind++)
+        for (int b = 0; b < BUCKETS; b++)
+            for (kx_kept *k = all->tables[kind].bucket[b]; k; k = k->next)
+                if (k->kind->empty_rooms)
+                    k->kind->empty_rooms(context, k);
     for (size_t n = 0; all && n < all->place_count; n++)
         kx_empty_room(context, &all->places[n]);
 }

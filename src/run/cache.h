@@ -28,24 +28,33 @@ kx_room *kx_room_of_place(kcl_context *context, uint32_t place);
 /* ---- What is kept by key ------------------------------------------------------------------------------------------ */
 
 /* Of each kind the context keeps the last kd_most_programs, and all that the running evaluation has used. */
-typedef enum kx_kind_kept { KX_COMPILED, KX_FORMS, KX_PROGRAMS, KX_KINDS_KEPT } kx_kind_kept;
+typedef enum kx_kind_kept { KX_COMPILED, KX_NOTES, KX_PROGRAMS, KX_KINDS_KEPT } kx_kind_kept;
+
+typedef struct kx_kept kx_kept;
+
+/* What the cache does with what it keeps. */
+typedef struct kx_kept_kind {
+    void (*destroy)(kcl_context *context, kx_kept *kept);
+    void (*empty_rooms)(kcl_context *context, kx_kept *kept); /* NULL: it has none */
+} kx_kept_kind;
 
 /* The head of what is kept. `used`: the number of the evaluation that used it last. */
-typedef struct kx_kept {
-    struct kx_kept *next;
+struct kx_kept {
+    kx_kept *next;
+    const kx_kept_kind *kind;
     uint64_t key, used;
-} kx_kept;
+};
 
 /* NULL: nothing of the kind is kept by this key. */
 void *kx_look_up(kcl_context *context, kx_kind_kept kind, uint64_t key);
 
 /* Takes over an object that begins with `kept`. Where host memory is out the object is destroyed (the context's error). */
-kcl_status kx_keep(kcl_context *context, kx_kind_kept kind, kx_kept *kept, uint64_t key);
+kcl_status kx_keep(kcl_context *context, kx_kind_kept kind, kx_kept *kept, const kx_kept_kind *functions, uint64_t key);
 
 /* Gives an object that is kept back to the caller. */
 void kx_take_out(kcl_context *context, kx_kind_kept kind, kx_kept *kept);
 
-/* The text, of KX_FORM_NOTE bytes, that tells the form a step last had. NULL where there is none and none was made. */
+/* notes.c: the text, of KX_FORM_NOTE bytes, that tells the form a step last had. NULL where there is none and none was made. */
 enum { KX_FORM_NOTE = 96 };
 uint64_t kx_note_key(const kg_program *program, size_t step, kcl_dtype dtype);
 char *kx_form_note(kcl_context *context, uint64_t key, bool make);
@@ -78,8 +87,6 @@ typedef struct kx_layout {
 /* Sweep `index` compiled: known, or made now. NULL: the context's error tells why. */
 kx_compiled *kx_find_compiled(const kg_program *program, kcl_context *context, kcl_dtype dtype, size_t index,
                               const kp_choice *choice, const kx_layout *arrays);
-void kx_destroy_compiled(kcl_context *context, void *compiled);
-void kx_empty_compiled(kcl_context *context, kx_compiled *c); /* gives back its memory of intermediate results */
 void kx_forget_compiled(kcl_context *context, kx_compiled *c);
 
 /* What a step was compiled to for dense arrays; NULL: it was not. Not an error where memory is out. */

@@ -22,18 +22,21 @@ static void clear_compiled(kcl_context *context, kx_compiled *c)
     kp_plan_destroy(&c->plan);
 }
 
-void kx_destroy_compiled(kcl_context *context, void *compiled)
+static void destroy_compiled(kcl_context *context, kx_kept *kept)
 {
-    clear_compiled(context, compiled);
-    kb_free(kd_allocator(context), compiled);
+    clear_compiled(context, (kx_compiled *)kept);
+    kb_free(kd_allocator(context), kept);
 }
 
-void kx_empty_compiled(kcl_context *context, kx_compiled *c)
+static void empty_rooms(kcl_context *context, kx_kept *kept)
 {
+    kx_compiled *c = (kx_compiled *)kept;
     kx_empty_room(context, &c->partial);
     for (size_t k = 0; c->prepared && k < c->plan->prepared_vars; k++)
         kx_empty_room(context, &c->prepared[k]);
 }
+
+static const kx_kept_kind kept_kind = {destroy_compiled, empty_rooms};
 
 static uint64_t step_key(const kg_program *program, kcl_dtype dtype, size_t step, const kp_choice *choice,
                          const kx_layout *arrays)
@@ -130,16 +133,16 @@ kx_compiled *kx_find_compiled(const kg_program *program, kcl_context *context, k
         return c;
     c->caps = *kd_caps(context);
     if (kx_compile(context, dtype, &program->steps[index], choice, arrays, 0, c) < 0) {
-        kx_destroy_compiled(context, c);
+        destroy_compiled(context, &c->kept);
         return NULL;
     }
-    return kx_keep(context, KX_COMPILED, &c->kept, key) < 0 ? NULL : c;
+    return kx_keep(context, KX_COMPILED, &c->kept, &kept_kind, key) < 0 ? NULL : c;
 }
 
 void kx_forget_compiled(kcl_context *context, kx_compiled *c)
 {
     kx_take_out(context, KX_COMPILED, &c->kept);
-    kx_destroy_compiled(context, c);
+    destroy_compiled(context, &c->kept);
 }
 
 kcl_status kx_own_kernel(kcl_context *context, const char *source, const char *name, const char *label,
@@ -153,10 +156,10 @@ kcl_status kx_own_kernel(kcl_context *context, const char *source, const char *n
             return kd_error(context)->status;
         kcl_status status = kd_kernel_get(context, source, name, label, &c->kernel[0]);
         if (status < 0) {
-            kx_destroy_compiled(context, c);
+            destroy_compiled(context, &c->kept);
             return status;
         }
-        if (kx_keep(context, KX_COMPILED, &c->kept, key) < 0)
+        if (kx_keep(context, KX_COMPILED, &c->kept, &kept_kind, key) < 0)
             return kd_error(context)->status;
     }
     *kernel = c->kernel[0];

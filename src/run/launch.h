@@ -14,7 +14,7 @@ size_t kx_group_for(kcl_context *context, kd_kernel *kernel);
 /* Waits for what was given to the device; after a failure too, and then keeps the first error. */
 kcl_status kx_wait_for(kcl_context *context, kcl_status status);
 
-/* opencl.c: copies all elements of a view; one row may be repeated. Launches, and does not wait. */
+/* Copies all elements of a view; one row may be repeated. Launches, and does not wait. */
 kcl_status kx_copy_on_device(kcl_context *context, const kx_view *from, const kx_view *to);
 
 /* look.c: what decides the form of squared distances, of arrays in the memory of a device. */

@@ -8,14 +8,13 @@
 #include "view.h"
 
 /*
- * Whether elements of an array have bytes in common with each other, of two arrays with each other. Exact for arrays whose
- * axes are nested (parts of dense arrays with axes in any order are), however their elements lie between each other;
- * where the strides are so odd that a long search does not tell, the answer is yes. kx_check_strides has passed them.
+ * Whether elements of two arrays, whose ranges meet, have bytes in common. Exact for arrays whose axes are nested (parts of
+ * dense arrays with axes in any order are), however their elements lie between each other; where the strides are so odd
+ * that a long search does not tell, the answer is yes. kx_check_strides has passed the arrays.
  */
-bool kx_shares_elements(int ndim, const int64_t *shape, const int64_t *stride, int64_t size);
-bool kx_elements_meet(const kx_view *a, const kx_view *b); /* of arrays whose ranges meet */
+bool kx_elements_meet(const kx_view *a, const kx_view *b);
 
-/* The address of the first element, of device arrays that in their memory. */
+/* The address of the first element; of a device array, the place in its memory. */
 static inline uint64_t kx_place_of(const kx_view *v)
 {
     return v->memory ? (uint64_t)v->offset : (uint64_t)(uintptr_t)v->data;

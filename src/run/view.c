@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* run/view.c: arrays of the caller seen as rows of vectors, and what is wrong with those that are none. */
-#include "overlap.h"
+#include "view.h"
+#include "strides.h"
 
 #include <stdio.h>
 

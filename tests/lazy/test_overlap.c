@@ -9,6 +9,7 @@
 #endif
 #include "internal.h"
 #include "overlap.h"
+#include "strides.h"
 #include "support.h"
 
 #include <math.h>
