@@ -1,5 +1,5 @@
 /*
- * cl/rescan.cl: looks again at what deferred steps left open. A piece of a kernel: skeletons include it where all columns
+ * cl/rescan.cl: looks again at columns that deferred steps left open. A piece of a kernel: skeletons include it where all columns
  * from `first` to `last` have passed. They define
  *
  *     KCL_RESCAN_BLOCK    the statements for KCL_STREAM columns from j on
