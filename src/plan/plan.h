@@ -25,7 +25,7 @@ typedef enum kp_schedule {
 typedef enum kp_shape {
     KP_MAP,        /* no columns: outputs are computed from rows alone; lanes over rows */
     KP_ROWS,       /* lanes over rows, columns streamed, one pass */
-    KP_ROWS_SPLIT, /* the same for few rows: columns divided among work-groups, states merged by a second kernel */
+    KP_ROWS_SPLIT, /* the same for many columns, which are divided among work-groups; a second kernel merges states */
     KP_COLUMNS,    /* very few rows: lanes over columns, rows streamed; states merged by a second kernel */
     KP_ROWS_BOTH,  /* both axes reduced: lanes over rows, a state a work-group, merged by a second kernel */
     KP_SHAPE_COUNT
@@ -128,7 +128,7 @@ typedef struct kp_plan {
 } kp_plan;
 
 /*
- * Schedule and shape for a size: few rows are split. `name`: NULL or "" to choose by rule, else "lanes", "rows",
+ * Schedule and shape for a size: many columns are split. `name`: NULL or "" to choose by rule, else "lanes", "rows",
  * "contraction", "split" or "columns". Errors: KCL_ERROR_ARGUMENT (no such name), KCL_ERROR_UNSUPPORTED.
  */
 kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, int64_t rows, int64_t cols,
