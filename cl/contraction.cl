@@ -60,6 +60,15 @@ KCL_FN void kcl_take(__local const real *memory, int of, int count, real *to)
     }
 }
 
+/* Components of a step: half of a long step as straight code, which is as fast as all of it and built sooner. */
+#if KCL_CHUNK % 10 == 0
+#define FOR_CHUNK _Pragma("unroll 10") for (int m = 0; m < KCL_CHUNK; m++)
+#elif KCL_CHUNK % 12 == 0
+#define FOR_CHUNK _Pragma("unroll 12") for (int m = 0; m < KCL_CHUNK; m++)
+#else
+#define FOR_CHUNK _Pragma("unroll 8") for (int m = 0; m < KCL_CHUNK; m++)
+#endif
+
 #define FOR_FETCHES(tile) _Pragma("unroll") for (int f = 0; f < KCL_FETCHES(tile); f++)
 
 /*
@@ -175,7 +184,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
                 } else
 #endif
                 {
-                    _Pragma("unroll") for (int m = 0; m < KCL_CHUNK; m++)
+                    FOR_CHUNK
                     {
                         const int k = from + m;
                         KCL_ROW_OPERANDS(KCL_TAKE_ROWS)

@@ -9,6 +9,7 @@
  *     KCL_PLACE, KCL_BEGIN_TILE       type of places in a tile; sets them, `from` and `to`, for the columns from
  *                                     `start` on
  *     KCL_COLUMN_AT(c)                the column at place c of the tile
+ *     KCL_KEEP_LOOP                   in front of the loop over the columns beside the blocks: nothing, or a pragma
  *     KCL_RESCAN_BLOCKS               defined where rescans go by steps (cl/rescan.cl)
  */
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
@@ -94,7 +95,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #endif
 #undef KCL_STREAM
 #define KCL_STREAM 1
-                for (; c < to; c++) {
+                KCL_KEEP_LOOP for (; c < to; c++) {
                     const long j = KCL_COLUMN_AT(c);
                     KCL_BLOCK_BEGIN
                     KCL_SWEEP_BLOCK

@@ -103,7 +103,7 @@ typedef enum kr_error {
 /* A row of sweep_reductions.def, which explains the columns. */
 typedef struct kr_reduction {
     const char *name;
-    const char *files[5]; /* up to NULL */
+    const char *files[5]; /* of cl/, up to NULL */
     int numbers;
     bool lists;
     const kr_array *arrays; /* up to one without a name */

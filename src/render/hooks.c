@@ -8,13 +8,6 @@
 
 #include <string.h>
 
-/* Files of cl/reduce, by name; written by cl/embed.sh. The last one has no name. */
-struct kt_file {
-    const char *name;
-    const unsigned char *text;
-};
-extern const struct kt_file kt_cl_reductions[];
-
 enum kind { ALL, TILES, STEPS, PARTS, STEPPING, JOINING };
 
 static const struct hook {
@@ -43,26 +36,6 @@ static bool is_repeated(const kp_plan *plan, size_t term)
 }
 
 /* ---- What each reduction brings ---------------------------------------------------------------------------------- */
-
-static bool is_used_before(const kp_plan *plan, size_t term, const char *file)
-{
-    for (size_t k = 0; k < term; k++)
-        for (const char *const *f = kp_reduction(plan, k)->files; *f; f++)
-            if (strcmp(*f, file) == 0)
-                return true;
-    return false;
-}
-
-static void put_files(kb_str *out, const kp_plan *plan, size_t term)
-{
-    for (const char *const *f = kp_reduction(plan, term)->files; *f; f++) {
-        const struct kt_file *file = kt_cl_reductions;
-        while (file->name && strcmp(file->name, *f) != 0)
-            file++;
-        if (file->name && !is_used_before(plan, term, *f))
-            kb_str_put(out, (const char *)file->text);
-    }
-}
 
 /*
  * The forms of a step that the file does not define: of a product, without hooks around it, in rescans for other terms.
@@ -197,6 +170,19 @@ void kt_put_reductions(kb_str *out, const kp_plan *plan)
     for (int hook = 0; hook < KR_HOOK_COUNT; hook++)
         if (hooks[hook].kind <= PARTS && has[hooks[hook].kind])
             put_hook(out, plan, hook);
-    for (size_t k = 0; k < plan->term_count; k++)
-        put_files(out, plan, k);
+}
+
+void kt_reduction_files(const kp_plan *plan, const char *files[KT_REDUCTION_FILES + 1])
+{
+    size_t count = 0;
+    for (size_t k = 0; k < plan->term_count; k++) {
+        for (const char *const *f = kp_reduction(plan, k)->files; *f; f++) {
+            size_t known = 0;
+            while (known < count && strcmp(files[known], *f) != 0)
+                known++;
+            if (known == count && count < KT_REDUCTION_FILES)
+                files[count++] = *f;
+        }
+    }
+    files[count] = NULL;
 }

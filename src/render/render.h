@@ -52,7 +52,6 @@ typedef struct kt_program {
     kcl_allocator allocator;
     kb_str source; /* the full program */
     size_t body;   /* length of the generated text at its front */
-    bool calls;    /* functions of cl/dtw.cl */
     kt_signature kernel[KT_KERNELS];
 } kt_program;
 

@@ -3,25 +3,27 @@
  * Rows of the table of reductions against what becomes of them: hooks are those that the file of a reduction defines, and
  * plans count the memory that kernels declare.
  */
+#include "library.h"
 #include "planner.h"
 #include "programs.h"
 
 #include <ctype.h>
 
-extern const struct kt_file {
-    const char *name;
-    const unsigned char *text;
-} kt_cl_reductions[];
-
 static const char *const hook_names[] = {
 #define KR_HOOK(hook, kind) #hook,
     KR_HOOKS(KR_HOOK)};
 
-static const char *text_of(const char *name)
+/* The text of a file of cl/, which the caller frees; NULL: there is no such file. */
+static char *text_of(const char *name)
 {
-    for (const struct kt_file *f = kt_cl_reductions; f->name; f++)
-        if (strcmp(f->name, name) == 0)
-            return (const char *)f->text;
+    for (int f = 0; f < kt_cl.files; f++) {
+        const uint32_t start = kt_cl_start[kt_cl_first_piece[f]], end = kt_cl_start[kt_cl_first_piece[f + 1]];
+        if (strcmp(kt_cl_file_name[f], name) == 0) {
+            char *text = calloc(end - start + 1, 1);
+            ck_assert_ptr_nonnull(text);
+            return memcpy(text, kt_cl_text + start, end - start);
+        }
+    }
     return NULL;
 }
 
@@ -52,9 +54,10 @@ static void check_row(const kr_reduction *r)
     while (r->files[last + 1])
         last++;
     for (int k = 0; k <= last; k++) {
-        const char *text = text_of(r->files[k]);
+        char *text = text_of(r->files[k]);
         ck_assert_msg(text != NULL, "%s: there is no file %s", r->name, r->files[k]);
         const unsigned hooks = hooks_in(text, r->name), wanted = k == last ? r->hooks : 0;
+        free(text);
         for (int n = 0; n < KR_HOOK_COUNT; n++)
             ck_assert_msg(!((hooks ^ wanted) & 1u << n), "%s: hook %s of the %s is missing in the %s", r->files[k],
                           hook_names[n], hooks & 1u << n ? "file" : "row", hooks & 1u << n ? "row" : "file");
