@@ -27,7 +27,7 @@
  * -----------------
  * Work on a context is done in the order of the calls. kcl_eval and kcl_operator_apply return as soon as the work is
  * given to the device where all outputs are device arrays; an output may be an argument of the next call, and of the call
- * itself (kcl_eval in keopscl/expr.h tells how): it is computed in other memory then, and copied on the device. Host arrays
+ * itself (kcl_eval in keopscl/evaluation.h tells how): it is computed in other memory then, and copied on the device. Host arrays
  * given as arguments are not looked at after the call: they are copied first, and where they have more than 64 KiB in
  * all, the call waits. With any host array as an output the call waits, and so do uploads and downloads, and all calls
  * on CPU devices that work in place. A call that had a kernel compiled for the disk cache waits as well, so that other

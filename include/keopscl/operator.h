@@ -78,7 +78,7 @@ KCL_API kcl_status kcl_operator_from(kcl_operator **op, int count, kcl_expr *con
  * The vector-Jacobian product in argument `variable` (a name or a number as text): its arguments are those of `op`
  * followed by one cotangent per output, of the output's rows and dimension; its output has the variable's. This is
  * KeOps' Grad(Reduction, v, e), summed over i and j for a parameter. The output's batch axes are those of the variable's
- * argument in the call: it is summed over the others, as by kcl_grad and kcl_vjp (keopscl/expr.h). Grad(...) within a text
+ * argument in the call: it is summed over the others, as by kcl_grad and kcl_vjp (keopscl/derivatives.h). Grad(...) within a text
  * is a formula like any other, whose results have the batch axes of all arguments.
  */
 KCL_API kcl_status kcl_operator_grad(kcl_operator **grad, const kcl_operator *op, const char *variable);
@@ -107,14 +107,14 @@ KCL_API const char *kcl_operator_error(const kcl_operator *op);
 /*
  * Computes all outputs from arrays: outs[0..out_count), args[0..arg_count). Shapes: see kcl_role; axes of size 1 may be
  * added or left out, and a missing vector axis means D = 1. Arguments may have up to 6 batch axes in front of that, which
- * are broadcast as in NumPy (keopscl/expr.h); outputs have those of all arguments together. As soon as one argument has
+ * are broadcast as in NumPy (keopscl/scope.h); outputs have those of all arguments together. As soon as one argument has
  * batch axes, every one of more axes than its role needs is read as (batch axes..., rows, D), or (batch axes..., D) for a
  * parameter, with no axis left out. All arrays have one number type, but for outputs that are
  * indices (ArgMin_Reduction, see kcl_slot_info), whose arrays are int64, and arguments that are the index of Gather and
  * enter nothing else, whose arrays may be int64 in any call. Lengths of arguments of one role must agree; a
  * role that no argument has has length 1. The arrays are read and written before the call returns, unless all outputs
  * are device arrays: see keopscl/memory.h. An output may be the array of an argument as a whole; outputs overlap
- * nothing else: see kcl_eval (keopscl/expr.h), the rules are the same.
+ * nothing else: see kcl_eval (keopscl/evaluation.h), the rules are the same.
  *
  * Errors: the status, with kcl_context_error(context): KCL_ERROR_ARGUMENT (a missing or surplus argument, arrays that
  * overlap), KCL_ERROR_SHAPE, KCL_ERROR_LENGTH (which argument, which axis, both sizes), KCL_ERROR_TYPE, and those of the
@@ -125,7 +125,7 @@ KCL_API kcl_status kcl_operator_apply(const kcl_operator *op, kcl_context *conte
 
 /*
  * kcl_operator_apply with an epilogue, fused into the sweeps that compute the outputs: outs[k] becomes alpha[k] * result k +
- * beta[k] * outs[k]. See kcl_eval_scaled (keopscl/expr.h), the rules are the same.
+ * beta[k] * outs[k]. See kcl_eval_scaled (keopscl/evaluation.h), the rules are the same.
  */
 KCL_API kcl_status kcl_operator_apply_scaled(const kcl_operator *op, kcl_context *context, const kcl_array *const *outs,
                                              int out_count, const kcl_array *const *args, int arg_count,
