@@ -2,7 +2,7 @@
 /* api/apply.c: operators applied to arrays. */
 #include "operator.h"
 
-/* Whether the arguments have the batch axes that the operator knows of, and no other. */
+/* Refuses arguments that lack a batch axis that the operator knows of, or have another one. */
 static kcl_status check_known_batches(const kcl_operator *op, const kl_view *slots, const kl_batch *all, kb_error *err)
 {
     for (size_t k = 0; k < op->input_count; k++) {
@@ -25,7 +25,7 @@ static kcl_status check_known_batches(const kcl_operator *op, const kl_view *slo
     return KCL_OK;
 }
 
-/* Those of `all` that output k has. */
+/* The batch axes of output k; `all` has the batch axes of all arguments together. */
 static kl_batch batch_of_output(const kcl_operator *op, size_t k, const kl_view *slots, const kl_batch *all)
 {
     if (op->outputs[k].sums_to >= 0)
@@ -38,7 +38,7 @@ static kl_batch batch_of_output(const kcl_operator *op, size_t k, const kl_view 
     return own;
 }
 
-/* The arguments of a call: their views, their batch axes together, and the type of their numbers. */
+/* Sees the arguments of a call, joins their batch axes and finds the type of their numbers. */
 static kcl_status see_arguments(const kcl_operator *op, ka_call *call, const kcl_array *const *args, int arg_count)
 {
     kb_error *err = kd_error(call->context);
@@ -84,7 +84,7 @@ static kcl_status see_arrays(const kcl_operator *op, ka_call *call, const kcl_ar
     return kl_exec_check(op->exec, call->inputs, call->outputs, err);
 }
 
-/* The gradient summed over the batch axes of the call that its argument lacks. */
+/* The gradient `root` summed over the batch axes `surplus`, which its argument lacks in the call. */
 static const kf_node *sum_over_batches(const kcl_operator *op, kf_graph *g, const kf_node *root,
                                        const unsigned *batches, unsigned surplus)
 {
@@ -95,7 +95,7 @@ static const kf_node *sum_over_batches(const kcl_operator *op, kf_graph *g, cons
     return kf_reduce(g, KF_REDUCE_SUM, surplus, 0, root);
 }
 
-/* Batch axes that arguments have and output `root`, a gradient, lacks. */
+/* The batch axes that arguments have and output `root`, a gradient, lacks; 0 for other outputs. */
 static unsigned surplus_of(const kcl_operator *op, size_t root, const kl_view *slots)
 {
     const int64_t to = op->outputs[root].sums_to;
@@ -113,7 +113,10 @@ static unsigned surplus_batches(const kcl_operator *op, const kl_view *slots)
     return surplus;
 }
 
-/* Where a call's batches are reduced, formulas are made for it, as for expressions; their kernels are kept as all are. */
+/*
+ * A call that reduces batches needs formulas of its own, which know the batch axes of its arrays; evaluations of
+ * expressions do the same. The context keeps the kernels for the next call.
+ */
 static kcl_status run_for_call(const kcl_operator *op, const ka_call *call, unsigned surplus)
 {
     const kcl_allocator *a = kd_allocator(call->context);

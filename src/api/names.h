@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* api/names.h: names of arrays for errors. Every call makes some, and printf would take longer than the rest of its checks. */
+/* api/names.h: names of arrays for errors. Every call makes names, and printf would take longer than all its checks. */
 #ifndef KA_NAMES_H
 #define KA_NAMES_H
 

@@ -81,7 +81,7 @@ static void note_use(kcl_operator *op, const kf_node *f, int c, const kf_node *o
         return;
     ka_argument *in = &op->inputs[operand->param[0]];
     const bool reduces = f && f->op == KF_REDUCE;
-    /* Of these the length alone is taken. */
+    /* Like and Scatter take nothing but the length of this operand. */
     const bool lends = (f && f->op == KF_LIKE && c == 1) || (reduces && f->param[0] == KF_REDUCE_SCATTER && c == 2);
     if (reduces && f->param[0] == KF_REDUCE_WHOLE)
         in->is_index = true;
@@ -122,7 +122,7 @@ void ka_operator_name_input(const kcl_operator *op, size_t index, char *text, si
                  op->inputs[index].dim);
 }
 
-/* What calls know of the arguments, which have their names in the compiled formulas. */
+/* What calls know of the arguments. The compiled formulas have the arguments' names. */
 static kcl_status make_parameters(kcl_operator *op)
 {
     op->parameters = kb_calloc(&op->allocator, op->input_count + 1, sizeof *op->parameters);
@@ -155,7 +155,7 @@ kcl_status ka_operator_compile(kcl_operator *op)
                           : op->joins_axes                  ? KL_EXTENT_BOTH
                           : op->inputs[k].role == KF_ROLE_I ? KL_EXTENT_I
                                                             : KL_EXTENT_J;
-        /* Any size: calls have an exec of their own. */
+        /* Any size will do, for calls compile formulas of their own. */
         for (int b = 0; op->inputs[k].batches && b < KF_MAX_BATCH; b++)
             slots[k].batch.size[slots[k].batch.count++] = op->inputs[k].batches & KF_BATCH_AXIS(b) ? 2 : 1;
         ka_operator_name_input(op, k, slots[k].name, sizeof slots[k].name);
@@ -250,7 +250,7 @@ kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alia
     if (status == KCL_OK)
         status = read_aliases(op, alias_count, aliases, bindings);
     if (status == KCL_OK) {
-        /* The parser wants names: entries without one are dropped. */
+        /* The parser requires names, so entries without a name are dropped. */
         size_t named = 0, count = 0;
         for (int k = 0; k < alias_count; k++)
             if (bindings[k].name)
@@ -266,7 +266,7 @@ kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alia
         if (status == KCL_OK)
             status = declare_used(op, count, op->roots);
     }
-    /* A result indexed by i has a row for each i of the call, even where it is the same for all. */
+    /* A result indexed by i has a row for each i of the call, even if all rows are equal. */
     for (size_t k = 0; status == KCL_OK && k < op->root_count; k++) {
         for (size_t m = 0; status == KCL_OK && m < op->input_count; m++) {
             const ka_argument *in = &op->inputs[m];
@@ -327,8 +327,8 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
 }
 
 /*
- * Arrays bring batches along when the operator is applied. Where expressions reduce some, those of their own arrays are the
- * ones that are meant.
+ * Arrays bring their batch axes along when the operator is applied. But expressions that reduce batch axes mean the
+ * batch axes of their own arrays, and the operator keeps these.
  */
 static kcl_status find_batch_reductions(kcl_operator *op)
 {
