@@ -86,7 +86,7 @@ void print_programs(const kcl_context *context, uint64_t first)
     printf("programs    %" PRIu64 ", all made in the first step\n", now);
 }
 
-static double seconds(void)
+double seconds(void)
 {
     struct timespec t;
     timespec_get(&t, TIME_UTC);

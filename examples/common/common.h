@@ -39,6 +39,9 @@ double normal(uint64_t *state);
 uint64_t count_programs(const kcl_context *context);
 void print_programs(const kcl_context *context, uint64_t first);
 
+/* The time of day in seconds. */
+double seconds(void);
+
 /* Seconds that calls took. */
 typedef struct timing {
     double first; /* the first call, the kernel built or loaded */

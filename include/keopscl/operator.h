@@ -171,7 +171,8 @@ KCL_API kcl_status kcl_operator_output(const kcl_operator *op, int index, kcl_sl
 /*
  * Writes the operator's results as reductions, separated by "; ", with the names of its aliases: a text that
  * kcl_operator_create reads, except derivatives that choose rows (of Min, Max, KMin and Gather) and reductions over
- * batch axes.
+ * batch axes. Parts that a formula shares are written out at each of their places. KCL_ERROR_UNSUPPORTED, and nothing
+ * is written, if the text would be longer than 2^24 bytes.
  */
 KCL_API kcl_status kcl_operator_print(const kcl_operator *op, kcl_write_fn write, void *user);
 

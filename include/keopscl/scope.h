@@ -111,7 +111,9 @@ KCL_API int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES]);
 
 /*
  * Writes the expression as a formula, variables as Var(index,dim,role). Batch axes that a reduction goes over follow
- * the number of its results, "Sum_Reduction(F,0,batch axis -1)": this text is no formula that can be read back.
+ * the number of its results, "Sum_Reduction(F,0,batch axis -1)": this text is no formula that can be read back. Parts
+ * that a formula shares are written out at each of their places. KCL_ERROR_UNSUPPORTED, and nothing is written, if the
+ * text would be longer than 2^24 bytes.
  */
 KCL_API kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user);
 

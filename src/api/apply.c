@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* api/apply.c: operators applied to arrays. */
+#include "make.h"
 #include "operator.h"
+#include "passes.h"
+#include "reductions.h"
 
 /* Refuses arguments that lack a batch axis that the operator knows of, or have another one. */
-static kcl_status check_known_batches(const kcl_operator *op, const kl_view *slots, const kl_batch *all, kb_error *err)
+static kcl_status check_known_batches(const kcl_operator *op, const kx_view *slots, const kg_batch *all, kb_error *err)
 {
     for (size_t k = 0; k < op->input_count; k++) {
         for (int b = 0; b < KF_MAX_BATCH; b++) {
-            const int64_t size = kl_batch_size(&slots[k].batch, b), wanted = kl_batch_size(all, b);
+            const int64_t size = kg_batch_size(&slots[k].batch, b), wanted = kg_batch_size(all, b);
             if (op->inputs[k].batches & KF_BATCH_AXIS(b) ? size == wanted : size == 1)
                 continue;
             if (size != 1)
@@ -15,24 +18,24 @@ static kcl_status check_known_batches(const kcl_operator *op, const kl_view *slo
                     err, KCL_ERROR_SHAPE,
                     "%s has size %lld on batch axis %d: the expressions of the operator reduce batch axes, and "
                     "have size 1 there",
-                    op->exec->slots[k].name, (long long)size, -1 - b);
+                    op->parameters[k].name, (long long)size, -1 - b);
             return kb_fail(err, KCL_ERROR_SHAPE,
                            "%s has size 1 on batch axis %d, others have %lld: the expressions of the operator reduce "
                            "batch axes, and have this one too",
-                           op->exec->slots[k].name, -1 - b, (long long)wanted);
+                           op->parameters[k].name, -1 - b, (long long)wanted);
         }
     }
     return KCL_OK;
 }
 
 /* The batch axes of output k; `all` has the batch axes of all arguments together. */
-static kl_batch batch_of_output(const kcl_operator *op, size_t k, const kl_view *slots, const kl_batch *all)
+static kg_batch batch_of_output(const kcl_operator *op, size_t k, const kx_view *slots, const kg_batch *all)
 {
     if (op->outputs[k].sums_to >= 0)
         return slots[op->outputs[k].sums_to].batch;
     if (!op->knows_batches)
         return *all;
-    kl_batch own = kl_reduced_batch(all, ~(unsigned)op->roots[k]->axes);
+    kg_batch own = kg_reduced_batch(all, ~(unsigned)op->roots[k]->axes);
     while (own.count && own.size[own.count - 1] == 1 && !(op->outputs[k].batches & KF_BATCH_AXIS(own.count - 1)))
         own.count--;
     return own;
@@ -42,7 +45,7 @@ static kl_batch batch_of_output(const kcl_operator *op, size_t k, const kl_view 
 static kcl_status see_arguments(const kcl_operator *op, ka_call *call, const kcl_array *const *args, int arg_count)
 {
     kb_error *err = kd_error(call->context);
-    char what[KL_NAME];
+    char what[KX_NAME];
     if ((size_t)arg_count != op->input_count) {
         bool missing = (size_t)arg_count < op->input_count;
         if (missing)
@@ -53,13 +56,13 @@ static kcl_status see_arguments(const kcl_operator *op, ka_call *call, const kcl
     }
     if (arg_count && !args)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "the list of arguments is NULL");
-    if (ka_see_inputs(call, args, KL_SQUEEZED) < 0)
+    if (ka_see_inputs(call, args, KX_SQUEEZED) < 0)
         return err->status;
     /* Batch axes of one argument tell that axes of size 1 in front of rows are such axes as well. */
     int batch_axes = 0;
     for (int k = 0; k < arg_count; k++)
         batch_axes = KB_MAX(batch_axes, call->inputs[k].batch.count);
-    if (batch_axes && (ka_see_inputs(call, args, KL_STATED) < 0 || ka_broadcast_inputs(call) < 0))
+    if (batch_axes && (ka_see_inputs(call, args, KX_STATED) < 0 || ka_broadcast_inputs(call) < 0))
         return err->status;
     if (op->knows_batches && check_known_batches(op, call->inputs, &call->batch, err) < 0)
         return err->status;
@@ -76,12 +79,12 @@ static kcl_status see_arrays(const kcl_operator *op, ka_call *call, const kcl_ar
     if (see_arguments(op, call, args, arg_count) < 0)
         return err->status;
     for (size_t k = 0; k < op->root_count; k++) {
-        const kl_batch batch = batch_of_output(op, k, call->inputs, &call->batch);
+        const kg_batch batch = batch_of_output(op, k, call->inputs, &call->batch);
         if (ka_see_output(call, k, outs[k], op->roots[k], op->outputs[k].role, &batch) < 0)
             return err->status;
     }
     ka_finish_types(call);
-    return kl_exec_check(op->exec, call->inputs, call->outputs, err);
+    return kx_check(op->program, call->inputs, call->outputs, err);
 }
 
 /* The gradient `root` summed over the batch axes `surplus`, which its argument lacks in the call. */
@@ -96,7 +99,7 @@ static const kf_node *sum_over_batches(const kcl_operator *op, kf_graph *g, cons
 }
 
 /* The batch axes that arguments have and output `root`, a gradient, lacks; 0 for other outputs. */
-static unsigned surplus_of(const kcl_operator *op, size_t root, const kl_view *slots)
+static unsigned surplus_of(const kcl_operator *op, size_t root, const kx_view *slots)
 {
     const int64_t to = op->outputs[root].sums_to;
     unsigned surplus = 0;
@@ -105,7 +108,7 @@ static unsigned surplus_of(const kcl_operator *op, size_t root, const kl_view *s
     return surplus;
 }
 
-static unsigned surplus_batches(const kcl_operator *op, const kl_view *slots)
+static unsigned surplus_batches(const kcl_operator *op, const kx_view *slots)
 {
     unsigned surplus = 0;
     for (size_t k = 0; k < op->root_count; k++)
@@ -113,26 +116,19 @@ static unsigned surplus_batches(const kcl_operator *op, const kl_view *slots)
     return surplus;
 }
 
-/*
- * A call that reduces batches needs formulas of its own, which know the batch axes of its arrays; evaluations of
- * expressions do the same. The context keeps the kernels for the next call.
- */
-static kcl_status run_for_call(const kcl_operator *op, const ka_call *call, unsigned surplus)
+/* The program for a call whose batches are reduced, from formulas made for the call, as for expressions. */
+static kcl_status make_for_call(const kcl_operator *op, const ka_call *call, const kg_slot *slots, unsigned surplus,
+                                kg_program **program)
 {
     const kcl_allocator *a = kd_allocator(call->context);
     kb_error *err = kd_error(call->context);
     kf_graph g;
-    kl_exec *exec = NULL;
     kf_graph_init(&g, a);
-    kl_slot *own = kb_calloc(a, op->input_count + 1, sizeof *own);
     unsigned *batches = kb_calloc(a, op->input_count + 1, sizeof *batches); /* by argument */
     const kf_node **roots = kb_calloc(a, op->root_count + 1, sizeof *roots);
-    kcl_status status = own && batches && roots ? KCL_OK : kb_no_memory(err);
-    for (size_t k = 0; status == KCL_OK && k < op->input_count; k++) {
-        own[k] = op->exec->slots[k];
-        own[k].batch = call->inputs[k].batch;
+    kcl_status status = batches && roots ? KCL_OK : kb_no_memory(err);
+    for (size_t k = 0; status == KCL_OK && k < op->input_count; k++)
         batches[k] = ka_batch_axes(&call->inputs[k].batch);
-    }
     if (status == KCL_OK) {
         status = kf_import(&g, &op->graph, op->root_count, op->roots, roots);
         if (status == KCL_OK && surplus)
@@ -146,23 +142,50 @@ static kcl_status run_for_call(const kcl_operator *op, const ka_call *call, unsi
             *err = g.error;
     }
     if (status == KCL_OK)
-        status = kl_exec_create(&exec, &g, op->root_count, roots, op->input_count, own, &op->options, err);
-    if (status == KCL_OK)
-        status = kl_exec_run(exec, call->context, call->dtype, call->inputs, call->outputs, call->scales);
-    kl_exec_destroy(&exec);
-    kb_free(a, own);
+        status = kg_program_create(program, &g, op->root_count, roots, op->input_count, slots, &op->options, err);
     kb_free(a, batches);
     kb_free(a, roots);
     kf_graph_finish(&g);
     return status;
 }
 
+/* The program for a call whose batches are reduced: kept of a call with the same batches, or a new one. */
+static kcl_status find_for_call(const kcl_operator *op, const ka_call *call, unsigned surplus,
+                                const kg_program **program)
+{
+    const kcl_allocator *a = kd_allocator(call->context);
+    kb_error *err = kd_error(call->context);
+    kg_program *made;
+    kg_slot *slots = kb_calloc(a, op->input_count + 1, sizeof *slots);
+    if (!slots)
+        return kb_no_memory(err);
+    for (size_t k = 0; k < op->input_count; k++) {
+        slots[k] = op->program->slots[k];
+        slots[k].name = op->parameters[k].name;
+        slots[k].batch = call->inputs[k].batch;
+    }
+    uint64_t structure = kg_structure(op->root_count, op->roots, op->input_count, slots, &op->options);
+    structure = kb_hash_combine(structure, op->knows_batches);
+    for (size_t k = 0; k < op->root_count; k++)
+        structure = kb_hash_combine(structure, surplus_of(op, k, call->inputs));
+    kcl_status status = KCL_OK;
+    *program = kx_kept_program(call->context, structure);
+    if (!*program) {
+        status = make_for_call(op, call, slots, surplus, &made);
+        *program = status == KCL_OK ? kx_keep_program(call->context, structure, made) : NULL;
+        status = *program ? KCL_OK : err->status;
+    }
+    kb_free(a, slots);
+    return status;
+}
+
 static kcl_status run(const kcl_operator *op, const ka_call *call)
 {
     const unsigned surplus = surplus_batches(op, call->inputs);
-    if (surplus || op->knows_batches)
-        return run_for_call(op, call, surplus);
-    return kl_exec_run(op->exec, call->context, call->dtype, call->inputs, call->outputs, call->scales);
+    const kg_program *program = op->program;
+    if ((surplus || op->knows_batches) && find_for_call(op, call, surplus, &program) < 0)
+        return kd_error(call->context)->status;
+    return kx_run_program(program, call->context, call->dtype, call->inputs, call->outputs, call->scales);
 }
 
 /* Enters the context. An operator that is missing or an error is the context's error. */
@@ -190,7 +213,7 @@ kcl_status kcl_operator_apply_scaled(const kcl_operator *op, kcl_context *contex
     if (status == KCL_OK)
         status = see_arrays(op, &call, outs, out_count, args, arg_count);
     if (status == KCL_OK && call.scales)
-        status = kl_scales_of(call.scales, op->root_count, op->roots, alpha, beta, kd_error(context));
+        status = kx_scales_of(call.scales, op->root_count, op->roots, alpha, beta, kd_error(context));
     if (status == KCL_OK)
         status = run(op, &call);
     ka_call_end(&call);
@@ -220,12 +243,12 @@ kcl_status kcl_operator_output_shape(const kcl_operator *op, kcl_context *contex
     if (status == KCL_OK)
         status = see_arguments(op, &call, args, arg_count);
     if (status == KCL_OK)
-        status = kl_exec_check_rows(op->exec, call.inputs, err);
+        status = kx_check_rows(op->program, call.inputs, err);
     for (size_t k = 0; status == KCL_OK && k < op->input_count; k++)
         if (op->inputs[k].role != KF_ROLE_P)
             rows[op->inputs[k].role == KF_ROLE_J] = call.inputs[k].rows;
     if (status == KCL_OK) {
-        const kl_batch batch = batch_of_output(op, (size_t)output, call.inputs, &call.batch);
+        const kg_batch batch = batch_of_output(op, (size_t)output, call.inputs, &call.batch);
         const kf_role role = op->outputs[output].role;
         int64_t sizes[KCL_MAX_AXES];
         int axes = 0;

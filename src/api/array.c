@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* api/array.c: arrays in the device's memory, copies to and from it. */
-#include "exec.h"
+#include "run.h"
 
 #include <keopscl/memory.h>
 
@@ -34,7 +34,7 @@ static kcl_status create(const char *call, kcl_context *context, kcl_dtype dtype
     char what[64];
     int64_t elements;
     snprintf(what, sizeof what, "%s: the array that is to be made", call);
-    if (kl_check_shape(&made, what, &elements, kd_error(context)) < 0)
+    if (kx_check_shape(&made, what, &elements, kd_error(context)) < 0)
         return kcl_context_status(context);
     status = kcl_memory_create(context, (size_t)elements * kb_dtype_size(dtype), &made.memory);
     if (status == KCL_OK)
@@ -142,8 +142,8 @@ static kcl_status transfer(const char *call, kcl_context *context, const kcl_arr
     snprintf(host_name, sizeof host_name, "%s: the host's array", call);
     snprintf(device_name, sizeof device_name, "%s: the device's array", call);
     int64_t elements;
-    if (kl_check_shape(given_host, host_name, &elements, err) < 0 ||
-        kl_check_shape(given_device, device_name, &elements, err) < 0)
+    if (kx_check_shape(given_host, host_name, &elements, err) < 0 ||
+        kx_check_shape(given_device, device_name, &elements, err) < 0)
         return err->status;
     if (given_host->memory || !given_device->memory)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "%s is in the %s's memory",
@@ -154,22 +154,22 @@ static kcl_status transfer(const char *call, kcl_context *context, const kcl_arr
                        kb_dtype_name(host.dtype), kb_dtype_name(device.dtype));
     if (!same_shape(&host, &device)) {
         char shapes[2][160];
-        kl_put_shape(shapes[0], sizeof shapes[0], given_host);
-        kl_put_shape(shapes[1], sizeof shapes[1], given_device);
+        kx_put_shape(shapes[0], sizeof shapes[0], given_host);
+        kx_put_shape(shapes[1], sizeof shapes[1], given_device);
         return kb_fail(err, KCL_ERROR_LENGTH, "%s has the shape %s, the device's array %s: they must agree", host_name,
                        shapes[0], shapes[1]);
     }
     const kcl_array *target = upload ? given_device : given_host;
     int64_t lowest, highest;
-    if (kl_check_strides(given_host, host_name, &lowest, &highest, err) < 0 ||
-        kl_check_strides(given_device, device_name, &lowest, &highest, err) < 0 ||
-        kl_check_elements(target, upload ? device_name : host_name, err) < 0)
+    if (kx_check_strides(given_host, host_name, &lowest, &highest, err) < 0 ||
+        kx_check_strides(given_device, device_name, &lowest, &highest, err) < 0 ||
+        kx_check_elements(target, upload ? device_name : host_name, err) < 0)
         return err->status;
     if (elements) {
         lowest += device.offset;
         highest += device.offset;
     }
-    status = kl_check_memory(context, device.memory, lowest, highest, device.offset, device.dtype, device_name);
+    status = kx_check_memory(context, device.memory, lowest, highest, device.offset, device.dtype, device_name);
     if (status < 0)
         return status;
     if (!elements)
@@ -212,7 +212,7 @@ kcl_status kcl_array_upload(kcl_context *context, const kcl_array *from, kcl_arr
     kcl_status status = kd_enter(context);
     int64_t elements;
     if (status == KCL_OK)
-        status = kl_check_shape(from, "kcl_array_upload: the host's array", &elements, kd_error(context));
+        status = kx_check_shape(from, "kcl_array_upload: the host's array", &elements, kd_error(context));
     if (status == KCL_OK)
         status = create(__func__, context, from->dtype, from->ndim, from->shape, array);
     if (status < 0)

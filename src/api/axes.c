@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* api/axes.c: the axes i and j of an expression, and rows chosen by an index. */
 #include "builder.h"
+#include "make.h"
+#include "passes.h"
+#include "reductions.h"
 
 kcl_expr *kcl_transpose(kcl_expr *f)
 {

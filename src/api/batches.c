@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* api/batches.c: batch axes and shapes of expressions. */
 #include "batches.h"
+#include "make.h"
+#include "reductions.h"
 
 #include <stdio.h>
 
 /* The batch axes of a variable's array; none for a variable that is bound to no array. */
-static kl_batch batch_of_variable(const kcl_scope *scope, const kf_node *var)
+static kg_batch batch_of_variable(const kcl_scope *scope, const kf_node *var)
 {
-    kl_view view = {.rows = 0};
+    kx_view view = {.rows = 0};
     kb_error ignored;
     size_t index = (size_t)var->param[0];
     if (!(var->axes & KF_BATCH_AXES) || index >= scope->data_count ||
-        kl_view_of(&view, &scope->data[index]->array, (kf_role)var->param[2], 0, KL_STATED, "", &ignored) < 0)
-        return (kl_batch){0};
+        kx_view_of(&view, &scope->data[index]->array, (kf_role)var->param[2], 0, KX_STATED, "", &ignored) < 0)
+        return (kg_batch){0};
     for (int k = 0; k < view.batch.count; k++)
         if (!(var->axes & KF_BATCH_AXIS(k)))
             view.batch.size[k] = 1;
@@ -29,13 +31,13 @@ static const kf_node *below(const kf_node *f, unsigned axis)
     return f;
 }
 
-static kl_batch batch_of_operands(const kcl_scope *scope, const kf_node *f)
+static kg_batch batch_of_operands(const kcl_scope *scope, const kf_node *f)
 {
-    kl_batch batch = {0};
+    kg_batch batch = {0};
     for (int c = 0; c < f->arg_count; c++) {
-        const kl_batch *of = &scope->batch[f->arg[c]->id];
-        if (of->count < 0 || kl_batch_join(&batch, of) >= 0)
-            return (kl_batch){.count = -1};
+        const kg_batch *of = &scope->batch[f->arg[c]->id];
+        if (of->count < 0 || kg_batch_join(&batch, of) >= 0)
+            return (kg_batch){.count = -1};
     }
     for (int k = 0; f->op == KF_REDUCE && k < batch.count; k++)
         if (f->param[1] & KF_BATCH_AXIS(k))
@@ -61,12 +63,12 @@ static kcl_status refuse_operands(const kcl_scope *scope, const kf_node *f, kb_e
             c = -1;
         }
     }
-    kl_batch batch = scope->batch[f->arg[0]->id];
-    int other = 1, at = kl_batch_join(&batch, &scope->batch[f->arg[1]->id]);
+    kg_batch batch = scope->batch[f->arg[0]->id];
+    int other = 1, at = kg_batch_join(&batch, &scope->batch[f->arg[1]->id]);
     if (at < 0)
-        at = kl_batch_join(&batch, &scope->batch[f->arg[other = 2]->id]);
+        at = kg_batch_join(&batch, &scope->batch[f->arg[other = 2]->id]);
     int first = f->arg[0]->axes & KF_BATCH_AXIS(at) ? 0 : 1;
-    char names[2][KL_NAME + 16];
+    char names[2][KX_NAME + 16];
     name_operand(scope, f->arg[first], KF_BATCH_AXIS(at), names[0], sizeof names[0]);
     name_operand(scope, f->arg[other], KF_BATCH_AXIS(at), names[1], sizeof names[1]);
     return kb_fail(
@@ -77,9 +79,9 @@ static kcl_status refuse_operands(const kcl_scope *scope, const kf_node *f, kb_e
         (long long)batch.size[at], -1 - at, names[0], (long long)scope->batch[f->arg[other]->id].size[at], names[1]);
 }
 
-kcl_status ka_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err)
+kcl_status ka_batch_of(kcl_scope *scope, const kf_node *node, kg_batch *batch, kb_error *err)
 {
-    *batch = (kl_batch){0};
+    *batch = (kg_batch){0};
     if (!scope->has_batches)
         return KCL_OK;
     size_t from = scope->batch_count;
@@ -99,7 +101,7 @@ kcl_status ka_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, k
 
 const kf_node *ka_with_batches_of(kcl_scope *scope, const kf_node *node, const kf_node *like)
 {
-    kl_batch have, want;
+    kg_batch have, want;
     kb_error ignored;
     if (!node || !scope->has_batches || ka_batch_of(scope, node, &have, &ignored) < 0 ||
         ka_batch_of(scope, like, &want, &ignored) < 0 || have.count == want.count)
@@ -122,21 +124,21 @@ const kf_node *ka_with_batches_of(kcl_scope *scope, const kf_node *node, const k
 /* The number of rows on an axis of the pair, from a variable that has the axis. */
 static int64_t rows_on(const kcl_scope *scope, const kf_node *f, unsigned axis)
 {
-    kl_view view;
+    kx_view view;
     kb_error ignored;
     if (!(f->axes & axis))
         return 1;
     while (f->op != KF_VAR)
         f = below(f, axis);
     if ((size_t)f->param[0] >= scope->data_count ||
-        kl_view_of(&view, &scope->data[f->param[0]]->array, (kf_role)f->param[2], 0, KL_STATED, "", &ignored) < 0)
+        kx_view_of(&view, &scope->data[f->param[0]]->array, (kf_role)f->param[2], 0, KX_STATED, "", &ignored) < 0)
         return 1;
     return view.rows;
 }
 
 int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES])
 {
-    kl_batch batch;
+    kg_batch batch;
     kb_error ignored;
     if (!expr || !expr->node || ka_batch_of(expr->scope, expr->node, &batch, &ignored) < 0)
         return 0;

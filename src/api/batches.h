@@ -6,7 +6,7 @@
 #include "scope.h"
 
 /* The batch axes of a node of the scope's graph. Errors in err: operands that do not broadcast. */
-kcl_status ka_batch_of(kcl_scope *scope, const kf_node *node, kl_batch *batch, kb_error *err);
+kcl_status ka_batch_of(kcl_scope *scope, const kf_node *node, kg_batch *batch, kb_error *err);
 
 /*
  * The node with as many batch axes as `like` has. The two differ in axes of size 1 in front alone: reduced axes, or

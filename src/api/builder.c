@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* api/builder.c: operators applied to expressions. */
 #include "builder.h"
+#include "label.h"
+#include "make.h"
+#include "names.h"
 
 #include <string.h>
 

@@ -10,7 +10,7 @@
 #ifndef KA_CALL_H
 #define KA_CALL_H
 
-#include "exec.h"
+#include "run.h"
 
 /* A number in place of an array, in both number types. */
 typedef struct ka_number {
@@ -34,18 +34,18 @@ typedef struct ka_call {
     kcl_context *context;
     size_t input_count, output_count;
     const ka_parameter *parameters; /* by input */
-    kl_view *inputs, *outputs;
+    kx_view *inputs, *outputs;
     kr_scale *scales;              /* NULL: no output is scaled */
-    kl_batch batch;                /* the batch axes of all inputs together, once they are broadcast */
+    kg_batch batch;                /* the batch axes of all inputs together, once they are broadcast */
     kcl_dtype dtype;               /* of all arrays except integers */
     const char *typed_by;          /* the array that told the type */
     char output_name[24];          /* the name of an output that told the type */
-    kl_view few_views[2 * KA_FEW]; /* a call of few arrays allocates nothing */
+    kx_view few_views[2 * KA_FEW]; /* a call of few arrays allocates nothing */
     kr_scale few_scales[KA_FEW];
 } ka_call;
 
 /* KF_BATCH_AXIS of the batch axes that are not of size 1. */
-unsigned ka_batch_axes(const kl_batch *batch);
+unsigned ka_batch_axes(const kg_batch *batch);
 
 /* Room for views, and for scales if alpha or beta are there. */
 kcl_status ka_call_begin(ka_call *call, kcl_context *context, size_t input_count, const ka_parameter *parameters,
@@ -53,7 +53,7 @@ kcl_status ka_call_begin(ka_call *call, kcl_context *context, size_t input_count
 void ka_call_end(ka_call *call);
 
 /* Sees the arrays as rows of vectors. Numbers have no view before ka_finish_types. */
-kcl_status ka_see_inputs(ka_call *call, const kcl_array *const *arrays, kl_reading reading);
+kcl_status ka_see_inputs(ka_call *call, const kcl_array *const *arrays, kx_reading reading);
 
 /* Joins the batch axes of all inputs. Refuses sizes that differ, unless one of them is 1. */
 kcl_status ka_broadcast_inputs(ka_call *call);
@@ -63,7 +63,7 @@ kcl_status ka_type_inputs(ka_call *call);
 
 /* Sees the array of output k, a result of this role and with these batch axes, and checks its type. */
 kcl_status ka_see_output(ka_call *call, size_t k, const kcl_array *array, const kf_node *result, kf_role role,
-                         const kl_batch *batch);
+                         const kg_batch *batch);
 
 /* Settles the number type, even of a call whose arrays are all of integers, and gives numbers their views. */
 void ka_finish_types(ka_call *call);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* api/data.c: data handles, and what errors call them. */
 #include "data.h"
-#include "names.h"
+#include "label.h"
 #include "scope.h"
 
 #include <keopscl/memory.h>
@@ -48,14 +48,14 @@ kcl_data *ka_new_data(const char *call, kcl_scope *scope, const kcl_array *array
     data->scope = scope;
     data->index = (int64_t)scope->data_count;
     data->call = call;
-    kl_view view;
+    kx_view view;
     kb_error err = {0};
-    char what[KL_NAME];
+    char what[KX_NAME];
     if (!array)
         kb_fail(&err, KCL_ERROR_ARGUMENT, "%s: the array is NULL (array %zu of the scope)", call, scope->data_count);
     else if (array->ndim < 0 || array->ndim > KCL_MAX_AXES || !kb_dtype_size(array->dtype)) {
         snprintf(what, sizeof what, "%s: the array (array %zu of the scope)", call, scope->data_count);
-        kl_view_of(&view, array, KF_ROLE_I, 0, KL_STATED, what, &err);
+        kx_view_of(&view, array, KF_ROLE_I, 0, KX_STATED, what, &err);
     }
     if (err.status < 0) {
         data->error = ka_kept_error(scope, &err);

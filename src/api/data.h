@@ -14,7 +14,7 @@ struct kcl_data {
     int64_t index;         /* of variables bound to the handle */
     const char *call;      /* the function that made the handle, or first made a variable of the handle */
     const char *alias;     /* in the first text that names the handle, or NULL */
-    char name[KL_NAME];    /* for errors, once somebody asked for the name */
+    char name[KX_NAME];    /* for errors, once somebody asked for the name */
     bool is_scalar;        /* made by kcl_scalar: no array, but a value: */
     ka_number value;
     bool is_variable;   /* `call` made a variable */

@@ -7,6 +7,12 @@
  */
 #include "batches.h"
 #include "builder.h"
+#include "calculus.h"
+#include "derive.h"
+#include "make.h"
+#include "order.h"
+#include "passes.h"
+#include "simplify.h"
 
 /* Variables in the place of expressions count from here downwards: no array has these indices. */
 enum { FIRST_INDEX = INT32_MAX };

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* api/derived.c: operators made of another one: gradients, magnitudes. */
+#include "derive.h"
+#include "make.h"
 #include "operator.h"
+#include "passes.h"
+#include "reductions.h"
+#include "simplify.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* api/elementwise.c: arithmetic, functions and comparisons of each component. */
 #include "builder.h"
+#include "make.h"
 
 #include <math.h>
 

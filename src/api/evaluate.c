@@ -2,6 +2,9 @@
 /* api/evaluate.c: expressions evaluated. */
 #include "batches.h"
 #include "call.h"
+#include "make.h"
+#include "passes.h"
+#include "reductions.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,11 +24,11 @@ typedef struct evaluation {
     kcl_scope *scope;
     size_t count;
     const kf_node **roots;
-    kl_batch *batches; /* by root */
+    kg_batch *batches; /* by root */
     int64_t *slot_at;  /* by data index, and whether the variable is a parameter: slot + 1 */
     bound *bound;      /* by slot */
     size_t slot_count, slot_capacity;
-    kl_slot *slots;
+    kg_slot *slots;
     ka_parameter *parameters; /* by slot */
     const kcl_array **arrays; /* by slot */
 } evaluation;
@@ -122,7 +125,7 @@ static kcl_status find_slots(evaluation *e, kcl_expr *const *exprs)
         return err->status;
     }
     for (size_t k = 0; k < e->count; k++)
-        if (kl_check_root(e->roots[k], k, err) < 0)
+        if (kg_check_root(e->roots[k], k, err) < 0)
             return err->status;
     return KCL_OK;
 }
@@ -139,7 +142,7 @@ static kcl_status make_parameters(evaluation *e)
     for (size_t k = 0; k < e->slot_count; k++) {
         const bound *b = &e->bound[k];
         e->slots[k].dim = b->dim;
-        memcpy(e->slots[k].name, ka_data_name(e->scope, b->data->index), sizeof e->slots[k].name);
+        e->slots[k].name = ka_data_name(e->scope, b->data->index);
         e->parameters[k] = (ka_parameter){.name = e->slots[k].name,
                                           .role = b->has_rows ? KF_ROLE_I : KF_ROLE_P,
                                           .kind = b->data->array.dtype == KCL_I64 ? KF_INT : KF_REAL,
@@ -154,7 +157,7 @@ static kcl_status size_slots(evaluation *e, const ka_call *call)
 {
     for (size_t k = 0; k < e->slot_count; k++) {
         const bound *b = &e->bound[k];
-        const kl_view *view = &call->inputs[k];
+        const kx_view *view = &call->inputs[k];
         if (b->data->is_scalar)
             continue;
         if (b->batches != NOT_KNOWN && b->batches != ka_batch_axes(&view->batch))
@@ -178,7 +181,7 @@ static kcl_status size_slots(evaluation *e, const ka_call *call)
 static kcl_status see_arrays(evaluation *e, ka_call *call, const kcl_array *const *outs)
 {
     kb_error *err = kd_error(call->context);
-    if (ka_see_inputs(call, e->arrays, KL_STATED) < 0 || ka_type_inputs(call) < 0)
+    if (ka_see_inputs(call, e->arrays, KX_STATED) < 0 || ka_type_inputs(call) < 0)
         return err->status;
     for (size_t k = 0; k < e->count; k++)
         if (ka_see_output(call, k, outs[k], e->roots[k], ka_role_of(e->roots[k]), &e->batches[k]) < 0)
@@ -187,18 +190,30 @@ static kcl_status see_arrays(evaluation *e, ka_call *call, const kcl_array *cons
     return size_slots(e, call);
 }
 
+/* The program of the roots: kept of an evaluation of the same structure, or a new one. */
+static kcl_status find_program(const evaluation *e, const kg_program **program)
+{
+    kcl_context *context = e->scope->context;
+    const kg_options *options = &e->scope->options;
+    kb_error *err = kd_error(context);
+    const uint64_t structure = kg_structure(e->count, e->roots, e->slot_count, e->slots, options);
+    kg_program *made;
+    *program = kx_kept_program(context, structure);
+    if (*program)
+        return KCL_OK;
+    if (kg_program_create(&made, &e->scope->graph, e->count, e->roots, e->slot_count, e->slots, options, err) < 0)
+        return err->status;
+    *program = kx_keep_program(context, structure, made);
+    return *program ? KCL_OK : err->status;
+}
+
 static kcl_status run(const evaluation *e, const ka_call *call)
 {
     kb_error *err = kd_error(call->context);
-    kl_exec *exec = NULL;
-    kcl_status status =
-        kl_exec_create(&exec, &e->scope->graph, e->count, e->roots, e->slot_count, e->slots, &e->scope->options, err);
-    if (status == KCL_OK)
-        status = kl_exec_check(exec, call->inputs, call->outputs, err);
-    if (status == KCL_OK)
-        status = kl_exec_run(exec, call->context, call->dtype, call->inputs, call->outputs, call->scales);
-    kl_exec_destroy(&exec);
-    return status;
+    const kg_program *program;
+    if (find_program(e, &program) < 0 || kx_check(program, call->inputs, call->outputs, err) < 0)
+        return err->status;
+    return kx_run_program(program, call->context, call->dtype, call->inputs, call->outputs, call->scales);
 }
 
 static void finish(evaluation *e)
@@ -255,7 +270,7 @@ kcl_status kcl_eval_scaled(int count, kcl_expr *const *exprs, const kcl_array *c
     if (status == KCL_OK) {
         status = ka_call_begin(&call, context, e.slot_count, e.parameters, e.count, alpha || beta);
         if (status == KCL_OK && call.scales)
-            status = kl_scales_of(call.scales, e.count, e.roots, alpha, beta, err);
+            status = kx_scales_of(call.scales, e.count, e.roots, alpha, beta, err);
         if (status == KCL_OK)
             status = see_arrays(&e, &call, outs);
         if (status == KCL_OK)

@@ -78,7 +78,7 @@ kcl_expr *ka_expr_called(const char *call, kcl_scope *scope, const kf_node *node
         kf_clear_error(&scope->graph);
         return failed;
     }
-    kl_batch batch;
+    kg_batch batch;
     kb_error clash;
     if (ka_batch_of(scope, node, &batch, &clash) < 0) {
         ka_name_call(call, &clash);

@@ -11,6 +11,7 @@
 #define KA_EXPR_H
 
 #include "graph.h"
+#include "tensor.h"
 
 #include <keopscl/expr.h>
 

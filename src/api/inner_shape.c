@@ -2,6 +2,7 @@
 /* api/inner_shape.c: the shape of the components as a small tensor. */
 #include "inner_shape.h"
 #include "scope.h"
+#include "tensor.h"
 
 _Static_assert(KCL_MAX_INNER == KF_MAX_RANK, "shapes of the interface are those of layouts");
 

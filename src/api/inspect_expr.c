@@ -55,8 +55,8 @@ kcl_status kcl_expr_print(const kcl_expr *expr, kcl_write_fn write, void *user)
     kb_str text;
     symbol_printer printer = {.scope = expr->scope};
     kb_str_init(&text, kd_allocator(expr->scope->context));
-    kf_print(&text, expr->node, symbol_name, &printer, 0);
-    kcl_status status = text.failed ? kb_no_memory(err) : KCL_OK;
+    const bool whole = kf_print(&text, expr->node, symbol_name, &printer, 0);
+    kcl_status status = whole ? KCL_OK : kf_text_error(&text, err);
     if (status == KCL_OK)
         write(user, kb_str_text(&text), text.length);
     kb_str_finish(&text);

@@ -65,13 +65,14 @@ kcl_status kcl_operator_print(const kcl_operator *op, kcl_write_fn write, void *
         return op->error.status;
     kb_str text;
     kb_str_init(&text, &op->allocator);
-    for (size_t k = 0; k < op->root_count; k++) {
+    bool whole = true;
+    for (size_t k = 0; whole && k < op->root_count; k++) {
+        const kf_parsed_reduction result = {op->roots[k], (int)op->outputs[k].role};
         kb_str_put(&text, k ? "; " : "");
-        kf_print_reduction(&text, &(kf_parsed_reduction){op->roots[k], (int)op->outputs[k].role}, input_name,
-                           (void *)(uintptr_t)op, 0);
+        whole = kf_print_reduction(&text, &result, input_name, (void *)(uintptr_t)op, 0) && text.length <= KF_MAX_TEXT;
     }
     kb_error ignored;
-    return hand_over(&text, KCL_OK, write, user, &ignored);
+    return hand_over(&text, whole ? KCL_OK : kf_text_error(&text, &ignored), write, user, &ignored);
 }
 
 static kcl_status show(const kcl_operator *op, kcl_context *context, const char *profile, kcl_dtype dtype, int64_t m,
@@ -111,7 +112,7 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
     kb_str text;
     kb_str_init(&text, &op->allocator);
     kcl_status status =
-        kl_exec_emit(op->exec, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n, m}, describe, &text, err);
+        kx_emit(op->program, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n, m}, describe, &text, err);
     return hand_over(&text, status, write, user, err);
 }
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* api/operator.c: operators made of formulas in text, and of expressions. */
 #include "operator.h"
+#include "make.h"
+#include "order.h"
+#include "passes.h"
+#include "reductions.h"
 #include "scope.h"
 #include "text.h"
 
@@ -18,21 +22,21 @@ kcl_operator *ka_operator_new(const kcl_operator_params *params)
     return op;
 }
 
-static const char *const form_names[] = {"auto", "differences", "expanded"}; /* by kl_form */
+static const char *const form_names[] = {"auto", "differences", "expanded"}; /* by kg_form */
 
 static kcl_status read_options(kcl_operator *op, const kcl_operator_params *params)
 {
     if (!params)
         return KCL_OK;
     if (kp_check_schedule_name(params->schedule, &op->error) < 0 ||
-        kl_read_math(params->math, &op->options.fast, &op->error) < 0)
+        kg_read_math(params->math, &op->options.fast, &op->error) < 0)
         return op->error.status;
     if (params->schedule)
         snprintf(op->options.schedule, sizeof op->options.schedule, "%s", params->schedule);
-    const char *s = params->form && *params->form ? params->form : form_names[KL_FORM_AUTO];
+    const char *s = params->form && *params->form ? params->form : form_names[KG_FORM_AUTO];
     for (size_t k = 0; k < KB_COUNT(form_names); k++) {
         if (strcmp(s, form_names[k]) == 0) {
-            op->options.form = (kl_form)k;
+            op->options.form = (kg_form)k;
             return KCL_OK;
         }
     }
@@ -122,7 +126,7 @@ void ka_operator_name_input(const kcl_operator *op, size_t index, char *text, si
                  op->inputs[index].dim);
 }
 
-/* What calls know of the arguments. The compiled formulas have the arguments' names. */
+/* What calls know of the arguments. */
 static kcl_status make_parameters(kcl_operator *op)
 {
     op->parameters = kb_calloc(&op->allocator, op->input_count + 1, sizeof *op->parameters);
@@ -130,7 +134,7 @@ static kcl_status make_parameters(kcl_operator *op)
         return kb_no_memory(&op->error);
     for (size_t k = 0; k < op->input_count; k++) {
         const ka_argument *in = &op->inputs[k];
-        op->parameters[k] = (ka_parameter){.name = op->exec->slots[k].name,
+        op->parameters[k] = (ka_parameter){.name = op->inputs[k].label,
                                            .dim = in->dim,
                                            .role = in->role,
                                            .kind = in->kind,
@@ -145,23 +149,24 @@ kcl_status ka_operator_compile(kcl_operator *op)
         if (!op->inputs[k].dim)
             return kb_fail(&op->error, KCL_ERROR_ARGUMENT,
                            "no argument has the number %zu: numbers must follow each other from 0 on", k);
-    kl_slot *slots = kb_calloc(&op->allocator, op->input_count + 1, sizeof *slots);
+    kg_slot *slots = kb_calloc(&op->allocator, op->input_count + 1, sizeof *slots);
     if (!slots)
         return kb_no_memory(&op->error);
     for (size_t k = 0; k < op->input_count; k++) {
         slots[k].dim = op->inputs[k].dim;
         slots[k].rows = -1;
         slots[k].extent = op->inputs[k].role == KF_ROLE_P   ? 0
-                          : op->joins_axes                  ? KL_EXTENT_BOTH
-                          : op->inputs[k].role == KF_ROLE_I ? KL_EXTENT_I
-                                                            : KL_EXTENT_J;
-        /* Any size will do, for calls compile formulas of their own. */
+                          : op->joins_axes                  ? KG_EXTENT_BOTH
+                          : op->inputs[k].role == KF_ROLE_I ? KG_EXTENT_I
+                                                            : KG_EXTENT_J;
+        /* Any size will do, for calls have a program of their own. */
         for (int b = 0; op->inputs[k].batches && b < KF_MAX_BATCH; b++)
             slots[k].batch.size[slots[k].batch.count++] = op->inputs[k].batches & KF_BATCH_AXIS(b) ? 2 : 1;
-        ka_operator_name_input(op, k, slots[k].name, sizeof slots[k].name);
+        ka_operator_name_input(op, k, op->inputs[k].label, sizeof op->inputs[k].label);
+        slots[k].name = op->inputs[k].label;
     }
-    kcl_status status = kl_exec_create(&op->exec, &op->graph, op->root_count, op->roots, op->input_count, slots,
-                                       &op->options, &op->error);
+    kcl_status status = kg_program_create(&op->program, &op->graph, op->root_count, op->roots, op->input_count, slots,
+                                          &op->options, &op->error);
     kb_free(&op->allocator, slots);
     return status == KCL_OK ? make_parameters(op) : status;
 }
@@ -192,7 +197,7 @@ void kcl_operator_destroy(kcl_operator **op)
         return;
     kcl_operator *o = *op;
     const kcl_allocator a = o->allocator;
-    kl_exec_destroy(&o->exec);
+    kg_program_destroy(&o->program);
     kb_free(&a, o->inputs);
     kb_free(&a, o->roots);
     kb_free(&a, o->outputs);

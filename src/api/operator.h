@@ -12,10 +12,11 @@ typedef struct ka_argument {
     char name[64]; /* or "" */
     int32_t dim;
     kf_role role;
-    unsigned batches; /* KF_BATCH_AXIS, if the operator knows_batches */
-    kf_kind kind;     /* KF_INT: an array of int64 */
-    bool is_index;    /* a gather reads it as an index: its array may be of int64, unless */
-    bool is_operand;  /* something else reads it too, as real numbers */
+    char label[KX_NAME]; /* in errors: "argument \"x\"" */
+    unsigned batches;    /* KF_BATCH_AXIS, if the operator knows_batches */
+    kf_kind kind;        /* KF_INT: an array of int64 */
+    bool is_index;       /* a gather reads it as an index: its array may be of int64, unless */
+    bool is_operand;     /* something else reads it too, as real numbers */
 } ka_argument;
 
 /* What an operator knows of a result. */
@@ -31,7 +32,7 @@ struct kcl_operator {
     kcl_allocator allocator;
     kb_error error;
     kf_graph graph;
-    kl_options options;
+    kg_options options;
     size_t input_count, input_capacity;
     ka_argument *inputs;
     ka_parameter *parameters; /* by argument: what calls know of it, once the operator is compiled */
@@ -40,7 +41,7 @@ struct kcl_operator {
     ka_output *outputs; /* by root */
     bool joins_axes;    /* an argument stands in both roles, i and j */
     bool knows_batches; /* the formulas say which arguments have which batch axes; else a call does */
-    kl_exec *exec;
+    kg_program *program;
 };
 
 /* Without arguments and results; NULL: memory is out. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* api/reductions.c: reductions over rows, columns and batches; products with vectors. */
+#include "reductions.h"
 #include "builder.h"
+#include "make.h"
 
 /* Whether a scope's function `name` may reduce over these axes. */
 static bool check_axes(kcl_scope *scope, const char *name, kcl_axes over, kcl_expr **error)

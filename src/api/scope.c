@@ -79,7 +79,7 @@ kcl_status kcl_scope_set_math(kcl_scope *scope, const char *math)
         return kcl_context_status(scope->context);
     if (scope->destroyed)
         return kb_fail(kd_error(scope->context), gone_error.status, "%s", gone_error.text);
-    return kl_read_math(math, &scope->options.fast, kd_error(scope->context));
+    return kg_read_math(math, &scope->options.fast, kd_error(scope->context));
 }
 
 void kcl_scope_reset(kcl_scope *scope)

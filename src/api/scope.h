@@ -20,9 +20,9 @@ struct kcl_scope {
     bool data_lost;   /* memory was out when a handle was to be made, so a NULL handle stands for this handle */
     kcl_expr **exprs; /* by node id: one expression a node */
     size_t expr_capacity;
-    kl_options options; /* of evaluations */
+    kg_options options; /* of evaluations */
     bool has_batches;   /* a variable has batch axes */
-    kl_batch *batch;    /* with batches, by node id; count -1: the operands of the node clash */
+    kg_batch *batch;    /* with batches, by node id; count -1: the operands of the node clash */
     size_t batch_count, batch_capacity;
     kcl_expr out_of_memory; /* for when not even an error expression can be made */
     kcl_expr gone;          /* what is built in a destroyed scope */

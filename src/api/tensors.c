@@ -4,6 +4,9 @@
  * D1 * ... * Dk components. One Arrange node rearranges them; a sum over an axis is SumRows of an Arrange node.
  */
 #include "builder.h"
+#include "layout.h"
+#include "matrix.h"
+#include "tensor.h"
 
 /* ---- Axes -------------------------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* api/variables.c: variables, numbers and formulas in text. */
+#include "make.h"
+#include "reductions.h"
 #include "scope.h"
 #include "text.h"
 
@@ -22,10 +24,10 @@ static kcl_expr *variable(const char *call, kcl_scope *scope, kcl_data *data, kf
     if (!data->is_variable)
         data->call = call;
     data->is_variable = true;
-    kl_view view;
+    kx_view view;
     kb_error err;
-    if (kl_view_of(&view, &data->array, role, 0, KL_STATED, "", &err) < 0) {
-        kl_view_of(&view, &data->array, role, 0, KL_STATED, ka_data_name(scope, data->index), &err);
+    if (kx_view_of(&view, &data->array, role, 0, KX_STATED, "", &err) < 0) {
+        kx_view_of(&view, &data->array, role, 0, KX_STATED, ka_data_name(scope, data->index), &err);
         return ka_error_expr(scope, &err);
     }
     const unsigned axes = ka_batch_axes(&view.batch);
@@ -81,7 +83,7 @@ kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
     const int64_t rows = array->shape[axes - 3], cols = array->shape[axes - 2];
     if (rows != 1 && cols != 1) {
         char shape[160];
-        kl_put_shape(shape, sizeof shape, array);
+        kx_put_shape(shape, sizeof shape, array);
         return ka_fail(
             scope, KCL_ERROR_SHAPE,
             "kcl_lazy: shape %s has both the axis i (size %lld) and the axis j (size %lld): K_ij is given by a "

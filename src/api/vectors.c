@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* api/vectors.c: the components as a vector: sums, norms, parts, products. */
 #include "builder.h"
+#include "layout.h"
+#include "make.h"
 
 /* ---- Sums and norms ---------------------------------------------------------------------------------------------- */
 

@@ -30,7 +30,9 @@ typedef struct kb_error {
     char text[4096];
 } kb_error;
 
-/* Sets the error and returns `status`. The arguments may point into err->text. A text too long ends in "...". */
+/*
+ * Sets the error and returns `status`. The arguments may point into err->text. A text that is too long ends in "...".
+ */
 kcl_status kb_fail(kb_error *err, kcl_status status, const char *format, ...) KB_PRINTF(3, 4);
 kcl_status kb_failv(kb_error *err, kcl_status status, const char *format, va_list args);
 kcl_status kb_no_memory(kb_error *err);
@@ -38,13 +40,13 @@ void kb_error_clear(kb_error *err);
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
-/* malloc and friends where `given` is NULL or empty, else *given. */
+/* *given, or malloc and friends if `given` is NULL or empty. */
 kcl_allocator kb_allocator(const kcl_allocator *given);
 
-void *kb_alloc(const kcl_allocator *a, size_t size);            /* NULL when memory is out; size 0 gives a pointer too */
+void *kb_alloc(const kcl_allocator *a, size_t size); /* NULL when memory is out; size 0 gives a pointer too */
 void *kb_calloc(const kcl_allocator *a, size_t count, size_t size); /* zeroed; NULL on overflow too */
 void kb_free(const kcl_allocator *a, void *pointer);                /* NULL is accepted */
-/* Makes room for `need` elements in a growing array; false when memory is out, the array then is as before. */
+/* Makes room for `need` elements in a growing array. False when memory is out; the array stays as it was then. */
 bool kb_reserve(const kcl_allocator *a, void **array, size_t *capacity, size_t need, size_t element_size);
 char *kb_strdup(const kcl_allocator *a, const char *text);
 
@@ -56,7 +58,7 @@ typedef struct kb_arena {
 } kb_arena;
 
 void kb_arena_init(kb_arena *arena, const kcl_allocator *allocator);
-void kb_arena_finish(kb_arena *arena); /* frees everything; the arena may be used again */
+void kb_arena_finish(kb_arena *arena);              /* frees everything; the arena may be used again */
 void *kb_arena_alloc(kb_arena *arena, size_t size); /* zeroed, aligned for any type; NULL when memory is out */
 char *kb_arena_strdup(kb_arena *arena, const char *text);
 
@@ -79,12 +81,12 @@ void kb_str_putf(kb_str *s, const char *format, ...) KB_PRINTF(2, 3);
 const char *kb_str_text(const kb_str *s); /* never NULL */
 
 /*
- * Appends a double so that reading it back gives the same number, whatever the locale: the shortest decimal form, or a
- * hexadecimal one where `hex`. NaN and infinities are written as nan, inf, -inf.
+ * Appends a double so that reading the text gives the same number, whatever the locale: the shortest decimal form, or,
+ * with `hex`, the hexadecimal form. NaN and infinities are written as nan, inf, -inf.
  */
 void kb_str_put_double(kb_str *s, double value, bool hex);
 
-/* Reads a decimal number at `text` (no sign, no hexadecimal), without locale; returns its length, 0 if there is none. */
+/* Reads a decimal number at `text` (no sign, no hexadecimal), without locale. Returns its length; 0: no number. */
 size_t kb_parse_double(const char *text, size_t length, double *value);
 
 /* ---- Hash -------------------------------------------------------------------------------------------------------- */
@@ -109,8 +111,8 @@ double kb_seconds(void); /* monotonic clock */
 int kb_processors(void); /* processors this process may use, 1 or more */
 
 /*
- * Calls work(user, k, worker) for k = 0 .. count-1, spread over at most `threads` threads of which the caller is one;
- * `worker` is below `threads`. Where threads cannot be started the remaining ones do all the work.
+ * Calls work(user, k, worker) for k = 0 .. count-1, spread over at most `threads` threads, the caller among them;
+ * `worker` is below `threads`. If threads cannot be started, the other threads do all the work.
  */
 void kb_parallel_for(int threads, int64_t count, void (*work)(void *user, int64_t k, int worker), void *user);
 

@@ -143,7 +143,7 @@ size_t kb_parse_double(const char *text, size_t length, double *value)
 uint64_t kb_hash(const void *data, size_t size, uint64_t seed)
 {
     const unsigned char *p = data;
-    uint64_t h = kb_hash_combine(0xcbf29ce484222325u, seed); /* a seed is no first byte */
+    uint64_t h = kb_hash_combine(0xcbf29ce484222325u, seed); /* a seed differs from a first byte */
     for (size_t k = 0; k < size; k++)
         h = (h ^ p[k]) * 0x100000001b3u;
     return kb_hash_combine(h, size);

@@ -38,7 +38,7 @@ enum { LEAST_CALLS = 5 };
 typedef struct bench_argument {
     const char *name;
     kcl_role role;
-    int dim; /* 0: as --d says */
+    int dim; /* 0: the value of --d */
 } bench_argument;
 
 #define GAUSS "Exp(-g*SqDist(x,y))*b"
@@ -46,7 +46,7 @@ typedef struct bench_argument {
 static const struct bench_case {
     const char *name;
     const char *formula;
-    int64_t m, n; /* where none is given */
+    int64_t m, n; /* without --m, --n */
     bench_argument args[5];
 } cases[] = {
     {"gauss_sum",

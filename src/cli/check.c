@@ -82,18 +82,18 @@ static void free_data(check_data *c)
     tables_free(c->magnitudes, c->out_count);
 }
 
-/* What tells more about a result that is an index. */
+/* What is needed to compare results that are indices. */
 typedef struct check_tools {
     const kcl_operator *magnitude;
     kcl_context *host;
-    int64_t m, n; /* rows of i and j; 1 where no argument has the axis */
+    int64_t m, n; /* rows of i and j; 1: no argument has the axis */
 } check_tools;
 
-/* |error| over the magnitude; infinite where only one of the values is finite, or the infinities differ. */
+/* |error| over the magnitude; infinite if only one of the two values is finite, or the infinities differ. */
 static double relative_error(double value, double exact, double magnitude, kcl_dtype dtype)
 {
     if (dtype == KCL_F32 && isinf((float)exact))
-        exact = (float)exact; /* float32 cannot do better */
+        exact = (float)exact; /* float32 holds no better value */
     if (isnan(exact) || isnan(value))
         return isnan(exact) && isnan(value) ? 0 : INFINITY;
     if (isinf(exact) || isinf(value))
@@ -102,7 +102,9 @@ static double relative_error(double value, double exact, double magnitude, kcl_d
     return error == 0 ? 0 : isnan(quotient) ? INFINITY : quotient;
 }
 
-/* Component `at` of output k, an ArgMin or its like of F, says `index`: the value of F there, from the interpreter. */
+/*
+ * The value of F at the index that component `at` of output k, an ArgMin or the like of F, holds; from the interpreter.
+ */
 static int value_at(double *value, const check_data *c, const check_tools *tools, int k, int64_t at, int64_t index,
                     fault *f)
 {
@@ -128,13 +130,13 @@ static int value_at(double *value, const check_data *c, const check_tools *tools
     if (!code)
         code = apply_operator(tools->magnitude, tools->host, outs, args, c->in_count, f);
     if (!code)
-        *value = table_get(&outs[k], at % outs[k].columns); /* of the K smallest each */
+        *value = table_get(&outs[k], at % outs[k].columns); /* of each of the K smallest */
     tables_free(outs, c->out_count);
     free(args);
     return code;
 }
 
-/* How far the values at two different indices are apart. Rounding may exchange those that are almost equal. */
+/* How far the values at two different indices are apart. Rounding may exchange values that are almost equal. */
 static int index_error(double *error, const check_data *c, const check_tools *tools, int k, int64_t at, fault *f)
 {
     const int64_t index = ((const int64_t *)c->outs[k].values)[at];

@@ -37,7 +37,7 @@ typedef struct argument {
     const char *value; /* OPTION_ARG_VALUES: a file, "-", or numbers; the texts live as long as argv */
 } argument;
 
-/* A command line that was read. What was not given is NULL, KCL_DTYPE_NONE, or as said. */
+/* A command line that was read. What was not given is NULL, KCL_DTYPE_NONE, or the value in the comment. */
 typedef struct options {
     const char *positional[2];
     argument *args;
@@ -54,10 +54,10 @@ typedef struct options {
 
 typedef struct command {
     const char *name;
-    const char *positional[2]; /* what the words without an option are called; all of them are needed */
+    const char *positional[2]; /* names of the words without an option, all of which must be given */
     unsigned options;
     int (*run)(const options *o, fault *f);
-    const char *help; /* fits 24 lines of 80 columns, and ends in an example that the tests run */
+    const char *help; /* 24 lines of 80 columns at most, with an example at the end that the tests run */
 } command;
 
 extern const command devices_command, run_command, emit_command, grad_command, check_command, bench_command,
@@ -69,21 +69,23 @@ void options_free(options *o);
 
 /* ---- Contexts and operators -------------------------------------------------------------------------------------- */
 
-/* `device` may be NULL: as KEOPSCL_DEVICE says. kcl_context_destroy() in any case. */
+/* NULL as `device`: the device that KEOPSCL_DEVICE names. kcl_context_destroy() in any case. */
 int open_context(kcl_context **context, const char *device, fault *f);
 
-/* An operator with the arguments of `o`; dims[k] components where they come from files, dims is NULL where the texts
- * hold them. Refuses parameters that the formula does not use. kcl_operator_destroy() in any case. */
+/*
+ * An operator with the arguments of `o`: dims[k] components for arguments from files; NULL as `dims` if the texts hold
+ * dimensions. Parameters that the formula does not use are refused. kcl_operator_destroy() in any case.
+ */
 int make_operator(kcl_operator **op, const options *o, const int *dims, fault *f);
 
-/* The same from a formula and aliases as the library takes them. */
+/* The same for a formula and aliases as the library takes them. */
 int make_operator_of(kcl_operator **op, const char *formula, int alias_count, const char *const *aliases,
                      const options *o, fault *f);
 
-/* The reason of a failed call on the context. */
+/* Reports the reason of a failed call on the context. */
 int fail_context(const kcl_context *context, kcl_status status, fault *f);
 
-/* True where the formula names the argument, or number `index`, as in Var(index,3,0). */
+/* Whether the formula names the argument, or has its number, as in Var(index,3,0). */
 bool formula_uses(const char *formula, const char *name, int index);
 
 const char *dtype_name(kcl_dtype dtype); /* "f32", as --dtype takes it */
@@ -92,10 +94,10 @@ const char *role_name(kcl_role role);    /* "Vi" */
 /* Describes a table as the library wants it for a slot: (rows, columns), or (columns) for a parameter. */
 kcl_array array_of_table(const table *t, kcl_role role);
 
-/* Makes a table for a slot of the operator, when m and n are the lengths of i and j; of int64 where it is an index. */
+/* Makes a table for a slot of the operator, with axes i and j of lengths m and n. The table of an index is of int64. */
 int table_for_slot(table *t, const kcl_slot_info *slot, kcl_dtype dtype, int64_t m, int64_t n, fault *f);
 
-/* Makes a length 1 where no argument has the axis, as results have one row then. */
+/* Sets the length of an axis that no argument has to 1, as results have one row then. */
 void axis_lengths(const kcl_operator *op, int64_t *m, int64_t *n);
 
 /* kcl_operator_apply on tables: counts and roles are the operator's. */
@@ -107,7 +109,7 @@ void tables_free(table *tables, int count);
 
 /* ---- Output ------------------------------------------------------------------------------------------------------ */
 
-/* Text that is shown only once it is complete. `= {0}` is empty. */
+/* A text that is shown only when it is complete. `= {0}` is empty. */
 typedef struct buffer {
     char *text;
     size_t length, capacity;
@@ -119,7 +121,7 @@ int buffer_show(buffer *b, fault *f);                              /* to standar
 void buffer_free(buffer *b);
 
 void write_stdout(void *unused, const char *text, size_t length); /* a kcl_write_fn */
-void print_json_string(const char *text); /* with its quotes; bytes that are not UTF-8 become U+FFFD */
+void print_json_string(const char *text); /* with quotes; bytes that are not UTF-8 become U+FFFD */
 
 /* ---- Small things ------------------------------------------------------------------------------------------------ */
 

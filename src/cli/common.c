@@ -95,7 +95,7 @@ int make_operator(kcl_operator **op, const options *o, const int *dims, fault *f
         const argument *a = &o->args[k];
         const char *inside = dims ? NULL : strchr(a->text, '(');
         int index = inside && strchr(inside, ',') ? (int)strtol(inside + 1, NULL, 10) : k;
-        /* Rows tell how long an axis is, named or not. */
+        /* Rows tell how long an axis is, whether the formula uses them or not. */
         if (a->role == KCL_ROLE_PARAMETER && !formula_uses(o->positional[0], a->name, index))
             code = fail(f, EXIT_USAGE, "the formula does not use parameter '%s'", a->name);
     }
@@ -147,7 +147,7 @@ int apply_operator(const kcl_operator *op, kcl_context *context, const table *ou
     for (int k = 0; k < (int)count; k++) {
         kcl_slot_info slot = {.role = KCL_ROLE_I};
         bool is_out = k < out_count;
-        /* A surplus argument has no slot: the call below says so. */
+        /* A surplus argument has no slot; the call below reports it. */
         if (is_out)
             kcl_operator_output(op, k, &slot);
         else if (k - out_count < kcl_operator_input_count(op))
@@ -218,7 +218,7 @@ void write_stdout(void *unused, const char *text, size_t length)
     fwrite(text, 1, length, stdout);
 }
 
-/* Length of the UTF-8 character at `p`, 0 where there is none. */
+/* Length of the UTF-8 character at `p`; 0: no character. */
 static size_t utf8_length(const unsigned char *p)
 {
     if (*p < 0x80)

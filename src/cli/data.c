@@ -47,7 +47,7 @@ void table_set(table *t, int64_t index, double value)
 {
     if (t->dtype == KCL_F32)
         ((float *)t->values)[index] = (float)value;
-    else if (t->dtype == KCL_I64) /* the largest numbers of int64, as doubles, are one more */
+    else if (t->dtype == KCL_I64) /* as doubles, the largest int64 numbers are one more */
         ((int64_t *)t->values)[index] = value < 0x1p63 ? (int64_t)value : INT64_MAX;
     else
         ((double *)t->values)[index] = value;
@@ -99,7 +99,7 @@ bool parse_whole(const char *text, int64_t *value)
         return false;
     errno = 0;
     *value = strtoll(text, NULL, 10);
-    return errno != ERANGE && !(*value == 0 && *text == '-'); /* the sign of -0 is kept by real numbers only */
+    return errno != ERANGE && !(*value == 0 && *text == '-'); /* only real numbers keep the sign of -0 */
 }
 
 /* Reads the `count` fields of `text`, between commas, as numbers of t's type. */
@@ -192,14 +192,14 @@ static void write_table(const table *t, const char *path, FILE *file)
         text_write(t, file);
 }
 
-/* Writes and closes the file. 0, or errno of what went wrong first. */
+/* Writes and closes the file. Returns 0, or the errno of the first failure. */
 static int write_and_close(const table *t, const char *path, FILE *file)
 {
     int reason = 0;
     write_table(t, path, file);
     if (ferror(file) || fflush(file) != 0)
         reason = errno ? errno : EIO;
-    /* Some file systems tell only now that there is no room; pipes and devices have nothing to wait for. */
+    /* Some file systems report only now that there is no room. Pipes and devices have nothing to wait for. */
     if (!reason && fsync(fileno(file)) != 0 && errno != EINVAL && errno != ENOTSUP && errno != EROFS)
         reason = errno;
     if (fclose(file) != 0 && !reason)
@@ -207,7 +207,7 @@ static int write_and_close(const table *t, const char *path, FILE *file)
     return reason;
 }
 
-/* The absolute path of a file that is there or may be created, behind symbolic links. NULL with errno. */
+/* The absolute path, behind symbolic links, of a file that exists or can be created. NULL with errno. */
 static char *resolve(const char *path, int links)
 {
     char *full = realpath(path, NULL), link[4096];
@@ -267,7 +267,7 @@ static FILE *create_beside(const char *target, char **path)
     return stream;
 }
 
-/* Writes the table into what is there under `path`, a device for one. */
+/* Writes the table into the file `path` as it is; for devices. */
 static int write_in_place(const table *t, const char *path, fault *f)
 {
     FILE *file = fopen(path, "wb");
@@ -280,7 +280,10 @@ int output_write(output *out, const table *t, const char *path, fault *f)
     struct stat old, standard;
     *out = (output){.path = path};
     bool there = strcmp(path, "-") != 0 && stat(path, &old) == 0;
-    /* Standard output by another name, such as /dev/stdout, may be a file that is appended to: it is not replaced. */
+    /*
+     * Standard output by another name, such as /dev/stdout, may be a file that is appended to: the file is not
+     * replaced.
+     */
     if (strcmp(path, "-") == 0 || (there && fstat(STDOUT_FILENO, &standard) == 0 && standard.st_dev == old.st_dev &&
                                    standard.st_ino == old.st_ino)) {
         write_table(t, path, stdout);
@@ -288,7 +291,7 @@ int output_write(output *out, const table *t, const char *path, fault *f)
     }
     if (there && !S_ISREG(old.st_mode))
         return write_in_place(t, path, f);
-    if (there && access(path, W_OK) != 0) /* a name may be replaced where the file may not be written */
+    if (there && access(path, W_OK) != 0) /* a file that may not be written may still be replaced */
         return fail_write(path, errno, f);
     if (!(out->target = resolve(path, 40)))
         return fail_write(path, errno, f);
@@ -297,7 +300,7 @@ int output_write(output *out, const table *t, const char *path, fault *f)
         return write_in_place(t, path, f);
     if (!file)
         return fail_write(path, errno, f);
-    if (there) { /* the new file is to be the old one's likeness, where the user and the file system allow that */
+    if (there) { /* the new file becomes the likeness of the old one, as far as the user and the file system allow */
         int ignored = fchown(fileno(file), old.st_uid, old.st_gid) | fchmod(fileno(file), old.st_mode & 0777);
         (void)ignored;
     }

@@ -7,10 +7,12 @@
 enum {
     EXIT_DONE = 0,
     EXIT_COMPUTATION = 1, /* the computation, a file or a device failed */
-    EXIT_USAGE = 2,       /* the command line is wrong; the formula is part of it */
+    EXIT_USAGE = 2,       /* the command line, or the formula in it, is wrong */
 };
 
-/* What main() prints after "keopscl COMMAND: ": one line, and for a syntax error the text and a caret below it. */
+/*
+ * What main() prints after "keopscl COMMAND: ": one line, and for a syntax error the text and a caret below the fault.
+ */
 typedef struct fault {
     char text[4608]; /* holds a library error of 4096 bytes and the tool's own words */
 } fault;
@@ -22,6 +24,6 @@ __attribute__((format(printf, 3, 4)))
 int fail(fault *f, int code, const char *format, ...);
 
 int fail_memory(fault *f);
-int fail_output(fault *f); /* of standard output; errno tells why, 0 where it is no longer known */
+int fail_output(fault *f); /* of standard output; errno tells why, 0: no longer known */
 
 #endif

@@ -77,8 +77,15 @@ static int grad(const options *o, fault *f)
     if (code)
         goto done;
     kcl_status status = kcl_operator_grad(&derivative, op, o->positional[1]);
-    if (status >= 0)
+    if (status >= 0) {
         status = kcl_operator_print(derivative, buffer_write, &text);
+        if (status == KCL_ERROR_UNSUPPORTED) {
+            code =
+                fail(f, EXIT_USAGE,
+                     "the derivative is too long as a text, in which shared parts are written out wherever they stand");
+            goto done;
+        }
+    }
     if (status < 0) {
         const char *reason = derivative ? kcl_operator_error(derivative) : "";
         code = fail(f, status == KCL_ERROR_NO_MEMORY || status == KCL_ERROR_INTERNAL ? EXIT_COMPUTATION : EXIT_USAGE,

@@ -42,7 +42,7 @@ static int fail_listing(fault *f, const char *problem)
     return fail(f, EXIT_USAGE, "%s; there are %s", problem, names);
 }
 
-/* Sets *name to the command's once it is known. */
+/* Sets *name to the command's name once the command is known. */
 static int dispatch(int argc, char **argv, const char **name, fault *f)
 {
     char problem[128];
@@ -81,10 +81,10 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* so that writing to a closed pipe is an error like others */
 #endif
 #ifdef SIGXFSZ
-    signal(SIGXFSZ, SIG_IGN); /* and so is a file that grows beyond the limit on files */
+    signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond the limit on files is an error too */
 #endif
     int code = dispatch(argc, argv, &name, &f);
-    /* What was printed is lost when the disk is full or the reader has gone: that is a failure, not a silence. */
+    /* Output is lost when the disk is full or the reader has gone. The loss is reported as a failure. */
     errno = 0;
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_DONE)
         code = fail_output(&f);

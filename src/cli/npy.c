@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cli/npy.c: NumPy's .npy files, versions 1.0, 2.0 and 3.0. The format is described in NumPy's documentation, under
- * numpy.lib.format. Nothing the header says is trusted before it is checked.
+ * numpy.lib.format. Nothing that the header says is trusted before it is checked.
  */
 #include "data.h"
 
@@ -32,7 +32,7 @@ static bool host_is_big_endian(void)
 
 /*
  * Reads `size` bytes. The size comes from the file itself, so memory grows with what really arrives: a header that
- * promises terabytes costs nothing. NULL: *got bytes were there, or memory is out (*got == size).
+ * promises terabytes costs nothing. NULL: only *got bytes arrived, or, with *got == size, memory is out.
  */
 static unsigned char *read_bytes(FILE *file, size_t size, size_t *got)
 {
@@ -98,7 +98,10 @@ static bool take_string(cursor *c, char *text, size_t size)
     return true;
 }
 
-/* A size; what is too large becomes INT64_MAX, which the check of the whole array refuses; -1 for a negative one. */
+/*
+ * A size. A size that is too large becomes INT64_MAX, which the check of the whole array refuses; a negative size
+ * becomes -1.
+ */
 static bool take_size(cursor *c, int64_t *value)
 {
     bool negative = take(c, "-");
@@ -109,7 +112,7 @@ static bool take_size(cursor *c, int64_t *value)
     bool some = c->at > start;
     if (some && negative)
         *value = -1;
-    take(c, "L"); /* Python 2 wrote long integers so */
+    take(c, "L"); /* Python 2 wrote long integers with an L */
     return some;
 }
 
@@ -144,7 +147,7 @@ static int read_shape(npy_header *h, cursor *c, const char *label, fault *f)
             return -1;
         if (size < 0)
             return fail(f, EXIT_COMPUTATION, "%s: the header gives axis %d a negative size", label, h->axes);
-        /* An empty axis must not hide the overflow of the others. */
+        /* An empty axis must not hide the overflow of other axes. */
         if ((size ? size : 1) > PTRDIFF_MAX / extent)
             return fail(f, EXIT_COMPUTATION, "%s: the sizes in the header overflow: no memory holds such an array",
                         label);
@@ -164,7 +167,7 @@ static int read_shape(npy_header *h, cursor *c, const char *label, fault *f)
     return EXIT_DONE;
 }
 
-/* The order of the entries is free, and sizes can only be checked once the type is known: shape is read last. */
+/* The order of the entries is free, and sizes can only be checked against the type: so the shape is read last. */
 static int parse_header(npy_header *h, const char *text, size_t length, const char *label, fault *f)
 {
     cursor c = {text, text + length}, descr = {0}, shape = {0};
@@ -252,7 +255,7 @@ static void reverse_bytes(unsigned char *bytes, size_t count, size_t size)
         }
 }
 
-/* Copies an element; the table has the type that element_type() tells. */
+/* Copies an element; the table has the type that element_type() returns. */
 static void copy_element(const npy_header *h, table *t, int64_t to, const unsigned char *bytes)
 {
     if (h->kind == 'i' && h->size == 4) {

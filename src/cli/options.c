@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cli/options.c: reads a command line by two tables, the command's and the one below. */
+/* cli/options.c: reads a command line by two tables: the table of the command and the table below. */
 #include "cli.h"
 
 #include <ctype.h>
@@ -18,8 +18,8 @@ enum { NAME_SIZE = sizeof((argument *)0)->name };
 
 static const struct option_row {
     const char *name;
-    unsigned commands; /* a command takes the option when it has one of these bits */
-    const char *value; /* what follows, for messages; NULL: nothing */
+    unsigned commands; /* a command takes the option if the command has one of these bits */
+    const char *value; /* what follows the option, for messages; NULL: nothing */
 } rows[] = {
     {"--arg", OPTION_ARG_VALUES, "NAME=Vi:FILE, NAME=Vj:FILE or NAME=Pm:NUMBER"},
     {"--arg", OPTION_ARG_SHAPES, "NAME=Vi(DIM), NAME=Vj(DIM) or NAME=Pm(DIM)"},

@@ -72,14 +72,17 @@ static int load_arguments(table **tables, int **dims, const options *o, fault *f
     return code;
 }
 
-/* Whether argument k is an index that comes as integers. */
+/* Whether argument k is an index that is given as integers. */
 static bool is_index(const kcl_operator *op, int k, const table *t)
 {
     kcl_slot_info slot;
     return t->dtype == KCL_I64 && kcl_operator_input(op, k, &slot) == KCL_OK && slot.dtype == KCL_I64;
 }
 
-/* Gives the arguments one type, but for files of integers that are an index: float64 where all files are. */
+/*
+ * Gives all arguments one type, float64 if all are files of integers. Files of integers that are an index keep their
+ * type.
+ */
 static int convert_arguments(table *tables, kcl_dtype *dtype, const kcl_operator *op, const options *o, fault *f)
 {
     bool any = false, all_f64 = true;
@@ -99,7 +102,10 @@ static int convert_arguments(table *tables, kcl_dtype *dtype, const kcl_operator
     return code;
 }
 
-/* The length of an axis: that of the first argument with its role, 1 without one. The library compares the others. */
+/*
+ * The length of an axis: the length of the first argument with its role, or 1. The library compares the other
+ * arguments.
+ */
 static int64_t axis_length(const options *o, const table *tables, kcl_role role)
 {
     for (int k = 0; k < o->arg_count; k++)
@@ -124,7 +130,7 @@ static void print_json(const kcl_device_info *device, kcl_dtype dtype, int64_t m
     puts("]}");
 }
 
-/* Writes all results, and gives files their names only when none failed. */
+/* Writes all results. Files get their names only if no result failed. */
 static int save_results(const options *o, const table *outs, int count, fault *f)
 {
     bool shown = false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cli/table.c: text tables, one row a line; docs/tool.md tells the rules. What may be a row is never passed over: it is
- * read, or the table is refused with its line and column.
+ * cli/table.c: text tables, one row a line; docs/tool.md tells the rules. What may be a row is never passed over: the
+ * row is read, or the table is refused with its line and column.
  */
 #define _POSIX_C_SOURCE 200809L /* getc_unlocked */
 #include "data.h"
@@ -18,12 +18,12 @@ enum { SHOWN = 40 }; /* bytes of a cell that messages show */
 typedef enum cell_kind { NUMBER, MISSING, NAME, WORD } cell_kind;
 
 typedef struct cell {
-    char *text; /* without blanks around it, without quotes */
+    char *text; /* without blanks around the text, without quotes */
     cell_kind kind;
-    double value; /* NaN where the cell is no number */
+    double value; /* NaN: the cell is no number */
 } cell;
 
-/* A number of the table: all are whole until one is found that is not. */
+/* A number of the table: all are whole until a number is found that is not. */
 typedef union number {
     int64_t whole;
     double real;
@@ -33,22 +33,22 @@ typedef struct text_reader {
     const char *label;
     FILE *file;
     missing_rule missing;
-    char *text; /* the line that is read */
+    char *text; /* the line being read */
     size_t length, text_capacity;
-    cell *cells; /* of that line */
+    cell *cells; /* of the line */
     int64_t count;
     size_t cells_capacity;
-    char delimiter;           /* ';', ',', a tab or a blank; 0 where the lines so far have one cell each */
+    char delimiter;           /* ';', ',', a tab or a blank; 0: the lines so far have one cell each */
     long long line;           /* counted from 1 */
-    long long delimiter_line; /* the first with several cells */
-    long long empty_line;     /* the first empty one behind a row, or 0 */
-    long long names_line;     /* that of the names of columns, or 0 */
+    long long delimiter_line; /* the first line with several cells */
+    long long empty_line;     /* the first empty line behind a row, or 0 */
+    long long names_line;     /* the line with the names of columns, or 0 */
     int64_t names;
     bool real;
     number *numbers;
     size_t number_count, number_capacity;
     int64_t rows, columns;
-    /* The first whole number that no double holds; refused once the table has to be of doubles. */
+    /* The first whole number that no double holds; it is refused once the table has to be of doubles. */
     long long inexact_line, inexact_column;
     char inexact[SHOWN + 1];
 } text_reader;
@@ -70,7 +70,7 @@ static bool grow(void *array, size_t *capacity, size_t count, size_t size)
     return true;
 }
 
-/* Reads a line, which LF, CR, both or the file's end closes. *found is false behind the last one. */
+/* Reads a line, which LF, CR, both or the end of the file closes. *found is false behind the last line. */
 static int next_line(text_reader *r, bool *found, fault *f)
 {
     int c = getc_unlocked(r->file);
@@ -119,7 +119,7 @@ static char *skip_blanks(char *p, char delimiter)
     return p;
 }
 
-/* The quote that closes the one at p, or NULL; two of them inside stand for one. */
+/* The quote that closes the quote at p, or NULL. Two quotes inside stand for one. */
 static char *closing_quote(char *p)
 {
     for (p++; *p; p++)
@@ -134,8 +134,8 @@ static int fail_quote(const text_reader *r, fault *f)
 }
 
 /*
- * Cuts the comment off, and tells what separates the line's cells: 0 for a single one. A comment is a '#' where a cell
- * may begin, and a blank, another '#' or the end of the line behind it: "#N/A" is none.
+ * Cuts the comment off, and finds what separates the cells of the line: 0 for a single cell. A comment is a '#' at the
+ * beginning of a cell, with a blank, another '#' or the end of the line behind it: "#N/A" is no comment.
  */
 static int find_delimiter(const text_reader *r, char *line, char *delimiter, bool *has_comment, fault *f)
 {
@@ -179,7 +179,7 @@ static int find_delimiter(const text_reader *r, char *line, char *delimiter, boo
     return EXIT_DONE;
 }
 
-/* Takes the quotes off the cell at p, of which the second is at `end`; returns what is behind. */
+/* Takes the quotes off the cell at p, whose second quote is at `end`; returns what is behind. */
 static char *unquote(char *p, char *end, char **text)
 {
     char *to;
@@ -229,14 +229,14 @@ static int split(text_reader *r, char *p, char delimiter, fault *f)
             end--;
         *end = 0;
     }
-    /* A tab may close a row as well as separate. */
+    /* A tab may close a row as well as separate cells. */
     int64_t wanted = r->rows ? r->columns : r->names;
     if (delimiter == '\t' && r->count > 1 && !*r->cells[r->count - 1].text && (!wanted || r->count > wanted))
         r->count--;
     return EXIT_DONE;
 }
 
-/* Words for a value that is not there. "nan" is a number. */
+/* Words for a missing value. "nan" is a number. */
 static bool is_missing(const char *text)
 {
     static const char *const words[] = {"",     "-",   "--",   ".",    "?",    "NA",       "N/A",
@@ -248,7 +248,7 @@ static bool is_missing(const char *text)
     return text[0] == '#' && (text[length - 1] == '!' || text[length - 1] == '?'); /* #DIV/0! of spreadsheets */
 }
 
-/* Whether a word may be the name of a column, and is not a number that is written wrong: "1,5", "1e999", "$5". */
+/* Whether a word may be the name of a column, and is no number that is written wrong: "1,5", "1e999", "$5". */
 static bool is_name(const char *text)
 {
     text += *text == '#';
@@ -265,7 +265,7 @@ static void classify(cell *c)
         c->value = NAN;
 }
 
-/* The text as messages show it: short, without half a character of UTF-8, and on one line. */
+/* The text as messages show it: short, on one line, and without half a character of UTF-8. */
 static const char *shown(char to[SHOWN + 1], const char *text)
 {
     size_t length = strlen(text);
@@ -278,7 +278,7 @@ static const char *shown(char to[SHOWN + 1], const char *text)
     return to;
 }
 
-/* Why a word is no number, where that can be told. */
+/* Why a word is no number, if that can be told. */
 static const char *word_hint(const text_reader *r, const char *text)
 {
     const char *comma = strchr(text, ',');
@@ -300,7 +300,7 @@ static const char *word_hint(const text_reader *r, const char *text)
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 
-/* Whether the digits of a whole number are those of the double that they are read as. */
+/* Whether a whole number is the double that its digits are read as. */
 static bool digits_are_exact(const char *digits, double value)
 {
     char exact[340];
@@ -392,7 +392,7 @@ static int read_line(text_reader *r, fault *f)
     code = find_delimiter(r, line, &delimiter, &has_comment, f);
     if (code)
         return code;
-    /* A line of blanks; but of a table with tabs, one with a tab is a row of empty cells. */
+    /* A line of blanks. In a table with tabs, a line with a tab is a row of empty cells. */
     if (line[strspn(line, " \t\v\f")] == 0 && (has_comment || r->delimiter != '\t' || delimiter != '\t')) {
         if (r->rows && !has_comment && !r->empty_line)
             r->empty_line = r->line;
@@ -444,7 +444,7 @@ int text_read(table *t, FILE *file, const char *label, missing_rule missing, fau
     return EXIT_DONE;
 }
 
-/* The fewest digits, from a usual number of them upwards, that are read back as the same number. */
+/* Writes the fewest digits, from a usual number of digits upwards, that are read as the same number. */
 static void write_number(const table *t, int64_t index, FILE *file)
 {
     char text[40];

@@ -13,7 +13,7 @@ static void open_host(kcl_device *d, const kd_settings *settings)
     d->host = true;
     d->threads = settings->threads ? settings->threads : kb_processors();
     kd_host_info(&d->info, d->threads);
-    /* Figures of an ordinary CPU, for a layer above that plans without asking what for. */
+    /* Figures of an ordinary CPU, for a layer above that plans without asking for which device. */
     d->caps = (kp_caps){.device_class = KP_CPU,
                         .lanes_f32 = 8,
                         .lanes_f64 = 4,
@@ -30,7 +30,7 @@ static kd_sharing sharing_of(const kcl_device_info *info)
 {
     if (strcmp(info->type, "cpu") != 0)
         return KD_COPIED;
-    /* PoCL's drivers for the machine it runs on; it has others (remote, accelerators) that move data. */
+    /* PoCL's drivers for the machine that PoCL runs on; other drivers (remote, accelerators) move data. */
     static const char *const local_drivers[] = {"pthread", "basic", "cpu"};
     for (size_t k = 0; k < KB_COUNT(local_drivers); k++)
         if (kd_is_pocl(info->platform) && strncmp(info->name, local_drivers[k], strlen(local_drivers[k])) == 0)
@@ -38,7 +38,7 @@ static kd_sharing sharing_of(const kcl_device_info *info)
     return KD_MAPPED;
 }
 
-/* Takes a part of a CPU where fewer threads than it has are wanted. A driver that cannot do it is used whole. */
+/* Takes a part of a CPU if fewer threads are wanted than the CPU has. A device that cannot be divided is used whole. */
 static void limit_threads(kcl_device *d, const kd_settings *settings, const kb_log *log)
 {
     int units = d->info.compute_units;
@@ -61,8 +61,8 @@ static void limit_threads(kcl_device *d, const kd_settings *settings, const kb_l
 }
 
 /*
- * Seconds that a process waits for a kernel that another one builds and runs for the first time. Most are built in less
- * than one, but on a machine that is busy with others' builds it takes longer for all of them.
+ * Seconds that a process waits for a kernel that another process builds and runs for the first time. Most kernels are
+ * built in less than a second, but on a machine that is busy with the builds of others all builds take longer.
  */
 enum { LONGEST_WAIT = 30 };
 
@@ -229,7 +229,7 @@ kcl_status kd_enter(kcl_context *context)
     return check(context);
 }
 
-/* Refuses a missing place for what a call tells. */
+/* Refuses a missing place for what a call returns. */
 static kcl_status check_place(const kcl_context *context, const char *call, const void *place)
 {
     kcl_status status = check(context);
@@ -244,7 +244,7 @@ static kcl_context *new_context(const kcl_allocator *allocator)
     if (!c)
         return NULL;
     c->allocator = *allocator;
-    /* An address is used again once its context is destroyed, the clock has moved on by then. */
+    /* An address is used again once its context is destroyed; the clock has moved on by then. */
     c->serial = kb_hash_combine((uint64_t)(uintptr_t)c, (uint64_t)(kb_seconds() * 1e9));
     return c;
 }

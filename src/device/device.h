@@ -15,8 +15,9 @@
 #include <keopscl/memory.h>
 
 /*
- * Refuses a NULL context, one that could not be made, and one that crossed a fork (the interpreter may, it has no
- * driver). Call it first in public functions: all others below expect a context that it accepts.
+ * Refuses a NULL context, a context that could not be made, and a context that crossed a fork (the interpreter may
+ * cross, since it has no driver). Public functions call kd_enter first: all functions below expect a context that
+ * kd_enter accepts.
  */
 kcl_status kd_enter(kcl_context *context);
 
@@ -27,8 +28,8 @@ const kp_caps *kd_caps(const kcl_context *context);
 bool kd_is_host(const kcl_context *context);         /* the interpreter: no kernels */
 int kd_threads(const kcl_context *context);          /* threads the interpreter may use */
 const char *kd_dump_dir(const kcl_context *context); /* KEOPSCL_DUMP_DIR or NULL */
-uint64_t kd_serial(const kcl_context *context); /* unlike that of any other context, past ones too: a key for caches */
-kcl_context_stats *kd_stats(kcl_context *context); /* `evaluations` and `run_seconds` are the caller's to count */
+uint64_t kd_serial(const kcl_context *context);      /* that no other context has or had: a key for caches */
+kcl_context_stats *kd_stats(kcl_context *context);   /* the caller counts `evaluations` and `run_seconds` */
 
 /*
  * What the layers above keep with a context: one object for each place, NULL before it is attached. `destroy` is called
@@ -40,27 +41,28 @@ void kd_attach(kcl_context *context, kd_place place, void *object,
                void (*destroy)(kcl_context *context, void *object));
 
 /*
- * A compiled kernel, cloned for this context. The same source and name give the same kernel. Looked for in memory, then
- * on disk, then built. `label` names the program in the log and in KEOPSCL_DUMP_DIR. Each call takes a reference; what
- * is left of them ends with the context.
+ * A compiled kernel, cloned for this context. The same source and name give the same kernel. The program is looked for
+ * in memory, then on disk, then built. `label` names the program in the log and in KEOPSCL_DUMP_DIR. Each call takes a
+ * reference; references that are left end with the context.
  */
 typedef struct kd_kernel kd_kernel;
 kcl_status kd_kernel_get(kcl_context *context, const char *source, const char *name, const char *label,
                          kd_kernel **kernel);
 
 /*
- * Gives a reference back and sets *kernel to NULL, which is accepted too. With the last one the kernel goes, after work
- * that uses it is done; the device keeps its program for later while there are no more than kd_most_programs.
+ * Gives a reference back and sets *kernel to NULL; a NULL *kernel is accepted. With its last reference the kernel goes,
+ * after work that uses the kernel is done. The device keeps the program of the kernel for later while there are no more
+ * than kd_most_programs.
  */
 void kd_kernel_release(kcl_context *context, kd_kernel **kernel);
 
 size_t kd_most_programs(const kcl_context *context);
 void kd_drop_unused(kcl_context *context); /* programs without kernels, memory that waits for reuse */
 
-/* What is known of a kernel once it is built. Sizes in bytes. */
+/* What is known of a kernel once its program is built. Sizes in bytes. */
 typedef struct kd_limits {
     size_t work_group;   /* most work-items of a work-group; 0: the driver does not tell */
-    size_t multiple;     /* sizes of work-groups should be multiples of it; 0: not told */
+    size_t multiple;     /* sizes of work-groups should be multiples of this; 0: not told */
     size_t local_memory; /* of a work-group */
     size_t private_memory;
     /* From the build log of NVIDIA's compiler; -1: not told. */
@@ -69,18 +71,18 @@ typedef struct kd_limits {
     int64_t stack;   /* private arrays that are not in registers */
 } kd_limits;
 
-/* Asks the driver the first time. Never fails: what is not told is not known. */
+/* Asks the driver the first time. Never fails: what the driver does not tell is not known. */
 const kd_limits *kd_kernel_limits(kcl_context *context, kd_kernel *kernel);
 
 /* Memory on the device that the host does not see. Contents are undefined. Released memory is kept for a while. */
 typedef struct kd_buffer kd_buffer;
 kcl_status kd_buffer_create(kcl_context *context, size_t bytes, kd_buffer **buffer);
-void kd_buffer_release(kcl_context *context, kd_buffer **buffer); /* work that uses it may still be running */
+void kd_buffer_release(kcl_context *context, kd_buffer **buffer); /* work that uses the buffer may still be running */
 
 /* Whether `memory`, which need not be valid, is memory of this context that was not released. */
 bool kd_has_memory(const kcl_context *context, const kcl_memory *memory);
-kd_buffer *kd_memory_buffer(const kcl_memory *memory); /* what kernels see of it; NULL for the interpreter */
-void *kd_memory_host(const kcl_memory *memory);        /* the interpreter's; NULL for other devices */
+kd_buffer *kd_memory_buffer(const kcl_memory *memory); /* what kernels see of the memory; NULL for the interpreter */
+void *kd_memory_host(const kcl_memory *memory);        /* memory of the interpreter; NULL for other devices */
 
 /* Start copying between `bytes` of host memory and a buffer; the host memory is in use until kd_finish. */
 kcl_status kd_write(kcl_context *context, kd_buffer *buffer, size_t offset, const void *from, size_t bytes);
@@ -91,12 +93,12 @@ bool kd_copies(const kcl_context *context);
 bool kd_always_waits(const kcl_context *context); /* kd_submit is kd_finish */
 
 /*
- * An argument of a launch. Within a batch, memory of the same address and size is one memory: an output may be an input
- * of a later launch. Otherwise outputs overlap nothing. What a batch outputs to, its kernels write completely. Only the
- * batch refers to host memory: afterwards it may be changed and freed.
+ * An argument of a launch. Within a submission, memory of the same address and size is one memory: an output may be an
+ * input of a later launch. Otherwise outputs overlap nothing. Kernels write all of what the submission outputs to. Only
+ * the submission refers to host memory: afterwards the memory may be changed and freed.
  */
 typedef enum kd_arg_kind {
-    KD_ARG_HOST_IN,   /* host memory that the kernel reads: used in place on CPU devices, else copied once a batch */
+    KD_ARG_HOST_IN,   /* host memory that the kernel reads: in place on CPU devices, else copied once a submission */
     KD_ARG_HOST_COPY, /* the same, but copied before kd_launch returns, on every device */
     KD_ARG_HOST_OUT,  /* host memory that the kernel writes: holds the result after kd_finish */
     KD_ARG_HOST_BOTH, /* the same, and the kernel reads what it held before */
@@ -106,31 +108,32 @@ typedef enum kd_arg_kind {
 
 typedef struct kd_arg {
     kd_arg_kind kind;
-    const void *data;  /* host memory or value; may be NULL where size is 0 */
+    const void *data;  /* host memory or value; NULL only for size 0 */
     size_t size;       /* bytes */
     kd_buffer *buffer; /* KD_ARG_BUFFER */
 } kd_arg;
 
 /*
- * Starts a kernel after all work given before. `global` is a multiple of `local`; both have 3 entries. Work from one
- * kd_launch to kd_finish or kd_submit is a batch. A repeated launch with the same arguments costs little more than the
- * driver's own enqueue.
+ * Starts a kernel after all work given before. `global` is a multiple of `local`; both have 3 entries. The work from
+ * one kd_launch to kd_finish or kd_submit is a submission. A repeated launch with the same arguments costs little more
+ * than the driver's own enqueue.
  *
- * KCL_ERROR_UNSUPPORTED: the device has not the means for work-groups of this size; the batch is as before the call,
- * and smaller ones may be tried. Any other failure ends the batch: see kd_finish.
+ * KCL_ERROR_UNSUPPORTED: the device has not the means for work-groups of this size; the submission is as before the
+ * call, and smaller work-groups may be tried. Any other failure ends the submission: see kd_finish.
  */
 kcl_status kd_launch(kcl_context *context, kd_kernel *kernel, int arg_count, const kd_arg *args, const size_t global[3],
                      const size_t local[3]);
 
 /*
- * Waits for the batch and makes every KD_ARG_HOST_OUT and KD_ARG_HOST_BOTH memory visible. Must be called after a failed launch too, then
- * returns its status: nothing refers to host memory afterwards. Keeps programs on disk that ran for the first time.
+ * Waits for the submission and makes every KD_ARG_HOST_OUT and KD_ARG_HOST_BOTH memory visible. Must be called after a
+ * failed launch too, and returns the status of that launch; nothing refers to host memory afterwards. Keeps programs on
+ * disk that ran for the first time.
  */
 kcl_status kd_finish(kcl_context *context);
 
 /*
- * Ends the batch without waiting for it, unless it failed, refers to host memory, or the device works in place: then as
- * kd_finish. What goes wrong later is reported by the next call that waits.
+ * Ends the submission without waiting, unless the submission failed, refers to host memory, or the device works in
+ * place: then like kd_finish. The next call that waits reports what goes wrong later.
  */
 kcl_status kd_submit(kcl_context *context);
 

@@ -3,15 +3,15 @@
  * device/disk.c: compiled programs kept on disk.
  *
  * One file per program, keopscl-<hash of the key>.bin: an entry_header, the key, notes, the program. Notes are a text
- * that only its build could give. An entry counts only if its size, key and checksum are exactly right. It is written
- * to a temporary file in the same folder, which is then renamed, so that no reader meets half an entry and a writer that
- * dies leaves none (but a keopscl-tmp-XXXXXX). It is not forced to the disk, which can take seconds: what a machine that
- * stops has lost of an entry shows in the checksum.
+ * that only the build of the program could give. An entry counts only if its size, key and checksum are exactly right.
+ * An entry is written to a temporary file in the same folder, which is then renamed, so that no reader meets half an
+ * entry, and a writer that dies leaves no entry (but a keopscl-tmp-XXXXXX). The entry is not forced to the disk, which
+ * can take seconds: if the machine stops, the checksum shows the loss.
  *
- * keopscl-<hash of the key>.lock is locked by the one who builds the program of an entry that is not there yet.
+ * keopscl-<hash of the key>.lock is locked by the process that builds the program of an entry that is not there yet.
  *
- * Entries are code that is run, and a checksum tells nothing of who wrote them. So the folder and the entries count only
- * where nobody but this user and root can write to them, and nothing is opened that could make a reader wait.
+ * Entries are code that is run, and a checksum tells nothing of who wrote them. So the folder and the entries count
+ * only if nobody but this user and root can write to them, and nothing is opened that could make a reader wait.
  */
 #ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE /* flock */
@@ -64,7 +64,7 @@ static void switch_off_for(kcl_device *d, const kb_log *log, const char *what, i
     switch_off(d, log, why);
 }
 
-/* Whether nobody but this user and root can write to it. */
+/* Whether nobody but this user and root can write to the file. */
 static bool is_trusted(const struct stat *st)
 {
     return (st->st_uid == geteuid() || st->st_uid == 0) && !(st->st_mode & (S_IWGRP | S_IWOTH));
@@ -91,7 +91,7 @@ bool kd_folder_is_safe(const char *dir, char *why, size_t size)
     return false;
 }
 
-/* Whether the folder may be used; it need not be there yet. */
+/* Whether the folder may be used. A folder that is not there yet may. */
 static bool is_usable(kcl_device *d, const kb_log *log)
 {
     char why[160];
@@ -103,7 +103,7 @@ static bool is_usable(kcl_device *d, const kb_log *log)
     return false;
 }
 
-/* A pipe, socket or device under an entry's name must not be waited for, what a link points to is not ours. */
+/* A pipe, socket or device under the name of an entry must not be waited for. What a link points to is not ours. */
 static int open_to_read(int folder, const char *name)
 {
     return openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -124,7 +124,7 @@ static bool read_all(int file, void *data, size_t size)
     return true;
 }
 
-/* `file` is closed in any case. The first error, 0: none. */
+/* Closes `file` in any case. Returns the first error; 0: none. */
 static int close_with(int file, int code)
 {
     return close(file) != 0 && !code ? errno : code;
@@ -149,7 +149,7 @@ static bool write_all(int file, const void *data, size_t size)
 
 enum { MOST_BYTES = 1 << 28 }; /* of an entry; programs have a few megabytes */
 
-/* Whether the file is a whole entry of this key; *data is its program, NULL where memory is out. */
+/* Whether the file is a whole entry of this key; *data becomes its program, NULL when memory is out. */
 static bool read_entry(int file, const kb_str *key, const kcl_allocator *a, unsigned char **data, size_t *size,
                        char **notes)
 {
@@ -214,7 +214,7 @@ bool kd_disk_load(kcl_device *d, const kb_log *log, const kb_str *key, unsigned 
     return good && *binary;
 }
 
-/* The folder and those above it. */
+/* Makes the folder and the folders above it. */
 static int make_folders(const char *path)
 {
     char part[KD_PATH];
@@ -297,9 +297,9 @@ void kd_disk_remove(kcl_device *d, const kb_str *key)
 /* ---- Who builds -------------------------------------------------------------------------------------------------- */
 
 /*
- * An empty file beside the entry is locked while its program is built, run for the first time and kept. The lock ends
- * with the process, so nobody waits for one that died. The file goes with the lock: who waits for a file that is gone
- * gets its lock and finds the entry, or builds, once more than needed at worst.
+ * An empty file beside the entry is locked while the program of the entry is built, run for the first time and kept.
+ * The lock ends with the process, so nobody waits for a process that died. The file goes with the lock: a process that
+ * waits for a file that is gone gets the lock of the old file, and finds the entry, or builds once more than needed.
  */
 kd_lock kd_disk_lock(kcl_context *c, const kb_str *key)
 {
@@ -337,7 +337,7 @@ void kd_disk_unlock_last(kcl_context *c)
 {
     kd_build_lock *lock = c->locks;
     c->locks = lock->next;
-    /* The lock is that of the open file, which a child of fork shares: only the parent ends it. */
+    /* The lock belongs to the open file, which a child of fork shares: only the parent ends the lock. */
     if (!kd_forked()) {
         unlink(lock->path);
         flock(lock->file, LOCK_UN);
@@ -357,8 +357,8 @@ void kd_disk_unlock(kcl_context *c)
 typedef enum entry_kind { NO_ENTRY, ENTRY, TEMPORARY, LOCK } entry_kind;
 
 /*
- * keopscl-<16 hexadecimal digits>.bin, the same with .lock, or keopscl-tmp-<6 letters and digits>, which is a writer's
- * that died.
+ * keopscl-<16 hexadecimal digits>.bin, the same with .lock, or keopscl-tmp-<6 letters and digits>, which a writer that
+ * died has left.
  */
 static entry_kind kind_of(const char *name)
 {
@@ -374,14 +374,14 @@ static entry_kind kind_of(const char *name)
 }
 
 /*
- * Whether a file with such a name is ours. An entry begins with the mark, of whatever version; a temporary file may have
- * been cut before its end; a lock is empty, and left behind where nobody holds it.
+ * Whether a file with such a name is ours. An entry begins with the mark, of whatever version. A temporary file may be
+ * cut anywhere. A lock is empty, and left behind if nobody holds it.
  */
 static bool is_ours(int folder, const char *name, entry_kind kind, uint64_t *bytes)
 {
     char start[sizeof entry_magic - 1];
     struct stat st;
-    /* Opening alone may do something where it is a device. */
+    /* Opening a device may do something by itself. */
     if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
         return false;
     int file = open_to_read(folder, name);
@@ -402,7 +402,7 @@ static bool is_ours(int folder, const char *name, entry_kind kind, uint64_t *byt
     return good;
 }
 
-/* Visits the entries of the folder that the environment names; removes them where `removed` is given. */
+/* Visits the entries of the folder that the environment names. `removed` not NULL: removes them. */
 static kcl_status visit(kcl_cache_info *info, uint64_t *removed)
 {
     char dir[KD_PATH];
@@ -420,7 +420,7 @@ static kcl_status visit(kcl_cache_info *info, uint64_t *removed)
     for (errno = 0; (e = readdir(folder)); errno = 0) {
         const entry_kind kind = kind_of(e->d_name);
         uint64_t bytes = 0;
-        /* Locks are looked at to be removed only: looking means to hold them for a moment. */
+        /* Locks are looked at only to be removed: looking means to hold the lock for a moment. */
         if (kind == NO_ENTRY || (kind == LOCK && !removed) || !is_ours(dirfd(folder), e->d_name, kind, &bytes))
             continue;
         if (removed && unlinkat(dirfd(folder), e->d_name, 0) != 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* device/doctor.c: what was looked for, where, what was found, what is lost without it. */
+/* device/doctor.c: what was looked for, in which places, what was found, what is lost without it. */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Writes whether a shared library can be loaded; if not, the linker's reason. */
+/* Writes whether a shared library can be loaded, or the reason that the linker gives. */
 static bool put_library(kb_str *out, const char *name)
 {
     void *library = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
@@ -26,7 +26,7 @@ static bool put_library(kb_str *out, const char *name)
     return library != NULL;
 }
 
-/* A .icd file holds the name of a driver's library in its first line. */
+/* The first line of an .icd file is the name of a driver's library. */
 static void put_icd_file(kb_str *out, const char *path)
 {
     char line[1024] = "";
@@ -197,7 +197,7 @@ kcl_status kd_doctor_with(const kd_cl *cl, kcl_write_fn write, void *user)
         kb_str_putf(&out, "  %s\n  Without it only the interpreter computes. Debian, Ubuntu: ocl-icd-libopencl1.\n",
                     err.text);
     kb_str_put(&out, "\n");
-    /* Devices come first to be asked: their drivers are then loaded as the loader wants them. */
+    /* Devices are looked for first, so that the loader loads their drivers in its own way. */
     kb_str devices;
     kb_str_init(&devices, NULL);
     if (cl && !forked)

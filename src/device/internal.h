@@ -19,13 +19,13 @@ typedef struct kd_cl {
 } kd_cl;
 
 /*
- * Opens the ICD loader and fills the table. It is never closed: drivers keep threads of their own. KCL_ERROR_NO_DEVICE
- * where there is no loader; the text lists what was tried. *name is the library found; `name` may be NULL.
+ * Opens the ICD loader and fills the table. The loader is never closed: drivers keep threads of their own.
+ * KCL_ERROR_NO_DEVICE without a loader; the text lists what was tried. *name is the library found; `name` may be NULL.
  */
 kcl_status kd_open_loader(kd_cl *cl, const char **name, kb_error *err);
 
 void kd_mark_use(void); /* remembers the process that uses OpenCL first */
-bool kd_forked(void);   /* this process is a child of that one */
+bool kd_forked(void);   /* this process is a child of the process that uses OpenCL */
 
 /* "CL_OUT_OF_RESOURCES"; "unknown error" for other numbers. */
 const char *kd_cl_error_name(cl_int code);
@@ -43,7 +43,7 @@ enum { KD_PATH = 1024 };
 
 typedef struct kd_settings {
     const char *device;        /* what was asked for, "" for nothing */
-    const char *device_source; /* the name of the parameter or variable it came from */
+    const char *device_source; /* the name of the parameter or variable that asks */
     int threads;               /* 0: all */
     const char *threads_source;
     int programs;            /* most that are kept in memory */
@@ -54,7 +54,7 @@ typedef struct kd_settings {
 /* Sets *log first, so that later failures can be logged. */
 kcl_status kd_read_settings(kd_settings *settings, kb_log *log, const kcl_context_params *params, kb_error *err);
 
-/* The folder of the disk cache by `given` (NULL: by the environment), "" where it is off; the log tells why. */
+/* The folder of the disk cache by `given` (NULL: by the environment), "" if the cache is off; the log tells why. */
 kcl_status kd_cache_folder(char dir[KD_PATH], const char *given, const kb_log *log, kb_error *err);
 
 /* ---- Selection --------------------------------------------------------------------------------------------------- */
@@ -73,8 +73,8 @@ typedef struct kd_candidates {
     kcl_allocator allocator;
     kd_candidate *items;
     size_t count, capacity;
-    cl_uint platforms;  /* how many there are, with those that failed */
-    char hint[KD_PATH]; /* why one of them may have no device, "" where that is not known */
+    cl_uint platforms;  /* all platforms, including those that failed */
+    char hint[KD_PATH]; /* why a platform may have no device; "": not known */
 } kd_candidates;
 
 /* Lists all devices. No platform at all is no error; a platform that fails is left out, with a log line. */
@@ -94,15 +94,18 @@ cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_d
 
 bool kd_is_pocl(const char *platform);
 
-/* Tells in which folder PoCL keeps what it compiles; false: it cannot, and the text tells why and what helps. */
+/*
+ * Tells in which folder PoCL keeps what it compiles. False: PoCL cannot write there, and the text tells why and what
+ * helps.
+ */
 bool kd_pocl_cache(char *text, size_t size);
 
 /* ---- Devices, contexts ------------------------------------------------------------------------------------------- */
 
 /* How host memory reaches kernels. */
 typedef enum kd_sharing {
-    KD_IN_PLACE, /* kernels work on the host's memory itself (PoCL on CPUs): waiting is enough */
-    KD_MAPPED,   /* the driver uses the host's memory and makes results visible when it is mapped (other CPUs) */
+    KD_IN_PLACE, /* kernels work on the memory of the host (PoCL on CPUs): waiting is enough */
+    KD_MAPPED,   /* the driver uses the memory of the host, and mapping makes results visible (other CPUs) */
     KD_COPIED,   /* GPUs and the rest */
 } kd_sharing;
 
@@ -110,10 +113,10 @@ typedef struct kd_program {
     struct kd_program *next;
     cl_program program;
     char *source, *label;
-    char *notes; /* the driver's build log where it tells registers, else NULL; kept with the entry on disk */
+    char *notes; /* the build log of a driver that reports registers, else NULL; kept with the entry on disk */
     uint64_t hash;
     int users;           /* kernels of all contexts; guarded by the device's lock, like the next */
-    uint64_t used;       /* when a kernel was last made of it, or let go, by the device's count of these */
+    uint64_t used;       /* the device's count of uses when a kernel was last made or let go */
     atomic_bool loaded;  /* from disk */
     atomic_bool unsaved; /* built here and not yet on disk */
 } kd_program;
@@ -129,17 +132,17 @@ struct kcl_device {
     /* What follows is for OpenCL devices only. */
     kd_cl cl;
     cl_device_id id;
-    bool is_part; /* a sub-device of ours */
+    bool is_part; /* a sub-device that this library has made */
     cl_context context;
     kd_sharing sharing;
-    bool takes_turns; /* the driver cannot run the batches of several contexts side by side */
+    bool takes_turns; /* the driver cannot run the submissions of several contexts side by side */
     const char *build_options;
-    bool tells_registers; /* its build log holds what the compiler used: see kd_read_build_log */
+    bool tells_registers; /* the build log holds what the compiler used: see kd_read_build_log */
     char platform_version[256];
     char device_version[256];
     pthread_mutex_t lock; /* guards what follows */
     bool has_lock;
-    pthread_mutex_t turn; /* held by a context during a batch, with takes_turns */
+    pthread_mutex_t turn; /* held by a context during a submission, with takes_turns */
     bool has_turn;
     kd_program *programs;
     size_t program_count;
@@ -151,8 +154,8 @@ struct kcl_device {
 
 /* What a kernel was last given for an argument. */
 typedef struct kd_saved_arg {
-    uint64_t serial;         /* of a buffer; 0: not one, or not known */
-    size_t size;             /* of a value; 0: not one, or not known */
+    uint64_t serial;         /* of a buffer; 0: no buffer, or not known */
+    size_t size;             /* of a value; 0: no value, or not known */
     unsigned char value[32]; /* longer values are set every time */
 } kd_saved_arg;
 
@@ -172,16 +175,16 @@ struct kd_kernel {
 struct kd_buffer {
     cl_mem mem;
     uint64_t serial;  /* never used twice in a context, unlike the address of a cl_mem */
-    size_t size;      /* that it is used with */
-    size_t capacity;  /* bytes that it has */
-    const void *host; /* the host memory that it stands for in this batch; NULL: none */
-    bool is_output;   /* `host` receives its contents at the end of the batch */
-    bool is_own;      /* memory of its own, not the host's */
-    bool is_kept;     /* `host` was copied to memory of ours: the batch does not refer to it */
+    size_t size;      /* with which the buffer is used */
+    size_t capacity;  /* bytes of the buffer */
+    const void *host; /* the host memory that the buffer stands for in this submission; NULL: none */
+    bool is_output;   /* `host` receives the contents at the end of the submission */
+    bool is_own;      /* memory of the buffer, not of the host */
+    bool is_kept;     /* `host` was copied to memory of ours: the submission does not refer to `host` */
     bool idle;        /* waits for reuse */
 };
 
-/* That this context builds the program of an entry on disk, for others to wait for. */
+/* This context builds the program of an entry on disk, and others wait for the entry. */
 typedef struct kd_build_lock {
     struct kd_build_lock *next;
     int file;
@@ -196,7 +199,7 @@ typedef struct kd_kept {
 
 struct kcl_memory {
     struct kcl_memory *next; /* in the context's list */
-    kcl_context *context;    /* NULL: it was destroyed */
+    kcl_context *context;    /* NULL: the context was destroyed */
     kcl_allocator allocator;
     size_t size;
     kd_buffer *buffer; /* OpenCL devices */
@@ -208,7 +211,7 @@ struct kcl_context {
     kcl_device *device;
     kb_log log;
     kb_error error;
-    bool dead; /* could not be made: only tells why */
+    bool dead; /* the context could not be made, and only tells why */
     uint64_t serial;
     kcl_context_stats stats;
     cl_command_queue queue;
@@ -220,22 +223,22 @@ struct kcl_context {
     kcl_memory *memories; /* that users hold */
     kd_kept *kept;
     size_t kept_bytes;
-    kcl_status batch_status;
+    kcl_status submission_status;
     bool holds_turn;            /* of the device */
-    cl_event last;              /* of the kernel launched last, where its end must be seen: see kd_settle_queue */
+    cl_event last;              /* of the kernel launched last, if its end must be seen: see kd_settle_queue */
     uint64_t launches;          /* since the context was made */
-    uint64_t finished_launches; /* those of them that were waited for */
+    uint64_t finished_launches; /* launches among them that were waited for */
     int batch_launches;
     double batch_start;
-    bool save_pending;    /* a program of this batch belongs on disk */
-    kd_build_lock *locks; /* till the end of the batch */
+    bool save_pending;    /* a program of this submission belongs on disk */
+    kd_build_lock *locks; /* until the end of the submission */
     struct {
         void *object;
         void (*destroy)(kcl_context *context, void *object);
     } attached[KD_PLACES]; /* by the layers above */
 };
 
-/* kcl_context_create and others with a given table; NULL: that of the ICD loader. */
+/* kcl_context_create and others with a given table; NULL: the table of the ICD loader. */
 kcl_status kd_context_create_with(const kd_cl *cl, kcl_context **context, const kcl_context_params *params);
 int kd_device_list_with(const kd_cl *cl, kcl_device_info *infos, int capacity);
 kcl_status kd_doctor_with(const kd_cl *cl, kcl_write_fn write, void *user);
@@ -252,13 +255,15 @@ void kd_device_release(kcl_device *device);
 void kd_settle_queue(kcl_context *context);
 
 /*
- * The turn of a device whose batches take turns, taken before its lock. True: taken now, the caller ends it. kd_finish
- * ends that of a batch.
+ * The turn of a device whose submissions take turns, taken before the lock of the device. True: the turn was taken now,
+ * and the caller ends it. kd_finish ends the turn of a submission.
  */
 bool kd_take_turn(kcl_context *context);
 void kd_end_turn(kcl_context *context);
 
-/* Waits where launches of the kernel may not be done; false: that failed, which the end of the batch will report. */
+/*
+ * Waits if launches of the kernel may not be done. False: waiting failed, which the end of the submission will report.
+ */
 bool kd_wait_for_kernel(kcl_context *context, const kd_kernel *kernel);
 
 /* ---- Programs and the disk cache --------------------------------------------------------------------------------- */
@@ -266,26 +271,28 @@ bool kd_wait_for_kernel(kcl_context *context, const kd_kernel *kernel);
 void kd_programs_free(kcl_device *device); /* with kd_forked(), host memory only */
 void kd_kernels_free(kcl_context *context);
 size_t kd_program_count(const kcl_context *context);     /* of the device */
-void kd_save_programs(kcl_context *context);             /* those whose first launch is done */
+void kd_save_programs(kcl_context *context);             /* programs whose first launch is done */
 void kd_drop_entry(kcl_context *context, kd_program *p); /* takes a program that failed off the disk */
 
-/* Whether the folder is not there yet, or one that only this user and root can write to. *why tells what is wrong. */
+/*
+ * Whether the folder is not there yet, or is one that only this user and root can write to. *why tells what is wrong.
+ */
 bool kd_folder_is_safe(const char *dir, char *why, size_t size);
 
 typedef struct kd_piece {
-    const void *data; /* may be NULL where size is 0 */
+    const void *data; /* NULL only for size 0 */
     size_t size;
 } kd_piece;
 
 /*
- * Writes a file under another name in the folder `dir` and gives it its own then, in place of what had it: a link there
- * is not followed. 0, or the errno of what failed.
+ * Writes a file under another name in the folder `dir`, then gives the file its own name, in place of what had the
+ * name. A link of that name is not followed. Returns 0, or the errno of the failure.
  */
 int kd_put_file(const char *dir, const char *path, const kd_piece *pieces, size_t count);
 
 /*
- * `key` names the entry exactly, `notes` is a text kept with the program. False: there is none, or it was damaged and is
- * removed. The caller frees *binary and *notes.
+ * `key` names the entry exactly, `notes` is a text kept with the program. False: there is no entry, or it was damaged
+ * and is removed. The caller frees *binary and *notes.
  */
 bool kd_disk_load(kcl_device *device, const kb_log *log, const kb_str *key, unsigned char **binary, size_t *size,
                   char **notes);
@@ -294,19 +301,19 @@ void kd_disk_store(kcl_device *device, const kb_log *log, const kb_str *key, con
 void kd_disk_remove(kcl_device *device, const kb_str *key);
 
 /*
- * Locks the entry for the one who builds its program, as long as the process lives at most. KD_LOCK_NONE: there are no
- * locks here (no cache, a file system without them, no memory), and everybody builds.
+ * Locks the entry for the process that builds its program, as long as the process lives at most. KD_LOCK_NONE: there
+ * are no locks here (no cache, a file system without locks, no memory), and everybody builds.
  */
 typedef enum kd_lock { KD_LOCK_TAKEN, KD_LOCK_BUSY, KD_LOCK_NONE } kd_lock;
 kd_lock kd_disk_lock(kcl_context *context, const kb_str *key);
-void kd_disk_unlock_last(kcl_context *context); /* the one taken last, which there must be */
-void kd_disk_unlock(kcl_context *context);      /* all that the context has; with kd_forked(), host memory only */
+void kd_disk_unlock_last(kcl_context *context); /* the lock taken last, which must exist */
+void kd_disk_unlock(kcl_context *context);      /* all locks of the context; with kd_forked(), host memory only */
 
 /* ---- What the compiler tells ------------------------------------------------------------------------------------- */
 
 /*
- * Reads registers, spilled bytes and stack of a kernel from the log that NVIDIA's compiler writes with -cl-nv-verbose;
- * leaves alone what the log does not tell.
+ * Reads registers, spilled bytes and stack of a kernel from the log that NVIDIA's compiler writes with -cl-nv-verbose.
+ * What the log does not tell stays as it is.
  */
 void kd_read_build_log(const char *log, const char *kernel, kd_limits *limits);
 
@@ -314,6 +321,6 @@ void kd_read_build_log(const char *log, const char *kernel, kd_limits *limits);
 
 void kd_drop_idle_buffers(kcl_context *context);
 void kd_buffers_free(kcl_context *context);    /* with kd_forked(), host memory only */
-void kd_memories_orphan(kcl_context *context); /* users may still hold them; their buffers go with all others */
+void kd_memories_orphan(kcl_context *context); /* users may still hold them; their buffers go with all other buffers */
 
 #endif

@@ -15,24 +15,25 @@
 static void free_kept(kcl_context *c);
 
 /*
- * Buffers that wait for reuse: a driver's allocation costs far more than a launch, and often page faults on top. All but
- * large ones are rounded up by less than a quarter (of 1 KB), so that lengths which change from call to call find one.
+ * Buffers that wait for reuse: an allocation by the driver costs far more than a launch, and often page faults on top.
+ * All but large buffers are rounded up by less than a quarter (of 1 KB), so that lengths which change from call to call
+ * find a buffer.
  */
-enum { MOST_IDLE = 64, LEAST_STEP = 256 };
+enum { MOST_IDLE = 64, LEAST_PIECE = 256 };
 static const size_t largest_rounded = (size_t)16 << 20;
 
 static size_t rounded(const kcl_device_info *info, size_t bytes)
 {
-    size_t step = LEAST_STEP;
+    size_t piece = LEAST_PIECE;
     if (bytes > largest_rounded)
-        return bytes; /* doubling would leave the numbers there are, where the size is close to the largest one */
-    while (step * 8 < bytes)
-        step *= 2;
-    const size_t up = (bytes + step - 1) / step * step;
+        return bytes; /* doubling could exceed the largest number */
+    while (piece * 8 < bytes)
+        piece *= 2;
+    const size_t up = (bytes + piece - 1) / piece * piece;
     return info->max_buffer && up > info->max_buffer ? bytes : up;
 }
 
-/* `forked`: kd_forked(), a system call, so calls that have passed kd_enter do not ask again for every buffer. */
+/* `forked`: kd_forked(), a system call. Calls that have passed kd_enter do not ask again for every buffer. */
 static void release_at(kcl_context *c, size_t index, bool forked)
 {
     kd_buffer *b = c->buffers[index];
@@ -51,7 +52,7 @@ static uint64_t bytes_in_use(const kcl_context *c)
     return bytes;
 }
 
-/* Releases idle buffers, the oldest first, until at most `count` of `bytes` together are left. */
+/* Releases idle buffers, the oldest first, until at most `count` buffers with at most `bytes` together are left. */
 static void trim_idle(kcl_context *c, size_t count, uint64_t bytes)
 {
     for (;;) {
@@ -106,7 +107,7 @@ static bool means_memory(cl_int code)
     return code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_RESOURCES || code == CL_INVALID_BUFFER_SIZE;
 }
 
-/* Drivers that allocate late report it from any command; `bytes` is what the command works on, 0 where not known. */
+/* Drivers that allocate late report the failure from any command. The command works on `bytes`, 0: not known. */
 static kcl_status command_failed(kcl_context *c, const char *call, cl_int code, uint64_t bytes, const char *what)
 {
     const kcl_device_info *info = &c->device->info;
@@ -125,8 +126,8 @@ static kcl_status command_failed(kcl_context *c, const char *call, cl_int code, 
 }
 
 /*
- * Whether a command may be tried again: memory that waited for reuse was given back. Drivers let go of it when the work
- * that uses it is done.
+ * Whether a command may be tried again, since memory that waited for reuse was given back. Drivers let go of memory
+ * when the work that uses it is done.
  */
 static bool made_memory(kcl_context *c, cl_int code)
 {
@@ -141,7 +142,7 @@ static bool made_memory(kcl_context *c, cl_int code)
     return true;
 }
 
-/* A buffer for `bytes` on `host` memory (not copied), or one with `capacity` on the device where `host` is NULL. */
+/* A buffer on `bytes` of `host` memory (not copied), or, for NULL as `host`, a buffer with `capacity` on the device. */
 static kcl_status new_buffer(kcl_context *c, size_t bytes, size_t capacity, const void *host, kd_buffer **buffer)
 {
     kcl_device *d = c->device;
@@ -175,7 +176,7 @@ static kcl_status new_buffer(kcl_context *c, size_t bytes, size_t capacity, cons
     return KCL_OK;
 }
 
-/* Work on an idle buffer may still be running: what comes next is done after it. */
+/* Work on an idle buffer may still be running: what comes next is done after that work. */
 static kcl_status device_buffer(kcl_context *c, size_t bytes, kd_buffer **buffer)
 {
     const size_t capacity = rounded(&c->device->info, bytes);
@@ -236,7 +237,7 @@ static kcl_status read_buffer(kcl_context *c, kd_buffer *b, size_t offset, void 
     return code ? command_failed(c, "clEnqueueReadBuffer", code, bytes, "") : KCL_OK;
 }
 
-/* A copy of host memory that lives until the context waits; NULL where memory is out. */
+/* A copy of host memory that lives until the context waits; NULL when memory is out. */
 static const void *keep_copy(kcl_context *c, const void *data, size_t bytes)
 {
     kd_kept *kept = kb_alloc(&c->allocator, sizeof *kept + bytes);
@@ -262,8 +263,9 @@ static void free_kept(kcl_context *c)
 /* ---- Launches ---------------------------------------------------------------------------------------------------- */
 
 /*
- * Host memory is given a buffer anew in each batch: its contents may change between batches, and it may be freed. One
- * that works in place costs a third of a microsecond to make. Drivers that copy get theirs from the idle ones.
+ * Host memory is given a new buffer in each submission: its contents may change between submissions, and it may be
+ * freed. A buffer that works in place costs a third of a microsecond to make. Drivers that copy get their buffers from
+ * the idle ones.
  */
 static kcl_status host_buffer(kcl_context *c, const kd_arg *arg, kd_buffer **buffer)
 {
@@ -374,7 +376,7 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
         uint64_t bytes = 0;
         snprintf(what, sizeof what, ", kernel %.60s, %zu x %zu x %zu work-items in groups of %zu x %zu x %zu", k->name,
                  global[0], global[1], global[2], local[0], local[1], local[2]);
-        /* A stale binary shows itself here at the latest. */
+        /* A stale binary shows its fault here at the latest. */
         if (atomic_load(&k->program->loaded))
             kd_drop_entry(c, k->program);
         bool shared = local[0] * local[1] * local[2] > 1;
@@ -413,7 +415,7 @@ void kd_settle_queue(kcl_context *c)
 
 /*
  * Concurrent queues on one device trip an assertion of PoCL 5 (pocl_release_dlhandle_cache), which ends the process.
- * Batches of a PoCL device take turns: each uses all processors anyway.
+ * Submissions to a PoCL device take turns: each uses all processors anyway.
  */
 bool kd_take_turn(kcl_context *c)
 {
@@ -438,8 +440,8 @@ bool kd_wait_for_kernel(kcl_context *c, const kd_kernel *k)
         return true;
     cl_int code = c->device->cl.clFinish(c->queue);
     c->finished_launches = c->launches;
-    if (code && c->batch_status >= 0)
-        c->batch_status = command_failed(c, "clFinish", code, 0, "");
+    if (code && c->submission_status >= 0)
+        c->submission_status = command_failed(c, "clFinish", code, 0, "");
     return !code;
 }
 
@@ -455,8 +457,8 @@ kcl_status kd_launch(kcl_context *c, kd_kernel *k, int arg_count, const kd_arg *
         c->batch_start = kb_seconds();
     kd_take_turn(c);
     kcl_status status = start(c, k, arg_count, args, global, local);
-    if (status < 0 && status != KCL_ERROR_UNSUPPORTED && c->batch_status >= 0)
-        c->batch_status = status;
+    if (status < 0 && status != KCL_ERROR_UNSUPPORTED && c->submission_status >= 0)
+        c->submission_status = status;
     kb_log_line(&c->log, "launch %s: %zu x %zu x %zu work-items in groups of %zu x %zu x %zu", k->name, global[0],
                 global[1], global[2], local[0], local[1], local[2]);
     return status;
@@ -466,7 +468,7 @@ kcl_status kd_launch(kcl_context *c, kd_kernel *k, int arg_count, const kd_arg *
 
 /*
  * Asks for what must be done before host memory holds the results. In place, waiting is all: a map and its unmapping
- * would be two more commands for the driver's threads, which cost PoCL 30 microseconds.
+ * would be two more commands for the driver's threads, which cost 30 microseconds on PoCL.
  */
 static kcl_status fetch_outputs(kcl_context *c)
 {
@@ -493,7 +495,7 @@ static kcl_status fetch_outputs(kcl_context *c)
 }
 
 /* Lets go of the host's memory. */
-static void end_batch(kcl_context *c)
+static void end_submission(kcl_context *c)
 {
     for (size_t k = c->buffer_count; k-- > 0;) {
         kd_buffer *b = c->buffers[k];
@@ -505,11 +507,11 @@ static void end_batch(kcl_context *c)
             release_at(c, k, false);
     }
     trim_idle(c, MOST_IDLE, c->device->info.memory / 8);
-    c->batch_status = KCL_OK;
+    c->submission_status = KCL_OK;
     c->batch_launches = 0;
 }
 
-/* Between host memory and a buffer, as part of the batch. */
+/* Starts a copy between host memory and a buffer, as part of the submission. */
 static kcl_status start_copy(kcl_context *c, kd_buffer *b, size_t offset, const void *from, void *to, size_t bytes)
 {
     if (c->log.write && !c->batch_launches++)
@@ -518,8 +520,8 @@ static kcl_status start_copy(kcl_context *c, kd_buffer *b, size_t offset, const 
     kcl_status status = !bytes ? KCL_OK
                         : from ? write_buffer(c, b, offset, from, bytes)
                                : read_buffer(c, b, offset, to, bytes);
-    if (status < 0 && c->batch_status >= 0)
-        c->batch_status = status;
+    if (status < 0 && c->submission_status >= 0)
+        c->submission_status = status;
     kb_log_line(&c->log, "copy %s the device: %zu bytes", from ? "to" : "from", bytes);
     return status;
 }
@@ -539,7 +541,7 @@ kcl_status kd_finish(kcl_context *c)
     kcl_device *d = c->device;
     if (d->host)
         return KCL_OK;
-    kcl_status status = c->batch_status;
+    kcl_status status = c->submission_status;
     if (status >= 0)
         status = fetch_outputs(c);
     cl_int code = d->cl.clFinish(c->queue);
@@ -549,7 +551,7 @@ kcl_status kd_finish(kcl_context *c)
     if (c->batch_launches)
         kb_log_line(&c->log, "run: %d commands, %.6f s", c->batch_launches, kb_seconds() - c->batch_start);
     free_kept(c);
-    end_batch(c);
+    end_submission(c);
     if (c->save_pending && status >= 0)
         kd_save_programs(c);
     kd_disk_unlock(c);
@@ -562,16 +564,16 @@ kcl_status kd_submit(kcl_context *c)
     enum { MOST_KEPT = 1 << 20 }; /* bytes of copies that wait for the device */
     kcl_device *d = c->device;
     /* A program that others wait for is kept on disk once it has run. */
-    bool waits = kd_always_waits(c) || c->batch_status < 0 || c->kept_bytes > MOST_KEPT || c->locks;
+    bool waits = kd_always_waits(c) || c->submission_status < 0 || c->kept_bytes > MOST_KEPT || c->locks;
     for (size_t k = 0; k < c->buffer_count; k++)
         waits |= c->buffers[k]->host && !c->buffers[k]->is_kept;
     if (waits)
         return kd_finish(c);
     cl_int code = d->cl.clFlush(c->queue);
     if (code) {
-        c->batch_status = command_failed(c, "clFlush", code, 0, "");
+        c->submission_status = command_failed(c, "clFlush", code, 0, "");
         return kd_finish(c);
     }
-    end_batch(c);
+    end_submission(c);
     return KCL_OK;
 }

@@ -29,7 +29,7 @@ static const char *find(span line, const char *part)
     return NULL;
 }
 
-/* The name after `title`, with or without quotes. */
+/* Reads the name after `title`, with or without quotes. */
 static bool read_name(span line, const char *title, span *name)
 {
     const char *p = find(line, title), *end = line.text + line.length;
@@ -44,7 +44,7 @@ static bool read_name(span line, const char *title, span *name)
     return true;
 }
 
-/* The number in front of `unit`; -1: there is none. */
+/* The number in front of `unit`; -1: no number. */
 static int64_t number_before(span line, const char *unit)
 {
     const char *p = find(line, unit);
@@ -73,7 +73,7 @@ void kd_read_build_log(const char *log, const char *kernel, kd_limits *limits)
             function = entry;
             continue;
         }
-        /* Functions that are called have properties of their own, between those of the kernels. */
+        /* Functions that kernels call have properties of their own, between the properties of the kernels. */
         if (read_name(line, "Function properties for", &function))
             continue;
         int64_t stores = number_before(line, " bytes spill stores"), loads = number_before(line, " bytes spill loads");
@@ -85,7 +85,7 @@ void kd_read_build_log(const char *log, const char *kernel, kd_limits *limits)
         if (registers < 0 || registers > 100000 || !is(entry.length ? entry : function, kernel))
             continue;
         limits->registers = (int)registers;
-        /* Older compilers tell private memory only here. */
+        /* Older compilers report private memory only here. */
         if (limits->stack < 0)
             limits->stack = number_before(line, " bytes lmem");
     }

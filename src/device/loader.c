@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The only state of the library outside its objects: drivers do not survive fork, so the process must be known. */
+/* The only state of the library outside its objects. Drivers do not survive fork, so the process must be known. */
 static atomic_long first_user;
 
 void kd_mark_use(void)
@@ -43,7 +43,7 @@ kcl_status kd_open_loader(kd_cl *cl, const char **name, kb_error *err)
             length = KB_MIN(length + (size_t)KB_MAX(n, 0), sizeof tried - 1);
             continue;
         }
-        /* POSIX lets the address of a function pass through void *, ISO C does not say: hence the copy. */
+        /* POSIX lets the address of a function pass through void *, ISO C does not say so: hence the copy. */
 #define KD_CALL(result, name, parameters, arguments)                                                                   \
     {                                                                                                                  \
         void *address = dlsym(library, #name);                                                                         \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * device/pocl.c: the folder in which PoCL keeps what it compiles. Where it cannot be written, PoCL has no device, or
- * builds nothing, and gives no reason.
+ * device/pocl.c: the folder in which PoCL keeps what it compiles. If PoCL cannot write to the folder, PoCL has no
+ * device, or builds nothing, and gives no reason.
  */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
@@ -26,7 +26,7 @@ static bool is_set(const char *name)
     return value && *value;
 }
 
-/* As PoCL chooses it; returns what names it. */
+/* The folder that PoCL chooses. Returns the variable that names the folder, or why no variable does. */
 static const char *cache_folder(char path[KD_PATH])
 {
     static const char *const names[] = {"POCL_CACHE_DIR", "XDG_CACHE_HOME", "HOME"};
@@ -41,7 +41,7 @@ static const char *cache_folder(char path[KD_PATH])
     return "HOME is not set";
 }
 
-/* Writes as many bytes as a kernel takes; 0, or what went wrong. */
+/* Writes as many bytes as a kernel takes. Returns 0, or the errno of the failure. */
 static int try_to_fill(const char *path)
 {
     enum { BLOCK = 4096, BLOCKS = 256 };
@@ -65,7 +65,10 @@ static int try_to_fill(const char *path)
     return code;
 }
 
-/* The folder need not be there yet: what counts is the one below which it would be made. 0, or what is in the way. */
+/*
+ * The folder need not be there yet: the folder below which it would be made is what counts. Returns 0, or the errno of
+ * what is in the way.
+ */
 static int try_folder(char path[KD_PATH])
 {
     struct stat st;
@@ -83,7 +86,7 @@ static int try_folder(char path[KD_PATH])
         return ENOTDIR;
     if (!below)
         return try_to_fill(path);
-    /* File systems such as /proc take neither folders nor files, and may say so only when asked. */
+    /* File systems such as /proc take neither folders nor files, and may report so only when asked. */
     char folder[KD_PATH + 32];
     snprintf(folder, sizeof folder, "%s/keopscl-tmp-XXXXXX", path);
     if (!mkdtemp(folder))

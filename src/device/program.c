@@ -41,7 +41,7 @@ static void make_key(kb_str *key, const kcl_device *d, const kd_program *p)
         kb_str_putf(key, "%zu:%s\n", strlen(parts[k]), parts[k]);
 }
 
-/* The driver's build log; NULL where there is none, or no memory for it. The caller frees it. */
+/* The build log of the driver; NULL: no log, or no memory for it. The caller frees the log. */
 static char *read_log(const kcl_device *d, cl_program program)
 {
     size_t size = 0;
@@ -155,11 +155,14 @@ void kd_programs_free(kcl_device *device)
     device->program_count = 0;
 }
 
-/* Frees programs that have no kernels, those not used for longest first, until at most `most` programs are left. */
+/* Frees programs that have no kernels, the longest unused first, until at most `most` programs are left. */
 static void trim_programs(kcl_context *c, size_t most)
 {
     kcl_device *d = c->device;
-    /* A driver whose batches take turns is not asked to free what a batch of another context may be using. */
+    /*
+     * If submissions of a driver take turns, the driver is not asked to free what another context's submission may be
+     * using.
+     */
     const bool mine = kd_take_turn(c);
     pthread_mutex_lock(&d->lock);
     while (d->program_count > most) {
@@ -234,9 +237,9 @@ static kd_lock lock_entry(kcl_context *c, const kd_program *p)
 }
 
 /*
- * From disk, or built. Where another process, or another device of this one, is building the same program, its entry is
- * waited for, but not for ever, and not by a context that others wait for: they might wait for each other. The device's
- * lock is let go meanwhile; *found is the program where another thread has made it then, else NULL.
+ * Loads from disk, or builds. If another process, or another device of this process, is building the same program, its
+ * entry is waited for, but not for ever, and not by a context that others wait for: the two might wait for each other.
+ * Meanwhile the lock of the device is let go. *found is the program if another thread has made it then, else NULL.
  */
 static kcl_status load_or_build(kcl_context *c, kd_program *p, kd_program **found)
 {
@@ -274,7 +277,7 @@ static kcl_status load_or_build(kcl_context *c, kd_program *p, kd_program **foun
     return KCL_OK;
 }
 
-/* With the device's lock held, building included: a second thread that wants the same program waits for it. */
+/* With the lock of the device held, also while building: a second thread that wants the same program waits. */
 static kcl_status get_program(kcl_context *c, const char *source, uint64_t hash, const char *label, kd_program **found)
 {
     kcl_device *d = c->device;
@@ -360,7 +363,7 @@ void kd_save_programs(kcl_context *c)
 
 /* ---- Kernels ----------------------------------------------------------------------------------------------------- */
 
-/* Locks the device: with what was read from disk, a second try builds from source. */
+/* Locks the device. A second try builds from source what was read from disk. */
 static kcl_status make_kernel(kcl_context *c, const char *source, uint64_t hash, const char *label, kd_kernel *k,
                               bool *too_many)
 {
@@ -425,7 +428,7 @@ kcl_status kd_kernel_get(kcl_context *c, const char *source, const char *name, c
     return KCL_OK;
 }
 
-/* Takes the kernel from its program; with that it may be the program's turn to go. */
+/* Takes the kernel from its program. A program without kernels may be freed then. */
 static void end_kernel(kcl_context *c, kd_kernel *k)
 {
     kcl_device *d = c->device;
@@ -447,7 +450,7 @@ static void end_kernel(kcl_context *c, kd_kernel *k)
 
 static void free_kernel(kcl_context *c, kd_kernel *k)
 {
-    /* A child of fork has no driver, and what another thread had locked is locked for ever. */
+    /* A child of fork has no driver, and what another thread had locked stays locked for ever. */
     if (!kd_forked())
         end_kernel(c, k);
     kb_free(&c->allocator, k->saved);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* device/select.c: which devices there are, which of them is meant, what it can do. */
+/* device/select.c: which devices there are, which of them is meant, and what the device can do. */
 #include "internal.h"
 
 #include <ctype.h>
@@ -36,7 +36,7 @@ static bool contains(const char *text, const char *part)
     return false;
 }
 
-/* Both columns of a list of devices name the interpreter, so either is what a reader writes. */
+/* Both columns of a list of devices name the interpreter, so users write either. */
 static const char host_id[] = "host", host_name[] = "interpreter";
 
 bool kd_wants_host(const kd_settings *settings)
@@ -61,8 +61,8 @@ void kd_host_info(kcl_device_info *info, int threads)
 }
 
 /*
- * GPUs before CPUs before other devices, GPUs with memory of their own before those that share the host's, then double
- * precision, then compute units times clock. The interpreter has 0.
+ * The score orders GPUs before CPUs before other devices, GPUs with memory of their own before GPUs that share the
+ * host's, then by double precision, then by compute units times clock. The interpreter has 0.
  */
 static double score(const kcl_device_info *info, bool own_memory)
 {
@@ -72,7 +72,7 @@ static double score(const kcl_device_info *info, bool own_memory)
     return kind * 1e9 + (info->has_f64 ? 1e8 : 0) + KB_MIN(speed, 9.9e7);
 }
 
-/* Sets `problem` where the device cannot be used. */
+/* Sets `problem` if the device cannot be used. */
 static void look_at(const kd_cl *cl, kd_candidate *c)
 {
     cl_device_type type = 0;
@@ -308,7 +308,10 @@ cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_d
     GET(CL_DEVICE_MAX_WORK_GROUP_SIZE, group);
     GET(CL_DEVICE_LOCAL_MEM_SIZE, local);
     if (cpu) {
-        /* A vectorising compiler may prefer 1 and tell the register's width as native; others tell only the former. */
+        /*
+         * A vectorising compiler may prefer 1 and tell the width of the registers as native; others tell only the
+         * preferred width.
+         */
         GET(CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, f32);
         GET(CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT, preferred);
         f32 = KB_MAX(f32, preferred);
@@ -333,7 +336,9 @@ cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_d
     /* PoCL generates a second form of a kernel beyond this grid, which the saved binary would lack. */
     caps->max_groups = cpu ? 65535 : INT_MAX;
     caps->has_f64 = info->has_f64;
-    /* Estimates are 1.3 to 1.8 times as fast on a Xeon, a tenth slower on an EPYC; drivers name one target for both. */
+    /*
+     * Estimates are 1.3 to 1.8 times as fast on a Xeon and a tenth slower on an EPYC; drivers name one target for both.
+     */
     caps->slow_divider = cpu && strstr(info->name, "Intel") != NULL;
     return code;
 }

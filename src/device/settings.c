@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Programs kept in memory: a quarter of a GiB of them with PoCL, which few processes need. */
+/* Programs kept in memory. With PoCL they take a quarter of a GiB; few processes need as many. */
 enum { DEFAULT_PROGRAMS = 256 };
 
 /* An empty variable counts as one that is not set. */
@@ -25,7 +25,10 @@ static kcl_status malformed(kb_error *err, const char *name, const char *value, 
     return kb_fail(err, KCL_ERROR_ARGUMENT, "%s=\"%s\" is not valid: it takes %s", name, value, expected);
 }
 
-/* A number of `what`, of a parameter or, where that is 0, of a variable; 0: neither is set. *source is its name. */
+/*
+ * Reads a number of `what` from a parameter or, if the parameter is 0, from a variable; 0: neither is set. *source
+ * becomes the name of the parameter or variable.
+ */
 static kcl_status read_count(int *count, const char **source, int given, const char *parameter, const char *name,
                              const char *what, kb_error *err)
 {
@@ -69,7 +72,9 @@ kcl_status kd_cache_folder(char dir[KD_PATH], const char *given, const kb_log *l
     if (off && strcmp(off, "on") != 0)
         return malformed(err, "KEOPSCL_CACHE", off, "off or on");
     if ((path = variable("KEOPSCL_CACHE_DIR")) && path[0] != '/')
-        /* One that moved with the working directory would find no kernels again, and "off" is meant for the other. */
+        /*
+         * A relative path would find no kernels from another working directory, and "off" is a value of KEOPSCL_CACHE.
+         */
         return malformed(err, "KEOPSCL_CACHE_DIR", path, "an absolute path; KEOPSCL_CACHE=off keeps no kernels");
     if (path)
         return put_path(dir, err, "KEOPSCL_CACHE_DIR", path, "");

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * formula/calculus.c: what KeOps computes from the matrix J = dF/dv of a formula, for every pair (i, j) on its own: J
- * itself, its trace, and that of the second derivative. Linear operators are formulas that are linear in v: then J is
- * their matrix.
+ * itself, its trace, the trace of the matrix of second derivatives. A linear operator is a formula that is linear in v:
+ * J is the matrix of the operator then.
  */
-#include "graph.h"
+#include "calculus.h"
+#include "derive.h"
+#include "layout.h"
+#include "make.h"
+#include "order.h"
+#include "partial.h"
+#include "reductions.h"
+#include "simplify.h"
 
 enum { MOST_DIRECTIONS = 4096 }; /* rows or columns of J that are derived one by one */
 
@@ -13,8 +20,8 @@ enum { MOST_DIRECTIONS = 4096 }; /* rows or columns of J that are derived one by
 typedef struct walk {
     kf_graph *g;
     kf_order order; /* of F, through reductions */
-    bool *depends;  /* by position: on the value of v */
-    bool reduces;   /* one of these is a reduction */
+    bool *depends;  /* by position: the node depends on the value of v */
+    bool reduces;   /* a node that depends on v is a reduction */
 } walk;
 
 static void walk_finish(walk *w)
@@ -23,7 +30,7 @@ static void walk_finish(walk *w)
     kf_order_finish(&w->order);
 }
 
-/* False after setting the graph's error: nothing is to be finished then. */
+/* False after setting the graph's error; nothing is to be finished then. */
 static bool walk_init(walk *w, kf_graph *g, const char *name, const kf_node *F, const kf_node *v)
 {
     *w = (walk){.g = g};
@@ -61,7 +68,7 @@ static const kf_node *unit(kf_graph *g, int64_t dim, int64_t k)
     return dim == 1 ? one : kf_make(g, KF_ELEMT, &one, (int64_t[]){dim, k});
 }
 
-/* Of what is finished later: the axes of f need not be kept. */
+/* For parts of a result that `finished` completes: the axes of f need not be kept. */
 static const kf_node *elem(kf_graph *g, const kf_node *f, int64_t k)
 {
     f = f ? kf_value(f) : NULL;
@@ -86,7 +93,7 @@ static const kf_node *row(kf_graph *g, const kf_node *F, const kf_node *v, int64
     return e && kf_vjp(g, F, e, 1, &v, &out) == KCL_OK ? out : NULL;
 }
 
-/* From `first` on, concatenated by halves, so that no component passes through many operators. */
+/* The derivatives from `first` on, concatenated by halves, so that no component passes through many operators. */
 static const kf_node *all_of(kf_graph *g, const kf_node *F, const kf_node *v, int64_t first, int64_t count,
                              const kf_node *(*derive)(kf_graph *, const kf_node *, const kf_node *, int64_t))
 {
@@ -104,7 +111,7 @@ static bool few_directions(kf_graph *g, const char *name, int64_t count)
     return count <= MOST_DIRECTIONS;
 }
 
-/* Simplified, on the axes of F, which count. */
+/* `result`, simplified, on the axes of F: all axes of F count. */
 static kcl_status finished(kf_graph *g, const kf_node *result, const kf_node *F, const kf_node **out)
 {
     if (!result || kf_simplify(g, 1, &result, out) < 0 || !(*out = kf_like(g, *out, F)))
@@ -142,7 +149,7 @@ static bool add_to(kf_graph *g, const kf_node **sum, const kf_node *term)
     return term && (*sum || kf_is_zero(term));
 }
 
-/* w J summed along the diagonal, column by column. */
+/* The sum of the diagonal of w J, column by column. */
 static const kf_node *trace_by_columns(kf_graph *g, const char *name, const kf_node *F, const kf_node *v,
                                        const kf_guarded *w)
 {
@@ -157,16 +164,16 @@ static const kf_node *trace_by_columns(kf_graph *g, const char *name, const kf_n
 }
 
 /*
- * One sweep over the graph, users before operands, of what the trace is linear in. A node f of v's dimension, or a number
- * that its user repeats so often, has a weight w: the sum of w_k df_k/dv_k is wanted of it. What is elementwise hands w
- * times its partial derivative on to its operands. Any other number, s, adds w . ds/dv; v itself, the sum of w; and what
- * moves components about, the derivatives by each of them.
+ * One sweep over the graph, users before operands, of what the trace is linear in. A node f of v's dimension has a
+ * weight w: the sum of w_k df_k/dv_k is wanted. So has a number that its user repeats to that dimension. What is
+ * elementwise hands w times its partial derivative on to its operands. Any other number s adds w . ds/dv. v itself adds
+ * the sum of w. What moves components about adds the derivatives by each component.
  */
 typedef struct trace {
     walk *walk;
     const char *name;
     const kf_node *v;
-    kf_guarded *weight; /* by position; one without value is 0 */
+    kf_guarded *weight; /* by position; without value: 0 */
     const kf_node *total;
 } trace;
 
@@ -207,7 +214,7 @@ static bool hand_on(trace *t, const kf_node *f, const kf_guarded *w)
     return true;
 }
 
-/* The sum of w_k dF_k/dv_k, F repeated where it is a number. */
+/* The sum of w_k dF_k/dv_k; an F of dimension 1 is repeated. */
 static kcl_status weighted_trace(kf_graph *g, const char *name, const kf_node *F, const kf_node *v, const kf_node *w,
                                  const kf_node **out)
 {
@@ -265,7 +272,7 @@ enum { CONSTANT, LINEAR, NEITHER };
 static int class_of(const walk *w, const int *classes, const kf_node *f, const kf_node *v)
 {
     int of[KF_MAX_ARGS] = {CONSTANT, CONSTANT, CONSTANT};
-    bool linear = false, zeros = true; /* operands that are constant are 0 */
+    bool linear = false, zeros = true; /* constant operands are 0 */
     if (f == v)
         return LINEAR;
     if (!w->depends[kf_at(&w->order, f)])
@@ -334,7 +341,7 @@ kcl_status kf_check_linear(kf_graph *g, const char *name, const kf_node *F, cons
                   : kb_fail(&g->error, KCL_ERROR_DERIVATIVE, "%s: the formula is not linear in the variable", name);
 }
 
-/* A vector of weights, or one number for all components. */
+/* Checks a vector of weights, or one number for all components. */
 static kcl_status check_weight(kf_graph *g, const char *name, const kf_node *w, int64_t dim)
 {
     if (w->dim == 1 || w->dim == dim)

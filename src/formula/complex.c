@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * formula/complex.c: complex numbers as pairs (re, im) of components that follow each other. Everything is made of real
- * operators, so derivatives, which take C as R^2, are those of the real formula.
+ * operators, so derivatives, which take C as R^2, are derivatives of the real formula.
  *
- * An operator takes its operands apart and joins its result. What an operand was joined from is found again here, so that
- * a chain of operators computes with real and imaginary parts throughout.
+ * An operator takes its operands apart and joins its result. An operand that was joined is taken apart into what it was
+ * joined from, so a chain of operators computes with real and imaginary parts throughout.
  */
-#include "graph.h"
+#include "complex_numbers.h"
+#include "layout.h"
+#include "make.h"
+#include "simplify.h"
 
 typedef struct parts {
     const kf_node *re, *im;
@@ -49,7 +52,7 @@ static bool is_complex(kf_graph *g, const char *name, const kf_node *f)
     return f && f->dim % 2 == 0;
 }
 
-/* Whether dimensions fit, one number being repeated. */
+/* Whether dimensions fit; a single number is repeated. */
 static bool are_complex(kf_graph *g, const char *name, const kf_node *f, const kf_node *h)
 {
     if (!is_complex(g, name, f) || !is_complex(g, name, h))
@@ -145,7 +148,7 @@ const kf_node *kf_complex_sum_t(kf_graph *g, const kf_node *f, int64_t dim)
     return kf_arrange(g, f, &l);
 }
 
-/* Where both are vectors, or one is joined, by parts: the result of a chain is joined once. */
+/* By parts if both operands are vectors, or one operand was joined: the result of a chain is joined once. */
 static const kf_node *sum(kf_graph *g, const char *name, kf_op op, const kf_node *f, const kf_node *h)
 {
     if (!are_complex(g, name, f, h))

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/composite.c: small matrices and splines, made of other operators. */
-#include "graph.h"
+#include "layout.h"
+#include "make.h"
+#include "matrix.h"
 
 static const kf_node *element(kf_graph *g, const kf_node *f, int64_t k)
 {
@@ -9,9 +11,9 @@ static const kf_node *element(kf_graph *g, const kf_node *f, int64_t k)
 
 /* ---- Matrices ---------------------------------------------------------------------------------------------------- */
 
-enum { MOST_ROWS = 4 }; /* cofactors of more are slow, and less accurate than an elimination */
+enum { MOST_ROWS = 4 }; /* cofactors of larger matrices are slow, and less accurate than elimination */
 
-/* n of n x n components; 0 after an error. `most` 0: any number. */
+/* Returns n for a matrix of n x n components; 0 after an error. `most` 0: any number of rows. */
 static int rows_of(kf_graph *g, const char *name, const kf_node *A, int most)
 {
     int n = 1;
@@ -27,7 +29,7 @@ static int rows_of(kf_graph *g, const char *name, const kf_node *A, int most)
     return 0;
 }
 
-/* The determinant of the rows and columns in two sets of as many; equal ones are equal nodes. */
+/* The determinant of the rows and columns in two sets of one size. Equal determinants are equal nodes. */
 static const kf_node *minor(kf_graph *g, const kf_node *A, int n, unsigned rows, unsigned columns)
 {
     const kf_node *sum = NULL;
@@ -92,7 +94,7 @@ static const kf_node *part_of(kf_graph *g, const kf_node *f, int64_t start, int6
  *
  *     B_j^d = (x - t_j) / (t_j+d - t_j) B_j^d-1 + (t_j+d+1 - x) / (t_j+d+1 - t_j+1) B_j+1^d-1
  *
- * where quotients by 0 are 0. All j of a degree are one vector.
+ * with quotients by 0 taken as 0. All j of a degree are one vector.
  */
 const kf_node *kf_bspline(kf_graph *g, const kf_node *t, const kf_node *x, int64_t degree)
 {
@@ -113,7 +115,7 @@ const kf_node *kf_bspline(kf_graph *g, const kf_node *t, const kf_node *x, int64
                                  kf_binary(g, KF_LESS, x, part_of(g, t, 1, knots - 1)));
     for (int64_t d = 1; d <= degree; d++) {
         const int64_t count = knots - d - 1;
-        /* Lengths of d intervals, and their inverses: 0 where all knots are equal, so that derivatives are 0 as well. */
+        /* Lengths of d intervals, and their inverses. The inverse of 0 is 0, so that the derivative is 0 as well. */
         const kf_node *length = kf_binary(g, KF_SUB, part_of(g, t, d, count + 1), part_of(g, t, 0, count + 1));
         const kf_node *none = kf_binary(g, KF_EQUAL, length, zero);
         const kf_node *inverse =

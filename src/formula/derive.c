@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/derive.c: reverse-mode derivatives, as formulas. */
-#include "graph.h"
+#include "derive.h"
+#include "layout.h"
+#include "make.h"
+#include "matrix.h"
+#include "order.h"
+#include "partial.h"
+#include "passes.h"
+#include "reductions.h"
+#include "simplify.h"
 
 #include <math.h>
 #include <string.h>
@@ -65,7 +73,7 @@ static const kf_node *where(kf_graph *g, const kf_node *condition, const kf_node
 const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_node *e)
 {
     const kf_node *taken = kf_condition(g, f, k);
-    /* The operand that was not chosen may have no derivative, and 0 times that is not 0. */
+    /* The operand that was not chosen may have no derivative, and 0 times NaN is not 0. */
     return taken ? where(g, taken, e, ZERO(1)) : MULT(e, partial_of(g, f, k));
 }
 
@@ -76,7 +84,7 @@ const kf_node *kf_refuse_second(kf_graph *g)
     return NULL;
 }
 
-/* What the cotangent `e` of node f means for its operand `k`, linear in e. */
+/* What the cotangent `e` of node f contributes to the cotangent of operand `k`; linear in e. */
 static const kf_node *pull_back_value(kf_graph *g, const kf_node *f, int k, const kf_node *e)
 {
     const kf_node *a = f->arg[k];
@@ -120,7 +128,7 @@ static const kf_node *pull_back_value(kf_graph *g, const kf_node *f, int k, cons
         return kf_refuse_second(g);
     case KF_LIKE:
         return k ? kf_zero(g, a->dim) : e;
-    default: /* of the dimension of f: an operand that is repeated sums it up */
+    default: /* of the dimension of f: pull_back sums over the repetitions of an operand */
         return kf_times_partial(g, f, k, e);
     }
 }
@@ -139,13 +147,13 @@ static const kf_node *repeated_to(kf_graph *g, const kf_node *e, int64_t dim)
     return !e || e->dim == dim ? e : kf_make(g, KF_SUMT, &e, &dim);
 }
 
-/* Whether a cotangent of f is 0 for its operands where it is 0, whatever they are: it is multiplied by no operand. */
+/* Whether a cotangent of f that is 0 stays 0 for the operands, whatever they are: no operand multiplies it. */
 static bool keeps_zeros(const kf_node *f)
 {
     return kf_info((kf_op)f->op)->op_class != KF_CLASS_MAP || f->op == KF_ADD || f->op == KF_SUB || f->op == KF_MINUS;
 }
 
-/* What the cotangent `e` of node f means for its operand `k`. */
+/* What the cotangent `e` of node f contributes to the cotangent of operand `k`. */
 static kf_guarded pull_back(kf_graph *g, const kf_node *f, int k, kf_guarded e)
 {
     const kf_node *taken = kf_condition(g, f, k);
@@ -184,7 +192,7 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
     for (size_t k = 0; ok && k < leaf_count; k++)
         if (kf_reached(&order, leaves[k]))
             wanted[kf_at(&order, leaves[k])] = true;
-    /* Nodes above a wanted leaf. A reduction's operands belong to another sweep, unless it is F itself. */
+    /* Nodes above a wanted leaf. The operands of a reduction belong to another sweep, unless F is the reduction. */
     for (size_t k = 0; ok && k < order.count; k++)
         for (int c = 0; c < order.nodes[k]->arg_count && order.nodes[k]->op != KF_REDUCE; c++)
             wanted[k] |= wanted[kf_at(&order, order.nodes[k]->arg[c])];
@@ -212,7 +220,7 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
     }
     if (ok && leaf_count)
         ok = kf_simplify(g, leaf_count, out, out) == KCL_OK;
-    /* A derivative that no longer mentions an axis still counts once for every index of it. */
+    /* A derivative that no longer mentions an axis still counts once for every index of the axis. */
     for (size_t k = 0; ok && k < leaf_count; k++)
         ok = (out[k] = kf_like(g, out[k], F)) != NULL;
     kb_free(alloc, cotangent);
@@ -225,13 +233,13 @@ kcl_status kf_vjp(kf_graph *g, const kf_node *F, const kf_node *e, size_t leaf_c
 
 /*
  * One sweep over the whole graph, users before operands. A cotangent is kept together with the axes on which it lives:
- * those of the terms of a reduction, or of the root. A variable that lacks some of them is used once for every index
- * of these axes, so its cotangent is summed over them at the end; that of a formula with a reduction in it is summed
- * at once, where a sweep can, because otherwise whatever it is made of would be visited for every formula that it goes
- * into.
+ * the axes of the terms of a reduction, or of the root. A variable that lacks some of these axes is used once for every
+ * index of them, so its cotangent is summed over them at the end. The cotangent of a formula with a reduction in it is
+ * summed at once, if a sweep can: otherwise all that the formula is made of would be visited for every formula that
+ * uses it.
  */
 typedef struct domain {
-    uint32_t axis[KF_AXIS_COUNT]; /* by axis: 1 + position of the variable that stands for its rows; 0: not there */
+    uint32_t axis[KF_AXIS_COUNT]; /* by axis: 1 + position of the variable that stands for its rows; 0: no such axis */
 } domain;
 
 typedef struct cotangent {
@@ -245,7 +253,7 @@ typedef struct gradient {
     kb_arena arena;         /* of cotangents */
     kf_order order;         /* all nodes, through reductions */
     cotangent **cotangents; /* by position */
-    /* By axis and position: a node that has the same rows, up to the first such variable. */
+    /* By axis and position: a node with the same rows, up to the first variable with these rows. */
     uint32_t *same_rows[KF_AXIS_COUNT];
     bool *wanted;  /* the node has a derivative by a variable that is asked for */
     bool *reduces; /* the node depends on a reduction, or is one */
@@ -265,7 +273,7 @@ static uint32_t find_rows(const gradient *s, int axis, uint32_t at)
     return at;
 }
 
-/* Operands of one node have the same rows; the node that comes first, a variable, stands for all. */
+/* Operands of one node have the same rows; the first node in the order, a variable, stands for all. */
 static void join_rows(gradient *s)
 {
     for (uint32_t k = 0; k < s->order.count; k++) {
@@ -302,7 +310,10 @@ bool kf_has_one_shape(kf_graph *g, const kf_node *var, const kf_node *leaf)
     return false;
 }
 
-/* c, which lives on `on`, summed over the axes that f lacks. Where c has but numbers of rows, `on` tells how many. */
+/*
+ * c, which lives on `on`, summed over the axes that f lacks. If c has only the numbers of rows, `on` tells how many
+ * rows.
+ */
 static const kf_node *sum_to(const gradient *s, const kf_node *f, domain on, const kf_node *c)
 {
     unsigned surplus = 0;
@@ -317,8 +328,8 @@ static const kf_node *sum_to(const gradient *s, const kf_node *f, domain on, con
 }
 
 /*
- * No sweep sums over batches alone what depends on both i and j: that is left to operands that lack i or j, which sum over
- * the batches too.
+ * No sweep sums over batches alone what depends on both i and j. Such a sum is left to operands that lack i or j, which
+ * sum over the batches too.
  */
 static bool can_sum_to(const kf_node *f, domain on)
 {
@@ -335,11 +346,11 @@ static bool add_cotangent(gradient *s, const kf_node *f, domain on, kf_guarded c
         return c.value != NULL;
     if (s->reduces[at] && can_sum_to(f, on)) {
         domain own = domain_of(s, f);
-        /* Of an axis of which f has only the numbers, those who use f tell the length. */
+        /* If f has only the numbers of an axis, the users of f tell the length of the axis. */
         for (int axis = 0; axis < KF_AXIS_COUNT; axis++)
             if (f->axes & ~f->sized & (1u << axis))
                 own.axis[axis] = on.axis[axis];
-        /* A sum in which no term counted is 0, and guards itself. */
+        /* A sum in which no term counts is 0, and guards itself. */
         if (c.where && memcmp(&own, &on, sizeof on) != 0) {
             c.value = sum_to(s, f, on, kf_guard_mask(s->g, &c));
             c.where = c.value ? kf_binary(s->g, KF_NOT_EQUAL, c.value, kf_zero(s->g, 1)) : NULL;
@@ -389,7 +400,7 @@ const kf_node *kf_has_weight(kf_graph *g, const kf_node *F)
     return NOT_EQUAL(F, NUM(-INFINITY));
 }
 
-/* What the cotangent `e` of a reduction means for its terms. */
+/* What the cotangent `e` of a reduction contributes to the cotangent of its terms. */
 static kf_guarded pull_back_reduction(kf_graph *g, const kf_node *f, kf_guarded e)
 {
     const kf_node *terms = f->arg[0], *F = NULL, *G = NULL, *share, *sum, *weighs;
@@ -423,7 +434,7 @@ static kf_guarded pull_back_reduction(kf_graph *g, const kf_node *f, kf_guarded 
     case KF_REDUCE_SCATTER:
         e.value = kf_like(g, kf_guard_mask(g, &e), f->arg[2]);
         return (kf_guarded){kf_gather(g, e.value, f->arg[1], (kf_part)f->param[2]), NULL, true};
-    default: /* an index is a constant; what chooses by one was replaced (kf_select_terms) */
+    default: /* an index is a constant; kf_select_terms has replaced what chooses by an index */
         return (kf_guarded){.value = kf_zero(g, f->arg[0]->dim)};
     }
 }

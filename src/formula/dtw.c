@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/dtw.c: soft dynamic time warping of two sequences of numbers, as cl/dtw.cl computes it. */
-#include "graph.h"
+#include "numeric.h"
 
 #include <math.h>
 
@@ -10,7 +10,9 @@ int64_t kf_call_memory(const kf_node *f)
     return f->op == KF_SOFTDTW_GRAD ? (n + 1) * m : m;
 }
 
-/* The smallest of three, and the weights exp((smallest - R) / gamma), whose sum is returned. */
+/*
+ * *least becomes the smallest of three numbers R, weight the exp((*least - R) / gamma). Returns the sum of the weights.
+ */
 static double soft_weights(double a, double b, double c, double gamma, double *least, double *weight)
 {
     *least = fmin(fmin(a, b), c);

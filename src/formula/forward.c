@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/forward.c: forward-mode derivatives, as formulas: one sweep over the graph, operands before users. */
-#include "graph.h"
+#include "derive.h"
+#include "make.h"
+#include "matrix.h"
+#include "order.h"
+#include "partial.h"
+#include "passes.h"
+#include "reductions.h"
+#include "simplify.h"
 
-/* A NULL among tangents is 0. They may lack axes and repetitions of their nodes: users repeat them. */
+/* A NULL tangent is 0. A tangent may lack axes and repetitions of its node: users repeat the tangent. */
 typedef struct forward {
     kf_graph *g;
     const kf_order *order;
     const kf_node **tangent; /* by position */
     size_t var_count;
     const kf_node *const *vars, *const *directions;
-    bool this_use_only; /* other roles of an array do not move */
+    bool this_use_only; /* other roles of the array do not move */
 } forward;
 
 static const kf_node *tangent_of(const forward *s, const kf_node *f)
@@ -17,7 +24,7 @@ static const kf_node *tangent_of(const forward *s, const kf_node *f)
     return s->tangent[kf_at(s->order, f)];
 }
 
-/* a + b where NULL is 0; fails through *ok. */
+/* a + b, with NULL for 0. A failure sets *ok to false. */
 static const kf_node *sum_of(kf_graph *g, const kf_node *a, const kf_node *b, bool *ok)
 {
     const kf_node *sum = a && b ? kf_binary(g, KF_ADD, a, b) : a ? a : b;
@@ -43,7 +50,7 @@ static const kf_node *of_variable(const forward *s, const kf_node *leaf, bool *o
     return sum;
 }
 
-/* The same choice among the tangents of what is chosen from: those of the other operand have no part in it. */
+/* The same choice between the tangents of the two operands: what is not taken has no part in the tangent. */
 static const kf_node *of_choice(const forward *s, const kf_node *f, bool *ok)
 {
     const kf_node *args[KF_MAX_ARGS] = {f->arg[0], tangent_of(s, f->arg[1]), tangent_of(s, f->arg[2])};
@@ -73,7 +80,7 @@ static const kf_node *of_map(const forward *s, const kf_node *f, bool *ok)
     return sum;
 }
 
-/* Sums and copies are linear: the same of the operands' tangents. */
+/* Sums and copies are linear: the tangent is the same operator of the tangents of the operands. */
 static const kf_node *of_linear(const forward *s, const kf_node *f, bool *ok)
 {
     const kf_node *args[KF_MAX_ARGS] = {NULL};
@@ -116,7 +123,10 @@ static const kf_node *of_call(const forward *s, const kf_node *f, bool *ok)
     return sum;
 }
 
-/* What a term adds to the tangent of its reduction: 0 where the term weighs exp(-infinity), whatever its tangent is. */
+/*
+ * What a term adds to the tangent of its reduction: 0 if the weight of the term is exp(-infinity), whatever its tangent
+ * is.
+ */
 static const kf_node *of_term(kf_graph *g, const kf_node *f, const kf_node *t)
 {
     const kf_node *terms = f->arg[0], *F, *G, *share, *weighs;
@@ -141,7 +151,7 @@ static const kf_node *of_term(kf_graph *g, const kf_node *f, const kf_node *t)
         t = kf_binary(g, KF_ADD, kf_binary(g, KF_MULT, kf_make(g, KF_ELEM, &t, &(int64_t){0}), G),
                       kf_make(g, KF_EXTRACT, &t, (int64_t[]){1, f->dim}));
         break;
-    default: /* what chooses by an index was replaced (kf_select_terms) */
+    default: /* kf_select_terms has replaced what chooses by an index */
         return kf_zero(g, f->dim);
     }
     const kf_node *choice[] = {weighs, kf_binary(g, KF_MULT, t, share), kf_zero(g, 1)};
@@ -164,7 +174,7 @@ static const kf_node *of_reduction(const forward *s, const kf_node *f, bool *ok)
         *ok = false;
         return NULL;
     }
-    /* A tangent that lacks an axis counts once for every term all the same. */
+    /* A tangent that lacks an axis counts once for every term nevertheless. */
     if (kf_is_indexed(f)) {
         t = kf_rebuild(s->g, f, (const kf_node *[]){kf_like(s->g, t, f->arg[0]), f->arg[1], f->arg[2]});
         *ok = t != NULL;

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/graph.c: the operator table, interning, constructors. */
-#include "nodes.h"
+#include "intern.h"
+#include "layout.h"
+#include "make.h"
+#include "numeric.h"
+#include "reductions.h"
 
 /* ---- Tables ------------------------------------------------------------------------------------------------------ */
 
@@ -50,7 +54,7 @@ double kf_powi(double base, int64_t exponent)
     return exponent < 0 ? 1 / power : power;
 }
 
-/* The hypotenuse of the largest numbers overflows, that of the smallest has few digits. */
+/* The hypotenuse of the largest numbers overflows, the hypotenuse of the smallest has few digits. */
 static double hypot_scale(double a, double b)
 {
     return fabs(a) > 1 || fabs(b) > 1 ? 0.5 : 0x1p600;
@@ -65,7 +69,7 @@ double kf_hypot_ratio(double a, double b)
 double kf_inverse_hypot(double a, double b)
 {
     const double scale = hypot_scale(a, b);
-    if (isnan(a) || isnan(b)) /* also beside infinity, whose hypotenuse is infinite */
+    if (isnan(a) || isnan(b)) /* also NaN beside infinity, although the hypotenuse is infinite */
         return NAN;
     return a == 0 && b == 0 ? 0 : scale / hypot(scale * a, scale * b);
 }
@@ -74,15 +78,15 @@ double kf_round(double value, int64_t digits)
 {
     const double scale = pow(10, (double)(digits < 0 ? -digits : digits));
     double scaled = digits < 0 ? value / scale : value * scale;
-    if (!(fabs(scaled) < 0x1p52)) /* whole already, or no number */
+    if (!(fabs(scaled) < 0x1p52)) /* whole already, or NaN */
         return value;
     scaled = round(scaled);
     return digits < 0 ? scaled * scale : scaled / scale;
 }
 
 /*
- * The series converges for all x, but for large ones its terms cancel; the recurrence upwards from sin(x)/x loses digits
- * where x is small beside n.
+ * The series converges for all x, but terms of a large x cancel. The recurrence upwards from sin(x)/x loses digits if x
+ * is small beside n.
  */
 double kf_spherical(double x, int64_t n)
 {
@@ -190,7 +194,6 @@ static bool grow_table(kf_graph *g)
     return true;
 }
 
-
 static uint8_t sized_axes(const kf_node *draft)
 {
     uint8_t sized = draft->op == KF_VAR || draft->op == KF_REDUCE ? draft->axes : 0;
@@ -199,7 +202,7 @@ static uint8_t sized_axes(const kf_node *draft)
     return sized;
 }
 
-/* Returns the node that equals *draft, made from it where there is none. */
+/* Returns the node that equals *draft. If there is none, the node is made from the draft. */
 const kf_node *kf_intern(kf_graph *g, kf_node *draft)
 {
     draft->sized = sized_axes(draft);
@@ -312,7 +315,7 @@ const kf_node *kf_num(kf_graph *g, double value)
 {
     if (isnan(value))
         return kf_refuse(g, KCL_ERROR_SHAPE, "a constant must be a number, not NaN");
-    if (isinf(value) && value < 0) /* as its text is read, "-inf" */
+    if (isinf(value) && value < 0) /* as the text "-inf" is read */
         return kf_unary(g, KF_MINUS, kf_num(g, -value));
     if (value == floor(value) && fabs(value) < 0x1p53)
         return kf_rat(g, (int64_t)value, 1);
@@ -538,16 +541,16 @@ const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b)
 
 /* ---- Copies ------------------------------------------------------------------------------------------------------ */
 
-int kf_copy_source(const kf_node *f, int64_t k, int64_t *component, int64_t *run, int *step)
+int kf_copy_source(const kf_node *f, int64_t k, int64_t *component, int64_t *run, int *stride)
 {
     const int64_t *p = f->param;
-    int64_t start = 0, length = f->dim; /* where operand 0 stands in f */
-    *step = 1;
+    int64_t start = 0, length = f->dim; /* components of f that operand 0 gives */
+    *stride = 1;
     switch ((kf_op)f->op) {
     case KF_SUMT:
         *component = 0;
         *run = f->dim - k;
-        *step = 0;
+        *stride = 0;
         return 0;
     case KF_ELEM:
         *component = p[0];
@@ -559,10 +562,10 @@ int kf_copy_source(const kf_node *f, int64_t k, int64_t *component, int64_t *run
         return 0;
     case KF_ARRANGE: {
         const kf_layout l = kf_layout_of(f);
-        const int64_t stride = l.stride[l.rank - 1];
+        const int64_t last = l.stride[l.rank - 1];
         *component = kf_layout_source(&l, k);
-        *run = stride == 0 || stride == 1 ? l.size[l.rank - 1] - k % l.size[l.rank - 1] : 1;
-        *step = stride != 0;
+        *run = last == 0 || last == 1 ? l.size[l.rank - 1] - k % l.size[l.rank - 1] : 1;
+        *stride = last != 0;
         return 0;
     }
     case KF_PLACE: {

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * formula/guard.c: where cotangents count.
+ * formula/guard.c: guards, which tell where cotangents count.
  *
- * What a choice (IfElse, Where, Minimum, Maximum) does not take has no part in the result, and may be infinite or NaN
- * there; so may terms that weigh exp(-infinity) in a reduction. Their cotangent is 0, but a 0 that is multiplied by derivatives on its way to the variables is NaN where one of
- * these is infinite. So a cotangent is carried on as if the operand were taken, together with its guard, the truth value
- * that says where it is, 0 or positive; and is set to 0 outside of the guard at the end, behind all products, by a Where. Derivatives
- * of that are taken in the same way, so this holds to any order.
+ * An operand that a choice (IfElse, Where, Minimum, Maximum) does not take has no part in the result, and may be
+ * infinite or NaN there. The same is true of terms that weigh exp(-infinity) in a reduction. Their cotangent is 0, but
+ * a 0 that is multiplied by infinite derivatives on its way to the variables becomes NaN. So a cotangent is carried on
+ * as if the operand were taken, together with its guard, a truth value that is 0 where the operand is not taken.
+ * Outside of the guard the cotangent is set to 0 at the end, behind all products, by a Where. Derivatives of the Where
+ * are taken in the same way, so derivatives of any order are guarded.
  */
-#include "graph.h"
+#include "make.h"
+#include "partial.h"
 
-/* 0 or 1, whatever the condition is. */
+/* f as a truth value, 0 or 1. */
 static const kf_node *truth(kf_graph *g, const kf_node *f)
 {
     return kf_is_truth(f) ? f : kf_binary(g, KF_NOT_EQUAL, f, kf_zero(g, 1));
@@ -48,7 +50,7 @@ static bool is_opposite(const kf_node *a, const kf_node *b)
     return (a->op == KF_NOT && a->arg[0] == b) || (b->op == KF_NOT && b->arg[0] == a);
 }
 
-/* True where a or b is; NULL, everywhere, where one of them is NULL. */
+/* True where a or b is true; NULL, true everywhere, if one of them is NULL. */
 static const kf_node *either(kf_graph *g, const kf_node *a, const kf_node *b)
 {
     if (!a || !b || is_opposite(a, b))

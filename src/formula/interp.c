@@ -2,11 +2,14 @@
 /*
  * formula/interp.c: formulas compiled to a list of instructions, and run in double.
  *
- * Instructions are sorted by what they depend on: nothing but parameters, the row, the column, both. A value that
- * depends on columns is an array [component][column of the block], any other an array [component]. Values that only
- * their own group reads give their memory back after the last use.
+ * Instructions are sorted by what they depend on: parameters alone, the row, the column, both. A value that depends on
+ * columns is an array [component][column of the block], any other value an array [component]. Values that only their
+ * own group reads give their memory back after the last use.
  */
 #include "interp.h"
+#include "layout.h"
+#include "numeric.h"
+#include "order.h"
 
 #include <assert.h>
 #include <math.h>
@@ -15,28 +18,32 @@
 /* The groups of instructions are the sets of axes. */
 enum { LAUNCH = 0, ROW = KF_AXIS_I, COLUMN = KF_AXIS_J, PAIR = KF_AXIS_I | KF_AXIS_J, GROUPS };
 
-enum { NARROWEST = 8 };         /* columns of a block, at least */
-enum { FRAME_BYTES = 1 << 20 }; /* blocks are made narrower when a frame would be larger: it must stay in cache */
+enum { NARROWEST = 8 }; /* columns of a block, at least */
+/* Blocks are made narrower until a frame is no larger: a frame must stay in cache. */
+enum { FRAME_BYTES = 1 << 20 };
 enum { SIZE_CLASSES = 4 * 26 };
 
-/* Where a value is: `offset` in doubles, or in blocks of columns. */
+/* The place of a value: `offset` in doubles, or in blocks of columns. */
 typedef struct place {
     int64_t offset;
     int32_t dim;
     bool columns;
 } place;
 
-/* Components to, to+1, ... of a COPY node: `count` components of an operand from `from` on, or zeros where arg < 0. */
+/*
+ * Components to, to+1, ... of a COPY node: `count` components of operand `arg` from component `from` on; zeros if arg <
+ * 0.
+ */
 typedef struct copy_run {
     int64_t to, from, count;
-    int arg, step;
+    int arg, stride;
 } copy_run;
 
 typedef struct instruction {
     place out;
     place arg[KF_MAX_ARGS];
     uint32_t producer[KF_MAX_ARGS]; /* the instruction that computes arg[k] */
-    uint32_t last_use;              /* the last instruction that reads it, or KEPT */
+    uint32_t last_use;              /* the last instruction that reads the value, or KEPT */
     uint8_t op, arg_count;
     uint8_t role, kind;
     int64_t index;     /* of a variable */
@@ -58,7 +65,7 @@ struct kf_interp {
     size_t root_count;
     int64_t scalar_count; /* doubles of a frame that do not depend on columns */
     int64_t block_count;  /* blocks of columns of a frame */
-    int64_t call_count;   /* doubles that a function of whole vectors works in, its operands and result among them */
+    int64_t call_count;   /* doubles in which a function of whole vectors works, its operands and result among them */
     int columns;          /* of a block */
 };
 
@@ -73,25 +80,26 @@ struct kf_frame {
 
 /* ---- Elementwise operators: ops.def ------------------------------------------------------------------------------ */
 
-/* Component k, column l of an operand is at[k * step + l * lane]; lane is 0 or 1. */
+/* Component k, column l of an operand is at[k * stride + l * lane]; lane is 0 or 1. */
 typedef struct operand {
     const double *at;
-    int64_t step;
+    int64_t stride;
     int lane;
 } operand;
 
-typedef void (*map_fn)(double *restrict out, int64_t out_step, const operand *x, int64_t n, int64_t dim, int64_t count);
+typedef void (*map_fn)(double *restrict out, int64_t out_stride, const operand *x, int64_t n, int64_t dim,
+                       int64_t count);
 
-/* The loops differ in which operand stays, so that each can become vector code. */
+/* The loops differ in the operands that stay the same, so that each loop can become vector code. */
 #define KF_MAP(id, name, arity, parameters, cost, value, ...)                                                          \
     _Static_assert((arity) <= KF_MAX_ARGS, "map_" #id " has too many operands");                                       \
-    static void map_##id(double *restrict out, int64_t out_step, const operand *x, int64_t n, int64_t dim,             \
+    static void map_##id(double *restrict out, int64_t out_stride, const operand *x, int64_t n, int64_t dim,           \
                          int64_t count)                                                                                \
     {                                                                                                                  \
         (void)n;                                                                                                       \
-        for (int64_t k = 0; k < dim; k++, out += out_step) {                                                           \
-            const double *pa = x[0].at + k * x[0].step, *pb = x[1].at + k * x[1].step;                                 \
-            const double *pc = x[2].at + k * x[2].step;                                                                \
+        for (int64_t k = 0; k < dim; k++, out += out_stride) {                                                         \
+            const double *pa = x[0].at + k * x[0].stride, *pb = x[1].at + k * x[1].stride;                             \
+            const double *pc = x[2].at + k * x[2].stride;                                                              \
             if ((arity) == 3) {                                                                                        \
                 for (int64_t l = 0; l < count; l++) {                                                                  \
                     double a = pa[l * x[0].lane], b = pb[l * x[1].lane], c = pc[l * x[2].lane];                        \
@@ -131,9 +139,9 @@ static const map_fn maps[KF_OP_COUNT] = {
 
 /* ---- Compilation ------------------------------------------------------------------------------------------------- */
 
-/* What is known of a node, by its position in the order. Like nodes have none: kf_value stands for them. */
+/* What is known of a node, by its position in the order. Like nodes have no note: kf_value stands for them. */
 typedef struct note {
-    uint32_t instruction; /* that computes it, where needed */
+    uint32_t instruction; /* the instruction that computes the node, if one does */
     uint8_t axes;
     bool needed;
 } note;
@@ -143,7 +151,7 @@ static note *note_of(const kf_order *order, note *notes, const kf_node *f)
     return &notes[kf_at(order, kf_value(f))];
 }
 
-/* Sizes in steps of a quarter of a power of two, so that memory given back fits later values of about the same size. */
+/* Sizes in quarters of a power of two, so that memory given back fits later values of about the same size. */
 static int size_class(int32_t dim, int64_t *capacity)
 {
     int shift = 0;
@@ -164,7 +172,7 @@ static kcl_status annotate(const kf_order *order, note *notes, size_t root_count
                            "the interpreter was given a %s node of dimension %d: it must be replaced by a variable "
                            "before its formula is evaluated",
                            kf_info(f->op)->name, (int)f->dim);
-        /* Not f->axes: a value depends on less where Like adds axes. */
+        /* Not f->axes: Like adds axes on which the value does not depend. */
         if (f->op == KF_VAR || f->op == KF_INDEX)
             notes[k].axes = f->axes & KF_PAIR_AXES;
         for (int a = 0; a < f->arg_count; a++)
@@ -185,7 +193,7 @@ static bool add_runs(kf_interp *p, instruction *to, const kf_node *f)
     to->run = p->run_count;
     for (int64_t k = 0; k < f->dim;) {
         copy_run run = {.to = k};
-        run.arg = kf_copy_source(f, k, &run.from, &run.count, &run.step);
+        run.arg = kf_copy_source(f, k, &run.from, &run.count, &run.stride);
         if (!kb_reserve(&p->allocator, (void **)&p->runs, &p->run_capacity, p->run_count + 1, sizeof *p->runs))
             return false;
         p->runs[p->run_count++] = run;
@@ -247,7 +255,10 @@ static kcl_status emit(kf_interp *p, const kf_order *order, note *notes, kb_erro
     return KCL_OK;
 }
 
-/* Gives every value its place. An operand's memory is given back after the result has its own: they never overlap. */
+/*
+ * Gives every value its place. An operand's memory is given back after the result has its own, so the two never
+ * overlap.
+ */
 static kcl_status allocate(kf_interp *p, kb_error *err)
 {
     size_t count = p->first[GROUPS];
@@ -387,7 +398,7 @@ static double *address(const kf_frame *f, const place *p)
 }
 
 /* Distance between components. */
-static int64_t component_step(const kf_frame *f, const place *p)
+static int64_t component_stride(const kf_frame *f, const place *p)
 {
     return p->columns ? f->interp->columns : 1;
 }
@@ -398,7 +409,7 @@ static void run_map(const kf_frame *f, const instruction *s)
     for (int a = 0; a < s->arg_count; a++) {
         const place *from = &s->arg[a];
         x[a].at = address(f, from);
-        x[a].step = from->dim == 1 ? 0 : component_step(f, from);
+        x[a].stride = from->dim == 1 ? 0 : component_stride(f, from);
         x[a].lane = s->out.columns ? from->columns : from->dim == s->out.dim;
     }
     for (int a = s->arg_count; a < KF_MAX_ARGS; a++)
@@ -436,10 +447,10 @@ static void run_var(const kf_frame *f, const instruction *s)
     if (s->role == KF_ROLE_J) {
         data += f->column * from->row_stride;
         for (int64_t k = 0; k < s->out.dim; k++, out += f->interp->columns)
-            load(out, f->count, data + k * from->step, from->row_stride, from->dtype);
+            load(out, f->count, data + k * from->component_stride, from->row_stride, from->dtype);
     } else {
         data += s->role == KF_ROLE_I ? f->row * from->row_stride : 0;
-        load(out, s->out.dim, data, from->step, from->dtype);
+        load(out, s->out.dim, data, from->component_stride, from->dtype);
     }
 }
 
@@ -451,7 +462,7 @@ static void run_index(const kf_frame *f, const instruction *s)
         out[c] = (double)(first + (p[1] ? p[1] * (f->column + c) : 0));
 }
 
-static void add_components(double *out, const double *x, int64_t dim, int64_t step, int64_t count)
+static void add_components(double *out, const double *x, int64_t dim, int64_t stride, int64_t count)
 {
     double sum[KF_BLOCK], error[KF_BLOCK];
     for (int64_t c = 0; c < count; c++) {
@@ -459,7 +470,7 @@ static void add_components(double *out, const double *x, int64_t dim, int64_t st
         error[c] = 0;
     }
     for (int64_t k = 1; k < dim; k++) {
-        x += step;
+        x += stride;
         for (int64_t c = 0; c < count; c++)
             kf_sum_add(&sum[c], &error[c], x[c]);
     }
@@ -467,12 +478,12 @@ static void add_components(double *out, const double *x, int64_t dim, int64_t st
         out[c] = kf_sum_value(sum[c], error[c]);
 }
 
-/* NaN is chosen only where all are NaN. */
-static void choose_component(double *out, const double *x, int64_t dim, int64_t step, int64_t count, bool largest)
+/* NaN is chosen only if all components are NaN. */
+static void choose_component(double *out, const double *x, int64_t dim, int64_t stride, int64_t count, bool largest)
 {
     for (int64_t c = 0; c < count; c++)
         out[c] = NAN;
-    for (int64_t k = 0; k < dim; k++, x += step)
+    for (int64_t k = 0; k < dim; k++, x += stride)
         for (int64_t c = 0; c < count; c++)
             out[c] = (largest ? x[c] > out[c] : x[c] < out[c]) || isnan(out[c]) ? x[c] : out[c];
 }
@@ -481,50 +492,50 @@ static void run_sum(const kf_frame *f, const instruction *s)
 {
     const double *x = address(f, &s->arg[0]);
     double *out = address(f, &s->out);
-    int64_t dim = s->arg[0].dim, step = component_step(f, &s->arg[0]), out_step = component_step(f, &s->out);
+    int64_t dim = s->arg[0].dim, stride = component_stride(f, &s->arg[0]), out_stride = component_stride(f, &s->out);
     int64_t count = s->out.columns ? f->count : 1, length = dim / s->out.dim;
     if (s->op == KF_MAX || s->op == KF_MIN) {
-        choose_component(out, x, dim, step, count, s->op == KF_MAX);
+        choose_component(out, x, dim, stride, count, s->op == KF_MAX);
         return;
     }
     for (int64_t k = 0; k < s->out.dim; k++)
-        add_components(out + k * out_step, x + k * length * step, length, step, count);
+        add_components(out + k * out_stride, x + k * length * stride, length, stride, count);
 }
 
 static void run_copy(const kf_frame *f, const instruction *s)
 {
-    int64_t out_step = component_step(f, &s->out), count = s->out.columns ? f->count : 1;
+    int64_t out_stride = component_stride(f, &s->out), count = s->out.columns ? f->count : 1;
     for (size_t r = s->run; r < s->run + s->run_count; r++) {
         const copy_run *run = &f->interp->runs[r];
-        double *out = address(f, &s->out) + run->to * out_step;
+        double *out = address(f, &s->out) + run->to * out_stride;
         const place *from = run->arg < 0 ? NULL : &s->arg[run->arg];
-        const double *x = from ? address(f, from) + run->from * component_step(f, from) : NULL;
-        int64_t step = from ? run->step * component_step(f, from) : 0;
-        for (int64_t k = 0; k < run->count; k++, out += out_step) {
+        const double *x = from ? address(f, from) + run->from * component_stride(f, from) : NULL;
+        int64_t stride = from ? run->stride * component_stride(f, from) : 0;
+        for (int64_t k = 0; k < run->count; k++, out += out_stride) {
             if (from && from->columns) {
-                memcpy(out, x + k * step, (size_t)count * sizeof *out);
+                memcpy(out, x + k * stride, (size_t)count * sizeof *out);
                 continue;
             }
-            double value = from ? x[k * step] : 0;
+            double value = from ? x[k * stride] : 0;
             for (int64_t c = 0; c < count; c++)
                 out[c] = value;
         }
     }
 }
 
-/* Operands of column c, one after another; returns where the next one goes. */
+/* Operands of column c, one after another; returns the place behind the last. */
 static double *take_column(const kf_frame *f, const place *from, int64_t c, double *to)
 {
     const double *x = address(f, from) + (from->columns ? c : 0);
-    const int64_t step = component_step(f, from);
+    const int64_t stride = component_stride(f, from);
     for (int64_t k = 0; k < from->dim; k++)
-        *to++ = x[k * step];
+        *to++ = x[k * stride];
     return to;
 }
 
 static void run_call(const kf_frame *f, const instruction *s)
 {
-    const int64_t n = s->arg[0].dim, m = s->arg[1].dim, step = component_step(f, &s->out);
+    const int64_t n = s->arg[0].dim, m = s->arg[1].dim, stride = component_stride(f, &s->out);
     double *out = address(f, &s->out), *const x = f->calls, gamma;
     for (int64_t c = 0; c < (s->out.columns ? f->count : 1); c++) {
         double *y = take_column(f, &s->arg[0], c, x), *result = take_column(f, &s->arg[1], c, y);
@@ -534,7 +545,7 @@ static void run_call(const kf_frame *f, const instruction *s)
         else
             kf_soft_dtw_gradient(x, n, y, m, gamma, result + s->out.dim, result);
         for (int64_t k = 0; k < s->out.dim; k++)
-            out[k * step + c] = result[k];
+            out[k * stride + c] = result[k];
     }
 }
 
@@ -603,5 +614,5 @@ const double *kf_frame_value(const kf_frame *frame, size_t root, int64_t k, int 
 {
     const place *p = &frame->interp->roots[root];
     *stride = p->columns;
-    return address(frame, p) + k * component_step(frame, p);
+    return address(frame, p) + k * component_stride(frame, p);
 }

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* formula/layout.c: components rearranged by sizes and strides, and products of small tensors made from that. */
-#include "graph.h"
+/*
+ * formula/layout.c: components rearranged by sizes and strides, and products of small tensors made from rearranged
+ * components.
+ */
+#include "layout.h"
+#include "make.h"
+#include "matrix.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,7 +81,7 @@ bool kf_layout_check(const int64_t *params, bool place, int64_t dim, int64_t *co
                  (long long)high, (long long)dim);
         return false;
     }
-    /* No component is visited twice, but along an axis of stride 0: only then derivatives are copies again. */
+    /* No component is visited twice, but along an axis of stride 0: only then are derivatives copies again. */
     int order[KF_MAX_RANK];
     int64_t extent = 0;
     sort_axes(&l, order);
@@ -106,7 +111,7 @@ static void put_layout(const kf_layout *l, int64_t params[KF_MAX_PARAMS])
     }
 }
 
-/* Axes of size 1 are dropped, axes that follow each other in memory become one. */
+/* Axes of size 1 are dropped; axes that follow each other in memory become one axis. */
 static kf_layout shortest(const kf_layout *l)
 {
     kf_layout s = {.offset = l->offset};
@@ -155,16 +160,16 @@ const kf_node *kf_sum_rows(kf_graph *g, const kf_node *f, int64_t length)
 }
 
 /*
- * What a component of the result gets, its operand's component gives: axes of stride 0 are summed, the others put in the
- * order that Place wants.
+ * The cotangent of a component is the cotangent of the operand's component: axes of stride 0 are summed, the others put
+ * into the order that Place wants.
  */
 const kf_node *kf_arrange_adjoint(kf_graph *g, const kf_layout *l, int64_t dim, const kf_node *e)
 {
     int order[KF_MAX_RANK];
-    int64_t pitch[KF_MAX_RANK], step = 1, repeats = 1, params[KF_MAX_PARAMS] = {0};
+    int64_t pitch[KF_MAX_RANK], inner = 1, repeats = 1, params[KF_MAX_PARAMS] = {0};
     kf_layout from = {.rank = l->rank}, to = {.offset = l->offset};
-    for (int k = l->rank; k-- > 0; step *= l->size[k])
-        pitch[k] = step;
+    for (int k = l->rank; k-- > 0; inner *= l->size[k])
+        pitch[k] = inner;
     sort_axes(l, order);
     for (int k = 0; k < l->rank; k++) {
         const int axis = order[k];

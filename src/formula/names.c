@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* formula/names.c: the names of formula strings, and what stands for a combination of operators. */
-#include "nodes.h"
+/* formula/names.c: the names of formula strings, and the combinations of operators that some names stand for. */
+#include "names.h"
+#include "complex_numbers.h"
+#include "intern.h"
+#include "make.h"
+#include "matrix.h"
+#include "reductions.h"
 
 #include <math.h>
 
@@ -92,7 +97,9 @@ static const kf_node *make_composite(kf_graph *g, int index, const kf_node *cons
 #undef ONEHOT
 #undef ARGEXTREME
 
-/* Nodes that no text may name: variables and constants have syntax of their own, reductions their own grammar. */
+/*
+ * Nodes that no text may name: variables and constants have a syntax of their own, reductions a grammar of their own.
+ */
 static bool has_public_name(int op)
 {
     return op != KF_VAR && op != KF_REDUCE;

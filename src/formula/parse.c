@@ -12,6 +12,8 @@
  * Whole numbers are expressions of the same kind, without names.
  */
 #include "parse.h"
+#include "make.h"
+#include "order.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +27,7 @@ enum {
 typedef struct infix {
     const char *text;
     int tightness;
-    kf_op op;       /* of "|" and "%", which are several nodes, and "//", which is none, KF_OP_COUNT */
+    kf_op op;       /* KF_OP_COUNT for "|" and "%", which are several nodes, and "//", which is no node */
     bool exchanged; /* f > g is g < f */
 } infix;
 
@@ -52,14 +54,14 @@ typedef enum pending_kind { SIGNS, POWER, INFIX, PARENTHESIS, CALL } pending_kin
 
 typedef struct kf_pending {
     pending_kind kind;
-    size_t at;          /* where its sign or parenthesis stands */
-    kf_operand left;    /* POWER, INFIX; SIGNS: where they begin */
+    size_t at;          /* the place of its sign or parenthesis */
+    kf_operand left;    /* POWER, INFIX; SIGNS: left.at is the place of the signs */
     const infix *sign;  /* INFIX */
     size_t minus_count; /* SIGNS */
     kf_call call;       /* CALL */
 } kf_pending;
 
-/* What an expression needs next: an operand, or to go on with the one that it has. */
+/* What an expression needs next: an operand, or to go on with the operand that it has. */
 typedef enum progress { WANTS_OPERAND, HAS_OPERAND, ENDED } progress;
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
@@ -93,7 +95,7 @@ static bool raise_whole(int64_t base, int64_t exponent, int64_t *power)
     return exponent == 0;
 }
 
-/* a sign b as in Python, where quotients are rounded down; false where that is no whole number of 64 bits. */
+/* a sign b as in Python, where quotients are rounded down. False if the result is no whole number of 64 bits. */
 static bool compute(int64_t a, const char *sign, int64_t b, int64_t *result)
 {
     switch (sign[0]) {
@@ -125,7 +127,7 @@ static void set_whole(kf_operand *f, bool is_whole, int64_t value)
         f->number = (double)value;
 }
 
-/* Why what compute() refuses is no whole number that can be had. */
+/* Tells why a result that compute() refuses is no whole number. */
 static bool not_whole(kf_parser *p, const char *sign, size_t at, const kf_operand *right)
 {
     if (strchr("<>=!|", sign[0]))
@@ -163,7 +165,7 @@ static kf_operand nothing_at(size_t at)
     return (kf_operand){.at = at, .tag = KF_NO_REDUCTION, .number = NAN};
 }
 
-/* Parentheses, exponents and calls are one level deeper each. */
+/* Each parenthesis, exponent and call is one level deeper. */
 static bool push(kf_parser *p, const kf_pending *begun)
 {
     const bool deeper = begun->kind == PARENTHESIS || begun->kind == POWER || begun->kind == CALL;
@@ -205,7 +207,7 @@ static bool read_literal(kf_parser *p, bool *negative, kf_operand *out)
     return out->node || kf_fault_graph(p, at);
 }
 
-/* Signs and what comes first behind them: a number or a variable is *out, all else is begun. */
+/* Signs and what comes first behind them. A number or a variable is *out at once; all else is begun. */
 static bool begin_operand(kf_parser *p, kf_operand *out, progress *state)
 {
     kf_pending begun = {.kind = SIGNS};
@@ -262,7 +264,7 @@ static bool apply_signs(kf_parser *p, const kf_pending *signs, kf_operand *f)
     return true;
 }
 
-/* What refused is an operator with a name, the text has a sign. */
+/* The operator that refused has a name; the text has a sign in its place. */
 static bool fault_sign(kf_parser *p, const char *sign, size_t at)
 {
     char quoted[8];
@@ -291,11 +293,11 @@ static bool raise_to_power(kf_parser *p, kf_operand *base, size_t at, kf_operand
     return power.node || fault_sign(p, "**", at);
 }
 
-/* The operator that follows; NULL where there is none. */
+/* The operator that follows; NULL: no operator. */
 static const infix *find_infix(kf_parser *p)
 {
     const char c = kf_peek(p), next = kf_ahead(p, 1);
-    if ((c == '<' || c == '>') && (next == c || (c == '<' && next == '>'))) /* Python's, not ours */
+    if ((c == '<' || c == '>') && (next == c || (c == '<' && next == '>'))) /* Python's operators, not ours */
         return NULL;
     for (size_t k = 0; c && k < KB_COUNT(infixes); k++)
         if (infixes[k].text[0] == c && (!infixes[k].text[1] || infixes[k].text[1] == next))
@@ -345,10 +347,10 @@ static bool combine(kf_parser *p, kf_operand *left, const infix *sign, size_t at
     return right->node || fault_sign(p, sign->text, at);
 }
 
-/* The formula *out is the next argument of the call on top, whose result it becomes when the call is complete. */
+/* The formula *out is the next argument of the call on top. When the call is complete, *out becomes its result. */
 static bool continue_call(kf_parser *p, kf_operand *out, progress *state)
 {
-    kf_call c = p->pending[p->pending_count - 1].call; /* what it reads may move the others */
+    kf_call c = p->pending[p->pending_count - 1].call; /* reading may move the other pending parts */
     if (!kb_reserve(p->allocator, (void **)&p->arguments, &p->argument_capacity, p->argument_count + 1,
                     sizeof *p->arguments))
         return kf_fault_memory(p);
@@ -365,7 +367,7 @@ static bool continue_call(kf_parser *p, kf_operand *out, progress *state)
     return step != KF_FAILED;
 }
 
-/* *out is an operand: ends what it completes, down to `base`. */
+/* *out is an operand: ends all that it completes, down to `base`. */
 static bool end_operand(kf_parser *p, size_t base, kf_operand *out, progress *state)
 {
     kf_pending ended = {.kind = POWER, .at = p->at, .left = *out};
@@ -415,7 +417,7 @@ bool kf_read_expression(kf_parser *p, kf_operand *out)
     bool ok = true;
     while (ok && state != ENDED)
         ok = state == WANTS_OPERAND ? begin_operand(p, out, &state) : end_operand(p, base, out, &state);
-    p->pending_count = base; /* also of what a fault leaves */
+    p->pending_count = base; /* a fault leaves parts above */
     p->argument_count = arguments;
     p->levels = levels;
     return ok;
@@ -433,10 +435,10 @@ bool kf_read_whole(kf_parser *p, const char *what, int64_t *value)
 
 /* ---- Whole texts ------------------------------------------------------------------------------------------------- */
 
-/* New variables come after all that the text names, wherever it does. */
+/* New variables come behind all variables that the text names, anywhere. */
 static bool skip_named_indices(kf_parser *p)
 {
-    p->quiet = true; /* what is wrong is found when it is read */
+    p->quiet = true; /* reading will find what is wrong */
     while (p->at < p->length && p->err->status == KCL_OK) {
         if (!kf_is_letter(p->text[p->at])) {
             p->at++;
@@ -452,7 +454,7 @@ static bool skip_named_indices(kf_parser *p)
     }
     p->quiet = false;
     p->at = 0;
-    return p->err->status == KCL_OK; /* else memory is out */
+    return p->err->status == KCL_OK; /* otherwise memory is out */
 }
 
 static bool enter_bindings(kf_parser *p)
@@ -500,7 +502,7 @@ static bool begin(kf_parser *p, const char *text)
 {
     kb_error_clear(p->err);
     set_text(p, text);
-    if (p->g->error.status < 0) /* somebody else's, which must not be taken for ours */
+    if (p->g->error.status < 0) /* an error of an earlier caller, which must not be taken for ours */
         return kf_fault(p, p->g->error.status, KF_NOWHERE, "%s", p->g->error.text);
     if (p->length > MAX_TEXT)
         return kf_fault(p, KCL_ERROR_SYNTAX, KF_NOWHERE, "the text has %zu bytes, more than %d", p->length, MAX_TEXT);

@@ -7,17 +7,18 @@
  *   parse_names.c        names, the arguments that follow them, variables
  *   parse_reductions.c   reductions
  *   parse_tensors.c      TensorDot and Kron
- *   parse_derivatives.c  Grad, Diff, and what else is derived; linear operators
+ *   parse_derivatives.c  Grad, Diff and other derivatives; linear operators
  *
- * Readers return false after setting *p->err. They begin at p->at and leave it behind what they read.
+ * Readers return false after setting *p->err. They begin at p->at, and leave p->at behind what they read.
  *
  * What is begun and not ended (a parenthesis, an operator that waits for its right operand, a name that waits for an
- * argument) is kept in memory, not on the thread's stack: a formula of any depth is read with as much stack as a short
- * one. So a name with formulas among its arguments is read in steps, by a kf_reader.
+ * argument) is kept in memory, not on the thread's stack: a formula of any depth takes as much stack as a short one. So
+ * a kf_reader reads a name with formulas among its arguments in steps.
  */
 #ifndef KF_PARSE_H
 #define KF_PARSE_H
 
+#include "names.h"
 #include "text.h"
 
 #include <math.h>
@@ -26,7 +27,7 @@ enum {
     KF_NO_REDUCTION = -1, /* the tag of a formula */
 };
 
-#define KF_NOWHERE SIZE_MAX /* the place of a fault that is not in the text */
+#define KF_NOWHERE SIZE_MAX /* the place of a fault outside the text */
 
 typedef struct kf_parser kf_parser;
 typedef struct kf_call kf_call;
@@ -34,13 +35,13 @@ typedef struct kf_call kf_call;
 /* What an expression is: a formula, or a reduction with its tag. */
 typedef struct kf_operand {
     const kf_node *node;
-    size_t at; /* where it begins */
+    size_t at; /* where the operand begins in the text */
     int tag;
-    bool is_whole;           /* a whole number, or the sum, product and so on of such: */
+    bool is_whole;           /* a whole number, or a sum, product and so on of whole numbers: */
     int64_t whole;           /* its value */
-    double number;           /* the value of a number, also of a quotient of two, NaN for all else */
-    const kf_node *second;   /* the indices of Min_ArgMin and its like; NULL for all else */
-    const kf_node *compared; /* g, of f < g outside parentheses, with which a further comparison begins; else NULL */
+    double number;           /* the value of a number, or of a quotient of two; NaN for all else */
+    const kf_node *second;   /* the indices of Min_ArgMin and the like; NULL for all else */
+    const kf_node *compared; /* g of f < g without parentheses, where a further comparison begins; else NULL */
 } kf_operand;
 
 /* A piece of the text: points into it. */
@@ -61,9 +62,9 @@ typedef struct kf_literal {
 typedef enum kf_step { KF_FAILED, KF_WANTS_FORMULA, KF_DONE } kf_step;
 
 /*
- * Reads the arguments of a name, from one formula among them to the next: it is called first with p->at behind the name,
- * then behind each formula that it asked for, until it is done and *out is the result. It returns KF_WANTS_FORMULA with
- * p->at where the formula begins.
+ * Reads the arguments of a name, up to the next formula among them. The parser calls a reader first with p->at behind
+ * the name, then behind each formula that the reader asked for, until the reader is done and *out is the result. A
+ * reader that returns KF_WANTS_FORMULA leaves p->at where the formula begins.
  */
 typedef kf_step kf_reader(kf_parser *p, kf_call *c, kf_operand *out);
 
@@ -71,16 +72,16 @@ typedef kf_step kf_reader(kf_parser *p, kf_call *c, kf_operand *out);
 struct kf_call {
     kf_word name;
     size_t open;                /* the parenthesis */
-    int formulas, wholes, most; /* how many it takes */
-    const char *needs;          /* in words; NULL: from the numbers above */
+    int formulas, wholes, most; /* how many the name takes */
+    const char *needs;          /* in words; NULL: as the numbers above say */
     kf_reader *read;
     int count;      /* of formulas that were read: */
-    size_t first;   /* the place of the first, see kf_argument */
-    int entry;      /* where tables tell more about the name: its row */
+    size_t first;   /* the place of the first formula, see kf_argument */
+    int entry;      /* for names with a table of their own: the row */
     kf_name found;  /* of operators */
-    char close;     /* of Diff: the bracket that ends the tuple that is read, 0 outside of one */
+    char close;     /* of Diff: the bracket that ends the tuple being read; 0: no tuple */
     int tuples;     /* of Diff: how many were read */
-    int directions; /* of Diff: the first formula of the second */
+    int directions; /* of Diff: the first formula of the second tuple */
 };
 
 struct kf_parser {
@@ -92,7 +93,7 @@ struct kf_parser {
     const kf_binding *bindings;
     uint32_t *table; /* of the bindings, by name: number + 1, 0 is free */
     size_t table_size;
-    const kf_node **vars; /* by index; NULL where there is none yet */
+    const kf_node **vars; /* by index; NULL: no variable yet */
     size_t var_count, var_capacity;
     int64_t next_index;
     int levels;
@@ -100,13 +101,13 @@ struct kf_parser {
     size_t pending_count, pending_capacity;
     kf_operand *arguments; /* of the calls that are begun */
     size_t argument_count, argument_capacity;
-    const char *wanted; /* while a whole number is read: what it is, for errors; else NULL */
+    const char *wanted; /* while a whole number is read: its name in errors; else NULL */
     bool quiet;         /* faults are not described */
     const kcl_allocator *allocator;
     kb_error *err;
 };
 
-/* Argument k of those that are formulas. Valid until the next one is read. */
+/* Formula k among the arguments. Valid until the next formula is read. */
 static inline kf_operand *kf_argument(kf_parser *p, const kf_call *c, int k)
 {
     return &p->arguments[c->first + (size_t)k];
@@ -117,7 +118,7 @@ static inline kf_operand *kf_argument(kf_parser *p, const kf_call *c, int k)
 KB_PRINTF(4, 5) bool kf_fault(kf_parser *p, kcl_status status, size_t at, const char *format, ...);
 bool kf_fault_memory(kf_parser *p);
 bool kf_fault_graph(kf_parser *p, size_t at);          /* reports what a constructor of the graph has refused */
-bool kf_fault_name(kf_parser *p, const kf_word *name); /* the same, in the name that the text has */
+bool kf_fault_name(kf_parser *p, const kf_word *name); /* the same, with the name that the text has */
 bool kf_expected(kf_parser *p, const char *what);      /* says that `what` should stand here */
 
 static inline bool kf_is_blank(char c)
@@ -140,7 +141,7 @@ static inline char kf_ahead(const kf_parser *p, size_t steps)
     return p->at + steps < p->length ? p->text[p->at + steps] : 0;
 }
 
-/* A word of Python that is no name here; what takes its place; NULL for other words. */
+/* What takes the place of a word of Python that is no name here; NULL for other words. */
 const char *kf_python_hint(const kf_word *w);
 
 char kf_peek(kf_parser *p); /* the next character that is no blank; 0 at the end */
@@ -152,33 +153,33 @@ bool kf_read_number(kf_parser *p, kf_literal *number);
 
 /* ---- parse_names.c ----------------------------------------------------------------------------------------------- */
 
-/* Names with a grammar of their own, and what reads their arguments. */
+/* Names with a grammar of their own, and the readers of their arguments. */
 typedef struct kf_special {
     const char *name;
     kf_reader *read;
 } kf_special;
 
-/* A name: KF_WANTS_FORMULA with *c where it has arguments that follow. */
+/* A name: KF_WANTS_FORMULA, with *c, if arguments follow. */
 kf_step kf_read_name(kf_parser *p, kf_call *c, kf_operand *out);
 bool kf_unknown_name(kf_parser *p, const kf_word *w);
 bool kf_is_reserved(const kf_word *w); /* a word with a meaning of its own, which no alias may have */
 bool kf_is_declaration(const kf_word *w);
-/* Slot of the table where the name is, or where it would be put. */
+/* The slot of the table that holds the name, or would hold it. */
 size_t kf_binding_slot(const kf_parser *p, const char *name, size_t length);
 
-int kf_count_arguments(const kf_parser *p, size_t open); /* that the text has, whatever they are */
-char kf_tuple_close(kf_parser *p); /* the bracket that ends the tuple or list that begins here; 0: here is none */
+int kf_count_arguments(const kf_parser *p, size_t open); /* arguments that the text has, whatever they are */
+char kf_tuple_close(kf_parser *p); /* the bracket that ends the tuple or list that begins here; 0: no list begins */
 bool kf_wrong_count(kf_parser *p, const kf_call *c);
 bool kf_open_call(kf_parser *p, kf_call *c);
 bool kf_next_argument(kf_parser *p, const kf_call *c, int k);   /* goes to argument k */
 kf_step kf_want_formula(kf_parser *p, const kf_call *c, int k); /* goes to argument k, a formula */
 bool kf_has_more(kf_parser *p);                                 /* whether a comma and an argument follow */
-bool kf_skip_last_comma(kf_parser *p, char close); /* where the bracket follows; it may stand as in Python */
+bool kf_skip_last_comma(kf_parser *p, char close);              /* before a bracket, as Python allows */
 bool kf_close_call(kf_parser *p, const kf_call *c);
 
-bool kf_check_divisor(kf_parser *p, const kf_operand *divisor); /* that it is no constant 0 */
+bool kf_check_divisor(kf_parser *p, const kf_operand *divisor); /* that the divisor is no constant 0 */
 
-/* Enters a variable among those of the text; an index has one dimension and role. */
+/* Enters a variable among the variables of the text; an index has one dimension and role. */
 bool kf_enter_var(kf_parser *p, const kf_node *var, size_t at);
 /* Reads "(3)", "(0,3)" after Vi, Vj, Pm, Vx or Vy and "(0,3,0)" after Var. */
 bool kf_read_declaration(kf_parser *p, const kf_word *name, kf_alias *alias);
@@ -200,17 +201,19 @@ kf_reader kf_read_tensordot, kf_read_kron, kf_read_grad, kf_read_diff, kf_read_g
 
 bool kf_read_expression(kf_parser *p, kf_operand *out);
 /*
- * A whole number, or what Python computes from such by + - * // % ** and parentheses; numbers of 64 bits. `what` it is,
- * for errors.
+ * A whole number, or what Python computes from whole numbers by + - *
+ *
+ * % ** and parentheses, in numbers of 64 bits. `what` names the number in errors.
  */
 bool kf_read_whole(kf_parser *p, const char *what, int64_t *value);
-/* A reduction may stand in a formula: f becomes one of its result. False for two results. */
+/* A reduction may stand in a formula: f becomes a formula of its result. False for two results. */
 bool kf_need_formula(kf_parser *p, kf_operand *f);
 
 /*
- * The sum over j has a term for each j of the call, even where F is the same for all: an axis of `axes` that F lacks, and one of
- * which F has only the numbers, comes from the first name that has it. A weight (NULL: none) has the axes of F, and F those
- * of the weight. NULL where f is, or after the graph's error.
+ * F with the axes that a sum over `axes` needs. A sum over j has a term for each j of the call, even if F is the same
+ * for all. So an axis of `axes` that F lacks, or of which F has only the numbers, comes from the first name that has
+ * the axis. A weight (NULL: none) has the axes of F, and F the axes of the weight. Returns NULL if f is NULL, or after
+ * the error of the graph.
  */
 const kf_node *kf_on_declared_axes(kf_parser *p, const kf_node *f, const kf_node *weight, unsigned axes);
 

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/parse_derivatives.c: derivatives in formula strings. */
+#include "calculus.h"
+#include "derive.h"
+#include "make.h"
+#include "order.h"
 #include "parse.h"
+#include "partial.h"
+#include "simplify.h"
 
 #include <string.h>
 
-/* The variable that stands for the cotangent of F where a text gives none. */
+/* The variable that stands for the cotangent of F in a text without a cotangent. */
 static bool new_cotangent(kf_parser *p, const kf_call *c, const kf_operand *F, const kf_node *v, kf_operand *e)
 {
     static const kf_role other[] = {KF_ROLE_J, KF_ROLE_I, KF_ROLE_P}; /* KeOps: 1 - v.cat */
@@ -30,14 +36,14 @@ static bool check_derivative(kf_parser *p, const kf_call *c, const kf_operand *F
     return true;
 }
 
-/* What the graph has refused, in the name that the text has. */
+/* Reports what the graph has refused, with the name that the text has. */
 static bool fault_at(kf_parser *p, const kf_call *c, size_t at)
 {
     kf_name_error(p->g, c->name.text, c->name.length);
     return kf_fault_graph(p, at);
 }
 
-/* Opens the call, then asks for F and the variable by which it is derived; KF_DONE once both are there. */
+/* Opens the call, then asks for F and the variable by which F is derived. Returns KF_DONE when both have been read. */
 static kf_step read_two(kf_parser *p, kf_call *c)
 {
     if (c->count == 0 && !kf_open_call(p, c))
@@ -48,7 +54,7 @@ static kf_step read_two(kf_parser *p, kf_call *c)
     return ok ? KF_DONE : KF_FAILED;
 }
 
-/* KeOps' names with this ending are given the value of F as well, which is not needed here. */
+/* Names of KeOps with this ending take the value of F as well, which is not needed here. */
 static const char saved_forward[] = "_WithSavedForward";
 
 static bool has_saved_forward(const kf_word *name)
@@ -67,13 +73,13 @@ static bool check_saved_forward(kf_parser *p, const kf_call *c, kf_operand *save
                     KF_SHOWN(&c->name), F->node->dim, saved->node->dim);
 }
 
-/* What a reduction's derivative is in texts: 0 is Zero_Reduction, whose tag tells its rows. */
+/* The derivative of a reduction as texts have it: 0 is Zero_Reduction, whose tag tells its rows. */
 static const kf_node *derived_reduction(kf_graph *g, const kf_node *f)
 {
     return kf_is_zero(kf_value(f)) ? kf_zero(g, f->dim) : f;
 }
 
-/* A reduction in F whose operand depends on v, rows that an index chooses among them; NULL where there is none. */
+/* Finds a reduction in F whose operand depends on v, or rows that an index chooses; NULL: there is none. */
 static bool find_reduction_of(kf_parser *p, const kf_node *F, const kf_node *v, const kf_node **found)
 {
     kf_order all, below;
@@ -95,7 +101,7 @@ static bool find_reduction_of(kf_parser *p, const kf_node *F, const kf_node *v, 
     return ok;
 }
 
-/* Whether the derivative of formula F in v is one of each pair (i, j), which none of the others enter. */
+/* Whether the derivative of formula F in v is a derivative for each pair (i, j), independent of other pairs. */
 static bool of_pairs(kf_parser *p, const kf_operand *F, const kf_operand *v)
 {
     const kf_node *found;
@@ -120,7 +126,7 @@ static bool derive_in_reverse(kf_parser *p, const kf_call *c, const kf_operand *
     if (e->node->axes & reduced)
         return kf_fault(p, KCL_ERROR_SHAPE, e->at, "the cotangent depends on %s, over which the result is reduced",
                         e->node->axes & reduced & KF_AXIS_I ? "i" : "j");
-    /* A result without i has the same row for every i, and the gradient is the sum over the rows' cotangents. */
+    /* A result without i has the same row for every i, and the gradient is the sum over the cotangents of the rows. */
     const kf_node *rows = kf_like(p->g, F->node, e->node);
     if (!rows || kf_gradient(p->g, rows, e->node, 1, &v->node, &out->node) < 0)
         return fault_at(p, c, e->at);
@@ -168,7 +174,7 @@ static kf_step begin_tuple(kf_parser *p, kf_call *c, int k)
     return KF_WANTS_FORMULA;
 }
 
-/* Behind a formula of the tuple: to the next one, or KF_DONE behind its bracket. */
+/* Behind a formula of the tuple: goes to the next formula, or returns KF_DONE behind the bracket of the tuple. */
 static kf_step continue_tuple(kf_parser *p, kf_call *c)
 {
     if (!kf_need_formula(p, kf_argument(p, c, c->count - 1)))
@@ -210,8 +216,8 @@ static bool derive_along(kf_parser *p, const kf_call *c, const kf_operand *F, co
 }
 
 /*
- * Diff(F,v,u), Diff_WithSavedForward(F,v,u,R); (v1,v2,...) and (u1,u2,...) for several variables. The formulas are F, the
- * variables, the directions, R.
+ * Diff(F,v,u), Diff_WithSavedForward(F,v,u,R); (v1,v2,...) and (u1,u2,...) for several variables. The formulas are F,
+ * the variables, the directions, R.
  */
 kf_step kf_read_diff(kf_parser *p, kf_call *c, kf_operand *out)
 {
@@ -251,7 +257,7 @@ kf_step kf_read_diff(kf_parser *p, kf_call *c, kf_operand *out)
                : KF_FAILED;
 }
 
-/* Of the matrix dF/dv, for each pair (i, j). */
+/* Functions of the matrix dF/dv, for each pair (i, j). */
 static kf_step read_operator_of(kf_parser *p, kf_call *c, kf_operand *out,
                                 kcl_status (*of)(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out))
 {
@@ -284,7 +290,10 @@ kf_step kf_read_laplacian(kf_parser *p, kf_call *c, kf_operand *out)
 
 /* ---- Linear operators -------------------------------------------------------------------------------------------- */
 
-/* F, v, and `least` formulas or more, as many as there may be; of those *more are the nodes, the others stay NULL. */
+/*
+ * Reads F, v, and `least` further formulas or more, as many as the name takes. The further formulas become *more; what
+ * is not given stays NULL.
+ */
 static kf_step read_linear(kf_parser *p, kf_call *c, int least, const kf_node *more[2])
 {
     const kf_step step = read_two(p, c);
@@ -346,7 +355,7 @@ kf_step kf_read_sum_lin_operator(kf_parser *p, kf_call *c, kf_operand *out)
 
 /* ---- Factorisation ----------------------------------------------------------------------------------------------- */
 
-/* Factorize(F,g), AutoFactorize(F): F, since whatever a formula has twice is one node already. */
+/* Factorize(F,g), AutoFactorize(F): F itself, since whatever a formula has twice is one node already. */
 kf_step kf_read_factorize(kf_parser *p, kf_call *c, kf_operand *out)
 {
     c->formulas = c->most = kf_is_word(&c->name, "Factorize") ? 2 : 1;

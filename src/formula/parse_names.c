@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/parse_names.c: names in formula strings, the arguments that follow them, variables. */
+#include "make.h"
 #include "parse.h"
 
 #include <stdio.h>
@@ -74,9 +75,12 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-enum { LONGEST_WORD = 40 }; /* for which a near name is looked for */
+enum { LONGEST_WORD = 40 }; /* a longer word is not compared with names */
 
-/* Letters to insert, delete, replace or exchange with their neighbour to turn one word into the other, any case. */
+/*
+ * The number of letters to insert, delete, replace or exchange with a neighbour to turn one word into the other, any
+ * case.
+ */
 static int distance(const kf_word *a, const char *b)
 {
     int rows[3][LONGEST_WORD + 1];
@@ -123,7 +127,7 @@ typedef struct names {
     nearest *best;
 } names;
 
-/* One that is full stays as it is. */
+/* A list that is full stays as it is. */
 static void list(void *user, const char *name)
 {
     names *l = user;
@@ -293,7 +297,7 @@ bool kf_enter_var(kf_parser *p, const kf_node *var, size_t at)
         for (size_t k = before; k < p->var_count; k++)
             p->vars[k] = NULL;
     }
-    /* What is bound may have one variable in several roles; a text that writes two has a mistake. */
+    /* A binding may have one variable in several roles; a text that writes two roles has a mistake. */
     const kf_node *other = p->vars[index];
     if (other && other != var && (at != KF_NOWHERE || other->dim != var->dim))
         return kf_fault(p, KCL_ERROR_SHAPE, at,
@@ -364,7 +368,7 @@ bool kf_check_divisor(kf_parser *p, const kf_operand *divisor)
     return !kf_is_zero(divisor->node) || kf_fault(p, KCL_ERROR_SYNTAX, divisor->at, "this divides by 0");
 }
 
-/* The operand by which an operator divides; -1 where it does not. */
+/* The number of the operand by which an operator divides; -1: the operator does not divide. */
 static int divisor_of(const kf_word *name)
 {
     if (kf_is_word(name, "Inv"))
@@ -372,7 +376,7 @@ static int divisor_of(const kf_word *name)
     return kf_is_word(name, "Divide") || kf_is_word(name, "Mod") || kf_is_word(name, "ComplexDivide") ? 1 : -1;
 }
 
-/* The whole numbers behind the formulas of an operator; of layouts the first tells how many follow. */
+/* The whole numbers behind the formulas of an operator. The first whole number of a layout tells how many follow. */
 static bool read_params(kf_parser *p, kf_call *c, int64_t *params)
 {
     int count = c->found.params;
@@ -389,7 +393,7 @@ static bool read_params(kf_parser *p, kf_call *c, int64_t *params)
 
 static kf_step read_operator(kf_parser *p, kf_call *c, kf_operand *out)
 {
-    const int k = c->count - 1; /* the formula that was read */
+    const int k = c->count - 1; /* the formula that was just read */
     if (k < 0) {
         const int params = c->found.params;
         c->formulas = c->found.arity;
@@ -409,7 +413,7 @@ static kf_step read_operator(kf_parser *p, kf_call *c, kf_operand *out)
     int64_t params[KF_MAX_PARAMS] = {0};
     if (!read_params(p, c, params) || !kf_close_call(p, c))
         return KF_FAILED;
-    const bool needs_lengths = kf_is_word(&c->name, "Gather"); /* of its table and of the rows that it chooses */
+    const bool needs_lengths = kf_is_word(&c->name, "Gather"); /* of its table, and of the rows that the table gives */
     for (int n = 0; n < c->count; n++) {
         args[n] = kf_argument(p, c, n)->node;
         if (needs_lengths && !(args[n] = kf_on_declared_axes(p, args[n], NULL, 0)))

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/parse_reductions.c: reductions in formula strings. */
+#include "make.h"
 #include "parse.h"
+#include "partial.h"
+#include "reductions.h"
 
 #include <math.h>
 
-/* By their names in texts. */
+/* Reductions by their names in texts. */
 static const struct reduction_name {
     const char *name;
-    kf_reduction first, second; /* the same where there is one result */
+    kf_reduction first, second; /* the same for one result */
 } reduction_names[] = {
 #define KF_REDUCTION(id, name, formulas, ...) {(formulas) ? name "_Reduction" : "", KF_REDUCE_##id, KF_REDUCE_##id},
 #define KF_REDUCTION_PAIR(name, values, indices) {name "_Reduction", KF_REDUCE_##values, KF_REDUCE_##indices},
@@ -16,7 +19,7 @@ static const struct reduction_name {
 
 static kf_reader read_sum_shift_exp, read_zero, read_identity;
 
-/* Those that are formulas of others. */
+/* Reductions that are formulas of other reductions. */
 static const kf_special composed[] = {
     {"Max_SumShiftExp_Reduction", read_sum_shift_exp},
     {"Max_SumShiftExpWeight_Reduction", read_sum_shift_exp},
@@ -56,7 +59,7 @@ static bool take_tag(kf_parser *p, size_t at, int64_t tag, kf_operand *out)
     return true;
 }
 
-/* Argument k. */
+/* Reads argument k, the tag. */
 static bool read_tag(kf_parser *p, const kf_call *c, int k, kf_operand *out)
 {
     int64_t tag = 0;
@@ -66,7 +69,10 @@ static bool read_tag(kf_parser *p, const kf_call *c, int k, kf_operand *out)
     return kf_read_whole(p, "the reduction's tag (0, 1 or 2)", &tag) && take_tag(p, at, tag, out);
 }
 
-/* The weight and the tag, in this order, or in that of KeOps: formulas 1 and 2, which become the weight and another. */
+/*
+ * Takes the weight and the tag, in this order or in KeOps' order. Formulas 1 and 2 become the weight and another
+ * formula.
+ */
 static bool take_weight(kf_parser *p, const kf_call *c, kf_operand *out)
 {
     kf_operand *weight = kf_argument(p, c, 1), tag = *kf_argument(p, c, 2);
@@ -81,8 +87,8 @@ static bool take_weight(kf_parser *p, const kf_call *c, kf_operand *out)
 }
 
 /*
- * m, the largest F, and the sum of exp(F - m) G: Max_SumShiftExp(F,tag), (F,tag,G), (F,G,tag). Where F and m are infinity
- * the exponential is 1, although their difference is NaN; where F is -infinity the term is 0, whatever m and G are.
+ * m, the largest F, and the sum of exp(F - m) G: Max_SumShiftExp(F,tag), (F,tag,G), (F,G,tag). If F and m are infinite
+ * the exponential is 1, although their difference is NaN. If F is -infinity the term is 0, whatever m and G are.
  */
 static const kf_node *sum_shift_exp(kf_graph *g, unsigned axes, const kf_node *F, const kf_node *G)
 {
@@ -90,16 +96,18 @@ static const kf_node *sum_shift_exp(kf_graph *g, unsigned axes, const kf_node *F
     const kf_node *infinite = kf_binary(g, KF_EQUAL, m, kf_num(g, INFINITY));
     const kf_node *choice[] = {kf_binary(g, KF_AND, infinite, kf_binary(g, KF_EQUAL, F, m)), kf_rat(g, 1, 1),
                                kf_share(g, F, m)};
-    /* The choice by the share itself has no effect on the value where G is finite: it is that of the derivatives. */
+    /* The choice by the share itself has no effect on the value if G is finite: it is there for the derivatives. */
     const kf_node *share = kf_make(g, KF_WHERE, choice, NULL);
     const kf_node *weighted[] = {share, G ? kf_binary(g, KF_MULT, share, G) : share, kf_zero(g, 1)};
     const kf_node *terms = kf_make(g, KF_WHERE, weighted, NULL);
-    /* Where all F are -infinity, m is a number that depends on none of them: Floor changes no infinity and has derivative 0. */
+    /*
+     * If all F are -infinity, m becomes a number that depends on no F: Floor changes no infinity and has derivative 0.
+     */
     const kf_node *largest[] = {kf_has_weight(g, m), m, kf_unary(g, KF_FLOOR, m)};
     return kf_binary(g, KF_CONCAT, kf_make(g, KF_WHERE, largest, NULL), kf_reduce(g, KF_REDUCE_SUM, axes, 0, terms));
 }
 
-/* The formula, the weight and the tag of a reduction: KF_WANTS_FORMULA while there are some to come. */
+/* Reads the formula, the weight and the tag of a reduction: KF_WANTS_FORMULA while a formula is still to come. */
 static kf_step read_weighted(kf_parser *p, kf_call *c, kf_operand *out)
 {
     if (c->count == 1 && !kf_need_formula(p, kf_argument(p, c, 0)))
@@ -109,7 +117,7 @@ static kf_step read_weighted(kf_parser *p, kf_call *c, kf_operand *out)
     return take_weight(p, c, out) && kf_close_call(p, c) ? KF_DONE : KF_FAILED;
 }
 
-/* The same of a reduction without a weight, but with `params` whole numbers between the formula and the tag. */
+/* The same for a reduction without a weight, with `params` whole numbers between the formula and the tag. */
 static kf_step read_unweighted(kf_parser *p, kf_call *c, int params, int64_t *param, kf_operand *out)
 {
     if (c->count == 0)
@@ -142,7 +150,7 @@ static kf_step read_sum_shift_exp(kf_parser *p, kf_call *c, kf_operand *out)
                KF_FAILED;
     const unsigned axes = kf_axes_of_tag(out->tag);
     const kf_node *terms = kf_on_declared_axes(p, F->node, weight, axes);
-    if (terms && weight) /* the largest F is one of F alone */
+    if (terms && weight) /* the largest F is a function of F alone */
         terms = kf_like_on(p->g, terms, weight, terms->axes & ~(unsigned)terms->sized);
     out->node = terms ? sum_shift_exp(p->g, axes, terms, weight) : NULL;
     return out->node || kf_fault_name(p, &c->name) ? KF_DONE : KF_FAILED;
@@ -161,8 +169,8 @@ static kf_step read_zero(kf_parser *p, kf_call *c, kf_operand *out)
 }
 
 /*
- * Identity_Reduction(F,tag), of a formula or a reduction that has none of the tag's axes: as it is, with rows as the tag
- * says. So derivatives are written, of which a sum would have a term for each j of the call.
+ * Identity_Reduction(F,tag), of a formula or a reduction without the axes of the tag: F as it is, with the rows of the
+ * tag. Derivatives are written so, since a sum would have a term for each j of the call.
  */
 static kf_step read_identity(kf_parser *p, kf_call *c, kf_operand *out)
 {
@@ -189,7 +197,7 @@ static kf_step read_identity(kf_parser *p, kf_call *c, kf_operand *out)
     return KF_DONE;
 }
 
-/* The row of a reduction among reduction_names; -1 after an error. */
+/* The row of the name in reduction_names; -1 after an error. */
 static int find_reduction(kf_parser *p, const kf_word *name)
 {
     for (size_t k = 0; k < KB_COUNT(reduction_names); k++)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * formula/parse_tensors.c: TensorDot and Kron, whose arguments are lists: [2,3] or (2,3), as in Python, or Ind(2,3) as in
- * older KeOps.
+ * formula/parse_tensors.c: TensorDot and Kron, whose arguments are lists: [2,3] or (2,3), as in Python, or Ind(2,3), as
+ * in older KeOps.
  */
 #include "parse.h"
+#include "tensor.h"
 
 /* A list of whole numbers, at most as many as tensors have axes. */
 static bool read_list(kf_parser *p, const kf_call *c, int k, const char *what, kf_shape *list)
@@ -38,7 +39,7 @@ static bool read_list(kf_parser *p, const kf_call *c, int k, const char *what, k
     return true;
 }
 
-/* Two formulas and their sizes; a single number without a list is that of a vector. */
+/* Reads two formulas and their sizes. A single number instead of a list is the size of a vector. */
 static kf_step read_operands(kf_parser *p, kf_call *c, kf_tensor tensors[2])
 {
     if (c->count == 0 && !kf_open_call(p, c))
@@ -51,7 +52,7 @@ static kf_step read_operands(kf_parser *p, kf_call *c, kf_tensor tensors[2])
         tensors[k].node = kf_argument(p, c, k)->node;
         if (!read_list(p, c, 2 + k, "a list of sizes, as [2,3],", &tensors[k].shape))
             return KF_FAILED;
-        if (!tensors[k].shape.rank) /* one number: a tensor without axes */
+        if (!tensors[k].shape.rank) /* a formula of one component: a tensor without axes */
             tensors[k].shape = (kf_shape){1, {1}};
     }
     return KF_DONE;

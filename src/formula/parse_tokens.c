@@ -13,7 +13,7 @@ static bool is_continuation(char c)
     return ((unsigned char)c & 0xc0) == 0x80; /* of a UTF-8 character */
 }
 
-/* The part of the text around `at` on one line, then a caret below `at`. What is not ASCII shows as "?". */
+/* The part of the text around `at` on one line, then a caret below `at`. Bytes that are not ASCII show as "?". */
 static void excerpt(const kf_parser *p, size_t at, char line[EXCERPT + 8], char caret[EXCERPT + 8])
 {
     size_t begin = at, end = at, n = 0, column = 0;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* formula/passes.c: nodes in order, and graphs made anew: substituted, imported, transposed. */
-#include "nodes.h"
+/* formula/passes.c: nodes in order, the loop that rewrites them, and passes made of the loop. */
+#include "passes.h"
+#include "intern.h"
+#include "make.h"
+#include "reductions.h"
 
 /* ---- Order ------------------------------------------------------------------------------------------------------- */
 
-/* Twice as many pages, or the first. */
+/* Twice as many pages, or the first pages. */
 static bool grow_pages(kf_order *order)
 {
     kf_order grown = *order;
@@ -48,7 +51,8 @@ static bool set_position(kf_order *order, const kf_node *f, uint32_t position)
 kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, const kf_node *const *roots,
                          bool stop_at_reduce, kb_error *err)
 {
-    const uint32_t new_root = UINT32_MAX; /* position of a root not listed yet: another root may lead to it */
+    /* The position of a root before it is listed: another root may lead to the root. */
+    const uint32_t new_root = UINT32_MAX;
     const kcl_allocator *a = kf_allocator(g);
     size_t depth = 0, capacity = 0, stack_capacity = 0;
     struct frame {
@@ -69,7 +73,9 @@ kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, 
             struct frame *top = &stack[depth - 1];
             const kf_node *f = top->node;
             const uint32_t position = *kf_position(order, f);
-            /* A reduction that is no root is a leaf where asked for; its axes came from a sweep of its own. */
+            /*
+             * A reduction that is no root is a leaf if `stop_at_reduce` says so: its axes came from a sweep of its own.
+             */
             bool leaf = stop_at_reduce && f->op == KF_REDUCE && position != new_root;
             if (!leaf && top->next < f->arg_count) {
                 const kf_node *arg = f->arg[top->next++];
@@ -134,27 +140,28 @@ const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *a
     }
 }
 
-typedef const kf_node *rebuild_fn(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args);
+kcl_status kf_rewrite_in_order(kf_graph *g, const kf_order *order, kf_rewriter *rewriter, void *user,
+                               const kf_node **made)
+{
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k], *args[KF_MAX_ARGS] = {NULL};
+        for (int c = 0; c < f->arg_count; c++)
+            args[c] = kf_reached(order, f->arg[c]) ? made[kf_at(order, f->arg[c])] : f->arg[c];
+        made[k] = rewriter(user, g, f, args);
+        if (!made[k])
+            return g->error.status;
+    }
+    return KCL_OK;
+}
 
-/* Rebuilds, operands first, every node reachable from the roots. `from` holds the roots, `g` receives the results. */
-static kcl_status rebuild_all(kf_graph *g, const kf_graph *from, size_t root_count, const kf_node *const *roots,
-                              bool stop_at_reduce, rebuild_fn *make, void *user, const kf_node **out)
+kcl_status kf_rewrite(kf_graph *g, const kf_graph *from, size_t root_count, const kf_node *const *roots,
+                      bool stop_at_reduce, kf_rewriter *rewriter, void *user, const kf_node **out)
 {
     kf_order order;
     if (kf_order_init(&order, from, root_count, roots, stop_at_reduce, &g->error) < 0)
         return g->error.status;
-    kcl_status status = KCL_OK;
-    const kf_node **made = kb_calloc(kf_allocator(g), order.count, sizeof *made);
-    if (!made)
-        status = kb_no_memory(&g->error);
-    for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
-        const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {0};
-        for (int c = 0; c < f->arg_count; c++)
-            args[c] = kf_reached(&order, f->arg[c]) ? made[kf_at(&order, f->arg[c])] : f->arg[c];
-        made[k] = make(user, g, f, args);
-        if (!made[k])
-            status = g->error.status;
-    }
+    const kf_node **made = kb_calloc(kf_allocator(g), order.count + 1, sizeof *made);
+    kcl_status status = made ? kf_rewrite_in_order(g, &order, rewriter, user, made) : kb_no_memory(&g->error);
     for (size_t k = 0; status == KCL_OK && k < root_count; k++)
         out[k] = made[kf_at(&order, roots[k])];
     kb_free(kf_allocator(g), made);
@@ -165,7 +172,7 @@ static kcl_status rebuild_all(kf_graph *g, const kf_graph *from, size_t root_cou
 typedef struct substitution {
     const kf_node *(*replace)(void *user, const kf_node *leaf);
     void *user;
-    bool stops_at_reduce; /* what is below is not looked at: it need not have been made yet */
+    bool stops_at_reduce; /* what is below a reduction is not looked at: it need not have been made yet */
 } substitution;
 
 static const kf_node *substitute_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
@@ -180,8 +187,8 @@ static const kf_node *substitute_node(void *user, kf_graph *g, const kf_node *f,
 kcl_status kf_substitute(kf_graph *g, size_t root_count, const kf_node *const *roots, bool stop_at_reduce,
                          const kf_node *(*replace)(void *user, const kf_node *leaf), void *user, const kf_node **out)
 {
-    return rebuild_all(g, g, root_count, roots, stop_at_reduce, substitute_node,
-                       &(substitution){replace, user, stop_at_reduce}, out);
+    return kf_rewrite(g, g, root_count, roots, stop_at_reduce, substitute_node,
+                      &(substitution){replace, user, stop_at_reduce}, out);
 }
 
 typedef struct replacement {
@@ -202,10 +209,10 @@ const kf_node *kf_replace(kf_graph *g, const kf_node *F, size_t count, const kf_
                           const kf_node *const *by)
 {
     const kf_node *out = NULL;
-    return rebuild_all(g, g, 1, &F, false, replace_node, &(replacement){count, nodes, by}, &out) < 0 ? NULL : out;
+    return kf_rewrite(g, g, 1, &F, false, replace_node, &(replacement){count, nodes, by}, &out) < 0 ? NULL : out;
 }
 
-/* What takes the axes of a variable takes them of what stands for it. */
+/* A node that takes the axes of a variable takes the axes of what stands for the variable. */
 static const kf_node *put_back_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
     const replacement *r = user;
@@ -225,7 +232,7 @@ const kf_node *kf_put_back(kf_graph *g, const kf_node *F, size_t count, const kf
                            const kf_node *const *by)
 {
     const kf_node *out = NULL;
-    return rebuild_all(g, g, 1, &F, false, put_back_node, &(replacement){count, nodes, by}, &out) < 0 ? NULL : out;
+    return kf_rewrite(g, g, 1, &F, false, put_back_node, &(replacement){count, nodes, by}, &out) < 0 ? NULL : out;
 }
 
 static const kf_node *spread_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
@@ -242,7 +249,7 @@ static const kf_node *spread_node(void *user, kf_graph *g, const kf_node *f, con
 kcl_status kf_spread(kf_graph *g, size_t root_count, const kf_node *const *roots, const unsigned *batches,
                      const kf_node **out)
 {
-    return rebuild_all(g, g, root_count, roots, false, spread_node, (void *)(uintptr_t)batches, out);
+    return kf_rewrite(g, g, root_count, roots, false, spread_node, (void *)(uintptr_t)batches, out);
 }
 
 static const kf_node *import_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
@@ -254,7 +261,7 @@ static const kf_node *import_node(void *user, kf_graph *g, const kf_node *f, con
 kcl_status kf_import(kf_graph *g, const kf_graph *from, size_t root_count, const kf_node *const *roots,
                      const kf_node **out)
 {
-    return rebuild_all(g, from, root_count, roots, false, import_node, NULL, out);
+    return kf_rewrite(g, from, root_count, roots, false, import_node, NULL, out);
 }
 
 static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
@@ -282,7 +289,7 @@ static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, 
 const kf_node *kf_transpose(kf_graph *g, const kf_node *f)
 {
     const kf_node *out = NULL;
-    if (!f || rebuild_all(g, g, 1, &f, false, transpose_node, NULL, &out) < 0)
+    if (!f || kf_rewrite(g, g, 1, &f, false, transpose_node, NULL, &out) < 0)
         return NULL;
     return out;
 }

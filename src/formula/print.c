@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* formula/print.c: formulas as text, with a stack of its own, since formulas may be deeper than the machine's. */
+/* formula/print.c: formulas as text, with a stack of its own, since formulas may be deeper than the thread's stack. */
+#include "reductions.h"
 #include "text.h"
 
 #include <math.h>
@@ -9,8 +10,8 @@
 enum { LEVEL_REST = -1, LEVEL_ANY, LEVEL_DOT, LEVEL_ADD, LEVEL_MULT, LEVEL_MINUS, LEVEL_POWER, LEVEL_ATOM };
 
 /*
- * What is still to be written: `text`, or else a node, in parentheses where it binds less tightly than `level`; at
- * LEVEL_REST what follows the node's operands.
+ * What is still to be written: `text`, or else a node. The node is written in parentheses if it binds less tightly than
+ * `level`; at LEVEL_REST only what follows its operands is written.
  */
 typedef struct piece {
     const char *text;
@@ -46,7 +47,7 @@ static bool is_dot(const kf_node *f)
     return f->op == KF_SUM && f->arg[0]->op == KF_MULT && f->arg[0]->arg[0]->dim == f->arg[0]->arg[1]->dim;
 }
 
-/* Powers that `**` with a number makes: kf_power has other nodes for 1 and 2. */
+/* Powers that `**` with a number makes: kf_power has other nodes for the exponents 1 and 2. */
 static bool is_whole_power(const kf_node *f)
 {
     int64_t n = f->param[0];
@@ -79,7 +80,9 @@ static int level_of(const kf_node *f)
     }
 }
 
-/* Text that begins with a minus is put in parentheses behind an operator: for readers, the parser needs none. */
+/*
+ * A text that begins with a minus is put in parentheses behind an operator: for readers, since the parser needs none.
+ */
 static int level_behind(const kf_node *f, int level)
 {
     bool product = f->op == KF_MULT || f->op == KF_DIVIDE;
@@ -145,7 +148,7 @@ static void put_rest(kb_str *out, const kf_node *f)
     }
 }
 
-/* The operand of a weighted reduction is Concat(F, G); its text is F,G. */
+/* The operand of a weighted reduction is Concat(F, G), written as F,G. */
 static bool is_weighted(const kf_node *f)
 {
     return f->op == KF_REDUCE && kf_reduction_get((kf_reduction)f->param[0])->formulas == 2;
@@ -225,32 +228,34 @@ static void put_piece(printer *p, const piece *top)
         put_node(p, top->node);
 }
 
-static bool is_too_long(const kb_str *out, size_t start, size_t limit)
+static size_t limit_of(size_t limit)
 {
-    return limit && out->length - start > limit;
+    return limit ? limit : KF_MAX_TEXT;
 }
 
-static void cut(kb_str *out, size_t start, size_t limit)
+/* Ends a text that is longer than the limit. Returns whether the text is whole. */
+static bool end_text(kb_str *out, size_t start, size_t limit)
 {
-    if (out->failed || !is_too_long(out, start, limit))
-        return;
+    if (out->failed || out->length - start <= limit)
+        return !out->failed;
     size_t dots = KB_MIN(limit, 3);
     out->length = start + limit - dots;
     kb_str_putn(out, "...", dots);
+    return false;
 }
 
-void kf_print(kb_str *out, const kf_node *f, const char *(*name)(void *user, const kf_node *var), void *user,
+bool kf_print(kb_str *out, const kf_node *f, const char *(*name)(void *user, const kf_node *var), void *user,
               size_t limit)
 {
     printer p = {.out = out, .name = name, .user = user};
-    size_t start = out->length;
+    const size_t start = out->length;
     push(&p, 1, &(const piece)NODE(f, LEVEL_ANY));
-    while (p.depth && !out->failed && !is_too_long(out, start, limit)) {
+    while (p.depth && !out->failed && out->length - start <= limit_of(limit)) {
         piece top = p.stack[--p.depth];
         put_piece(&p, &top);
     }
     kb_free(&out->allocator, p.stack);
-    cut(out, start, limit);
+    return end_text(out, start, limit_of(limit));
 }
 
 static void put_reduction(kb_str *out, const kf_parsed_reduction *r,
@@ -269,7 +274,7 @@ static void put_reduction(kb_str *out, const kf_parsed_reduction *r,
     kb_str_putf(out, ",%d)", r->tag);
 }
 
-void kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(*name)(void *user, const kf_node *var),
+bool kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(*name)(void *user, const kf_node *var),
                         void *user, size_t limit)
 {
     const kf_node *f = r->node;
@@ -278,10 +283,20 @@ void kf_print_reduction(kb_str *out, const kf_parsed_reduction *r, const char *(
         kb_str_putf(out, "Zero_Reduction(%d,%d)", f->dim, r->tag);
     } else if (f->op == KF_REDUCE && !kf_is_indexed(f) && (unsigned)f->param[1] == kf_axes_of_tag(r->tag)) {
         put_reduction(out, r, name, user, limit);
-    } else { /* its rows are those of another tag, or it reduces fewer axes than its tag says */
+    } else { /* its rows are the rows of another tag, or it reduces fewer axes than its tag says */
         kb_str_put(out, "Identity_Reduction(");
         kf_print(out, f, name, user, limit);
         kb_str_putf(out, ",%d)", r->tag);
     }
-    cut(out, start, limit);
+    return end_text(out, start, limit_of(limit));
+}
+
+kcl_status kf_text_error(const kb_str *text, kb_error *err)
+{
+    if (text->failed)
+        return kb_no_memory(err);
+    return kb_fail(err, KCL_ERROR_UNSUPPORTED,
+                   "as a text the formula is longer than %d bytes: parts that it shares are written out wherever they "
+                   "stand",
+                   KF_MAX_TEXT);
 }

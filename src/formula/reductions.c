@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/reductions.c: axes that are lent, reductions, and rows that an index chooses. */
-#include "nodes.h"
+#include "reductions.h"
+#include "intern.h"
+#include "make.h"
 
-/* An operand that has the axis; one that tells its length where there is such. */
+/* An operand that has the axis; if possible, an operand that tells the length of the axis. */
 static const kf_node *operand_with_axis(const kf_node *f, unsigned axis)
 {
     int k = 0;
@@ -19,7 +21,7 @@ static const kf_node *leaf_with_axis(const kf_node *f, unsigned axis)
     return f;
 }
 
-/* The same, below reductions as well, whose formulas tell the lengths of all their axes. */
+/* The same, through reductions as well, whose formulas tell the lengths of all their axes. */
 static const kf_node *variable_with_axis(const kf_node *f, unsigned axis)
 {
     while (f->op != KF_VAR)
@@ -39,7 +41,7 @@ const kf_node *kf_like_on(kf_graph *g, const kf_node *f, const kf_node *axes_of,
         if (!(wanted & (~f->axes | (axes_of->sized & ~f->sized)) & axis))
             continue;
         const kf_node *leaf = leaf_with_axis(axes_of, axis);
-        /* Its other axes are not asked for. */
+        /* The other axes of the node are not asked for. */
         if (leaf->op == KF_INDEX)
             leaf = kf_index(g, axis == KF_AXIS_I, axis == KF_AXIS_J, 0);
         else if (leaf->axes & ~(f->axes | wanted)) {
@@ -93,8 +95,8 @@ static const kf_node *of_one_term(kf_graph *g, kf_reduction reduction, const kf_
 }
 
 /*
- * Batches are reduced in the pass over rows and columns: what that pass gives for each of them is not kept. So a
- * reduction of a reduction is one over all these axes, where one of the two is over batches alone.
+ * Batches are reduced in the pass over rows and columns: the results of single batches are not kept. So a reduction of
+ * a reduction is one reduction over all axes, if one of the two is over batches alone.
  */
 static bool is_chain(unsigned axes, const kf_node *f)
 {
@@ -117,7 +119,7 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
             g, KCL_ERROR_SHAPE,
             "%s_Reduction: K is %lld, for a formula of dimension %d: the result can have at most %d components",
             info->name, (long long)param, f->dim, KF_MAX_DIM);
-    /* A batch axis that f lacks has size 1: there is one term to choose from. */
+    /* A batch axis that f lacks has size 1: the reduction chooses from one term. */
     const unsigned there = axes & f->axes, of_one = kf_chooses(reduction) && !there ? axes & KF_BATCH_AXES : 0;
     if (!there && !of_one && kf_chooses(reduction))
         return kf_refuse(g, KCL_ERROR_SHAPE,
@@ -154,7 +156,7 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
 const kf_node *kf_reduce_on(kf_graph *g, kf_reduction reduction, unsigned axes, int64_t param, const kf_node *f)
 {
     if (f && reduction == KF_REDUCE_SUMSOFTMAXWEIGHT && f->op == KF_CONCAT) {
-        /* Weights of the inner sums are their exponents' own sums. */
+        /* The weights of the inner sums are the sums of their own exponents. */
         const kf_node *sums = f->arg[0], *means = f->arg[1];
         if (is_chain(axes, means) && means->param[0] == KF_REDUCE_SUMSOFTMAXWEIGHT && sums->op == KF_REDUCE &&
             sums->param[0] == KF_REDUCE_LOGSUMEXP && sums->param[1] == means->param[1] &&
@@ -197,7 +199,7 @@ static const kf_node *indexed(kf_graph *g, kf_reduction reduction, unsigned axes
     return kf_intern(g, &draft);
 }
 
-/* Those axes of a table (F of a gather, the result of a scatter) that the index tells. */
+/* The axes of a table (F of a gather, the result of a scatter) whose number the index tells. */
 static unsigned told_axes(const kf_node *table, const kf_node *index, kf_part part)
 {
     return (part == KF_WHOLE ? 0 : table->axes & kf_index_axes(index) & KF_BATCH_AXES) |
@@ -232,7 +234,7 @@ const kf_node *kf_gather(kf_graph *g, const kf_node *F, const kf_node *index, kf
     return indexed(g, KF_REDUCE_GATHER, axes, told, dim, F, index, part, NULL);
 }
 
-/* What has these axes of f, without a value: variables that lend them. */
+/* A node with these axes of f, without a value: variables that lend the axes. */
 static const kf_node *holder_of(kf_graph *g, const kf_node *f, unsigned axes)
 {
     const kf_node *holder = NULL;
@@ -258,7 +260,7 @@ const kf_node *kf_scatter(kf_graph *g, const kf_node *F, const kf_node *index, k
     if (!told || has_both(F->axes) || has_both(like->axes) || (part != KF_WHOLE && F->axes & told) ||
         index->kind != KF_INT || F->dim % index->dim)
         return refuse_indexed(g);
-    /* Batches that have the index in common are added up before. */
+    /* Batches that have the index in common are added up first. */
     F = kf_reduce(g, KF_REDUCE_SUM, F->axes & ~(index->axes | like->axes), 0, F);
     if (!F)
         return NULL;
@@ -275,7 +277,7 @@ const kf_node *kf_whole(kf_graph *g, const kf_node *F)
     if (!F || (F->op == KF_REDUCE && F->kind == KF_INT))
         return F;
     if (F->op == KF_MULT && F->arg[1]->op == KF_REDUCE && F->arg[1]->kind == KF_INT && F->arg[0] == kf_rat(g, 1, 1))
-        return F->arg[1]; /* kf_to_real */
+        return F->arg[1]; /* f is kf_to_real of an index */
     F = kf_is_integers(F) ? F : kf_to_real(g, F);
     if (!F)
         return NULL;

@@ -2,25 +2,35 @@
 /*
  * formula/select.c: smallest and largest values as formulas of the terms that they are.
  *
- * With a_i the index of the smallest F(x_i, y_j), the value is F(x_i, Gather(y, a)_i): the same number, but a formula of
- * rows, whose derivatives, to any order, take as many steps as there are rows and not as there are pairs. Where terms
- * are equally small it is the first of them, the one of the index, that is followed. A row with too few terms keeps its
- * infinity, and what it depends on is masked, so that nothing reaches the variables from there.
+ * With a_i the index of the smallest F(x_i, y_j), the value is F(x_i, Gather(y, a)_i): the same number, but a formula
+ * of rows, whose derivatives, to any order, take as many steps as there are rows, not pairs. Of equally small terms,
+ * derivatives follow the first, which is the term of the index. A row with too few terms keeps its infinity; what the
+ * infinity depends on is masked, so that nothing reaches the variables from there.
  */
-#include "graph.h"
+#include "derive.h"
+#include "make.h"
+#include "partial.h"
+#include "passes.h"
+#include "reductions.h"
 
 typedef struct selection {
     kf_graph *g;
     kf_order order;
     const kf_node **made; /* by position */
-    bool *moves;          /* depends on one of the variables, by position */
+    bool *moves;          /* by position: the node depends on one of the variables */
 
     /* While a term is written: */
-    unsigned axes;         /* that are reduced */
+    unsigned axes;         /* the reduced axes */
     const kf_node *index;  /* all indices */
-    const kf_node *number; /* the one of the term, a real number */
+    const kf_node *number; /* the index of the term, a real number */
     int64_t at;            /* its component of the index */
 } selection;
+
+/* A term while it is written: `terms` is F, whose axes are as long as the axes of the reduction. */
+typedef struct term {
+    const selection *s;
+    const kf_node *terms;
+} term;
 
 bool kf_is_among(const kf_node *f, size_t var_count, const kf_node *const *vars)
 {
@@ -30,7 +40,7 @@ bool kf_is_among(const kf_node *f, size_t var_count, const kf_node *const *vars)
     return false;
 }
 
-/* Rows of f at the index of the term; without a reduced axis, f itself where there is a term. */
+/* Rows of f at the index of the term. If f has no reduced axis: f itself, or 0 if there is no term. */
 static const kf_node *rows_at_index(const selection *s, const kf_node *f)
 {
     kf_graph *g = s->g;
@@ -48,7 +58,7 @@ static const kf_node *rows_at_index(const selection *s, const kf_node *f)
     return kf_make(g, KF_EXTRACT, &f, (int64_t[]){s->at * dim, dim});
 }
 
-/* a i + b j + c: of a reduced axis, the number of the term. `terms` tell how long the axes are. */
+/* a i + b j + c: on a reduced axis, the number of the term. `terms` tell how long the axes are. */
 static const kf_node *number_at_index(const selection *s, const kf_node *leaf, const kf_node *terms)
 {
     kf_graph *g = s->g;
@@ -64,34 +74,24 @@ static const kf_node *number_at_index(const selection *s, const kf_node *leaf, c
     return sum;
 }
 
-/* F of the term: its leaves at the index. */
-static const kf_node *term_at_index(selection *s, const kf_node *terms)
+/* A node of F at the term: leaves are taken at the index. */
+static const kf_node *node_at_index(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
-    kf_graph *g = s->g;
-    if (terms->op == KF_REDUCE) /* as a leaf */
+    const term *t = user;
+    if (f->op == KF_INDEX)
+        return number_at_index(t->s, f, t->terms);
+    if (f->op == KF_VAR || f->op == KF_REDUCE)
+        return rows_at_index(t->s, t->s->made[kf_at(&t->s->order, f)]);
+    return f->op == KF_LIKE ? kf_like_on(g, args[0], f->arg[1], ~t->s->axes) : kf_rebuild(g, f, args);
+}
+
+/* F at the term. */
+static const kf_node *term_at_index(const selection *s, const kf_node *terms)
+{
+    const kf_node *value = NULL;
+    if (terms->op == KF_REDUCE) /* a reduction is a leaf */
         return rows_at_index(s, s->made[kf_at(&s->order, terms)]);
-    kf_order order;
-    if (kf_order_init(&order, g, 1, &terms, true, &g->error) < 0)
-        return NULL;
-    const kf_node **made = kb_calloc(kf_allocator(g), order.count, sizeof *made), *value = NULL;
-    bool ok = made != NULL;
-    if (!ok)
-        kb_no_memory(&g->error);
-    for (size_t k = 0; ok && k < order.count; k++) {
-        const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {NULL};
-        for (int n = 0; f->op != KF_REDUCE && n < f->arg_count; n++)
-            args[n] = made[kf_at(&order, f->arg[n])];
-        made[k] = f->op == KF_INDEX                       ? number_at_index(s, f, terms)
-                  : f->op == KF_VAR || f->op == KF_REDUCE ? rows_at_index(s, s->made[kf_at(&s->order, f)])
-                  : f->op == KF_LIKE                      ? kf_like_on(g, args[0], f->arg[1], ~s->axes)
-                                                          : kf_rebuild(g, f, args);
-        ok = made[k] != NULL;
-    }
-    if (ok)
-        value = made[kf_at(&order, terms)];
-    kb_free(kf_allocator(g), made);
-    kf_order_finish(&order);
-    return value;
+    return kf_rewrite(s->g, s->g, 1, &terms, true, node_at_index, &(term){s, terms}, &value) < 0 ? NULL : value;
 }
 
 /* Value number s->at of f. */
@@ -107,7 +107,7 @@ static const kf_node *value_at(selection *s, const kf_node *f, bool largest)
         return NULL;
     if (terms->dim > 1)
         value = kf_make(g, KF_ELEM, &value, &(int64_t){s->at % terms->dim});
-    /* The index of no term is -1, the value 1/0. */
+    /* The index of a missing term is -1, the value 1/0. */
     none = kf_unary(g, KF_INV, kf_binary(g, KF_ADD, s->number, kf_rat(g, 1, 1)));
     none = largest ? kf_unary(g, KF_MINUS, none) : none;
     return kf_make(g, KF_IFELSE, (const kf_node *[]){s->number, value, none}, NULL);
@@ -155,17 +155,12 @@ static bool is_choice(const kf_node *f)
     }
 }
 
-static const kf_node *rewritten(selection *s, const kf_node *f)
+static const kf_node *select_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
-    if (is_choice(f))
-        return selected(s, f);
-    const kf_node *args[KF_MAX_ARGS] = {NULL};
-    bool changed = false;
-    for (int c = 0; c < f->arg_count; c++) {
-        args[c] = s->made[kf_at(&s->order, f->arg[c])];
-        changed |= args[c] != f->arg[c];
-    }
-    return changed ? kf_rebuild(s->g, f, args) : f;
+    selection *s = user;
+    if (!s->moves[kf_at(&s->order, f)] || (!is_choice(f) && kf_keeps_operands(f, args)))
+        return f;
+    return is_choice(f) ? selected(s, f) : kf_rebuild(g, f, args);
 }
 
 kcl_status kf_select_terms(kf_graph *g, const kf_node *F, size_t var_count, const kf_node *const *vars,
@@ -177,22 +172,20 @@ kcl_status kf_select_terms(kf_graph *g, const kf_node *F, size_t var_count, cons
     const kcl_allocator *alloc = kf_allocator(g);
     s.made = kb_calloc(alloc, s.order.count, sizeof *s.made);
     s.moves = kb_calloc(alloc, s.order.count, sizeof *s.moves);
-    bool ok = s.made && s.moves;
-    if (!ok)
-        kb_no_memory(&g->error);
-    for (size_t k = 0; ok && k < s.order.count; k++) {
+    kcl_status status = s.made && s.moves ? KCL_OK : kb_no_memory(&g->error);
+    for (size_t k = 0; status == KCL_OK && k < s.order.count; k++) {
         const kf_node *f = s.order.nodes[k];
         s.moves[k] = kf_is_among(f, var_count, vars);
         for (int c = 0; c < f->arg_count; c++)
             s.moves[k] |= s.moves[kf_at(&s.order, f->arg[c])];
         s.moves[k] = s.moves[k] && f->kind != KF_INT;
-        s.made[k] = s.moves[k] ? rewritten(&s, f) : f;
-        ok = s.made[k] != NULL;
     }
-    if (ok)
+    if (status == KCL_OK)
+        status = kf_rewrite_in_order(g, &s.order, select_node, &s, s.made);
+    if (status == KCL_OK)
         *out = s.made[kf_at(&s.order, F)];
     kb_free(alloc, s.made);
     kb_free(alloc, s.moves);
     kf_order_finish(&s.order);
-    return ok ? KCL_OK : g->error.status;
+    return status;
 }

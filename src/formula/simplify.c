@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/simplify.c: rewriting by named rules. */
-#include "graph.h"
+#include "simplify.h"
+#include "layout.h"
+#include "make.h"
+#include "passes.h"
+#include "reductions.h"
 
 #include <float.h>
 #include <math.h>
@@ -47,13 +51,13 @@ static bool is_one(const kf_node *f)
     return f->op == KF_CONST && f->value == 1;
 }
 
-/* A number times something longer than itself. */
+/* A number times a vector. */
 static bool is_scaled(const kf_node *f)
 {
     return f->op == KF_MULT && f->arg[0]->dim == 1 && f->dim > 1;
 }
 
-/* Whether f is a finite number whatever the variables are: then 0 times f is 0. */
+/* Whether f is a finite number whatever the variables are. Then 0 times f is 0. */
 static bool is_finite(const kf_node *f)
 {
     switch ((kf_op)f->op) {
@@ -72,7 +76,7 @@ static bool is_finite(const kf_node *f)
 /* ---- Constants --------------------------------------------------------------------------------------------------- */
 
 typedef struct rational {
-    int64_t p, q; /* q = 0: a decimal number */
+    int64_t p, q; /* q = 0: no ratio, but a decimal number */
     double value;
 } rational;
 
@@ -83,7 +87,7 @@ static rational constant(const kf_node *f)
     return (rational){f->param[0], f->param[1], f->value};
 }
 
-/* Whether c stays what it is in float32 too: beyond, it would be infinite or lose its digits there, and take f along. */
+/* Whether float32 keeps c. Beyond, c would be infinite or lose its digits in float32, and take f along. */
 static bool fits_every_type(const kf_node *c)
 {
     const double size = fabs(constant(c).value);
@@ -154,7 +158,7 @@ static const kf_node *add_zero(kf_graph *g, const kf_node *f)
     return kf_is_zero(f->arg[1]) ? widen(g, f->arg[0], f->dim) : f;
 }
 
-/* n*u: its factor and u. */
+/* n*u: the factor n, and u. */
 static const kf_node *split_factor(kf_graph *g, const kf_node *f, const kf_node **rest)
 {
     if (f->op == KF_MULT && is_const(f->arg[0])) {
@@ -166,8 +170,8 @@ static const kf_node *split_factor(kf_graph *g, const kf_node *f, const kf_node 
 }
 
 /*
- * Of one sign, since infinity minus infinity is NaN, which no multiple of infinity is but that by 0: what cancels becomes
- * 0*u.
+ * Factors of one sign alone: infinity minus infinity is NaN, which no multiple of infinity is but 0 times infinity.
+ * What cancels becomes 0*u.
  */
 static const kf_node *add_like_terms(kf_graph *g, const kf_node *f)
 {
@@ -255,7 +259,7 @@ static const kf_node *minus_repeated(kf_graph *g, const kf_node *f)
 
 /* ---- Products ---------------------------------------------------------------------------------------------------- */
 
-/* 0 times what may be infinite or NaN stays: derivatives leave it out where they are made (kf_product). */
+/* 0 times what may be infinite or NaN stays: derivatives leave such products out when they are made (kf_product). */
 static const kf_node *mult_zero(kf_graph *g, const kf_node *f)
 {
     const kf_node *a = f->arg[0], *b = f->arg[1];
@@ -278,7 +282,9 @@ static const kf_node *mult_constant_first(kf_graph *g, const kf_node *f)
     return is_const(b) && !is_const(a) ? binary(g, KF_MULT, b, a) : f;
 }
 
-/* c*u, but not c*(d*u), whose constants are too large or too small to be one: others meet in front of such a pair. */
+/*
+ * c*u, but not c*(d*u), whose constants are too large or too small to be one. Other constants meet in front of c*(d*u).
+ */
 static bool has_constant(const kf_node *f)
 {
     if (f->op != KF_MULT || !is_const(f->arg[0]))
@@ -286,7 +292,7 @@ static bool has_constant(const kf_node *f)
     return f->arg[1]->op != KF_MULT || !is_const(f->arg[1]->arg[0]);
 }
 
-/* c*(d*u) and (c*u)*v: constants meet on the left, unless they would be lost there: 1e-30*(1e-30*u) in float32. */
+/* c*(d*u) and (c*u)*v: constants meet on the left, unless float32 would lose the product: 1e-30*(1e-30*u). */
 static const kf_node *mult_constants(kf_graph *g, const kf_node *f)
 {
     const kf_node *a = f->arg[0], *b = f->arg[1];
@@ -406,10 +412,10 @@ static const kf_node *sum_of_zero(kf_graph *g, const kf_node *f)
     return kf_is_zero(f->arg[0]) ? kf_zero(g, 1) : f;
 }
 
-/* Rules that go down chains of operands do so where the end is near: work and recursion stay bounded. */
+/* Rules that go down chains of operands stop after so many nodes: work and recursion stay bounded. */
 enum { NEAR = 64 };
 
-/* Whether a sum goes through `a`, to where it stays, within *steps. */
+/* Whether a sum goes through `a`, to the node that keeps the sum, within *steps. */
 static bool sum_ends_near(const kf_node *a, int *steps)
 {
     if (--*steps < 0)
@@ -503,23 +509,26 @@ static const kf_node *extract_one(kf_graph *g, const kf_node *f)
     return f->dim == 1 ? with_params(g, KF_ELEM, f->arg[0], f->param[0], 0) : f;
 }
 
-/* Elem or Extract of a copy: taken from the copy's operand, where it comes from one only; so on through copies. */
+/*
+ * Elem or Extract of a copy: taken from the copy's operand if all components come from one operand; so on through
+ * copies.
+ */
 static const kf_node *extract_of_copy(kf_graph *g, const kf_node *f)
 {
     const kf_node *a = f->arg[0];
     int64_t start = f->param[0];
     for (int steps = 0; kf_info((kf_op)a->op)->op_class == KF_CLASS_COPY; steps++) {
         int64_t component, run;
-        int step, source = kf_copy_source(a, start, &component, &run, &step);
+        int stride, source = kf_copy_source(a, start, &component, &run, &stride);
         if (run < f->dim)
             break;
         if (steps == NEAR)
             return f;
         if (source < 0)
             return kf_zero(g, f->dim);
-        if (step == 0 && a->arg[source]->dim > 1)
+        if (stride == 0 && a->arg[source]->dim > 1)
             return widen(g, with_params(g, KF_ELEM, a->arg[source], component, 0), f->dim);
-        if (step == 0)
+        if (stride == 0)
             return widen(g, a->arg[source], f->dim);
         a = a->arg[source];
         start = component;
@@ -537,22 +546,22 @@ static bool same_layout(const kf_layout *a, const kf_layout *b)
     return same;
 }
 
-/* Longer ones are left as they are: every component is looked at. */
+/* Longer vectors are left as they are: every component is looked at. */
 enum { MOST_ARRANGED = 1024 };
 
 /*
- * What the layout takes from f, a copy of several components, as a layout of one of f's operands. False where it comes
- * from several, or from zeros, or where no layout says it.
+ * What the layout takes from f, a copy of several components, as a layout of one operand of f. False if the components
+ * come from several operands, or from zeros, or if no layout says where they come from.
  */
 static bool layout_through(const kf_node *f, const kf_layout *l, int64_t count, int *operand, kf_layout *out)
 {
     int64_t component, run, params[KF_MAX_PARAMS] = {l->rank};
-    int step;
+    int stride;
     char text[KF_LAYOUT_TEXT];
     *out = *l;
-    *operand = kf_copy_source(f, l->offset, &out->offset, &run, &step);
+    *operand = kf_copy_source(f, l->offset, &out->offset, &run, &stride);
     for (int axis = 0; *operand >= 0 && axis < l->rank; axis++) {
-        if (l->size[axis] > 1 && kf_copy_source(f, l->offset + l->stride[axis], &component, &run, &step) != *operand)
+        if (l->size[axis] > 1 && kf_copy_source(f, l->offset + l->stride[axis], &component, &run, &stride) != *operand)
             return false;
         out->stride[axis] = l->size[axis] > 1 ? component - out->offset : 0;
         params[2 + 2 * axis] = out->size[axis];
@@ -562,7 +571,7 @@ static bool layout_through(const kf_node *f, const kf_layout *l, int64_t count, 
     if (*operand < 0 || !kf_layout_check(params, false, f->arg[*operand]->dim, &count, text))
         return false;
     for (int64_t k = 0; k < count; k++)
-        if (kf_copy_source(f, kf_layout_source(l, k), &component, &run, &step) != *operand ||
+        if (kf_copy_source(f, kf_layout_source(l, k), &component, &run, &stride) != *operand ||
             component != kf_layout_source(out, k))
             return false;
     return true;
@@ -577,7 +586,7 @@ static const kf_node *arranged(kf_graph *g, const kf_node *f, const kf_layout *l
     return rewrite(g, made);
 }
 
-/* Arrange or Extract of what is arranged or joined itself. */
+/* Arrange or Extract of an operand that is arranged or joined itself. */
 static const kf_node *arrange_of_copy(kf_graph *g, const kf_node *f)
 {
     const kf_node *a = f->arg[0];
@@ -591,7 +600,10 @@ static const kf_node *arrange_of_copy(kf_graph *g, const kf_node *f)
     return arranged(g, a->arg[operand], &through);
 }
 
-/* Every second component from one, the others from another: re and im of complex numbers, as gradients have them. */
+/*
+ * Every second component from one operand, the others from another: re and im of complex numbers, as gradients have
+ * them.
+ */
 static const kf_node *add_places(kf_graph *g, const kf_node *f)
 {
     const kf_node *a = f->arg[0], *b = f->arg[1];
@@ -614,7 +626,7 @@ static const kf_node *add_places(kf_graph *g, const kf_node *f)
 
 /* ---- Numbers of rows --------------------------------------------------------------------------------------------- */
 
-/* a i + b j + c; false: f is nothing of the kind. */
+/* a i + b j + c. False if f is nothing of the kind. */
 static bool see_index(const kf_node *f, int64_t index[3])
 {
     f = kf_value(f);
@@ -626,7 +638,7 @@ static bool see_index(const kf_node *f, int64_t index[3])
     return f->op == KF_INDEX || (f->op == KF_CONST && f->param[1] == 1) || (f->op == KF_ZERO && f->dim == 1);
 }
 
-/* x first + y second, as one Index or whole number; NULL where it would not be exact. */
+/* x first + y second, as one Index or whole number; NULL if the sum would not be exact. */
 static const kf_node *index_sum(kf_graph *g, const int64_t *first, int64_t x, const int64_t *second, int64_t y)
 {
     int64_t sum[3];
@@ -641,7 +653,7 @@ static const kf_node *index_sum(kf_graph *g, const int64_t *first, int64_t x, co
     return sum[0] || sum[1] ? kf_index(g, sum[0], sum[1], sum[2]) : kf_rat(g, sum[2], 1);
 }
 
-/* Sums, differences and multiples are taken between whole numbers, and rounded once. */
+/* Sums, differences and multiples are taken of whole numbers, and rounded once. */
 static const kf_node *index_linear(kf_graph *g, const kf_node *f)
 {
     static const int64_t none[3] = {0, 0, 0};
@@ -660,7 +672,7 @@ static const kf_node *index_linear(kf_graph *g, const kf_node *f)
     return sum ? sum : f;
 }
 
-/* Comparisons as those of a difference with 0: its sign is right, however large the numbers are. */
+/* A comparison is made of the difference and 0: the sign of the difference is right, however large the numbers are. */
 static const kf_node *index_compare(kf_graph *g, const kf_node *f)
 {
     const kf_node *a = kf_value(f->arg[0]), *b = kf_value(f->arg[1]), *difference;
@@ -751,14 +763,17 @@ const kf_rule kf_rules[] = {
 
 const size_t kf_rule_count = KB_COUNT(kf_rules);
 
-/* Applies rules until none does. Every rule makes the formula smaller or moves constants, signs and numbers left. */
+/*
+ * Applies rules until none does. Every rule makes the formula smaller or moves constants, signs and numbers to the
+ * left.
+ */
 static const kf_node *rewrite(kf_graph *g, const kf_node *f)
 {
     for (size_t k = 0; f && k < kf_rule_count; k++) {
         if (kf_rules[k].op != (kf_op)f->op)
             continue;
         const kf_node *simpler = kf_rules[k].apply(g, f);
-        /* 1*n of an integer n is a real number: what makes the conversion must stay. */
+        /* 1*n of an integer n is a real number: the product, which converts n, must stay. */
         if (simpler && simpler->kind != f->kind)
             continue;
         /* Rules build their results through rewrite, so a changed node is simplified already. */
@@ -782,7 +797,7 @@ const kf_node *kf_or_zero(kf_graph *g, const kf_node *f)
         break;
     case KF_ELEM:
     case KF_EXTRACT:
-    case KF_ARRANGE: { /* of zeros that stand beside something else */
+    case KF_ARRANGE: { /* of zeros that stand beside other components */
         const kf_node *simpler = rewrite(g, f);
         return simpler && kf_is_zero(simpler) ? simpler : f;
     }
@@ -805,20 +820,21 @@ const kf_node *kf_product(kf_graph *g, const kf_node *f, const kf_node *h)
 
 /* ---- The pass ---------------------------------------------------------------------------------------------------- */
 
-/* Concat(F, G), the operand of a weighted reduction: it stays apart where the rules would join it. */
+/* Concat(F, G), the operand of a weighted reduction: the two stay apart even if the rules would join them. */
 static bool is_weighting(const kf_node *f)
 {
     return f->op == KF_CONCAT && f->arg[0]->dim == 1;
 }
 
-static const kf_node *simplify_node(kf_graph *g, const kf_node *f, const kf_node *const *args)
+static const kf_node *simplify_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
+    (void)user;
     if (kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF)
         return f;
     if (f->op == KF_REDUCE) {
         if (kf_is_indexed(f))
             return kf_rebuild(g, f, (const kf_node *[]){kf_like(g, args[0], f->arg[0]), args[1], args[2]});
-        /* The number of terms stays, even where they no longer differ. */
+        /* The number of terms stays, even if the terms no longer differ. */
         const kf_node *terms = kf_like(g, args[0], f->arg[0]);
         if (terms && f->param[0] == KF_REDUCE_SUM && kf_is_zero(kf_value(terms)))
             return kf_like(g, kf_zero(g, f->dim), f);
@@ -834,25 +850,14 @@ static const kf_node *simplify_node(kf_graph *g, const kf_node *f, const kf_node
 
 kcl_status kf_simplify(kf_graph *g, size_t root_count, const kf_node *const *roots, const kf_node **out)
 {
-    kf_order order;
-    if (kf_order_init(&order, g, root_count, roots, false, &g->error) < 0)
-        return g->error.status;
-    const kf_node **made = kb_calloc(kf_allocator(g), order.count, sizeof *made);
-    kcl_status status = made ? KCL_OK : kb_no_memory(&g->error);
-    for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
-        const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {0};
-        for (int c = 0; c < f->arg_count; c++)
-            args[c] = made[kf_at(&order, f->arg[c])];
-        made[k] = simplify_node(g, f, args);
-        if (!made[k])
-            status = g->error.status;
-    }
+    const kf_node **made = kb_calloc(kf_allocator(g), root_count + 1, sizeof *made);
+    kcl_status status =
+        made ? kf_rewrite(g, g, root_count, roots, false, simplify_node, NULL, made) : kb_no_memory(&g->error);
     for (size_t k = 0; status == KCL_OK && k < root_count; k++) {
-        out[k] = kf_like(g, made[kf_at(&order, roots[k])], roots[k]);
+        out[k] = kf_like(g, made[k], roots[k]);
         if (!out[k])
             status = g->error.status;
     }
     kb_free(kf_allocator(g), made);
-    kf_order_finish(&order);
     return status;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* formula/tensor.c: vectors of components as small tensors (D1, ..., Dk), row-major, and their products. */
-#include "graph.h"
+#include "tensor.h"
+#include "layout.h"
+#include "make.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -88,7 +90,7 @@ static bool has_shape(kf_graph *g, const char *name, const kf_node *f, const kf_
     return f && count == f->dim;
 }
 
-/* Where axis k of those that are left goes; as they are where perm is NULL. */
+/* place[k]: the axis of the result that the k-th remaining axis becomes: perm[k], or k if perm is NULL. */
 static bool check_perm(kf_graph *g, const char *name, const int64_t *perm, int count, int place[KF_MAX_RANK])
 {
     kf_shape listed = {.rank = count};

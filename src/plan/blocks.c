@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* plan/blocks.c: sizes of blocks, from registers, local and private memory. */
+#include "numeric.h"
 #include "planner.h"
 
 enum {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* plan/choose.c: schedule and shape, by rule or by name. */
 #include "planner.h"
+#include "reductions.h"
 
 enum {
     CACHED_BYTES = 1 << 19, /* of streamed variables that stay in a core's cache while all rows pass */

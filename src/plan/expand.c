@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* plan/expand.c: finds squared distances that may be expanded, and expands them. */
 #include "expand.h"
+#include "make.h"
+#include "order.h"
+#include "passes.h"
+#include "simplify.h"
 
 enum {
     SHORTEST = 8,     /* components of a distance that is looked at: shorter ones are never expanded */
@@ -337,33 +341,27 @@ static const kf_node *expanded(kf_graph *g, const kp_distance *d, const kf_node 
     return times(g, d->weight, kf_binary(g, KF_ADD, h, kf_unary(g, KF_ABS, h)));
 }
 
+/* Distances, of which number n is expanded around the parameter first_centre + n. */
+typedef struct expansion {
+    size_t count, first_centre;
+    const kp_distance *distances;
+} expansion;
+
+static const kf_node *expand_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    const expansion *e = user;
+    for (size_t n = 0; n < e->count; n++) {
+        const kp_distance *d = &e->distances[n];
+        if (d->node == f)
+            return expanded(g, d, kf_var(g, (int64_t)(e->first_centre + n), d->dim, KF_ROLE_P));
+    }
+    if (kf_keeps_operands(f, args))
+        return f;
+    return f->op == KF_LIKE ? kf_like(g, args[0], args[1]) : kf_make(g, (kf_op)f->op, args, f->param);
+}
+
 kcl_status kp_expand(kf_graph *g, size_t root_count, const kf_node **roots, size_t count, const kp_distance *distances,
                      size_t first_centre)
 {
-    kf_order order;
-    if (kf_order_init(&order, g, root_count, roots, false, &g->error) < 0)
-        return g->error.status;
-    const kf_node **made = kb_calloc(kf_allocator(g), order.count + 1, sizeof *made);
-    if (!made)
-        kb_no_memory(&g->error);
-    for (size_t k = 0; made && g->error.status == KCL_OK && k < order.count; k++) {
-        const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {0};
-        bool is_changed = false;
-        for (int c = 0; c < f->arg_count; c++) {
-            args[c] = made[kf_at(&order, f->arg[c])];
-            is_changed |= args[c] != f->arg[c];
-        }
-        made[k] = !is_changed        ? f
-                  : f->op == KF_LIKE ? kf_like(g, args[0], args[1])
-                                     : kf_make(g, (kf_op)f->op, args, f->param);
-        for (size_t n = 0; n < count; n++)
-            if (distances[n].node == f)
-                made[k] =
-                    expanded(g, &distances[n], kf_var(g, (int64_t)(first_centre + n), distances[n].dim, KF_ROLE_P));
-    }
-    for (size_t k = 0; g->error.status == KCL_OK && k < root_count; k++)
-        roots[k] = made[kf_at(&order, roots[k])];
-    kb_free(kf_allocator(g), made);
-    kf_order_finish(&order);
-    return g->error.status;
+    return kf_rewrite(g, g, root_count, roots, false, expand_node, &(expansion){count, first_centre, distances}, roots);
 }

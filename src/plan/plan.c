@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* plan/plan.c: a plan from a sweep, step by step, and its description. */
+#include "passes.h"
 #include "planner.h"
+#include "reductions.h"
+#include "simplify.h"
 
 enum {
     MAX_NODES = 100000, /* operators of a kernel: compilers do not take formulas of any size */

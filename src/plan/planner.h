@@ -3,6 +3,7 @@
 #ifndef KP_PLANNER_H
 #define KP_PLANNER_H
 
+#include "order.h"
 #include "plan.h"
 
 #include <stdlib.h>

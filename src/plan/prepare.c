@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* plan/prepare.c: values that depend on the streamed axis only, which are computed once a launch. */
+#include "make.h"
+#include "passes.h"
 #include "planner.h"
 
 enum {
@@ -13,10 +15,6 @@ static bool is_work(const kf_node *f)
     kf_class c = kf_info((kf_op)f->op)->op_class;
     return c == KF_CLASS_MAP || c == KF_CLASS_SUM || c == KF_CLASS_CALL;
 }
-
-typedef struct replacement {
-    const kf_node *from, *to;
-} replacement;
 
 kcl_status kp_grow_vars(kp_plan *plan, size_t count)
 {
@@ -92,6 +90,23 @@ static const kf_node *place_prepared(kp_plan *plan, const kf_node *f, packing *p
     return in && shares ? kf_make(g, KF_ELEM, &in, &at) : in;
 }
 
+typedef struct preparation {
+    kp_plan *plan;
+    const kf_order *order;
+    const bool *used; /* by position: the value is prepared */
+    packing *packs;   /* of rows, of columns */
+} preparation;
+
+static const kf_node *prepare_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    const preparation *p = user;
+    if (p->used[kf_at(p->order, f)])
+        return place_prepared(p->plan, f, &p->packs[f->axes & KF_AXIS_J ? 1 : 0]);
+    if (kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF || is_preparable(p->plan, f))
+        return f;
+    return kf_make(g, (kf_op)f->op, args, f->param);
+}
+
 kcl_status kp_order_terms(kp_plan *plan, kf_order *order)
 {
     kf_graph *g = &plan->graph;
@@ -144,20 +159,8 @@ kcl_status kp_prepare(kp_plan *plan)
         plan->prepared = kb_calloc(a, count, sizeof *plan->prepared);
         if (status == KCL_OK && !plan->prepared)
             status = kb_no_memory(&g->error);
-        for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
-            const kf_node *f = order.nodes[k], *args[KF_MAX_ARGS] = {0};
-            if (used[k])
-                made[k] = place_prepared(plan, f, &packs[f->axes & KF_AXIS_J ? 1 : 0]);
-            else if (kf_info((kf_op)f->op)->op_class == KF_CLASS_LEAF || is_preparable(plan, f))
-                made[k] = f;
-            else {
-                for (int c = 0; c < f->arg_count; c++)
-                    args[c] = made[kf_at(&order, f->arg[c])];
-                made[k] = kf_make(g, (kf_op)f->op, args, f->param);
-            }
-            if (!made[k])
-                status = g->error.status;
-        }
+        if (status == KCL_OK)
+            status = kf_rewrite_in_order(g, &order, prepare_node, &(preparation){plan, &order, used, packs}, made);
         for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++)
             plan->terms[k].formula = made[kf_at(&order, plan->terms[k].formula)];
     }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* plan/rewrite.c: formulas as the device has them, and sums without the factors that can leave them. */
+#include "make.h"
+#include "passes.h"
 #include "planner.h"
 
 enum {
@@ -98,8 +100,9 @@ static bool is_power_of_two(const kf_node *f)
  * Operators as the device has them: powers of e as powers of 2, where the factor joins a bandwidth that is computed once; a
  * division by something computed less often as a product with its inverse.
  */
-static const kf_node *lower_node(kf_graph *g, const kf_node *f, const kf_node *const *args)
+static const kf_node *lower_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
+    (void)user;
     switch ((kf_op)f->op) {
     case KF_EXP:
         return is_power_of_two(args[0]) ? kf_unary(g, KF_EXP2, scaled(g, args[0], log2e))
@@ -135,25 +138,7 @@ static const kf_node *lower_node(kf_graph *g, const kf_node *f, const kf_node *c
 
 kcl_status kp_lower(kf_graph *g, size_t count, const kf_node **roots)
 {
-    kf_order order;
-    if (kf_order_init(&order, g, count, roots, false, &g->error) < 0)
-        return g->error.status;
-    const kcl_allocator *a = kf_allocator(g);
-    const kf_node **made = kb_calloc(a, order.count, sizeof *made);
-    kcl_status status = made ? KCL_OK : kb_no_memory(&g->error);
-    for (size_t k = 0; status == KCL_OK && k < order.count; k++) {
-        const kf_node *args[KF_MAX_ARGS] = {0};
-        for (int c = 0; c < order.nodes[k]->arg_count; c++)
-            args[c] = made[kf_at(&order, order.nodes[k]->arg[c])];
-        made[k] = lower_node(g, order.nodes[k], args);
-        if (!made[k])
-            status = g->error.status;
-    }
-    for (size_t k = 0; status == KCL_OK && k < count; k++)
-        roots[k] = made[kf_at(&order, roots[k])];
-    kb_free(a, made);
-    kf_order_finish(&order);
-    return status;
+    return kf_rewrite(g, g, count, roots, false, lower_node, NULL, roots);
 }
 
 /*

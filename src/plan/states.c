@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* plan/states.c: what reductions keep. */
 #include "planner.h"
+#include "reductions.h"
 
 const kp_state kp_states[KF_REDUCTION_COUNT] = {
     [KF_REDUCE_SUM] = {1, 3, 1, 0, 0, 0},     [KF_REDUCE_LOGSUMEXP] = {2, 6, 3, 0, 0, 0},

@@ -6,6 +6,7 @@
  * sizes only, and states are merged in order: the number of threads changes no bit of a result.
  */
 #include "reduction.h"
+#include "reductions.h"
 
 #include <string.h>
 

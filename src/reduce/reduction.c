@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* reduce/reduction.c: the table of reductions. */
+#include "make.h"
 #include "reduction.h"
+#include "reductions.h"
 
 #include <math.h>
 

@@ -8,7 +8,6 @@
 #ifndef KR_REDUCTION_H
 #define KR_REDUCTION_H
 
-#include "graph.h"
 #include "interp.h"
 
 /*

@@ -6,6 +6,7 @@
  * and dimension in one; between loops stands the arithmetic of numbers. Vectors are not kept: a loop computes the
  * component it needs from numbers, variables and kept values.
  */
+#include "numeric.h"
 #include "pass.h"
 #include "text.h"
 

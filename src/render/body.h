@@ -3,6 +3,7 @@
 #ifndef KT_BODY_H
 #define KT_BODY_H
 
+#include "order.h"
 #include "plan.h"
 
 /* Where a value is kept once it has been computed. */

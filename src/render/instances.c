@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* render/instances.c: which components of which nodes a piece of straight code needs. */
+#include "layout.h"
 #include "pass.h"
 
 #include <stdio.h>

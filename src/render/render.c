@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* render/render.c: programs, from the kernels' sections and the skeletons of cl/. */
-#include "render.h"
 #include "body.h"
+#include "reductions.h"
+#include "render.h"
 #include "text.h"
 
 #include <stdio.h>

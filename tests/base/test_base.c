@@ -134,7 +134,7 @@ START_TEST(arenas_give_aligned_zeros_apart_from_each_other)
     kcl_allocator a = failing_allocator(&f);
     kb_arena arena;
     kb_arena_init(&arena, &a);
-    for (int round = 0; round < 2; round++) { /* it may be used again */
+    for (int round = 0; round < 2; round++) { /* the text may be used again */
         unsigned char *block[20 * KB_COUNT(sizes)];
         for (size_t k = 0; k < KB_COUNT(block); k++) {
             size_t size = sizes[k % KB_COUNT(sizes)];
@@ -256,7 +256,7 @@ static void check_numbers(void)
         kb_str_put_double(&s, value, true);
         ck_assert_ptr_null(strchr(kb_str_text(&s), ','));
         double exact = 0;
-        /* Read without strtod, whose point is the locale's. */
+        /* Read without strtod, which wants the point of the locale. */
         const char *p = strstr(kb_str_text(&s), "0x");
         ck_assert_ptr_nonnull(p);
         int exponent = 0, digits = 0;

@@ -42,8 +42,8 @@ process() { # NUMBER
     done
 }
 
-# All of them need the same kernel at once: one builds it, the others read its entry. On a machine that takes longer than
-# they wait they say so and build it too.
+# All processes need the same kernel at once: one builds the kernel, the others read its entry. On a machine that takes
+# longer than they wait, they report so and build the kernel too.
 p=0 running=
 while [ $p -lt 8 ]; do
     KEOPSCL_LOG=1 check 7 >"$temporary/same$p" 2>&1 &
@@ -78,7 +78,7 @@ kernels() {
 [ "$(kernels)" -eq $((processes * formulas + 2)) ]
 report $? "all their kernels are there"
 
-# From before the build to behind the writing of its result.
+# From before the build to behind the writing of the kernel.
 k=0 failed=0
 while [ $k -lt $killed ]; do
     check "0.$k" >"$temporary/killed" 2>&1 &
@@ -92,7 +92,7 @@ report $failed "$killed processes that were killed leave no harm"
 [ $failed -eq 0 ] || sed 's/^/# /' "$temporary/after"
 "$tool" cache clear >"$temporary/cleared" 2>&1 && [ "$(kernels)" -eq 0 ] && [ -z "$(ls "$KEOPSCL_CACHE_DIR")" ]
 report $? "clearing the cache leaves nothing, not even what they had begun to write"
-# The driver's own cache: without it PoCL has no device, and does not say why.
+# The driver's own cache: without a cache PoCL has no device, and gives no reason.
 if "$tool" devices --json | grep -q '"platform":"Portable Computing Language"'; then
     for variable in HOME XDG_CACHE_HOME POCL_CACHE_DIR; do
         env -u POCL_CACHE_DIR -u XDG_CACHE_HOME "$variable=$temporary/first" "$tool" check "$(formula 1)" --arg 'x=Vi(3)' \
@@ -105,7 +105,7 @@ if "$tool" devices --json | grep -q '"platform":"Portable Computing Language"'; 
     done
 fi
 
-# A pipe under the name of an entry, and under that of a temporary file, is not waited for.
+# A pipe under the name of an entry, or of a temporary file, is not waited for.
 check 5 >"$temporary/out" 2>&1
 entry=$(ls "$KEOPSCL_CACHE_DIR"/keopscl-*.bin | head -n 1)
 rm "$entry" && mkfifo "$entry" "$KEOPSCL_CACHE_DIR/keopscl-tmp-AbCdEf"

@@ -15,7 +15,7 @@
 
 static int read_memory_by(table *t, const void *bytes, size_t size, missing_rule missing, fault *f)
 {
-    /* A copy of the exact size, so that a sanitizer sees a read beyond it; fmemopen refuses an empty one. */
+    /* A copy of the exact size, so that a sanitizer sees a read beyond the end; fmemopen refuses size 0. */
     void *copy = malloc(size + !size);
     memcpy(copy, bytes, size);
     FILE *file = size ? fmemopen(copy, size, "rb") : tmpfile();
@@ -112,7 +112,7 @@ static bytes npy(int version, const char *header, const void *data, size_t size)
     return b;
 }
 
-/* Bytes of an IEEE number or an integer, the most significant last. */
+/* Bytes of an IEEE number or an integer, the most significant byte last. */
 static void put_number(bytes *b, uint64_t bits, size_t size, bool big_endian)
 {
     for (size_t k = 0; k < size; k++) {
@@ -251,7 +251,7 @@ START_TEST(npy_damaged_anywhere_never_crashes)
             if (read_memory(&t, damaged.data, damaged.size, &f) != EXIT_DONE)
                 refused++;
             else
-                ck_assert_int_eq(t.rows * t.columns, 6); /* a change that leaves a valid header of as many numbers */
+                ck_assert_int_eq(t.rows * t.columns, 6); /* the change leaves a valid header of as many numbers */
             table_free(&t);
         }
     ck_assert_int_gt(refused, 500);
@@ -505,7 +505,7 @@ START_TEST(text_missing_values_are_errors_or_nan)
     assert_refused("1\t2\n\t\n\t6\n", 9, "line 2, column 1: the cell is empty");
     assert_text(MISSING_IS_NAN, "1\t2\n\t\n\t6\n", false, 3, 2, rows);
     assert_text(MISSING_IS_NAN, "1,2\n,\n,6\n", false, 3, 2, rows);
-    /* Rows of a table that is not of tabs are not empty because of blanks. */
+    /* Rows of a table without tabs are not empty because of blanks. */
     assert_text(MISSING_IS_NAN, "1 2\n3 4\n5 6\n\t\n", true, 3, 2, one_to_six);
 }
 END_TEST
@@ -549,7 +549,7 @@ START_TEST(integers_are_exact_or_refused)
         ck_assert_str_eq(f.text, "argument 'x': row 1, column 1: float64 does not hold the integer 9007199254740993");
         table_free(&t);
     }
-    /* Among real numbers they have to be doubles. */
+    /* Whole numbers among real numbers have to be doubles. */
     static const double reals[3] = {9007199254740992, 0.5, 1.8446744073709552e19};
     assert_text(MISSING_IS_ERROR, "9007199254740992\n0.5\n18446744073709551616\n", false, 3, 1, reals);
     assert_text(MISSING_IS_ERROR, "9007199254740992\n.5\n18446744073709551616", false, 3, 1, reals);
@@ -597,17 +597,17 @@ START_TEST(text_errors_name_the_line)
         {"1 2\n3\t4\n", "line 2 separates cells by tabs, line 1 by blanks"},
         {"1;2\n3 4\n", "line 2 separates cells by blanks, line 1 by ';'"},
         {"x y\n1,2\n", "line 2 separates cells by ',', line 1 by blanks"},
-        /* Names that are not as many as the columns, such as those of R, which has none for the names of rows. */
+        /* Names that are not as many as the columns: R, for one, has no name for the names of rows. */
         {"x y z\n1 2\n", "line 1 has 3 names of columns, line 2 has 2 numbers; '# ' begins a title"},
         {"\"x\",\"y\"\n\"1\",2,3\n", "line 1 has 2 names of columns, line 2 has 3 numbers"},
         {"x\n1,5\n2,5\n", "line 1 has 1 names of columns, line 2 has 2 numbers"},
         {"a b\nc d\n1 2\n", "line 2, column 1: 'c' is not a number, and the names of columns are one line"},
-        /* A '#' that does not surely begin a comment does not hide what is behind it. */
+        /* A '#' that does not surely begin a comment does not hide what follows. */
         {"1\n#2\n3\n", "line 2, column 1: '#2' is not a number; a comment is '#' and a blank"},
         {"#1\n2\n", "line 1, column 1: '#1' is not a number"},
         {"1 2 #note\n", "line 1, column 3: '#note' is not a number; a comment is '#' and a blank"},
         {"1 2# note\n", "line 1, column 2: '2#' is not a number"},
-        /* A line without anything may be a value that is missing, or lie between two tables. */
+        /* An empty line may be a missing value, or lie between two tables. */
         {"1\n\n2\n", "line 2 is empty and rows follow"},
         {"1 2\n3 4\n \t\n\n# next\n5 6\n", "line 3 is empty and rows follow"},
         {"2,1 \",\"\n", "line 1: a quoted cell is not closed"},
@@ -629,7 +629,7 @@ START_TEST(text_errors_name_the_line)
 }
 END_TEST
 
-/* Of texts of a small alphabet, those that are read have a row for each line with a number. */
+/* Among texts of a small alphabet, those that can be read have a row for each line with a number. */
 START_TEST(text_never_loses_a_line)
 {
     static const char alphabet[] = "1x-# ,;\t\"\n\r.";
@@ -814,7 +814,7 @@ START_TEST(files_are_whole_or_not_there)
     ck_assert_int_eq(t.rows, 4096);
     table_free(&t);
 
-    /* Symbolic links are followed, those to nowhere as well. */
+    /* Symbolic links are followed, also links to nowhere. */
     ck_assert(symlink("sub/a.txt", "link") == 0 && symlink("sub/b.npy", "none") == 0);
     ck_assert_int_eq(save(&one, "link", &f), EXIT_DONE);
     ck_assert_int_eq(save(&one, "none", &f), EXIT_DONE);
@@ -826,7 +826,7 @@ START_TEST(files_are_whole_or_not_there)
     ck_assert_int_eq(save(&one, "round", &f), EXIT_COMPUTATION);
     ck_assert_ptr_nonnull(strstr(f.text, "round: cannot be written: "));
 
-    /* No room: what was there stays, what was not is not, and nothing else is left behind. */
+    /* No room: earlier files stay, no new file appears, and nothing else is left behind. */
     struct rlimit old, limit;
     ck_assert(getrlimit(RLIMIT_FSIZE, &old) == 0);
     limit = (struct rlimit){1000, old.rlim_max};
@@ -850,7 +850,7 @@ START_TEST(files_are_whole_or_not_there)
         ck_assert(chmod("sub/a.txt", 0440) == 0);
         ck_assert_int_eq(save(&one, "sub/a.txt", &f), EXIT_COMPUTATION);
         ck_assert_str_eq(f.text, "sub/a.txt: cannot be written: Permission denied");
-        /* A file that may be written, in a folder where nothing may be created. */
+        /* A file that may be written, in a folder in which nothing may be created. */
         ck_assert(chmod("sub/a.txt", 0600) == 0 && chmod("sub", 0500) == 0);
         ck_assert_int_eq(save(&many, "sub/a.txt", &f), EXIT_DONE);
         ck_assert(stat("sub/a.txt", &info) == 0 && info.st_size > 8);

@@ -513,6 +513,11 @@ equals 'and is the gradient' "$(awk 'BEGIN { e[1] = 1; e[2] = 2; e[3] = -1 }
         l *= -2
         printf "%.17g %.17g\n", -e[NR] * (k * ($1 - 0.5) + l * ($1 + 1)), -e[NR] * (k * ($2 - 0.25) + l * ($2 - 3))
     }' points.txt)" 1e-14
+nested=x
+for level in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
+    nested="Normalize($nested)"
+done
+fails 'grad of a text without end' 2 'too long as a text' keopscl grad "Sum_Reduction($nested,1)" x --arg x='Vi(2)'
 fails 'grad in an unknown variable' 2 "z" keopscl grad "$gauss" z $dims
 
 # ---- check, bench ---------------------------------------------------------------------------------------------------

@@ -232,7 +232,7 @@ static cl_int fake_clCreateSubDevices(cl_device_id id, const cl_device_partition
     return CL_SUCCESS;
 }
 
-/* Releases do their work even when they report a failure: there is nothing that a caller could do about it. */
+/* Releases do their work even when they report a failure: a caller could do nothing about the failure. */
 #define RELEASE(call, type, kind)                                                                                      \
     static cl_int fake_##call(type handle)                                                                             \
     {                                                                                                                  \
@@ -383,7 +383,10 @@ static cl_int fake_clSetKernelArg(cl_kernel kernel, cl_uint index, size_t size, 
     return CL_SUCCESS;
 }
 
-/* The first device works in place. Others do as OpenCL allows: a copy of their own, which a map brings up to date. */
+/*
+ * The first device works in place. Other devices do as OpenCL allows: a copy of their own, which a map brings up to
+ * date.
+ */
 static cl_mem fake_clCreateBuffer(cl_context c, cl_mem_flags flags, size_t size, void *host, cl_int *error)
 {
     object *context = use(c, CONTEXT);

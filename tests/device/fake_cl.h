@@ -22,8 +22,8 @@ typedef struct fake_platform {
 } fake_platform;
 
 /*
- * Kernels are not compiled: "twice" is out[i] = 2 * in[i] for n floats (arguments in, out, n), any other name found in
- * the source does nothing. A source with #error does not build. A binary tells whether a kernel had run before.
+ * Kernels are not compiled: "twice" is out[i] = 2 * in[i] for n floats (arguments in, out, n); a kernel of any other
+ * name in the source does nothing. A source with #error does not build. A binary tells whether a kernel had run before.
  */
 typedef struct fake_state {
     const fake_platform *platforms;
@@ -31,7 +31,7 @@ typedef struct fake_state {
     cl_int platforms_answer; /* of clGetPlatformIDs */
     bool refuse_binaries;
     int fail_at;           /* number of the call that fails, from 1; 0: none */
-    cl_int fail_code;      /* with what */
+    cl_int fail_code;      /* the code of the failure */
     const char *fail_call; /* every call of this name fails; NULL: none */
     int calls;
     bool failed;
@@ -39,11 +39,11 @@ typedef struct fake_state {
     int buffers, set_args, writes, reads, maps, builds, launches, finishes; /* how often each was called */
     int flushes;
     int finished;       /* launches that were waited for */
-    int early_releases; /* of kernels with launches that were not */
+    int early_releases; /* of kernels with launches that were not waited for */
     size_t sub_device_units;
-    size_t told_group; /* what is told of a kernel: most work-items of a work-group */
+    size_t told_group; /* what the driver tells of a kernel: most work-items of a work-group */
     size_t most_group; /* that it runs with; above: */
-    cl_int group_code; /* what clEnqueueNDRangeKernel then answers */
+    cl_int group_code; /* the answer of clEnqueueNDRangeKernel to larger groups */
     size_t last_group; /* of the last launch */
     const char *build_log;
     char build_options[128]; /* of the last build */
@@ -53,11 +53,11 @@ extern fake_state fake;
 extern const kd_cl fake_cl;
 
 /*
- * A clSetKernelArg for kernels that are none of the fake's own: they have more arguments than it keeps, and 64-bit numbers
- * among them, and none of these is looked at.
+ * A clSetKernelArg for kernels that are not the fake's own: such kernels have more arguments than the fake keeps, and
+ * 64-bit numbers among them. The arguments are not looked at.
  */
 cl_int CL_API_CALL fake_set_any_arg(cl_kernel kernel, cl_uint index, size_t size, const void *value);
-kd_cl fake_table(void); /* fake_cl with it */
+kd_cl fake_table(void); /* fake_cl with fake_set_any_arg */
 
 void fake_reset(
     void); /* a PoCL-like CPU, another CPU, two GPUs, a broken platform, and devices too old or incomplete */

@@ -15,7 +15,7 @@ static bool fails(const char *name)
     return true;
 }
 
-/* A release does its work and a wait waits even if they report a failure: the test's own memory depends on it. */
+/* A release does its work and a wait waits even if they report a failure: the memory of the test depends on both. */
 static bool is_done_anyway(const char *name)
 {
     return strncmp(name, "clRelease", 9) == 0 || strcmp(name, "clFinish") == 0;

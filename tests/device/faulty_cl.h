@@ -14,7 +14,7 @@ typedef struct faulty_state {
 
 extern faulty_state faulty;
 
-/* The table; NULL where there is no OpenCL. */
+/* The table; NULL: there is no OpenCL. */
 const kd_cl *faulty_cl(void);
 
 #endif

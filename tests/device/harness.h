@@ -15,15 +15,15 @@ extern char harness_log[16384];     /* what contexts of open_device logged */
 void put_file(const char *path, const void *data, size_t size);
 void empty_folder(void);
 
-/* The n-th name in the folder that contains `part`, as a path; false where there are fewer. */
+/* The n-th name in the folder that contains `part`, as a path; false if there are fewer. */
 bool find_file(const char *part, int n, char path[1024]);
 
 kcl_status open_device(kcl_context **context, const char *device);
 
-/* out = 2 * in for n floats; the status of the first call that failed. */
+/* out = 2 * in for n floats. Returns the status of the first call that failed. */
 kcl_status run_twice(kcl_context *context, const float *in, float *out, int n);
 
-/* Runs it several times, in place of each other, on changing numbers. */
+/* Runs "twice" several times, in place of each other, on changing numbers. */
 void check_twice(kcl_context *context);
 
 void harness_setup(void); /* a clean environment, an empty folder */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Contexts, fork, launches, and everything that can fail in turn. */
+/* Contexts, fork, launches, and the failure of each call in turn. */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
@@ -64,7 +64,7 @@ START_TEST(test_shared_contexts_share_programs)
 }
 END_TEST
 
-/* A child of fork: every call says so, nothing reaches the driver, memory is freed. */
+/* A child of fork: every call reports the fork, nothing reaches the driver, memory is freed. */
 START_TEST(test_fork)
 {
     kcl_context *c, *d;
@@ -126,7 +126,7 @@ START_TEST(test_results_on_every_way_of_sharing_memory)
         fake_reset();
         ck_assert_int_eq(open_device(&c, cases[k].device), KCL_OK);
         check_twice(c);
-        /* An input of two launches is copied once a batch. */
+        /* An input of two launches is copied once a submission. */
         ck_assert_int_eq(fake.writes, cases[k].writes);
         ck_assert_int_eq(fake.reads, cases[k].reads);
         ck_assert_int_eq(fake.maps, cases[k].maps);
@@ -154,7 +154,7 @@ START_TEST(test_output_of_one_launch_is_input_of_the_next)
                                               {KD_ARG_VALUE, &n, sizeof n, NULL}},
                                    one, one),
                          KCL_OK);
-        /* On drivers with copies of their own, one memory must stay one buffer for this. */
+        /* On drivers with copies of their own, one memory must stay one buffer. */
         ck_assert_int_eq(kd_launch(c, twice, 3,
                                    (kd_arg[]){{KD_ARG_HOST_IN, b, sizeof b, NULL},
                                               {KD_ARG_HOST_OUT, r, sizeof r, NULL},

@@ -26,7 +26,7 @@ static void has_parts(const char *text, const char *const *parts)
 }
 #define HAS(text, ...) has_parts(text, (const char *const[]){__VA_ARGS__, NULL})
 
-/* out = 2 * in for N floats in device memory; the batch is not ended. */
+/* out = 2 * in for N floats in device memory; the submission is not ended. */
 static kcl_status start_twice(kcl_context *c, kd_arg in, const kcl_memory *out)
 {
     kd_kernel *twice;
@@ -74,7 +74,7 @@ START_TEST(test_memory_holds_what_is_written)
         kcl_memory_release(NULL);
         ck_assert_uint_eq(kcl_memory_size(NULL), 0);
         kcl_context_destroy(&c);
-        /* What is left can only be released. */
+        /* Memory of a destroyed context can only be released. */
         ck_assert_uint_eq(kcl_memory_size(b), sizeof in);
         kcl_memory_release(&b);
         ck_assert_int_eq(fake.live, 0);
@@ -108,13 +108,13 @@ START_TEST(test_submitted_work_is_not_waited_for)
         float in[N] = {1, 2, 3}, out[N];
         ck_assert_int_eq(kcl_memory_create(c, sizeof in, &a), KCL_OK);
         ck_assert_int_eq(kcl_memory_create(c, sizeof in, &b), KCL_OK);
-        /* Where a program was built its first run is waited for: other processes wait for its entry on disk. */
+        /* The first run of a program that was built here is waited for: other processes wait for its entry on disk. */
         fake.finishes = 0;
         ck_assert_int_eq(start_twice(c, in_memory(a), b), KCL_OK);
         ck_assert_int_eq(kd_submit(c), KCL_OK);
         ck_assert_int_eq(fake.finishes, 1);
         fake.finishes = fake.flushes = 0;
-        /* The host's memory is copied when the work is given: it changes at once. */
+        /* The memory of the host is copied when the work is given: the memory changes at once. */
         const kd_arg copied = {.kind = KD_ARG_HOST_COPY, .data = in, .size = sizeof in};
         ck_assert_int_eq(start_twice(c, copied, a), KCL_OK);
         ck_assert_int_eq(kd_submit(c), KCL_OK);
@@ -128,7 +128,7 @@ START_TEST(test_submitted_work_is_not_waited_for)
         ck_assert_int_eq(kd_finish(c), KCL_OK);
         ck_assert_float_eq(out[0], 4);
         ck_assert_float_eq(out[2], 12);
-        /* The second call must not find the copy that the first made of the same address. */
+        /* The second call must not find the copy that the first call made of the same address. */
         ck_assert_int_eq(start_twice(c, copied, a), KCL_OK);
         ck_assert_int_eq(kd_submit(c), KCL_OK);
         kd_read(c, kd_memory_buffer(a), 0, out, sizeof out);
@@ -191,7 +191,7 @@ START_TEST(test_failures_come_late)
             if (!k)
                 ck_assert_int_eq(kcl_context_finish(c), want);
             HAS(kcl_context_error(c), calls[k], kd_cl_error_name(codes[e]), "Big GPU");
-            /* Later on, what check_twice used waits for reuse. */
+            /* Later on, memory that check_twice used waits for reuse. */
             if (e == 0 && k == 0)
                 HAS(kcl_context_error(c), "16000000000 bytes this context holds 8192",
                     "at most 15999991808 are available");
@@ -218,7 +218,7 @@ START_TEST(test_memory_that_the_device_does_not_have)
         ck_assert_int_eq(kcl_memory_create(c, (1 << 20) + 1, &m), KCL_ERROR_DEVICE_MEMORY);
         ck_assert_ptr_null(m);
         HAS(kcl_context_error(c), "1048577 bytes", "1048576 bytes");
-        /* Sizes that rounding up would carry beyond the largest number. */
+        /* Sizes that would exceed the largest number when rounded up. */
         const size_t huge[] = {SIZE_MAX,         SIZE_MAX - 1,     SIZE_MAX / 2 + 2, SIZE_MAX / 2 + 1, SIZE_MAX / 2,
                                SIZE_MAX / 8 + 2, SIZE_MAX / 8 + 1, (size_t)3 << 61,  (size_t)1 << 62};
         for (size_t k = 0; k < KB_COUNT(huge); k++) {
@@ -242,7 +242,10 @@ START_TEST(test_memory_that_the_device_does_not_have)
 }
 END_TEST
 
-/* Drivers that allocate late say so from a command: what waits for reuse is given back, and the command tried again. */
+/*
+ * Drivers that allocate late report the failure from a command: what waits for reuse is given back, and the command
+ * tried again.
+ */
 START_TEST(test_commands_that_want_memory_get_what_waits)
 {
     static const char *const calls[] = {"clEnqueueNDRangeKernel", "clEnqueueWriteBuffer"};
@@ -398,7 +401,7 @@ START_TEST(test_build_log_of_nvidia)
     ck_assert_int_eq(l.registers, 63);
     ck_assert_int_eq(l.stack, 24);
     ck_assert_int_eq(l.spilled, -1);
-    /* Nothing of use, and numbers that are none. */
+    /* Nothing of use, and texts that are no numbers. */
     static const char *const odd[] = {"",
                                       "\n\n",
                                       "Used registers",
@@ -473,7 +476,7 @@ START_TEST(test_registers_are_kept_with_the_entry_on_disk)
 }
 END_TEST
 
-/* The batch is as before the call: a smaller work-group may be tried, and the batch ends well. */
+/* The submission is as before the call: a smaller work-group may be tried, and the submission ends well. */
 START_TEST(test_work_groups_that_are_too_large)
 {
     static const cl_int codes[] = {CL_INVALID_WORK_GROUP_SIZE, CL_OUT_OF_RESOURCES};

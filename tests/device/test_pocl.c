@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The device layer on this machine's first OpenCL CPU. Exits with 77 (skipped) where there is none. Tests run in one
- * process (CK_NOFORK): drivers do not survive fork.
+ * The device layer on this machine's first OpenCL CPU. Exits with 77 (skipped) without a CPU. Tests run in one process
+ * (CK_NOFORK): drivers do not survive fork.
  */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
@@ -289,7 +289,7 @@ START_TEST(test_next_process_starts_at_once)
     }
     unsetenv("POCL_CACHE_DIR");
     printf("first result: %.3f s in the first process, %.4f s in the second\n", first, second);
-    /* A binary of before the first launch would cost the second process most of what it cost the first. */
+    /* A binary from before the first launch would cost the second process most of the time of the first. */
     ck_assert_double_lt(second, first / 2);
 }
 END_TEST

@@ -51,7 +51,7 @@ START_TEST(test_disk_cache_keeps_what_ran)
     ck_assert(find_file(".bin", 0, path));
     ck_assert(!find_file("keopscl-tmp", 0, path));
 
-    /* A binary of before the first launch would begin with FAKE0 and be refused. */
+    /* A binary from before the first launch would begin with FAKE0 and be refused. */
     ck_assert_int_eq(open_device(&c, "cpu"), KCL_OK);
     check_twice(c);
     kcl_context_get_stats(c, &stats);
@@ -88,7 +88,10 @@ START_TEST(test_damaged_entry_is_built_again)
     ck_assert_uint_eq(fread(whole, 1, size, f), size);
     fclose(f);
     for (size_t k = 0; k < size + 2; k += k < 40 || k >= size - 20 ? 1 : 11) {
-        /* One byte changed (all of the header and of the end), at last an entry cut short and one with a byte more. */
+        /*
+         * One byte changed (all bytes of the header and of the end); at last an entry cut short, and an entry with a
+         * byte more.
+         */
         memcpy(bad, whole, size);
         bad[k < size ? k : 0] ^= k < size ? 0x20 : 0;
         put_file(path, bad, k == size ? size - 1 : k == size + 1 ? size + 1 : size);
@@ -184,7 +187,7 @@ END_TEST
 
 /* ---- What others could have put there ---------------------------------------------------------------------------- */
 
-/* Opens a context, runs, and tells how its program came. */
+/* Opens a context, runs, and returns how the program of the context came. */
 static kcl_context_stats run_once(void)
 {
     kcl_context *c;
@@ -196,7 +199,7 @@ static kcl_context_stats run_once(void)
     return stats;
 }
 
-/* Something other than a file at `path`; false where this user cannot make it. */
+/* Puts something other than a file at `path`; false if this user cannot make it. */
 static bool put_thing(int kind, const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -291,7 +294,7 @@ START_TEST(test_folders_that_others_may_write_are_not_used)
     static const mode_t modes[] = {0770, 0707, 0777, 01777};
     static char report[32768];
     char path[1024], dir[600];
-    const int others = geteuid() == 0; /* root can also give it away */
+    const int others = geteuid() == 0; /* root can also give the entry away */
     run_once();
     ck_assert(find_file(".bin", 0, path));
     for (int k = 0; k < (int)KB_COUNT(modes) + others; k++) {
@@ -319,7 +322,7 @@ START_TEST(test_folders_that_others_may_write_are_not_used)
         run_once();
         ck_assert(find_file(".bin", 0, path));
     }
-    /* A folder that is ours by way of a link is ours. */
+    /* A folder that is ours behind a link is ours. */
     snprintf(dir, sizeof dir, "%s/link", harness_folder);
     ck_assert_int_eq(symlink(harness_folder, dir), 0);
     setenv("KEOPSCL_CACHE_DIR", dir, 1);
@@ -327,7 +330,7 @@ START_TEST(test_folders_that_others_may_write_are_not_used)
 }
 END_TEST
 
-/* Its header claims all that the file has: reading it would fill the memory. */
+/* The header claims more than the file has: reading that much would fill the memory. */
 START_TEST(test_entry_of_a_terabyte)
 {
     char path[1024];
@@ -343,7 +346,7 @@ START_TEST(test_entry_of_a_terabyte)
     ck_assert_uint_eq(fwrite(header, sizeof *header, KB_COUNT(header), f), KB_COUNT(header));
     fclose(f);
     if (truncate(path, (off_t)huge) != 0)
-        return; /* no file system for it */
+        return; /* the file system cannot hold the file */
     ck_assert_uint_eq(run_once().programs_built, 1);
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_int_lt(st.st_size, 1 << 20);
@@ -417,7 +420,7 @@ START_TEST(test_waiting_for_another_process_has_an_end)
     ck_assert_uint_eq(stats.programs_built, 1);
     ck_assert_ptr_nonnull(strstr(harness_log, "it is built here as well"));
     kcl_context_destroy(&c);
-    /* One that is ended, or dies, is not waited for; what it has left goes with the next lock. */
+    /* A lock whose process ended, or died, is not waited for; what the process has left goes with the next lock. */
     ck_assert(find_file(".lock", 0, left));
     close(file);
     ck_assert(find_file(".bin", 0, left));
@@ -465,7 +468,7 @@ START_TEST(test_what_another_process_builds_is_read)
 }
 END_TEST
 
-/* Two devices of one process, in one thread: the first has built and not ended its batch when the second comes. */
+/* Two devices of one process, in one thread: the first has built and not ended its submission when the second comes. */
 START_TEST(test_no_context_is_waited_for_by_its_own_thread)
 {
     kcl_context *c[2];
@@ -475,12 +478,12 @@ START_TEST(test_no_context_is_waited_for_by_its_own_thread)
         ck_assert_int_eq(open_device(&c[n], "gpu"), KCL_OK);
     ck_assert_int_eq(kd_kernel_get(c[0], harness_source, "twice", "label", &k), KCL_OK);
     ck_assert(find_file(".lock", 0, left));
-    /* It does not wait for others while others wait for it. */
+    /* A context does not wait for others while others wait for it. */
     ck_assert_int_eq(kd_kernel_get(c[1], "kernel idle", "idle", "label", &k), KCL_OK);
     c[0]->device->longest_wait = c[1]->device->longest_wait = 1000;
     ck_assert_int_eq(kd_kernel_get(c[0], "kernel idle", "idle", "label", &k), KCL_OK);
     ck_assert_int_eq(kd_kernel_get(c[1], harness_source, "twice", "label", &k), KCL_OK);
-    /* Every batch ends what it holds, also one in which nothing ran. */
+    /* Every submission ends what it holds, even if nothing ran in the submission. */
     for (int n = 0; n < 2; n++)
         ck_assert_int_eq(n ? kd_submit(c[n]) : kd_finish(c[n]), KCL_OK);
     ck_assert(!find_file(".lock", 0, left));

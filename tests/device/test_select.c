@@ -136,7 +136,10 @@ START_TEST(test_machine_without_devices)
 }
 END_TEST
 
-/* PoCL has no device where it cannot write its cache, and says nothing. A file in its way stops root as well. */
+/*
+ * PoCL has no device if it cannot write its cache, and gives no reason. A file in the way of the cache stops root as
+ * well.
+ */
 START_TEST(test_pocl_that_cannot_write_its_cache)
 {
     static const fake_platform silent[] = {{"Portable Computing Language", "OpenCL 2.0", CL_DEVICE_NOT_FOUND, 0, NULL},
@@ -192,7 +195,7 @@ START_TEST(test_pocl_that_cannot_write_its_cache)
 }
 END_TEST
 
-/* A full folder: no program is built, and the driver does not say why. */
+/* A full folder: no program is built, and the driver gives no reason. */
 START_TEST(test_pocl_with_a_full_cache)
 {
     kcl_context *c;

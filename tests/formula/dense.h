@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * dense.h: formulas evaluated by definition, for tests. Every node is an array over all i, j and components, in long
- * double; a reduction is a loop over its axes. Shares with the library the table of operators and nothing else.
+ * double; a reduction is a loop over its axes. dense.h shares the table of operators with the library and nothing else.
  */
 #ifndef TEST_DENSE_H
 #define TEST_DENSE_H
 
 #include "interp.h"
+#include "make.h"
+#include "order.h"
+#include "reductions.h"
 #include "table.h"
 
 #include <check.h>
@@ -31,7 +34,7 @@ typedef struct dense {
     long double step;
 } dense;
 
-/* Values by node id, [i][j][component]; NULL where not computed. */
+/* Values by node id, [i][j][component]; NULL: not computed. */
 typedef struct dense_values {
     long double **of;
     size_t count;
@@ -93,8 +96,8 @@ static inline long double dense_moved(const dense *d, const kf_node *f, int64_t 
 }
 
 /*
- * A reduction by its definition. The exponentials of long double reach far enough for what tests draw. The r-th of the
- * smallest values is that with r others in front of it.
+ * A reduction by its definition. The exponentials of long double reach far enough for what tests draw. The r-th
+ * smallest value is the value with r others in front.
  */
 static inline long double dense_reduce(const dense *d, const dense_values *v, const kf_node *f, int64_t i, int64_t j,
                                        int64_t k)
@@ -142,7 +145,7 @@ static inline int64_t dense_layout(const int64_t *p, int64_t k)
     return source;
 }
 
-/* By the definition, all ways from (i, j) back to (0, 0) anew. */
+/* By the definition: every way from (i, j) back to (0, 0) is computed anew. */
 static inline long double dense_soft_dtw(const long double *x, int64_t i, const long double *y, int64_t j,
                                          long double gamma)
 {
@@ -156,7 +159,7 @@ static inline long double dense_soft_dtw(const long double *x, int64_t i, const 
                                expl(-dense_soft_dtw(x, i, y, j - 1, gamma) / gamma));
 }
 
-/* Component k of its gradient, by differences of the definition. */
+/* Component k of the gradient, by differences of the definition. */
 static inline long double dense_soft_dtw_slope(const long double *x, int64_t n, const long double *y, int64_t m,
                                                long double gamma, int64_t k)
 {
@@ -212,7 +215,7 @@ static inline long double dense_component(const dense *d, const dense_values *v,
         return sum;
     case KF_MAX:
     case KF_MIN:
-        sum = NAN; /* which fmax and fmin pass over */
+        sum = NAN; /* fmax and fmin pass over NaN */
         for (int64_t m = 0; m < a->dim; m++)
             sum = f->op == KF_MAX ? fmax(sum, x[m]) : fmin(sum, x[m]);
         return sum;
@@ -236,7 +239,7 @@ static inline long double dense_component(const dense *d, const dense_values *v,
     }
 }
 
-/* Computes f and what it needs, where not there yet. */
+/* Computes f and what f needs, unless computed already. */
 static inline void dense_compute(const dense *d, dense_values *v, const kf_node *f)
 {
     ck_assert_msg(f != NULL, "%s", d->g->error.text);
@@ -335,7 +338,7 @@ static inline void garden_finish(garden *w)
     free(w->pool);
 }
 
-/* The largest value, negated for the smallest; NaN where one is. */
+/* The largest value of sign * f; NaN if a value is NaN. */
 static inline long double garden_extreme(garden *w, const kf_node *f, long double sign)
 {
     dense_compute(w->d, &w->values, f);
@@ -349,7 +352,10 @@ static inline long double garden_extreme(garden *w, const kf_node *f, long doubl
     return most;
 }
 
-/* A formula of the pool, rather a late one, with values from low to high: itself, or something made from it. */
+/*
+ * A formula of the pool, more often a late one, with values from low to high: the formula itself, or something made
+ * from it.
+ */
 static inline const kf_node *garden_operand(garden *w, double low, double high)
 {
     kf_graph *g = w->d->g;
@@ -370,12 +376,12 @@ static inline const kf_node *garden_number(garden *w, double low, double high)
     return f->dim == 1 ? f : kf_make(w->d->g, KF_ELEM, &f, &(int64_t){dense_below(w->d, f->dim)});
 }
 
-/* A new node of a random operator of the whole table; NULL where nothing sensible came out. */
+/* A new node of a random operator of the whole table; NULL if nothing sensible came out. */
 static inline const kf_node *garden_node(garden *w)
 {
     dense *d = w->d;
     kf_graph *g = d->g;
-    /* Reductions a little more often than the others of the table. */
+    /* Reductions a little more often than other operators. */
     kf_op op = w->reductions && !dense_below(d, 40) ? KF_REDUCE : (kf_op)dense_below(d, KF_OP_COUNT);
     const kf_op_info *info = kf_info(op);
     bool map = info->op_class == KF_CLASS_MAP;
@@ -403,7 +409,7 @@ static inline const kf_node *garden_node(garden *w)
     case KF_ZERO:
         return kf_zero(g, 1 + dense_below(d, 3));
     case KF_REDUCE:
-        /* No ArgMin: what tells almost equal values apart may be a rounding. No logarithm of sums below 0. */
+        /* No ArgMin: a rounding may distinguish almost equal values. No logarithm of sums below 0. */
         p[1] = !dense_below(d, 2)                 ? KF_REDUCE_SUM
                : a->dim > 1 && dense_below(d, 2) ? KF_REDUCE_SUMSOFTMAXWEIGHT
                                                   : KF_REDUCE_LOGSUMEXP;
@@ -432,7 +438,7 @@ static inline const kf_node *garden_node(garden *w)
         if (!p[0] && !p[1])
             return NULL;
         a = kf_make(g, op, NULL, p);
-        for (int n = 0; w->reductions && n < d->var_count; n++) /* which need the lengths of all axes */
+        for (int n = 0; w->reductions && n < d->var_count; n++) /* a reduction needs the lengths of all axes */
             a = kf_like(g, a, w->pool[n]);
         return a;
     case KF_IOTA:
@@ -460,7 +466,7 @@ static inline const kf_node *garden_node(garden *w)
         p[3] = 1 + dense_below(d, 2);
         p[4] = p[1] + (a->dim - 1) * p[3] + 1 + dense_below(d, 2);
         break;
-    case KF_SOFTDTW: /* tests of its own: few formulas are sequences and a positive number */
+    case KF_SOFTDTW: /* have tests of their own: few formulas are sequences and a positive number */
     case KF_SOFTDTW_GRAD:
         return NULL;
     case KF_LIKE:
@@ -486,7 +492,7 @@ static inline size_t node_count(const kf_graph *g, const kf_node *f)
     return count;
 }
 
-/* Adds `steps` nodes to the pool at most; returns the one with most nodes below it. */
+/* Adds `steps` nodes to the pool at most; returns the new node with most nodes below. */
 static inline const kf_node *garden_grow(garden *w, int steps)
 {
     for (int k = 0; k < steps; k++) {

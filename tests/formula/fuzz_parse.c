@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The parser on any bytes: no crash, and what is read is the same after being written and read again.
+ * The parser on any bytes: no crash, and a text that is read gives the same formula after being written and read again.
  *
- * With clang: a libFuzzer target, `fuzz_parse CORPUS`. Otherwise a program that takes the files it is given, so that
- * what the fuzzer once found stays found.
+ * With clang: a libFuzzer target, `fuzz_parse CORPUS`. Otherwise a program that takes the files in its arguments, so
+ * that what the fuzzer once found stays found.
  */
+#include "make.h"
 #include "text.h"
 
 #include <stdint.h>
@@ -35,7 +36,7 @@ static void check(bool ok, const char *what, const char *text)
     abort();
 }
 
-/* An error is a sentence; where it shows the text, a caret stands alone in the last line. */
+/* An error is a sentence. If the error shows the text, a caret stands alone in the last line. */
 static void check_error(kcl_status status, const char *text)
 {
     check(status == err.status && err.text[0] && !g.error.status, "error without text", text);
@@ -48,7 +49,7 @@ static bool may_refuse(void)
 {
     return strstr(err.text, "nested more than") || strstr(err.text, "unknown reduction 'Gather_Reduction'") ||
            strstr(err.text, "unknown reduction 'Scatter_Reduction'") ||
-           strstr(err.text, "this divides by 0"); /* what a derivative has left of the divisor */
+           strstr(err.text, "this divides by 0"); /* the divisor that a derivative has left */
 }
 
 static bool read_one(const char *text, bool is_reduction, kf_parsed_reduction *out, size_t *count)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* table.h: the elementwise operators of ops.def in long double, and what tests must know of some. */
+/* table.h: the elementwise operators of ops.def in long double, and what tests must know of some operators. */
 #ifndef TEST_TABLE_H
 #define TEST_TABLE_H
 
-#include "graph.h"
+#include "numeric.h"
 
 #include <check.h>
 #include <tgmath.h>
@@ -13,7 +13,7 @@ static inline long double table_round(long double a, int64_t n)
     return round(a * pow(10.0L, (long double)n)) / pow(10.0L, (long double)n);
 }
 
-/* j_n(x)/x^n by its series, whose terms hardly cancel where tests draw. */
+/* j_n(x)/x^n by its series, whose terms hardly cancel for the x that tests draw. */
 static inline long double table_spherical(long double x, int64_t n)
 {
     long double term = 1, sum = 0;
@@ -58,7 +58,7 @@ static inline int64_t table_most_param(kf_op op)
     return !kf_info(op)->params || op == KF_ROUND ? 0 : 5;
 }
 
-/* Operators whose value jumps as operand k changes: what tells almost equal operands apart may be a rounding. */
+/* Operators whose value jumps as operand k changes: a rounding may distinguish almost equal operands. */
 static inline bool table_jumps(kf_op op, int k)
 {
     return op == KF_FLOOR || op == KF_CEIL || op == KF_TRUNC || op == KF_ROUND || op == KF_EQUAL ||

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* How exact first and second derivatives are, by the interpreter: tests/api/test_special.c has the same on devices. */
+/* How exact first and second derivatives are, by the interpreter. tests/api/test_special.c has the same on devices. */
 #include "dense.h"
 #include "derivatives.h"
+#include "simplify.h"
 #include "text.h"
 
 enum { ROWS = 2000 };
@@ -20,7 +21,7 @@ START_TEST(derivatives_keep_their_digits)
     const kf_binding x = {"x", dense_var(&d, KF_ROLE_I, 1, 0, 1)};
     for (int k = 0; k < ROWS; k++) {
         const double at = derivatives_argument(f, k, ROWS);
-        /* Doubles reach further than the floats that the ranges are for. */
+        /* Doubles reach further than floats, for which the ranges are. */
         d.data[0][k] = f->high >= 1e9 && k % 3 == 0 ? copysign(pow(fabs(at), 5), at) : at;
     }
     for (int order = 1; order <= 2; order++) {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Diff, GradMatrix, Divergence, Laplacian and linear operators against the matrix of differences of values by definition
- * (dense.h), for each pair. Their own derivatives are tested in test_derive.c.
+ * Diff, GradMatrix, Divergence, Laplacian and linear operators against the matrix of differences of values by
+ * definition (dense.h), for each pair. test_derive.c tests their derivatives.
  */
+#include "calculus.h"
 #include "dense.h"
+#include "derive.h"
 #include "text.h"
 
 enum { ROWS = 3, COLUMNS = 2, PAIRS = ROWS * COLUMNS, MOST = 12 };
@@ -175,7 +177,7 @@ START_TEST(laplacians_agree_with_differences_of_gradients)
 }
 END_TEST
 
-/* KeOps raises an error for each. */
+/* KeOps raises an error for each formula. */
 START_TEST(divergences_and_laplacians_may_be_zero_and_go_through_copies)
 {
     static const struct {
@@ -342,7 +344,9 @@ START_TEST(several_variables_move_at_once)
 }
 END_TEST
 
-/* Names may stand for formulas with reductions; a direction for each term of these is none of the result. */
+/*
+ * Names may stand for formulas with reductions. A direction for each term of a reduction is no direction of the result.
+ */
 START_TEST(directions_may_not_have_axes_that_are_reduced)
 {
     bind_variables(0);
@@ -354,7 +358,7 @@ START_TEST(directions_may_not_have_axes_that_are_reduced)
     ck_assert_ptr_nonnull(strstr(g.error.text, "an axis (j) that the variable lacks, and a reduction is over it"));
     kf_clear_error(&g);
     ck_assert_int_eq(kf_diff(&g, kf_binary(&g, KF_MULT, x, y), x, y, &out), KCL_OK);
-    /* The trace of such a sum is there, what needs reverse mode within a formula is refused. */
+    /* The sum has a trace; what needs reverse mode within a formula is refused. */
     ck_assert_int_eq(kf_trace_operator(&g, sum, x, NULL, &out), KCL_OK);
     ck_assert_int_eq(kf_sum_lin_operator(&g, sum, x, NULL, NULL, &out), KCL_ERROR_DERIVATIVE);
     ck_assert_ptr_nonnull(

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Complex numbers against those of C, in long double; their dimensions; what of them is left after simplification. */
+/*
+ * Complex numbers against the complex numbers of C, in long double; their dimensions; what simplification leaves of
+ * them.
+ */
 #include "dense.h"
+#include "simplify.h"
 #include "text.h"
 
 #include <complex.h>
@@ -48,7 +52,7 @@ static const kf_node *formula(const char *text)
     return f;
 }
 
-/* What a formula should be: number k of the result, from those of the operands. */
+/* What a formula should be: number k of the result, from the numbers of the operands. */
 typedef struct operands {
     number f, h, one, f_sum;
     long double r, s;
@@ -168,7 +172,7 @@ START_TEST(values_are_those_of_c)
 }
 END_TEST
 
-/* KeOps cannot differentiate these: it adds gradients as complex numbers, of even dimension. */
+/* KeOps cannot differentiate these formulas: it adds gradients as complex numbers, of even dimension. */
 START_TEST(complex_formulas_have_gradients_in_real_variables_of_odd_dimension)
 {
     /* s(f) with e: r, of 3 components, or s, of 1. By hand: */
@@ -199,7 +203,7 @@ START_TEST(complex_formulas_have_gradients_in_real_variables_of_odd_dimension)
 }
 END_TEST
 
-/* A part that is not asked for is not computed, and nothing is joined that is taken apart again. */
+/* A part that is not asked for is not computed, and nothing is joined only to be taken apart again. */
 START_TEST(chains_compute_with_parts)
 {
     const char *const pairs[][2] = {

@@ -4,6 +4,10 @@
  * broadcast, of random formulas, and through reductions; to the second order.
  */
 #include "dense.h"
+#include "derive.h"
+#include "names.h"
+#include "passes.h"
+#include "simplify.h"
 #include "text.h"
 
 static kf_graph g;
@@ -85,7 +89,7 @@ static bool has_reduction(const kf_node *f)
     return found;
 }
 
-/* (dF/dleaf)^T e for every leaf, at every pair; then the derivatives of those. */
+/* (dF/dleaf)^T e for every leaf, at every pair; then the derivatives of these derivatives. */
 static void check_vjp(const char *what, const kf_node *f, size_t count, const kf_node *const *leaves, int order)
 {
     ck_assert_msg(f != NULL, "%s: %s", what, g.error.text);
@@ -120,7 +124,10 @@ static void check_vjp(const char *what, const kf_node *f, size_t count, const kf
 
 /* ---- Forward mode ------------------------------------------------------------------------------------------------ */
 
-/* f at every pair, its variables moved by `step` in directions that are variables: what their data say. */
+/*
+ * f at every pair, its variables moved by `step` in directions that are variables: the data of these variables tell
+ * where.
+ */
 static void moved(const kf_node *f, size_t count, const kf_node *const *vars, const kf_node *const *directions,
                   double step, long double *out)
 {
@@ -141,7 +148,10 @@ static void moved(const kf_node *f, size_t count, const kf_node *const *vars, co
 
 enum { LARGEST = PAIRS * 64 };
 
-/* The derivative of f along random directions of its variables, against differences; then that derivative's own. */
+/*
+ * The derivative of f along random directions of its variables, against differences; then the derivatives of the
+ * derivative.
+ */
 static void check_jvp(const char *what, const kf_node *f, size_t count, const kf_node *const *vars, int order)
 {
     const double h = 1e-3;
@@ -163,7 +173,7 @@ static void check_jvp(const char *what, const kf_node *f, size_t count, const kf
     for (int64_t k = 0; k < d.rows * d.cols * f->dim; k++) {
         long double one = (near[0][k] - near[1][k]) / (2 * h), two = (far[0][k] - far[1][k]) / (4 * h);
         long double want = (4 * one - two) / 3;
-        if (fabs(one - two) <= 1e-3L * KB_MAX(1, fabs(one))) /* else there is a kink or a jump within the step */
+        if (fabs(one - two) <= 1e-3L * KB_MAX(1, fabs(one))) /* otherwise there is a kink or a jump within the step */
             ck_assert_msg(fabs(got[k] - want) <= 1e-5L * KB_MAX(1, fabs(want)),
                           "%s: forward derivative %.15Lg, by differences %.15Lg", what, got[k], want);
     }
@@ -198,7 +208,7 @@ START_TEST(elementwise_operators)
 }
 END_TEST
 
-/* The others, and all names that stand for several; x, y, z: 3 components, s, t: 1. */
+/* The other operators, and all names that stand for several operators; x, y, z: 3 components, s, t: 1. */
 static const char *const formulas[] = {
     "RatCst(2,3)*x",
     "Zero(3)+x",
@@ -335,7 +345,7 @@ static const kf_node *parsed(const char *text, size_t count, const kf_binding *b
     return f;
 }
 
-/* What has first derivatives only. */
+/* Operators with first derivatives only. */
 static const char *const first_only[] = {
     "SoftDTW_SqDist(x,y,s)",
     "SoftDTW_SqDist(x,Concat(x*y,s),0.3)*x",
@@ -452,7 +462,7 @@ static const kf_node *grown(garden *w, uint64_t seed, bool reductions)
     return garden_grow(w, STEPS);
 }
 
-/* One order for f; returns the derivative by the leaf that was tested. NULL where differences say nothing. */
+/* One order for f. Returns the derivative by the leaf that was tested; NULL if differences say nothing. */
 static const kf_node *check_random(uint64_t seed, const kf_node *f, const kf_node *leaf, long *compared)
 {
     const kf_node *e = dense_var(&d, KF_ROLE_I, f->dim, 0.5, 1.5), *out = NULL;
@@ -504,7 +514,7 @@ END_TEST
 
 /* ---- Gradients through reductions -------------------------------------------------------------------------------- */
 
-/* The sum of e*f over f's own axes, after a step of the row that d says. */
+/* The sum of e*f over the axes of f, after a step of the row that d says. */
 static long double total(const kf_node *f, const kf_node *e, long double step)
 {
     long double pairs[PAIRS], sum = 0;
@@ -520,7 +530,7 @@ static int64_t rows_of(const kf_node *var)
     return var->param[2] == KF_ROLE_I ? d.rows : var->param[2] == KF_ROLE_J ? d.cols : 1;
 }
 
-/* Component k of row `row` of a formula that has var's axes. */
+/* Component k of row `row` of a formula with the axes of var. */
 static long double at_row(const long double *values, const kf_node *var, int64_t row, int64_t k)
 {
     int64_t i = var->param[2] == KF_ROLE_I ? row : 0, j = var->param[2] == KF_ROLE_J ? row : 0;
@@ -565,7 +575,7 @@ static void check_gradient(const char *what, const kf_node *f, const kf_node *e,
  * reduction of the line before, and ut, its transpose.
  */
 typedef struct stage {
-    unsigned axes; /* reduced; 0: none; plus 4 times the reduction, where it is no sum */
+    unsigned axes; /* reduced; 0: none; plus 4 times the reduction, if the reduction is no sum */
     const char *text;
 } stage;
 
@@ -776,7 +786,7 @@ START_TEST(a_variable_that_does_not_occur_has_a_zero_gradient)
     /* Sign has a derivative, which is 0. */
     ck_assert_int_eq(kf_vjp(&g, kf_unary(&g, KF_SIGN, x), kf_rat(&g, 1, 1), 1, &x, out), KCL_OK);
     ck_assert(kf_is_zero(kf_value(out[0])) && out[0]->dim == 3);
-    /* A leaf asked for that is made after the formula. */
+    /* A leaf that is asked for and was made after the formula. */
     const kf_node *late = dense_var(&d, KF_ROLE_I, 2, 0, 1);
     ck_assert_int_eq(kf_vjp(&g, formula[0], kf_rat(&g, 1, 1), 1, &late, out), KCL_OK);
     ck_assert(kf_is_zero(kf_value(out[0])) && out[0]->dim == 2);
@@ -800,7 +810,7 @@ START_TEST(an_index_is_a_constant_and_has_no_gradient_of_its_own)
         ck_assert_ptr_nonnull(strstr(g.error.text, "ArgMin_Reduction is a whole number"));
         kf_clear_error(&g);
     }
-    /* As a cotangent it is a number: the gradient of x*e is e, and no integer. */
+    /* As a cotangent the index is a number: the gradient of x*e is e, and no integer. */
     ck_assert_int_eq(kf_gradient(&g, x, index, 1, &x, out), KCL_OK);
     ck_assert_int_eq(out[0]->kind, KF_REAL);
     ck_assert_int_eq(kf_vjp(&g, x, index, 1, &x, out), KCL_OK);
@@ -891,7 +901,7 @@ START_TEST(exponents_stay_in_range)
     ck_assert_ptr_null(with(KF_POW, x, (int64_t)INT32_MAX + 1, 0));
     kf_clear_error(&g);
     ck_assert_int_eq(kf_vjp(&g, with(KF_POW, x, INT32_MAX, 0), kf_rat(&g, 1, 1), 1, &x, &out), KCL_OK);
-    /* The derivative of the least one has no node: an error, not another number. */
+    /* The derivative of the least power has no node: an error, not another number. */
     ck_assert_int_eq(kf_vjp(&g, with(KF_POW, x, -INT32_MAX, 0), kf_rat(&g, 1, 1), 1, &x, &out), KCL_ERROR_SHAPE);
 }
 END_TEST
@@ -931,7 +941,7 @@ START_TEST(derivatives_at_singular_points_are_defined)
     ck_assert(derivative_at("Acosh(x)", 1) == 0);
     ck_assert(isnan(derivative_at("Acosh(x)", 0.5)) && isnan(derivative_at("Acosh(x)", -3)));
     ck_assert(isinf(derivative_at("Atanh(x)", 1)));
-    ck_assert(derivative_at("Minimum(x,3*x)", 0) == 1); /* equal: the first operand's */
+    ck_assert(derivative_at("Minimum(x,3*x)", 0) == 1); /* equal operands: the derivative of the first */
     ck_assert(derivative_at("Maximum(3*x,x)", 0) == 3);
     ck_assert(derivative_at("Maximum(x,3*x)", 2) == 3);
     ck_assert(derivative_at("Minimum(x,3*x)", 2) == 1);
@@ -989,7 +999,7 @@ START_TEST(zeros_by_form_are_left_out_of_derivatives)
 }
 END_TEST
 
-/* Where a value has lost its digits, or is too large to be squared, the derivative must not. */
+/* A value that has lost its digits, or is too large to be squared, still has an exact derivative. */
 START_TEST(derivatives_are_exact_at_the_ends_of_the_range)
 {
     ck_assert(derivative_at("Expm1(x)", -60) == exp(-60));

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The graph: interning, shapes and their errors, order, copies, substitution, import, transposition, failing memory. */
 #include "dense.h"
+#include "derive.h"
 #include "failing.h"
+#include "layout.h"
+#include "names.h"
+#include "passes.h"
+#include "simplify.h"
 
 static kf_graph g;
 static const kf_node *x, *y, *s, *p; /* Vi(0,3), Vj(1,3), Vi(2,1), Pm(3,2) */
@@ -46,11 +51,27 @@ END_TEST
 START_TEST(unequal_formulas_are_not)
 {
     const kf_node *f[] = {
-        x, y, s, kf_var(&g, 0, 2, KF_ROLE_I), kf_var(&g, 0, 3, KF_ROLE_P), kf_var(&g, 0, 3, KF_ROLE_ACC),
-        kf_binary(&g, KF_SUB, x, y), kf_binary(&g, KF_SUB, y, x), kf_binary(&g, KF_ADD, x, y),
-        with(KF_POW, x, 3, 0), with(KF_POW, x, 4, 0), with(KF_EXTRACT, x, 0, 2), with(KF_EXTRACT, x, 1, 2),
-        kf_rat(&g, 1, 3), kf_num(&g, 1.0 / 3), kf_num(&g, 0.1), kf_num(&g, 0.1000000000000001), kf_zero(&g, 2),
-        kf_zero(&g, 3), kf_rat(&g, INT64_MAX, 1), kf_rat(&g, INT64_MAX - 1, 1),
+        x,
+        y,
+        s,
+        kf_var(&g, 0, 2, KF_ROLE_I),
+        kf_var(&g, 0, 3, KF_ROLE_P),
+        kf_var(&g, 0, 3, KF_ROLE_ACC),
+        kf_binary(&g, KF_SUB, x, y),
+        kf_binary(&g, KF_SUB, y, x),
+        kf_binary(&g, KF_ADD, x, y),
+        with(KF_POW, x, 3, 0),
+        with(KF_POW, x, 4, 0),
+        with(KF_EXTRACT, x, 0, 2),
+        with(KF_EXTRACT, x, 1, 2),
+        kf_rat(&g, 1, 3),
+        kf_num(&g, 1.0 / 3),
+        kf_num(&g, 0.1),
+        kf_num(&g, 0.1000000000000001),
+        kf_zero(&g, 2),
+        kf_zero(&g, 3),
+        kf_rat(&g, INT64_MAX, 1),
+        kf_rat(&g, INT64_MAX - 1, 1),
         kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_I, 0, kf_binary(&g, KF_SUB, x, y)),
         kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_J, 0, kf_binary(&g, KF_SUB, x, y)),
     };
@@ -70,8 +91,7 @@ START_TEST(the_hash_does_not_depend_on_the_order_of_construction)
         kf_var(&other, 1000 + k, 1, KF_ROLE_P);
     const kf_node *v = kf_var(&other, 1, 3, KF_ROLE_J), *u = kf_var(&other, 0, 3, KF_ROLE_I);
     const kf_node *a = kf_dot(&g, kf_unary(&g, KF_EXP, x), kf_binary(&g, KF_MULT, y, kf_num(&g, 0.3)));
-    const kf_node *b = kf_dot(&other, kf_unary(&other, KF_EXP, u),
-                              kf_binary(&other, KF_MULT, v, kf_num(&other, 0.3)));
+    const kf_node *b = kf_dot(&other, kf_unary(&other, KF_EXP, u), kf_binary(&other, KF_MULT, v, kf_num(&other, 0.3)));
     ck_assert_uint_ne(a->id, b->id);
     ck_assert_uint_eq(a->hash, b->hash);
     kf_graph_finish(&other);
@@ -118,9 +138,8 @@ START_TEST(powers_choose_their_node)
     ck_assert_ptr_eq(kf_power(&g, x, -0.5), kf_unary(&g, KF_RSQRT, x));
     ck_assert_ptr_eq(kf_power(&g, x, -3), with(KF_POW, x, -3, 0));
     ck_assert_ptr_eq(kf_power(&g, x, 0), with(KF_POW, x, 0, 0));
-    ck_assert_ptr_eq(kf_power(&g, x, 1.5), kf_binary(&g, KF_POWF, x, kf_rat(&g, 3, 2)->value == 1.5
-                                                                          ? kf_num(&g, 1.5)
-                                                                          : NULL));
+    ck_assert_ptr_eq(kf_power(&g, x, 1.5),
+                     kf_binary(&g, KF_POWF, x, kf_rat(&g, 3, 2)->value == 1.5 ? kf_num(&g, 1.5) : NULL));
     ck_assert_int_eq(kf_power(&g, x, 1e20)->op, KF_POWF);
     ck_assert_ptr_null(kf_power(&g, x, NAN));
     ck_assert_int_eq(g.error.status, KCL_ERROR_SHAPE);
@@ -265,10 +284,21 @@ START_TEST(the_first_error_is_kept_and_missing_operands_give_none)
     char first[sizeof g.error.text];
     strcpy(first, g.error.text);
     const kf_node *nothing[] = {
-        bad, kf_binary(&g, KF_ADD, bad, x), kf_binary(&g, KF_MULT, x, bad), kf_unary(&g, KF_EXP, bad),
-        kf_power(&g, bad, 2), kf_power(&g, bad, 1), kf_power(&g, bad, 0.3), kf_dot(&g, bad, x), kf_dot(&g, x, bad),
-        kf_like(&g, bad, x), kf_like(&g, x, bad), kf_transpose(&g, bad),
-        kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_I, 0, bad), with(KF_SUMT, bad, 3, 0), kf_rat(&g, 1, 0),
+        bad,
+        kf_binary(&g, KF_ADD, bad, x),
+        kf_binary(&g, KF_MULT, x, bad),
+        kf_unary(&g, KF_EXP, bad),
+        kf_power(&g, bad, 2),
+        kf_power(&g, bad, 1),
+        kf_power(&g, bad, 0.3),
+        kf_dot(&g, bad, x),
+        kf_dot(&g, x, bad),
+        kf_like(&g, bad, x),
+        kf_like(&g, x, bad),
+        kf_transpose(&g, bad),
+        kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_I, 0, bad),
+        with(KF_SUMT, bad, 3, 0),
+        kf_rat(&g, 1, 0),
     };
     for (size_t k = 0; k < KB_COUNT(nothing); k++)
         ck_assert_msg(nothing[k] == NULL, "chain %zu", k);
@@ -301,7 +331,7 @@ START_TEST(like_adds_axes_and_nothing_else)
     ck_assert_uint_eq(both->axes, KF_AXIS_I | KF_AXIS_J);
     ck_assert_ptr_eq(kf_value(both), p);
     ck_assert_ptr_eq(kf_value(x), x);
-    /* Axes of a reduction, not those inside it. */
+    /* Axes of a reduction, not the axes inside the reduction. */
     const kf_node *r = kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_J, 0, kf_dot(&g, x, y));
     ck_assert_uint_eq(kf_like(&g, p, kf_unary(&g, KF_EXP, r))->axes, KF_AXIS_I);
 }
@@ -335,14 +365,15 @@ START_TEST(reductions_have_a_shape_and_a_kind)
     ck_assert_int_eq(kf_reduce(&g, KF_REDUCE_LOGSUMEXP, KF_AXIS_J, 0, kf_dot(&g, x, y))->kind, KF_REAL);
     ck_assert(kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_J, 0, kf_dot(&g, x, y)) !=
               kf_reduce(&g, KF_REDUCE_LOGSUMEXP, KF_AXIS_J, 0, kf_dot(&g, x, y)));
-    ck_assert_ptr_eq(kf_reduce(&g, KF_REDUCE_LOGSUMEXP, KF_AXIS_I, 0, kf_unary(&g, KF_SUM, y)), kf_unary(&g, KF_SUM, y));
+    ck_assert_ptr_eq(kf_reduce(&g, KF_REDUCE_LOGSUMEXP, KF_AXIS_I, 0, kf_unary(&g, KF_SUM, y)),
+                     kf_unary(&g, KF_SUM, y));
     /* Formulas of an index are real numbers; the same index on more axes is an index. */
     ck_assert_int_eq(kf_unary(&g, KF_MINUS, index)->kind, KF_REAL);
     ck_assert_int_eq(with(KF_ELEM, index, 1, 0)->kind, KF_REAL);
     ck_assert_int_eq(kf_like(&g, kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_J, 0, y), x)->kind, KF_INT);
     ck_assert_int_eq(kf_to_real(&g, index)->kind, KF_REAL);
     ck_assert_ptr_eq(kf_to_real(&g, x), x);
-    /* What a sweep hands to its outputs. */
+    /* What a sweep gives to its outputs. */
     const kf_node *whole = kf_acc(&g, 0, 3, KF_INT), *real = kf_acc(&g, 0, 3, KF_REAL);
     ck_assert(whole != real && whole->kind == KF_INT && whole->hash != real->hash);
     ck_assert_ptr_eq(real, kf_var(&g, 0, 3, KF_ROLE_ACC));
@@ -355,7 +386,7 @@ START_TEST(reductions_have_a_shape_and_a_kind)
 }
 END_TEST
 
-/* The number of a pair depends on which axis comes first: what is without axes is not turned. */
+/* The number of a pair depends on which axis comes first: a node without axes is not turned. */
 START_TEST(transposition_leaves_what_has_no_axes)
 {
     const kf_node *nearest = kf_reduce(&g, KF_REDUCE_ARGMIN, KF_AXIS_I | KF_AXIS_J, 0, kf_dot(&g, x, y));
@@ -376,8 +407,7 @@ START_TEST(transposition_exchanges_axes_and_is_its_own_inverse)
     const kf_node *xt = kf_var(&g, 0, 3, KF_ROLE_J), *yt = kf_var(&g, 1, 3, KF_ROLE_I);
     const kf_node *at =
         kf_binary(&g, KF_MULT, with(KF_EXTRACT, xt, 0, 2), kf_binary(&g, KF_SUB, p, with(KF_EXTRACT, yt, 1, 2)));
-    ck_assert_ptr_eq(
-        t, kf_binary(&g, KF_ADD, kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_I, 0, at), kf_num(&g, 0.7)));
+    ck_assert_ptr_eq(t, kf_binary(&g, KF_ADD, kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_I, 0, at), kf_num(&g, 0.7)));
     ck_assert_ptr_eq(kf_transpose(&g, t), f);
     ck_assert_ptr_eq(kf_transpose(&g, p), p);
     const kf_node *whole = kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_I | KF_AXIS_J, 0, kf_dot(&g, x, y));
@@ -389,7 +419,7 @@ END_TEST
 
 /* ---- Copies ------------------------------------------------------------------------------------------------------ */
 
-/* The answer for component k, checked to hold for the whole run it claims. */
+/* The answer for component k must hold for the whole run. */
 static void check_copies(const kf_node *f)
 {
     ck_assert_msg(f != NULL, "%s", g.error.text);
@@ -401,15 +431,15 @@ static void check_copies(const kf_node *f)
     dense_compute(&d, &v, f);
     for (int64_t k = 0; k < f->dim; k++) {
         int64_t component = -1, run = -1;
-        int step = -1, source = kf_copy_source(f, k, &component, &run, &step);
+        int stride = -1, source = kf_copy_source(f, k, &component, &run, &stride);
         ck_assert_int_ge(run, 1);
         ck_assert_int_le(run, f->dim - k);
-        ck_assert(step == 0 || step == 1);
+        ck_assert(stride == 0 || stride == 1);
         ck_assert_int_lt(source, f->arg_count);
         for (int64_t n = 0; n < run; n++) {
             if (source >= 0)
-                ck_assert_int_lt(component + n * step, f->arg[source]->dim);
-            long double got = source < 0 ? 0 : v.of[f->arg[source]->id][component + n * step];
+                ck_assert_int_lt(component + n * stride, f->arg[source]->dim);
+            long double got = source < 0 ? 0 : v.of[f->arg[source]->id][component + n * stride];
             ck_assert_msg(got == v.of[f->id][k + n], "%s, component %d, run from %d", kf_info(f->op)->name,
                           (int)(k + n), (int)k);
         }
@@ -421,16 +451,31 @@ START_TEST(copies_say_where_components_come_from)
 {
     bool seen[KF_OP_COUNT] = {false};
     const kf_node *copies[] = {
-        with(KF_SUMT, s, 1, 0), with(KF_SUMT, s, 4, 0), with(KF_ELEM, x, 0, 0), with(KF_ELEM, x, 2, 0),
-        with(KF_ELEMT, s, 1, 0), with(KF_ELEMT, s, 4, 0), with(KF_ELEMT, s, 4, 2), with(KF_ELEMT, s, 4, 3),
-        with(KF_EXTRACT, x, 0, 3), with(KF_EXTRACT, x, 1, 2), with(KF_EXTRACT, x, 2, 1), with(KF_EXTRACTT, x, 0, 3),
-        with(KF_EXTRACTT, x, 0, 5), with(KF_EXTRACTT, x, 1, 5), with(KF_EXTRACTT, x, 2, 5),
-        kf_binary(&g, KF_CONCAT, x, p), kf_binary(&g, KF_CONCAT, s, s), kf_binary(&g, KF_CONCAT, x, x),
-        kf_make(&g, KF_ARRANGE, &x, (int64_t[]){1, 2, 3, -1}), kf_make(&g, KF_ARRANGE, &x, (int64_t[]){1, 0, 2, 2}),
+        with(KF_SUMT, s, 1, 0),
+        with(KF_SUMT, s, 4, 0),
+        with(KF_ELEM, x, 0, 0),
+        with(KF_ELEM, x, 2, 0),
+        with(KF_ELEMT, s, 1, 0),
+        with(KF_ELEMT, s, 4, 0),
+        with(KF_ELEMT, s, 4, 2),
+        with(KF_ELEMT, s, 4, 3),
+        with(KF_EXTRACT, x, 0, 3),
+        with(KF_EXTRACT, x, 1, 2),
+        with(KF_EXTRACT, x, 2, 1),
+        with(KF_EXTRACTT, x, 0, 3),
+        with(KF_EXTRACTT, x, 0, 5),
+        with(KF_EXTRACTT, x, 1, 5),
+        with(KF_EXTRACTT, x, 2, 5),
+        kf_binary(&g, KF_CONCAT, x, p),
+        kf_binary(&g, KF_CONCAT, s, s),
+        kf_binary(&g, KF_CONCAT, x, x),
+        kf_make(&g, KF_ARRANGE, &x, (int64_t[]){1, 2, 3, -1}),
+        kf_make(&g, KF_ARRANGE, &x, (int64_t[]){1, 0, 2, 2}),
         kf_make(&g, KF_ARRANGE, &x, (int64_t[]){2, 0, 3, 1, 4, 0}),
         kf_make(&g, KF_ARRANGE, &x, (int64_t[]){2, 0, 4, 0, 3, 1}),
         kf_make(&g, KF_ARRANGE, &x, (int64_t[]){3, 1, 2, 0, 2, 1, 2, 0}),
-        kf_make(&g, KF_PLACE, &x, (int64_t[]){1, 1, 3, 2, 7}), kf_make(&g, KF_PLACE, &s, (int64_t[]){1, 2, 1, 1, 4}),
+        kf_make(&g, KF_PLACE, &x, (int64_t[]){1, 1, 3, 2, 7}),
+        kf_make(&g, KF_PLACE, &s, (int64_t[]){1, 2, 1, 1, 4}),
         kf_make(&g, KF_PLACE, &x, (int64_t[]){2, 0, 3, 4, 1, 1, 9}),
     };
     for (size_t k = 0; k < KB_COUNT(copies); k++) {
@@ -529,7 +574,7 @@ START_TEST(order_stops_at_reductions_that_are_no_roots)
     kf_order_init(&order, &g, 1, &f, false, &g.error);
     ck_assert_uint_eq(order.count, 5);
     kf_order_finish(&order);
-    /* A root is followed wherever it stands among the roots, and if another root leads to it. */
+    /* A root is followed wherever it stands among the roots, also if another root leads to it. */
     const kf_node *roots[][2] = {{r, f}, {f, r}};
     for (int k = 0; k < 2; k++) {
         kf_order_init(&order, &g, 2, roots[k], true, &g.error);
@@ -546,6 +591,62 @@ START_TEST(order_stops_at_reductions_that_are_no_roots)
     ck_assert(kf_reached(&order, inner) && kf_reached(&order, outer));
     ck_assert_uint_lt(kf_at(&order, inner), kf_at(&order, r));
     kf_order_finish(&order);
+}
+END_TEST
+
+/* ---- Rewriting --------------------------------------------------------------------------------------------------- */
+
+typedef struct visits {
+    const kf_node *refused; /* the rewriter fails there */
+    int count;
+} visits;
+
+/* Cosines for sines. */
+static const kf_node *cosine_for_sine(void *user, kf_graph *graph, const kf_node *f, const kf_node *const *args)
+{
+    visits *v = user;
+    v->count++;
+    for (int c = f->arg_count; c < KF_MAX_ARGS; c++)
+        ck_assert_ptr_null(args[c]);
+    if (f == v->refused)
+        return kf_refuse(graph, KCL_ERROR_ARGUMENT, "refused");
+    if (f->op == KF_SIN)
+        return kf_unary(graph, KF_COS, args[0]);
+    return f->op == KF_REDUCE && kf_keeps_operands(f, args) ? f : kf_rebuild(graph, f, args);
+}
+
+START_TEST(rewriting_visits_every_node_once)
+{
+    const kf_node *a = kf_unary(&g, KF_SIN, x), *b = kf_unary(&g, KF_COS, x), *out[2];
+    const kf_node *roots[] = {kf_binary(&g, KF_MULT, kf_unary(&g, KF_SIN, a), kf_binary(&g, KF_ADD, a, y)), a};
+    visits v = {NULL, 0};
+    ck_assert_int_eq(kf_rewrite(&g, &g, 2, roots, false, cosine_for_sine, &v, out), KCL_OK);
+    ck_assert_ptr_eq(out[0], kf_binary(&g, KF_MULT, kf_unary(&g, KF_COS, b), kf_binary(&g, KF_ADD, b, y)));
+    ck_assert_ptr_eq(out[1], b);
+    ck_assert_int_eq(v.count, 6); /* x y a Sin(a) a+y and their product */
+    /* Roots in place. After a failure they are as they were, and the graph has the error. */
+    const kf_node *before = roots[0];
+    v.refused = y;
+    ck_assert_int_eq(kf_rewrite(&g, &g, 2, roots, false, cosine_for_sine, &v, roots), KCL_ERROR_ARGUMENT);
+    ck_assert(roots[0] == before && roots[1] == a);
+    kf_clear_error(&g);
+    v.refused = NULL;
+    ck_assert_int_eq(kf_rewrite(&g, &g, 2, roots, false, cosine_for_sine, &v, roots), KCL_OK);
+    ck_assert(roots[0] == out[0] && roots[1] == b);
+}
+END_TEST
+
+START_TEST(rewriting_stops_at_reductions_where_asked)
+{
+    const kf_node *inner = kf_binary(&g, KF_MULT, kf_unary(&g, KF_SIN, x), y), *out;
+    const kf_node *r = kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_J, 0, inner),
+                  *f = kf_binary(&g, KF_ADD, kf_unary(&g, KF_SIN, x), r);
+    ck_assert_int_eq(kf_rewrite(&g, &g, 1, &f, true, cosine_for_sine, &(visits){NULL, 0}, &out), KCL_OK);
+    ck_assert_ptr_eq(out, kf_binary(&g, KF_ADD, kf_unary(&g, KF_COS, x), r));
+    ck_assert_int_eq(kf_rewrite(&g, &g, 1, &f, false, cosine_for_sine, &(visits){NULL, 0}, &out), KCL_OK);
+    const kf_node *below = kf_binary(&g, KF_MULT, kf_unary(&g, KF_COS, x), y);
+    ck_assert_ptr_eq(out,
+                     kf_binary(&g, KF_ADD, kf_unary(&g, KF_COS, x), kf_reduce(&g, KF_REDUCE_SUM, KF_AXIS_J, 0, below)));
 }
 END_TEST
 
@@ -611,7 +712,7 @@ START_TEST(import_copies_every_kind_of_node)
         w.pool[w.count++] = dense_var(&d, (kf_role)(k % 3), 1 + k % 3, -2, 2);
     bool seen[KF_OP_COUNT] = {false};
     garden_grow(&w, 600);
-    for (int op = KF_SOFTDTW; op <= KF_SOFTDTW_GRAD; op++) /* which do not grow there */
+    for (int op = KF_SOFTDTW; op <= KF_SOFTDTW_GRAD; op++) /* operators that do not grow there */
         w.pool[w.count++] = kf_make(&from, (kf_op)op, (const kf_node *[]){w.pool[1], w.pool[2], w.pool[0]}, NULL);
     for (size_t k = 0; k < from.count; k++)
         seen[from.nodes[k]->op] = true;
@@ -640,7 +741,7 @@ static void check_name(void *user, const char *text)
     kf_name name;
     ck_assert_msg(kf_find_name(text, strlen(text), &name), "%s", text);
     ck_assert_int_le(name.arity, KF_MAX_ARGS);
-    kf_name shorter; /* "Exp" of "Exp2" is a name as well, but another one */
+    kf_name shorter; /* the name "Exp" is the beginning of "Exp2" */
     ck_assert(!kf_find_name(text, strlen(text) - 1, &shorter) || shorter.op != name.op);
     ++*(int *)user;
 }
@@ -719,7 +820,7 @@ END_TEST
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
-/* Everything that allocates. 0, or the status of the failure. */
+/* Calls everything that allocates. Returns 0, or the status of the failure. */
 static kcl_status run_everything(const kcl_allocator *allocator)
 {
     kf_graph a, b;
@@ -817,6 +918,8 @@ int main(void)
     tcase_add_test(tests, order_finds_nodes_far_apart);
     tcase_add_test(tests, order_depends_on_the_structure_alone);
     tcase_add_test(tests, order_stops_at_reductions_that_are_no_roots);
+    tcase_add_test(tests, rewriting_visits_every_node_once);
+    tcase_add_test(tests, rewriting_stops_at_reductions_where_asked);
     tcase_add_test(tests, substitution_replaces_leaves);
     tcase_add_test(tests, substitution_of_reductions_and_inside_them);
     tcase_add_test(tests, import_copies_every_kind_of_node);

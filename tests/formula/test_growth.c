@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long reading a formula, deriving it twice, its divergence, simplifying and copying it into another graph take as it
- * grows, and how much memory they ask for: in proportion to its nodes. Prints both. Other work on the machine makes times
- * longer, not the requests, where a pass over few nodes that asks for as much as the whole graph shows too.
+ * How long it takes to read a formula, derive it twice, compute its divergence, simplify it and copy it into another
+ * graph as the formula grows, and how much memory is asked for: both in proportion to the nodes. Prints both. Other
+ * work on the machine makes times longer, not the requests for memory; a pass over few nodes that asks for as much as
+ * the whole graph shows in the requests. Printing ends at its limit.
  */
+#include "calculus.h"
+#include "complex_numbers.h"
 #include "dense.h"
+#include "derive.h"
+#include "matrix.h"
+#include "names.h"
+#include "passes.h"
+#include "simplify.h"
 #include "text.h"
 
 enum { SIZES = 3, REPEATS = 3 };
@@ -33,7 +41,7 @@ static void teardown(void)
     kf_graph_finish(&g);
 }
 
-/* Terms that are added up, `count` of them, no two alike: %d is the number of a term. x, y: 6 components, s: 1. */
+/* Terms that are added up, `count` of them, no two alike: %d is the number of the term. x, y: 6 components, s: 1. */
 static const char *const terms[] = {
     "Exp(-%d*SqDist(x,y))*y",
     "Sin(x*%d)+Cos(y/%d)*s",
@@ -142,12 +150,12 @@ static times measure(int kind, size_t nodes)
 START_TEST(time_grows_with_the_number_of_nodes)
 {
     times t[SIZES];
-#ifdef __SANITIZE_ADDRESS__ /* which keeps what was freed, and so becomes slow itself */
+#ifdef __SANITIZE_ADDRESS__ /* the sanitizer keeps what was freed, and so becomes slow itself */
     size_t nodes = 100;
 #else
     size_t nodes = 1000;
 #endif
-    /* The largest, which takes seconds, of the others only with KEOPSCL_LONG_TESTS. */
+    /* The largest size takes seconds: most kinds have it only with KEOPSCL_LONG_TESTS. */
     const bool quick = _i < 2 || _i == KINDS - 1;
     const int sizes = quick || getenv("KEOPSCL_LONG_TESTS") ? SIZES : SIZES - 1;
     for (int k = 0; k < sizes; k++, nodes *= 10) {
@@ -176,6 +184,49 @@ START_TEST(time_grows_with_the_number_of_nodes)
 }
 END_TEST
 
+/*
+ * Normalize in Normalize writes its operand more than once, so texts grow exponentially with the levels, and end at a limit.
+ * The work is counted: variables that were named, and bytes that were asked for.
+ */
+static const char *count_names(void *user, const kf_node *var)
+{
+    (void)var;
+    ++*(int64_t *)user;
+    return "x";
+}
+
+START_TEST(printing_ends_at_the_limit)
+{
+    enum { LIMIT = 1 << 12 };
+    static const int levels[] = {3, 12, 30, 10000};
+    for (size_t k = 0; k < KB_COUNT(levels); k++) {
+        const kf_node *x = kf_var(&g, 0, 3, KF_ROLE_I), *f = x;
+        kf_name normalize;
+        ck_assert(kf_find_name("Normalize", strlen("Normalize"), &normalize));
+        for (int n = 0; n < levels[k]; n++)
+            f = kf_make_name(&g, &normalize, &f, NULL);
+        ck_assert_ptr_nonnull(f);
+        for (size_t limit = LIMIT; limit <= KF_MAX_TEXT; limit *= KF_MAX_TEXT / LIMIT) {
+            kb_str text;
+            int64_t named = 0;
+            kb_str_init(&text, kf_allocator(&g));
+            requested = 0;
+            const double start = cpu_seconds();
+            const bool whole = kf_print(&text, f, count_names, &named, limit);
+            printf("# Normalize, %d levels: %lld variables, %.0f bytes of text, %.0f asked for, %.3f s\n", levels[k],
+                   (long long)named, (double)text.length, requested, cpu_seconds() - start);
+            ck_assert_uint_le(text.length, limit);
+            ck_assert_int_le(named, (int64_t)limit + 1);
+            ck_assert_int_eq(whole, levels[k] == 3 || (levels[k] == 12 && limit > LIMIT));
+            ck_assert(!whole || named == INT64_C(1) << levels[k]);
+            /* Memory doubles as it grows; what waits to be written is three pieces a level. */
+            ck_assert_msg(requested < 4.0 * (double)limit + 1000.0 * levels[k] + 4096, "%.0f bytes", requested);
+            kb_str_finish(&text);
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("growth");
@@ -183,6 +234,7 @@ int main(void)
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, time_grows_with_the_number_of_nodes, 0, KINDS);
+    tcase_add_test(tests, printing_ends_at_the_limit);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The interpreter against values computed independently, in long double where rounding matters. */
+/* The interpreter against values computed independently, in long double if rounding matters. */
 #include "failing.h"
 #include "interp.h"
+#include "layout.h"
+#include "make.h"
+#include "reductions.h"
 #include "table.h"
 
 #include <check.h>
@@ -44,7 +47,7 @@ static void teardown(void)
     kf_graph_finish(&g);
 }
 
-/* A new variable with random values; `rows` of them are there. */
+/* A new variable with `rows` rows of random values. */
 static const kf_node *variable(kf_role role, int64_t dim, int64_t rows, double low, double high)
 {
     int k = vars.count++;
@@ -58,7 +61,7 @@ static const kf_node *variable(kf_role role, int64_t dim, int64_t rows, double l
     return kf_var(&g, k, dim, role);
 }
 
-/* Component k of variable f at (i, j), repeated where it has one. */
+/* Component k of variable f at (i, j); a variable of one component repeats it. */
 static double at(const kf_node *f, int64_t i, int64_t j, int64_t k)
 {
     int64_t v = f->param[0], row = f->param[2] == KF_ROLE_I ? i : f->param[2] == KF_ROLE_J ? j : 0;
@@ -378,13 +381,13 @@ START_TEST(variables_are_read_with_any_type_stride_and_alignment)
             for (int offset = 0; offset < 2; offset++) {
                 kf_source source = {memory + BYTES / 2 + offset, dtype, row_strides[r], steps[s]};
                 int64_t rows = role == KF_ROLE_I ? ROWS : 1, cols = role == KF_ROLE_J ? ROWS : 1;
-                /* Small whole numbers; where elements overlap, memory has what was written last. */
+                /* Small whole numbers; memory of elements that overlap has what was written last. */
                 for (int pass = 0; pass < 2; pass++) {
                     if (pass)
                         evaluate(1, &f, &source, rows, cols, got);
                     for (int64_t i = 0; i < rows * cols; i++)
                         for (int64_t k = 0; k < D; k++) {
-                            char *p = (char *)source.data + i * source.row_stride + k * source.step;
+                            char *p = (char *)source.data + i * source.row_stride + k * source.component_stride;
                             float f32 = (float)(i * D + k);
                             double f64 = (double)(i * D + k);
                             if (!pass) {
@@ -396,7 +399,7 @@ START_TEST(variables_are_read_with_any_type_stride_and_alignment)
                             double want = dtype == KCL_F32 ? (double)f32 : f64, have = got[i * D + k];
                             ck_assert_msg(have == want || (isnan(have) && isnan(want)),
                                           "strides %d, %d: %g, not %g at row %d, component %d", (int)source.row_stride,
-                                          (int)source.step, have, want, (int)i, (int)k);
+                                          (int)source.component_stride, have, want, (int)i, (int)k);
                         }
                 }
             }
@@ -467,14 +470,14 @@ static void evaluate_all(int64_t i, int64_t j, double **values)
         long double sum = 0;
         for (int64_t k = 0; k < f->dim; k++) {
             int64_t component, run;
-            int step, source;
+            int stride, source;
             switch (kf_info(f->op)->op_class) {
             case KF_CLASS_MAP:
                 values[n][k] = (double)table_value(f->op, values[a->id][a->dim == 1 ? 0 : k],
                                                    b ? values[b->id][b->dim == 1 ? 0 : k] : 0, 0, f->param[0]);
                 break;
             case KF_CLASS_COPY:
-                source = kf_copy_source(f, k, &component, &run, &step);
+                source = kf_copy_source(f, k, &component, &run, &stride);
                 values[n][k] = source < 0 ? 0 : values[f->arg[source]->id][component];
                 break;
             case KF_CLASS_SUM:

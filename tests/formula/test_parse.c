@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The parser: precedence, names, Grad, aliases, and every error with the place of its caret. */
 #include "failing.h"
+#include "make.h"
+#include "order.h"
 #include "parse.h"
+#include "reductions.h"
 
 #include <check.h>
 #include <math.h>
@@ -246,7 +249,7 @@ START_TEST(numbers)
 }
 END_TEST
 
-/* Both are the same expression of Python. */
+/* Both texts are the same expression of Python. */
 static const struct {
     const char *text, *same;
 } python_texts[] = {
@@ -559,11 +562,11 @@ START_TEST(grad_makes_the_cotangent_it_is_not_given)
     ck_assert(uses(reduction("Grad(Sum_Reduction(x*b,1),x)").node, kf_var(&g, 8, 3, KF_ROLE_J)));
     ck_assert(uses(reduction("Grad(Sum_Reduction(x*b,2),x)").node, kf_var(&g, 9, 3, KF_ROLE_P)));
     ck_assert_int_eq(next_index, 10);
-    /* A second derivative has a cotangent for each. */
+    /* A second derivative has a cotangent for each derivative. */
     const kf_node *f = reduction("Grad(Grad(Sum_Reduction(Square(x)*b,0),x),x)").node;
     ck_assert(uses(f, kf_var(&g, 10, 3, KF_ROLE_I)) && uses(f, kf_var(&g, 11, 3, KF_ROLE_I)));
     ck_assert_int_eq(next_index, 12);
-    /* It comes after all indices of the text, also those that follow. */
+    /* The cotangent comes behind all indices of the text, also indices that follow. */
     ck_assert(uses(formula("Grad(x*p,x) * Var ( 20,3,1)"), kf_var(&g, 21, 3, KF_ROLE_J)));
     ck_assert_int_eq(next_index, 22);
     ck_assert(uses(formula("Grad(x*p,x) * Var((12*2),3,1)"), kf_var(&g, 25, 3, KF_ROLE_J)));
@@ -937,7 +940,7 @@ static void refuse_operator(void *user, const char *text)
         for (int k = 0; k < places; k++) {
             const bool is_operand = k < name.arity, varies = is_operand || (name.params >= 0 && name.params <= 2);
             const int count = is_operand ? OPERANDS : PARAMS;
-            /* Of layouts: one axis, offset 7, size 2, stride 3, perhaps dimension 4; of Index: 0, 0, 0. */
+            /* For layouts: one axis, offset 7, size 2, stride 3, perhaps dimension 4. For Index: 0, 0, 0. */
             static const char *const layout[] = {"1", "7", "2", "3", "4"};
             const char *value = is_operand        ? refused_operands[rest % count]
                                 : varies          ? refused_params[rest % count]

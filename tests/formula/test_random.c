@@ -6,7 +6,7 @@ enum { FORMULAS = 2000, STEPS = 55, CELLS = 3 };
 
 static kf_graph g;
 
-/* The sum of the nodes' roundings, each of values that the garden bounds, may be this large. */
+/* The sum of the nodes' roundings, of values that the garden bounds, is at most this. */
 static const double tolerance = 1e-9;
 
 START_TEST(the_interpreter_computes_what_formulas_say)
@@ -24,7 +24,7 @@ START_TEST(the_interpreter_computes_what_formulas_say)
         const kf_node *f = garden_grow(&w, STEPS);
         long double *want = dense_eval(&d, f), *moved;
         double *got = dense_interpret(&d, f);
-        /* Where a change of an argument by a rounding moves the value, so may other roundings. */
+        /* If a change of an argument by a rounding moves the value, other roundings may move it too. */
         d.moved_leaf = w.pool[0];
         d.step = 1e-15L;
         moved = dense_eval(&d, f);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Simplification: every rule on its example, and random formulas before and after. */
 #include "dense.h"
+#include "simplify.h"
 #include "text.h"
 
 static kf_graph g;
@@ -74,8 +75,8 @@ START_TEST(a_rule_changes_its_example_and_keeps_its_value)
 END_TEST
 
 /*
- * Rows of values that NaN, infinities and zeros are among, some of them `extreme`, whose sums and products are out of range.
- * Every pair of values meets in some of so many rows.
+ * Rows of values with NaN, infinities and zeros among them; some values are `extreme`: their sums and products are out
+ * of range. So many rows have every pair of values in some row.
  */
 enum { ROWS = 4096 };
 
@@ -105,7 +106,9 @@ static bool regroups(const char *rule)
     return false;
 }
 
-/* docs/formulas.md lists what is lost: by rules with a note NaN, which becomes an infinity, by the others nothing. */
+/*
+ * docs/formulas.md lists what is lost: rules with a note lose NaN, which becomes an infinity; other rules lose nothing.
+ */
 START_TEST(a_rule_keeps_nan_and_infinity)
 {
     const kf_rule *rule = &kf_rules[_i / 2];
@@ -137,7 +140,7 @@ START_TEST(a_rule_keeps_nan_and_infinity)
 }
 END_TEST
 
-/* The same of texts in which several rules meet. */
+/* The same for texts in which several rules meet. */
 static const char *const kept[] = {
     "x-x", "0*x", "x*0", "0/x", "Log(x)-Log(x)", "SqDist(x,x)", "Mod(2,s,2)", "2*x-3*x", "3*x-2*x", "x+x-2*x",
     "-(x-x)", "(x-y)-(x-y)", "0*(x-y)+0*s", "Sum(0*x)", "0*Sum(x)", "Square(x-x)", "(x-x)*y", "(x-x)/y",
@@ -172,7 +175,7 @@ START_TEST(rules_are_named_and_documented)
 }
 END_TEST
 
-/* Texts and what they become: each needs several rules, or shows what a rule must leave alone. */
+/* Texts and what they become: each text needs several rules, or shows what a rule must leave alone. */
 static const struct {
     const char *before, *after;
 } pairs[] = {
@@ -254,7 +257,7 @@ static void check_dense(const kf_node *before, const kf_node *after)
     free(got);
 }
 
-/* Texts cannot say these, but derivatives may lead to them. */
+/* Texts cannot say these formulas, but derivatives may lead to them. */
 START_TEST(division_by_zero_is_not_carried_out)
 {
     const kf_node *x = kf_var(&g, 0, 3, KF_ROLE_I), *zero = kf_zero(&g, 1), *one = kf_rat(&g, 1, 1);
@@ -290,7 +293,7 @@ START_TEST(a_lost_axis_still_counts_its_terms)
 }
 END_TEST
 
-/* Factors leave sums, but neither log(sum exp) nor the choice of the smallest; -0.5 would turn that round. */
+/* Factors leave sums, but neither log(sum exp) nor the choice of the smallest value, which -0.5 would turn round. */
 START_TEST(reductions_that_are_no_sums_keep_their_terms)
 {
     const kf_node *x = dense_var(&d, KF_ROLE_I, 3, 0.3, 2), *y = dense_var(&d, KF_ROLE_J, 3, 0.3, 2);
@@ -343,7 +346,7 @@ typedef struct tally {
     long formulas, components, skipped, nodes_before, nodes_after, reductions;
 } tally;
 
-/* `reductions`: the values of both sides come from the definition; otherwise from the interpreter as well. */
+/* `reductions`: the definition gives the values of both sides; otherwise the interpreter gives them as well. */
 static void check_random(uint64_t seed, bool reductions, tally *count)
 {
     dense_finish(&d);
@@ -363,7 +366,7 @@ static void check_random(uint64_t seed, bool reductions, tally *count)
     for (int64_t k = 0; k < d.rows * d.cols * f->dim; k++) {
         long double scale = KB_MAX(1, fabs(want[k]));
         count->components++;
-        /* Where rounding alone changes the value this much the formula says nothing. */
+        /* A formula whose value changes this much by rounding alone says nothing. */
         if (rounded && !(fabs(rounded[k] - want[k]) <= 1e-10L * scale)) {
             count->skipped++;
             continue;

@@ -60,7 +60,7 @@ static const kf_node *parsed(const char *text, const kf_binding *bindings)
     return f;
 }
 
-/* The digits of n, those of the last axis fastest. */
+/* The digits of n, the digit of the last axis fastest. */
 static void digits(int n, int rank, const int *size, int *out)
 {
     for (int k = rank; k-- > 0; n /= size[k])
@@ -97,11 +97,11 @@ static void compare(const char *text, const kf_node *f, int count, long double (
 typedef struct contraction {
     tensor f, h;
     int count, axes_f[MOST_AXES], axes_h[MOST_AXES];
-    int left, origin[2 * MOST_AXES];              /* axes that are left: those of f, then MOST_AXES + those of h */
+    int left, origin[2 * MOST_AXES];              /* remaining axes: the axes of f, then MOST_AXES + axes of h */
     int perm[2 * MOST_AXES], size[2 * MOST_AXES]; /* of the result */
 } contraction;
 
-/* By the definition: the sum over all indices of the axes that are contracted. */
+/* By the definition: the sum over all indices of the contracted axes. */
 static long double contracted(void *user, int64_t i, int64_t j, int k)
 {
     const contraction *c = user;

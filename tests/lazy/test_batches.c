@@ -6,7 +6,8 @@
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
-#include "exec.h"
+#include "make.h"
+#include "run.h"
 #include "support.h"
 
 #include <math.h>
@@ -1032,11 +1033,11 @@ typedef struct below {
     const problem *p;
     kf_graph g;
     kb_error err;
-    kl_slot slots[4];
-    kl_view views[4];
+    kg_slot slots[4];
+    kx_view views[4];
     const kf_node *v[4];
     sizes left;
-    kl_batch batch; /* the same */
+    kg_batch batch; /* the same */
     unsigned axes;  /* that are reduced, as bits from the last one on */
 } below;
 
@@ -1047,9 +1048,9 @@ static void below_make(below *l, const problem *p)
     kf_graph_init(&l->g, &allocator);
     for (int k = 0; k < 4; k++) {
         kf_role role = kinds[k].role == 'i' ? KF_ROLE_I : kinds[k].role == 'j' ? KF_ROLE_J : KF_ROLE_P;
-        ck_assert_int_eq(kl_view_of(&l->views[k], &p->of[k].array, role, 0, KL_STATED, "array", &l->err), KCL_OK);
+        ck_assert_int_eq(kx_view_of(&l->views[k], &p->of[k].array, role, 0, KX_STATED, "array", &l->err), KCL_OK);
         l->slots[k] =
-            (kl_slot){.dim = kinds[k].dim, .extent = role == KF_ROLE_P ? 0 : (int)role + 1, .rows = l->views[k].rows};
+            (kg_slot){.dim = kinds[k].dim, .extent = role == KF_ROLE_P ? 0 : (int)role + 1, .rows = l->views[k].rows};
         l->slots[k].batch = l->views[k].batch;
         unsigned axes = 0;
         for (int b = 0; b < AXES; b++)
@@ -1077,22 +1078,22 @@ static const kf_node *below_squares(below *l)
 static void below_run(below *l, const char *schedule, int over, int count, const kf_node *const *roots,
                       const operand *outs)
 {
-    kl_view out_views[2];
-    kl_exec *exec;
+    kx_view out_views[2];
+    kg_program *exec;
     const problem *p = l->p;
-    kl_options options = {.schedule = ""};
+    kg_options options = {.schedule = ""};
     snprintf(options.schedule, sizeof options.schedule, "%s", schedule);
     for (int k = 0; k < count; k++) {
         ck_assert_msg(roots[k], "%s", l->g.error.text);
-        ck_assert_msg(kl_view_of_result(&out_views[k], &outs[k].array, over == KCL_OVER_J ? KF_ROLE_I : KF_ROLE_P,
+        ck_assert_msg(kx_view_of_result(&out_views[k], &outs[k].array, over == KCL_OVER_J ? KF_ROLE_I : KF_ROLE_P,
                                         roots[k]->dim, &l->batch, "output", &l->err) == KCL_OK,
                       "%s: %s", p->text, l->err.text);
     }
-    ck_assert_msg(kl_exec_create(&exec, &l->g, (size_t)count, roots, 4, l->slots, &options, &l->err) == KCL_OK, "%s",
+    ck_assert_msg(kg_program_create(&exec, &l->g, (size_t)count, roots, 4, l->slots, &options, &l->err) == KCL_OK, "%s",
                   l->err.text);
-    ck_assert_msg(kl_exec_run(exec, device, p->dtype, l->views, out_views, NULL) == KCL_OK, "%s: %s: %s", schedule,
+    ck_assert_msg(kx_run_program(exec, device, p->dtype, l->views, out_views, NULL) == KCL_OK, "%s: %s: %s", schedule,
                   p->text, kcl_context_error(device));
-    kl_exec_destroy(&exec);
+    kg_program_destroy(&exec);
 }
 
 static const char *const schedules[] = {"lanes", "rows", "contraction", "split", "columns"};
@@ -1673,8 +1674,8 @@ START_TEST(test_gathers_and_scatters)
     operand of[4];
     static const int of_many[] = {1, 0, 2, 3};
     sizes all = many ? (sizes){{2, 3, 1, 1, 1, 1}} : random_sizes(3, false), of_index = no_batches, of_values, of_sums;
-    kl_slot slots[4] = {{0}};
-    kl_view views[4], out_views[2];
+    kg_slot slots[4] = {{0}};
+    kx_view views[4], out_views[2];
     const kf_node *v[4];
     unsigned batches[4], over = 0;
     for (int k = 0; k < 4; k++) {
@@ -1685,8 +1686,8 @@ START_TEST(test_gathers_and_scatters)
         of[k] = make(roles[k], k < 2 ? 1 : k == 2 ? 2 : 2 * K, roles[k] == 'i' ? rows : COLS, &own, dtype, 0, pick(8));
         fill(&of[k], -1, 1);
         kf_role role = roles[k] == 'i' ? KF_ROLE_I : KF_ROLE_J;
-        ck_assert_int_eq(kl_view_of(&views[k], &of[k].array, role, of[k].dim, KL_STATED, "array", &err), KCL_OK);
-        slots[k] = (kl_slot){.dim = of[k].dim, .extent = (int)role + 1, .rows = of[k].rows, .batch = views[k].batch};
+        ck_assert_int_eq(kx_view_of(&views[k], &of[k].array, role, of[k].dim, KX_STATED, "array", &err), KCL_OK);
+        slots[k] = (kg_slot){.dim = of[k].dim, .extent = (int)role + 1, .rows = of[k].rows, .batch = views[k].batch};
         for (int b = 0; b < 3; b++)
             batches[k] |= own.of[b] != 1 ? KF_BATCH_AXIS(b) : 0;
         v[k] = kf_on_batches(&g, kf_var(&g, k, of[k].dim, role), batches[k]);
@@ -1710,18 +1711,18 @@ START_TEST(test_gathers_and_scatters)
             of_sums.of[b] = 1;
     operand outs[] = {make('i', 2 * K, rows, &of_values, dtype, 0, 0), make('j', 2, COLS, &of_sums, dtype, 0, 0)};
     for (int k = 0; k < 2; k++) {
-        kl_batch batch = {.count = AXES};
+        kg_batch batch = {.count = AXES};
         for (int b = 0; b < AXES; b++)
             batch.size[b] = outs[k].batch.of[b];
-        ck_assert_int_eq(kl_view_of_result(&out_views[k], &outs[k].array, k ? KF_ROLE_J : KF_ROLE_I, roots[k]->dim,
+        ck_assert_int_eq(kx_view_of_result(&out_views[k], &outs[k].array, k ? KF_ROLE_J : KF_ROLE_I, roots[k]->dim,
                                            &batch, "output", &err),
                          KCL_OK);
     }
-    kl_exec *exec;
-    ck_assert_msg(kl_exec_create(&exec, &g, 2, roots, 4, slots, &(kl_options){.schedule = ""}, &err) == KCL_OK, "%s",
+    kg_program *exec;
+    ck_assert_msg(kg_program_create(&exec, &g, 2, roots, 4, slots, &(kg_options){.schedule = ""}, &err) == KCL_OK, "%s",
                   err.text);
-    ck_assert_msg(kl_exec_run(exec, device, dtype, views, out_views, NULL) == KCL_OK, "%s", kcl_context_error(device));
-    kl_exec_destroy(&exec);
+    ck_assert_msg(kx_run_program(exec, device, dtype, views, out_views, NULL) == KCL_OK, "%s", kcl_context_error(device));
+    kg_program_destroy(&exec);
     /* The same by plain loops over all places of the index and what is broadcast with it. */
     double *sums = calloc((size_t)(count_of(&of_sums) * COLS * 2), sizeof *sums);
     sizes inner = no_batches, outer = join(join(of_index, of_values), of[3].batch);

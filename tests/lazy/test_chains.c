@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Steps that are composed: each reads the row-wise results of the one before. However many there are, they are computed by
- * the same few kernels; values and gradients are those of plain loops and of finite differences. By the interpreter, and
- * with the argument "device" on a device.
+ * Steps that are composed: each reads the row-wise results of the one before. However many steps there are, the same few
+ * kernels compute them, and none has many arguments. Values and gradients are those of plain loops and of finite
+ * differences. By the interpreter, and with the argument "device" on a device; kernels are counted by an OpenCL that is made
+ * of our own functions.
  */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+#include "fake_cl.h"
 #include "support.h"
 
 #include <math.h>
@@ -14,7 +19,9 @@
 static kcl_context *c;
 static bool on_device;
 
-enum { M = 9, N = 7, D = 2, LONGEST = 100, MOST_PROGRAMS = 12 };
+enum { M = 9, N = 7, D = 2, LONGEST = 100, MOST_PROGRAMS = 12, MOST_ARRAYS = 16 };
+
+static const int lengths[] = {5, 20, LONGEST};
 
 static const double h = 0.05;
 static double x[M * D], y[N * D], b[N * D];
@@ -130,7 +137,6 @@ static unsigned long long programs(void)
 
 START_TEST(steps_share_their_kernels)
 {
-    static const int lengths[] = {5, 20, LONGEST};
     const unsigned long long before = programs();
     unsigned long long few = 0;
     scope = kcl_scope_create(c);
@@ -165,6 +171,111 @@ START_TEST(steps_share_their_kernels)
     kcl_scope_destroy(&scope);
 }
 END_TEST
+
+/* ---- What a driver is given --------------------------------------------------------------------------------------- */
+
+enum { MOST_TEXTS = 100, MOST_KERNELS = 400, MOST_BUFFERS = 20000 };
+
+/* The texts that were built, the buffers that were made, and which arguments of a kernel were buffers. */
+static struct {
+    uint64_t text[MOST_TEXTS], arrays[MOST_KERNELS];
+    cl_kernel kernel[MOST_KERNELS];
+    cl_mem buffer[MOST_BUFFERS];
+    int texts, kernels, buffers;
+} given;
+
+static cl_program CL_API_CALL note_program(cl_context context, cl_uint count, const char **texts, const size_t *sizes,
+                                           cl_int *error)
+{
+    ck_assert_int_lt(given.texts, MOST_TEXTS);
+    given.text[given.texts++] = kb_hash(texts[0], strlen(texts[0]), 0);
+    return fake_cl.clCreateProgramWithSource(context, count, texts, sizes, error);
+}
+
+static cl_mem CL_API_CALL note_buffer(cl_context context, cl_mem_flags flags, size_t size, void *host, cl_int *error)
+{
+    ck_assert_int_lt(given.buffers, MOST_BUFFERS);
+    return given.buffer[given.buffers++] = fake_cl.clCreateBuffer(context, flags, size, host, error);
+}
+
+static cl_int CL_API_CALL note_argument(cl_kernel kernel, cl_uint index, size_t size, const void *value)
+{
+    bool is_buffer = false;
+    int k = 0;
+    for (int b = 0; size == sizeof given.buffer[0] && b < given.buffers; b++)
+        is_buffer = is_buffer || memcmp(value, &given.buffer[b], size) == 0;
+    while (k < given.kernels && given.kernel[k] != kernel)
+        k++;
+    ck_assert_int_lt(k, MOST_KERNELS);
+    ck_assert_uint_lt(index, 64);
+    given.kernel[k] = kernel;
+    given.kernels = KB_MAX(given.kernels, k + 1);
+    given.arrays[k] |= (uint64_t)is_buffer << index;
+    return fake_set_any_arg(kernel, index, size, value);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const uint64_t x_of = *(const uint64_t *)a, y_of = *(const uint64_t *)b;
+    return (x_of > y_of) - (x_of < y_of);
+}
+
+/* Value and gradient of a chain, on a device that computes nothing. */
+static void give(const char *device, int kind, int steps)
+{
+    double loss, g[M * D];
+    kcl_context *there;
+    kd_cl table = fake_cl;
+    memset(&given, 0, sizeof given);
+    fake_reset();
+    setenv("KEOPSCL_CACHE", "off", 1);
+    table.clCreateProgramWithSource = note_program;
+    table.clCreateBuffer = note_buffer;
+    table.clSetKernelArg = note_argument;
+    ck_assert_msg(kd_context_create_with(&table, &there, &(kcl_context_params){.device = device}) == KCL_OK, "%s",
+                  kcl_context_error(there));
+    scope = kcl_scope_create(there);
+    y_j = kcl_vj(scope, kcl_f64(y, N, D));
+    b_j = kcl_vj(scope, kcl_f64(b, N, D));
+    kcl_expr *x_i = kcl_vi(scope, kcl_f64(x, M, D)), *L = loss_expr(kind, steps, x_i);
+    ck_assert_msg(kcl_eval(2, (kcl_expr *[]){L, kcl_grad(L, x_i)},
+                           (const kcl_array *[]){kcl_f64(&loss, 1), kcl_f64(g, M, D)}) == KCL_OK,
+                  "%s", kcl_context_error(there));
+    kcl_scope_destroy(&scope);
+    kcl_context_destroy(&there);
+    qsort(given.text, (size_t)given.texts, sizeof given.text[0], by_number);
+}
+
+START_TEST(chains_give_drivers_few_programs_of_few_arrays)
+{
+    static const char *const devices[] = {"cpu", "2:1"}; /* a CPU, a GPU with double precision */
+    uint64_t few[MOST_TEXTS] = {0};
+    int count = 0;
+    for (size_t d = 0; d < KB_COUNT(devices); d++)
+        for (size_t l = 0; l < KB_COUNT(lengths); l++) {
+            give(devices[d], _i, lengths[l]);
+            ck_assert_int_gt(given.kernels, 0);
+            for (int k = 0; k < given.kernels; k++) {
+                int arrays = 0;
+                for (int n = 0; n < 64; n++)
+                    arrays += given.arrays[k] >> n & 1;
+                ck_assert_msg(arrays > 0 && arrays <= MOST_ARRAYS, "%s, %d steps on %s: a kernel of %d arrays",
+                              names[_i], lengths[l], devices[d], arrays);
+            }
+            if (l == 0) {
+                count = given.texts;
+                memcpy(few, given.text, sizeof few);
+            }
+            ck_assert_msg(given.texts > 0 && given.texts <= MOST_PROGRAMS, "%s, %d steps on %s: %d programs", names[_i],
+                          lengths[l], devices[d], given.texts);
+            ck_assert_msg(given.texts == count && memcmp(given.text, few, sizeof few) == 0,
+                          "%s on %s: %d steps are computed by %d programs, %d steps by %d, not the same ones",
+                          names[_i], devices[d], lengths[l], given.texts, lengths[0], count);
+        }
+}
+END_TEST
+
+/* ---- Batches ------------------------------------------------------------------------------------------------------ */
 
 /* Batches: the chains of two sets of points, which share y and b, are those of each set, as operators too. */
 START_TEST(batches_and_operators_compose_as_well)
@@ -222,12 +333,16 @@ static void begin(void)
 
 int main(int argc, char **argv)
 {
-    const test_entry tests[] = {{steps_share_their_kernels, CHAINS}, {batches_and_operators_compose_as_well, 0}};
+    const test_entry tests[] = {{steps_share_their_kernels, CHAINS},
+                                {batches_and_operators_compose_as_well, 0},
+                                {chains_give_drivers_few_programs_of_few_arrays, CHAINS}};
     return run_here_or_there(argc, argv,
                              &(here_or_there){.name = "chains",
                                               .context = &c,
                                               .on_device = &on_device,
                                               .begin = begin,
                                               .tests = tests,
-                                              .count = KB_COUNT(tests)});
+                                              .count = KB_COUNT(tests),
+                                              .device_tests = tests,
+                                              .device_count = KB_COUNT(tests) - 1});
 }

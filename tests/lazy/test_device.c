@@ -7,7 +7,7 @@
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #endif
-#include "graph.h"
+#include "node.h"
 #include "support.h"
 
 #include <math.h>

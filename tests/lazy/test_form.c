@@ -5,7 +5,7 @@
  */
 #include "../plan/sweeps.h"
 
-#include "form.h"
+#include "distance_form.h"
 #include "support.h"
 
 #include <float.h>
@@ -66,9 +66,9 @@ static void teardown(void)
     kb_arena_finish(&arena);
 }
 
-static kl_view view_of(const void *data, int64_t rows, int32_t dim)
+static kx_view view_of(const void *data, int64_t rows, int32_t dim)
 {
-    return (kl_view){.data = data,
+    return (kx_view){.data = data,
                      .dtype = KCL_F32,
                      .rows = rows,
                      .dim = dim,
@@ -76,21 +76,21 @@ static kl_view view_of(const void *data, int64_t rows, int32_t dim)
                      .step = sizeof(float)};
 }
 
-static kl_choice choose_with(kl_form form, const kl_view *const *views)
+static kx_choice choose_with(kg_form form, const kx_view *const *views)
 {
-    kl_choice choice;
-    kl_seen seen = {0};
-    kl_question q = {&s.sweep, expansion, views, NULL, launch_rows, launch_cols, KCL_F32, &caps, form, screens, 1, false};
-    ck_assert_msg(kl_choose_form(&choice, &q, &seen, &arena, &err) == KCL_OK, "%s", err.text);
+    kx_choice choice;
+    kx_seen seen = {0};
+    kx_question q = {&s.sweep, expansion, views, NULL, launch_rows, launch_cols, KCL_F32, &caps, form, screens, 1, false};
+    ck_assert_msg(kx_choose_form(&choice, &q, &seen, &arena, &err) == KCL_OK, "%s", err.text);
     return choice;
 }
 
 /* For sweeps with the variables x, y, b, g. */
-static kl_choice choose(kl_form form)
+static kx_choice choose(kg_form form)
 {
-    const kl_view views[] = {view_of(p.x, p.rows, p.dim), view_of(p.y, p.cols, p.dim), view_of(p.b, p.cols, 1),
+    const kx_view views[] = {view_of(p.x, p.rows, p.dim), view_of(p.y, p.cols, p.dim), view_of(p.b, p.cols, 1),
                              view_of(&p.g, 1, 1)};
-    return choose_with(form, (const kl_view *const[]){&views[0], &views[1], &views[2], &views[3]});
+    return choose_with(form, (const kx_view *const[]){&views[0], &views[1], &views[2], &views[3]});
 }
 
 static void use_gauss(int dim)
@@ -232,10 +232,10 @@ START_TEST(accepted_problems_keep_the_error_of_differences)
         for (int n = 0; n < count; n++) {
             make(kind, dim);
             p.g = 1;
-            kl_choice choice = choose(KL_FORM_EXPANDED);
+            kx_choice choice = choose(KG_FORM_EXPANDED);
             double size = size_about(choice.parameter[0]);
-            p.g = (float)(uniform(0.4, 0.999) * KL_FORM_LIMIT / kl_form_bound(1, dim, size));
-            choice = choose(KL_FORM_EXPANDED);
+            p.g = (float)(uniform(0.4, 0.999) * KX_FORM_LIMIT / kx_form_bound(1, dim, size));
+            choice = choose(KG_FORM_EXPANDED);
             CONTAINS(choice.why, "expanded (bound ", " <= 10, asked for)");
             double expanded = error_of(choice.parameter[0]), differences = error_of(NULL);
             squares[0] += expanded * expanded / count;
@@ -268,7 +268,7 @@ START_TEST(the_bound_separates_good_from_bad)
     for (int i = 0; i < p.rows; i++)
         p.x[i * p.dim] += 1;
     p.g = 1;
-    kl_choice choice = choose(KL_FORM_EXPANDED);
+    kx_choice choice = choose(KG_FORM_EXPANDED);
     CONTAINS(choice.why, "> 10, asked for)");
     ck_assert_double_gt(error_of(choice.parameter[0]), 1e-2);
     ck_assert_double_lt(error_of(NULL), 1e-5);
@@ -294,11 +294,11 @@ START_TEST(margins_hold)
         for (int n = 0; n < (long_tests() ? 200 : 4); n++) {
             make(kind, dim);
             p.g = (float)(1 - 2 * pick(2)) * 0.5f;
-            kl_choice choice = choose(KL_FORM_EXPANDED);
+            kx_choice choice = choose(KG_FORM_EXPANDED);
             const float *c = choice.parameter[0], *margin = choice.parameter[1];
             double want[2];
             ck_assert_uint_eq(choice.size[1], 2 * sizeof(float));
-            kl_form_margin(2, dim, size_about(c), KCL_F32, want);
+            kx_form_margin(2, dim, size_about(c), KCL_F32, want);
             for (int k = 0; k < 2; k++)
                 ck_assert_double_eq_tol((double)margin[k], want[k], 1e-5 * want[k]);
             for (int i = 0; i < p.rows; i++)
@@ -332,7 +332,7 @@ START_TEST(uniform_points_are_expanded)
 {
     use_gauss(dims[_i]);
     make_large(CUBE, dims[_i]);
-    kl_choice choice = choose(KL_FORM_AUTO);
+    kx_choice choice = choose(KG_FORM_AUTO);
     ck_assert_msg(choice.is_expanded, "%s", choice.why);
     ck_assert_uint_eq(choice.size[1], 0);
     ck_assert_uint_eq(choice.size[0], (size_t)dims[_i] * sizeof(float));
@@ -340,7 +340,7 @@ START_TEST(uniform_points_are_expanded)
     for (int k = 0; k < dims[_i]; k++)
         ck_assert_double_eq_tol((double)centre[k], 0.5, 0.1);
     make_large(OFFSET, dims[_i]);
-    ck_assert(choose(KL_FORM_AUTO).is_expanded);
+    ck_assert(choose(KG_FORM_AUTO).is_expanded);
 }
 END_TEST
 
@@ -348,46 +348,46 @@ START_TEST(bad_data_are_not_expanded)
 {
     use_gauss(100);
     make_large(CUBE, 100);
-    ck_assert(choose(KL_FORM_AUTO).is_expanded);
-    kl_choice choice = choose(KL_FORM_DIFFERENCES);
+    ck_assert(choose(KG_FORM_AUTO).is_expanded);
+    kx_choice choice = choose(KG_FORM_DIFFERENCES);
     ck_assert(!choice.is_expanded);
     ck_assert_str_eq(choice.why, "differences (asked for)");
     p.g = 1;
-    choice = choose(KL_FORM_AUTO);
+    choice = choose(KG_FORM_AUTO);
     ck_assert(!choice.is_expanded);
     CONTAINS(choice.why, "differences (bound ", " > 10)");
     p.g = -1;
-    ck_assert(!choose(KL_FORM_AUTO).is_expanded);
+    ck_assert(!choose(KG_FORM_AUTO).is_expanded);
     p.g = NAN;
-    ck_assert(!choose(KL_FORM_AUTO).is_expanded);
+    ck_assert(!choose(KG_FORM_AUTO).is_expanded);
     p.g = 0.06f;
     static const float odd[] = {NAN, INFINITY, 1e3f, 3e38f};
     for (size_t k = 0; k < KB_COUNT(odd); k++) {
         float keep = p.y[5 * 100 + 99];
         p.y[5 * 100 + 99] = odd[k];
-        ck_assert_msg(!choose(KL_FORM_AUTO).is_expanded, "%g", (double)odd[k]);
+        ck_assert_msg(!choose(KG_FORM_AUTO).is_expanded, "%g", (double)odd[k]);
         p.y[5 * 100 + 99] = keep;
     }
     p.g = 0; /* no error, but norms overflow */
     p.x[7] = 3e30f;
-    ck_assert(!choose(KL_FORM_AUTO).is_expanded);
+    ck_assert(!choose(KG_FORM_AUTO).is_expanded);
     p.x[7] = 0.5f;
-    ck_assert(choose(KL_FORM_AUTO).is_expanded);
+    ck_assert(choose(KG_FORM_AUTO).is_expanded);
     static const int64_t small[][2] = {{63, 10000000}, {10000000, 63}, {4095, 4096}, {0, 10000000}};
     for (size_t k = 0; k < KB_COUNT(small); k++) {
         launch_rows = small[k][0];
         launch_cols = small[k][1];
-        choice = choose(KL_FORM_AUTO);
+        choice = choose(KG_FORM_AUTO);
         ck_assert_str_eq(choice.why, "differences (too small to gain)");
     }
     launch_rows = 64;
     launch_cols = 1 << 18;
-    ck_assert(choose(KL_FORM_AUTO).is_expanded);
+    ck_assert(choose(KG_FORM_AUTO).is_expanded);
     use_gauss(31);
     p.dim = 31;
-    ck_assert(!choose(KL_FORM_AUTO).is_expanded);
+    ck_assert(!choose(KG_FORM_AUTO).is_expanded);
     caps.device_class = KP_GPU;
-    ck_assert(choose(KL_FORM_AUTO).is_expanded);
+    ck_assert(choose(KG_FORM_AUTO).is_expanded);
 }
 END_TEST
 
@@ -396,33 +396,33 @@ START_TEST(candidates_are_screened_where_neighbours_are_apart)
     use_nearest(100);
     make_large(CUBE, 100);
     p.g = -1;
-    kl_choice choice = choose(KL_FORM_AUTO);
+    kx_choice choice = choose(KG_FORM_AUTO);
     ck_assert_msg(choice.is_expanded, "%s", choice.why);
     CONTAINS(choice.why, "expanded (neighbours ", " margins apart)");
     make_large(OFFSET, 100);
-    ck_assert(choose(KL_FORM_AUTO).is_expanded);
+    ck_assert(choose(KG_FORM_AUTO).is_expanded);
     /* The slope changes nothing: margins are as many times larger. */
     p.g = 1e-6f;
-    ck_assert(choose(KL_FORM_AUTO).is_expanded);
+    ck_assert(choose(KG_FORM_AUTO).is_expanded);
     p.g = NAN;
-    ck_assert(!choose(KL_FORM_AUTO).is_expanded);
+    ck_assert(!choose(KG_FORM_AUTO).is_expanded);
     p.g = 1;
-    ck_assert(!choose(KL_FORM_DIFFERENCES).is_expanded);
+    ck_assert(!choose(KG_FORM_DIFFERENCES).is_expanded);
     /* Neighbours within rounding, equally near ones, and numbers without an order. */
     make_large(FAR_CLUSTERS, 100);
-    choice = choose(KL_FORM_AUTO);
+    choice = choose(KG_FORM_AUTO);
     ck_assert(!choice.is_expanded);
     CONTAINS(choice.why, "differences (neighbours ", " margins apart)");
     make_large(CUBE, 100);
     for (int j = 0; j < p.cols; j++)
         memcpy(p.y + j * 100, p.y, 100 * sizeof(float));
-    ck_assert(!choose(KL_FORM_AUTO).is_expanded);
+    ck_assert(!choose(KG_FORM_AUTO).is_expanded);
     make_large(CUBE, 100);
     p.y[77] = NAN;
-    ck_assert(!choose(KL_FORM_AUTO).is_expanded);
-    ck_assert(choose(KL_FORM_EXPANDED).is_expanded);
+    ck_assert(!choose(KG_FORM_AUTO).is_expanded);
+    ck_assert(choose(KG_FORM_EXPANDED).is_expanded);
     screens = false;
-    choice = choose(KL_FORM_EXPANDED);
+    choice = choose(KG_FORM_EXPANDED);
     ck_assert(!choice.is_expanded);
     ck_assert_str_eq(choice.why, "differences (an ArgMin, on this schedule)");
 }
@@ -432,12 +432,12 @@ START_TEST(what_the_host_does_not_see_is_not_expanded)
 {
     use_gauss(100);
     make_large(CUBE, 100);
-    const kl_view x = view_of(p.x, p.rows, 100), y = view_of(p.y, p.cols, 100), b = view_of(p.b, p.cols, 1),
+    const kx_view x = view_of(p.x, p.rows, 100), y = view_of(p.y, p.cols, 100), b = view_of(p.b, p.cols, 1),
                   g = view_of(&p.g, 1, 1);
-    ck_assert(choose_with(KL_FORM_AUTO, (const kl_view *const[]){&x, &y, NULL, &g}).is_expanded);
+    ck_assert(choose_with(KG_FORM_AUTO, (const kx_view *const[]){&x, &y, NULL, &g}).is_expanded);
     for (int k = 0; k < 3; k++) {
-        kl_choice choice = choose_with(
-            KL_FORM_AUTO, (const kl_view *const[]){k == 0 ? NULL : &x, k == 1 ? NULL : &y, &b, k == 2 ? NULL : &g});
+        kx_choice choice = choose_with(
+            KG_FORM_AUTO, (const kx_view *const[]){k == 0 ? NULL : &x, k == 1 ? NULL : &y, &b, k == 2 ? NULL : &g});
         ck_assert_str_eq(choice.why, "differences (the bound needs a result of an earlier sweep)");
     }
 }
@@ -450,7 +450,7 @@ START_TEST(sums_of_distances_are_bounded_by_their_mean)
     snprintf(variables, sizeof variables, "x:i%d y:j%d b:j1 g:p1", dim, dim);
     use(variables, "-g*SqDist(x,y)");
     make_large(CUBE, dim);
-    kl_choice choice = choose(KL_FORM_AUTO);
+    kx_choice choice = choose(KG_FORM_AUTO);
     ck_assert_msg(choice.is_expanded, "%s", choice.why);
     double worst[2] = {0};
     for (int form = 0; form < 2; form++) {
@@ -476,13 +476,13 @@ START_TEST(sums_of_distances_are_bounded_by_their_mean)
         }
         want = fmax(want, norms / distances);
     }
-    want = kl_form_bound(1, dim, want);
+    want = kx_form_bound(1, dim, want);
     ck_assert_double_eq_tol(strtod(strstr(choice.why, "bound ") + 6, NULL), want, 0.006 * want);
     /* All columns in one place, and a row there. */
     for (int j = 0; j < p.cols; j++)
         memcpy(p.y + j * dim, p.y, (size_t)dim * sizeof(float));
     memcpy(p.x + 5 * dim, p.y, (size_t)dim * sizeof(float));
-    ck_assert(!choose(KL_FORM_AUTO).is_expanded);
+    ck_assert(!choose(KG_FORM_AUTO).is_expanded);
 }
 END_TEST
 
@@ -507,13 +507,13 @@ START_TEST(slopes_and_factors_enter_the_bound)
         ck_assert_msg(expansion != NULL, "%s", cases[n].term);
         make_large(CUBE, 64);
         p.g = 0.03125f;
-        kl_choice choice = choose(KL_FORM_EXPANDED);
+        kx_choice choice = choose(KG_FORM_EXPANDED);
         float scale = cases[n].scale ? p.g : 1;
         for (int k = 0; k < p.rows * 64; k++)
             p.x[k] *= scale;
         for (int k = 0; k < p.cols * 64; k++)
             p.y[k] *= scale;
-        double want = kl_form_bound(cases[n].slope, 64, size_about(choice.parameter[0]));
+        double want = kx_form_bound(cases[n].slope, 64, size_about(choice.parameter[0]));
         double got = strtod(strstr(choice.why, "bound ") + 6, NULL);
         ck_assert_msg(fabs(got - want) <= 0.006 * want, "%s: %s, want %g", cases[n].term, choice.why, want);
     }

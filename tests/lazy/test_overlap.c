@@ -9,6 +9,7 @@
 #endif
 #include "internal.h"
 #include "overlap.h"
+#include "strides.h"
 #include "support.h"
 
 #include <math.h>
@@ -84,11 +85,11 @@ static void mark(const kcl_array *a, const char *room, unsigned char *marks)
                           (int64_t)b]++;
 }
 
-static kl_view view_of(const kcl_array *array)
+static kx_view view_of(const kcl_array *array)
 {
-    kl_view view;
+    kx_view view;
     kb_error err;
-    ck_assert_int_eq(kl_view_of(&view, array, KF_ROLE_I, 0, KL_STATED, "array", &err), KCL_OK);
+    ck_assert_int_eq(kx_view_of(&view, array, KF_ROLE_I, 0, KX_STATED, "array", &err), KCL_OK);
     return view;
 }
 
@@ -110,13 +111,13 @@ START_TEST(test_arrays_overlap_where_bytes_do)
             meet = meet || (marks[0][k] && marks[1][k]);
             shares = shares || marks[0][k] > 1;
         }
-        ck_assert_int_eq(kl_shares_elements(of[0].ndim, of[0].shape, of[0].stride, (int64_t)kb_dtype_size(of[0].dtype)),
+        ck_assert_int_eq(kx_shares_elements(of[0].ndim, of[0].shape, of[0].stride, (int64_t)kb_dtype_size(of[0].dtype)),
                          shares);
         ck_assert(!(n % 2 && shares));
         shared[shares]++;
-        const kl_view a = view_of(&of[0]), b = view_of(&of[1]);
-        ck_assert_msg(kl_overlap(&a, &b) == meet, "seed %llu, pair %d", (unsigned long long)test_seed(), n);
-        ck_assert_int_eq(kl_overlap(&b, &a), meet);
+        const kx_view a = view_of(&of[0]), b = view_of(&of[1]);
+        ck_assert_msg(kx_overlap(&a, &b) == meet, "seed %llu, pair %d", (unsigned long long)test_seed(), n);
+        ck_assert_int_eq(kx_overlap(&b, &a), meet);
         told[meet]++;
     }
     for (int k = 0; k < 2; k++) {
@@ -152,9 +153,9 @@ START_TEST(test_which_arrays_are_the_same)
         {kcl_f64(x, 24), kcl_f32((const float *)(const void *)x, 48), false},
     };
     for (size_t k = 0; k < KB_COUNT(cases); k++) {
-        const kl_view a = view_of(cases[k].a), b = view_of(cases[k].b);
-        ck_assert_msg(kl_is_same_array(&a, &b) == cases[k].same, "case %zu", k);
-        ck_assert_int_eq(kl_is_same_array(&b, &a), cases[k].same);
+        const kx_view a = view_of(cases[k].a), b = view_of(cases[k].b);
+        ck_assert_msg(kx_is_same_array(&a, &b) == cases[k].same, "case %zu", k);
+        ck_assert_int_eq(kx_is_same_array(&b, &a), cases[k].same);
     }
 }
 END_TEST

@@ -218,9 +218,9 @@ START_TEST(test_texts)
 {
     const shape *s = &shapes[_i];
     const int most = s->levels ? (MOST_LEVELS - 5) / s->levels : 20000;
-    for (int levels = 20; levels <= most; levels = levels < most && levels * 10 > most ? most : levels * 10) {
+    for (int levels = 15; levels <= most; levels = levels < most && levels * 10 > most ? most : levels * 10) {
         char *text = text_of(s, levels);
-        job j = {.text = text, .print = !s->doubles || levels == 20, .emit = levels < 100};
+        job j = {.text = text, .print = !s->doubles || levels == 15, .emit = levels < 100};
         check_stack(s->name, levels, &j);
         ck_assert_msg(!*j.problem, "%s, %d times: %s", s->name, levels, j.problem);
         free(text);

@@ -9,7 +9,7 @@ absolute() { # FILE
 }
 data=$(absolute "$1")
 shift
-density='' digits='' em='' kmeans='' lazy_tensor='' loss='' mean_shift='' sinkhorn=''
+density='' digits='' em='' kmeans='' lazy_tensor='' loss='' mean_shift='' shooting='' sinkhorn=''
 for program in "$@"; do
     eval "$(basename "$program")=\$(absolute \"\$program\")"
 done
@@ -139,6 +139,14 @@ check 'em: and is above that of what was planted' \
 check 'em: draws' picture mixed 720 600
 check 'em: the interpreter as well' works env KEOPSCL_DEVICE=host "$em" 1000
 check 'em: too few points to find it' fails 'em: ' env KEOPSCL_DEVICE=host "$em" 30
+
+check 'shooting: value and gradient are those of loops, the motion keeps what it must' works "$shooting" 60 shot
+check 'shooting: later evaluations make no program' steady
+check 'shooting: E goes down to a hundredth' \
+    awk '$1 == "E" { found = $6 < 0.01 * $2 && $6 > 0 } END { exit !found }' out
+check 'shooting: draws' picture shot 720 720
+check 'shooting: the interpreter as well' works env KEOPSCL_DEVICE=host "$shooting" 30
+check 'shooting: no number' fails '"0" is no number from 1' "$shooting" 0
 
 check 'sinkhorn: sums, cost and images are what they must be' works "$sinkhorn" 800 moved
 check 'sinkhorn: later steps make no program' steady

@@ -3,8 +3,9 @@
 #ifndef TEST_SWEEPS_H
 #define TEST_SWEEPS_H
 
-#include "graph.h"
+#include "make.h"
 #include "plan.h"
+#include "reductions.h"
 #include "text.h"
 
 #include <check.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Plans: schedules, launches and rewriting, with capabilities made by hand. */
 #include "failing.h"
+#include "passes.h"
 #include "sweeps.h"
 
 #include <math.h>

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of reductions, and sweeps on the host, against plain sums in long double. */
 #include "failing.h"
+#include "make.h"
 #include "reduction.h"
+#include "reductions.h"
 
 #include <check.h>
 #include <math.h>

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Chains of many reductions through the public functions, by the interpreter: time and memory grow in proportion to their
+ * length, results are those of a plain loop, and an evaluation of a structure that was seen before compiles nothing.
+ */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static kcl_context *c;
+static double requested; /* bytes */
+
+static void *reallocate(void *user, void *pointer, size_t size)
+{
+    (void)user;
+    requested += (double)size;
+    if (size)
+        return realloc(pointer, size);
+    free(pointer);
+    return NULL;
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+enum { M = 4 };
+static double x[M] = {0.1, 0.2, 0.3, 0.4};
+
+/* One step of the chain: v_i = 0.3 sum_j exp(-(u_i - x_j)^2), u + v where `adds`. `slope`: du/dx_i through the rows. */
+static void step(bool adds, double *u, double *slope)
+{
+    for (int i = 0; i < M; i++) {
+        double v = 0, dv = 0;
+        for (int j = 0; j < M; j++) {
+            const double d = u[i] - x[j], e = 0.3 * exp(-d * d);
+            v += e;
+            dv += -2 * d * e;
+        }
+        slope[i] *= dv + adds;
+        u[i] = v + (adds ? u[i] : 0);
+    }
+}
+
+typedef struct cost {
+    double seconds, again, bytes, bytes_again;
+} cost;
+
+/* Builds, evaluates and checks a chain, and evaluates it again: in a scope of its own, as a loop would. */
+static cost measure(int count, bool adds, bool gradient)
+{
+    cost spent = {0};
+    double out[M], u[M], slope[M] = {1, 1, 1, 1};
+    memcpy(u, x, sizeof u);
+    for (int k = 0; k < count; k++)
+        step(adds, u, slope);
+    for (int round = 0; round < 2; round++) {
+        requested = 0;
+        const double start = cpu_seconds();
+        kcl_scope *s = kcl_scope_create(c);
+        kcl_expr *rows = kcl_vi(s, kcl_f64(x, M, 1)), *columns = kcl_vj(s, kcl_f64(x, M, 1)), *f = rows;
+        for (int k = 0; k < count; k++) {
+            kcl_expr *power = kcl_exp(kcl_neg(kcl_square(kcl_sub(f, columns))));
+            kcl_expr *v = kcl_reduce_sum(kcl_mul(power, kcl_constant(s, 0.3)), KCL_OVER_J);
+            f = adds ? kcl_add(f, v) : v;
+        }
+        if (gradient)
+            f = kcl_grad(kcl_reduce_sum(f, KCL_OVER_I), rows);
+        const double before = requested;
+        ck_assert_msg(kcl_eval1(f, kcl_f64(out, M, 1)) == KCL_OK, "%s", kcl_context_error(c));
+        *(round ? &spent.again : &spent.seconds) = cpu_seconds() - start;
+        *(round ? &spent.bytes_again : &spent.bytes) = requested - before;
+        kcl_scope_destroy(&s);
+        for (int i = 0; i < M; i++) {
+            const double want = gradient ? slope[i] : u[i];
+            ck_assert_double_le(fabs(out[i] - want), 1e-10 * (1 + fabs(want)));
+        }
+    }
+    return spent;
+}
+
+START_TEST(test_chains_grow_linearly)
+{
+    enum { REPEATS = 3, COUNT = 400 };
+    const bool adds = _i % 2, gradient = _i / 2;
+    cost least[2] = {{1e9, 1e9, 0, 0}, {1e9, 1e9, 0, 0}};
+    for (int repeat = 0; repeat < REPEATS; repeat++)
+        for (int k = 0; k < 2; k++) {
+            kcl_context_drop_programs(c);
+            const cost spent = measure(COUNT << k, adds, gradient);
+            least[k] = (cost){fmin(least[k].seconds, spent.seconds), fmin(least[k].again, spent.again), spent.bytes,
+                              spent.bytes_again};
+        }
+    printf("%d reductions%s%s: %.3g s, again %.3g s; twice as many: %.3g s, again %.3g s; %.3g MB requested by the "
+           "evaluation, again %.3g MB\n",
+           COUNT, adds ? " that add u" : "", gradient ? ", gradient" : "", least[0].seconds, least[0].again,
+           least[1].seconds, least[1].again, least[0].bytes / 1e6, least[0].bytes_again / 1e6);
+    ck_assert_msg(least[1].seconds < 3 * fmax(least[0].seconds, 1e-3), "%g s, then %g s", least[0].seconds,
+                  least[1].seconds);
+    ck_assert_msg(least[1].bytes < 2.2 * least[0].bytes, "%g bytes, then %g", least[0].bytes, least[1].bytes);
+    /* The second evaluation finds its variables and interprets; the program of the first evaluation is kept. */
+    ck_assert_msg(least[0].bytes_again < 0.8 * least[0].bytes, "%g bytes, again %g", least[0].bytes,
+                  least[0].bytes_again);
+}
+END_TEST
+
+int main(void)
+{
+    const test_entry tests[] = {{test_chains_grow_linearly, 4}};
+    const kcl_context_params params = {.device = "host", .allocator = {reallocate, NULL}};
+    if (kcl_context_create(&c, &params) < 0) {
+        printf("%s\n", kcl_context_error(c));
+        return 1;
+    }
+    int failed = run_entries("growth of chains", tests, 1, NULL, NULL);
+    kcl_context_destroy(&c);
+    return failed;
+}
