@@ -25,18 +25,12 @@
 #define KCL_JOIN_MEMBER across
 #define KCL_JOIN_SET down
 
-/* Columns beyond the last one stand for repetitions of it and do not count. */
-#define KCL_STEP(R, t, n, value)                                                                                       \
+/* Nothing is put off. Columns beyond the last one stand for repetitions of it and do not count. */
+#define KCL_FORM STEP_NOW
+#undef KCL_TAKE
+#define KCL_TAKE(step)                                                                                                 \
     if (j + v < last) {                                                                                                \
-        R##_STEP_NOW(t, n, value)                                                                                      \
-    }
-#define KCL_STEP_PRODUCT(R, t, n, a, b)                                                                                \
-    if (j + v < last) {                                                                                                \
-        R##_STEP_NOW_PRODUCT(t, n, a, b)                                                                               \
-    }
-#define KCL_STEP_WHERE(R, t, n, c, a, b)                                                                               \
-    if (j + v < last) {                                                                                                \
-        R##_STEP_NOW_WHERE(t, n, c, a, b)                                                                              \
+        step                                                                                                           \
     }
 #define KCL_ELEMENT(v) min(j + (v), last - 1)
 #define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
@@ -112,7 +106,7 @@ KCL_FN void kcl_take(__local const real *memory, int of, int count, real *to)
     real y##variable[KCL_STREAM];                                                                                      \
     kcl_take(KCL_LOCAL_Y(n, buffer, m), across, KCL_STREAM, y##variable);
 
-__kernel __attribute__((reqd_work_group_size(KCL_GROUP, 1, 1)))
+__kernel KCL_GROUP_SIZE
 void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
            __global real *restrict partial)
 {
@@ -134,15 +128,15 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
     const long part = get_group_id(1), first = KCL_COLUMN_PART(part) * part_length;
     const long last = min(cols, first + part_length);
     const long lane_count = rows, row_blocks = (rows + KCL_ROW_TILE - 1) / KCL_ROW_TILE;
-    KCL_TERMS(KCL_DECLARE)
+    KCL_DECLARE
     KCL_SWEEP_LAUNCH
     for (long block = get_group_id(0); block < row_blocks; block += get_num_groups(0)) {
         const long row_start = block * KCL_ROW_TILE, i = row_start + down * KCL_LANES;
         const int last_row = (int)min((long)KCL_ROW_TILE, rows - row_start) - 1;
-        KCL_TERMS(KCL_INIT)
+        KCL_INIT
         KCL_EACH_BEGIN(KCL_EACH_PART(part))
         KCL_SWEEP_LANE
-        KCL_TERMS(KCL_ROWS_BEGIN)
+        KCL_ROWS_BEGIN
         KCL_ROW_OPERANDS(KCL_DECLARE_ROWS)
         KCL_COLUMN_OPERANDS(KCL_DECLARE_COLUMNS)
         /* The steps of all tiles are one sequence: the first of the next tile is fetched during the last of this one. */
@@ -197,13 +191,13 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
                 barrier(CLK_LOCAL_MEM_FENCE);
                 buffer = filled;
             }
-            KCL_TERMS(KCL_TILE_BEGIN)
+            KCL_TILE_BEGIN
             KCL_SWEEP_BLOCK
-            KCL_TERMS(KCL_TILE_END)
+            KCL_TILE_END
         }
-        KCL_TERMS(KCL_ROWS_END)
+        KCL_ROWS_END
         KCL_EACH_END
-        KCL_TERMS(KCL_CLOSE)
+        KCL_CLOSE
         KCL_TERMS(KCL_JOIN_STATES)
         if (across == 0) {
             KCL_TERMS(KCL_SAVE_LANES)

@@ -48,7 +48,7 @@ __kernel void finish(KCL_FINISH_PARAMETERS const long rows
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
 #define KCL_NUMBER_FIRST (first KCL_OF_EACH(cols))
 #define KCL_NUMBER_STEP 0
-    KCL_TERMS(KCL_FIND_STATE)
+    KCL_FIND_STATE
 #endif
     KCL_FINISH_LAUNCH
     for (long block = get_global_id(0); block < blocks; block += get_global_size(0)) {
@@ -57,18 +57,18 @@ __kernel void finish(KCL_FINISH_PARAMETERS const long rows
 #ifdef KCL_TERMS
         KCL_TERMS(KCL_MERGE)
 #ifdef KCL_DEFERRED
-        KCL_TERMS(KCL_FIND_LIMIT)
+        KCL_FIND_LIMIT
         for (long part = 0; part < parts; part++) {
             const long first = part * part_length, last = min(cols, first + part_length);
-            KCL_TERMS(KCL_FIND_PART)
+            KCL_FIND_PART
 #define KCL_RESCAN_BLOCK KCL_FINISH_BLOCK
 #define KCL_RESCAN_STREAM KCL_BLOCK_COLUMNS
 #define KCL_RESCAN_BLOCKS
 #include "rescan.cl"
-            KCL_TERMS(KCL_FIND_CLOSE)
+            KCL_FIND_CLOSE
         }
 #endif
-        KCL_TERMS(KCL_RESULT)
+        KCL_RESULT
 #endif
         KCL_FINISH_OUT
     }

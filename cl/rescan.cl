@@ -5,21 +5,17 @@
  *     KCL_RESCAN_BLOCK    the statements for KCL_STREAM columns from j on
  *     KCL_RESCAN_STREAM   columns of a query; and of a step, where KCL_RESCAN_BLOCKS is defined, else 1
  */
-#undef KCL_STEP
-#undef KCL_STEP_PRODUCT
-#undef KCL_STEP_WHERE
-#define KCL_STEP(R, t, n, value) R##_RESCAN_STEP(t, n, value)
-#define KCL_STEP_PRODUCT(R, t, n, a, b) R##_RESCAN_STEP_PRODUCT(t, n, a, b)
-#define KCL_STEP_WHERE(R, t, n, c, a, b) R##_RESCAN_STEP_WHERE(t, n, c, a, b)
+#undef KCL_FORM
+#define KCL_FORM RESCAN_STEP
         for (;;) {
             bool more = false;
             long query = -1;
-            KCL_TERMS(KCL_FIND_NEXT)
+            KCL_FIND_NEXT
             if (!more)
                 break;
             const long end = query < 0 ? last : min(last, first + query + KCL_RESCAN_STREAM);
             long j = first + max(query, 0L);
-            KCL_TERMS(KCL_FIND_BEGIN)
+            KCL_FIND_BEGIN
 #ifdef KCL_RESCAN_BLOCKS
 #undef KCL_STREAM
 #define KCL_STREAM KCL_RESCAN_STREAM
@@ -32,5 +28,5 @@
             for (; j < end; j++) {
                 KCL_RESCAN_BLOCK
             }
-            KCL_TERMS(KCL_FIND_END)
+            KCL_FIND_END
         }

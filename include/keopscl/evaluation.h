@@ -58,6 +58,8 @@ KCL_API kcl_status kcl_min_argmin(kcl_expr *f, kcl_axes over, const kcl_array *v
 KCL_API kcl_status kcl_max_argmax(kcl_expr *f, kcl_axes over, const kcl_array *values, const kcl_array *indices);
 KCL_API kcl_status kcl_kmin(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
 KCL_API kcl_status kcl_kmax(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_mean_kmin(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
+KCL_API kcl_status kcl_mean_kmax(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
 KCL_API kcl_status kcl_argkmin(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
 KCL_API kcl_status kcl_argkmax(kcl_expr *f, int k, kcl_axes over, const kcl_array *out);
 KCL_API kcl_status kcl_kmin_argkmin(kcl_expr *f, int k, kcl_axes over, const kcl_array *values,

@@ -116,6 +116,15 @@ KCL_API kcl_expr *kcl_reduce_kmax(kcl_expr *f, int k, kcl_axes over);
 KCL_API kcl_expr *kcl_reduce_argkmin(kcl_expr *f, int k, kcl_axes over);
 KCL_API kcl_expr *kcl_reduce_argkmax(kcl_expr *f, int k, kcl_axes over);
 
+/*
+ * For each component of f, the mean of the k smallest values over the axes, or of the k largest: the mean of the
+ * results of kcl_reduce_kmin or kcl_reduce_kmax, with the memory of one value a row. +infinity (of the k largest:
+ * -infinity) if there are fewer than k values; NaN never counts. The derivative is the mean of the derivatives of the k
+ * terms. The result has the dimension of f. Errors as kcl_reduce_kmin.
+ */
+KCL_API kcl_expr *kcl_reduce_mean_kmin(kcl_expr *f, int k, kcl_axes over);
+KCL_API kcl_expr *kcl_reduce_mean_kmax(kcl_expr *f, int k, kcl_axes over);
+
 /* Values and indices: returns the values and sets *index, unless that is NULL. One sweep. */
 KCL_API kcl_expr *kcl_reduce_kmin_argkmin(kcl_expr *f, int k, kcl_axes over, kcl_expr **index);
 KCL_API kcl_expr *kcl_reduce_kmax_argkmax(kcl_expr *f, int k, kcl_axes over, kcl_expr **index);
@@ -152,6 +161,8 @@ KCL_API kcl_expr *kcl_reduce_min_argmin_batch(kcl_expr *f, int axis, kcl_expr **
 KCL_API kcl_expr *kcl_reduce_max_argmax_batch(kcl_expr *f, int axis, kcl_expr **index);
 KCL_API kcl_expr *kcl_reduce_kmin_batch(kcl_expr *f, int k, int axis);
 KCL_API kcl_expr *kcl_reduce_kmax_batch(kcl_expr *f, int k, int axis);
+KCL_API kcl_expr *kcl_reduce_mean_kmin_batch(kcl_expr *f, int k, int axis);
+KCL_API kcl_expr *kcl_reduce_mean_kmax_batch(kcl_expr *f, int k, int axis);
 KCL_API kcl_expr *kcl_reduce_argkmin_batch(kcl_expr *f, int k, int axis);
 KCL_API kcl_expr *kcl_reduce_argkmax_batch(kcl_expr *f, int k, int axis);
 KCL_API kcl_expr *kcl_reduce_kmin_argkmin_batch(kcl_expr *f, int k, int axis, kcl_expr **index);

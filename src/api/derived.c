@@ -160,6 +160,9 @@ static const kf_node *magnitude_of(void *user, const kf_node *leaf)
     case KF_REDUCE_MIN:
     case KF_REDUCE_MAX:
         return kf_reduce(g, KF_REDUCE_MAX, axes, 0, size);
+    case KF_REDUCE_MEANKMIN:
+    case KF_REDUCE_MEANKMAX:
+        return kf_unary(g, KF_ABS, kf_reduce(g, KF_REDUCE_MEANKMAX, axes, leaf->param[2], size));
     case KF_REDUCE_KMIN:
     case KF_REDUCE_KMAX:
         return kf_unary(g, KF_ABS, kf_reduce(g, KF_REDUCE_KMAX, axes, leaf->param[2], size));

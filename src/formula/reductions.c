@@ -117,7 +117,7 @@ const kf_node *kf_reduce(kf_graph *g, kf_reduction reduction, unsigned axes, int
     if (info->params && param > KF_MAX_DIM / f->dim)
         return kf_refuse(
             g, KCL_ERROR_SHAPE,
-            "%s_Reduction: K is %lld, for a formula of dimension %d: the result can have at most %d components",
+            "%s_Reduction: K is %lld, for a formula of dimension %d: the K values can have at most %d components",
             info->name, (long long)param, f->dim, KF_MAX_DIM);
     /* A batch axis that f lacks has size 1: the reduction chooses from one term. */
     const unsigned there = axes & f->axes, of_one = kf_chooses(reduction) && !there ? axes & KF_BATCH_AXES : 0;

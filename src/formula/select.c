@@ -124,35 +124,42 @@ static const kf_node *values(selection *s, const kf_node *f, bool largest, int64
     return kf_binary(s->g, KF_CONCAT, first, values(s, f, largest, from + count / 2, count - count / 2));
 }
 
+/* Reductions that choose terms, and those that find the numbers of the terms. */
+static const struct choice {
+    kf_reduction numbers; /* KF_REDUCE_SUM, the first of all: it chooses none */
+    bool is_largest;
+    bool is_mean; /* of the values, not these themselves */
+} choices[KF_REDUCTION_COUNT] = {
+    [KF_REDUCE_MIN] = {KF_REDUCE_ARGMIN, false, false},      [KF_REDUCE_MAX] = {KF_REDUCE_ARGMAX, true, false},
+    [KF_REDUCE_KMIN] = {KF_REDUCE_ARGKMIN, false, false},    [KF_REDUCE_KMAX] = {KF_REDUCE_ARGKMAX, true, false},
+    [KF_REDUCE_MEANKMIN] = {KF_REDUCE_ARGKMIN, false, true}, [KF_REDUCE_MEANKMAX] = {KF_REDUCE_ARGKMAX, true, true},
+};
+
+/* The sum of values number from..from+count-1 of each component, in a tree of few levels. */
+static const kf_node *sum_of_values(selection *s, const kf_node *f, bool largest, int64_t from, int64_t count)
+{
+    if (count == 1)
+        return values(s, f, largest, from * f->dim, f->dim);
+    const kf_node *first = sum_of_values(s, f, largest, from, count / 2);
+    return kf_binary(s->g, KF_ADD, first, sum_of_values(s, f, largest, from + count / 2, count - count / 2));
+}
+
 static const kf_node *selected(selection *s, const kf_node *f)
 {
-    static const kf_reduction numbers[KF_REDUCTION_COUNT] = {
-        [KF_REDUCE_MIN] = KF_REDUCE_ARGMIN,
-        [KF_REDUCE_MAX] = KF_REDUCE_ARGMAX,
-        [KF_REDUCE_KMIN] = KF_REDUCE_ARGKMIN,
-        [KF_REDUCE_KMAX] = KF_REDUCE_ARGKMAX,
-    };
-    const kf_reduction reduction = (kf_reduction)f->param[0];
+    const struct choice *choice = &choices[f->param[0]];
     s->axes = (unsigned)f->param[1];
-    s->index = kf_reduce(s->g, numbers[reduction], s->axes, f->param[2], f->arg[0]);
+    s->index = kf_reduce(s->g, choice->numbers, s->axes, f->param[2], f->arg[0]);
     if (!s->index)
         return NULL;
-    return values(s, f, reduction == KF_REDUCE_MAX || reduction == KF_REDUCE_KMAX, 0, f->dim);
+    if (!choice->is_mean)
+        return values(s, f, choice->is_largest, 0, f->dim);
+    const kf_node *sum = sum_of_values(s, f, choice->is_largest, 0, f->param[2]);
+    return kf_binary(s->g, KF_MULT, kf_rat(s->g, 1, f->param[2]), sum);
 }
 
 static bool is_choice(const kf_node *f)
 {
-    if (f->op != KF_REDUCE)
-        return false;
-    switch ((kf_reduction)f->param[0]) {
-    case KF_REDUCE_MIN:
-    case KF_REDUCE_MAX:
-    case KF_REDUCE_KMIN:
-    case KF_REDUCE_KMAX:
-        return true;
-    default:
-        return false;
-    }
+    return f->op == KF_REDUCE && choices[f->param[0]].numbers != KF_REDUCE_SUM;
 }
 
 static const kf_node *select_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)

@@ -57,8 +57,8 @@ static int few_lists(const kp_plan *plan, int step)
 {
     int64_t lists = 0;
     for (size_t k = 0; plan->shape == KP_COLUMNS && k < plan->term_count; k++)
-        if (kp_states[plan->terms[k].reduction].list)
-            lists += kp_pieces_of(&plan->terms[k]) * plan->terms[k].formula->dim;
+        if (kp_reduction(plan, k)->lists)
+            lists += kr_pieces(&plan->terms[k]) * plan->terms[k].formula->dim;
     while (step > 1 && step * lists > LISTS)
         step /= 2;
     return step;

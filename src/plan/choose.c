@@ -157,16 +157,17 @@ static kcl_status choose_shape(const kr_sweep *sweep, const kp_caps *caps, kcl_d
         return KCL_OK;
     }
     /* Columns are counted in numbers of a lane's width, from the first of a part on. */
-    bool counted = false;
+    const char *counted = NULL;
     for (size_t k = 0; k < sweep->term_count; k++)
-        counted = counted || (kp_has_numbers(&sweep->terms[k]) && dtype == KCL_F32 && cols > LONGEST_PART);
+        if (kp_has_numbers(&sweep->terms[k]) && dtype == KCL_F32 && cols > LONGEST_PART)
+            counted = kf_reduction_get(sweep->terms[k].reduction)->name;
     if (sweep->reduced & KF_AXIS_I) {
         if (counted)
             return kb_fail(
                 err, KCL_ERROR_UNSUPPORTED,
                 "%s over both axes takes at most %d columns in float32, here are %lld: reduce one axis after "
                 "the other, or use float64 arrays",
-                kf_reduction_get(KF_REDUCE_ARGMIN)->name, LONGEST_PART, (long long)cols);
+                counted, LONGEST_PART, (long long)cols);
         if (force == FORCE_COLUMNS || force == FORCE_CONTRACTION)
             return kb_fail(err, KCL_ERROR_UNSUPPORTED,
                            "schedule \"%s\" keeps a state for each row: it cannot reduce both axes", name);
@@ -175,7 +176,7 @@ static kcl_status choose_shape(const kr_sweep *sweep, const kp_caps *caps, kcl_d
     }
     int64_t lanes = kp_lanes_of(caps, dtype), enough = (int64_t)FEW_BLOCKS * caps->compute_units, state = 0;
     for (size_t k = 0; k < sweep->term_count; k++)
-        state += kp_numbers_of(&sweep->terms[k], false) * kp_pieces_of(&sweep->terms[k]) * sweep->terms[k].formula->dim;
+        state += kr_get(sweep->terms[k].reduction)->numbers * kr_pieces(&sweep->terms[k]) * sweep->terms[k].formula->dim;
     /* Lanes over columns waste nothing on a few rows, but every row's state is kept while columns pass. */
     bool few = cpu ? rows <= lanes && cols >= 4 * lanes : rows <= FEW_ROWS && cols >= PART_COLUMNS;
     if (force == FORCE_COLUMNS || (force == BY_RULE && few)) {

@@ -72,22 +72,6 @@ int64_t kp_joining_memory(const kp_plan *plan)
     return (int64_t)kp_numbers(plan) * ((plan->group + 1) / 2) * plan->lanes * (int64_t)kb_dtype_size(plan->dtype);
 }
 
-/* Bytes of a work-item's states and results, and what joins them. */
-int64_t kp_state_memory(const kp_plan *plan)
-{
-    int64_t bytes = 0, vector = (int64_t)kb_dtype_size(plan->dtype) * plan->lanes;
-    int64_t rows = plan->shape == KP_COLUMNS ? plan->stream : 1;
-    for (size_t k = 0; k < plan->term_count; k++) {
-        const kr_term *term = &plan->terms[k];
-        const kp_state *s = &kp_states[term->reduction];
-        int64_t list = s->list ? kp_pieces_of(term) : 0, step = (int64_t)s->step * KB_MAX(plan->stream, 1);
-        int64_t arrays = 2 * (plan->exact[k] != NULL) + s->arrays * rows + s->extra + step;
-        arrays += list * (s->list * rows + s->list_extra);
-        bytes += term->formula->dim * vector * arrays;
-    }
-    return bytes;
-}
-
 /* How many work-items share the memory that a kernel's private arrays are in: on CPUs it is a thread's. */
 int64_t kp_sharing_items(const kp_plan *plan, const kp_caps *caps)
 {
@@ -140,8 +124,8 @@ kcl_status kp_check_contraction(kp_plan *plan, const kp_request *request)
     if (kp_side_of(request->caps) < SMALLEST_SIDE)
         why = "work-groups of the device are too small";
     else if (kp_keeps_lists(plan->term_count, plan->terms, &longest))
-        why = "KMin, KMax and their indices keep a list of K values for each row, and a work-item has several rows: "
-              "more than registers hold";
+        why = "KMin, KMax, their means and indices keep a list of K values for each row, and a work-item has several "
+              "rows: more than registers hold";
     else if (find_contraction(plan, &why) < 0)
         return plan->graph.error.status;
     else if (!why && !choose_contraction_blocks(plan, request->caps))

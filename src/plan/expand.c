@@ -10,8 +10,8 @@ enum {
     SHORTEST = 8,     /* components of a distance that is looked at: shorter ones are never expanded */
     PAYS_ON_CPU = 32, /* components from which on preparing columns and reading them costs less than is gained */
     PAYS_ON_GPU = 16,
-    FEW = 64,            /* rows or columns, for which preparing the others does not pay */
-    FEW_PAIRS = 1 << 24  /* for which looking at the data does not */
+    FEW = 64,           /* rows or columns, for which preparing the others does not pay */
+    FEW_PAIRS = 1 << 24 /* for which looking at the data does not */
 };
 
 bool kp_expansion_pays(const kp_caps *caps, int32_t dim, int64_t rows, int64_t cols)
@@ -202,11 +202,16 @@ static bool is_told(kf_graph *g, const kr_term *term, const kf_node *root, follo
 {
     if (how.how == NONE)
         return true;
-    if (term->reduction == KF_REDUCE_SUM)
+    switch (kr_get(term->reduction)->error) {
+    case KR_ERROR_ADDS:
         return how.how == RELATIVE || (how.how == LINEAR && is_multiple(g, root, d->node));
-    if (term->reduction == KF_REDUCE_ARGMIN)
+    case KR_ERROR_CHOOSES:
         return how.how == LINEAR && is_multiple(g, root, d->node) && !d->row_from.factor && !d->col_from.factor;
-    return how.how == LINEAR && term->reduction == KF_REDUCE_LOGSUMEXP;
+    case KR_ERROR_STAYS:
+        return how.how == LINEAR;
+    default:
+        return false;
+    }
 }
 
 /* ---- Search ------------------------------------------------------------------------------------------------------ */
@@ -244,10 +249,10 @@ int kp_find_distances(kf_graph *g, size_t term_count, const kr_term *terms, cons
             continue;
         for (size_t t = 0; t < term_count; t++) {
             follows how = at[kf_at(&order, roots[t])];
-            bool multiple = how.how == LINEAR && terms[t].reduction == KF_REDUCE_SUM;
+            const kr_error error = kr_get(terms[t].reduction)->error;
+            bool multiple = how.how == LINEAR && error == KR_ERROR_ADDS;
             if (how.how != NONE)
-                slopes[found++] =
-                    (kp_slope){t, (size_t)count, how.slope, multiple, terms[t].reduction == KF_REDUCE_ARGMIN};
+                slopes[found++] = (kp_slope){t, (size_t)count, how.slope, multiple, error == KR_ERROR_CHOOSES};
         }
         distances[count++] = d;
     }

@@ -147,7 +147,7 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
     if (status == KCL_OK)
         status = find_prepared_batches(plan);
     for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++)
-        plan->deferred |= plan->terms[k].reduction == KF_REDUCE_ARGMIN && plan->schedule == KP_BY_LANES &&
+        plan->deferred |= kp_reduction(plan, k)->hooks & KR_FIND_PART && plan->schedule == KP_BY_LANES &&
                           plan->shape == KP_ROWS_SPLIT && !(sweep->reduced & KF_AXIS_EACH);
     kb_free(a, exact_of);
     kb_free(a, roots);
@@ -229,7 +229,7 @@ void kp_describe(const kp_plan *plan, kb_str *out)
         kb_str_putf(out, "term %zu: ", k);
         kb_str_putf(out, "%s of dimension %d\n", kf_reduction_get(plan->terms[k].reduction)->name,
                     plan->terms[k].formula->dim);
-        if (kp_states[plan->terms[k].reduction].list)
+        if (kp_reduction(plan, k)->lists)
             kb_str_putf(out, "K: %lld\n", (long long)plan->terms[k].param);
     }
     if (plan->centre_count)

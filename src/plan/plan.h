@@ -104,7 +104,7 @@ typedef struct kp_plan {
 
     /*
      * The sweep's variables, then parameters: the centres of expanded distances and, where terms are screened, what
-     * cl/reduce.cl calls margins, two a term; then the prepared ones.
+     * cl/reduce/candidates.cl calls margins, two a term; then the prepared ones.
      */
     size_t var_count, centre_count, prepared_vars;
     bool screens;
@@ -180,13 +180,16 @@ void kp_launch_batches(const kp_plan *plan, const kp_caps *caps, const kp_sizes 
  */
 bool kp_is_contraction(const kp_plan *plan, const kf_node *f);
 
+/* The row of a term's reduction in kernels: that of screened terms is another than kr_get's. */
+const kr_reduction *kp_reduction(const kp_plan *plan, size_t term);
+
 int kp_numbers(const kp_plan *plan); /* of a component's state, at most: R_NUMBERS of cl/reduce.cl */
 
 /* Numbers of state a row and term in the memory of states: those of cl/reduce.cl for each component. */
 int64_t kp_state_dim(const kp_plan *plan, size_t term);
 
-/* The prefix of a term's macros in cl/reduce.cl. */
-const char *kp_term_name(const kp_plan *plan, size_t term);
+/* Whether the sweep of a plan declares an array of a term's reduction. */
+bool kp_has_array(const kp_plan *plan, const kr_array *array);
 
 /* Writes the plan's choices, a "key: value" a line. */
 void kp_describe(const kp_plan *plan, kb_str *out);

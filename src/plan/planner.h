@@ -5,6 +5,7 @@
 
 #include "order.h"
 #include "plan.h"
+#include "reductions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,23 +42,16 @@ static inline int power_of_two(int most)
     return result;
 }
 
-/* ---- states.c ---- */
+/* ---- terms.c ---- */
 
-/* What cl/reduce.cl keeps of a reduction, for each component; of K-min, for each of the K as well. */
-typedef struct kp_state {
-    int numbers;          /* of a piece of a closed state: R_NUMBERS */
-    int arrays;           /* vectors of a running state and its numbers, for each of KCL_STATES */
-    int extra;            /* vectors beside them: of blocks and rescans, results */
-    int list, list_extra; /* the same for each of the K, and for their join */
-    int step;             /* vectors for each streamed element of a step */
-} kp_state;
-
-extern const kp_state kp_states[KF_REDUCTION_COUNT];
-
-int64_t kp_pieces_of(const kr_term *term);
 bool kp_keeps_lists(size_t count, const kr_term *terms, int64_t *longest);
-int kp_numbers_of(const kr_term *term, bool is_screened);
-bool kp_has_numbers(const kr_term *term);
+int64_t kp_state_memory(const kp_plan *plan);
+
+/* Whether a term has numbers of terms as its results too. */
+static inline bool kp_has_numbers(const kr_term *term)
+{
+    return kf_reduction_get(term->reduction)->kind == KF_INT;
+}
 
 /* ---- choose.c ---- */
 
@@ -83,7 +77,6 @@ kcl_status kp_order_terms(kp_plan *plan, kf_order *order);
 
 kcl_status kp_check_contraction(kp_plan *plan, const kp_request *request);
 int64_t kp_joining_memory(const kp_plan *plan);
-int64_t kp_state_memory(const kp_plan *plan);
 int64_t kp_sharing_items(const kp_plan *plan, const kp_caps *caps);
 
 /* ---- blocks.c ---- */

@@ -211,12 +211,12 @@ kcl_status kp_rewrite_terms(kp_plan *plan)
         return kb_no_memory(&g->error);
     kcl_status status = KCL_OK;
     for (size_t k = 0; status == KCL_OK && k < plan->term_count; k++) {
-        /* A state of LogSumExp is one of powers of 2 (cl/reduce.cl). */
-        if (plan->terms[k].reduction == KF_REDUCE_LOGSUMEXP)
+        const kr_reduction *r = kp_reduction(plan, k);
+        if (r->exponent == KR_EXPONENTS)
             plan->terms[k].formula = scaled(g, plan->terms[k].formula, log2e);
-        else if (plan->terms[k].reduction == KF_REDUCE_EXPSUMS)
+        else if (r->exponent == KR_FIRST_EXPONENT)
             plan->terms[k].formula = scaled_exponent(g, plan->terms[k].formula);
-        else if (plan->terms[k].reduction == KF_REDUCE_SUM && !plan->empty)
+        else if (r->sums && !plan->empty)
             plan->terms[k].formula = split_factors(g, plan->terms[k].formula, plan->reduced, PRODUCTS, &factor[k]);
         status = g->error.status;
     }

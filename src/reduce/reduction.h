@@ -23,8 +23,95 @@ typedef struct kr_block {
     int count;
 } kr_block;
 
+/* ---- What a kernel keeps ----------------------------------------------------------------------------------------- */
+
+typedef enum kr_element { KR_LANES, KR_ILANES, KR_BOOL } kr_element;
+
+/* What the length of an array is multiplied by, and which kernels have it. */
+enum {
+    KR_PER_STATE = 1,     /* the rows (or vectors of rows) whose states a work-item keeps: KCL_STATES */
+    KR_PER_COMPONENT = 2, /* the dimension of the formula */
+    KR_PER_VALUE = 4,     /* K */
+    KR_PER_COLUMN = 8,    /* the columns of a block: KCL_STEP_LENGTH */
+    KR_ON_CPU = 16,       /* sweeps by lanes alone: on GPUs it would cost registers */
+    KR_FINISH = 32,       /* the kernel that looks again at the steps of all parts, too: KCL_DEFERRED */
+};
+
+/* An array of a running state, or a single element where the length is 1 and multiplied by nothing. */
+typedef struct kr_array {
+    kr_element element;
+    const char *name; /* in kernels: followed by the number of the term */
+    int length;
+    unsigned of;
+} kr_array;
+
+/*
+ * The macros of a reduction that kernels call (cl/reduce.cl tells what each does), and the kernels that have a place for
+ * them: all, those where tiles or steps are looked at again, or those where `finish` looks at the steps of all parts.
+ */
+#define KR_HOOKS(X)                                                                                                    \
+    X(INIT, ALL)                                                                                                       \
+    X(ROWS_BEGIN, ALL)                                                                                                 \
+    X(ROWS_END, ALL)                                                                                                   \
+    X(TILE_BEGIN, ALL)                                                                                                 \
+    X(TILE_END, ALL)                                                                                                   \
+    X(MASK, ALL)                                                                                                       \
+    X(BLOCK_BEGIN, ALL)                                                                                                \
+    X(BLOCK_END, ALL)                                                                                                  \
+    X(CLOSE, ALL)                                                                                                      \
+    X(RESULT, ALL)                                                                                                     \
+    X(LOOKS, TILES)                                                                                                    \
+    X(TILE_FAILS, TILES)                                                                                               \
+    X(LOOK_BEGIN, TILES)                                                                                               \
+    X(LOOK_END, TILES)                                                                                                 \
+    X(FIND, STEPS)                                                                                                     \
+    X(FIND_NEXT, STEPS)                                                                                                \
+    X(FIND_BEGIN, STEPS)                                                                                               \
+    X(FIND_END, STEPS)                                                                                                 \
+    X(FIND_LIMIT, PARTS)                                                                                               \
+    X(FIND_PART, PARTS)                                                                                                \
+    X(FIND_CLOSE, PARTS)                                                                                               \
+    X(STEP, STEPPING)                                                                                                  \
+    X(STEP_PRODUCT, STEPPING)                                                                                          \
+    X(STEP_WHERE, STEPPING)                                                                                            \
+    X(STEP_NOW, STEPPING)                                                                                              \
+    X(STEP_NOW_PRODUCT, STEPPING)                                                                                      \
+    X(RESCAN_STEP, STEPPING)                                                                                           \
+    X(JOIN, JOINING)                                                                                                   \
+    X(JOINED, JOINING)
+
+#define KR_HOOK(hook, kind) KR_BIT_##hook,
+enum { KR_HOOKS(KR_HOOK) KR_HOOK_COUNT };
+#undef KR_HOOK
+#define KR_HOOK(hook, kind) KR_##hook = 1u << KR_BIT_##hook,
+enum { KR_HOOKS(KR_HOOK) };
+#undef KR_HOOK
+
+/* ---- The table --------------------------------------------------------------------------------------------------- */
+
+/* Which part of a term is an exponent: kernels have powers of 2, so plans multiply it by log2(e). */
+typedef enum kr_exponent { KR_NO_EXPONENT, KR_EXPONENTS, KR_FIRST_EXPONENT } kr_exponent;
+
+/* What an error in a formula does to the result. */
+typedef enum kr_error {
+    KR_ERROR_UNTOLD,  /* nothing is known */
+    KR_ERROR_ADDS,    /* it is added up, with that of all terms */
+    KR_ERROR_STAYS,   /* it is one of the result, and no larger there */
+    KR_ERROR_CHOOSES, /* another term may be taken; kr_screened is a reduction that looks at those again */
+} kr_error;
+
+/* A row of sweep_reductions.def, which explains the columns. */
 typedef struct kr_reduction {
-    const char *cl;   /* prefix of the macros in cl/reduce.cl: <cl>_STATE, <cl>_INIT, ... */
+    const char *name;
+    const char *files[5]; /* up to NULL */
+    int numbers;
+    bool lists;
+    const kr_array *arrays; /* up to one without a name */
+    unsigned hooks;
+    kr_exponent exponent;
+    kr_error error;
+    bool sums;
+    kf_reduction numbered;
     int64_t (*state_size)(int64_t dim, int64_t param); /* doubles of state a row, for a formula of `dim` components */
     void (*init)(double *state, int64_t dim, int64_t param);
     void (*step)(double *state, int64_t dim, int64_t param, const kr_block *block);
@@ -32,14 +119,17 @@ typedef struct kr_reduction {
     void (*finish)(const double *state, int64_t dim, int64_t param, double *result); /* values, then their numbers */
 } kr_reduction;
 
-/* Of the reductions that sweeps have; of the others kr_term_of tells. */
+/* The row of a reduction that sweeps have; kr_term_of tells how the other reductions are computed. */
 const kr_reduction *kr_get(kf_reduction id);
+
+/* The row of kernels whose formula has an error (KR_ERROR_CHOOSES); NULL: there is none. */
+const kr_reduction *kr_screened(kf_reduction id);
 
 /* ---- Sweeps ------------------------------------------------------------------------------------------------------ */
 
-/* A reduction of one formula in a sweep: SUM, LOGSUMEXP, MIN, ARGMIN, KMIN, ARGKMIN or EXPSUMS. */
+/* A reduction of one formula in a sweep, which has a row in sweep_reductions.def. */
 typedef struct kr_term {
-    kf_reduction reduction; /* ARGMIN and ARGKMIN have two results: values, and their numbers */
+    kf_reduction reduction; /* one whose result is of kind KF_INT has two results: values, and their numbers */
     int64_t param;
     const kf_node *formula; /* leaves: VAR nodes with roles I, J and P */
 } kr_term;
@@ -49,6 +139,9 @@ kr_term kr_term_of(kf_graph *g, const kf_node *f);
 
 /* Whether one term can compute both, which `term` then does: smallest values and their numbers, of one formula. */
 bool kr_join_terms(kr_term *term, const kr_term *other);
+
+/* Pieces of a closed state of a term, for each component: K of lists, else 1. */
+int64_t kr_pieces(const kr_term *term);
 
 /* The REDUCE node's value from the results of term `index`, which computes it. */
 const kf_node *kr_value_of(kf_graph *g, const kf_node *f, int64_t index);

@@ -140,8 +140,9 @@ static void put_sink(kt_pass *s, kb_str *to, const sink *k, bool loop)
             snprintf(place, sizeof place, "base + v");
         else
             snprintf(place, sizeof place, "(base + v) * %d + %s", dim, component);
-        const char *name = kp_term_name(plan, k->index);
-        const bool where = term->reduction == KF_REDUCE_SUM && is_product_where(s, k->root);
+        const kr_reduction *reduction = kp_reduction(plan, k->index);
+        const char *name = reduction->name;
+        const bool where = reduction->hooks & KR_STEP_WHERE && is_product_where(s, k->root);
         if (where || kt_is_product(s, k->root)) {
             kb_str_putf(to, "KCL_STEP_%s(%s, %zu, %s, ", where ? "WHERE" : "PRODUCT", name, k->index, place);
             if (where) {

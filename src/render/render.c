@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* render/render.c: programs, from the kernels' sections and the skeletons of cl/. */
 #include "body.h"
+#include "hooks.h"
 #include "reductions.h"
 #include "render.h"
 #include "text.h"
@@ -491,8 +492,9 @@ static void put_preface(kb_str *out, const kp_plan *plan)
     for (size_t k = 0; k < plan->term_count; k++) {
         kb_str_putf(out, " * r%zu = %s over %s of ", k, kf_reduction_get(plan->terms[k].reduction)->name,
                     plan->reduced & KF_AXIS_I ? "i and j" : "j");
-        bool powers = plan->terms[k].reduction == KF_REDUCE_LOGSUMEXP; /* the plan has multiplied by log2(e) */
-        bool exponent = plan->terms[k].reduction == KF_REDUCE_EXPSUMS;
+        /* The plan has multiplied exponents by log2(e). */
+        bool powers = kp_reduction(plan, k)->exponent == KR_EXPONENTS;
+        bool exponent = kp_reduction(plan, k)->exponent == KR_FIRST_EXPONENT;
         kb_str_put(out, powers ? "ln(2)*(" : "");
         put_formula(out, plan->terms[k].formula);
         kb_str_put(out, powers ? ")\n" : exponent ? ", the first component times ln(2)\n" : "\n");
@@ -533,7 +535,7 @@ static void put_preface(kb_str *out, const kp_plan *plan)
                         plan->tile / plan->stream, plan->contracted, plan->chunk);
         int64_t longest = 0;
         for (size_t k = 0; k < plan->term_count; k++) {
-            if (!kf_reduction_get(plan->terms[k].reduction)->params)
+            if (!kp_reduction(plan, k)->lists)
                 continue;
             longest = KB_MAX(longest, plan->terms[k].param);
             kb_str_putf(out, "#define KCL_K%zu %lld\n", k, (long long)plan->terms[k].param);
@@ -543,7 +545,7 @@ static void put_preface(kb_str *out, const kp_plan *plan)
         kb_str_put(out, "#define KCL_TERMS(X)");
         int64_t before = 0;
         for (size_t k = 0; k < plan->term_count; k++) {
-            kb_str_putf(out, " X(%s, %zu, %d, %lld)", kp_term_name(plan, k), k, plan->terms[k].formula->dim,
+            kb_str_putf(out, " X(%s, %zu, %d, %lld)", kp_reduction(plan, k)->name, k, plan->terms[k].formula->dim,
                         (long long)before);
             before += kp_state_dim(plan, k);
         }
@@ -594,7 +596,7 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
         /* The terms again that are looked at again, in front of the outputs. */
         size_t first = term_count;
         for (size_t n = plan->term_count; plan->deferred && n-- > 0;)
-            if (plan->terms[n].reduction == KF_REDUCE_ARGMIN)
+            if (kp_reduction(plan, n)->hooks & KR_FIND_PART)
                 targets[--first] = (kt_target){
                     .kind = KT_TERM, .node = plan->exact[n] ? plan->exact[n] : plan->terms[n].formula, .index = n};
         kernel k = {KT_FINISH, KF_AXIS_I, plan->deferred ? KF_AXIS_J : 0, count - first, targets + first};
@@ -615,10 +617,11 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
         kb_str_put(out, (const char *)kt_cl_dtw);
     if (term_count) {
         kb_str_put(out, (const char *)kt_cl_reduce);
-        kb_str_put(out, (const char *)(plan->schedule == KP_BY_LANES         ? kt_cl_lanes
-                                       : plan->schedule == KP_BY_CONTRACTION ? kt_cl_contraction
-                                       : plan->shape == KP_COLUMNS           ? kt_cl_columns
-                                                                             : kt_cl_rows));
+        kt_put_reductions(out, plan);
+        kb_str_put(out, (const char *)(plan->schedule == KP_BY_CONTRACTION ? kt_cl_contraction
+                                       : plan->shape == KP_COLUMNS         ? kt_cl_columns
+                                       : plan->schedule == KP_BY_LANES     ? kt_cl_lanes
+                                                                           : kt_cl_rows));
     }
     if (!direct || plan->prepared_count)
         kb_str_put(out, (const char *)kt_cl_map);

@@ -193,7 +193,7 @@ END_TEST
     X(kcl_where)                                                                                                       \
     X(kcl_ifelse) X(kcl_clamp) X(kcl_mod) X(kcl_weightedsqdist) X(kcl_softdtw_sqdist) X(kcl_vjp) X(kcl_jvp) X(kcl_hvp)
 #define REDUCTIONS(X) X(sum) X(mean) X(logsumexp) X(min) X(max) X(argmin) X(argmax)
-#define REDUCTIONS_K(X) X(kmin) X(kmax) X(argkmin) X(argkmax)
+#define REDUCTIONS_K(X) X(kmin) X(kmax) X(argkmin) X(argkmax) X(mean_kmin) X(mean_kmax)
 #define REDUCTIONS_WEIGHTED(X) X(logsumexp_weight) X(sumsoftmaxweight)
 #define REDUCTIONS_PAIR(X) X(min_argmin) X(max_argmax)
 #define REDUCTIONS_PAIR_K(X) X(kmin_argkmin) X(kmax_argkmax)

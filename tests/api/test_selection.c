@@ -392,6 +392,50 @@ static kcl_expr *gathered_expr(void)
     return kcl_reduce_sum(f, KCL_OVER_BOTH);
 }
 
+/* The mean of the 3 smallest over j, of each component of a vector; it enters the loss by another function than the sum. */
+static double mean_of_least(const double *v)
+{
+    double sum = 0, terms[N];
+    for (int i = 0; i < M; i++) {
+        for (int k = 0; k < D; k++) {
+            for (int j = 0; j < N; j++)
+                terms[j] = cos(v[X + i * D + k] * v[Y + j * D + k] + v[P] * v[Y + j * D]);
+            sorted(terms, N);
+            sum += (k + 1) * exp(-(terms[0] + terms[1] + terms[2]) / 3);
+        }
+    }
+    return sum;
+}
+
+static kcl_expr *mean_of_least_expr(void)
+{
+    kcl_expr *f = kcl_cos(kcl_add(kcl_mul(x_i, y_j), kcl_mul(p, kcl_elem(y_j, 0))));
+    return kcl_reduce_sum(weighted(kcl_reduce_mean_kmin(f, 3, KCL_OVER_J)), KCL_OVER_I);
+}
+
+/* The mean of the 2 largest over i, and that of the 4 smallest over both axes. */
+static double means_of_others(const double *v)
+{
+    double sum = 0, terms[M * N], column[M];
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < N; j++)
+            terms[j * M + i] = v[P] * sqdist(v + X + i * D, v + Y + j * D);
+    for (int j = 0; j < N; j++) {
+        memcpy(column, terms + j * M, sizeof column);
+        sorted(column, M);
+        sum += v[Y + j * D] * sin((column[M - 1] + column[M - 2]) / 2);
+    }
+    sorted(terms, M * N);
+    return sum + exp((terms[0] + terms[1] + terms[2] + terms[3]) / 4);
+}
+
+static kcl_expr *means_of_others_expr(void)
+{
+    kcl_expr *largest = kcl_sin(kcl_reduce_mean_kmax(scaled_distance(), 2, KCL_OVER_I));
+    return kcl_add(kcl_reduce_sum(kcl_mul(kcl_elem(y_j, 0), largest), KCL_OVER_J),
+                   kcl_exp(kcl_reduce_mean_kmin(scaled_distance(), 4, KCL_OVER_BOTH)));
+}
+
 static const struct loss {
     const char *name;
     double (*value)(const double *v);
@@ -413,6 +457,8 @@ static const struct loss {
     {"weighted sums", weighted_sums, weighted_sums_expr},
     {"numbers of rows", counted, counted_expr},
     {"rows by their numbers", gathered, gathered_expr},
+    {"the mean of the 3 smallest", mean_of_least, mean_of_least_expr},
+    {"means of the largest and over both axes", means_of_others, means_of_others_expr},
 };
 
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */

@@ -306,6 +306,7 @@ static const struct {
     {"Sum_Reduction(x,0,)", "Sum_Reduction(x,0)"},
     {"Sum_Reduction(x*y,2-1)", "Sum_Reduction(x*y,1)"},
     {"KMin_Reduction(x*y,2+1,0,)", "KMin_Reduction(x*y,3,0)"},
+    {"MeanKMin_Reduction(x*y,2+1,0)", "MeanKMin_Reduction(x*y,3,0)"},
     {"LogSumExp_Reduction(b,0,x,)", "LogSumExp_Reduction(b,0,x)"},
     {"LogSumExp_Reduction(b,x,1-1)", "LogSumExp_Reduction(b,x,0)"},
     {"LogSumExp_Reduction (b,x,0)", "LogSumExp_Reduction(b,x,0)"},
@@ -578,7 +579,7 @@ END_TEST
 
 #define REDUCTIONS                                                                                                     \
     "Sum_Reduction, LogSumExp_Reduction, Min_Reduction, ArgMin_Reduction, KMin_Reduction, ArgKMin_Reduction, "         \
-    "Max_Reduction, ArgMax_Reduction, KMax_Reduction, ArgKMax_Reduction, LogSumExpWeight_Reduction, "                  \
+    "MeanKMin_Reduction, Max_Reduction, ArgMax_Reduction, KMax_Reduction, ArgKMax_Reduction, MeanKMax_Reduction, LogSumExpWeight_Reduction, "                  \
     "SumSoftMaxWeight_Reduction, Min_ArgMin_Reduction, Max_ArgMax_Reduction, KMin_ArgKMin_Reduction, "                 \
     "KMax_ArgKMax_Reduction, Max_SumShiftExp_Reduction, Max_SumShiftExpWeight_Reduction, Zero_Reduction, "             \
     "Identity_Reduction"

@@ -308,6 +308,8 @@ static const char *const reductions[][2] = {
     {"LogSumExp_Reduction(Elem(x,1),0)", "LogSumExp_Reduction(Like(Elem(x,1),y),0)"},
     {"ArgMin_Reduction(x,0)", "ArgMin_Reduction(Like(x,y),0)"},
     {"KMin_Reduction(SqDist(x,y),5,0)", NULL},
+    {"MeanKMin_Reduction(SqDist(x,y),5,0)", NULL},
+    {"MeanKMax_Reduction(SqDist(x,y),5,1)", NULL},
     {"ArgKMax_Reduction(x*y,5,2)", NULL},
     {"Max_Reduction(-x*y,1)", NULL},
     {"LogSumExpWeight_Reduction(x|y,y*b,0)", NULL},

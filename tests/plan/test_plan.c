@@ -167,7 +167,7 @@ static const char *contraction_of(const char *terms, const kp_caps *c, bool forc
 
 START_TEST(a_contraction_that_cannot_be_says_why)
 {
-    static const char lists[] = "KMin, KMax and their indices keep a list of K values for each row, and a work-item has "
+    static const char lists[] = "KMin, KMax, their means and indices keep a list of K values for each row, and a work-item has "
                                 "several rows: more than registers hold";
     static const char far[] = "Exp(-SqDist(x,y))*b";
     static const struct {

@@ -39,6 +39,7 @@ static const struct {
     {'B', "ArgMin:SqDist(x,y)+b", "r", 1, OF_TERMS},
     {'m', "Min:Square(x-y)+b", "r", 1, OF_TERMS},
     {'k', "KMin3:Square(x-y)+b", "r", 1, OF_TERMS},
+    {'K', "MeanKMin3:Square(x-y)+b", "r", 3, OF_TERMS},
     {'q', "ArgKMin5:SqDist(x,y)+b", "n", 0, OF_ONE},
     {'Q', "ArgKMin20:SqDist(x,y)+b", "1*n", 0, OF_ONE},
     {'v', "ArgKMin20:SqDist(x,y)+b", "r", 1, OF_TERMS},
@@ -511,7 +512,7 @@ END_TEST
 /* Values and lists of them, weighted exponentials; sums of exponentials that begin tiles anew beside lists. */
 START_TEST(states_of_lists_and_weights)
 {
-    static const char *const others[] = {"mkQv", "LqW", "zUw"};
+    static const char *const others[] = {"mkQv", "LqW", "zUwK"};
     for (int k = 0; k < 3; k++) {
         bool core = (k + _i + test_seed()) % 3 == 0 && (_i / 4 + _i + test_seed()) % 2 == 0;
         for (int t = 0; t < 2; t++) {
