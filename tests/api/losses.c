@@ -284,7 +284,7 @@ static kcl_expr *chamfer_expr(void)
                    kcl_reduce_sum(kcl_reduce_min(d, KCL_OVER_I), KCL_OVER_J));
 }
 
-/* Those that are weighted have no index, but both modes. */
+/* Weighted sums choose no term; both modes derive them. */
 static double weighted_sums(const double *v)
 {
     double sum = 0;
@@ -333,7 +333,9 @@ static kcl_expr *counted_expr(void)
     return kcl_reduce_sum(kcl_mul(kcl_add(j, one), kcl_square(inner)), KCL_OVER_J);
 }
 
-/* Rows of x and of functions of it by numbers: of neighbours, computed ones, those of no row, of a smallest term. */
+/*
+ * Rows of x, and of functions of x, by numbers: of neighbours, computed numbers, numbers of no row, of a smallest term.
+ */
 static int chosen(double v, int k)
 {
     return (int)lround(2.4 * sin(9 * v + k)) + 2;
@@ -376,7 +378,10 @@ static kcl_expr *gathered_expr(void)
     return kcl_reduce_sum(f, KCL_OVER_BOTH);
 }
 
-/* The mean of the 3 smallest over j, of each component of a vector; it enters the loss by another function than the sum. */
+/*
+ * The mean of the 3 smallest over j, of each component of a vector; it enters the loss by another function than the
+ * sum.
+ */
 static double mean_of_least(const double *v)
 {
     double sum = 0, terms[N];
@@ -397,7 +402,7 @@ static kcl_expr *mean_of_least_expr(void)
     return kcl_reduce_sum(weighted(kcl_reduce_mean_kmin(f, 3, KCL_OVER_J)), KCL_OVER_I);
 }
 
-/* The mean of the 2 largest over i, and that of the 4 smallest over both axes. */
+/* The mean of the 2 largest over i, and the mean of the 4 smallest over both axes. */
 static double means_of_others(const double *v)
 {
     double sum = 0, terms[M * N], column[M];

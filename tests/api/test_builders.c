@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Derivatives at expressions, reduced batch axes, operators in several arguments and the sizes of outputs: against plain loops
- * in double and finite differences; by the interpreter and, with the argument "device", on a device.
+ * Derivatives at expressions, reduced batch axes, operators in several arguments and the sizes of outputs: against
+ * plain loops in double and finite differences; by the interpreter and, with the argument "device", on a device.
  */
 #include "values.h"
 
@@ -254,7 +254,7 @@ START_TEST(reduced_batch_axes_stay)
     HAS_SHAPE(by_sum, 1, B, M, 1, 1);
     HAS_SHAPE(kcl_jvp(over_both, x_i, number(1)), 1, 1, M, 1, 1);
     HAS_SHAPE(kcl_reduce_sum_batch(by_y, 0), 1, M, 1, 1);
-    evaluate(kcl_reduce_sum_batch(kcl_scale(by_y, 2), 0), &got, M, 1); /* dL/dy_b summed over b: axis 0 is that of b */
+    evaluate(kcl_reduce_sum_batch(kcl_scale(by_y, 2), 0), &got, M, 1); /* dL/dy_b summed over b: axis 0 is b */
     for (int i = 0; i < M; i++) {
         double wanted = 0;
         for (int b = 0; b < B; b++) {
@@ -289,7 +289,10 @@ static void shape_is(const kcl_operator *op, int output, const kcl_array *const 
     shape_is(op, output, args, type, (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),                  \
              (const int64_t[]){__VA_ARGS__})
 
-/* Of F_i = sum_j p x_i y_j^2 with the cotangent e_i, in batches of x alone: all three, each with the batches of its argument. */
+/*
+ * Of F_i = sum_j p x_i y_j^2 with the cotangent e_i, in batches of x alone: all three, each with the batches of its
+ * argument.
+ */
 START_TEST(operators_are_derived_in_several_arguments)
 {
     enum { B = 2, M = 3, N = 4 };

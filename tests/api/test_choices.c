@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Selections by truth values, their masks and derivatives: against mathematics and plain loops in double; by the interpreter
- * and, with the argument "device", on a device.
+ * Selections by truth values, their masks and derivatives: against mathematics and plain loops in double; by the
+ * interpreter and, with the argument "device", on a device.
  */
 #include "values.h"
 
@@ -31,7 +31,7 @@ START_TEST(where_chooses_by_truth)
 }
 END_TEST
 
-/* f at u is taken where u > 0: its first two derivatives there. */
+/* f at u is taken for u > 0; its first two derivatives at these u. */
 typedef struct branch {
     const char *name;
     kcl_expr *(*make)(kcl_expr *u);
@@ -118,7 +118,7 @@ START_TEST(what_is_not_taken_has_no_part_in_derivatives)
             }
         }
     }
-    /* The larger of log(u) and -1, where log(u) is -infinity. */
+    /* The larger of log(u) and -1, for a log(u) of -infinity too. */
     values v = VALUES(0, 0.25, 2);
     kcl_expr *v_i = rows_of(&v, false, 3, 1);
     kcl_expr *larger = kcl_maximum(kcl_log(v_i), number(-1)), *smaller = kcl_minimum(number(1), kcl_neg(kcl_log(v_i)));
@@ -138,7 +138,7 @@ START_TEST(what_is_not_taken_is_masked_for_each_pair)
     choose_type(_i);
     values x = VALUES(0, 1, 2, 3, 1, 1, -1, 2), y = VALUES(0, 1, 1, 2, 2, 3, 3, 0, 5, 5), got;
     kcl_expr *x_i = rows_of(&x, false, M, D), *y_j = rows_of(&y, true, N, D);
-    /* 1/(x - y), by component, where they are not equal. */
+    /* 1/(x - y), by component, for x other than y. */
     kcl_expr *apart = kcl_sub(x_i, y_j), *f = kcl_where(kcl_not_equal(x_i, y_j), kcl_inv(apart), number(0));
     kcl_expr *sum = kcl_reduce_sum(kcl_sum_inner(f), KCL_OVER_BOTH);
     kcl_expr *swapped = kcl_concat(kcl_elem(apart, 1), kcl_elem(apart, 0)); /* the other component */

@@ -356,7 +356,7 @@ START_TEST(test_every_builder_names_itself_and_tells_the_context)
             told(c, b->name, kcl_eval1(with(b, k, old), to), "reset or destroyed");
             /* An error of an operand stays what it was. */
             told(c, b->name, kcl_eval1(with(b, k, kcl_extract(new_x(), 7, 1)), to), "kcl_extract: 1 components from 7");
-            /* An error that knew of no context, as that of an operand beside it. */
+            /* An error that knew of no context learns of the context of the operand beside it. */
             if (b->operands > 1)
                 told(c, b->name, kcl_eval1(with(b, k, kcl_neg(NULL)), to), "without a scope");
             kcl_scope_reset(s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows chosen by numbers: values by plain loops in double, by the interpreter; a device (with the argument "device") against
- * both.
+ * Rows chosen by numbers: values by plain loops in double, by the interpreter; a device (with the argument "device")
+ * against both.
  */
 #include "either.h"
 
@@ -109,7 +109,9 @@ START_TEST(texts_choose_rows)
 }
 END_TEST
 
-/* Arrays of int64 as indices, rows apart, with two numbers a row and some of no row; also as arguments of an operator. */
+/*
+ * Arrays of int64 as indices, rows apart, with two numbers a row and some of no row; also as arguments of an operator.
+ */
 START_TEST(arrays_of_integers_choose_rows)
 {
     enum { R = 6, T = 4 };
@@ -238,7 +240,10 @@ START_TEST(rows_of_records_are_chosen)
 }
 END_TEST
 
-/* Sums over i of (x_i | x_a x_a), a = k_j: an operator of a text takes k as either type, and so do those made of it. */
+/*
+ * Sums over i of (x_i | x_a x_a), a = k_j. The operator of a text takes k as either type, and so does every operator
+ * made of it.
+ */
 START_TEST(texts_take_integers_as_indices)
 {
     enum { R = 4, Q = 3 };
@@ -365,8 +370,8 @@ START_TEST(tables_that_cannot_be)
 END_TEST
 
 /*
- * A term that is chosen has the number of its row: the largest x_i v_j (i - 2) has the derivative x_a (a - 2) in v_j, with a
- * the row where it is, and the largest over both axes as well. An argument that is declared tells how many rows there are.
+ * A term that is chosen has the number of its row: the largest x_i v_j (i - 2), in row a, has the derivative x_a (a -
+ * 2) in v_j. So has the largest term over both axes. A declared argument tells how many rows there are.
  */
 START_TEST(a_chosen_term_has_its_own_number)
 {
@@ -403,7 +408,7 @@ START_TEST(a_chosen_term_has_its_own_number)
             slope = g * x[a] * (a - 2);
             column = j;
         }
-        /* The smallest v_j (j - i + 2) is that of the last row. */
+        /* The smallest v_j (j - i + 2) is in the last row. */
         ck_assert_double_eq_tol(alone[j], e[j] * (j - (ROWS - 1) + 2), 1e-14);
     }
     for (int j = 0; j < COLUMNS; j++)

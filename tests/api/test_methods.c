@@ -182,7 +182,7 @@ END_TEST
 
 /* ---- Complex numbers --------------------------------------------------------------------------------------------- */
 
-/* Those of x, y: 1 and 2 as a pair of each; K is component k of the pair (re, im). */
+/* Component k of the pair (re, im). The pairs are components 1 and 2 of x, and components 0 and 1 of y. */
 #define PAIR(re, im) (k ? (im) : (re))
 
 START_TEST(test_complex_numbers)
@@ -252,7 +252,7 @@ START_TEST(test_products_with_vectors)
         for (int k = 0; k < COLUMNS; k++)
             is_near(out[i][k], sums[k], "matmul");
     }
-    /* K^T x: the rows of the product are those of y, its terms those of x. */
+    /* K^T x: the product has a row for each row of y, and a term for each row of x. */
     eval_ok(kcl_matmul(kcl_transpose(K), kcl_transpose(x_i)), kcl_f64(&transposed[0][0], N, D));
     for (int j = 0; j < N; j++) {
         double sums[D] = {0}, sum = 0;
@@ -424,7 +424,9 @@ START_TEST(test_largest_and_sum_of_exponentials)
 }
 END_TEST
 
-/* KeOps has NaN for two infinities. A term of -infinity adds 0, so all such terms and no terms give the same. */
+/*
+ * KeOps has NaN for two infinities. A term of -infinity adds 0, so terms of -infinity alone give the same as no terms.
+ */
 START_TEST(test_largest_and_sum_of_infinite_exponents)
 {
     static const struct {
@@ -451,7 +453,7 @@ START_TEST(test_largest_and_sum_of_infinite_exponents)
 }
 END_TEST
 
-/* The derivatives of m and s themselves, which KeOps does not have; and m + log(s) has those of LogSumExp. */
+/* The derivatives of m and s themselves, which KeOps does not have; m + log(s) has the derivatives of LogSumExp. */
 START_TEST(test_derivatives_of_largest_and_sum_of_exponentials)
 {
     const char *const aliases[] = {"x=Vi(3)", "y=Vj(3)", "e=Vi(2)"};

@@ -48,7 +48,10 @@ START_TEST(numbers_are_those_of_plain_loops)
 }
 END_TEST
 
-/* 2^25 columns in float32, whose numbers are no longer all different: one row of a band far out has as many as it should. */
+/*
+ * 2^25 columns in float32, whose numbers are no longer all different: one row of a band far out has as many as it
+ * should.
+ */
 START_TEST(comparisons_are_exact_beyond_float32)
 {
     const int64_t n = (INT64_C(1) << 25) + 1, at = (INT64_C(1) << 24) + 3;
@@ -71,7 +74,7 @@ START_TEST(comparisons_are_exact_beyond_float32)
 }
 END_TEST
 
-/* Numbers begin anew in every batch, where the batches alone could be more rows or columns. */
+/* Numbers begin anew in every batch, even if the batches could be computed as more rows or columns. */
 START_TEST(numbers_are_within_the_batch)
 {
     enum { B = 3, R = 5, Q = 4 };
@@ -142,7 +145,7 @@ START_TEST(a_length_must_be_told)
 }
 END_TEST
 
-/* Every schedule; lanes beyond the last row, where a formula of their numbers is infinite, reach nothing. */
+/* Every schedule; lanes beyond the last row, whose numbers make a formula infinite, reach nothing. */
 START_TEST(every_schedule_counts_alike)
 {
     static const char *const schedules[] = {"lanes", "rows", "split", "columns"};
@@ -176,7 +179,7 @@ START_TEST(every_schedule_counts_alike)
 }
 END_TEST
 
-/* Where all arrays are of integers nothing but numbers of rows is computed, and nothing tells a number type. */
+/* If all arrays are of integers, nothing but numbers of rows is computed, and no array tells a number type. */
 START_TEST(numbers_alone_have_a_type)
 {
     enum { B = 2, R = 3 };
@@ -189,7 +192,7 @@ START_TEST(numbers_alone_have_a_type)
 }
 END_TEST
 
-/* ---- Lengths of arguments that no formula names ------------------------------------------------------------------- */
+/* ---- Lengths of arguments that no formula names ------------------------------------------------------------------ */
 
 enum { DECLARED_ROWS = 7, DECLARED_COLUMNS = 5 };
 
@@ -278,7 +281,10 @@ START_TEST(weights_of_numbers_have_gradients)
 }
 END_TEST
 
-/* Of an axis that a formula has in its numbers alone, what lends the axis tells the length in gradients through reductions too. */
+/*
+ * Of an axis that a formula has in its numbers alone, what lends the axis tells the length in gradients through
+ * reductions too.
+ */
 START_TEST(numbers_beside_reductions_have_gradients)
 {
     enum { ROWS = 5, COLUMNS = 4 };

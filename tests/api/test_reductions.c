@@ -396,7 +396,7 @@ START_TEST(test_operators_with_indices)
         ck_assert_int_eq(kcl_operator_output(op, k, &info), KCL_OK);
         ck_assert_int_eq(info.dtype, k == 2 ? KCL_DTYPE_NONE : KCL_I64);
     }
-    /* Scales: values themselves, where there is one column. */
+    /* Scales: with one column the values themselves. */
     ck_assert_int_eq(kcl_operator_magnitude(&scale, op), KCL_OK);
     ck_assert_int_eq(kcl_operator_output(scale, 0, &info), KCL_OK);
     ck_assert_int_eq(info.dtype, KCL_DTYPE_NONE);
@@ -427,7 +427,7 @@ START_TEST(test_operators_with_indices)
 }
 END_TEST
 
-/* How many sums over both axes two formulas become; the values are those of each by itself. */
+/* How many sums over both axes two formulas become; the values are equal to the values of each formula alone. */
 static void check_sums_of_pairs(const char *formulas, int count)
 {
     enum { ROWS = 5, COLS = 7 };
@@ -479,7 +479,7 @@ START_TEST(test_sums_over_both_axes_join_other_sweeps)
     check_sums_of_pairs("Sum_Reduction(Exp(-g*SqDist(x,y))*b,0);Sum_Reduction(Exp(-g*SqDist(x,y)),2)", 0);
     check_sums_of_pairs("Sum_Reduction(Exp(-g*SqDist(x,y)),2);Sum_Reduction(Exp(-g*SqDist(x,y))*b,1)", 0);
     check_sums_of_pairs("LogSumExp_Reduction(-g*SqDist(x,y),0);Sum_Reduction(Exp(-g*SqDist(x,y))*b,2)", 0);
-    /* Not where there is nothing in common, and no other sum. */
+    /* Not with nothing in common, nor without another sum. */
     check_sums_of_pairs("Sum_Reduction(Elem(x,0)*b,0);Sum_Reduction(Exp(-g*SqDist(x,y)),2)", 1);
     check_sums_of_pairs("Sum_Reduction(Exp(-g*SqDist(x,y)),2);Sum_Reduction(SqDist(x,y)*b,2)", 2);
 }

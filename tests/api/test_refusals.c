@@ -114,7 +114,7 @@ START_TEST(test_lengths_and_types_that_disagree)
                KCL_ERROR_LENGTH, "5", "4", "axis j");
     CALL_FAILS(kcl_eval1(kcl_add(u, kcl_reduce_sum(kcl_mul(v, w), KCL_OVER_J)), kcl_f64(out, 5, 3)), KCL_ERROR_LENGTH,
                "5", "4", "axis i");
-    /* The axis is the one that was written, also where sweeps exchange the two. */
+    /* The axis is the one that was written, even if sweeps exchange the two. */
     kcl_expr *z = kcl_vj(s, kcl_f64(a, 5, 3));
     CALL_FAILS(kcl_sum(kcl_mul(w, kcl_add(u, v)), KCL_OVER_I, kcl_f64(out, 4, 3)), KCL_ERROR_LENGTH,
                "array 0 (kcl_vi of shape (5, 3)) has 5", "array 1 (kcl_vi of shape (4, 3)) has 4", "axis i");
@@ -281,7 +281,7 @@ START_TEST(test_operators_that_cannot_be_made)
 }
 END_TEST
 
-/* Schedules are those of other devices; the interpreter refuses what CPUs would, and takes the rest. */
+/* The interpreter refuses the schedules that CPUs would refuse, and takes all others. */
 START_TEST(test_schedules_that_others_refuse)
 {
     static const struct {
@@ -361,7 +361,7 @@ START_TEST(test_arguments_that_do_not_fit)
     CALL_FAILS(APPLY(outs[0], kcl_f64(a, INT64_MAX / 4, 3), ys, bs, g), KCL_ERROR_ARGUMENT, "argument \"x\"", "64-bit");
     CALL_FAILS(APPLY(outs[0], kcl_f64(NULL, 5, 3), ys, bs, g), KCL_ERROR_ARGUMENT, "argument \"x\"", "NULL");
     ck_assert_int_eq(kcl_operator_apply(op, c, outs, 1, good, 4), KCL_OK);
-    /* A result of one row per i has the length of the call, even where the formula has no i. */
+    /* A result of one row per i has the length of the call, even if the formula has no i. */
     kcl_operator *flat = make("Sum_Reduction(g*g,0)", 2, ALIASES("x=Vi(3)", "g=Pm(1)"));
     a[0] = 3;
     ck_assert_msg(kcl_operator_apply(flat, c, outs, 1, (const kcl_array *[]){xs, g}, 2) == KCL_OK, "%s",

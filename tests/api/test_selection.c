@@ -71,8 +71,8 @@ static double evaluate(kcl_expr *e, kcl_expr *const *g, typed *gradient)
 }
 
 /*
- * The loss at v: its gradient and, unless `second` is NULL, that of the gradient's product with u. Where both modes are
- * asked for, the same in forward mode. Returns the loss.
+ * The loss at v: its gradient and, unless `second` is NULL, the gradient of the gradient's product with u.
+ * `both_modes`: the same in forward mode. Returns the loss.
  */
 static double derivatives(const loss *l, kcl_dtype dtype, const double *v, const double *u, double *first,
                           double *second, bool both_modes)
@@ -187,7 +187,7 @@ START_TEST(of_equal_terms_the_first_is_followed)
 }
 END_TEST
 
-/* Values that are not there reach no variable, though the formula has no derivative where they are not. */
+/* Values that are not there reach no variable, though the formula has no derivative without them. */
 START_TEST(what_is_not_there_has_no_gradient)
 {
     double x[] = {0.5, 2, 3}, y[] = {0.25, 4}, q = 2, gx[3], gy[2], gq = NAN, values[3 * 3];
@@ -387,8 +387,8 @@ START_TEST(a_device_computes_the_same)
 END_TEST
 
 /*
- * Many rows that choose the same column, more than one piece of its sum; the same bits each time; and no kernel works on
- * pairs but the one sweep, so that with columns that are few or many as many kernels start.
+ * Many rows that choose the same column, more than one piece of its sum; the same bits each time; and no kernel works
+ * on pairs but the one sweep, so that with columns that are few or many as many kernels start.
  */
 START_TEST(many_rows_choose_one_column)
 {
