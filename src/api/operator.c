@@ -44,7 +44,7 @@ static kcl_status read_options(kcl_operator *op, const kcl_operator_params *para
                    "form \"%s\" is not known: write \"auto\", \"differences\" or \"expanded\"", s);
 }
 
-static const char *role_name(kf_role role)
+static const char *name_of_role(kf_role role)
 {
     return role == KF_ROLE_I ? "i" : role == KF_ROLE_J ? "j" : "parameter";
 }
@@ -67,7 +67,7 @@ kcl_status ka_operator_declare(kcl_operator *op, int64_t index, const char *name
         return kb_fail(
             &op->error, KCL_ERROR_ARGUMENT,
             "argument number %lld is used with dimension %d and role %s, and with dimension %lld and role %s",
-            (long long)index, in->dim, role_name(in->role), (long long)dim, role_name(role));
+            (long long)index, in->dim, name_of_role(in->role), (long long)dim, name_of_role(role));
     if (in->dim && *name && *in->name)
         return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "argument number %lld has two names, \"%s\" and \"%s\"",
                        (long long)index, in->name, name);
@@ -327,7 +327,7 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
     const kcl_data *data = leaf->param[0] < (int64_t)r->scope->data_count ? r->scope->data[leaf->param[0]] : NULL;
     kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT,
             "the expressions use %s%s in the role %s, which is not in the list of variables",
-            data && data->is_symbol ? "" : "the variable of ", ka_data_name(r->scope, leaf->param[0]), role_name(role));
+            data && data->is_symbol ? "" : "the variable of ", ka_data_name(r->scope, leaf->param[0]), name_of_role(role));
     return NULL;
 }
 
