@@ -30,13 +30,13 @@ kcl_context *open_cpu_or_skip(void);
 
 /*
  * The main function of a suite that compares a device with the interpreter: opens both, runs the tests, tells how many
- * kernels were built. Kernels are kept on disk where KEOPSCL_CACHE_DIR says so only. Returns the exit status.
+ * kernels were built. Kernels are kept on disk only if KEOPSCL_CACHE_DIR is set. Returns the exit status.
  */
 int run_on_device(const char *program, const char *name, const test_entry *tests, size_t count, void (*setup)(void),
                   void (*teardown)(void), kcl_context **device, kcl_context **host);
 
 /*
- * A suite that runs by the interpreter, or on a device where its argument is "device". Before each test its contexts are made
+ * A suite that runs by the interpreter, or on a device with the argument "device". Before each test its contexts are made
  * and random numbers begin with the seed; then `begin` is called, and `end` before the contexts are destroyed.
  */
 typedef struct here_or_there {
@@ -101,7 +101,7 @@ void numbers_set(numbers *n, int64_t row, int component, double value); /* in bo
 double numbers_get(const numbers *n, int64_t row, int component);       /* from the array, not from `exact` */
 double *numbers_exact(const numbers *n, int64_t row, int component);
 void numbers_fill(numbers *n, double low, double high);
-/* Fails where memory between the elements has changed since numbers_make. */
+/* Fails if memory between the elements has changed since numbers_make. */
 void numbers_check_gaps(const numbers *n);
 
 /* ---- Device against interpreter ---------------------------------------------------------------------------------- */
@@ -114,7 +114,7 @@ typedef struct subject {
     double low, high;    /* range of the arguments */
     double offset;       /* added to arguments that are no parameters and have more than one component */
     double lattice;      /* of which arguments are multiples, so that float32 is exact and there are ties; 0: none */
-    bool scaled_by_rows; /* errors against the largest magnitude of an output, where the formula itself cancels */
+    bool scaled_by_rows; /* errors against the largest magnitude of an output, for a formula that itself cancels */
     double tolerance;    /* 0: 1e-5 in float32, 1e-12 in float64 */
     layout in, out;
     const char *form; /* of squared distances; NULL: auto */
@@ -127,7 +127,7 @@ void subject_make(subject *s, const char *formula, int alias_count, const char *
 void subject_free(subject *s);
 
 /*
- * Random arguments through `device`, and through `host` in double on the same numbers: fails where they differ. Indices
+ * Random arguments through `device`, and through `host` in double on the same numbers: fails if they differ. Indices
  * must be equal.
  */
 void subject_check(const subject *s, kcl_context *device, kcl_context *host, kcl_dtype dtype, int64_t m, int64_t n);

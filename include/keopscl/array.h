@@ -24,12 +24,13 @@ typedef struct kcl_memory kcl_memory;
 
 /*
  * A view of memory that the caller owns, in the manner of DLPack: nothing is copied or freed. Axes go from slowest to
- * fastest. Where `memory` is NULL the elements are in the host's memory, at `data` (which may be NULL where there are
- * none); else they are in the memory of a device, and `data` is not looked at.
+ * fastest. If `memory` is NULL, the elements are in the host's memory, at `data` (which may be NULL without elements);
+ * else the elements are in the memory of a device, and `data` is not looked at.
  *
- * An array may also be built field by field: `stride` counts bytes and may be 0 (a broadcast axis, of arrays that are read)
- * or negative. Fields that are not named are zero, which makes a host array. Strides by which elements would be outside of
- * the address space or of `memory` are KCL_ERROR_ARGUMENT in every call; those of axes of size 0 or 1 are not looked at.
+ * An array may also be built field by field: `stride` counts bytes and may be 0 (a broadcast axis, of arrays that are
+ * read) or negative. Fields that are not named are zero, which makes a host array. Strides by which elements would be
+ * outside of the address space or of `memory` are KCL_ERROR_ARGUMENT in every call; strides of axes of size 0 or 1 are
+ * not looked at.
  */
 typedef struct kcl_array {
     void *data;                   /* host: address of element (0, ..., 0) */

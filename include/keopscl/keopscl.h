@@ -33,23 +33,30 @@
  *
  * Arrays may be kept in the device's memory (memory.h): then nothing is copied, and calls need not wait.
  *
- * Three ways in: expressions as above (expr.h), formula strings in KeOps' language (kcl_formula, kcl_operator_create),
- * and operators, compiled once and applied to new arrays many times (operator.h).
+ * Three ways in: expressions as above (scope.h explains them), formula strings in KeOps' language (kcl_formula,
+ * kcl_operator_create), and operators, compiled once and applied to new arrays many times (operator.h).
  *
  * The library never exits, prints (unless logging is asked for) or keeps state outside its objects.
  *
  * Stack: 64 KiB of the calling thread's stack are enough for every call on the interpreter, however long or deep a
- * formula is, and for what the library itself does on OpenCL devices. The driver's need comes on top there: compilers run
- * in the calling thread and want the usual megabytes.
+ * formula is, and for what the library itself does on OpenCL devices. The driver's need comes on top there: compilers
+ * run in the calling thread and want the usual megabytes.
  */
 #ifndef KEOPSCL_KEOPSCL_H
 #define KEOPSCL_KEOPSCL_H
 
 #include <keopscl/array.h>
 #include <keopscl/context.h>
+#include <keopscl/derivatives.h>
+#include <keopscl/elementwise.h>
+#include <keopscl/evaluation.h>
 #include <keopscl/expr.h>
 #include <keopscl/memory.h>
 #include <keopscl/operator.h>
+#include <keopscl/reductions.h>
+#include <keopscl/scope.h>
 #include <keopscl/status.h>
+#include <keopscl/variables.h>
+#include <keopscl/vectors.h>
 
 #endif

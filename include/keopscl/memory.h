@@ -17,31 +17,32 @@
  *     kcl_array_free(&x);                                            // and so on
  *
  * A device array goes wherever an array goes: arguments and outputs of operators, variables and outputs of lazy
- * tensors, together with host arrays. It may be a part of its memory (`offset`, `stride`). One whose components do not
- * follow each other, whose rows go backwards or whose offset is not 0 is copied on the device when it is used.
+ * tensors, together with host arrays. It may be a part of its memory (`offset`, `stride`). A device array whose
+ * components do not follow each other, whose rows go backwards or whose offset is not 0 is copied on the device when it
+ * is used.
  *
- * Every device takes them, the interpreter too, so that a program is the same everywhere; on CPUs they are ordinary
- * memory, and gain nothing over host arrays.
+ * Every device takes device arrays, the interpreter too, so that a program is the same everywhere; on CPUs they are
+ * ordinary memory, and gain nothing over host arrays.
  *
  * Order and waiting
  * -----------------
  * Work on a context is done in the order of the calls. kcl_eval and kcl_operator_apply return as soon as the work is
- * given to the device where all outputs are device arrays; an output may be an argument of the next call, and of the call
- * itself (kcl_eval in keopscl/expr.h tells how): it is computed in other memory then, and copied on the device. Host arrays
- * given as arguments are not looked at after the call: they are copied first, and where they have more than 64 KiB in
- * all, the call waits. With any host array as an output the call waits, and so do uploads and downloads, and all calls
- * on CPU devices that work in place. A call that had a kernel compiled for the disk cache waits as well, so that other
- * processes find it there. A call whose formula has long squared distances reads some numbers back to choose
- * their form, and so waits for earlier work, unless `form` of kcl_operator_params asks for "differences".
- * kcl_context_finish waits for everything. What goes wrong after a call has returned is reported by a later call that
- * waits, at the latest by kcl_context_finish.
+ * given to the device if all outputs are device arrays. An output may be an argument of the next call, and of the call
+ * itself (by the rules of kcl_eval, keopscl/evaluation.h): the output is then computed in other memory and copied on
+ * the device. Host arrays given as arguments are not looked at after the call: they are copied first, and the call
+ * waits if they have more than 64 KiB in all. With any host array as an output the call waits, and so do uploads and
+ * downloads, and all calls on CPU devices that work in place. A call that had a kernel compiled for the disk cache
+ * waits as well, so that other processes find the kernel in the cache. A call whose formula has long squared distances
+ * reads some numbers back to choose their form, and so waits for earlier work, unless `form` of kcl_operator_params
+ * asks for "differences". kcl_context_finish waits for everything. What goes wrong after a call has returned is
+ * reported by a later call that waits, at the latest by kcl_context_finish.
  *
  * Errors
  * ------
  * KCL_ERROR_ARGUMENT: memory of another context or already released, an array that goes beyond its memory, an output
- * that overlaps another one, or an argument in part. KCL_ERROR_DEVICE_MEMORY: the device has no more; the sentence holds
- * how many bytes were asked for and how many there are. The context can be used further: release something, or take fewer
- * rows at once.
+ * that overlaps another output, or an argument in part. KCL_ERROR_DEVICE_MEMORY: the device has no more memory; the
+ * sentence says how many bytes were asked for and how many the device has. The context can be used further: release
+ * something, or take fewer rows at once.
  */
 #ifndef KEOPSCL_MEMORY_H
 #define KEOPSCL_MEMORY_H
@@ -54,9 +55,9 @@ KCL_BEGIN
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 /*
- * Takes `bytes` bytes of the memory of the context's device; the contents are not specified. It belongs to this context
- * and goes with it: what is left of it when the context is destroyed can only be released. On failure *memory is NULL.
- * Errors: KCL_ERROR_DEVICE_MEMORY, KCL_ERROR_NO_MEMORY, KCL_ERROR_OPENCL.
+ * Takes `bytes` bytes of the memory of the context's device; the contents are not specified. The memory belongs to the
+ * context and goes with it: memory that outlives the context can only be released. On failure *memory is NULL. Errors:
+ * KCL_ERROR_DEVICE_MEMORY, KCL_ERROR_NO_MEMORY, KCL_ERROR_OPENCL.
  */
 KCL_API kcl_status kcl_memory_create(kcl_context *context, size_t bytes, kcl_memory **memory);
 
@@ -64,16 +65,16 @@ KCL_API kcl_status kcl_memory_create(kcl_context *context, size_t bytes, kcl_mem
 KCL_API size_t kcl_memory_size(const kcl_memory *memory);
 
 /*
- * Gives the memory back and sets *memory to NULL; work that uses it is done all the same. NULL and a pointer to NULL are
- * accepted. By the thread that uses the context, or after the context was destroyed.
+ * Gives the memory back and sets *memory to NULL; work that uses the memory is done all the same. NULL and a pointer to
+ * NULL are accepted. To be called by the thread that uses the context, or after the context was destroyed.
  */
 KCL_API void kcl_memory_release(kcl_memory **memory);
 
-/* ---- Arrays in it ------------------------------------------------------------------------------------------------ */
+/* ---- Arrays in the memory of a device ---------------------------------------------------------------------------- */
 
 /*
- * Describes a dense row-major array whose first element is `offset` bytes from the beginning of `memory`. It is looked
- * at when it is used. Refused as by kcl_array_of, and for a NULL memory, with ndim = -1.
+ * Describes a dense row-major array whose first element is `offset` bytes from the beginning of `memory`. The memory is
+ * looked at when the array is used. Refused as by kcl_array_of, and for a NULL memory, with ndim = -1.
  */
 KCL_API kcl_array kcl_array_in(kcl_memory *memory, int64_t offset, kcl_dtype dtype, int ndim, const int64_t *shape);
 
@@ -89,14 +90,14 @@ KCL_API kcl_status kcl_array_create(kcl_context *context, kcl_dtype dtype, int n
 KCL_API kcl_status kcl_array_upload(kcl_context *context, const kcl_array *from, kcl_array *array);
 
 /*
- * Copy all elements between a host and a device array of the same type and shape, of any strides: to the device, and
- * from it. Wait for the work given before and for the copy. KCL_ERROR_ARGUMENT where elements of the array that is
- * written share memory (a stride of 0).
+ * Copy all elements between a host and a device array of the same type and shape, of any strides: kcl_array_update to
+ * the device, kcl_array_download from the device. Both wait for the work given before and for the copy.
+ * KCL_ERROR_ARGUMENT if elements of the array that is written share memory (a stride of 0).
  */
 KCL_API kcl_status kcl_array_update(kcl_context *context, const kcl_array *from, const kcl_array *array);
 KCL_API kcl_status kcl_array_download(kcl_context *context, const kcl_array *array, const kcl_array *to);
 
-/* Releases array->memory, whoever else describes it, and makes *array one that is refused. NULL is accepted. */
+/* Releases array->memory, whoever else describes it, and makes *array an array that is refused. NULL is accepted. */
 KCL_API void kcl_array_free(kcl_array *array);
 
 KCL_END

@@ -19,25 +19,27 @@ typedef struct kcl_operator kcl_operator;
 /*
  * Zero in any field means the default.
  *
- * Long squared distances are computed from differences or, faster, from norms and dot products ("expanded"),
- * whose error grows with the distance of the points from their centre. "auto" looks at the data of each call and expands
- * where errors stay within 4 times those of differences (docs/accuracy.md). "expanded" expands whatever the data are:
- * for experiments, results may be wrong. Formulas that "auto" never expands are not expanded by it either.
+ * Long squared distances are computed from differences or, faster, from norms and dot products ("expanded"). The error
+ * of the expanded form grows with the distance of the points from their centre. "auto" looks at the data of each call
+ * and expands if errors stay within 4 times the errors of differences (docs/accuracy.md). "expanded" expands whatever
+ * the data are: it is for experiments, results may be wrong. Neither of them expands formulas that "auto" never
+ * expands.
  */
 typedef struct kcl_operator_params {
     /*
      * How kernels go through the matrix; NULL: by device and sizes. "lanes": rows in the lanes of a CPU's vectors;
      * "rows": a few rows a work-item, columns through local memory; "contraction": blocks of rows and columns, a long
      * vector's index in steps; "split": columns divided, for few rows; "columns": lanes over columns, for very few.
-     * One that cannot run a formula is KCL_ERROR_UNSUPPORTED when the operator is applied, by the interpreter too.
+     * A schedule that cannot run a formula is KCL_ERROR_UNSUPPORTED when the operator is applied, by the interpreter
+     * too.
      */
     const char *schedule;
-    const char *form;        /* of squared distances |x - y|^2: "auto" (the default), "differences", "expanded"; above */
+    const char *form; /* of squared distances |x - y|^2: "auto" (the default), "differences", "expanded"; see above */
     /*
-     * Elementary functions on devices: "precise" (the default, also NULL and ""), to a few units in the last place; "fast":
-     * errors up to some 1e-5 of the result in float32 and 1e-11 in float64, of sines and cosines, and in float32 on GPUs of
-     * logarithms, up to that of 1, and less exact large arguments and subnormal numbers (docs/accuracy.md). Gradients made
-     * from the operator take it over. The interpreter is always precise.
+     * Elementary functions on devices. "precise" (the default, also NULL and ""): to a few units in the last place.
+     * "fast": errors up to some 1e-5 of the result in float32 and 1e-11 in float64; for sines and cosines, and in
+     * float32 on GPUs for logarithms, up to this fraction of 1; large arguments and subnormal numbers are less exact
+     * (docs/accuracy.md). Gradients made from the operator take the choice over. The interpreter is always precise.
      */
     const char *math;
     kcl_allocator allocator; /* default: malloc, realloc, free */
@@ -60,41 +62,45 @@ KCL_API kcl_status kcl_operator_create(kcl_operator **op, const char *formula, i
                                        const char *const *aliases, const kcl_operator_params *params);
 
 /*
- * An operator from expressions: outputs are exprs[0..], arguments are vars[0..], which must hold every variable the
- * expressions use (kcl_scalar's values and data handles that are not in vars are an error that names the variable).
- * Where a data handle stands in both roles, i and j, list its variable in each role for two arguments, which may be
- * different arrays; or in one of them, for one argument that is both: then rows and columns of the operator are as many
- * (else KCL_ERROR_LENGTH), and its gradient (kcl_operator_grad) is the sum over both roles. kcl_operator_print writes
- * such an argument in both roles, which kcl_operator_create does not read. Failures are told in the operator, and in the
- * context of the expressions. Outlives the scope. Batch axes of the expressions' arrays do not matter: those of the arguments do. But where an
- * expression reduces batch axes (kcl_reduce_sum_batch and its like, gradients in variables that lack some), arguments must
- * have the batch axes that their variables' arrays had, of any size, and no other; outputs have those of the expressions.
- * Else applying it is KCL_ERROR_SHAPE, which names the argument and the axis.
+ * An operator from expressions: outputs are exprs[0..], arguments are vars[0..], which must hold every variable that
+ * the expressions use (a kcl_scalar or a data handle that is not in vars is an error that names the variable). The
+ * operator outlives the scope. Failures are told in the operator, and in the context of the expressions.
+ *
+ * A data handle may stand in both roles, i and j. List its variable in each role for two arguments, which may be
+ * different arrays; or in one role, for one argument that is both: rows and columns of the operator are then as many
+ * (else KCL_ERROR_LENGTH), and the gradient in the argument (kcl_operator_grad) is the sum over both roles.
+ * kcl_operator_print writes this argument in both roles, a text that kcl_operator_create does not read.
+ *
+ * The batch axes of the arguments count, not the batch axes of the expressions' arrays. But if an expression reduces
+ * batch axes (by kcl_reduce_sum_batch and its like, or by gradients in variables that lack some), arguments must have
+ * the batch axes that their variables' arrays had, of any size, and no other axes; outputs have the batch axes of the
+ * expressions. A call with other batch axes is KCL_ERROR_SHAPE, which names the argument and the axis.
  */
 KCL_API kcl_status kcl_operator_from(kcl_operator **op, int count, kcl_expr *const *exprs, int var_count,
                                      kcl_expr *const *vars, const kcl_operator_params *params);
 
 /*
- * The vector-Jacobian product in argument `variable` (a name or a number as text): its arguments are those of `op`
- * followed by one cotangent per output, of the output's rows and dimension; its output has the variable's. This is
- * KeOps' Grad(Reduction, v, e), summed over i and j for a parameter. The output's batch axes are those of the variable's
- * argument in the call: it is summed over the others, as by kcl_grad and kcl_vjp (keopscl/expr.h). Grad(...) within a text
- * is a formula like any other, whose results have the batch axes of all arguments.
+ * The vector-Jacobian product in argument `variable` (a name or a number as text). Its arguments are the arguments of
+ * `op` followed by one cotangent for each output, of the output's rows and dimension; its output has the rows and the
+ * dimension of the variable. This is KeOps' Grad(Reduction, v, e), summed over i and j for a parameter. The output has
+ * the batch axes of the variable's argument in the call and is summed over all others, as by kcl_grad and kcl_vjp
+ * (keopscl/derivatives.h). Grad(...) within a text is a formula like any other, whose results have the batch axes of
+ * all arguments.
  */
 KCL_API kcl_status kcl_operator_grad(kcl_operator **grad, const kcl_operator *op, const char *variable);
 
 /*
- * The same in several arguments, 1 or more: its outputs are those of kcl_operator_grad in variables[0], variables[1], ...,
- * of one call, which computes once what they have in common and goes through the matrix once where their reductions are
+ * The vector-Jacobian product in several arguments, 1 or more: output k is the output of kcl_operator_grad in
+ * variables[k]. One call computes once what the outputs have in common, and goes through the matrix once for reductions
  * over the same axis. KCL_ERROR_ARGUMENT for an empty list.
  */
 KCL_API kcl_status kcl_operator_grad_many(kcl_operator **grad, const kcl_operator *op, int variable_count,
                                           const char *const *variables);
 
 /*
- * An operator with the arguments of `op` whose outputs are the scale against which errors are measured. Every sum of F is
- * replaced by the sum of |F|, every L = LogSumExp of F by 1 + |L|, and every ArgMin of F by the sum of F: applied to
- * arrays of one row, it gives the values at an index.
+ * An operator with the arguments of `op` whose outputs are the scale against which errors are measured. Every sum of F
+ * is replaced by the sum of |F|, every L = LogSumExp of F by 1 + |L|, and every ArgMin of F by the sum of F: applied to
+ * arrays of one row, this sum gives the values at an index.
  */
 KCL_API kcl_status kcl_operator_magnitude(kcl_operator **magnitude, const kcl_operator *op);
 
@@ -106,49 +112,53 @@ KCL_API const char *kcl_operator_error(const kcl_operator *op);
 
 /*
  * Computes all outputs from arrays: outs[0..out_count), args[0..arg_count). Shapes: see kcl_role; axes of size 1 may be
- * added or left out, and a missing vector axis means D = 1. Arguments may have up to 6 batch axes in front of that, which
- * are broadcast as in NumPy (keopscl/expr.h); outputs have those of all arguments together. As soon as one argument has
- * batch axes, every one of more axes than its role needs is read as (batch axes..., rows, D), or (batch axes..., D) for a
- * parameter, with no axis left out. All arrays have one number type, but for outputs that are
- * indices (ArgMin_Reduction, see kcl_slot_info), whose arrays are int64, and arguments that are the index of Gather and
- * enter nothing else, whose arrays may be int64 in any call. Lengths of arguments of one role must agree; a
- * role that no argument has has length 1. The arrays are read and written before the call returns, unless all outputs
- * are device arrays: see keopscl/memory.h. An output may be the array of an argument as a whole; outputs overlap
- * nothing else: see kcl_eval (keopscl/expr.h), the rules are the same.
+ * added or left out, and a missing vector axis means D = 1. Arguments may have up to 6 batch axes in front of these
+ * axes. Batch axes are broadcast as in NumPy (keopscl/scope.h); outputs have the batch axes of all arguments together.
+ * As soon as one argument has batch axes, every argument of more axes than its role needs is read as (batch axes...,
+ * rows, D), or (batch axes..., D) for a parameter, with no axis left out. Lengths of arguments of one role must agree;
+ * a role without arguments has length 1.
+ *
+ * All arrays have one number type, with two exceptions. An output that is an index (ArgMin_Reduction, see
+ * kcl_slot_info) is an array of int64. An argument that is the index of Gather and enters nothing else may be an array
+ * of int64 in any call.
+ *
+ * The arrays are read and written before the call returns, unless all outputs are device arrays: keopscl/memory.h has
+ * the rules. An output may be the array of an argument as a whole; outputs overlap nothing else, by the rules of
+ * kcl_eval (keopscl/evaluation.h).
  *
  * Errors: the status, with kcl_context_error(context): KCL_ERROR_ARGUMENT (a missing or surplus argument, arrays that
- * overlap), KCL_ERROR_SHAPE, KCL_ERROR_LENGTH (which argument, which axis, both sizes), KCL_ERROR_TYPE, and those of the
- * device.
+ * overlap), KCL_ERROR_SHAPE, KCL_ERROR_LENGTH (which argument, which axis, both sizes), KCL_ERROR_TYPE, and errors of
+ * the device.
  */
 KCL_API kcl_status kcl_operator_apply(const kcl_operator *op, kcl_context *context, const kcl_array *const *outs,
                                       int out_count, const kcl_array *const *args, int arg_count);
 
 /*
- * kcl_operator_apply with an epilogue, fused into the sweeps that compute the outputs: outs[k] becomes alpha[k] * result k +
- * beta[k] * outs[k]. See kcl_eval_scaled (keopscl/expr.h), the rules are the same.
+ * kcl_operator_apply with an epilogue, fused into the sweeps that compute the outputs: outs[k] becomes alpha[k] *
+ * result k + beta[k] * outs[k], by the rules of kcl_eval_scaled (keopscl/evaluation.h).
  */
 KCL_API kcl_status kcl_operator_apply_scaled(const kcl_operator *op, kcl_context *context, const kcl_array *const *outs,
                                              int out_count, const kcl_array *const *args, int arg_count,
                                              const double *alpha, const double *beta);
 
 /*
- * What a call with these arguments wants as output number `output`: sets *shape to a dense array without data, of the type,
- * the axes (batch axes..., rows, dim), for a single row (batch axes..., dim), and their sizes. Batch axes that the operator
- * reduces have size 1. Nothing is computed, and no data is read; errors are those that kcl_operator_apply has for these
- * arguments, and KCL_ERROR_ARGUMENT for an output that is not there. Where no argument tells the type of real numbers, since
- * all are int64, it is the one that the device computes with beside them.
+ * What a call with these arguments wants as output number `output`: sets *shape to a dense array without data, of the
+ * type, the axes (batch axes..., rows, dim), for a single row (batch axes..., dim), and their sizes. Batch axes that
+ * the operator reduces have size 1. Nothing is computed, and no data is read; errors are the errors that
+ * kcl_operator_apply has for these arguments, and KCL_ERROR_ARGUMENT for an output that is not there. If all arguments
+ * are int64 and none tells the type of real numbers, the type is the one that the device computes with beside int64.
  */
 KCL_API kcl_status kcl_operator_output_shape(const kcl_operator *op, kcl_context *context, int output,
                                              const kcl_array *const *args, int arg_count, kcl_array *shape);
 
 /* What an argument or output is. */
 typedef struct kcl_slot_info {
-    char name[64]; /* the alias; "" where it has none */
+    char name[64]; /* the alias, or "" */
     kcl_role role; /* rows: one per i, one per j, or a single one */
     int dim;       /* components */
     /*
-     * KCL_I64: of an output that is an index; of an argument that is the index of Gather and nothing else, whose array may
-     * have the type of the others as well. KCL_DTYPE_NONE: the type of the arrays.
+     * KCL_I64: an output that is an index; an argument that is the index of Gather and nothing else, whose array may
+     * have the type of the other arrays as well. KCL_DTYPE_NONE: the type of the arrays.
      */
     kcl_dtype dtype;
 } kcl_slot_info;
@@ -160,9 +170,9 @@ KCL_API kcl_status kcl_operator_output(const kcl_operator *op, int index, kcl_sl
 
 /*
  * Writes the operator's results as reductions, separated by "; ", with the names of its aliases: a text that
- * kcl_operator_create reads, but for derivatives that choose rows (of Min, Max, KMin and Gather) and reductions over batch
- * axes. Parts that a formula shares are written out wherever they stand. KCL_ERROR_UNSUPPORTED, and nothing is written,
- * where the text would be longer than 2^24 bytes.
+ * kcl_operator_create reads, except derivatives that choose rows (of Min, Max, KMin and Gather) and reductions over
+ * batch axes. Parts that a formula shares are written out at each of their places. KCL_ERROR_UNSUPPORTED, and nothing
+ * is written, if the text would be longer than 2^24 bytes.
  */
 KCL_API kcl_status kcl_operator_print(const kcl_operator *op, kcl_write_fn write, void *user);
 

@@ -5,7 +5,7 @@
 #include "passes.h"
 #include "reductions.h"
 
-/* Whether the arguments have the batch axes that the operator knows of, and no other. */
+/* Refuses arguments that lack a batch axis that the operator knows of, or have another one. */
 static kcl_status check_known_batches(const kcl_operator *op, const kx_view *slots, const kg_batch *all, kb_error *err)
 {
     for (size_t k = 0; k < op->input_count; k++) {
@@ -28,7 +28,7 @@ static kcl_status check_known_batches(const kcl_operator *op, const kx_view *slo
     return KCL_OK;
 }
 
-/* Those of `all` that output k has. */
+/* The batch axes of output k; `all` has the batch axes of all arguments together. */
 static kg_batch batch_of_output(const kcl_operator *op, size_t k, const kx_view *slots, const kg_batch *all)
 {
     if (op->outputs[k].sums_to >= 0)
@@ -41,7 +41,7 @@ static kg_batch batch_of_output(const kcl_operator *op, size_t k, const kx_view 
     return own;
 }
 
-/* The arguments of a call: their views, their batch axes together, and the type of their numbers. */
+/* Sees the arguments of a call, joins their batch axes and finds the type of their numbers. */
 static kcl_status see_arguments(const kcl_operator *op, ka_call *call, const kcl_array *const *args, int arg_count)
 {
     kb_error *err = kd_error(call->context);
@@ -87,7 +87,7 @@ static kcl_status see_arrays(const kcl_operator *op, ka_call *call, const kcl_ar
     return kx_check(op->program, call->inputs, call->outputs, err);
 }
 
-/* The gradient summed over the batch axes of the call that its argument lacks. */
+/* The gradient `root` summed over the batch axes `surplus`, which its argument lacks in the call. */
 static const kf_node *sum_over_batches(const kcl_operator *op, kf_graph *g, const kf_node *root,
                                        const unsigned *batches, unsigned surplus)
 {
@@ -98,7 +98,7 @@ static const kf_node *sum_over_batches(const kcl_operator *op, kf_graph *g, cons
     return kf_reduce(g, KF_REDUCE_SUM, surplus, 0, root);
 }
 
-/* Batch axes that arguments have and output `root`, a gradient, lacks. */
+/* The batch axes that arguments have and output `root`, a gradient, lacks; 0 for other outputs. */
 static unsigned surplus_of(const kcl_operator *op, size_t root, const kx_view *slots)
 {
     const int64_t to = op->outputs[root].sums_to;

@@ -85,7 +85,7 @@ static bool is_dense(const kcl_array *array)
     return true;
 }
 
-/* Copies the axes from `axis` on of `from`, at address `source`, to those of `to`, of the same shape. */
+/* Copies the axes of `from` from `axis` on, at address `source`, to the same axes of `to`. The shapes are equal. */
 static void copy_axes(const kcl_array *from, const char *source, const kcl_array *to, char *target, int axis)
 {
     const size_t size = kb_dtype_size(from->dtype);
@@ -103,8 +103,8 @@ static void copy_axes(const kcl_array *from, const char *source, const kcl_array
 }
 
 /*
- * By way of dense memory on the host, where one of the two has gaps. What lies between the elements of the device's
- * array is read and written back as it was.
+ * Copies by way of dense memory on the host, for arrays with gaps. The bytes between the elements of the device's array
+ * are read and written back unchanged.
  */
 static kcl_status copy_by_parts(kcl_context *context, const kcl_array *host, const kcl_array *device, int64_t lowest,
                                 int64_t highest, bool upload)

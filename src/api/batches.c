@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* The batch axes of a variable's array; none for one that is bound to no array. */
+/* The batch axes of a variable's array; none for a variable that is bound to no array. */
 static kg_batch batch_of_variable(const kcl_scope *scope, const kf_node *var)
 {
     kx_view view = {.rows = 0};
@@ -45,7 +45,7 @@ static kg_batch batch_of_operands(const kcl_scope *scope, const kf_node *f)
     return batch;
 }
 
-/* Names an operand by a variable that gives it the axis. */
+/* Names an operand by a variable from which the operand has the axis. */
 static void name_operand(const kcl_scope *scope, const kf_node *f, unsigned axis, char *text, size_t size)
 {
     bool reduced = false;
@@ -121,7 +121,7 @@ const kf_node *ka_with_batches_of(kcl_scope *scope, const kf_node *node, const k
     return scope->graph.error.status == KCL_OK ? node : NULL;
 }
 
-/* Rows on an axis of the pair: of a variable that has it. */
+/* The number of rows on an axis of the pair, from a variable that has the axis. */
 static int64_t rows_on(const kcl_scope *scope, const kf_node *f, unsigned axis)
 {
     kx_view view;

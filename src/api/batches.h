@@ -9,8 +9,8 @@
 kcl_status ka_batch_of(kcl_scope *scope, const kf_node *node, kg_batch *batch, kb_error *err);
 
 /*
- * The node with as many batch axes as `like` has. The two differ in axes of size 1 in front alone: reduced axes, or axes
- * that derivatives no longer mention. NULL if `node` is NULL, or memory is out.
+ * The node with as many batch axes as `like` has. The two differ in axes of size 1 in front alone: reduced axes, or
+ * axes that derivatives no longer mention. NULL if `node` is NULL, or memory is out.
  */
 const kf_node *ka_with_batches_of(kcl_scope *scope, const kf_node *node, const kf_node *like);
 

@@ -10,7 +10,7 @@
 kcl_expr *ka_apply_called(const char *call, kf_op op, int count, kcl_expr *const *operands, const int64_t *params);
 #define ka_apply(...) ka_apply_called(__func__, __VA_ARGS__)
 
-/* An operator or composite of ops.def by its name in formulas; elementwise ones broadcast inner shapes. */
+/* An operator or composite of ops.def by its name in formulas. `elementwise`: inner shapes broadcast. */
 kcl_expr *ka_named_called(const char *call, const char *name, bool elementwise, int count, kcl_expr *const *operands,
                           const int64_t *params);
 #define ka_named(...) ka_named_called(__func__, __VA_ARGS__)

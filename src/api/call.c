@@ -16,7 +16,7 @@ kcl_status ka_call_begin(ka_call *call, kcl_context *context, size_t input_count
 {
     const kcl_allocator *a = kd_allocator(context);
     const size_t count = input_count + output_count;
-    /* The room for a few is not cleared: that would cost more than the rest. */
+    /* The room for a few views is not cleared, which would cost more than everything else here. */
     call->context = context;
     call->input_count = input_count;
     call->output_count = output_count;

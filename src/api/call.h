@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api/call.h: the arrays of a call. This is the one place that checks, types and broadcasts them, for evaluations of
- * expressions and for operators alike.
+ * api/call.h: the arrays of a call: checked, typed and broadcast in one place, for evaluations of expressions and for
+ * operators alike.
  *
- * A call takes these steps: ka_call_begin; ka_see_inputs; ka_broadcast_inputs, if no scope knows the batch axes;
- * ka_type_inputs; ka_see_output for each output; ka_finish_types. The views are complete then. ka_call_end comes in any
- * case. Errors are the context's.
+ * A caller goes on in this order: ka_call_begin; ka_see_inputs; ka_broadcast_inputs, unless a scope knows the batch
+ * axes; ka_type_inputs; ka_see_output for each output; ka_finish_types. All views are complete then. ka_call_end comes
+ * in any case, after errors too. Errors are the context's.
  */
 #ifndef KA_CALL_H
 #define KA_CALL_H
@@ -37,9 +37,9 @@ typedef struct ka_call {
     kx_view *inputs, *outputs;
     kr_scale *scales;              /* NULL: no output is scaled */
     kg_batch batch;                /* the batch axes of all inputs together, once they are broadcast */
-    kcl_dtype dtype;               /* of all arrays but integers */
+    kcl_dtype dtype;               /* of all arrays except integers */
     const char *typed_by;          /* the array that told the type */
-    char output_name[24];          /* of an output that told the type */
+    char output_name[24];          /* the name of an output that told the type */
     kx_view few_views[2 * KA_FEW]; /* a call of few arrays allocates nothing */
     kr_scale few_scales[KA_FEW];
 } ka_call;
@@ -65,7 +65,7 @@ kcl_status ka_type_inputs(ka_call *call);
 kcl_status ka_see_output(ka_call *call, size_t k, const kcl_array *array, const kf_node *result, kf_role role,
                          const kg_batch *batch);
 
-/* Settles the number type, also for a call of nothing but integers, and gives numbers their views. */
+/* Settles the number type, even of a call whose arrays are all of integers, and gives numbers their views. */
 void ka_finish_types(ka_call *call);
 
 #endif

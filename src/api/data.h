@@ -15,18 +15,18 @@ struct kcl_data {
     const char *call;      /* the function that made the handle, or first made a variable of the handle */
     const char *alias;     /* in the first text that names the handle, or NULL */
     char name[KX_NAME];    /* for errors, once somebody asked for the name */
-    bool is_scalar;
-    ka_number value;    /* of a kcl_scalar, which has no array */
+    bool is_scalar;        /* made by kcl_scalar: no array, but a value: */
+    ka_number value;
     bool is_variable;   /* `call` made a variable */
-    kcl_memory *memory; /* the scope's own, of kcl_data_upload */
-    bool is_symbol;     /* of kcl_var: no array, but a number, a dimension and a role: */
+    kcl_memory *memory; /* the scope's own copy, made by kcl_data_upload */
+    bool is_symbol;     /* made by kcl_var: no array, but a number, a dimension and a role: */
     int number, symbol_dim;
     kf_role symbol_role;
 };
 
 /*
- * A handle of the scope to an array, made by the public function `call`. An array that is refused is the handle's error.
- * NULL: memory is out, as scope->data_lost tells, or nothing can be built in the scope (ka_scope_error).
+ * A handle of the scope to an array, made by the public function `call`. An array that is refused is the handle's
+ * error. NULL: memory is out, as scope->data_lost tells, or nothing can be built in the scope (ka_scope_error).
  */
 kcl_data *ka_new_data(const char *call, kcl_scope *scope, const kcl_array *array);
 

@@ -2,8 +2,8 @@
 /*
  * api/derivatives.c: derivatives of expressions, by variables and at expressions.
  *
- * At an expression q: wherever the node q, or its transpose, stands in a formula, a variable of the same axes and
- * dimension takes its place, the formula is derived by that, and q is put back.
+ * The derivative at an expression q takes three steps. A variable of the same axes and dimension replaces the node q,
+ * and its transpose, in the formula. The formula is derived by the variable. Then q replaces the variable.
  */
 #include "batches.h"
 #include "builder.h"
@@ -14,14 +14,15 @@
 #include "passes.h"
 #include "simplify.h"
 
-enum { FIRST_INDEX = INT32_MAX }; /* of these variables, and downwards: none of an array */
+/* Variables in the place of expressions count from here downwards: no array has these indices. */
+enum { FIRST_INDEX = INT32_MAX };
 
 typedef struct places {
     const char *name; /* of the function that was called */
     kcl_scope *scope;
     const kf_node **memory;
     const kf_node **vars;  /* to derive by */
-    const kf_node **asked; /* in whose place they are */
+    const kf_node **asked; /* the expressions whose places the variables take */
     size_t replaced;       /* nodes that are replaced: expressions, simplified ones, transposed ones */
     const kf_node **nodes, **by;
 } places;
@@ -93,7 +94,7 @@ static const kf_node *place_of(places *p, size_t k, const kf_node *q)
             return p->vars[m];
     const kf_node *var = kf_on_batches(g, kf_var(g, FIRST_INDEX - (int64_t)k, q->dim, ka_role_of(q)), q->axes),
                   *simple = NULL;
-    /* Derivatives are simplified: q may stand in them in another form. */
+    /* Derivatives are simplified, so q may stand in them in another form. */
     if (!var || !add_forms(p, q, var) || kf_simplify(g, 1, &q, &simple) < 0)
         return NULL;
     if (simple->axes == q->axes && has_variables(p->scope, simple) && !add_forms(p, simple, var))
@@ -101,7 +102,7 @@ static const kf_node *place_of(places *p, size_t k, const kf_node *q)
     return var;
 }
 
-/* Looks at what to derive by; NULL, or the expression to return. `leave` comes after it in any case. */
+/* Finds what to derive by. Returns NULL, or the expression to return. The caller calls `leave` in any case. */
 static kcl_expr *enter(places *p, const char *name, kcl_scope *scope, int count, kcl_expr *const *v)
 {
     const size_t n = (size_t)count;
@@ -130,7 +131,7 @@ static const kf_node *with_variables(const places *p, const kf_node *f)
     return p->replaced ? kf_replace(&p->scope->graph, f, p->replaced, p->nodes, p->by) : f;
 }
 
-/* What was derived, with expressions in the place of their variables, as an expression of the batch axes of `like`. */
+/* The derivative with the expressions put back, as an expression that has the batch axes of `like`. */
 static kcl_expr *finish(const places *p, const kf_node *out, const kf_node *like)
 {
     if (out && p->replaced)
@@ -141,8 +142,8 @@ static kcl_expr *finish(const places *p, const kf_node *out, const kf_node *like
 /* ---- Several at once --------------------------------------------------------------------------------------------- */
 
 /*
- * Whether the lists are there; else *error. The scope of f and all they hold. `directs`: the second list must be there.
- * What is beside a missing f tells the context of the error.
+ * The scope of f, e and both lists; NULL and *error if a list is missing. `directs`: the second list is required. e and
+ * the first elements of the lists are looked at even if f is missing, so that a context learns of the error.
  */
 static kcl_scope *check_lists(const char *name, kcl_expr *f, kcl_expr *e, int count, kcl_expr *const *first,
                               bool directs, kcl_expr *const *second, kcl_expr **error)
@@ -199,7 +200,7 @@ static kcl_expr *no_number(const char *name, kcl_scope *scope, const kf_node *f)
                    f->axes & KF_BATCH_AXES ? ", a value for each batch" : "");
 }
 
-/* e: NULL for 1, of a number. u: NULL, or the directions in which the gradients are derived in turn. */
+/* e: NULL stands for 1, then f is a number. u: NULL, or the directions in which the gradients are derived in turn. */
 static kcl_status gradients(const char *name, kcl_expr *f, kcl_expr *e, int count, kcl_expr *const *v, bool directs,
                             kcl_expr *const *u, kcl_expr **out)
 {
@@ -316,7 +317,7 @@ kcl_expr *kcl_hvp(kcl_expr *f, kcl_expr *v, kcl_expr *u)
 
 /* ---- Of the matrix of derivatives -------------------------------------------------------------------------------- */
 
-/* Of the matrix df/dv, for each pair of rows. */
+/* A function `of` the matrix df/dv, for each pair of rows. */
 static kcl_expr *of_matrix(const char *name, kcl_expr *f, kcl_expr *v,
                            kcl_status (*of)(kf_graph *g, const kf_node *F, const kf_node *v, const kf_node **out))
 {

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* An operator with the inputs of another, whose roots are to be made from `roots`. */
+/* An operator with the arguments of `from`. `roots` are the results of `from`, from which the caller makes its results. */
 static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from, const kf_node **roots)
 {
     if (!out)
@@ -102,7 +102,7 @@ kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, 
         kf_graph *g = &op->graph;
         op->inputs[number].batches = roots[k]->axes & KF_BATCH_AXES;
         const kf_node *e = kf_on_batches(g, kf_var(g, number, roots[k]->dim, role), roots[k]->axes);
-        /* Where the result is the same for all rows, its cotangents are added up. */
+        /* The cotangents of a result that is the same for all rows are added up. */
         const kf_node *value = e ? kf_like(g, roots[k], e) : NULL;
         if (!value || kf_gradient(g, value, e, wanted, v, parts) < 0)
             status = g->error.status;
@@ -166,7 +166,7 @@ static const kf_node *magnitude_of(void *user, const kf_node *leaf)
     case KF_REDUCE_KMIN:
     case KF_REDUCE_KMAX:
         return kf_unary(g, KF_ABS, kf_reduce(g, KF_REDUCE_KMAX, axes, leaf->param[2], size));
-    default: /* of one term at an index, the value there */
+    default: /* the value at an index: the sum over one term */
         return kf_reduce(g, KF_REDUCE_SUM, axes, 0, f);
     }
 }

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-/* Macros, for the name of the function that they stand in. */
+/* Macros, not functions: ka_apply takes the name of the function around it. */
 #define unary(op, f) ka_apply(op, 1, &(f), NULL)
 #define binary(op, f, g) ka_apply(op, 2, ((kcl_expr *[]){f, g}), NULL)
 

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NOT_KNOWN = KF_PAIR_AXES }; /* batch axes of a variable that lends other axes, which does not tell its own */
+/* The batch axes of a slot whose variable only lends axes to others, and so does not tell its own. */
+enum { NOT_KNOWN = KF_PAIR_AXES };
 
 /* What a slot is bound to. */
 typedef struct bound {
@@ -97,7 +98,7 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
                 ka_data_name(e->scope, index), (long long)index, leaf->dim, (int)role);
         return NULL;
     }
-    /* A text may call an array of integers Var(...), which does not say what it is. */
+    /* The name Var(...) in a text does not say that the array is of integers. */
     var = b->data->array.dtype == KCL_I64 ? kf_integers(&e->scope->graph, var) : var;
     return kf_on_batches(&e->scope->graph, var, leaf->axes);
 }
@@ -227,7 +228,7 @@ static void finish(evaluation *e)
     kb_free(a, e->arrays);
 }
 
-/* `scope`: of the first expression that has one. */
+/* `scope` is the scope of the first expression that has a scope. */
 static kcl_status check_exprs(int count, kcl_expr *const *exprs, const kcl_array *const *outs, const kcl_scope *scope,
                               kb_error *err)
 {

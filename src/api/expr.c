@@ -34,7 +34,7 @@ void ka_tell_contexts(int count, kcl_expr *const *operands, const kcl_scope *sco
             *kd_error(operands[k]->scope->context) = *error;
 }
 
-/* What follows the word in front, "Subtract: the operands ...". */
+/* The sentence without the word in front, "Subtract: the operands ...". */
 static const char *after_name(const char *text)
 {
     const size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
@@ -123,7 +123,7 @@ kcl_scope *ka_common_scope_called(const char *call, int count, kcl_expr *const *
     if (!scope)
         return NULL;
     const char *name = ka_call_or(call, ""), *colon = *name ? ": " : "";
-    /* An error of no scope, or of one that is gone, gets one, and with it a context that evaluation can tell. */
+    /* An error without a scope, or of a scope that is gone, moves to a scope, whose context evaluation can tell. */
     if (failed && operands[wrong]->scope != scope)
         *error = ka_error_expr(scope, operands[wrong]->error);
     else if (!failed && !operands[wrong])

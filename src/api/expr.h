@@ -3,9 +3,9 @@
  * api/expr.h: how functions of the interface make expressions, and what errors call these functions.
  *
  * An error names the function that the user called, not the operators that this function is made of. So every function
- * below that can fail takes the name of its caller. The name of a public function replaces the operator's name in front
- * of a sentence, "kcl_sqdist: the operands have dimensions 3 and 2", or stands before the sentence. A function that other
- * functions are made of leaves the naming to these functions.
+ * here that can fail takes the name of its caller. The name of a public function replaces the operator's name in front
+ * of a sentence, "kcl_sqdist: the operands have dimensions 3 and 2", or stands before the sentence. A function that
+ * other functions are made of leaves the naming to these functions.
  */
 #ifndef KA_EXPR_H
 #define KA_EXPR_H
@@ -54,8 +54,8 @@ kcl_expr *ka_fail(kcl_scope *scope, kcl_status status, const char *format, ...) 
 void ka_tell_contexts(int count, kcl_expr *const *operands, const kcl_scope *scope, const kb_error *error);
 
 /*
- * The scope of operands that can be combined. NULL if an operand is an error or the operands do not belong together; *error
- * is then the expression to return.
+ * The scope of operands that can be combined. NULL if an operand is an error or the operands do not belong together;
+ * *error is then the expression to return.
  */
 kcl_scope *ka_common_scope_called(const char *call, int count, kcl_expr *const *operands, kcl_expr **error);
 #define ka_common_scope(...) ka_common_scope_called(__func__, __VA_ARGS__)

@@ -127,7 +127,7 @@ void *ka_new_handle(kcl_scope *scope, ka_handle_kind kind)
     return handle;
 }
 
-/* The scope stays: it tells the context. */
+/* An error handle keeps its scope, which knows the context to tell. */
 static void make_error(ka_block *b, ka_handle_kind kind, const kb_error *why)
 {
     for (size_t k = 0; k < b->used; k++) {

@@ -2,13 +2,13 @@
 /*
  * api/handles.h: memory of expressions, data handles and scopes.
  *
- * Users keep pointers to these longer than they should. So the memory of a handle always holds a handle, as long as its
- * context lives: what a scope leaves behind when it is reset or destroyed becomes error handles, which wait in a line, the
- * oldest first, and are used again from there. A pointer that was kept too long then is an error that says so, in every
- * build and without a check where expressions are built.
+ * Users keep pointers to handles longer than they should. So the memory of a handle always holds a handle, as long as
+ * its context lives. A scope that is reset or destroyed leaves error handles behind, which wait in a line, the oldest
+ * first, and are used again from there. The use of a pointer that was kept too long is then an error that says so, in
+ * every build, and builders need no check for it.
  *
- * The line is bounded: a handle leaves it only when more than KA_WAITING blocks of its kind wait and KA_RETIREMENTS later
- * scopes were reset or destroyed. A pointer kept longer than that may be that of a newer handle.
+ * The line is bounded: a handle leaves the line only once more than KA_WAITING blocks of its kind wait and
+ * KA_RETIREMENTS later scopes were reset or destroyed. A pointer that is kept even longer may point to a newer handle.
  */
 #ifndef KA_HANDLES_H
 #define KA_HANDLES_H
@@ -31,16 +31,16 @@ typedef struct ka_block {
 
 typedef struct ka_handles ka_handles;
 
-/* The handles of a context, made when they are first asked for; NULL where memory is out (the context's error). */
+/* The handles of a context, made when they are first asked for; NULL: memory is out (the context's error). */
 ka_handles *ka_handles_of(kcl_context *context);
 
-/* A scope that is zero but for `handles`; NULL where memory is out. */
+/* A scope, zeroed except `handles`; NULL: memory is out. */
 kcl_scope *ka_new_scope(ka_handles *handles);
 
-/* A handle of the scope, zeroed; NULL where memory is out. */
+/* A handle of the scope, zeroed; NULL: memory is out. */
 void *ka_new_handle(kcl_scope *scope, ka_handle_kind kind);
 
-/* Makes all handles of the scope error handles and gives them back, and the scope itself where it is destroyed. */
+/* Makes all handles of the scope error handles and gives them back, and `destroyed` the scope itself as well. */
 void ka_retire(kcl_scope *scope, const kb_error *why, bool destroyed);
 
 #endif

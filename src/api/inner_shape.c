@@ -76,7 +76,7 @@ bool ka_broadcast(const char *name, kcl_scope *scope, int count, kcl_expr *const
     for (int k = 0; k < count; k++) {
         const ka_inner own = ka_inner_of(operands[k]);
         int64_t stride[KF_MAX_RANK] = {0};
-        if (nodes[k]->dim == 1) /* numbers are repeated by every operator */
+        if (nodes[k]->dim == 1) /* every operator repeats numbers */
             continue;
         ka_broadcast_strides(&own, 0, shape->rank, stride);
         nodes[k] = kf_arrange_shape(&scope->graph, nodes[k], shape, stride, 0);

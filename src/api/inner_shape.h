@@ -22,8 +22,8 @@ bool ka_check_slice(const char *name, kcl_scope *scope, int64_t size, int start,
                     int64_t *count, kcl_expr **error);
 
 /*
- * The shape to which two shapes broadcast, as in NumPy: axes count from the last one, an axis of size 1 is repeated. `skip`
- * axes at the end are left out. False after setting *error.
+ * The shape to which two shapes broadcast, as in NumPy: axes count from the last one, an axis of size 1 is repeated.
+ * `skip` axes at the end are left out. False after setting *error.
  */
 bool ka_broadcast_shapes(const char *name, kcl_scope *scope, const ka_inner *a, const ka_inner *b, int skip,
                          ka_inner *out, kcl_expr **error);

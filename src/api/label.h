@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* api/label.h: names of arrays for errors. Every call makes some, and printf would take longer than the rest of its checks. */
+/* api/label.h: names of arrays for errors. Every call makes names, and printf would take longer than all its checks. */
 #ifndef KA_LABEL_H
 #define KA_LABEL_H
 

@@ -44,7 +44,7 @@ static kcl_status read_options(kcl_operator *op, const kcl_operator_params *para
                    "form \"%s\" is not known: write \"auto\", \"differences\" or \"expanded\"", s);
 }
 
-static const char *role_name(kf_role role)
+static const char *name_of_role(kf_role role)
 {
     return role == KF_ROLE_I ? "i" : role == KF_ROLE_J ? "j" : "parameter";
 }
@@ -67,7 +67,7 @@ kcl_status ka_operator_declare(kcl_operator *op, int64_t index, const char *name
         return kb_fail(
             &op->error, KCL_ERROR_ARGUMENT,
             "argument number %lld is used with dimension %d and role %s, and with dimension %lld and role %s",
-            (long long)index, in->dim, role_name(in->role), (long long)dim, role_name(role));
+            (long long)index, in->dim, name_of_role(in->role), (long long)dim, name_of_role(role));
     if (in->dim && *name && *in->name)
         return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "argument number %lld has two names, \"%s\" and \"%s\"",
                        (long long)index, in->name, name);
@@ -85,7 +85,7 @@ static void note_use(kcl_operator *op, const kf_node *f, int c, const kf_node *o
         return;
     ka_argument *in = &op->inputs[operand->param[0]];
     const bool reduces = f && f->op == KF_REDUCE;
-    /* Of these the length alone is taken. */
+    /* Like and Scatter take nothing but the length of this operand. */
     const bool lends = (f && f->op == KF_LIKE && c == 1) || (reduces && f->param[0] == KF_REDUCE_SCATTER && c == 2);
     if (reduces && f->param[0] == KF_REDUCE_WHOLE)
         in->is_index = true;
@@ -126,7 +126,7 @@ void ka_operator_name_input(const kcl_operator *op, size_t index, char *text, si
                  op->inputs[index].dim);
 }
 
-/* What calls know of the arguments, which have their names in the compiled formulas. */
+/* What calls know of the arguments. */
 static kcl_status make_parameters(kcl_operator *op)
 {
     op->parameters = kb_calloc(&op->allocator, op->input_count + 1, sizeof *op->parameters);
@@ -159,7 +159,7 @@ kcl_status ka_operator_compile(kcl_operator *op)
                           : op->joins_axes                  ? KG_EXTENT_BOTH
                           : op->inputs[k].role == KF_ROLE_I ? KG_EXTENT_I
                                                             : KG_EXTENT_J;
-        /* Any size: calls have a program of their own. */
+        /* Any size will do, for calls have a program of their own. */
         for (int b = 0; op->inputs[k].batches && b < KF_MAX_BATCH; b++)
             slots[k].batch.size[slots[k].batch.count++] = op->inputs[k].batches & KF_BATCH_AXIS(b) ? 2 : 1;
         ka_operator_name_input(op, k, op->inputs[k].label, sizeof op->inputs[k].label);
@@ -255,7 +255,7 @@ kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alia
     if (status == KCL_OK)
         status = read_aliases(op, alias_count, aliases, bindings);
     if (status == KCL_OK) {
-        /* The parser wants names: entries without one are dropped. */
+        /* The parser requires names, so entries without a name are dropped. */
         size_t named = 0, count = 0;
         for (int k = 0; k < alias_count; k++)
             if (bindings[k].name)
@@ -271,7 +271,7 @@ kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alia
         if (status == KCL_OK)
             status = declare_used(op, count, op->roots);
     }
-    /* A result indexed by i has a row for each i of the call, even where it is the same for all. */
+    /* A result indexed by i has a row for each i of the call, even if all rows are equal. */
     for (size_t k = 0; status == KCL_OK && k < op->root_count; k++) {
         for (size_t m = 0; status == KCL_OK && m < op->input_count; m++) {
             const ka_argument *in = &op->inputs[m];
@@ -327,13 +327,13 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
     const kcl_data *data = leaf->param[0] < (int64_t)r->scope->data_count ? r->scope->data[leaf->param[0]] : NULL;
     kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT,
             "the expressions use %s%s in the role %s, which is not in the list of variables",
-            data && data->is_symbol ? "" : "the variable of ", ka_data_name(r->scope, leaf->param[0]), role_name(role));
+            data && data->is_symbol ? "" : "the variable of ", ka_data_name(r->scope, leaf->param[0]), name_of_role(role));
     return NULL;
 }
 
 /*
- * Arrays bring batches along when the operator is applied. Where expressions reduce some, those of their own arrays are the
- * ones that are meant.
+ * Arrays bring their batch axes along when the operator is applied. But expressions that reduce batch axes mean the
+ * batch axes of their own arrays, and the operator keeps these.
  */
 static kcl_status find_batch_reductions(kcl_operator *op)
 {

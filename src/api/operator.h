@@ -9,22 +9,23 @@
 
 /* What an operator knows of an argument. */
 typedef struct ka_argument {
-    char name[64]; /* "" where it has none */
+    char name[64]; /* or "" */
     int32_t dim;
     kf_role role;
     char label[KX_NAME]; /* in errors: "argument \"x\"" */
-    unsigned batches;    /* KF_BATCH_AXIS, where the operator knows them */
+    unsigned batches;    /* KF_BATCH_AXIS, if the operator knows_batches */
     kf_kind kind;        /* KF_INT: an array of int64 */
-    bool is_index;       /* of a gather: its array may be of int64, unless */
+    bool is_index;       /* a gather reads it as an index: its array may be of int64, unless */
     bool is_operand;     /* something else reads it too, as real numbers */
 } ka_argument;
 
 /* What an operator knows of a result. */
 typedef struct ka_output {
     kf_role role; /* of its rows; KF_ROLE_P: one row */
-    unsigned
-        batches; /* KF_BATCH_AXIS, where the operator knows them: axes that the result has, and axes that it reduces */
-    int64_t sums_to; /* of a gradient, the argument whose batch axes it has, summed over all others; else -1 */
+    /* KF_BATCH_AXIS, if the operator knows_batches: the axes that the result has, and the axes that it reduces. */
+    unsigned batches;
+    /* Of a gradient: the argument whose batch axes the gradient has, summed over all others; else -1. */
+    int64_t sums_to;
 } ka_output;
 
 struct kcl_operator {

@@ -29,7 +29,7 @@ static kcl_expr *reduce(const char *name, kf_reduction reduction, kcl_expr *f, i
     return ka_as(name, 1, &f, reduced(scope, reduction, f, param, (unsigned)over));
 }
 
-/* The batch axis, as an axis of the graph; 0 and *error where it is not there. */
+/* The batch axis, as an axis of the graph; 0 and *error if f has no axis of this number. */
 static unsigned batch_axis(const char *name, kcl_scope *scope, const kcl_expr *f, int axis, kcl_expr **error)
 {
     int64_t shape[KCL_MAX_AXES];
@@ -51,7 +51,7 @@ static kcl_expr *reduce_batch(const char *name, kf_reduction reduction, kcl_expr
     return over ? ka_as(name, 1, &f, reduced(scope, reduction, f, param, over)) : error;
 }
 
-/* The pair of exponent and weights, which has the batch axes of both; NULL and *error where that is none. */
+/* The pair of exponent and weights, which has the batch axes of both; NULL and *error if they make no pair. */
 static kcl_expr *weigh(const char *name, kf_reduction reduction, kcl_expr *f, kcl_expr *weight, kcl_expr **error)
 {
     kcl_scope *scope = ka_common_scope_called(name, 2, (kcl_expr *[]){f, weight}, error);
@@ -85,7 +85,7 @@ static kcl_expr *reduce_weighted_batch(const char *name, kf_reduction reduction,
     {                                                                                                                  \
         return how(#suffix, KF_REDUCE_##id, f, k, axes);                                                               \
     }
-/* Values; *index, where that is not NULL, is their numbers. */
+/* The values; *index, unless NULL, becomes their indices. */
 #define REDUCTION_PAIR_OVER(suffix, how, type, axes, values, indices)                                                  \
     kcl_expr *suffix(kcl_expr *f, type axes, kcl_expr **index)                                                         \
     {                                                                                                                  \

@@ -17,7 +17,7 @@ struct kcl_scope {
     kb_arena arena;
     kcl_data **data; /* by index */
     size_t data_count, data_capacity;
-    bool data_lost;   /* memory was out when a handle was to be made: a NULL handle is that one */
+    bool data_lost;   /* memory was out when a handle was to be made, so a NULL handle stands for this handle */
     kcl_expr **exprs; /* by node id: one expression a node */
     size_t expr_capacity;
     kg_options options; /* of evaluations */

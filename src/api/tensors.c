@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * api/tensors.c: vectors of components as small tensors (D1, ..., Dk), row-major. The graph sees flat vectors of
- * D1 * ... * Dk components: what rearranges them is one Arrange node, what sums over an axis SumRows behind it.
+ * D1 * ... * Dk components. One Arrange node rearranges them; a sum over an axis is SumRows of an Arrange node.
  */
 #include "builder.h"
 #include "layout.h"
@@ -145,7 +145,7 @@ kcl_expr *kcl_sum_inner_axis(kcl_expr *f, int axis)
 
 /* ---- Square matrices --------------------------------------------------------------------------------------------- */
 
-/* A function of square matrices, of as many axes as two or in a vector. */
+/* A function of square matrices, whose inner shape has two axes or is a vector. */
 static kcl_expr *of_matrix(const char *name, kcl_expr *A, const kf_node *(*make)(kf_graph *, const kf_node *),
                            bool keeps)
 {

@@ -90,7 +90,7 @@ kcl_expr *kcl_lazy(kcl_scope *scope, const kcl_array *array)
             "formula, not by an array; one of the two sizes must be 1",
             shape, (long long)rows, (long long)cols);
     }
-    /* Without the axes of the pair that it lacks. */
+    /* The array without the axes of the pair that have size 1. */
     kcl_array stated = *array;
     stated.ndim = 0;
     for (int k = 0; k < axes; k++) {
@@ -193,7 +193,7 @@ kcl_expr *kcl_index_j(kcl_scope *scope)
 
 /* ---- Formulas in text -------------------------------------------------------------------------------------------- */
 
-/* Errors say the name that a text has for a variable's array. */
+/* Errors call a variable's array by the name that the first text has for the array. */
 static void note_alias(kcl_scope *scope, const kf_node *f, const char *name)
 {
     kcl_data *data = f->op == KF_VAR && (size_t)f->param[0] < scope->data_count ? scope->data[f->param[0]] : NULL;

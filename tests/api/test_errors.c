@@ -280,17 +280,21 @@ static bool is_known(const char *name, size_t length)
 
 START_TEST(test_the_table_has_every_builder)
 {
+    static const char *const headers[] = {HEADERS};
     static char text[1 << 18];
-    FILE *header = fopen(EXPR_H, "rb");
-    ck_assert_ptr_nonnull(header);
-    text[fread(text, 1, sizeof text - 1, header)] = 0;
-    fclose(header);
     const char before[] = "KCL_API kcl_expr *";
     int count = 0;
-    for (const char *p = text; (p = strstr(p, before)) != NULL; count++) {
-        p += sizeof before - 1;
-        const size_t length = strcspn(p, "(");
-        ck_assert_msg(is_known(p, length), "%.*s is in expr.h, but not in the table of this test", (int)length, p);
+    for (size_t k = 0; k < KB_COUNT(headers); k++) {
+        FILE *header = fopen(headers[k], "rb");
+        ck_assert_ptr_nonnull(header);
+        text[fread(text, 1, sizeof text - 1, header)] = 0;
+        fclose(header);
+        for (const char *p = text; (p = strstr(p, before)) != NULL; count++) {
+            p += sizeof before - 1;
+            const size_t length = strcspn(p, "(");
+            ck_assert_msg(is_known(p, length), "%.*s is in %s, but not in the table of this test", (int)length, p,
+                          headers[k]);
+        }
     }
     ck_assert_int_eq(count, (int)(KB_COUNT(builders) + KB_COUNT(of_scopes)));
 }
@@ -352,7 +356,7 @@ START_TEST(test_every_builder_names_itself_and_tells_the_context)
             told(c, b->name, kcl_eval1(with(b, k, old), to), "reset or destroyed");
             /* An error of an operand stays what it was. */
             told(c, b->name, kcl_eval1(with(b, k, kcl_extract(new_x(), 7, 1)), to), "kcl_extract: 1 components from 7");
-            /* An error that knew of no context, as that of an operand beside it. */
+            /* An error that knew of no context learns of the context of the operand beside it. */
             if (b->operands > 1)
                 told(c, b->name, kcl_eval1(with(b, k, kcl_neg(NULL)), to), "without a scope");
             kcl_scope_reset(s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every allocation and every OpenCL call fails in turn, through the public functions: by the interpreter and against an
- * OpenCL made of our own functions; with the argument "driver", against the machine's own (77 where there is none).
+ * OpenCL made of our own functions; with the argument "driver", against the machine's own (77 without one).
  */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
@@ -90,7 +90,7 @@ static kcl_status apply_operators(trial *t)
         return status;
     if (status == KCL_OK)
         status = kcl_operator_apply(t->grad, t->context, (const kcl_array *[]){kcl_f64(t->slopes, M, 3)}, 1, args, 5);
-    /* An input that kernels cannot read where it is. */
+    /* An input that kernels cannot read in its place. */
     const kcl_array backwards = {.data = x + (M - 1) * 3,
                                  .dtype = KCL_F64,
                                  .ndim = 2,
@@ -192,8 +192,8 @@ static kcl_status apply_on_device(trial *t)
 }
 
 /*
- * The whole program, the first failure ends it. Beside the fake's CPU without device arrays, beside its GPU these and one
- * operator: each takes its time. `computes`: kernels are real.
+ * The whole program, the first failure ends it. Beside the fake's CPU without device arrays, beside its GPU these and
+ * one operator: each takes its time. `computes`: kernels are real.
  */
 static kcl_status run_all(trial *t, bool computes)
 {
@@ -215,7 +215,7 @@ static kcl_status run_all(trial *t, bool computes)
 
 /* ---- Allocations ------------------------------------------------------------------------------------------------- */
 
-/* Runs with allocation n and all later ones failing; then, where there is a context, once more with none failing. */
+/* Runs with allocation n and all later ones failing; then, if a context was made, once more with none failing. */
 static bool fail_allocation(const kd_cl *table, bool gpu, long long n)
 {
     trial t = {.table = table, .gpu = gpu, .memory = {.fail_at = n}};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Chains of many reductions through the public functions, by the interpreter: time and memory grow in proportion to their
- * length, results are those of a plain loop, and an evaluation of a structure that was seen before compiles nothing.
+ * Chains of many reductions through the public functions, by the interpreter: time and memory grow in proportion to
+ * their length, results are equal to a plain loop's, and an evaluation of a structure that was seen before compiles
+ * nothing.
  */
 #include "support.h"
 
@@ -34,7 +35,7 @@ static double cpu_seconds(void)
 enum { M = 4 };
 static double x[M] = {0.1, 0.2, 0.3, 0.4};
 
-/* One step of the chain: v_i = 0.3 sum_j exp(-(u_i - x_j)^2), u + v where `adds`. `slope`: du/dx_i through the rows. */
+/* One step of the chain: v_i = 0.3 sum_j exp(-(u_i - x_j)^2), u + v if it `adds`. `slope`: du/dx_i through the rows. */
 static void step(bool adds, double *u, double *slope)
 {
     for (int i = 0; i < M; i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Terms that weigh exp(-infinity). A row or column whose terms all do is as good as not there: results and derivatives of
- * any order are those without it, and its own derivatives are 0, whatever infinities and NaN stand there. By the
- * interpreter, and with the argument "device" on a device.
+ * Terms that weigh exp(-infinity). A row or column of nothing but masked terms is as good as not there: results and
+ * derivatives of any order are the same without the row, and its own derivatives are 0, whatever infinities and NaN the
+ * row holds. By the interpreter, and with the argument "device" on a device.
  */
 #include "support.h"
 
@@ -88,7 +88,7 @@ static int64_t rows_of(kcl_role role, bool all)
     return count;
 }
 
-/* Fills the arguments of both calls: with all rows, and with those alone that are not masked. */
+/* Fills the arguments of both calls: with all rows, and with only the rows that are not masked. */
 static void fill(const argument *a, numbers *all, numbers *few, kcl_dtype dtype)
 {
     numbers_make(all, dtype, rows_of(a->role, true), a->dim, DENSE);
@@ -179,8 +179,8 @@ END_TEST
 /* ---- By hand ----------------------------------------------------------------------------------------------------- */
 
 /*
- * L_i = log(sum_j exp(-(x_i - y_j)^2 + w_j + u_i)) with u_0 = w_1 = -infinity: L_0 = -infinity, and the gradients of the sum
- * of e_i L_i are sums over the pairs that are left.
+ * L_i = log(sum_j exp(-(x_i - y_j)^2 + w_j + u_i)) with u_0 = w_1 = -infinity: L_0 = -infinity, and the gradients of
+ * the sum of e_i L_i are sums over the pairs that are left.
  */
 START_TEST(one_masked_row_leaves_the_others_alone)
 {
@@ -223,7 +223,10 @@ START_TEST(one_masked_row_leaves_the_others_alone)
 }
 END_TEST
 
-/* A batch in which all is masked: its own derivatives are 0, those of what it shares with others are theirs. */
+/*
+ * A batch of nothing but masked terms: its own derivatives are 0; what it shares with other batches has their
+ * derivatives.
+ */
 START_TEST(a_masked_batch_leaves_the_others_alone)
 {
     double x[2][3], y[2][4], w[2][4], L[2][3], dx[2][3], dy[4], dw[2][4], want[4] = {0};
@@ -259,8 +262,8 @@ START_TEST(a_masked_batch_leaves_the_others_alone)
 END_TEST
 
 /*
- * Branches that are not taken: 0 where log(x) or sqrt(x) have no derivative, in each mode and twice. The sum of
- * Where(x, x log(x), 0) has the gradient log(x) + 1, or 0 at 0, and the second derivative 1/x, or 0.
+ * Branches that are not taken: 0 at an x at which log(x) or sqrt(x) has no derivative, in each mode and twice. The sum
+ * of Where(x, x log(x), 0) has the gradient log(x) + 1, or 0 at 0, and the second derivative 1/x, or 0.
  */
 START_TEST(branches_that_are_not_taken_bring_nothing)
 {
@@ -286,7 +289,7 @@ START_TEST(branches_that_are_not_taken_bring_nothing)
 }
 END_TEST
 
-/* A weight of components: each counts where its own condition holds, in sums, copies and norms of components. */
+/* A weight of components: each component counts by its own condition, in sums, copies and norms of components. */
 START_TEST(components_have_guards_of_their_own)
 {
     const double x[] = {0, 4, 9, 0}, e[] = {1, 2};

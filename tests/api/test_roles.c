@@ -41,7 +41,7 @@ static double kernel(const double p[D], const double q[D])
     return exp(-(p[0] - q[0]) * (p[0] - q[0]) - (p[1] - q[1]) * (p[1] - q[1])) * p[0];
 }
 
-/* Adds its derivatives times `factor` to those of p and q. */
+/* Adds the derivatives of the kernel, times `factor`, to the derivatives in p and q. */
 static void add_slope(const double p[D], const double q[D], double factor, double dp[D], double dq[D])
 {
     const double gauss = kernel(p, q) / p[0];
@@ -173,7 +173,7 @@ START_TEST(test_an_operator_has_an_argument_for_each_listed_variable)
     ck_assert_int_eq(kcl_operator_input(op, 0, &info), KCL_OK);
     ck_assert(info.role == KCL_ROLE_I && info.dim == D);
     apply_and_compare(op, true);
-    /* Its rows are those of both axes. */
+    /* The argument's rows are the rows of both axes. */
     double sums[M];
     ck_assert_int_eq(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(sums, M)}, 1,
                                         (const kcl_array *[]){kcl_f64(&x[0][0][0], M, D), kcl_f64(&w[0][0], M - 1, 1)},
@@ -209,7 +209,7 @@ START_TEST(test_an_operator_has_an_argument_for_each_listed_variable)
 }
 END_TEST
 
-/* Where expressions reduce batches: the sum over all of them of sum_ij e_i K(x_i, x_j) w_j. */
+/* An expression that reduces batches: the sum over all batches of sum_ij e_i K(x_i, x_j) w_j. */
 START_TEST(test_an_operator_that_reduces_batches_takes_one_handle_in_two_roles)
 {
     kcl_data *data = kcl_data_create(s, kcl_f64(&x[0][0][0], B, M, D));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What users of KeOps and its like ran into, on this machine's first OpenCL CPU, against plain loops in double. The table in
- * docs/keops-compatibility.md tells where the reports are that have tests elsewhere.
+ * What users of KeOps and its like ran into, on this machine's first OpenCL CPU, against plain loops in double. The
+ * table in docs/keops-compatibility.md lists the reports that have tests elsewhere.
  */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
@@ -46,7 +46,7 @@ static double squared(const float *x, const float *y, int dim)
     return sum;
 }
 
-/* A sum by plain loops, and that of the sizes of its terms. */
+/* A sum by plain loops, and the sum of the sizes of its terms. */
 typedef struct sum {
     double value, size;
 } sum;
@@ -296,7 +296,7 @@ START_TEST(test_distances_within_a_cloud)
 }
 END_TEST
 
-/* keops#327: one array as both rows and columns of a LogSumExp has one gradient, that of both roles. */
+/* keops#327: one array as both rows and columns of a LogSumExp has one gradient, the sum over both roles. */
 START_TEST(test_logsumexp_of_a_cloud_with_itself)
 {
     enum { N = 256, D = 5 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * NaN, infinities and the ends of ranges: what comes out of formulas is NaN or infinite where IEEE arithmetic, written down
- * here as plain C, has it; derivatives keep their digits in float32. By the interpreter, and by a device (with the argument
+ * NaN, infinities and the ends of ranges: formulas are NaN or infinite exactly if IEEE arithmetic, written down here as
+ * plain C, is; derivatives keep their digits in float32. By the interpreter, and by a device (with the argument
  * "device").
  */
 #include "derivatives.h"
@@ -35,7 +35,10 @@ static void ok(kcl_status status)
 
 /* ---- Derivatives ------------------------------------------------------------------------------------------------- */
 
-/* In units of roundoff: functions of cl/math.cl are off by up to 5 ulps, which are 10 units, second derivatives have several. */
+/*
+ * In units of roundoff: functions of cl/math.cl are off by up to 5 ulps, which are 10 units, second derivatives have
+ * several.
+ */
 static const double bound = 40;
 
 enum { ARGUMENTS = 600, AT_ONCE = 5 };
@@ -177,7 +180,10 @@ START_TEST(nan_and_infinity_stay)
     }
     ok(kcl_eval(TEXTS, made, outs));
     ok(kcl_eval1(kcl_formula(s, "Sum_Reduction((x-x)*b+0*y*b,0)", 3, names, args), kcl_f32(sums, PAIRS, 1)));
-    /* A device multiplies by x once, after the sum: where x is infinite that is infinite, and NaN as it is written. */
+    /*
+     * A device multiplies by x once, after the sum, so an infinite x gives infinity; the formula as it is written gives
+     * NaN.
+     */
     float factors[PAIRS];
     ok(kcl_sum(kcl_mul(args[0], kcl_vj(s, kcl_f32(signs, 3, 1))), KCL_OVER_J, kcl_f32(factors, PAIRS, 1)));
     for (int k = 0; k < PAIRS; k++) {
@@ -196,7 +202,7 @@ START_TEST(nan_and_infinity_stay)
 }
 END_TEST
 
-/* A factor that is the same for all terms is multiplied once, after the sum, but not where there are no terms. */
+/* A factor that is the same for all terms is multiplied once, after the sum, but not without terms. */
 START_TEST(sums_of_no_terms_are_0)
 {
     float x[SPECIAL], none[1] = {0}, out[SPECIAL] = {0}, one[1];
@@ -227,7 +233,7 @@ START_TEST(sums_of_no_terms_are_0)
 }
 END_TEST
 
-/* Smallest values pass NaN over; of nothing but NaN they are those of no terms. */
+/* Smallest values pass NaN over; nothing but NaN counts as no terms. */
 START_TEST(reductions_choose_numbers_before_nan)
 {
     enum { ROWS = 3, COLUMNS = 4 };
@@ -263,7 +269,7 @@ START_TEST(reductions_choose_numbers_before_nan)
 }
 END_TEST
 
-/* Rounding makes cosines of equal directions a little larger than 1, where Acos is NaN; Clamp in between gives 0. */
+/* Rounding makes cosines of equal directions a little larger than 1, and Acos NaN; Clamp in between gives 0. */
 START_TEST(angles_of_equal_directions_are_clamped)
 {
     enum { POINTS = 2000, D = 3 };

@@ -54,7 +54,7 @@ static void *work(void *user)
     return NULL;
 }
 
-/* Operators by turns; the bits must be those that a context with all its programs gave. */
+/* Operators by turns; the bits must be the bits that a context with all its programs gave. */
 static void *take_turns(void *user)
 {
     worker *w = user;
@@ -118,7 +118,9 @@ START_TEST(test_one_operator_in_several_threads)
 }
 END_TEST
 
-/* More formulas than programs are kept, in another order in every thread: they are let go and made again all the time. */
+/*
+ * More formulas than programs are kept, in another order in every thread: they are let go and made again all the time.
+ */
 START_TEST(test_threads_with_few_programs)
 {
     enum { FORMULAS = 4, BOUND = 2, TURNS = 30 };
