@@ -6,6 +6,7 @@ import os
 
 MAX_AXES = 9
 F32, F64, I64 = 1, 2, 3
+PM = 2  # KCL_ROLE_PARAMETER
 ELEMENT_SIZE = {F32: 4, F64: 8, I64: 8}
 
 
@@ -35,6 +36,11 @@ class OperatorParams(ctypes.Structure):
     """kcl_operator_params"""
     _fields_ = [("schedule", ctypes.c_char_p), ("form", ctypes.c_char_p), ("math", ctypes.c_char_p),
                 ("reallocate", ctypes.c_void_p), ("allocator_user", ctypes.c_void_p)]
+
+
+class SlotInfo(ctypes.Structure):
+    """kcl_slot_info"""
+    _fields_ = [("name", ctypes.c_char * 64), ("role", ctypes.c_int), ("dim", ctypes.c_int), ("dtype", ctypes.c_int)]
 
 
 WRITE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t)  # kcl_write_fn
@@ -137,6 +143,13 @@ class Operator:
         handle = ctypes.c_void_p()
         status = self.lib.kcl_operator_grad(ctypes.byref(handle), self.handle, variable.encode())
         return Operator(self.lib, handle, status)
+
+    def outputs(self):
+        """What each output is, a SlotInfo."""
+        slots = [SlotInfo() for _ in range(self.lib.kcl_operator_output_count(self.handle))]
+        for k, slot in enumerate(slots):
+            self.lib.kcl_operator_output(self.handle, k, ctypes.byref(slot))
+        return slots
 
     def bind(self, context, outputs, arguments):
         """A function that applies the operator to these arrays."""

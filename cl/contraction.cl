@@ -26,7 +26,7 @@
 #define KCL_JOIN_SET down
 
 /* Nothing is put off. Columns beyond the last one stand for repetitions of it and do not count. */
-#define KCL_FORM STEP_NOW
+#define KCL_FORM(step, now, rescan) now
 #undef KCL_TAKE
 #define KCL_TAKE(step)                                                                                                 \
     if (j + v < last) {                                                                                                \
@@ -59,6 +59,15 @@ KCL_FN void kcl_take(__local const real *memory, int of, int count, real *to)
         to[4 * q + 3] = four.s3;
     }
 }
+
+/* Components of a step: half of a long step as straight code, which is as fast as all of it and built sooner. */
+#if KCL_CHUNK % 10 == 0
+#define FOR_CHUNK _Pragma("unroll 10") for (int m = 0; m < KCL_CHUNK; m++)
+#elif KCL_CHUNK % 12 == 0
+#define FOR_CHUNK _Pragma("unroll 12") for (int m = 0; m < KCL_CHUNK; m++)
+#else
+#define FOR_CHUNK _Pragma("unroll 8") for (int m = 0; m < KCL_CHUNK; m++)
+#endif
 
 #define FOR_FETCHES(tile) _Pragma("unroll") for (int f = 0; f < KCL_FETCHES(tile); f++)
 
@@ -175,7 +184,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
                 } else
 #endif
                 {
-                    _Pragma("unroll") for (int m = 0; m < KCL_CHUNK; m++)
+                    FOR_CHUNK
                     {
                         const int k = from + m;
                         KCL_ROW_OPERANDS(KCL_TAKE_ROWS)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * copy.cl: rows of an array that other kernels cannot reach where it is, to rows without gaps or back.
+ * cl/copy.cl: rows of an array that other kernels cannot reach where it is, to rows without gaps or back.
  *
- *     #define KCL_ELEMENT uint    an integer type of the elements' size: bits are moved, whatever they mean
+ *     #define KCL_ELEMENT uint    whole numbers of the elements' size: bits are moved, whatever they mean
  *
  * Element (row, k) is from[from_offset + row * from_row + k * from_step], all of them counted in elements.
  */

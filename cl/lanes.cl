@@ -31,4 +31,7 @@
 #define KCL_RESCAN_BLOCKS
 #endif
 
+/* In front of a loop that compilers would write out several times, for the columns beside the blocks. */
+#define KCL_KEEP_LOOP
+
 #include "sweep.cl"

@@ -10,6 +10,15 @@
  *             the parts would do so once each. KCL_BLOCK_COLUMNS is that of cl/lanes.cl
  */
 
+/*
+ * Beside a sweep these kernels take no time, so their loops over components stay loops on GPUs: unrolled, their text was
+ * most of what compilers spent their time with. Loops of up to four components still become straight code.
+ */
+#if defined(KCL_GROUP) && defined(KCL_TERMS)
+#undef FOR_INDEX
+#define FOR_INDEX(k, from, to) _Pragma("unroll 4") for (int k = (from); k < (to); k++)
+#endif
+
 #define KCL_PREPARE(name, X)                                                                                           \
     __kernel void name(X##_PARAMETERS const long lane_count)                                                           \
     {                                                                                                                  \

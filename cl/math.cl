@@ -919,21 +919,21 @@ KCL_FN lanes kcl_sin_cos_(lanes r, lanes *cosine)
 }
 
 #if defined(KCL_NATIVE) || defined(KCL_MANY_PERIODIC)
-#define KCL_PERIODIC_(name, near)                                                                                      \
-    KCL_FN lanes kcl_##name(lanes x)                                                                                   \
+#define KCL_PERIODIC_(name, of_driver, near)                                                                           \
+    KCL_FN lanes name(lanes x)                                                                                         \
     {                                                                                                                  \
-        return name(x);                                                                                                \
+        return of_driver(x);                                                                                           \
     }
 #else
 /* `near` of r and quadrant. Lanes with larger arguments are the driver's. */
-#define KCL_PERIODIC_(name, near)                                                                                      \
-    KCL_FN lanes kcl_##name(lanes x)                                                                                   \
+#define KCL_PERIODIC_(name, of_driver, near)                                                                           \
+    KCL_FN lanes name(lanes x)                                                                                         \
     {                                                                                                                  \
         ilanes quadrant;                                                                                               \
         const lanes r = kcl_quadrant_(x, &quadrant);                                                                   \
         const lanes value = near(r, quadrant);                                                                         \
         const ilanes far = fabs(x) > (lanes)(KCL_NEAR_);                                                               \
-        return KCL_ANY(far) ? (far ? name(x) : value) : value;                                                         \
+        return KCL_ANY(far) ? (far ? of_driver(x) : value) : value;                                                    \
     }
 #endif
 
@@ -959,9 +959,9 @@ KCL_FN lanes kcl_tan_near_(lanes r, ilanes quadrant)
     return (odd ? cosine : sine) / (odd ? -sine : cosine);
 }
 
-KCL_PERIODIC_(sin, kcl_sin_near_)
-KCL_PERIODIC_(cos, kcl_cos_near_)
-KCL_PERIODIC_(tan, kcl_tan_near_)
+KCL_PERIODIC_(kcl_sin, sin, kcl_sin_near_)
+KCL_PERIODIC_(kcl_cos, cos, kcl_cos_near_)
+KCL_PERIODIC_(kcl_tan, tan, kcl_tan_near_)
 
 KCL_FN lanes kcl_abs(lanes x)
 {

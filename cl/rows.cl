@@ -16,9 +16,16 @@
 #define KCL_ELEMENT(v) (j + (v))
 #if KCL_RECORD
 #define KCL_READ(variable, k) KCL_LOCAL_##variable(k)
-#define KCL_FILL(offset, from, stride, dim)                                                                            \
+#define KCL_FILL_(offset, from, stride, dim)                                                                           \
     for (int e = item; e < count * (dim); e += KCL_GROUP)                                                              \
         tile[e / (dim) * KCL_RECORD + (offset) + e % (dim)] = (from)[(start + e / (dim)) * (stride) + e % (dim)];
+/* A short loop is left as it is, for compilers write its text several times. */
+#define KCL_FILL(offset, from, stride, dim)                                                                            \
+    if (KCL_TILE * (dim) <= 4 * KCL_GROUP) {                                                                           \
+        _Pragma("unroll 1") KCL_FILL_(offset, from, stride, dim)                                                       \
+    } else {                                                                                                           \
+        KCL_FILL_(offset, from, stride, dim)                                                                           \
+    }
 #else
 #define KCL_READ(variable, k) KCL_MEMORY_##variable(k)
 #endif
@@ -50,5 +57,8 @@
 #define KCL_BEGIN_TILE const int from = 0, to = (int)min((long)KCL_TILE, last - start);
 #endif
 #define KCL_COLUMN_AT(c) start + (c)
+
+/* In front of a loop that compilers would write out several times, for the columns beside the blocks. */
+#define KCL_KEEP_LOOP _Pragma("unroll 1")
 
 #include "sweep.cl"

@@ -7,6 +7,7 @@ enum {
     TILE = 128,             /* terms added up before they meet the total: rounding errors stay those of a short sum */
     LISTS = 64,             /* vectors in the lists that a work-item keeps while columns pass */
     STEP_WORK = 2048,       /* additions that the unrolled text of a step may cost: compilers are slow */
+    PERIODIC_WORK = 1000,   /* of a sine or the like that is the driver's, which has a long text for large arguments */
     UNROLLED = 64,          /* components that loops are unrolled for on GPUs: registers have no index */
     LOCAL_TILE = 256,       /* columns in local memory, at most */
     LOCAL_BYTES = 16 << 10, /* of them: several work-groups share a compute unit */
@@ -76,6 +77,10 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
         most = plan->record > 16                                                               ? 2
                : kp_numbers(plan) == 2 || kp_keeps_lists(plan->term_count, plan->terms, &list) ? 4
                                                                                                : 8;
+    /* The bits of a sum do not depend on the columns a step; those of other reductions may. */
+    bool native = plan->native && !plan->fast;
+    for (size_t k = 0; k < plan->term_count; k++)
+        native = native && plan->terms[k].reduction == KF_REDUCE_SUM;
     for (size_t k = 0; k < order->count; k++) {
         if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
             continue;
@@ -83,7 +88,8 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
             sums += order->nodes[k]->dim;
         if (kf_info((kf_op)order->nodes[k]->op)->op_class == KF_CLASS_CALL) /* one element a step */
             sums += STEP_WORK;
-        work += kf_info((kf_op)order->nodes[k]->op)->cost;
+        const kf_op op = (kf_op)order->nodes[k]->op;
+        work += native && (op == KF_SIN || op == KF_COS || op == KF_TAN) ? PERIODIC_WORK : kf_info(op)->cost;
     }
     int64_t step = most;
     while (plan->schedule == KP_BY_LANES && step > 1 && step * KB_MAX(sums, 1) + 6 > caps->vector_registers)

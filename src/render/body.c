@@ -394,7 +394,6 @@ static bool put_call_of(kt_pass *s, const kf_node *f, sink *sinks)
     const char *element = s->streamed ? "[v]" : "", *each = s->streamed ? "FOR_STREAM " : "";
     const bool lanes = kt_is_lanes(s, f);
     body->next_q += f->arg_count;
-    body->calls = true;
     for (int c = 0; c < f->arg_count; c++) {
         const kf_node *a = f->arg[c];
         indent(s);

@@ -9,9 +9,9 @@
 /* Where a value is kept once it has been computed. */
 typedef enum kt_place {
     KT_NOWHERE,
-    KT_SCALAR, /* name */
-    KT_STEP,   /* name[v]: one value a streamed element of the step */
-    KT_VECTOR, /* name[k] */
+    KT_SCALAR,      /* name */
+    KT_STEP,        /* name[v]: one value a streamed element of the step */
+    KT_VECTOR,      /* name[k] */
     KT_STEP_VECTOR, /* name[k][v] */
 } kt_place;
 
@@ -26,26 +26,25 @@ typedef enum kt_target_kind { KT_KEEP, KT_TERM, KT_OUTPUT, KT_PREPARED } kt_targ
 typedef struct kt_target {
     kt_target_kind kind;
     const kf_node *node;
-    size_t index;   /* of the term, output or prepared variable */
-    int component;  /* of the prepared variable: the value's first */
-    bool used;      /* scratch of body.c */
+    size_t index;  /* of the term, output or prepared variable */
+    int component; /* of the prepared variable: the value's first */
+    bool used;     /* scratch of body.c */
 } kt_target;
 
 /* State of one kernel's rendering. */
 typedef struct kt_body {
     const kp_plan *plan;
     kb_error *err;
-    kb_arena arena;     /* texts of expressions */
-    kf_order order;     /* nodes of the kernel's formulas */
-    kt_stored *stored;  /* by position in `order` */
-    bool lane_rows;     /* the lane axis holds rows (else columns); decides names x or y */
+    kb_arena arena;    /* texts of expressions */
+    kf_order order;    /* nodes of the kernel's formulas */
+    kt_stored *stored; /* by position in `order` */
+    bool lane_rows;    /* the lane axis holds rows (else columns); decides names x or y */
     unsigned lane_axis, stream_axis;
-    bool *reads;        /* by variable: the kernel reads it */
-    bool *operand;      /* by variable: the steps of a contraction read it */
-    bool indirect;      /* streamed variables are read by KCL_READ: from local memory, or where they are */
+    bool *reads;         /* by variable: the kernel reads it */
+    bool *operand;       /* by variable: the steps of a contraction read it */
+    bool indirect;       /* streamed variables are read by KCL_READ: from local memory, or where they are */
     kb_str *sums, *step; /* of a contraction: declarations, and the statements for a component; NULL: there is none */
     int next_p, next_r, next_s, next_t, next_q;
-    bool calls; /* functions of cl/dtw.cl */
     kb_str *out;
 } kt_body;
 

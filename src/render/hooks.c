@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * render/hooks.c: the reductions of a program, from the rows of their table: what each brings, and the macros by which
- * skeletons call the hooks of all terms. cl/reduce.cl tells what hooks do.
+ * render/hooks.c: the reductions of a program, from the rows of their table: what each reduction brings, and the
+ * macros by which skeletons call the hooks of all terms. cl/reduce.cl tells what hooks do.
  */
 #include "hooks.h"
 #include "reductions.h"
 
 #include <string.h>
-
-/* Files of cl/reduce, by name; written by cl/embed.sh. The last one has no name. */
-struct kt_file {
-    const char *name;
-    const unsigned char *text;
-};
-extern const struct kt_file kt_cl_reductions[];
 
 enum kind { ALL, TILES, STEPS, PARTS, STEPPING, JOINING };
 
@@ -34,6 +27,12 @@ static unsigned all_hooks(const kp_plan *plan)
     return all;
 }
 
+/* Nothing is put off: STEP_NOW takes the place of STEP. */
+static bool steps_now(const kp_plan *plan)
+{
+    return plan->shape == KP_COLUMNS || plan->schedule == KP_BY_CONTRACTION;
+}
+
 static bool is_repeated(const kp_plan *plan, size_t term)
 {
     for (size_t k = 0; k < term; k++)
@@ -43,26 +42,6 @@ static bool is_repeated(const kp_plan *plan, size_t term)
 }
 
 /* ---- What each reduction brings ---------------------------------------------------------------------------------- */
-
-static bool is_used_before(const kp_plan *plan, size_t term, const char *file)
-{
-    for (size_t k = 0; k < term; k++)
-        for (const char *const *f = kp_reduction(plan, k)->files; *f; f++)
-            if (strcmp(*f, file) == 0)
-                return true;
-    return false;
-}
-
-static void put_files(kb_str *out, const kp_plan *plan, size_t term)
-{
-    for (const char *const *f = kp_reduction(plan, term)->files; *f; f++) {
-        const struct kt_file *file = kt_cl_reductions;
-        while (file->name && strcmp(file->name, *f) != 0)
-            file++;
-        if (file->name && !is_used_before(plan, term, *f))
-            kb_str_put(out, (const char *)file->text);
-    }
-}
 
 /* The forms of a step that the file does not define: of a product, without hooks around it, in rescans for other terms. */
 static void put_steps(kb_str *out, const kr_reduction *r, bool now, bool rescans)
@@ -116,7 +95,7 @@ static void put_length(kb_str *out, const kr_array *array, size_t term)
     kb_str_put(out, "]");
 }
 
-/* The arrays of a running state; those of the rescans of `finish` alone if `finish`. */
+/* The arrays of a running state; if `finish`, only the arrays for another look by `finish`. */
 static void put_arrays(kb_str *out, const kp_plan *plan, size_t term, bool finish)
 {
     static const char *const elements[] = {[KR_LANES] = "lanes", [KR_ILANES] = "ilanes", [KR_BOOL] = "bool"};
@@ -170,7 +149,7 @@ static void put_hook(kb_str *out, const kp_plan *plan, int hook)
 void kt_put_reductions(kb_str *out, const kp_plan *plan)
 {
     const unsigned all = all_hooks(plan);
-    const bool now = plan->shape == KP_COLUMNS || plan->schedule == KP_BY_CONTRACTION;
+    const bool now = steps_now(plan);
     const bool tiles = all & KR_TILE_FAILS, steps = all & KR_FIND_NEXT;
     const bool has[] = {[ALL] = true, [TILES] = tiles, [STEPS] = steps, [PARTS] = plan->deferred};
     kb_str_putf(out, "#define KCL_RESCANS %d\n", (tiles ? 1 : 0) + (steps ? 2 : 0)); /* KCL_RESCAN_TILES, _STEPS */
@@ -195,6 +174,17 @@ void kt_put_reductions(kb_str *out, const kp_plan *plan)
     for (int hook = 0; hook < KR_HOOK_COUNT; hook++)
         if (hooks[hook].kind <= PARTS && has[hooks[hook].kind])
             put_hook(out, plan, hook);
+}
+
+void kt_put_step_names(kb_str *out, const kp_plan *plan)
+{
+    static const char *const of[] = {"", "_PRODUCT", "_WHERE"};
+    const bool rescans = all_hooks(plan) & (KR_TILE_FAILS | KR_FIND_NEXT);
     for (size_t k = 0; k < plan->term_count; k++)
-        put_files(out, plan, k);
+        for (size_t n = 0; n < KB_COUNT(of); n++) {
+            const char *name = kp_reduction(plan, k)->name;
+            kb_str_putf(out, "%s_%s%s ", name, steps_now(plan) ? "STEP_NOW" : "STEP", of[n]);
+            if (rescans)
+                kb_str_putf(out, "%s_RESCAN_STEP%s ", name, of[n]);
+        }
 }

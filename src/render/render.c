@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* render/render.c: programs, from the kernels' sections and the skeletons of cl/. */
+#include "render.h"
 #include "body.h"
 #include "hooks.h"
+#include "library.h"
 #include "reductions.h"
-#include "render.h"
 #include "text.h"
 
 #include <stdio.h>
 #include <string.h>
 
 const char *const kt_kernel_names[KT_KERNELS] = {"prepare_rows", "prepare_columns", "sweep", "finish"};
-
-extern const unsigned char kt_cl_math[], kt_cl_fast[], kt_cl_common[], kt_cl_reduce[], kt_cl_lanes[], kt_cl_rows[],
-    kt_cl_contraction[], kt_cl_columns[], kt_cl_map[], kt_cl_copy[], kt_cl_squares[], kt_cl_indexed[], kt_cl_scaled[],
-    kt_cl_dtw[];
 
 typedef struct kernel {
     kt_kernel_id id;
@@ -437,7 +434,6 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const ker
         status = kt_section(&body, true, term_count, k->targets, &block);
     if (status == KCL_OK && k->target_count > term_count)
         status = kt_section(&body, false, k->target_count - term_count, k->targets + term_count, &end);
-    program->calls |= body.calls;
     if (status == KCL_OK) {
         put_launched_batch(&begin, plan, k, &body);
         put_looped_batch(&begin, &loads, plan, k, &body);
@@ -556,6 +552,35 @@ static void put_preface(kb_str *out, const kp_plan *plan)
     kb_str_put(out, "\n");
 }
 
+/* What the program uses of cl/. */
+static void put_library(kt_program *program, const kp_plan *plan)
+{
+    const char *const skeleton = plan->schedule == KP_BY_CONTRACTION ? "contraction"
+                                 : plan->shape == KP_COLUMNS         ? "columns"
+                                 : plan->schedule == KP_BY_LANES     ? "lanes"
+                                                                     : "rows";
+    const char *files[9] = {"math", "common", "scaled", "dtw"};
+    size_t count = 4;
+    if (plan->fast)
+        files[count++] = "fast";
+    if (plan->term_count) {
+        files[count++] = "reduce";
+        files[count++] = "reduce/";
+        files[count++] = skeleton;
+    }
+    if (plan->shape != KP_ROWS || plan->prepared_count)
+        files[count++] = "map";
+    kb_str words;
+    kb_str_init(&words, &program->allocator);
+    for (int k = 0; k < KT_KERNELS; k++)
+        if (program->kernel[k].count)
+            kb_str_putf(&words, "%s ", kt_kernel_names[k]);
+    kt_put_step_names(&words, plan);
+    program->source.failed |= words.failed;
+    kt_put_library(&program->source, files, count, kb_str_text(&words));
+    kb_str_finish(&words);
+}
+
 kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
 {
     const kcl_allocator *a = kf_allocator(&plan->graph);
@@ -604,27 +629,9 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
     }
     kb_free(a, targets);
     program->body = out->length;
-    kb_str_put(out, (const char *)kt_cl_math);
-    if (plan->fast)
-        kb_str_put(out, (const char *)kt_cl_fast);
-    kb_str_put(out, (const char *)kt_cl_common);
-    bool scaled = false;
-    for (size_t k = 0; k < plan->output_count; k++)
-        scaled = scaled || plan->scaled[k];
-    if (scaled)
-        kb_str_put(out, (const char *)kt_cl_scaled);
-    if (program->calls)
-        kb_str_put(out, (const char *)kt_cl_dtw);
-    if (term_count) {
-        kb_str_put(out, (const char *)kt_cl_reduce);
+    if (term_count)
         kt_put_reductions(out, plan);
-        kb_str_put(out, (const char *)(plan->schedule == KP_BY_CONTRACTION ? kt_cl_contraction
-                                       : plan->shape == KP_COLUMNS         ? kt_cl_columns
-                                       : plan->schedule == KP_BY_LANES     ? kt_cl_lanes
-                                                                           : kt_cl_rows));
-    }
-    if (!direct || plan->prepared_count)
-        kb_str_put(out, (const char *)kt_cl_map);
+    put_library(program, plan);
     if (status == KCL_OK && out->failed)
         status = kb_no_memory(err);
     if (status < 0)
@@ -643,24 +650,29 @@ void kt_program_finish(kt_program *program)
 
 void kt_render_copy(kb_str *out, size_t element_size)
 {
-    kb_str_putf(out, "#define KCL_ELEMENT %s\n", element_size == 4 ? "uint" : "ulong");
-    kb_str_put(out, (const char *)kt_cl_copy);
+    const char *const type = element_size == 1   ? "uchar"
+                             : element_size == 2 ? "ushort"
+                             : element_size == 4 ? "uint"
+                             : element_size == 8 ? "ulong"
+                                                 : "ulong2";
+    kb_str_putf(out, "#define KCL_ELEMENT %s\n", type);
+    kt_put_library(out, (const char *const[]){"copy"}, 1, "copy");
 }
 
-static void put_with_type(kb_str *out, kcl_dtype dtype, const unsigned char *text)
+static void put_with_type(kb_str *out, kcl_dtype dtype, const char *file, const char *kernels)
 {
     if (dtype == KCL_F64)
         kb_str_put(out, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n");
     kb_str_putf(out, "#define KCL_REAL %s\n", dtype == KCL_F64 ? "double" : "float");
-    kb_str_put(out, (const char *)text);
+    kt_put_library(out, &file, 1, kernels);
 }
 
 void kt_render_squares(kb_str *out, kcl_dtype dtype)
 {
-    put_with_type(out, dtype, kt_cl_squares);
+    put_with_type(out, dtype, "squares", "squares");
 }
 
 void kt_render_indexed(kb_str *out, kcl_dtype dtype)
 {
-    put_with_type(out, dtype, kt_cl_indexed);
+    put_with_type(out, dtype, "indexed", "gather whole take scatter");
 }

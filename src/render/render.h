@@ -52,7 +52,6 @@ typedef struct kt_program {
     kcl_allocator allocator;
     kb_str source; /* the full program */
     size_t body;   /* length of the generated text at its front */
-    bool calls;    /* functions of cl/dtw.cl */
     kt_signature kernel[KT_KERNELS];
 } kt_program;
 
@@ -61,7 +60,7 @@ extern const char *const kt_kernel_names[KT_KERNELS];
 kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err);
 void kt_program_finish(kt_program *program);
 
-/* The program whose kernel "copy" moves rows of elements of 4 or 8 bytes: see cl/copy.cl. */
+/* The program whose kernel "copy" moves rows of elements of 1, 2, 4, 8 or 16 bytes: see cl/copy.cl. */
 void kt_render_copy(kb_str *out, size_t element_size);
 
 /* The program whose kernel "squares" measures rows from a centre: see cl/squares.cl. */

@@ -1,29 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows of the table of reductions against what becomes of them: hooks are those that the file of a reduction defines, and
+ * Rows of the table of reductions against what becomes of them: hooks are those that cl/reduce defines, and
  * plans count the memory that kernels declare.
  */
+#include "library.h"
 #include "planner.h"
 #include "programs.h"
 
 #include <ctype.h>
 
-extern const struct kt_file {
-    const char *name;
-    const unsigned char *text;
-} kt_cl_reductions[];
-
 static const char *const hook_names[] = {
 #define KR_HOOK(hook, kind) #hook,
     KR_HOOKS(KR_HOOK)};
-
-static const char *text_of(const char *name)
-{
-    for (const struct kt_file *f = kt_cl_reductions; f->name; f++)
-        if (strcmp(f->name, name) == 0)
-            return (const char *)f->text;
-    return NULL;
-}
 
 /* The hooks that a text defines for a reduction; a macro with its prefix that is none is an error. */
 static unsigned hooks_in(const char *text, const char *reduction)
@@ -48,17 +36,10 @@ static unsigned hooks_in(const char *text, const char *reduction)
 static void check_row(const kr_reduction *r)
 {
     const unsigned needed = KR_INIT | KR_STEP | KR_RESULT | KR_JOIN;
-    int last = 0;
-    while (r->files[last + 1])
-        last++;
-    for (int k = 0; k <= last; k++) {
-        const char *text = text_of(r->files[k]);
-        ck_assert_msg(text != NULL, "%s: there is no file %s", r->name, r->files[k]);
-        const unsigned hooks = hooks_in(text, r->name), wanted = k == last ? r->hooks : 0;
-        for (int n = 0; n < KR_HOOK_COUNT; n++)
-            ck_assert_msg(!((hooks ^ wanted) & 1u << n), "%s: hook %s of the %s is missing in the %s", r->files[k],
-                          hook_names[n], hooks & 1u << n ? "file" : "row", hooks & 1u << n ? "row" : "file");
-    }
+    const unsigned hooks = hooks_in((const char *)kt_cl_text, r->name);
+    for (int n = 0; n < KR_HOOK_COUNT; n++)
+        ck_assert_msg(!((hooks ^ r->hooks) & 1u << n), "%s: hook %s of the %s is missing in the %s", r->name,
+                      hook_names[n], hooks & 1u << n ? "file" : "row", hooks & 1u << n ? "row" : "file");
     ck_assert_uint_eq(r->hooks & needed, needed);
     ck_assert_int_gt(r->numbers, 0);
     ck_assert_ptr_nonnull(r->arrays[0].name);
@@ -143,7 +124,7 @@ static int64_t declared_bytes(const kp_plan *plan, const char *source, const cha
     return bytes;
 }
 
-/* Lists are joined with those of others, whose numbers lie beside them. */
+/* While lists are joined there are copies of both. */
 static int64_t joined_bytes(const kp_plan *plan)
 {
     int64_t bytes = 0, vector = (int64_t)kb_dtype_size(plan->dtype) * plan->lanes;
