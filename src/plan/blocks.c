@@ -80,7 +80,7 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
     /* The bits of a sum do not depend on the columns a step; those of other reductions may. */
     bool native = plan->native && !plan->fast;
     for (size_t k = 0; k < plan->term_count; k++)
-        native = native && plan->terms[k].reduction == KF_REDUCE_SUM;
+        native = native && kp_reduction(plan, k)->sums;
     for (size_t k = 0; k < order->count; k++) {
         if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
             continue;
