@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* An operator with the arguments of `from`. `roots` are the results of `from`, from which the caller makes its results. */
+/* An operator with the arguments of `from`. `roots` are the results of `from`, from which results are to be made. */
 static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from, const kf_node **roots)
 {
     if (!out)

@@ -327,7 +327,8 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
     const kcl_data *data = leaf->param[0] < (int64_t)r->scope->data_count ? r->scope->data[leaf->param[0]] : NULL;
     kb_fail(&r->op->graph.error, KCL_ERROR_ARGUMENT,
             "the expressions use %s%s in the role %s, which is not in the list of variables",
-            data && data->is_symbol ? "" : "the variable of ", ka_data_name(r->scope, leaf->param[0]), name_of_role(role));
+            data && data->is_symbol ? "" : "the variable of ", ka_data_name(r->scope, leaf->param[0]),
+            name_of_role(role));
     return NULL;
 }
 
