@@ -6,7 +6,7 @@
  */
 
 /* Another row's term comes next: nothing is put off. */
-#define KCL_FORM STEP_NOW
+#define KCL_FORM(step, now, rescan) now
 
 #define KCL_COLUMN(v) ((ilanes)((ireal)(i - first)) + kcl_lane_numbers())
 #define KCL_NUMBER_FIRST (first KCL_OF_EACH(cols))

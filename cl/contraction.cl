@@ -26,7 +26,7 @@
 #define KCL_JOIN_SET down
 
 /* Nothing is put off. Columns beyond the last one stand for repetitions of it and do not count. */
-#define KCL_FORM STEP_NOW
+#define KCL_FORM(step, now, rescan) now
 #undef KCL_TAKE
 #define KCL_TAKE(step)                                                                                                 \
     if (j + v < last) {                                                                                                \

@@ -1,64 +1,67 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cl/reduce.cl: what is common to the states of all reductions on a device.
+ * cl/reduce.cl: the common part of the states of all reductions on a device.
  *
- * A reduction R has a row in src/reduce/sweep_reductions.def and a file in cl/reduce, which defines macros R_... with the
- * arguments t, number of the term; d, its dimension; p, the numbers of state of the terms before it. A program has the files
- * of its own reductions alone, and in front of them text that is generated from the rows (src/render/hooks.c): R_NUMBERS,
- * R_PIECES and, for each hook of the list below, the macro KCL_<hook>, by which skeletons call it for all terms that have it.
+ * A reduction R has a row in src/reduce/sweep_reductions.def and a file in cl/reduce, which defines macros R_... with
+ * the arguments t, number of the term; d, its dimension; p, the numbers of state of the terms before it. A program has
+ * the files of its own reductions alone, and in front of them text that is generated from the rows
+ * (src/render/hooks.c): R_NUMBERS, R_PIECES and, for each hook of the list below, the macro KCL_<hook>, by which
+ * skeletons call it for all terms that have it.
  *
- * A state is first *running*: what a work-item keeps while columns pass. It is then closed: R_PIECES(t) pieces of R_NUMBERS
- * numbers of type real a component, number<t>[], which can be kept in memory, and joined with those of other columns.
- * KCL_STATES is the number of rows (or vectors of rows) whose states a work-item keeps: 1, or the streamed rows of the
- * shape "columns". Hooks, of which those in brackets may be missing:
+ * A state is first *running*: a work-item keeps it while columns pass. Then the state is closed: number<t>[] holds
+ * R_PIECES(t) pieces of R_NUMBERS numbers of type real for each component, which can be kept in memory and joined with
+ * the closed states of other columns. KCL_STATES is the number of rows (or vectors of rows) whose states a work-item
+ * keeps: 1, or the streamed rows of the shape "columns". Hooks, of which those in brackets may be missing:
  *
  *   KCL_DECLARE             declares the arrays of the rows; no hook of a file
  *   INIT                    sets them to the state of no columns
  *   [ROWS_BEGIN, _END]      around all columns that one vector of rows meets; where a state outlives its rows because
  *                           both axes are reduced, they come several times between INIT and CLOSE
  *   [TILE_BEGIN, _END]      around a tile, columns whose terms are added up before they meet the others
- *   [MASK]                  before TILE_END: what the tile brought into lanes beyond the last element shall not count
+ *   [MASK]                  before TILE_END: takes the terms of lanes beyond the last element out of the tile
  *   [BLOCK_BEGIN, _END]     around a block, KCL_STREAM columns from j on
- *   STEP(t, n, value)       one column's term, n = component + d * state. Deferred: tile and block hooks, and another look
- *                           (below), must stand around it
+ *   STEP(t, n, value)       one column's term, n = component + d * state. Deferred: tile and block hooks, and another
+ *                           look (below), must stand around it
  *   [STEP_PRODUCT]          (t, n, a, b): value = a * b; else STEP of the product
  *   [STEP_WHERE]            (t, n, c, a, b): value = a * b where c is not 0, else no term. Without it products with
  *                           conditions are values as others are
- *   [STEP_NOW]              STEP where nothing but TILE_BEGIN, TILE_END and MASK stand around it; else STEP is that, too.
+ *   [STEP_NOW]              STEP where nothing but TILE_BEGIN, TILE_END and MASK stand around it; else STEP is that,
+ *                           too.
  *   [STEP_NOW_PRODUCT]      STEP_NOW of a product
  *   [CLOSE]                 then number<t>[R_NUMBERS * R_PIECES(t) * (component + d * state) + q] is number q
  *   RESULT                  fills result<t>[], from number<t>; where there are numbers of terms, order<t>[], these as
  *                           lanes, and index<t>[][KCL_LANES], these exactly. All are declared in front of it
- *   JOIN(t, a, b)           a points to the numbers of a component, as lanes, b to a piece of those of other columns:
- *                           R_NUMBERS of them, which a is joined with; one piece after another. What follows the numbers
- *                           of a, 0 at first, is the join's own
- *   [JOINED(a)]             adds what follows the numbers of a where it belongs
+ *   JOIN(t, a, b)           a points to the numbers of a component, as lanes, b to a piece of the same component of
+ *                           other columns. Joins a with the R_NUMBERS numbers of b; called for one piece after another.
+ *                           The element behind the numbers of a, 0 at first, is the join's own
+ *   [JOINED(a)]             adds the element behind the numbers of a to the number that needs it
  *
  * KCL_COLUMN(v) is the column, as ilanes, that stands v behind the step's first, counted from the first one of the
- * work-item. Its number among all columns or pairs, and batches that are reduced, is KCL_NUMBER_FIRST + l KCL_NUMBER_STEP
- * more in lane l. Such numbers are longs, and are computed lane by lane: vectors of longs are wider than registers, and
- * compilers warn where functions take them.
+ * work-item. Its number among all columns or pairs, and batches that are reduced, is KCL_NUMBER_FIRST + l
+ * KCL_NUMBER_STEP more in lane l. Such numbers are longs, and are computed lane by lane: vectors of longs are wider
+ * than registers, and compilers warn where functions take them.
  *
  * A deferred step leaves something to be looked at again. KCL_RESCANS is a set of
  *
- *   KCL_RESCAN_TILES   for reductions with TILE_FAILS. Where LOOKS(t, d, p), behind TILE_BEGIN, some columns of the tile are
- *                      looked at first: LOOK_BEGIN, they with RESCAN_STEP, LOOK_END. Where TILE_FAILS(t, d, p), in front of
- *                      TILE_END, all are looked at and the tile is begun anew: LOOK_END of every term forgets what
- *                      STEP has done since TILE_BEGIN, or that does nothing twice
- *   KCL_RESCAN_STEPS   for reductions with FIND_NEXT. In front of ROWS_END: FIND; then, as long as FIND_NEXT sets `more` and
- *                      `query` to a place that lanes remember, a step's first column, or -1, all columns: FIND_BEGIN, these
- *                      columns with RESCAN_STEP, FIND_END. Or, where columns are divided, behind the join of all parts
- *                      (KCL_DEFERRED): KCL_FIND_STATE declares what these hooks need, FIND_LIMIT; then, for each part,
- *                      FIND_PART, the same queries among its columns, FIND_CLOSE
+ *   KCL_RESCAN_TILES   for reductions with TILE_FAILS. Where LOOKS(t, d, p), behind TILE_BEGIN, some columns of the
+ *                      tile are looked at first: LOOK_BEGIN, they with RESCAN_STEP, LOOK_END. Where TILE_FAILS(t, d,
+ *                      p), in front of TILE_END, all are looked at and the tile is begun anew: LOOK_END of every term
+ *                      forgets the steps since TILE_BEGIN, unless a repeated step changes nothing
+ *   KCL_RESCAN_STEPS   for reductions with FIND_NEXT. In front of ROWS_END: FIND; then, as long as FIND_NEXT sets
+ *                      `more` and `query` to a place that lanes remember, a step's first column, or -1, all columns:
+ *                      FIND_BEGIN, these columns with RESCAN_STEP, FIND_END. Or, where columns are divided, behind the
+ *                      join of all parts (KCL_DEFERRED): KCL_FIND_STATE declares the arrays of these hooks, FIND_LIMIT;
+ *                      then, for each part, FIND_PART, the same queries among its columns, FIND_CLOSE
  *
- * RESCAN_STEP changes only what these hooks of its own read, so a rescan for one term leaves other terms alone.
+ * RESCAN_STEP changes only arrays that these hooks of the same reduction read, so a rescan for one term leaves other
+ * terms alone.
  */
 
 #ifndef KCL_STATES
 #define KCL_STATES 1
 #endif
 
-/* KCL_SHAPE: what lanes are, and where states are merged. */
+/* KCL_SHAPE: the axis that lanes run over, and the kernel that merges states. */
 #define KCL_ROWS 1       /* lanes over rows; results are finished by the sweep */
 #define KCL_ROWS_SPLIT 2 /* lanes over rows, columns divided into parts */
 #define KCL_ROWS_BOTH 3  /* lanes over rows, both axes reduced: a part a work-item, or a work-group */
@@ -69,12 +72,15 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 #define KCL_RESCAN_TILES 1
 #define KCL_RESCAN_STEPS 2
 
-/* What generated text does with a term: a hook, whose form skeletons choose: KCL_FORM is STEP, STEP_NOW or RESCAN_STEP. */
-#define KCL_STEP(R, t, n, value) KCL_TAKE(KCL_STEP_OF(R, KCL_FORM, )(t, n, value))
-#define KCL_STEP_PRODUCT(R, t, n, a, b) KCL_TAKE(KCL_STEP_OF(R, KCL_FORM, _PRODUCT)(t, n, a, b))
-#define KCL_STEP_WHERE(R, t, n, c, a, b) KCL_TAKE(KCL_STEP_OF(R, KCL_FORM, _WHERE)(t, n, c, a, b))
-#define KCL_STEP_OF(R, form, of) KCL_STEP_NAME_(R, form, of)
-#define KCL_STEP_NAME_(R, form, of) R##_##form##of
+/*
+ * What generated text does with a term. KCL_FORM(step, now, rescan), which skeletons define, is one of these hooks;
+ * KCL_TAKE may put a condition around it.
+ */
+#define KCL_STEP(R, t, n, value) KCL_TAKE(KCL_FORM(R##_STEP, R##_STEP_NOW, R##_RESCAN_STEP)(t, n, value))
+#define KCL_STEP_PRODUCT(R, t, n, a, b)                                                                                \
+    KCL_TAKE(KCL_FORM(R##_STEP_PRODUCT, R##_STEP_NOW_PRODUCT, R##_RESCAN_STEP_PRODUCT)(t, n, a, b))
+#define KCL_STEP_WHERE(R, t, n, c, a, b)                                                                               \
+    KCL_TAKE(KCL_FORM(R##_STEP_WHERE, R##_STEP_NOW_WHERE, R##_RESCAN_STEP_WHERE)(t, n, c, a, b))
 #define KCL_TAKE(step) step
 
 #ifdef KCL_GROUP
@@ -89,8 +95,8 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 
 /*
  * With KCL_EACH a state goes through all columns of each batch in turn: the loop stands around what R_ROWS_BEGIN and
- * R_ROWS_END stand around, and begins with what is computed once per row. Parts of these batches multiply the parts of
- * columns, of which there are column_parts.
+ * R_ROWS_END stand around, and begins with the values that are computed once per row. Parts of these batches multiply
+ * the parts of columns, of which there are column_parts.
  */
 #ifdef KCL_EACH
 #define KCL_COLUMN_PART(part) ((part) % column_parts)
@@ -98,7 +104,7 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 #define KCL_EACH_BEGIN(each_part)                                                                                      \
     for (long each = (each_part) * each_length, each_end = min(each_count, each + each_length); each < each_end; each++) {
 #define KCL_EACH_END }
-#define KCL_OF_EACH(count) +each * (count) /* of the terms of those before */
+#define KCL_OF_EACH(count) +each * (count) /* terms of the batches before */
 #define KCL_GOES_ON 1                      /* a state outlives its columns */
 #define KCL_ALL_PARTS(part) (get_group_id(1) * column_parts + (part))
 #else
@@ -173,9 +179,10 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 #ifdef KCL_GROUP
 
 /*
- * The closed states of KCL_JOIN_WIDTH work-items become one, that of the first of them: the upper half puts its numbers
- * into local memory, piece by piece, the lower half joins them with its own, and so on. KCL_JOIN_MEMBER is the work-item's number among
- * them, KCL_JOIN_SET that of its set; `joined` is the memory; KCL_NUMBERS is the largest R_NUMBERS of the program.
+ * The closed states of KCL_JOIN_WIDTH work-items become one, the state of the first work-item: the upper half puts its
+ * numbers into local memory, piece by piece, the lower half joins them with its own, and so on. KCL_JOIN_MEMBER is the
+ * work-item's number among them, KCL_JOIN_SET the number of its set; `joined` is the memory; KCL_NUMBERS is the largest
+ * R_NUMBERS of the program.
  */
 #define KCL_HALF ((KCL_GROUP + 1) / 2)
 #define KCL_JOINED (KCL_NUMBERS * KCL_HALF)

@@ -1,12 +1,12 @@
 /*
- * cl/rescan.cl: looks again at what deferred steps left open. A piece of a kernel: skeletons include it where all columns
+ * cl/rescan.cl: looks again at columns that deferred steps left open. A piece of a kernel: skeletons include it where all columns
  * from `first` to `last` have passed. They define
  *
  *     KCL_RESCAN_BLOCK    the statements for KCL_STREAM columns from j on
  *     KCL_RESCAN_STREAM   columns of a query; and of a step, where KCL_RESCAN_BLOCKS is defined, else 1
  */
 #undef KCL_FORM
-#define KCL_FORM RESCAN_STEP
+#define KCL_FORM(step, now, rescan) rescan
         for (;;) {
             bool more = false;
             long query = -1;

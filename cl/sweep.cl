@@ -1,11 +1,13 @@
 /*
- * cl/sweep.cl: the loop over rows and columns of cl/lanes.cl and cl/rows.cl, whose lanes run over rows. These two files define
+ * cl/sweep.cl: the loop over rows and columns of cl/lanes.cl and cl/rows.cl, whose lanes run over rows. These two
+ * files define
  *
  *     KCL_WORKER(axis), KCL_WORKERS   number of a work-item (of a work-group, where these have several), and how many
  *     KCL_BLOCK_ROWS                  rows that it takes at a time
  *     KCL_ROW_OF(block)               the first row of the work-item's lanes
  *     KCL_BEGIN_SWEEP                 declarations in front of all
- *     KCL_PLACE, KCL_BEGIN_TILE       type of places in a tile; sets them, `from` and `to`, for the columns from `start` on
+ *     KCL_PLACE, KCL_BEGIN_TILE       type of places in a tile; sets them, `from` and `to`, for the columns from
+ *                                     `start` on
  *     KCL_COLUMN_AT(c)                the column at place c of the tile
  *     KCL_KEEP_LOOP                   in front of the loop over the columns beside the blocks: nothing, or a pragma
  *     KCL_RESCAN_BLOCKS               defined where rescans go by steps (cl/rescan.cl)
@@ -62,13 +64,13 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
             KCL_BEGIN_TILE
             KCL_TILE_BEGIN
 #if KCL_RESCANS & KCL_RESCAN_TILES
-            /* Columns that are looked at first: a step of them, and all where that was not enough. */
+            /* Columns that are looked at first: one step, and all of the tile if these were not enough. */
             KCL_PLACE look = (0 KCL_LOOKS) ? min(to, from + KCL_BLOCK_COLUMNS) : from;
             for (bool again = false;; again = true) {
                 if (look != from) {
                     KCL_LOOK_BEGIN
 #undef KCL_FORM
-#define KCL_FORM RESCAN_STEP
+#define KCL_FORM(step, now, rescan) rescan
 #undef KCL_STREAM
 #define KCL_STREAM 1
                     for (KCL_PLACE c = from; c < look; c++) {
@@ -79,7 +81,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
                 }
 #endif
 #undef KCL_FORM
-#define KCL_FORM STEP
+#define KCL_FORM(step, now, rescan) step
 #undef KCL_STREAM
 #define KCL_STREAM KCL_BLOCK_COLUMNS
                 KCL_PLACE c = from;

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* cl/reduce/argkmin.cl: ArgKMin; follows numbers.cl and kmin.cl. src/reduce/sweep_reductions.def tells what the state is. */
+/*
+ * cl/reduce/argkmin.cl: ArgKMin; follows numbers.cl and kmin.cl. src/reduce/sweep_reductions.def tells what the state
+ * is.
+ */
 
 /*
  * Inserts x, of column `column`, into the sorted lists. What is not filled yet is NaN: nothing is at least NaN, so that
- * infinity goes before it as any value does. Behind equal values, which are of smaller columns. `limit` is the last of the
- * list, or `bound`, below which a value must be as well; `full`: no list has room left.
+ * infinity goes before it as any value does. Behind equal values, which are of smaller columns. `limit` is the last of
+ * the list, or `bound`, below which a value must be as well; `full`: no list has room left.
  */
 KCL_FN void kcl_offer(lanes *best, ilanes *place, int count, bool *full, lanes *limit, lanes bound, lanes x,
                       ilanes column, bool cut, long first, long lane_count)
 {
 #ifndef KCL_GROUP
-    /* Full lists hold no NaN: what is not below the last goes nowhere by itself. */
+    /* Full lists hold no NaN: a value that is not below the last one changes nothing, without a test. */
     if (*full && !cut) {
         if (!KCL_ANY(x < *limit))
             return;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* cl/reduce/argmin.cl: ArgMin; follows min.cl and numbers.cl. src/reduce/sweep_reductions.def tells what the state is. */
+/*
+ * cl/reduce/argmin.cl: ArgMin; follows min.cl and numbers.cl. src/reduce/sweep_reductions.def tells what the state is.
+ */
 
 /* Ties go to the smaller number, so lanes that repeat the last element change nothing: its own number is smaller. */
 KCL_FN void kcl_join_argmin(lanes *a, const lanes *b)
@@ -29,8 +31,8 @@ KCL_FN void kcl_close_argmin(lanes *number, lanes best, ilanes place, long first
 }
 
 /*
- * What a part's state asks for where its value is not above `limit`, which may be NaN: its place, from `first` on, or -1, all
- * columns, where it has none (high < 0); else -2, nothing.
+ * What a part's state asks for where its value is not above `limit`, which may be NaN: its place, from `first` on, or
+ * -1, all columns, where it has none (high < 0); else -2, nothing.
  */
 KCL_FN ilanes kcl_ask(lanes value, lanes limit, lanes high, lanes low, long first)
 {
@@ -42,7 +44,7 @@ KCL_FN ilanes kcl_ask(lanes value, lanes limit, lanes high, lanes low, long firs
     return value > limit ? (ilanes)(-2) : high < (lanes)(KCL_R(0.0)) ? (ilanes)(-1) : KCL_VLOAD(place);
 }
 
-/* Whether a lane's place is still to be looked at: -2 marks those that are done. */
+/* Whether a lane's place is still to be looked at: -2 marks places that are done. */
 KCL_FN bool kcl_find(ilanes asked, long *query)
 {
     ireal lane[KCL_LANES];

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cl/reduce/candidates.cl: ArgMin where steps compute values with an error, of at most `e`, and rescans without one: a step whose smallest value
- * is more than 2 e above the smallest of all columns cannot hold the result. For one component, and deferred always. A
- * part has a fourth number, the smallest value of its steps but the best one: where that is near too, the whole part is
- * looked at. KCL_MARGIN(2 t) and KCL_MARGIN(2 t + 1) are what 2 e is: a number, and a multiple of the smallest value.
+ * cl/reduce/candidates.cl: ArgMin where steps compute values with an error, of at most `e`, and rescans without one: a
+ * step whose smallest value is more than 2 e above the smallest of all columns cannot hold the result. For one
+ * component, and deferred always. A part has a fourth number, the smallest value of its steps but the best one: if
+ * this number is near too, the whole part is looked at. 2 e is KCL_MARGIN(2 t) and KCL_MARGIN(2 t + 1) times the
+ * smallest value.
  */
 
 #define CANDIDATES_INIT ARGMIN_INIT

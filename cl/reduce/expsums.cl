@@ -27,7 +27,7 @@
 
 #define KCL_WEIGH(t, n, value) acc##t[n] = KCL_ADD_WHERE(power##t[v], power##t[v], value, acc##t[n]);
 
-/* The exponent comes first: that of element v is kept for the components that follow. */
+/* The exponent comes first: the power of element v is kept for the components that follow. */
 #define EXPSUMS_STEP(t, n, value)                                                                                      \
     if (KCL_COMPONENT_OF(t, n) == 0) {                                                                                 \
         power##t[v] = kcl_exp2((lanes)(value) + shift##t[KCL_STATE_OF(t, n)]);                                         \
@@ -44,7 +44,7 @@
         KCL_WEIGH(t, n, value)                                                                                         \
     }
 
-/* m becomes `term` where that is larger, for all sums; returns 2^(term - m). */
+/* m becomes `term` in lanes with a larger `term`, for all sums; returns 2^(term - m). */
 KCL_FN lanes kcl_raise(lanes *acc, int dim, lanes *shift, lanes term)
 {
     const lanes most = (lanes)(KCL_REAL_MAX), before = *shift;

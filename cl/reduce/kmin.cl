@@ -45,7 +45,7 @@ KCL_FN void kcl_offer_value(lanes *best, int count, lanes x, bool cut, long firs
     if (!skips##t)                                                                                                     \
         kcl_offer_value(&number##t[KCL_K##t * (n)], KCL_K##t, (lanes)(value), KCL_CUT, i, lane_count);
 
-/* A block's terms are kept and their smallest is compared, where that costs no registers. */
+/* On CPUs the terms of a block are kept, and their smallest is compared; on GPUs the copies would cost registers. */
 #ifdef KCL_GROUP
 #define KMIN_BLOCK_BEGIN(t, d, p) stepped##t = true;
 #define KMIN_BLOCK_END(t, d, p)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* cl/reduce/logsumexp.cl: LogSumExp; follows sum.cl. src/reduce/sweep_reductions.def tells what the state is. */
 
-/* A tile's sum up to which m need not change, and a bound of what is added: rounding of a huge m may exceed the first. */
+/*
+ * Up to the first sum of a tile m need not change. The second bounds a tile's sum: rounding of a huge m may exceed the
+ * first.
+ */
 #define KCL_TILE_LIMIT KCL_R(0x1p60)
 #define KCL_TILE_BOUND KCL_R(0x1p90)
 
@@ -24,7 +27,7 @@ KCL_FN void kcl_rescale(lanes *total, lanes *rest, lanes from, lanes to)
     }
 }
 
-/* a: m, s and what rounding took from s. */
+/* a: m, s, and the part that rounding took from s. */
 KCL_FN void kcl_join_logsumexp(lanes *a, const lanes *b)
 {
     const lanes m = a[0] < b[0] ? b[0] : a[0];
@@ -52,7 +55,7 @@ KCL_FN lanes kcl_logsumexp(lanes m, lanes s)
         number##t[2 * n + 1] = rest##t[n] = 0;                                                                         \
     }
 
-/* base: what the sum of the tiles is relative to. */
+/* base: the shift that the sum of all tiles has. */
 #define LOGSUMEXP_TILE_BEGIN(t, d, p)                                                                                  \
     FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
     {                                                                                                                  \
@@ -68,7 +71,7 @@ KCL_FN lanes kcl_logsumexp(lanes m, lanes s)
         kcl_two_sum(&number##t[2 * n + 1], &rest##t[n], sum);                                                          \
     }
 
-/* An m that such lanes have raised is that of a term which counts in a lane of its own. */
+/* Padding lanes repeat the last row, so the real lane has the same m; m needs no mask. */
 #define LOGSUMEXP_MASK SUM_MASK
 
 #define LOGSUMEXP_STEP(t, n, value) acc##t[n] += kcl_exp2((lanes)(value) + shift##t[n]);

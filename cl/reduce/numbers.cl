@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* cl/reduce/numbers.cl: numbers of columns and pairs, as two exact ones: high 2^24 + low. */
 
-/* number[1] and number[2], high and low, of `place`: the first is `none` and the second 0 where that is below 0. */
+/* number[1] and number[2] become high and low of `place`; `none` and 0 in lanes with a place below 0. */
 KCL_FN void kcl_number_places(lanes *number, ilanes place, long first, long step, real none)
 {
     ireal lane[KCL_LANES];

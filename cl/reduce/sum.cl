@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* cl/reduce/sum.cl: Sum. src/reduce/sweep_reductions.def tells what the state is. */
 
-/* sum + a * b where c is not 0, else sum: what weighs nothing adds nothing, even if a or b is infinite or NaN. */
+/*
+ * sum + a * b in lanes with c other than 0, else sum: a term without a weight adds nothing, even if a or b is infinite
+ * or NaN.
+ */
 #define KCL_ADD_WHERE(c, a, b, sum)                                                                                    \
     ((lanes)(c) != (lanes)(KCL_R(0.0)) ? fma((lanes)(a), (lanes)(b), (lanes)(sum)) : (lanes)(sum))
 
-/* total + rest += value, where rest takes what rounding takes from total. */
+/* total + rest += value: rest takes the part that rounding takes from total. */
 KCL_FN void kcl_two_sum(lanes *total, lanes *rest, lanes value)
 {
     const lanes a = *total, s = a + value, c = s - a;

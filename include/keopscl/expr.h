@@ -529,10 +529,10 @@ KCL_API kcl_expr *kcl_reduce_argkmin(kcl_expr *f, int k, kcl_axes over);
 KCL_API kcl_expr *kcl_reduce_argkmax(kcl_expr *f, int k, kcl_axes over);
 
 /*
- * For each component of f, the mean of the k smallest values over the axes, or of the k largest: of what kcl_reduce_kmin
- * and kcl_reduce_kmax return, but memory stays that of one value a row. +infinity (of the k largest: -infinity) where
- * there are fewer than k values; NaN never counts. The derivative gives each of the k terms a k-th of it. The result has
- * the dimension of f. Errors as kcl_reduce_kmin.
+ * For each component of f, the mean of the k smallest or the k largest values over the axes: the mean of the values of
+ * kcl_reduce_kmin or kcl_reduce_kmax, of which no array is made. The result has the dimension of f; it is +infinity (of
+ * the largest: -infinity) if there are fewer than k values. NaN is never chosen. The derivative of a row, divided by k,
+ * goes to each of the k terms. Errors as kcl_reduce_kmin.
  */
 KCL_API kcl_expr *kcl_reduce_mean_kmin(kcl_expr *f, int k, kcl_axes over);
 KCL_API kcl_expr *kcl_reduce_mean_kmax(kcl_expr *f, int k, kcl_axes over);

@@ -3,7 +3,6 @@
 #include "intern.h"
 #include "layout.h"
 #include "make.h"
-#include "numeric.h"
 #include "reductions.h"
 
 /* ---- Tables ------------------------------------------------------------------------------------------------------ */
@@ -18,96 +17,6 @@ static const kf_op_info op_table[KF_OP_COUNT] = {
 const kf_op_info *kf_info(kf_op op)
 {
     return &op_table[op];
-}
-
-static const kf_reduction_info reduction_table[KF_REDUCTION_COUNT] = {
-#define KF_REDUCTION(id, name, formulas, params, dimension, kind) {name, formulas, params, KF_##kind},
-#include "reductions.def"
-};
-
-const kf_reduction_info *kf_reduction_get(kf_reduction reduction)
-{
-    return &reduction_table[reduction];
-}
-
-int64_t kf_reduction_dim(kf_reduction reduction, int64_t dim, int64_t param)
-{
-    (void)param;
-    switch (reduction) {
-#define KF_REDUCTION(id, name, formulas, params, dimension, kind)                                                      \
-    case KF_REDUCE_##id:                                                                                               \
-        return dimension;
-#include "reductions.def"
-    case KF_REDUCTION_COUNT:
-        break;
-    }
-    return 0;
-}
-
-double kf_powi(double base, int64_t exponent)
-{
-    uint64_t n = exponent < 0 ? 0 - (uint64_t)exponent : (uint64_t)exponent;
-    double power = 1;
-    for (double factor = base; n; n >>= 1, factor *= factor)
-        if (n & 1)
-            power *= factor;
-    return exponent < 0 ? 1 / power : power;
-}
-
-/* The hypotenuse of the largest numbers overflows, the hypotenuse of the smallest has few digits. */
-static double hypot_scale(double a, double b)
-{
-    return fabs(a) > 1 || fabs(b) > 1 ? 0.5 : 0x1p600;
-}
-
-double kf_hypot_ratio(double a, double b)
-{
-    const double scale = hypot_scale(a, b);
-    return a == 0 && b == 0 ? 0 : scale * a / hypot(scale * a, scale * b);
-}
-
-double kf_inverse_hypot(double a, double b)
-{
-    const double scale = hypot_scale(a, b);
-    if (isnan(a) || isnan(b)) /* also NaN beside infinity, although the hypotenuse is infinite */
-        return NAN;
-    return a == 0 && b == 0 ? 0 : scale / hypot(scale * a, scale * b);
-}
-
-double kf_round(double value, int64_t digits)
-{
-    const double scale = pow(10, (double)(digits < 0 ? -digits : digits));
-    double scaled = digits < 0 ? value / scale : value * scale;
-    if (!(fabs(scaled) < 0x1p52)) /* whole already, or NaN */
-        return value;
-    scaled = round(scaled);
-    return digits < 0 ? scaled * scale : scaled / scale;
-}
-
-/*
- * The series converges for all x, but terms of a large x cancel. The recurrence upwards from sin(x)/x loses digits if x
- * is small beside n.
- */
-double kf_spherical(double x, int64_t n)
-{
-    const double square = x * x;
-    if (n > 0 && fabs(x) < (double)(n + 1)) {
-        double sum = 1, scale = 1;
-        for (int64_t k = 14 + 2 * n; k > 0; k--)
-            sum = 1 - square / (double)(2 * k * (2 * n + 2 * k + 1)) * sum;
-        for (int64_t k = 1; k <= n; k++)
-            scale *= (double)(2 * k + 1);
-        return sum / scale;
-    }
-    if (isinf(x))
-        return 0;
-    double here = x == 0 ? 1 : sin(x) / x, before = cos(x);
-    for (int64_t k = 0; k < n; k++) {
-        const double next = ((double)(2 * k + 1) * here - before) / square;
-        before = here;
-        here = next;
-    }
-    return here;
 }
 
 /* ---- The graph --------------------------------------------------------------------------------------------------- */
@@ -537,71 +446,4 @@ const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b)
         return kf_binary(g, KF_MULT, scalar, kf_unary(g, KF_SUM, vector));
     }
     return kf_unary(g, KF_SUM, kf_binary(g, KF_MULT, a, b));
-}
-
-/* ---- Copies ------------------------------------------------------------------------------------------------------ */
-
-int kf_copy_source(const kf_node *f, int64_t k, int64_t *component, int64_t *run, int *stride)
-{
-    const int64_t *p = f->param;
-    int64_t start = 0, length = f->dim; /* components of f that operand 0 gives */
-    *stride = 1;
-    switch ((kf_op)f->op) {
-    case KF_SUMT:
-        *component = 0;
-        *run = f->dim - k;
-        *stride = 0;
-        return 0;
-    case KF_ELEM:
-        *component = p[0];
-        *run = 1;
-        return 0;
-    case KF_EXTRACT:
-        *component = p[0] + k;
-        *run = f->dim - k;
-        return 0;
-    case KF_ARRANGE: {
-        const kf_layout l = kf_layout_of(f);
-        const int64_t last = l.stride[l.rank - 1];
-        *component = kf_layout_source(&l, k);
-        *run = last == 0 || last == 1 ? l.size[l.rank - 1] - k % l.size[l.rank - 1] : 1;
-        *stride = last != 0;
-        return 0;
-    }
-    case KF_PLACE: {
-        const kf_layout l = kf_layout_of(f);
-        *component = kf_layout_inverse(&l, k);
-        *run = 1;
-        if (*component >= 0)
-            return 0;
-        *component = 0;
-        return -1;
-    }
-    case KF_CONCAT:
-        length = f->arg[0]->dim;
-        if (k >= length) {
-            *component = k - length;
-            *run = f->dim - k;
-            return 1;
-        }
-        break;
-    case KF_ELEMT:
-        start = p[1];
-        length = 1;
-        break;
-    case KF_EXTRACTT:
-        start = p[0];
-        length = f->arg[0]->dim;
-        break;
-    default:
-        break;
-    }
-    if (k < start || k >= start + length) {
-        *component = 0;
-        *run = (k < start ? start : f->dim) - k;
-        return -1;
-    }
-    *component = k - start;
-    *run = start + length - k;
-    return 0;
 }

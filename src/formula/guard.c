@@ -12,6 +12,8 @@
 #include "make.h"
 #include "partial.h"
 
+#include <math.h>
+
 /* f as a truth value, 0 or 1. */
 static const kf_node *truth(kf_graph *g, const kf_node *f)
 {
@@ -85,4 +87,16 @@ bool kf_guard_add(kf_graph *g, kf_guarded *sum, const kf_guarded *c)
     sum->where = either(g, sum->where, c->where);
     sum->masked = true;
     return sum->value != NULL && g->error.status == KCL_OK;
+}
+
+const kf_node *kf_share(kf_graph *g, const kf_node *F, const kf_node *L)
+{
+    const kf_node *masked = kf_binary(g, KF_EQUAL, L, kf_num(g, -INFINITY));
+    const kf_node *args[] = {masked, kf_num(g, INFINITY), L};
+    return kf_unary(g, KF_EXP, kf_binary(g, KF_SUB, F, kf_make(g, KF_WHERE, args, NULL)));
+}
+
+const kf_node *kf_has_weight(kf_graph *g, const kf_node *F)
+{
+    return kf_binary(g, KF_NOT_EQUAL, F, kf_num(g, -INFINITY));
 }

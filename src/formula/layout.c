@@ -277,3 +277,70 @@ const kf_node *kf_arg_extreme(kf_graph *g, const kf_node *f, kf_op op)
                              kf_rat(g, dim, 1)};
     return kf_unary(g, KF_MIN, kf_make(g, KF_IFELSE, args, NULL));
 }
+
+/* ---- Copies ------------------------------------------------------------------------------------------------------ */
+
+int kf_copy_source(const kf_node *f, int64_t k, int64_t *component, int64_t *run, int *stride)
+{
+    const int64_t *p = f->param;
+    int64_t start = 0, length = f->dim; /* components of f that operand 0 gives */
+    *stride = 1;
+    switch ((kf_op)f->op) {
+    case KF_SUMT:
+        *component = 0;
+        *run = f->dim - k;
+        *stride = 0;
+        return 0;
+    case KF_ELEM:
+        *component = p[0];
+        *run = 1;
+        return 0;
+    case KF_EXTRACT:
+        *component = p[0] + k;
+        *run = f->dim - k;
+        return 0;
+    case KF_ARRANGE: {
+        const kf_layout l = kf_layout_of(f);
+        const int64_t last = l.stride[l.rank - 1];
+        *component = kf_layout_source(&l, k);
+        *run = last == 0 || last == 1 ? l.size[l.rank - 1] - k % l.size[l.rank - 1] : 1;
+        *stride = last != 0;
+        return 0;
+    }
+    case KF_PLACE: {
+        const kf_layout l = kf_layout_of(f);
+        *component = kf_layout_inverse(&l, k);
+        *run = 1;
+        if (*component >= 0)
+            return 0;
+        *component = 0;
+        return -1;
+    }
+    case KF_CONCAT:
+        length = f->arg[0]->dim;
+        if (k >= length) {
+            *component = k - length;
+            *run = f->dim - k;
+            return 1;
+        }
+        break;
+    case KF_ELEMT:
+        start = p[1];
+        length = 1;
+        break;
+    case KF_EXTRACTT:
+        start = p[0];
+        length = f->arg[0]->dim;
+        break;
+    default:
+        break;
+    }
+    if (k < start || k >= start + length) {
+        *component = 0;
+        *run = (k < start ? start : f->dim) - k;
+        return -1;
+    }
+    *component = k - start;
+    *run = start + length - k;
+    return 0;
+}

@@ -2,7 +2,8 @@
 /*
  * formula/parse.h: what the files of the parser share.
  *
- *   parse.c              whole texts, and expressions
+ *   parse.c              whole texts
+ *   parse_expressions.c  expressions, and whole numbers that are computed
  *   parse_tokens.c       errors with a caret, characters, words, numbers
  *   parse_names.c        names, the arguments that follow them, variables
  *   parse_reductions.c   reductions
@@ -187,6 +188,15 @@ bool kf_read_declaration(kf_parser *p, const kf_word *name, kf_alias *alias);
 /* ---- parse_reductions.c, parse_tensors.c, parse_derivatives.c ---------------------------------------------------- */
 
 kf_reader kf_read_reduction;
+
+/*
+ * F with the axes that a sum over `axes` needs. A sum over j has a term for each j of the call, even if F is the same
+ * for all. So an axis of `axes` that F lacks, or of which F has only the numbers, comes from the first name that has
+ * the axis. A weight (NULL: none) has the axes of F, and F the axes of the weight. Returns NULL if f is NULL, or after
+ * the error of the graph.
+ */
+const kf_node *kf_on_declared_axes(kf_parser *p, const kf_node *f, const kf_node *weight, unsigned axes);
+
 void kf_each_reduction(void (*visit)(void *user, const char *name), void *user);
 
 static inline kf_role kf_role_of_tag(int tag)
@@ -197,7 +207,7 @@ static inline kf_role kf_role_of_tag(int tag)
 kf_reader kf_read_tensordot, kf_read_kron, kf_read_grad, kf_read_diff, kf_read_grad_matrix, kf_read_divergence,
     kf_read_laplacian, kf_read_trace_operator, kf_read_adjoint_operator, kf_read_sum_lin_operator, kf_read_factorize;
 
-/* ---- parse.c ----------------------------------------------------------------------------------------------------- */
+/* ---- parse_expressions.c ----------------------------------------------------------------------------------------- */
 
 bool kf_read_expression(kf_parser *p, kf_operand *out);
 /*
@@ -208,13 +218,5 @@ bool kf_read_expression(kf_parser *p, kf_operand *out);
 bool kf_read_whole(kf_parser *p, const char *what, int64_t *value);
 /* A reduction may stand in a formula: f becomes a formula of its result. False for two results. */
 bool kf_need_formula(kf_parser *p, kf_operand *f);
-
-/*
- * F with the axes that a sum over `axes` needs. A sum over j has a term for each j of the call, even if F is the same
- * for all. So an axis of `axes` that F lacks, or of which F has only the numbers, comes from the first name that has
- * the axis. A weight (NULL: none) has the axes of F, and F the axes of the weight. Returns NULL if f is NULL, or after
- * the error of the graph.
- */
-const kf_node *kf_on_declared_axes(kf_parser *p, const kf_node *f, const kf_node *weight, unsigned axes);
 
 #endif

@@ -23,6 +23,11 @@ bool kf_guard_add(kf_graph *g, kf_guarded *sum, const kf_guarded *c); /* a sum w
 /* `e` times the derivative of elementwise f by its operand k. */
 const kf_node *kf_times_partial(kf_graph *g, const kf_node *f, int k, const kf_node *e);
 
+/* What the cotangent `e` of node f contributes to the cotangent of operand `k`. */
+kf_guarded kf_pull_back(kf_graph *g, const kf_node *f, int k, kf_guarded e);
+const kf_node *kf_repeated(kf_graph *g, const kf_node *e,
+                           int64_t dim); /* e of one component, `dim` times; NULL of NULL */
+
 /*
  * exp(F - L): the share that a term exp(F) has of exp(L), a sum of exponentials. The share is 0 where F is -infinity,
  * even if L is -infinity too: all terms may be, or a device may take numbers of that size for infinite. NaN where F is

@@ -4,6 +4,30 @@
 #include "intern.h"
 #include "make.h"
 
+static const kf_reduction_info reduction_table[KF_REDUCTION_COUNT] = {
+#define KF_REDUCTION(id, name, formulas, params, dimension, kind) {name, formulas, params, KF_##kind},
+#include "reductions.def"
+};
+
+const kf_reduction_info *kf_reduction_get(kf_reduction reduction)
+{
+    return &reduction_table[reduction];
+}
+
+int64_t kf_reduction_dim(kf_reduction reduction, int64_t dim, int64_t param)
+{
+    (void)param;
+    switch (reduction) {
+#define KF_REDUCTION(id, name, formulas, params, dimension, kind)                                                      \
+    case KF_REDUCE_##id:                                                                                               \
+        return dimension;
+#include "reductions.def"
+    case KF_REDUCTION_COUNT:
+        break;
+    }
+    return 0;
+}
+
 /* An operand that has the axis; if possible, an operand that tells the length of the axis. */
 static const kf_node *operand_with_axis(const kf_node *f, unsigned axis)
 {

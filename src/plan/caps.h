@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* plan/caps.h: what a plan must know of a device. Filled by the device layer, or by hand in tests. */
+/* plan/caps.h: the properties of a device that plans depend on. Filled by the device layer, or by hand in tests. */
 #ifndef KP_CAPS_H
 #define KP_CAPS_H
 

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* plan/choose.c: schedule and shape, by rule or by name. */
 #include "planner.h"
-#include "reductions.h"
 
 enum {
-    CACHED_BYTES = 1 << 19, /* of streamed variables that stay in a core's cache while all rows pass */
-    SMALL_GROUP = 32,       /* the same where batches have few rows, at least */
-    FEW_ROWS = 16,          /* rows whose states a work-item of a GPU keeps while columns pass */
-    CONTRACTED = 48         /* components from which on a GPU stages a vector's index */
+    CACHED_BYTES = 1 << 19,   /* of streamed variables that stay in a core's cache while all rows pass */
+    SMALL_GROUP = 32,         /* the same where batches have few rows, at least */
+    DIVIDED_STATES = 1 << 26, /* numbers of the states of all rows, up to which columns are divided in any case */
+    FEW_ROWS = 16,            /* rows up to which columns run over the lanes of a GPU */
+    FIVE_STATES = 5,          /* rows whose states a work-item then keeps while columns pass, */
+    FOUR_STATES = 4,          /* fewer where the state of a row has more numbers than */
+    FEW_NUMBERS = 2,          /* these */
+    CONTRACTED = 48           /* components from which on a GPU stages a vector's index */
 };
 
 static const kp_caps cpu_profile = {
@@ -181,10 +184,8 @@ static kcl_status choose_shape(const kr_sweep *sweep, const kp_caps *caps, kcl_d
     bool few = cpu ? rows <= lanes && cols >= 4 * lanes : rows <= FEW_ROWS && cols >= PART_COLUMNS;
     if (force == FORCE_COLUMNS || (force == BY_RULE && few)) {
         choice->shape = KP_COLUMNS;
-        for (choice->states = cpu ? 0 : 2; !cpu && choice->states < FEW_ROWS && choice->states < rows;)
-            choice->states *= 2;
-        if (!cpu && rows > FEW_ROWS / 2 && rows <= FEW_ROWS * 3 / 4)
-            choice->states = FEW_ROWS * 3 / 4;
+        /* One number for all of up to FEW_ROWS rows: other numbers of rows need no other program. */
+        choice->states = cpu ? 0 : state <= FEW_NUMBERS ? FIVE_STATES : FOUR_STATES;
         return KCL_OK;
     }
     if (force == BY_RULE && !cpu && rows > FEW_ROWS && find_long_sums(sweep, &long_sums, err) < 0)
@@ -197,22 +198,20 @@ static kcl_status choose_shape(const kr_sweep *sweep, const kp_caps *caps, kcl_d
         choice->shape = KP_ROWS_SPLIT;
         return KCL_OK;
     }
-    if (choice->schedule == KP_BY_ROWS) {
-        int64_t groups = product(blocks_of(rows, lanes * GROUP), sizes->batches);
-        bool split = groups < (int64_t)GROUPS * caps->compute_units && cols >= PART_COLUMNS;
-        choice->shape = split || counted ? KP_ROWS_SPLIT : KP_ROWS;
-        return KCL_OK;
-    }
-    int64_t parts = kp_cached_parts(kp_column_bytes(sweep->var_count, sweep->vars, dtype), cols);
-    int64_t all_rows = product(rows, sizes->batches);
-    if (kp_keeps_lists(sweep->term_count, sweep->terms, &list))
-        parts = 1;
-    if (counted || (product(blocks_of(rows, lanes), sizes->batches) < enough && cols >= 2 * PART_COLUMNS))
-        choice->shape = KP_ROWS_SPLIT;
-    else if (parts > 1 && parts <= MAX_PARTS && product(parts, product(state, all_rows)) <= STATE_NUMBERS)
-        choice->shape = KP_ROWS_SPLIT;
-    else
-        choice->shape = KP_ROWS;
+    /*
+     * The number of columns alone tells whether they are divided, so that calls with more rows and with fewer have one
+     * program: parts are one where rows are many. A program more is nothing beside the time of a call whose states are
+     * more than DIVIDED_STATES.
+     */
+    const int64_t size = choice->schedule == KP_BY_ROWS ? lanes * GROUP : lanes;
+    const int64_t all = choice->schedule == KP_BY_ROWS ? (int64_t)GROUPS * caps->compute_units : enough;
+    const int64_t least = choice->schedule == KP_BY_ROWS ? PART_COLUMNS : 2 * PART_COLUMNS;
+    const bool idle = product(blocks_of(rows, size), sizes->batches) < all && cols >= least;
+    bool longer = cols >= least;
+    if (choice->schedule == KP_BY_LANES && !kp_keeps_lists(sweep->term_count, sweep->terms, &list))
+        longer = longer || kp_cached_parts(kp_column_bytes(sweep->var_count, sweep->vars, dtype), cols) > 1;
+    const bool is_small = product(state, product(rows, sizes->batches)) <= DIVIDED_STATES;
+    choice->shape = counted || idle || (longer && is_small) ? KP_ROWS_SPLIT : KP_ROWS;
     return KCL_OK;
 }
 

@@ -14,7 +14,7 @@ bool kp_is_contraction(const kp_plan *plan, const kf_node *f)
 
 /*
  * Whether the contraction schedule can compute the terms: numbers, which need vectors of both axes only in sums over
- * one and the same dimension, component by component. `why` tells what speaks against it; NULL: nothing.
+ * one and the same dimension, component by component. `why` is the reason against it; NULL: none.
  */
 static kcl_status find_contraction(kp_plan *plan, const char **why)
 {
@@ -78,7 +78,7 @@ int64_t kp_sharing_items(const kp_plan *plan, const kp_caps *caps)
     return caps->device_class == KP_CPU ? plan->group : 1;
 }
 
-/* The components a step, at most `most`: all steps alike where that can be had, else a power of two. */
+/* The components a step, at most `most`: a number that divides `dim` if there is one, else a power of two. */
 static int choose_chunk(int dim, int most)
 {
     static const int even[] = {16, 20, 10, 8, 12, 24};
@@ -90,7 +90,7 @@ static int choose_chunk(int dim, int most)
 
 /*
  * Work-group, blocks and step of a contraction: the largest work-group whose vectors, a component of each at least, and
- * states fit into local memory. False where that of SMALLEST_SIDE does not.
+ * states fit into local memory. Returns false if the work-group of SMALLEST_SIDE does not fit.
  */
 static bool choose_contraction_blocks(kp_plan *plan, const kp_caps *caps)
 {
@@ -114,7 +114,7 @@ static bool choose_contraction_blocks(kp_plan *plan, const kp_caps *caps)
     return false;
 }
 
-/* Takes the rows schedule in place of a contraction that is none, unless it was forced. */
+/* Takes the rows schedule if the formula is no contraction, unless the schedule was forced. */
 kcl_status kp_check_contraction(kp_plan *plan, const kp_request *request)
 {
     const char *why = NULL;

@@ -7,7 +7,7 @@
 #include "simplify.h"
 
 enum {
-    SHORTEST = 8,     /* components of a distance that is looked at: shorter ones are never expanded */
+    SHORTEST = 8,     /* components of a distance, at least: shorter distances are never expanded */
     PAYS_ON_CPU = 32, /* components from which on preparing columns and reading them costs less than is gained */
     PAYS_ON_GPU = 16,
     FEW = 64,           /* rows or columns, for which preparing the others does not pay */
@@ -28,8 +28,8 @@ static const kf_node *times(kf_graph *g, const kf_node *factor, const kf_node *f
 }
 
 /*
- * Takes factors of parameters off f, which are multiplied to *factor (NULL: 1), as long as `scalar` allows: of dimension
- * 1 only. Returns what is left.
+ * Takes factors of parameters off f, which are multiplied to *factor (NULL: 1), as long as `scalar` allows: of
+ * dimension 1 only. Returns the rest.
  */
 static const kf_node *without_factors(kf_graph *g, const kf_node *f, bool scalar, const kf_node **factor)
 {
@@ -195,8 +195,8 @@ static bool is_multiple(kf_graph *g, const kf_node *f, const kf_node *distance)
 }
 
 /*
- * Whether an error in S leaves an error in the reduction of the term that its slope tells. Differences of an ArgMin are
- * taken between the numbers in memory, so that both forms are near to the same distances.
+ * Whether the slope of S tells which error an error in S leaves in the reduction of the term. Differences of an ArgMin
+ * are taken between the numbers in memory, so that both forms are near to the same distances.
  */
 static bool is_told(kf_graph *g, const kr_term *term, const kf_node *root, follows how, const kp_distance *d)
 {

@@ -19,7 +19,7 @@ enum { KP_MAX_DISTANCES = 4 }; /* of a sweep that are expanded; more stay differ
 /* A variable times a factor of parameters. */
 typedef struct kp_operand {
     int64_t var;           /* of the sweep */
-    const kf_node *factor; /* of parameters, dimension 1 or that of the variable; NULL: 1 */
+    const kf_node *factor; /* of parameters, of dimension 1 or of the variable's dimension; NULL: 1 */
 } kp_operand;
 
 /* Sum(Square(w (a - b))), or with a and b exchanged: a depends on i only, b on j only, w on parameters only. */
@@ -33,8 +33,8 @@ typedef struct kp_distance {
 
 /*
  * How a term follows a change d of |a - b|^2. A sum of exponentials: by |value d| times the term; a LogSumExp: by
- * |value d|; `is_multiple`: the term is a parameter times the distance itself, and a sum; `is_screened`: the same and an
- * ArgMin, whose candidates are found with the expanded form and compared by differences.
+ * |value d|; `is_multiple`: the term is a parameter times the distance itself, and a sum; `is_screened`: the same and
+ * an ArgMin, whose candidates are found with the expanded form and compared by differences.
  */
 typedef struct kp_slope {
     size_t term, distance;
@@ -60,8 +60,9 @@ void kp_expansion_destroy(kp_expansion **expansion);
 bool kp_expansion_pays(const kp_caps *caps, int32_t dim, int64_t rows, int64_t cols);
 
 /*
- * For plans: the same search in simplified formulas, roots[k] being that of terms[k]; writes at most KP_MAX_DISTANCES
- * distances and returns their number, -1 on failure (g->error). `slopes` has room for term_count * KP_MAX_DISTANCES.
+ * For plans: the same search in simplified formulas, roots[k] being the formula of terms[k]; writes at most
+ * KP_MAX_DISTANCES distances and returns their number, -1 on failure (g->error). `slopes` has room for term_count *
+ * KP_MAX_DISTANCES.
  */
 int kp_find_distances(kf_graph *g, size_t term_count, const kr_term *terms, const kf_node *const *roots,
                       kp_distance *distances, size_t *slope_count, kp_slope *slopes);

@@ -25,6 +25,8 @@ static int64_t filling_parts(const kp_plan *plan, const kp_caps *caps, int64_t g
     int64_t least = blocks_of((int64_t)GROUPS * caps->compute_units, KB_MAX(groups, 1)),
             most = KB_MIN(MAX_PARTS, 2 * least);
     double best_fill = 0;
+    if (plan->schedule == KP_BY_ROWS && least == 1)
+        return 1;
     if (plan->schedule == KP_BY_ROWS)
         round *= ROUND;
     for (int64_t parts = least; parts <= most && parts <= blocks_of(tiles, 4); parts++) {
@@ -38,8 +40,8 @@ static int64_t filling_parts(const kp_plan *plan, const kp_caps *caps, int64_t g
     return best_fill > 0 ? best : blocks_of(tiles, 4);
 }
 
-/* Parts of the columns that a plan wants, before the limits on their states. */
-static int64_t wanted_parts(const kp_plan *plan, const kp_caps *caps, int64_t groups, int64_t cols)
+/* Parts of the columns that a plan wants for `states` numbers of a part, before the limits on those of all parts. */
+static int64_t wanted_parts(const kp_plan *plan, const kp_caps *caps, int64_t groups, int64_t cols, int64_t states)
 {
     int64_t list;
     if (kp_keeps_lists(plan->term_count, plan->terms, &list))
@@ -47,8 +49,10 @@ static int64_t wanted_parts(const kp_plan *plan, const kp_caps *caps, int64_t gr
                       cols / KB_MAX(product(LIST_COLUMNS, list), PART_COLUMNS));
     int64_t few = blocks_of(cols, PART_COLUMNS);
     if (plan->schedule == KP_BY_LANES) {
-        bool enough = plan->shape == KP_ROWS_SPLIT && groups >= (int64_t)FEW_BLOCKS * caps->compute_units;
-        return enough ? kp_cached_parts(kp_column_bytes(plan->var_count, plan->vars, plan->dtype), cols) : few;
+        if (plan->shape != KP_ROWS_SPLIT || groups < (int64_t)FEW_BLOCKS * caps->compute_units)
+            return few;
+        const int64_t parts = kp_cached_parts(kp_column_bytes(plan->var_count, plan->vars, plan->dtype), cols);
+        return parts <= MAX_PARTS && product(parts, states) <= STATE_NUMBERS ? parts : 1;
     }
     if (plan->shape == KP_COLUMNS)
         return KB_MIN(few, 2 * (int64_t)caps->compute_units);
@@ -81,7 +85,7 @@ void kp_launch_batches(const kp_plan *plan, const kp_caps *caps, const kp_sizes 
     int64_t states = product(product(plan->shape == KP_ROWS_BOTH ? 1 : rows, state), batches);
     int64_t numbers = caps->device_class == KP_CPU ? STATE_NUMBERS : 4 * (int64_t)STATE_NUMBERS;
     int64_t most = KB_MIN(MAX_PARTS, KB_MAX(1, numbers / KB_MAX(1, states)));
-    int64_t wanted = KB_MAX(KB_MIN(most, KB_MAX(1, wanted_parts(plan, caps, product(groups, batches), cols))),
+    int64_t wanted = KB_MAX(KB_MIN(most, KB_MAX(1, wanted_parts(plan, caps, product(groups, batches), cols, states))),
                             blocks_of(cols, LONGEST_PART));
     switch (plan->shape) {
     case KP_MAP:

@@ -2,7 +2,6 @@
 /* plan/plan.c: a plan from a sweep, step by step, and its description. */
 #include "passes.h"
 #include "planner.h"
-#include "reductions.h"
 #include "simplify.h"
 
 enum {
@@ -19,7 +18,7 @@ static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *
     size_t size = order.count, periodic = 0;
     for (size_t k = 0; k < size; k++) {
         const kf_op op = (kf_op)order.nodes[k]->op;
-        /* Fast ones have no branch, but for those within the spherical functions. */
+        /* Fast functions have no branch, except within the spherical functions. */
         periodic += op == KF_SPHERICAL || (!plan->fast && (op == KF_SIN || op == KF_COS || op == KF_TAN));
     }
     plan->many_periodic = periodic > MANY_PERIODIC && !plan->native;
@@ -34,8 +33,9 @@ static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *
 }
 
 /*
- * Adds a parameter for the centre of each distance that is expanded, and one for margins where terms are screened: their
- * formulas as they were go behind the roots, roots[exact_count++], and exact_of[term] tells where.
+ * Adds a parameter for the centre of each distance that is expanded, and one for margins if terms are screened. The
+ * formulas of screened terms before their expansion go behind the roots, roots[exact_count++]; exact_of[term] is the
+ * place.
  */
 static kcl_status expand(kp_plan *plan, const kr_sweep *sweep, size_t root_count, const kf_node **roots,
                          size_t *exact_count, size_t *exact_of)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * plan/plan.h: what a sweep becomes on a device: rewritten formulas, what is computed how often, the schedule.
+ * plan/plan.h: a sweep on a device: rewritten formulas, how often each value is computed, the schedule.
  *
  * A plan is a pure function of a sweep, a number type, capabilities and a size class. Rows are i, columns j.
  */
@@ -25,7 +25,7 @@ typedef enum kp_schedule {
 typedef enum kp_shape {
     KP_MAP,        /* no columns: outputs are computed from rows alone; lanes over rows */
     KP_ROWS,       /* lanes over rows, columns streamed, one pass */
-    KP_ROWS_SPLIT, /* the same for few rows: columns divided among work-groups, states merged by a second kernel */
+    KP_ROWS_SPLIT, /* the same for many columns, which are divided among work-groups; a second kernel merges states */
     KP_COLUMNS,    /* very few rows: lanes over columns, rows streamed; states merged by a second kernel */
     KP_ROWS_BOTH,  /* both axes reduced: lanes over rows, a state a work-group, merged by a second kernel */
     KP_SHAPE_COUNT
@@ -38,7 +38,7 @@ typedef struct kp_choice {
     bool forced; /* by name: another schedule does not take its place */
     bool expand; /* squared distances (expand.h): the caller's to set, who must supply their centres; see kp_screens */
     int group;   /* batches of few rows on GPUs: work-items of a work-group, at most; 0: no limit */
-    bool fast;   /* elementary functions of cl/fast.cl in place of those of cl/math.cl */
+    bool fast;   /* elementary functions of cl/fast.cl in place of the functions of cl/math.cl */
     bool empty;  /* nothing is reduced: factors stay in sums, since 0 times an infinite factor is not 0 */
 } kp_choice;
 
@@ -79,7 +79,7 @@ typedef struct kp_prepared {
 
 typedef struct kp_plan {
     kf_graph graph;       /* of the rewritten formulas */
-    kp_schedule schedule; /* the rows schedule where that of contractions cannot run the formula and was not forced */
+    kp_schedule schedule; /* by rows if the schedule of contractions cannot run the formula and was not forced */
     kp_shape shape;
     kcl_dtype dtype;
     unsigned reduced;
@@ -111,7 +111,7 @@ typedef struct kp_plan {
     kr_var *vars;
     bool *dense;   /* see kp_request; prepared ones are */
     int outer_batches, each_batches; /* axes, see kp_batches */
-    uint8_t *batched;                /* by variable: its batch axes; prepared ones have those of what they come from */
+    uint8_t *batched;                /* by variable: its batch axes; prepared variables have the axes of their operands */
     bool *private; /* a lane variable whose components fit into private memory; others are read where they are */
 
     /* They depend on the streamed axis only, for contractions on one axis only. */
@@ -128,7 +128,7 @@ typedef struct kp_plan {
 } kp_plan;
 
 /*
- * Schedule and shape for a size: few rows are split. `name`: NULL or "" to choose by rule, else "lanes", "rows",
+ * Schedule and shape for a size: many columns are split. `name`: NULL or "" to choose by rule, else "lanes", "rows",
  * "contraction", "split" or "columns". Errors: KCL_ERROR_ARGUMENT (no such name), KCL_ERROR_UNSUPPORTED.
  */
 kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype, int64_t rows, int64_t cols,
@@ -139,8 +139,8 @@ const char *kp_shape_name(kp_shape shape);
 kcl_status kp_check_schedule_name(const char *name, kb_error *err);
 
 /*
- * Whether a choice allows the terms of an ArgMin to be screened: candidates are found with expanded distances, and compared
- * with differences by `finish`. Of GPUs that would take a work-group for each row that has many.
+ * Whether a choice allows the terms of an ArgMin to be screened: candidates are found with expanded distances, and
+ * compared with differences by `finish`. Of GPUs that would take a work-group for each row that has many.
  */
 bool kp_screens(const kp_choice *choice);
 
@@ -171,7 +171,7 @@ typedef struct kp_launch {
 
 void kp_launch_for(const kp_plan *plan, const kp_caps *caps, int64_t rows, int64_t cols, kp_launch *launch);
 
-/* The same for batches: work-items are those of a batch, memory is that of all. */
+/* The same for batches: work-items of one batch, memory of all batches. */
 void kp_launch_batches(const kp_plan *plan, const kp_caps *caps, const kp_sizes *sizes, kp_launch *launch);
 
 /*
@@ -180,12 +180,12 @@ void kp_launch_batches(const kp_plan *plan, const kp_caps *caps, const kp_sizes 
  */
 bool kp_is_contraction(const kp_plan *plan, const kf_node *f);
 
-/* The row of a term's reduction in kernels: that of screened terms is another than kr_get's. */
+/* The row of a term's reduction in kernels: kr_screened for screened terms, else kr_get. */
 const kr_reduction *kp_reduction(const kp_plan *plan, size_t term);
 
 int kp_numbers(const kp_plan *plan); /* of a component's state, at most: R_NUMBERS of cl/reduce.cl */
 
-/* Numbers of state a row and term in the memory of states: those of cl/reduce.cl for each component. */
+/* Numbers of a closed state of a term, of all components: how many a row has in the memory of states. */
 int64_t kp_state_dim(const kp_plan *plan, size_t term);
 
 /* Whether the sweep of a plan declares an array of a term's reduction. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* plan/planner.h: what the files of this folder share. */
+/* plan/planner.h: constants and functions that the files of this folder share. */
 #ifndef KP_PLANNER_H
 #define KP_PLANNER_H
 

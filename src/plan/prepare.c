@@ -6,7 +6,7 @@
 
 enum {
     PACKED = 16, /* numbers prepared for an axis, above which they share arrays */
-    PACK = 1024  /* numbers of such an array, at most */
+    PACK = 1024  /* numbers of an array that values share, at most */
 };
 
 /* Whether f costs anything: copies and variables are read where they are. */
@@ -49,7 +49,7 @@ kcl_status kp_grow_vars(kp_plan *plan, size_t count)
     return KCL_OK;
 }
 
-/* Values of the streamed axis; for contractions those of both axes, since their steps read vectors from memory. */
+/* Values of the streamed axis; for contractions of both axes, since their steps read vectors from memory. */
 static bool is_preparable(const kp_plan *plan, const kf_node *f)
 {
     unsigned c = kp_class(plan, f);
@@ -66,7 +66,7 @@ typedef struct packing {
     size_t var;            /* that array */
 } packing;
 
-/* Makes room for f; returns what terms read in its place. */
+/* Makes room for f; returns the node that terms read in its place. */
 static const kf_node *place_prepared(kp_plan *plan, const kf_node *f, packing *pack)
 {
     kf_graph *g = &plan->graph;
@@ -140,7 +140,7 @@ kcl_status kp_prepare(kp_plan *plan)
             for (int c = 0; c < f->arg_count && !(f->op == KF_LIKE && c == 1); c++)
                 work[k] |= work[kf_at(&order, f->arg[c])];
         }
-        /* A value is prepared where something that is computed more often needs it. */
+        /* A value is prepared if a value that is computed more often reads it. */
         for (size_t k = 0; k < order.count; k++)
             for (int c = 0; c < order.nodes[k]->arg_count; c++)
                 if (!is_preparable(plan, order.nodes[k]) && !(order.nodes[k]->op == KF_LIKE && c == 1))

@@ -112,7 +112,7 @@ static const kf_node *lower_node(void *user, kf_graph *g, const kf_node *f, cons
             return mult(g, args[0], kf_unary(g, KF_INV, args[1]));
         break;
     case KF_MULT:
-        /* p*(q*u): what is computed once is multiplied once; of two constants the simplifier knows that they must not. */
+        /* p*(q*u): what is computed once is multiplied once; the simplifier knows which two constants must stay apart. */
         for (int k = 0; k < 2; k++) {
             const kf_node *p = args[k], *u = args[1 - k];
             for (int c = 0; p->axes == 0 && p->dim == 1 && u->op == KF_MULT && u->axes && c < 2; c++)
@@ -143,7 +143,7 @@ kcl_status kp_lower(kf_graph *g, size_t count, const kf_node **roots)
 
 /*
  * A sum's factors that are the same for all its terms leave the sum: F = factor * rest. Returns rest; *factor, NULL for
- * 1, is multiplied by what leaves. Looks `depth` products deep.
+ * 1, is multiplied by the factors that leave. Looks `depth` products deep.
  */
 static const kf_node *split_factors(kf_graph *g, const kf_node *f, unsigned reduced, int depth, const kf_node **factor)
 {
@@ -166,7 +166,7 @@ static const kf_node *split_factors(kf_graph *g, const kf_node *f, unsigned redu
         f = rest;
     }
     if (f && f->op == KF_WHERE && kf_is_zero(f->arg[2]) && depth > 0) {
-        /* Numbers leave what is summed where a condition holds; rows stay: where none of their terms counts, 0 is the sum. */
+        /* Numbers leave a sum under a condition; values of rows stay: a row without a term that counts has the sum 0. */
         const kf_node *rest = split_factors(g, f->arg[1], ~0u, depth - 1, factor);
         return rest == f->arg[1] ? f : kf_make(g, KF_WHERE, (const kf_node *[]){f->arg[0], rest, f->arg[2]}, NULL);
     }

@@ -8,7 +8,7 @@ const kr_reduction *kp_reduction(const kp_plan *plan, size_t term)
     return plan->exact[term] ? kr_screened(id) : kr_get(id);
 }
 
-/* Whether a reduction keeps lists of K values; *longest is the largest K of such. */
+/* Whether a term keeps a list of K values; *longest is the largest K. */
 bool kp_keeps_lists(size_t count, const kr_term *terms, int64_t *longest)
 {
     *longest = 0;
@@ -52,7 +52,7 @@ static int64_t length_of(const kp_plan *plan, const kr_term *term, const kr_arra
     return length;
 }
 
-/* Bytes of a work-item's states and results, and of the lists that are joined with those of states. */
+/* Bytes of a work-item's states and results, and of the copies of lists while they are joined. */
 int64_t kp_state_memory(const kp_plan *plan)
 {
     int64_t bytes = 0, vector = (int64_t)kb_dtype_size(plan->dtype) * plan->lanes;

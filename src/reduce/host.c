@@ -12,7 +12,7 @@
 
 enum {
     TASKS = 256,             /* pieces wanted, where sizes allow: enough for many threads */
-    CHUNK_ROWS = 16,         /* rows that share what depends on columns only */
+    CHUNK_ROWS = 16,         /* rows that share values of columns alone */
     CHUNK_DOUBLES = 1 << 15, /* states of a chunk, at most, where it has several rows */
     SEGMENT = 8 * KF_BLOCK,  /* columns of a segment, at least */
     MAP_ROWS = 256,          /* rows of a chunk where no columns are reduced */
@@ -23,14 +23,14 @@ enum {
 typedef struct term {
     const kr_reduction *reduction;
     int64_t dim, param;
-    int64_t state, result; /* where they begin in those of a row */
+    int64_t state, result; /* their first elements among the states and the results of a row */
     int64_t component;     /* in `value` and `stride` */
 } term;
 
 /* What a thread needs of its own. */
 typedef struct worker {
     kf_frame *terms, *outputs;
-    kf_source *sources;   /* of the batch that the frames are at */
+    kf_source *sources; /* of the batch that the frames are at */
     kr_sink *sinks;
     int64_t batch, each;  /* that is; -1: none yet */
     double *states;       /* of a chunk, where they are not kept for a merge */
@@ -108,7 +108,7 @@ static int64_t offset_on(const kr_batches *b, int from, int to, int64_t number, 
     return offset;
 }
 
-/* Turns a worker to a batch, and to one of those that are reduced for it. */
+/* Turns a worker to a batch, and to one of the batches that are reduced for this one. */
 static void go_to(const job *job, worker *w, int64_t batch, int64_t each)
 {
     const kr_batches *b = job->along;
@@ -123,7 +123,7 @@ static void go_to(const job *job, worker *w, int64_t batch, int64_t each)
         w->sinks[k].data = (char *)job->sinks[k].data + offset_on(b, 0, b->outer, batch, b->sink_stride[k]);
     w->batch = batch;
     w->each = each;
-    if (job->each) /* else there may be nothing behind what the terms read */
+    if (job->each) /* else there may be no memory behind the pointers that the terms read */
         kf_frame_launch(w->terms, w->sources);
     kf_frame_launch(w->outputs, w->sources);
 }
@@ -146,7 +146,7 @@ static void store(const kr_sink *sink, const kr_scale *scale, int64_t row, int64
 {
     char *to = (char *)sink->data + row * sink->row_stride + k * sink->step;
     if (scale && scale->is_scaled) {
-        /* A factor of 0 means that what it belongs to is not read, whatever it is: BLAS's convention. */
+        /* A factor of 0 means that the other factor is not read, whatever its value: BLAS's convention. */
         const double added = scale->beta != 0 ? scale->beta * kb_number(to, sink->dtype) : 0;
         value = scale->alpha == 0 ? added : scale->alpha * value + added;
     }
@@ -175,7 +175,7 @@ static void finish_row(const job *job, worker *w, const double *state, int64_t r
     }
 }
 
-/* Rows are the inner loop: what depends on columns only is then computed once for all of them. */
+/* Rows are the inner loop: values of columns alone are then computed once for all rows. */
 static void step_pairs(const job *job, worker *w, double *states, int64_t row, int64_t rows, int64_t col, int64_t cols)
 {
     int64_t state_step = reduces_rows(job) ? 0 : job->state_size;

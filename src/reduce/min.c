@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reduce/min.c: smallest values on the host: Min, ArgMin, KMin and ArgKMin. State: [for each component the smallest values,
- * sorted][their numbers, -1: none].
+ * reduce/min.c: smallest values on the host: Min, ArgMin, KMin and ArgKMin. State: [for each component the smallest
+ * values, sorted][their numbers, -1: none].
  */
 #include "states.h"
 

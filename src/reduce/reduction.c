@@ -44,9 +44,9 @@ const kr_reduction *kr_screened(kf_reduction id)
 
 /* ---- Terms of reductions ----------------------------------------------------------------------------------------- */
 
-/* How sweeps compute what formulas ask for. */
+/* How sweeps compute the reductions of formulas: a reduction with a row is the same in sweeps. */
 static const struct lowering {
-    kf_reduction reduction;
+    kf_reduction other;
     enum { SAME, OPPOSITE, LOG, MEAN } value;
 } lowerings[KF_REDUCTION_COUNT] = {
 #define KR_REDUCTION(id, ...)
@@ -55,11 +55,16 @@ static const struct lowering {
 #include "sweep_reductions.def"
 };
 
+static kf_reduction in_sweeps(const kf_node *f)
+{
+    const struct lowering *how = &lowerings[f->param[0]];
+    return how->value == SAME ? (kf_reduction)f->param[0] : how->other;
+}
+
 kr_term kr_term_of(kf_graph *g, const kf_node *f)
 {
     const struct lowering *how = &lowerings[f->param[0]];
-    return (kr_term){how->reduction, f->param[2],
-                     how->value == OPPOSITE ? kf_unary(g, KF_MINUS, f->arg[0]) : f->arg[0]};
+    return (kr_term){in_sweeps(f), f->param[2], how->value == OPPOSITE ? kf_unary(g, KF_MINUS, f->arg[0]) : f->arg[0]};
 }
 
 /* The reduction that finds the numbers of the values as well; `reduction` where there is none. */
@@ -87,7 +92,7 @@ const kf_node *kr_value_of(kf_graph *g, const kf_node *f, int64_t index)
 {
     const struct lowering *how = &lowerings[f->param[0]];
     const kf_node *acc =
-        kf_acc(g, index, kf_reduction_dim(how->reduction, f->arg[0]->dim, f->param[2]), (kf_kind)f->kind);
+        kf_acc(g, index, kf_reduction_dim(in_sweeps(f), f->arg[0]->dim, f->param[2]), (kf_kind)f->kind);
     const kf_node *sums = NULL;
     /* Results of ExpSums: m, the sum of the exponentials, and the sums of the weighted exponentials. */
     switch (how->value) {

@@ -13,8 +13,8 @@
 /*
  * A block of terms, in double: term c (0..count-1), component k is value[k][c * stride[k]]; its number among the terms
  * of the row is first + c. Where both axes are reduced, the number of pair (i, j) is i times the columns + j, and
- * blocks do not come in that order. Batches that are reduced come one after another, each with the numbers behind those
- * of the last.
+ * blocks do not come in that order. Batches that are reduced come one after another, each with the numbers behind the
+ * numbers of the last.
  */
 typedef struct kr_block {
     const double *const *value;
@@ -46,8 +46,8 @@ typedef struct kr_array {
 } kr_array;
 
 /*
- * The macros of a reduction that kernels call (cl/reduce.cl tells what each does), and the kernels that have a place for
- * them: all, those where tiles or steps are looked at again, or those where `finish` looks at the steps of all parts.
+ * The macros of a reduction that kernels call (cl/reduce.cl explains each), and the kernels that have a place for
+ * them: all, kernels that look again at tiles or at steps, or programs whose `finish` looks at the steps of all parts.
  */
 #define KR_HOOKS(X)                                                                                                    \
     X(INIT, ALL)                                                                                                       \
@@ -95,9 +95,9 @@ typedef enum kr_exponent { KR_NO_EXPONENT, KR_EXPONENTS, KR_FIRST_EXPONENT } kr_
 /* What an error in a formula does to the result. */
 typedef enum kr_error {
     KR_ERROR_UNTOLD,  /* nothing is known */
-    KR_ERROR_ADDS,    /* it is added up, with that of all terms */
+    KR_ERROR_ADDS,    /* it is added up, with the errors of all terms */
     KR_ERROR_STAYS,   /* it is one of the result, and no larger there */
-    KR_ERROR_CHOOSES, /* another term may be taken; kr_screened is a reduction that looks at those again */
+    KR_ERROR_CHOOSES, /* another term may be taken; kr_screened is the reduction that compares candidates */
 } kr_error;
 
 /* A row of sweep_reductions.def, which explains the columns. */
@@ -114,7 +114,7 @@ typedef struct kr_reduction {
     int64_t (*state_size)(int64_t dim, int64_t param); /* doubles of state a row, for a formula of `dim` components */
     void (*init)(double *state, int64_t dim, int64_t param);
     void (*step)(double *state, int64_t dim, int64_t param, const kr_block *block);
-    void (*merge)(double *state, const double *other, int64_t dim, int64_t param); /* `other`: of later columns */
+    void (*merge)(double *state, const double *other, int64_t dim, int64_t param);   /* `other`: of later columns */
     void (*finish)(const double *state, int64_t dim, int64_t param, double *result); /* values, then their numbers */
 } kr_reduction;
 
@@ -150,7 +150,10 @@ typedef struct kr_var {
     int32_t dim;
 } kr_var;
 
-/* alpha * value + beta * what is there. Where a factor is 0 the other is not read: NaN in it is lost, as BLAS has it. */
+/*
+ * alpha * value + beta * old value. If a factor is 0, its other factor is not read: a NaN there is lost, as BLAS has
+ * it.
+ */
 typedef struct kr_scale {
     bool is_scaled; /* false: the value alone */
     double alpha, beta;
@@ -160,7 +163,7 @@ typedef struct kr_scale {
  * One pass over pairs (row, column), or over rows only. Rows are i, columns are j: a reduction over i has had its axes
  * exchanged before it gets here. Several reductions are computed together; outputs are formulas of their results
  * (kf_acc variables, index = position of the term; of kind KF_INT: numbers of terms), row variables and parameters. An
- * output of kind KF_INT is such a result itself, and an array of int64; any other is an array of real numbers.
+ * output of kind KF_INT is a result of numbers itself, and an array of int64; any other is an array of real numbers.
  */
 typedef struct kr_sweep {
     const kf_graph *graph;
@@ -181,7 +184,7 @@ typedef struct kr_sink {
 } kr_sink;
 
 /*
- * Batches: the axes with results of their own first, then those that are reduced (and the sweep's `reduced` has
+ * Batches: the axes with results of their own first, then the axes that are reduced (and the sweep's `reduced` has
  * KF_AXIS_EACH); each from the fastest on. Strides in bytes, along these axes.
  */
 typedef struct kr_batches {

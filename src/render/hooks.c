@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * render/hooks.c: the reductions of a program, from the rows of their table: what each brings, and the macros by which
- * skeletons call the hooks of all terms. cl/reduce.cl tells what hooks do.
+ * render/hooks.c: the reductions of a program, from the rows of their table: what each reduction brings, and the
+ * macros by which skeletons call the hooks of all terms. cl/reduce.cl tells what hooks do.
  */
 #include "hooks.h"
 #include "reductions.h"
@@ -95,7 +95,7 @@ static void put_length(kb_str *out, const kr_array *array, size_t term)
     kb_str_put(out, "]");
 }
 
-/* The arrays of a running state; those of the rescans of `finish` alone if `finish`. */
+/* The arrays of a running state; if `finish`, only the arrays for another look by `finish`. */
 static void put_arrays(kb_str *out, const kp_plan *plan, size_t term, bool finish)
 {
     static const char *const elements[] = {[KR_LANES] = "lanes", [KR_ILANES] = "ilanes", [KR_BOOL] = "bool"};

@@ -478,7 +478,7 @@ does 'emit --device cpu' keopscl emit "$gauss" $dims --device cpu
 cmp -s out first
 report $? 'is the default, and the same text again'
 does 'emit as in README' keopscl emit 'Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)' --arg 'x=Vi(3)' --arg 'y=Vj(3)' \
-    --arg 'b=Vj(1)' --arg 'g=Pm(1)'
+    --arg 'b=Vj(1)' --arg 'g=Pm(1)' --n 1000
 grep -qF "keopscl emit 'Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)' --arg 'x=Vi(3)' --arg 'y=Vj(3)' --arg 'b=Vj(1)'" "$readme"
 report $? 'is what README asks for'
 awk '$0 == "/*" && fence { on = 1 } /^```/ { on = 0 } on { print } { fence = $0 == "```c" }' "$readme" >shown

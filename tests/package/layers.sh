@@ -40,4 +40,7 @@ check 'keopscl.h includes every public header but opencl.h' \
         case $name in keopscl.h | opencl.h) continue ;; esac
         grep -q "# *include <keopscl/$name>" include/keopscl/keopscl.h || echo "$name is missing"
     done)"
+check 'headers that files of src/formula share are included in src/formula only' \
+    "$(grep -rnE --include='*.[ch]' '# *include *"(intern|partial|rules|instructions|parse)\.h"' src |
+        grep -v '^src/formula/')"
 echo "1..$count"

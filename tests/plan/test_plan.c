@@ -55,27 +55,26 @@ static char *text_of(const kf_node *f)
 
 START_TEST(the_shape_follows_from_sizes)
 {
-    ck_assert_int_eq(shape_of(100000, 100000, NULL), KP_ROWS);
+    ck_assert_int_eq(shape_of(100000, 100000, NULL), KP_ROWS_SPLIT);
     ck_assert_int_eq(shape_of(100000, 1, ""), KP_ROWS);
     ck_assert_int_eq(shape_of(100, 100000, NULL), KP_ROWS_SPLIT);
     ck_assert_int_eq(shape_of(100, 1000, NULL), KP_ROWS);
     ck_assert_int_eq(shape_of(16, 100000, NULL), KP_COLUMNS);
     ck_assert_int_eq(shape_of(16, 63, NULL), KP_ROWS);
     ck_assert_int_eq(shape_of(17, 100000, NULL), KP_ROWS_SPLIT);
+    ck_assert_int_eq(shape_of(17, 4096, NULL), KP_ROWS_SPLIT);
+    ck_assert_int_eq(shape_of(17, 4095, NULL), KP_ROWS);
     caps.lanes_f32 = 8;
     ck_assert_int_eq(shape_of(16, 100000, NULL), KP_ROWS_SPLIT);
     ck_assert_int_eq(shape_of(8, 100000, NULL), KP_COLUMNS);
-    caps.compute_units = 1; /* 4 blocks of 8 rows are enough for one core */
-    ck_assert_int_eq(shape_of(32, 100000, NULL), KP_ROWS);
-    caps.compute_units = 64;
-    ck_assert_int_eq(shape_of(2040, 100000, NULL), KP_ROWS_SPLIT);
-    ck_assert_int_eq(shape_of(2048, 100000, NULL), KP_ROWS);
-    /* Long columns come in parts that a cache holds, where the states of all parts are few. */
-    use(KF_AXIS_J, "x:i100 y:j100 b:j1 g:p1", gauss_term, "r0");
-    ck_assert_int_eq(shape_of(10000, 100000, NULL), KP_ROWS_SPLIT);
-    ck_assert_int_eq(shape_of(10000, 2000, NULL), KP_ROWS);
-    ck_assert_int_eq(shape_of(1000000, 100000, NULL), KP_ROWS);
+    /* States of more rows than these take too much memory. */
+    ck_assert_int_eq(shape_of(1 << 26, 100000, NULL), KP_ROWS_SPLIT);
+    ck_assert_int_eq(shape_of((1 << 26) + 1, 100000, NULL), KP_ROWS);
     ck_assert_int_eq(shape_of(INT64_MAX / 2, 100000, NULL), KP_ROWS);
+    /* Long columns come in parts that a cache holds. */
+    use(KF_AXIS_J, "x:i1000 y:j1000 b:j1 g:p1", gauss_term, "r0");
+    ck_assert_int_eq(shape_of(10000, 4000, NULL), KP_ROWS_SPLIT);
+    ck_assert_int_eq(shape_of(10000, 500, NULL), KP_ROWS);
     use(0, "x:i3", "", "Square(x)");
     ck_assert_int_eq(shape_of(5, 0, NULL), KP_MAP);
     use(BOTH_AXES, gauss_variables, gauss_term, "r0");
@@ -107,23 +106,23 @@ START_TEST(gpus_choose_by_size_and_dimension)
         kp_shape shape;
         int states;
     } cases[] = {
-        {"x:i3 y:j3 b:j1 g:p1", 1 << 22, 1 << 20, KP_BY_ROWS, KP_ROWS, 0},
+        {"x:i3 y:j3 b:j1 g:p1", 1 << 22, 1 << 20, KP_BY_ROWS, KP_ROWS_SPLIT, 0},
+        {"x:i3 y:j3 b:j1 g:p1", 1 << 27, 1 << 20, KP_BY_ROWS, KP_ROWS, 0},
         {"x:i3 y:j3 b:j1 g:p1", 1 << 20, 100, KP_BY_ROWS, KP_ROWS, 0},
         {"x:i3 y:j3 b:j1 g:p1", 1000, 1 << 20, KP_BY_ROWS, KP_ROWS_SPLIT, 0},
         {"x:i3 y:j3 b:j1 g:p1", 1000, 2047, KP_BY_ROWS, KP_ROWS, 0},
         {"x:i3 y:j3 b:j1 g:p1", 1000, 2048, KP_BY_ROWS, KP_ROWS_SPLIT, 0},
         {"x:i3 y:j3 b:j1 g:p1", 17, 1 << 20, KP_BY_ROWS, KP_ROWS_SPLIT, 0},
-        {"x:i3 y:j3 b:j1 g:p1", 16, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 16},
-        {"x:i3 y:j3 b:j1 g:p1", 12, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 12},
-        {"x:i3 y:j3 b:j1 g:p1", 9, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 12},
-        {"x:i3 y:j3 b:j1 g:p1", 8, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 8},
-        {"x:i3 y:j3 b:j1 g:p1", 1, 2048, KP_BY_ROWS, KP_COLUMNS, 2},
+        {"x:i3 y:j3 b:j1 g:p1", 16, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 5},
+        {"x:i3 y:j3 b:j1 g:p1", 8, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 5},
+        {"x:i3 y:j3 b:j1 g:p1", 1, 2048, KP_BY_ROWS, KP_COLUMNS, 5},
         {"x:i3 y:j3 b:j1 g:p1", 1, 2047, KP_BY_ROWS, KP_ROWS, 0},
         /* Sums over the index of long vectors. */
-        {"x:i47 y:j47 b:j1 g:p1", 1 << 22, 1 << 20, KP_BY_ROWS, KP_ROWS, 0},
+        {"x:i47 y:j47 b:j1 g:p1", 1 << 22, 1 << 20, KP_BY_ROWS, KP_ROWS_SPLIT, 0},
         {"x:i48 y:j48 b:j1 g:p1", 1 << 20, 1 << 20, KP_BY_CONTRACTION, KP_ROWS_SPLIT, 0},
         {"x:i784 y:j784 b:j1 g:p1", 17, 100, KP_BY_CONTRACTION, KP_ROWS_SPLIT, 0},
-        {"x:i784 y:j784 b:j1 g:p1", 16, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 16},
+        {"x:i3 y:j3 b:j3 g:p1", 8, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 4},
+        {"x:i784 y:j784 b:j1 g:p1", 16, 1 << 20, KP_BY_ROWS, KP_COLUMNS, 5},
         {"x:i784 y:j784 b:j1 g:p1", 16, 2047, KP_BY_ROWS, KP_ROWS, 0},
     };
     caps = *kp_caps_profile("gpu");
@@ -144,6 +143,58 @@ START_TEST(gpus_choose_by_size_and_dimension)
     ck_assert_int_eq(shape_of(1000, 1000, NULL), KP_ROWS_BOTH);
     use(0, "x:i3", "", "Square(x)");
     ck_assert_int_eq(shape_of(5, 0, "contraction"), KP_MAP);
+}
+END_TEST
+
+/* Adds a choice to the list, unless one that leads to the same program is there. */
+static void note_choice(kp_choice *list, size_t *count, const kp_choice *c)
+{
+    size_t k = 0;
+    while (k < *count && !(list[k].schedule == c->schedule && list[k].shape == c->shape &&
+                           list[k].states == c->states && list[k].group == c->group && list[k].empty == c->empty))
+        k++;
+    if (k == *count)
+        list[(*count)++] = *c;
+    ck_assert_uint_lt(*count, 8);
+}
+
+/*
+ * Calls whose numbers of rows vary have one program for many rows and one for few, however many columns there are. Where
+ * columns vary too there is a third one, in which they are divided.
+ */
+START_TEST(few_programs_do_for_all_numbers_of_rows)
+{
+    static const struct {
+        const char *variables, *term;
+    } formulas[] = {{"x:i3 y:j3 b:j1 g:p1", gauss_term},  {"x:i100 y:j100 b:j1 g:p1", gauss_term},
+                    {"x:i3 y:j3 b:j20 g:p1", gauss_term}, {"x:i3 y:j3 b:j1", "LogSumExp:b-SqDist(x,y)"},
+                    {"x:i3 y:j3", "ArgMin:SqDist(x,y)"},  {"x:i3 y:j3", "ArgKMin5:SqDist(x,y)"}};
+    static const char *const devices[] = {"cpu", "gpu"};
+    static const int64_t columns[] = {1, 63, 64, 2047, 2048, 4095, 4096, 10000, 1000000};
+    static const int64_t more[] = {100, 511, 512, 513, 1000, 2049, 10000, 100000, 1000000, 3000000};
+    for (size_t f = 0; f < KB_COUNT(formulas); f++)
+        for (size_t d = 0; d < KB_COUNT(devices); d++)
+            for (int type = 0; type < 2; type++) {
+                kp_choice all[8], here[8];
+                size_t all_count = 0;
+                use(KF_AXIS_J, formulas[f].variables, formulas[f].term, "r0");
+                for (size_t n = 0; n < KB_COUNT(columns); n++) {
+                    size_t count = 0;
+                    for (size_t m = 0; m < 64 + KB_COUNT(more); m++) {
+                        const int64_t rows = m < 64 ? (int64_t)m + 1 : more[m - 64];
+                        kp_choice c;
+                        ck_assert_int_eq(kp_choose(&s.sweep, kp_caps_profile(devices[d]), type ? KCL_F64 : KCL_F32,
+                                                   rows, columns[n], NULL, &c, &err),
+                                         KCL_OK);
+                        note_choice(here, &count, &c);
+                        note_choice(all, &all_count, &c);
+                        ck_assert_msg(count <= 2 && all_count <= 3,
+                                      "formula %zu on a %s, %lld rows and %lld columns: programs %zu and %zu", f,
+                                      devices[d], (long long)rows, (long long)columns[n], count, all_count);
+                    }
+                }
+                ck_assert_uint_ge(all_count, 2);
+            }
 }
 END_TEST
 
@@ -520,7 +571,9 @@ START_TEST(memory_of_states_stays_small_where_fewer_parts_allow_it)
     use(KF_AXIS_J, "x:i3 y:j3 b:j1000", "Exp(-SqDist(x,y))*b", "r0");
     kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS_SPLIT);
     kp_launch l;
-    kp_launch_for(plan, &caps, 500, 10000000, &l);
+    kp_launch_for(plan, &caps, 500, 10000000, &l); /* enough rows for all processors */
+    ck_assert_int_eq(l.parts, 1);
+    kp_launch_for(plan, &caps, 100, 10000000, &l);
     ck_assert_int_le(l.partial_elements, 1 << 23);
     ck_assert_int_gt(l.parts, 1);
     /* Sizes beyond memory do not overflow. */
@@ -541,11 +594,12 @@ START_TEST(batches_take_the_place_of_parts)
         int group;
     } cases[] = {
         {"gpu", {256, 1 << 16, 1, 1}, KP_ROWS_SPLIT, 0},
-        {"gpu", {256, 1 << 16, 1 << 14, 1}, KP_ROWS, 64}, /* work-items with 4 rows each */
+        {"gpu", {256, 1 << 16, 1 << 14, 1}, KP_ROWS_SPLIT, 64}, /* work-items with 4 rows each */
         {"gpu", {60, 60, 1000, 1}, KP_ROWS, 32},
-        {"gpu", {1 << 16, 1 << 12, 1000, 1}, KP_ROWS, 256},
+        {"gpu", {1 << 16, 1 << 12, 1000, 1}, KP_ROWS_SPLIT, 256},
+        {"gpu", {1 << 16, 1 << 12, 2000, 1}, KP_ROWS, 256},
         {"cpu", {64, 8192, 1, 1}, KP_ROWS_SPLIT, 0},
-        {"cpu", {64, 8192, 1000, 1}, KP_ROWS, 0},
+        {"cpu", {64, 8192, 1000, 1}, KP_ROWS_SPLIT, 0},
     };
     for (size_t n = 0; n < KB_COUNT(cases); n++) {
         const kp_caps *on = kp_caps_profile(cases[n].device);
@@ -562,7 +616,7 @@ START_TEST(batches_take_the_place_of_parts)
         kp_launch_batches(plan, on, &cases[n].sizes, &l);
         ck_assert_int_eq(plan->outer_batches, cases[n].sizes.batches > 1);
         ck_assert(!c.group || plan->group == c.group);
-        ck_assert_int_eq(l.parts == 1, c.shape == KP_ROWS);
+        ck_assert_int_eq(l.parts > 1, cases[n].sizes.batches == 1);
         kp_plan_destroy(&plan);
     }
 }
@@ -1123,6 +1177,8 @@ int main(void)
 {
     const TTest *const tests[] = {
         the_shape_follows_from_sizes, a_schedule_can_be_forced, gpus_choose_by_size_and_dimension,
+        few_programs_do_for_all_numbers_of_rows,
+
         a_contraction_that_cannot_be_says_why, plans_fit_small_devices,
         distances_whose_error_is_told_are_expanded,
         expansion_depends_on_the_reduction,

@@ -124,7 +124,7 @@ static int64_t declared_bytes(const kp_plan *plan, const char *source, const cha
     return bytes;
 }
 
-/* Lists are joined with those of others, whose numbers lie beside them. */
+/* While lists are joined there are copies of both. */
 static int64_t joined_bytes(const kp_plan *plan)
 {
     int64_t bytes = 0, vector = (int64_t)kb_dtype_size(plan->dtype) * plan->lanes;

@@ -624,7 +624,7 @@ START_TEST(states_of_work_groups)
                 if (core || long_tests())
                     check_groups(&(subject){contraction ? "LSAM" : "LSVAM", shape_of(_i), t ? KCL_F64 : KCL_F32, 0, 0,
                                             contraction ? KP_BY_CONTRACTION : KP_BY_ROWS, groups[g],
-                                            (int[]){2, 8, 12, 16}[more], 16 << 10, contraction ? dims[more] : 0});
+                                            (int[]){2, 4, 5, 16}[more], 16 << 10, contraction ? dims[more] : 0});
             }
         }
     }

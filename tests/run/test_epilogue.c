@@ -1,43 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Epilogues: outputs that become alpha * result + beta * output, against plain loops: by the interpreter, and on this
- * machine's first OpenCL CPU: as it is, as one whose outputs are mapped, and as a device to which everything is copied.
+ * Epilogues: outputs that become alpha * result + beta * output, against plain loops.
  */
-#ifndef _POSIX_C_SOURCE
-#define _POSIX_C_SOURCE 200809L
-#endif
-#include "internal.h"
-#include "support.h"
+#include "sharing.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { HOST, IN_PLACE, MAPPED, COPIED, DEVICES };
-
-static kcl_context *host, *device, *c; /* the last one is that under test */
-
-static void setup(void)
-{
-    seed_random(test_seed());
-}
-
-static void teardown(void)
-{
-}
-
-static kd_sharing natural; /* how the device shares arrays where nothing else is asked for */
-
-/* One device in three ways, so that kernels are built once. What a GPU has copied is not seen in place. */
-static void choose(int which)
-{
-    const kd_sharing sharing[] = {[IN_PLACE] = natural, [MAPPED] = KD_MAPPED, [COPIED] = KD_COPIED};
-    c = which == HOST ? host : device;
-    if (which != HOST)
-        device->device->sharing = sharing[which];
-}
-
-#define OK(call) ck_assert_msg((call) == KCL_OK, "%s: %s", #call, kcl_context_error(c))
 
 static uint64_t programs(void)
 {
@@ -597,15 +566,7 @@ END_TEST
 int main(int argc, char **argv)
 {
     (void)argc;
-    if (!getenv("KEOPSCL_CACHE_DIR"))
-        setenv("KEOPSCL_CACHE", "off", 1);
-    if (kcl_context_create(&host, &(kcl_context_params){.device = "host"}) < 0)
-        return 1;
-    device = open_cpu_or_skip();
-    const int rounds = device ? DEVICES : 1;
-    if (device)
-        natural = device->device->sharing;
-    announce_seed(argv[0]);
+    const int rounds = begin_sharing(argv[0]);
     const test_entry tests[] = {
         {test_outputs_of_every_layout, rounds},
         {test_lists_that_are_not_there, rounds},
@@ -620,8 +581,5 @@ int main(int argc, char **argv)
         {test_batches, rounds},
         {test_indices_are_not_scaled, rounds},
     };
-    int failed = run_entries("epilogues", tests, KB_COUNT(tests), setup, teardown);
-    kcl_context_destroy(&host);
-    kcl_context_destroy(&device);
-    return failed;
+    return run_sharing("epilogues", tests, KB_COUNT(tests));
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tests/lazy/support.h: what the tests of lazy tensors and operators share. */
+/* tests/support.h: what the tests of expressions, operators and programs share. */
 #ifndef SUPPORT_H
 #define SUPPORT_H
 

@@ -147,6 +147,33 @@ START_TEST(test_pending_work_keeps_its_program)
 }
 END_TEST
 
+/* Calls with other numbers of rows: beside the program for many rows there is one for few. */
+START_TEST(test_numbers_of_rows_share_programs)
+{
+    enum { MOST_ROWS = 3000, COLUMNS = 5000 };
+    static const int more[] = {100, 1000, MOST_ROWS};
+    static double rows[MOST_ROWS], columns[COLUMNS], sums[MOST_ROWS];
+    const kd_cl table = fake_table();
+    static const int numbers[] = {10, 1000, COLUMNS};
+    for (size_t l = 0; l < KB_COUNT(numbers); l++) {
+        const int n = numbers[l];
+        kcl_context *c = open_bounded(&table, _i ? "2:1" : "cpu", 0);
+        kcl_operator *op = make_operator(1, 1);
+        for (int k = 0; k < 64 + (int)KB_COUNT(more); k++) {
+            const int m = k < 64 ? 64 - k : more[k - 64];
+            const kcl_array *args[] = {kcl_f64(rows, m, 1), kcl_f64(columns, n, 1)};
+            ck_assert_msg(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(sums, m, 1)}, 1, args, 2) == KCL_OK,
+                          "%s", kcl_context_error(c));
+        }
+        const kcl_context_stats stats = stats_of(c);
+        ck_assert_msg(stats.programs_built + stats.programs_loaded <= 2, "%d columns: %d programs", n,
+                      (int)(stats.programs_built + stats.programs_loaded));
+        kcl_operator_destroy(&op);
+        kcl_context_destroy(&c);
+    }
+}
+END_TEST
+
 START_TEST(test_programs_are_dropped_by_a_call)
 {
     const kd_cl table = fake_table();
@@ -279,7 +306,7 @@ int main(void)
     Suite *suite = suite_create("programs");
     TCase *tests = tcase_create("programs");
     const TTest *const by_device[] = {test_many_formulas_through_a_small_bound, test_an_evaluation_keeps_what_it_uses,
-                                      test_programs_are_dropped_by_a_call};
+                                      test_programs_are_dropped_by_a_call, test_numbers_of_rows_share_programs};
     const TTest *const once[] = {test_pending_work_keeps_its_program, test_the_bound_is_read,
                                  test_everything_fails_while_programs_go};
     tcase_add_checked_fixture(tests, harness_setup, harness_teardown);
