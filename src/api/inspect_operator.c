@@ -109,10 +109,16 @@ static kcl_status show(const kcl_operator *op, kcl_context *context, const char 
         return kb_fail(err, KCL_ERROR_UNSUPPORTED, "%s",
                        context ? "the device \"host\" interprets formulas: it has no kernels and no plan"
                                : "a profile or a context is needed");
+    const char **names = kb_calloc(&op->allocator, op->input_count + 1, sizeof *names);
+    if (!names)
+        return kb_no_memory(err);
+    for (size_t k = 0; k < op->input_count; k++)
+        names[k] = op->inputs[k].name;
     kb_str text;
     kb_str_init(&text, &op->allocator);
-    kcl_status status =
-        kx_emit(op->program, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n, m}, describe, &text, err);
+    kcl_status status = kx_emit(op->program, profile ? NULL : context, caps, dtype, (int64_t[]){1, m, n, m}, names,
+                                describe, &text, err);
+    kb_free(&op->allocator, names);
     return hand_over(&text, status, write, user, err);
 }
 

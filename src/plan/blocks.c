@@ -7,7 +7,8 @@ enum {
     TILE = 128,             /* terms added up before they meet the total: rounding errors stay those of a short sum */
     LISTS = 64,             /* vectors in the lists that a work-item keeps while columns pass */
     STEP_WORK = 2048,       /* additions that the unrolled text of a step may cost: compilers are slow */
-    PERIODIC_WORK = 1000,   /* of a sine or the like that is the driver's, which has a long text for large arguments */
+    PERIODIC_WORK = 1000,   /* of a sine or the like on GPUs: the driver's, which has a long text for large arguments */
+    PERIODIC_LANES = 500,   /* on CPUs, where only lanes with large arguments take the driver's */
     UNROLLED = 64,          /* components that loops are unrolled for on GPUs: registers have no index */
     LOCAL_TILE = 256,       /* columns in local memory, at most */
     LOCAL_BYTES = 16 << 10, /* of them: several work-groups share a compute unit */
@@ -78,9 +79,12 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
                : kp_numbers(plan) == 2 || kp_keeps_lists(plan->term_count, plan->terms, &list) ? 4
                                                                                                : 8;
     /* The bits of a sum do not depend on the columns a step; those of other reductions may. */
-    bool native = plan->native && !plan->fast;
+    bool sums_alone = true;
     for (size_t k = 0; k < plan->term_count; k++)
-        native = native && kp_reduction(plan, k)->sums;
+        sums_alone = sums_alone && kp_reduction(plan, k)->sums;
+    const int periodic = !sums_alone || plan->fast || plan->many_periodic ? 0
+                         : plan->native                                   ? PERIODIC_WORK
+                                                                          : PERIODIC_LANES;
     for (size_t k = 0; k < order->count; k++) {
         if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
             continue;
@@ -89,7 +93,7 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
         if (kf_info((kf_op)order->nodes[k]->op)->op_class == KF_CLASS_CALL) /* one element a step */
             sums += STEP_WORK;
         const kf_op op = (kf_op)order->nodes[k]->op;
-        work += native && (op == KF_SIN || op == KF_COS || op == KF_TAN) ? PERIODIC_WORK : kf_info(op)->cost;
+        work += periodic && (op == KF_SIN || op == KF_COS || op == KF_TAN) ? periodic : kf_info(op)->cost;
     }
     int64_t step = most;
     while (plan->schedule == KP_BY_LANES && step > 1 && step * KB_MAX(sums, 1) + 6 > caps->vector_registers)

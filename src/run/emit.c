@@ -3,6 +3,8 @@
 #include "cache.h"
 #include "launch.h"
 
+#include <string.h>
+
 /* What the compiler made of the kernel that does the work. */
 static void describe_kernel(kcl_context *context, const kx_compiled *c, kb_str *out)
 {
@@ -34,8 +36,24 @@ static void describe_form(const kg_program *p, size_t index, kcl_context *contex
         kb_str_putf(out, "form: %s\n", text);
 }
 
+/* The text of a sweep, whose comment begins with what a0, a1, ... are. The programs that are built do not have that line. */
+static void put_program(const kg_step *step, const char *const *names, const char *source, kb_str *out)
+{
+    static const char comment[] = "/*\n";
+    size_t count = 0;
+    kb_str_put(out, comment);
+    for (size_t v = 0; v < step->input_count; v++) {
+        const kg_place *input = &step->inputs[v];
+        const char *name = input->is_temp ? "a result" : names[input->index];
+        if (name && *name)
+            kb_str_putf(out, "%sa%zu: %s", count++ ? ", " : " * ", v, name);
+    }
+    kb_str_put(out, count ? "\n" : "");
+    kb_str_put(out, source + strlen(comment));
+}
+
 kcl_status kx_emit(const kg_program *p, kcl_context *context, const kp_caps *caps, kcl_dtype dtype,
-                   const int64_t *extents, bool describe, kb_str *out, kb_error *err)
+                   const int64_t *extents, const char *const *names, bool describe, kb_str *out, kb_error *err)
 {
     for (size_t k = 0; k < p->step_count; k++) {
         const kg_step *step = &p->steps[k];
@@ -74,7 +92,7 @@ kcl_status kx_emit(const kg_program *p, kcl_context *context, const kp_caps *cap
         } else {
             status = kt_render(&program, plan, err);
             if (status == KCL_OK) {
-                kb_str_put(out, kb_str_text(&program.source));
+                put_program(step, names, kb_str_text(&program.source), out);
                 kt_program_finish(&program);
             }
         }

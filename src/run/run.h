@@ -50,9 +50,10 @@ const kg_program *kx_keep_program(kcl_context *context, uint64_t structure, kg_p
 
 /*
  * Writes the kernels of all steps for extents: extents[class] rows. With a context (NULL: none) a description tells the
- * form of the last run there, and what was compiled is described as it was built.
+ * form of the last run there, and what was compiled is described as it was built. `names`, by slot: what users call it; NULL
+ * or "": it has no name.
  */
 kcl_status kx_emit(const kg_program *program, kcl_context *context, const kp_caps *caps, kcl_dtype dtype,
-                   const int64_t *extents, bool describe, kb_str *out, kb_error *err);
+                   const int64_t *extents, const char *const *names, bool describe, kb_str *out, kb_error *err);
 
 #endif

@@ -472,6 +472,7 @@ report $? 'closed pipe'
 dims='--arg x=Vi(2) --arg y=Vj(2) --arg b=Vj(1) --arg g=Pm(1)'
 does 'emit' keopscl emit "$gauss" $dims
 contains 'prints a kernel' 'kernel'
+contains 'tells which argument is which' ' * a0: g, a1: x, a2: y, a3: b'
 mv out first
 does 'emit --device cpu' keopscl emit "$gauss" $dims --device cpu
 cmp -s out first

@@ -7,7 +7,7 @@
 #define KCL_REAL_F32
 #define KCL_LANES 16
 #define KCL_SHAPE KCL_ROWS
-#define KCL_STREAM 16
+#define KCL_STREAM 2
 #define KCL_TILE 128
 #define KCL_TERMS(X) X(SUM, 0, 1, 0)
 

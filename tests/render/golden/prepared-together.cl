@@ -23,7 +23,7 @@
 #define KCL_REAL_F32
 #define KCL_LANES 16
 #define KCL_SHAPE KCL_ROWS
-#define KCL_STREAM 4
+#define KCL_STREAM 1
 #define KCL_TILE 128
 #define KCL_TERMS(X) X(SUM, 0, 2, 0)
 
