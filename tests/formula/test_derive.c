@@ -223,7 +223,7 @@ START_TEST(no_name_is_forgotten)
     int counts[KINDS] = {0};
     kf_each_name(check_tested, counts);
     printf("names in formulas        value        reverse, forward, second    device\n"
-           "%2d elementwise operators  test_interp  elementwise_operators       lazy-device, test_every_operator\n"
+           "%2d elementwise operators  test_interp  elementwise_operators       run-device-operators, test_every_operator\n"
            "%2d other operators        test_interp  other_operators_...         the same\n"
            "%2d composed of others     dense.h      other_operators_...         by their operators\n",
            counts[ELEMENTWISE], counts[OTHERS], counts[COMPOSED]);

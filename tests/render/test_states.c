@@ -651,7 +651,7 @@ static void add(Suite *suite, const char *name, const TTest *test, int rounds)
 {
     static unsigned number;
     unsigned part = 0, parts = 1;
-    const char *wanted = getenv("KEOPSCL_TEST_PART"); /* as in tests/lazy/support.h */
+    const char *wanted = getenv("KEOPSCL_TEST_PART"); /* as in tests/support.h */
     if (wanted && (sscanf(wanted, "%u/%u", &part, &parts) != 2 || part >= parts))
         exit(1);
     if (number++ % parts != part)
