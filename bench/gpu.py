@@ -3,7 +3,7 @@
 """Compares libkeopscl on a GPU with pykeops' CUDA engine, arrays on the device on both sides.
 
 Both sides are timed alternately on the same data, whole public calls given one after another and waited for at the
-end. Rates and ratios are those of the medians. Results of both are checked against double precision on sampled rows.
+end. Rates and ratios are of the medians. Results of both are checked against double precision on sampled rows.
 Without pykeops, PyTorch or CUDA our side alone is timed. Exit code 1: a wrong result, a call that failed, or, at full
 size, less than what is needed. See bench/README.md.
 """

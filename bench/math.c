@@ -4,7 +4,7 @@
  *
  *     math [--only FUNCTION] [--rounds N] [--fast path/to/cl/fast.cl] path/to/cl/math.cl
  *
- * With --fast: its forms of these functions against those of cl/math.cl.
+ * With --fast: the forms of cl/fast.cl against the forms of cl/math.cl.
  *
  * Both sides compute the same number of values in a loop that stays in registers. They take turns; a ratio is ours by
  * the other's time of one round, printed is the median of all rounds: below 1 ours is faster.

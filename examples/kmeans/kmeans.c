@@ -5,7 +5,7 @@
  *     kmeans [POINTS [PICTURE]]     20000 points where the number is not given; draws PICTURE.png (.ppm)
  *
  * A whole step is three reductions that are evaluated together: the nearest centre of each point, the least squared
- * distances, and for each centre the sum of the points that are nearest to it. The points are those of twelve planted
+ * distances, and for each centre the sum of the points that are nearest to it. The points come from twelve planted
  * clusters, which must be found.
  */
 #include "../common/common.h"
@@ -27,7 +27,7 @@ static double distance(const float *a, const float *b)
     return hypot((double)a[0] - b[0], (double)a[1] - b[1]);
 }
 
-/* Centres to begin with: of the first points, one after another the farthest from those chosen before. */
+/* Centres to begin with: of the first points, one after another the farthest from all centres before. */
 static void choose_centres(int count, const float *x, float centres[K][D])
 {
     memcpy(centres[0], x, sizeof centres[0]);

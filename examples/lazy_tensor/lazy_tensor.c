@@ -57,7 +57,7 @@ static kcl_status evaluate(void *user)
     return kcl_eval1(t->sum, kcl_f32(t->a, t->A, t->B, t->N, t->D));
 }
 
-/* The D sums of a_j in batch (a, b), and those of the terms' absolute values. */
+/* The D sums of a_j in batch (a, b), and the sums of the terms' absolute values. */
 static void sum_in_double(const tensors *t, int64_t a, int64_t b, int64_t j, double *sum, double *magnitude)
 {
     const float *y = t->y + (b * t->N + j) * t->D;

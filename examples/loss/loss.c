@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A loss through two reductions, minimised by its gradient. Points x of a circle are moved by a smooth field of vectors b at
- * the places y, until the density of the moved points is that of an ellipse, as seen from places z:
+ * the places y, until the moved points have the density of an ellipse, as seen from places z:
  *
  *     u_i = x_i + sum_j exp(-|x_i - y_j|^2 / sigma^2) b_j
  *     v_k = log sum_i exp(-|z_k - u_i|^2 / s^2)

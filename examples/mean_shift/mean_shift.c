@@ -5,7 +5,7 @@
  *     mean_shift [POINTS [PICTURE]]     2000 points where the number is not given; draws PICTURE.png (.ppm)
  *
  * One step moves each x_i to the mean of the points y_j with the weights exp(-|x_i - y_j|^2 / (2 h^2)), which are never
- * stored. The points are those of six planted clusters, which must be found.
+ * stored. The points come from six planted clusters, which must be found.
  */
 #include "../common/common.h"
 

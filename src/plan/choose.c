@@ -4,7 +4,7 @@
 
 enum {
     CACHED_BYTES = 1 << 19,   /* of streamed variables that stay in a core's cache while all rows pass */
-    SMALL_GROUP = 32,         /* the same where batches have few rows, at least */
+    SMALL_GROUP = 32,         /* work-items of a GPU's work-group where batches have few rows, at least */
     DIVIDED_STATES = 1 << 26, /* numbers of the states of all rows, up to which columns are divided in any case */
     FEW_ROWS = 16,            /* rows up to which columns run over the lanes of a GPU */
     FIVE_STATES = 5,          /* rows whose states a work-item then keeps while columns pass, */

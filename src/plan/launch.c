@@ -4,7 +4,7 @@
 
 enum {
     BATCH_ITEMS = 64,   /* work-items a compute unit of a CPU that batches are spread over */
-    LIST_COLUMNS = 256, /* the same for each of the K of K-min: most terms shall be above the K smallest */
+    LIST_COLUMNS = 256, /* columns of a part for each of the K of K-min: most terms shall be above the K smallest */
     ROUND = 4           /* work-groups of the rows schedule that share a compute unit */
 };
 
@@ -59,7 +59,7 @@ static int64_t wanted_parts(const kp_plan *plan, const kp_caps *caps, int64_t gr
     return filling_parts(plan, caps, groups, cols);
 }
 
-/* The same where every batch has as many: on CPUs a work-item takes several blocks then. */
+/* Work-items of a batch, of which all have as many blocks: with many batches a work-item of a CPU takes several blocks. */
 static size_t items_of_batch(int64_t blocks, const kp_plan *plan, const kp_caps *caps, const kp_sizes *sizes)
 {
     if (caps->device_class == KP_CPU && sizes->batches > 1)
