@@ -162,8 +162,8 @@ function add_line(line,    count) {
         finish_piece()
 }
 
-function read_file(path, folder,    line, part) {
-    while ((getline line < path) > 0) {
+function read_file(path, folder,    line, part, status) {
+    while ((status = (getline line < path)) > 0) {
         if (line ~ /^#include "/) {
             split(line, part, "\"")
             read_file(folder "/" part[2], folder)
@@ -171,6 +171,8 @@ function read_file(path, folder,    line, part) {
             add_line(line)
         }
     }
+    if (status < 0)
+        fail(path " cannot be read")
     close(path)
 }
 
@@ -193,6 +195,8 @@ function print_bytes(name, count, texts,    k, c, n, line) {
         n = length(texts[k])
         line = ""
         for (c = 1; c <= n; c++) {
+            if (!(substr(texts[k], c, 1) in byte))
+                fail("a character that is not ASCII in " texts[k])
             line = line byte[substr(texts[k], c, 1)] ","
             if (length(line) > 100) {
                 print line
@@ -208,7 +212,7 @@ function print_bytes(name, count, texts,    k, c, n, line) {
 BEGIN {
     # kt_piece_kind of library.h
     CODE = 0; MACRO = 1; BRANCH = 2; END_OF_BRANCHES = 3; ALWAYS = 4
-    for (k = 1; k < 256; k++)
+    for (k = 1; k < 128; k++)
         byte[sprintf("%c", k)] = k
     piece_count = suffix_count = definitions = length_of_all = name_count = name_bytes = files = 0
     for (a = 1; a < ARGC; a++) {
