@@ -99,7 +99,7 @@ START_TEST(test_every_schedule_on_every_reduction)
                         check_refused(&s, dtypes[t], n == COLUMNS ? "\"columns\"" : "\"contraction\"",
                                       tag == 2   ? "both axes"
                                       : set == 1 ? "its terms are vectors"
-                                                 : "KMin, KMax and their indices keep a list");
+                                                 : "KMin, KMax, their means and indices keep a list");
                     subject_free(&s);
                 }
             }
