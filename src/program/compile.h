@@ -35,7 +35,7 @@ typedef struct kg_note {
 /* A reduction of the graph, in the orientation of sweeps: over j, or over both axes. */
 typedef struct kg_item {
     const kf_node *node;
-    kg_facts facts;            /* of the terms; the level is that of the step */
+    kg_facts facts;            /* of the terms; but the level is the level of the step */
     kr_term term;              /* with the formula's own leaves; of what is a step of its own: none */
     uint32_t group;            /* KG_NONE: a step of its own */
     uint32_t term_index;       /* within the group; reductions that one term computes share the index */
@@ -122,7 +122,7 @@ bool kg_check_lengths(kg_compiler *c);
 /* store.c: values of rows that several steps read become pseudo-reductions (kf_stored). */
 bool kg_store_shared(kg_compiler *c);
 
-/* items.c: finds the reductions below the roots, and groups those that one sweep computes. */
+/* items.c: finds the reductions below the roots, and groups the reductions that one sweep computes. */
 bool kg_find_items(kg_compiler *c);
 void kg_forget_items(kg_compiler *c);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* program/items.c: the reductions of a program, and those that share a sweep. */
+/* program/items.c: the reductions of a program, and which of them share a sweep. */
 #include "compile.h"
 #include "make.h"
 #include "passes.h"
@@ -230,7 +230,7 @@ bool kg_find_items(kg_compiler *c)
     for (size_t r = 0; r < c->program->root_count; r++)
         if (!kg_walk(c, c->roots[r], is_visited, is_no_node, visit))
             return false;
-    /* Transposed reductions hold transposed ones, and steps of their own have operands as formulas of rows. */
+    /* Transposed reductions hold further transposed reductions, and steps of their own have operands as formulas of rows. */
     for (size_t k = 0; k < c->item_count; k++) {
         const kf_node *node = c->items[k].node, *operand[2] = {c->items[k].operand[0], c->items[k].operand[1]};
         for (int n = 0; n < node->arg_count; n++)

@@ -15,7 +15,7 @@ typedef struct kx_operand {
     int64_t stride[KF_MAX_BATCH]; /* along batch axes, from the last one on; 0: it lacks the axis */
 } kx_operand;
 
-/* The axes that are left, the outer ones (with results of their own) first, each from the fastest on. */
+/* The axes that are left: outer axes, which have results of their own, then reduced axes; each from the fastest on. */
 typedef struct kx_axes {
     int outer, each;
     int64_t size[KF_MAX_BATCH];
@@ -23,9 +23,9 @@ typedef struct kx_axes {
 } kx_axes;
 
 /*
- * Merges; *rows and *cols grow by batches that become such, operands' strides are then along the axes that are left.
- * `reduced` are the sweep's axes of the pair, `reduced_batches` its batch axes, `fixed` those of the pair that batches may
- * not become more of.
+ * Merges. *rows and *cols grow by batches that become rows or columns; the operands' strides are then along the axes that
+ * are left. `reduced` are the sweep's axes of the pair, `reduced_batches` its batch axes. Batches do not become more rows or
+ * columns of an axis of the pair in `fixed`.
  */
 void kx_merge_axes(kx_axes *axes, const kg_batch *batch, unsigned reduced, unsigned reduced_batches, unsigned fixed,
                    size_t count, kx_operand *operands, int64_t *rows, int64_t *cols);

@@ -14,7 +14,7 @@
 typedef struct kx_run kx_run;
 
 typedef struct kx_backend {
-    kcl_dtype real;  /* the type of real temporaries; KCL_DTYPE_NONE: that of the run */
+    kcl_dtype real;  /* the type of real temporaries; KCL_DTYPE_NONE: the type of the run */
     bool has_memory; /* device arrays are copied by the backend, and not on the host */
 
     /* Whether the backend's functions can work on the elements where they are, or on a packed copy only. */
@@ -107,7 +107,7 @@ kcl_status kx_find_scales(kx_run *r, const kg_step *step, const kr_scale **scale
 
 typedef struct kx_kind {
     kcl_status (*run)(kx_run *r, size_t step);
-    /* Changes *batch, the batches of the terms without those that the step reduces, into the batches of the results. */
+    /* Changes *batch, the batches of the terms without reduced axes, into the batches of the results. */
     void (*find_result)(const kx_run *r, const kg_step *step, kg_batch *batch);
     const char *title; /* in descriptions; NULL: emit.c describes it */
 } kx_kind;

@@ -169,7 +169,7 @@ kcl_status kx_find_extents(kx_run *r, size_t index, kx_extents *x)
         set_operand(&operands[k], step->sweep.vars[k].role, kx_input(r, step, k));
     for (size_t k = 0; k < step->output_count; k++)
         set_operand(&operands[step->input_count + k], of_results, kx_output(r, step, k));
-    /* Elements that formulas count are those of one batch. Terms are numbered row-major: i comes behind a batch axis. */
+    /* Formulas count the elements of one batch. Terms are numbered row-major: i comes behind a batch axis. */
     unsigned fixed = step->numbered;
     for (size_t k = 0; k < step->sweep.term_count; k++)
         if (kf_reduction_get(step->sweep.terms[k].reduction)->kind == KF_INT && step->sweep.reduced & KF_AXIS_I)

@@ -316,7 +316,7 @@ static kcl_status see_distance(const kx_question *q, const kp_distance *d, doubl
     return status;
 }
 
-/* The largest bound over the terms; each adds up those of its distances. */
+/* The largest bound over the terms; the bound of a term is the sum of the bounds of its distances. */
 static kcl_status bound_of(const kx_question *q, const sight *sights, double *const *slopes, double *bound,
                            kb_arena *arena, kb_error *err)
 {

@@ -10,7 +10,8 @@
 #include "run.h"
 
 /*
- * The table is `values` of a gather and `out` of a scatter, places are those of the other and of `index`.
+ * The table is `values` of a gather and `out` of a scatter; the places are the rows and batches of `index` and of the other
+ * array.
  *
  * Gather: at each place `out` is, for each of its indices, the row of the table that the index numbers, on the axes of
  * the place that it does not number; 0 where there is none. Scatter: each row of the table is the sum of all parts of

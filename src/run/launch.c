@@ -56,7 +56,7 @@ static kcl_status copy_batch(kcl_context *context, const kx_view *from, const kx
         values[3 * k + 1] = ends[k]->row_stride / size;
         values[3 * k + 2] = ends[k]->step / size;
     }
-    /* One row may be that of all. */
+    /* A single row stands for all rows. */
     if (from->rows == 1)
         values[1] = 0;
     values[6] = to->rows;

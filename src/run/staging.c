@@ -38,7 +38,7 @@ static bool is_reachable(const kx_view *v, bool with_step)
     return rows_ok && step_ok && v->offset == 0 && (uintptr_t)v->data % (size_t)size == 0;
 }
 
-/* Copies all elements of view `to`, at `target`, from those at `source`, where one row may be that of all. */
+/* Copies all elements of view `to`, at `target`, from `source`, where a single row stands for all rows. */
 static void copy_view(const kx_view *from, const char *source, const kx_view *to, char *target)
 {
     size_t size = kb_dtype_size(to->dtype);
@@ -203,7 +203,7 @@ static kcl_status check_device_array(kcl_context *context, const kx_view *v, con
     return KCL_OK;
 }
 
-/* Whether output k overlaps no other array but an input that it is; *shares tells of such a one. */
+/* Refuses output k where it overlaps another array, but for an input that is the same array: then *shares is set. */
 static kcl_status check_output(const kg_program *e, const kx_view *slots, const kx_view *outs, size_t k, bool *shares,
                                kb_error *err)
 {

@@ -9,7 +9,7 @@
 
 /* Dense copies of what kernels cannot reach where it is, and single rows of what is repeated. */
 typedef struct kx_staging {
-    kx_view *views; /* the views to use; those that were staged point to `memory`, or have a buffer to be filled */
+    kx_view *views; /* the views to use; staged views point to `memory`, or have a buffer to be filled */
     char **memory;  /* by view, NULL where nothing was staged */
     size_t count;
 } kx_staging;

@@ -100,7 +100,7 @@ bool kx_shares_elements(int ndim, const int64_t *shape, const int64_t *stride, i
     }
     if (is_nested)
         return false;
-    /* Two elements, whose places differ on axis k and agree on those of larger strides. */
+    /* Two elements whose places differ on axis k and agree on the axes of larger strides. */
     for (int k = 0; k < count; k++) {
         kx_search s = {0};
         if (!of[k].stride)

@@ -237,7 +237,7 @@ static kcl_status make_rooms(launching *l, int64_t batches[2])
     return KCL_OK;
 }
 
-/* `extents` are those of the call: what is launched may leave out all pairs. */
+/* `l` is a copy: the launch may leave out all pairs, and the extents of the call stay. */
 static kcl_status launch_sweep(launching l)
 {
     const kp_plan *plan = l.compiled->plan;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* run/view.c: arrays of the caller seen as rows of vectors, and what is wrong with those that are none. */
+/* run/view.c: arrays of the caller seen as rows of vectors, and what is wrong with arrays that cannot be seen so. */
 #include "view.h"
 #include "strides.h"
 
@@ -112,7 +112,7 @@ kcl_status kx_check_elements(const kcl_array *array, const char *what, kb_error 
     const int64_t size = (int64_t)kb_dtype_size(array->dtype);
     if (!kx_shares_elements(array->ndim, array->shape, array->stride, size))
         return KCL_OK;
-    /* The axis whose elements are too near: the first that lies within those before it. */
+    /* The axis whose elements are too near: the first axis that lies within the axes before it. */
     int axis = 0;
     while (axis + 1 < array->ndim && !kx_shares_elements(axis + 1, array->shape, array->stride, size))
         axis++;
@@ -130,7 +130,7 @@ static void add_batch_axis(kx_view *view, const kcl_array *array, int at)
     view->batch_stride[k] = array->shape[at] <= 1 ? 0 : array->stride[at];
 }
 
-/* Axes of size 1 in front are those of all arrays. */
+/* Axes of size 1 in front tell nothing: every array has them. */
 static void trim_batch(kx_view *view)
 {
     while (view->batch.count && view->batch.size[view->batch.count - 1] == 1)
@@ -171,7 +171,7 @@ static kcl_status start_view(kx_view *view, const kcl_array *array, int32_t dim,
     return kx_check_strides(array, what, &view->low, &view->high, err);
 }
 
-/* The axes that count: those that are not 1. Returns their number. */
+/* The axes whose size is not 1. Returns their number. */
 static int counted_axes(const kcl_array *array, int axes[KCL_MAX_AXES])
 {
     int count = 0;
