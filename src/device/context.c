@@ -74,7 +74,6 @@ static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_set
     memcpy(d->platform_version, c->platform_version, sizeof d->platform_version);
     memcpy(d->device_version, c->device_version, sizeof d->device_version);
     memcpy(d->cache_dir, settings->cache_dir, sizeof d->cache_dir);
-    d->most_programs = (size_t)settings->programs;
     d->longest_wait = LONGEST_WAIT;
     d->sharing = sharing_of(&d->info);
     d->takes_turns = d->sharing == KD_IN_PLACE;
@@ -125,6 +124,7 @@ kcl_status kd_device_open(kcl_device **device, const kd_cl *cl, const kd_setting
     atomic_init(&d->references, 1);
     d->allocator = *allocator;
     memcpy(d->dump_dir, settings->dump_dir, sizeof d->dump_dir);
+    d->most_programs = (size_t)settings->programs;
     kcl_status status = KCL_OK;
     if (kd_wants_host(settings)) {
         open_host(d, settings);

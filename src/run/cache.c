@@ -6,7 +6,7 @@ enum { BUCKETS = 256 };
 
 typedef struct table {
     kx_kept *bucket[BUCKETS];
-    size_t count;
+    size_t count, weight;
 } table;
 
 typedef struct cache {
@@ -37,6 +37,7 @@ static void add(table *t, kx_kept *k, uint64_t key, uint64_t used)
     k->used = used;
     t->bucket[key % BUCKETS] = k;
     t->count++;
+    t->weight += k->weight;
 }
 
 static void take_out(table *t, kx_kept *k)
@@ -46,16 +47,20 @@ static void take_out(table *t, kx_kept *k)
         link = &(*link)->next;
     *link = k->next;
     t->count--;
+    t->weight -= k->weight;
 }
 
 /*
- * Takes out what was used last longest ago. Returns NULL where there are no more than `most`, or the running evaluation
- * uses all. All are looked at, which is nothing beside the building that made one too many.
+ * Takes out what was used last longest ago. Returns NULL where there are no more than `most` and their weights are within
+ * the bound, or the running evaluation uses all. All are looked at, which is nothing beside the building that made one too
+ * many.
  */
 static kx_kept *take_oldest(table *t, size_t most, uint64_t in_use)
 {
     kx_kept *oldest = NULL;
-    for (int b = 0; t->count > most && b < BUCKETS; b++)
+    if (t->count <= most && t->weight <= KX_MOST_WEIGHT)
+        return NULL;
+    for (int b = 0; b < BUCKETS; b++)
         for (kx_kept *k = t->bucket[b]; k; k = k->next)
             if (k->used != in_use && (!oldest || k->used < oldest->used))
                 oldest = k;

@@ -27,7 +27,12 @@ kx_room *kx_room_of_place(kcl_context *context, uint32_t place);
 
 /* ---- What is kept by key ------------------------------------------------------------------------------------------ */
 
-/* Of each kind the context keeps the last kd_most_programs, and all that the running evaluation has used. */
+/*
+ * Of each kind the context keeps the last kd_most_programs, fewer where their weights add up to more than KX_MOST_WEIGHT,
+ * and all that the running evaluation has used.
+ */
+enum { KX_MOST_WEIGHT = 1 << 18 }; /* nodes of programs: some tens of megabytes */
+
 typedef enum kx_kind_kept { KX_COMPILED, KX_NOTES, KX_PROGRAMS, KX_KINDS_KEPT } kx_kind_kept;
 
 typedef struct kx_kept kx_kept;
@@ -43,6 +48,7 @@ struct kx_kept {
     kx_kept *next;
     const kx_kept_kind *kind;
     uint64_t key, used;
+    size_t weight; /* of a program: nodes; 0 by default */
 };
 
 /* NULL: nothing of the kind is kept by this key. */

@@ -59,5 +59,6 @@ const kg_program *kx_keep_program(kcl_context *context, uint64_t structure, kg_p
         return NULL;
     }
     k->program = program;
+    k->kept.weight = program->graph.count;
     return kx_keep(context, KX_PROGRAMS, &k->kept, &programs, structure) < 0 ? NULL : program;
 }

@@ -14,11 +14,13 @@
 
 static kcl_context *c;
 static double requested; /* bytes */
+static int64_t blocks;   /* that are not freed */
 
 static void *reallocate(void *user, void *pointer, size_t size)
 {
     (void)user;
     requested += (double)size;
+    blocks += size ? !pointer : -(pointer != NULL);
     if (size)
         return realloc(pointer, size);
     free(pointer);
@@ -112,15 +114,38 @@ START_TEST(test_chains_grow_linearly)
 }
 END_TEST
 
+/* A loop whose formula is another one each time: programs that are kept are bounded by their size too. */
+START_TEST(test_kept_programs_are_bounded)
+{
+    enum { LENGTH = 300, ROUNDS = 240, FULL = 120 };
+    double out[M];
+    int64_t when_full = 0;
+    kcl_context_drop_programs(c);
+    for (int round = 0; round < ROUNDS; round++) {
+        kcl_scope *s = kcl_scope_create(c);
+        kcl_expr *columns = kcl_vj(s, kcl_f64(x, M, 1)), *f = kcl_vi(s, kcl_f64(x, M, 1));
+        for (int k = 0; k < LENGTH; k++)
+            f = kcl_reduce_sum(kcl_mul(kcl_sin(kcl_mul(f, columns)), kcl_constant(s, 0.1 + round)), KCL_OVER_J);
+        ck_assert_msg(kcl_eval1(f, kcl_f64(out, M, 1)) == KCL_OK, "%s", kcl_context_error(c));
+        kcl_scope_destroy(&s);
+        when_full = round == FULL ? blocks : when_full;
+    }
+    printf("%lld blocks after %d evaluations, %lld after %d\n", (long long)when_full, FULL, (long long)blocks, ROUNDS);
+    ck_assert_int_le(blocks, when_full + when_full / 10);
+    kcl_context_drop_programs(c);
+    ck_assert_int_lt(blocks, when_full / 10);
+}
+END_TEST
+
 int main(void)
 {
-    const test_entry tests[] = {{test_chains_grow_linearly, 4}};
+    const test_entry tests[] = {{test_chains_grow_linearly, 4}, {test_kept_programs_are_bounded, 0}};
     const kcl_context_params params = {.device = "host", .allocator = {reallocate, NULL}};
     if (kcl_context_create(&c, &params) < 0) {
         printf("%s\n", kcl_context_error(c));
         return 1;
     }
-    int failed = run_entries("growth of chains", tests, 1, NULL, NULL);
+    int failed = run_entries("growth of chains", tests, KB_COUNT(tests), NULL, NULL);
     kcl_context_destroy(&c);
     return failed;
 }
