@@ -124,8 +124,7 @@ static inline void sweep_fill(sweep_of *s, unsigned reduced, const char *variabl
         const kf_reduction_info *info = kf_reduction_get(s->terms[k].reduction);
         const int64_t dim = kf_reduction_dim(s->terms[k].reduction, formulas[k]->dim, s->terms[k].param);
         s->terms[k].formula = formulas[k];
-        add_name(s, name, (size_t)snprintf(name, sizeof name, "r%d", (int)k),
-                 kf_acc(&s->g, (int64_t)k, dim, KF_REAL));
+        add_name(s, name, (size_t)snprintf(name, sizeof name, "r%d", (int)k), kf_acc(&s->g, (int64_t)k, dim, KF_REAL));
         if (info->kind == KF_INT)
             add_name(s, name, (size_t)snprintf(name, sizeof name, "n%d", (int)k),
                      kf_acc(&s->g, (int64_t)k, dim, KF_INT));
@@ -169,9 +168,16 @@ static inline void sweep_finish(sweep_of *s)
 /* A CPU as one would order it. */
 static inline kp_caps cpu_caps(int lanes, int registers)
 {
-    return (kp_caps){.device_class = KP_CPU, .lanes_f32 = lanes, .lanes_f64 = lanes / 2, .vector_registers = registers,
-                     .compute_units = 8, .max_work_group = 4096, .local_memory = 256 << 10,
-                     .private_memory = 1 << 20, .max_groups = 65535, .has_f64 = true};
+    return (kp_caps){.device_class = KP_CPU,
+                     .lanes_f32 = lanes,
+                     .lanes_f64 = lanes / 2,
+                     .vector_registers = registers,
+                     .compute_units = 8,
+                     .max_work_group = 4096,
+                     .local_memory = 256 << 10,
+                     .private_memory = 1 << 20,
+                     .max_groups = 65535,
+                     .has_f64 = true};
 }
 
 /* A small GPU. */
@@ -205,8 +211,8 @@ static inline kp_plan *plan_of(const kr_sweep *sweep, const kp_caps *caps, kcl_d
     kp_plan *plan;
     kb_error err;
     kb_error_clear(&err);
-    ck_assert_msg(kp_plan_create(&plan, &(kp_request){sweep, dtype, caps, {.shape = shape}, NULL, {0}}, &err) == KCL_OK, "%s",
-                  err.text);
+    ck_assert_msg(kp_plan_create(&plan, &(kp_request){sweep, dtype, caps, {.shape = shape}, NULL, {0}}, &err) == KCL_OK,
+                  "%s", err.text);
     return plan;
 }
 
@@ -246,8 +252,9 @@ static inline const kf_node *random_formula(sweep_of *s, uint64_t *seed, bool co
             f = kf_unary(g, maps[draw(seed, KB_COUNT(maps))], a);
             break;
         case 4: /* exp, of products too */
-            f = kf_unary(g, KF_EXP, kf_unary(g, KF_MINUS, fits ? kf_binary(g, KF_MULT, kf_unary(g, KF_SQUARE, a),
-                                                                           kf_unary(g, KF_ABS, b)) : a));
+            f = kf_unary(g, KF_EXP,
+                         kf_unary(g, KF_MINUS,
+                                  fits ? kf_binary(g, KF_MULT, kf_unary(g, KF_SQUARE, a), kf_unary(g, KF_ABS, b)) : a));
             break;
         case 5:
             f = kf_unary(g, KF_SUM, a);
