@@ -25,7 +25,7 @@ static inline void teardown(void)
     sweep_finish(&s);
 }
 
-/* The sweep of other formulas in place of the Gaussian sum. */
+/* Puts a sweep of other formulas in place of the Gaussian sum. */
 static inline void use(unsigned reduced, const char *variables, const char *terms, const char *outputs)
 {
     sweep_finish(&s);

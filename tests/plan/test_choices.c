@@ -23,7 +23,7 @@ START_TEST(the_shape_follows_from_sizes)
     caps.lanes_f32 = 8;
     ck_assert_int_eq(shape_of(16, 100000, NULL), KP_ROWS_SPLIT);
     ck_assert_int_eq(shape_of(8, 100000, NULL), KP_COLUMNS);
-    /* States of more rows than these take too much memory. */
+    /* States of more than 2^26 rows take too much memory. */
     ck_assert_int_eq(shape_of(1 << 26, 100000, NULL), KP_ROWS_SPLIT);
     ck_assert_int_eq(shape_of((1 << 26) + 1, 100000, NULL), KP_ROWS);
     ck_assert_int_eq(shape_of(INT64_MAX / 2, 100000, NULL), KP_ROWS);
@@ -117,8 +117,8 @@ static void note_choice(kp_choice *list, size_t *count, const kp_choice *c)
 }
 
 /*
- * Calls whose numbers of rows vary have one program for many rows and one for few, however many columns there are. Where
- * columns vary too there is a third one, in which they are divided.
+ * Calls whose numbers of rows vary have one program for many rows and one for few, however many columns there are. If
+ * the numbers of columns vary too, there is a third program, in which columns are divided.
  */
 START_TEST(few_programs_do_for_all_numbers_of_rows)
 {
@@ -156,7 +156,7 @@ START_TEST(few_programs_do_for_all_numbers_of_rows)
 }
 END_TEST
 
-/* The group that a plan has, or the reason why there is none. */
+/* Returns an empty text and the group of the plan (0: no contraction), or the reason against the plan. */
 static const char *contraction_of(const char *terms, const kp_caps *c, bool forced, int *group)
 {
     kp_plan *plan;
@@ -208,12 +208,12 @@ START_TEST(a_contraction_that_cannot_be_says_why)
         if (*cases[n].why)
             snprintf(want, sizeof want, "schedule \"contraction\" cannot run the formula: %s", cases[n].why);
         ck_assert_str_eq(contraction_of(cases[n].terms, &c, true, &group), want);
-        /* By rule, another schedule takes its place. */
+        /* Without force another schedule takes the place of the contraction. */
         ck_assert_str_eq(contraction_of(cases[n].terms, &c, false, &unforced), "");
         ck_assert_int_eq(group, unforced);
         ck_assert_int_eq(group > 0, !*cases[n].why);
     }
-    /* Smaller groups, where work-groups or local memory are small. */
+    /* Groups are smaller if work-groups or local memory are small. */
     static const struct {
         int work_group;
         size_t local_memory;
@@ -229,7 +229,7 @@ START_TEST(a_contraction_that_cannot_be_says_why)
         ck_assert_msg(group == sizes[n].group, "work-groups of %d, %zu bytes: %d", sizes[n].work_group,
                       sizes[n].local_memory, group);
     }
-    /* Both axes have no row to keep a state for. */
+    /* A sweep that reduces both axes has no row to keep a state for. */
     kp_choice choice;
     use(BOTH_AXES, "x:i32 y:j32 b:j1", far, "r0");
     ck_assert_int_eq(kp_choose(&s.sweep, &caps, KCL_F32, 9, 9, "contraction", &choice, &err), KCL_ERROR_UNSUPPORTED);

@@ -78,7 +78,7 @@ START_TEST(every_allocation_may_fail)
         ck_assert_int_lt(n, 10000);
     }
     ck_assert_int_gt(n, 20);
-    /* The search for distances and the form in which they are expanded. */
+    /* The search for distances, and plans that expand the distances. */
     status = KCL_ERROR_NO_MEMORY;
     for (n = 1; status < 0; n++) {
         sweep_of far;

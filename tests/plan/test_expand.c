@@ -17,7 +17,7 @@ START_TEST(distances_whose_error_is_told_are_expanded)
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b;Exp(-SqDist(x,y))", 1},
         {"x:i32 y:j32 b:j1 g:p1", "SqDist(x,y)*g/3", 1},
         {"x:i32 y:j32 b:j1 g:p1", "IfElse(b,g,Exp(-SqDist(x,y)))", 0},
-        /* The slope is no number, or the formula does not follow relatively to its size. */
+        /* The slope is no formula of parameters, or the value does not follow relatively to its size. */
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-b*SqDist(x,y))", 0},
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-g*Norm2(x-y))", 0},
         {"x:i32 y:j32 b:j1 g:p1", "SqDist(x,y)*Exp(-g*SqDist(x,y))", 0},
@@ -25,7 +25,7 @@ START_TEST(distances_whose_error_is_told_are_expanded)
         {"x:i32 y:j32 b:j1 g:p1", "SqDist(x,y)*b", 0},
         {"x:i32 y:j32 b:j1 g:p1", "SqDist(x,y)-g", 0},
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b;Sqrt(SqDist(x,y))", 0},
-        /* Other shapes of distance. */
+        /* Distances of short vectors, or of operands other than a row variable and a column variable. */
         {"x:i7 y:j7 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b", 0},
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-g*SqDist(x,y+b))", 0},
         {"x:i32 y:j32 u:i32 g:p1", "Exp(-g*SqDist(x,u))*Elem(y,0)", 0},
@@ -93,13 +93,13 @@ START_TEST(an_expanded_distance_is_hoisted)
         kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, {.shape = KP_ROWS, .expand = true}, NULL, {0}},
                        &err),
         KCL_OK);
-    /* Columns: the difference to the centre, and half its squared norm. */
+    /* Prepared for columns: the difference to the centre, and half the squared norm of the difference. */
     ck_assert_uint_eq(plan->prepared_count, 2);
     ck_assert_int_eq(plan->vars[4].dim, 100);
     ck_assert_int_eq(plan->vars[5].dim, 1);
-    ck_assert_int_eq(plan->stream, 16); /* one sum a column, as with differences */
+    ck_assert_int_eq(plan->stream, 16); /* one sum a column, as many as with differences */
     kp_plan_destroy(&plan);
-    /* Rows about the centre are kept in private memory: where it is small there are fewer lanes. */
+    /* Private memory keeps the differences of rows to the centre. In small private memory there are fewer lanes. */
     caps.private_memory = 16 * 4 * 100;
     ck_assert_int_eq(
         kp_plan_create(&plan, &(kp_request){&s.sweep, KCL_F32, &caps, {.shape = KP_ROWS, .expand = true}, NULL, {0}},

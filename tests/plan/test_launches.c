@@ -2,14 +2,14 @@
 /* Launches: every row and every column once, within the limits of the device, batches as well. */
 #include "fixture.h"
 
-/* How often each row of a part of columns is met by the loops of cl/lanes.cl; true if once, with all columns once. */
+/* Goes through rows and columns like the loops of cl/lanes.cl. Fails unless every row and every column is met once. */
 static void walk(const kp_plan *plan, const kp_launch *l, int64_t rows, int64_t cols)
 {
     bool columns = plan->shape == KP_COLUMNS;
     int64_t size = columns ? plan->stream : plan->lanes, blocks = (rows + size - 1) / size, met = 0;
     int64_t items = (int64_t)l->sweep_items[0];
     ck_assert_int_ge(items, 1);
-    /* Work-item w takes blocks w, w + items, ...: rows of one block. */
+    /* Work-item w takes the blocks of rows w, w + items, .... */
     for (int64_t w = 0; w < items && w < blocks; w++) {
         int64_t own = (blocks - 1 - w) / items + 1, last = w + (own - 1) * items;
         met += own * size - (last == blocks - 1 ? blocks * size - rows : 0);
@@ -25,7 +25,7 @@ static void walk(const kp_plan *plan, const kp_launch *l, int64_t rows, int64_t 
         ck_assert_msg(last > first || cols == 0, "part %lld of %lld columns is empty", (long long)p, (long long)cols);
         /* Lanes over columns: only the very last vector may be incomplete. */
         ck_assert(!columns || first % plan->lanes == 0);
-        /* Rows: tiles are those of an undivided sum. */
+        /* Lanes over rows: a part consists of tiles of an undivided sum. */
         ck_assert(plan->shape != KP_ROWS_SPLIT || first % plan->tile == 0);
         next = KB_MAX(next, last);
     }
@@ -48,7 +48,7 @@ static void check_launch(const kp_plan *plan, const kp_caps *c, int64_t rows, in
     ck_assert_uint_eq(l.prepare_items[plan->shape == KP_COLUMNS], 0);
     int64_t streamed = plan->shape == KP_COLUMNS ? rows : cols;
     ck_assert_int_eq(l.prepared_elements, (int64_t)plan->prepared_count * streamed);
-    /* Every work-item's states have their place: a part and a row, or a work-item. */
+    /* The memory of states has a place for every part and row, or for every work-item. */
     int64_t parts = plan->shape == KP_ROWS_BOTH ? (int64_t)l.sweep_items[0] : (int64_t)l.sweep_items[1];
     if (partial)
         ck_assert_int_eq(l.parts, parts);
@@ -79,7 +79,7 @@ START_TEST(launches_meet_every_row_and_column_once)
 }
 END_TEST
 
-/* Groups are whole, parts are whole tiles (or vectors) and meet all columns, and every state has its place. */
+/* Fails unless work-groups are whole, parts are whole tiles or vectors of all columns, and states have places. */
 static void check_group_launch(const kp_plan *plan, const kp_caps *c, int64_t rows, int64_t cols)
 {
     kp_launch l;
@@ -92,7 +92,7 @@ static void check_group_launch(const kp_plan *plan, const kp_caps *c, int64_t ro
     ck_assert(l.finish_items % group == 0 && (l.finish_items > 0) == (plan->shape != KP_ROWS));
     ck_assert_int_le((int64_t)(l.sweep_items[0] / group), c->max_groups);
     ck_assert_int_le((int64_t)l.sweep_items[1], c->max_groups);
-    /* Not a work-group more than has rows. */
+    /* There is no work-group without rows. */
     int64_t per_item = columns ? plan->stream : plan->lanes;
     int64_t per_group = columns ? per_item : per_item * (contraction ? plan->tile / plan->stream : plan->group);
     int64_t groups = rows / per_group + (rows % per_group != 0);
@@ -120,7 +120,7 @@ static void check_group_launch(const kp_plan *plan, const kp_caps *c, int64_t ro
     }
 }
 
-/* The program's needs on GPUs of any size; and that plans become smaller rather than fail. */
+/* The programs of plans fit GPUs of any size: plans become smaller rather than fail. */
 START_TEST(plans_fit_small_devices)
 {
     static const struct {
@@ -144,7 +144,7 @@ START_TEST(plans_fit_small_devices)
                 choice = (kp_choice){.schedule = KP_BY_CONTRACTION, .shape = KP_ROWS_SPLIT};
             choice.states = choice.shape == KP_COLUMNS ? 16 : 0;
             if (reduction == KF_REDUCE_LOGSUMEXP && f == 1)
-                continue; /* of numbers */
+                continue; /* LogSumExp takes numbers only */
             use(choice.shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J, formulas[f].variables, formulas[f].term, "r0");
             s.terms[0].reduction = reduction;
             for (size_t k = 0; k < KB_COUNT(groups) * KB_COUNT(memories); k++) {
@@ -244,7 +244,7 @@ START_TEST(batches_take_the_place_of_parts)
 }
 END_TEST
 
-/* Reduced batches: results come after the last of them, parts cover all. */
+/* Results come after the last of the reduced batches, and the parts hold all batches. */
 START_TEST(reduced_batches_are_divided)
 {
     static const kp_sizes sizes[] = {
@@ -270,7 +270,7 @@ START_TEST(reduced_batches_are_divided)
             ck_assert(z->each == 0 || (l.each_parts - 1) * l.each_length < z->each);
             ck_assert_int_le(l.parts, 1024);
             ck_assert_int_eq(l.partial_elements % (l.parts * z->batches), 0);
-            /* g differs between the batches: it does not leave the sum. */
+            /* g differs between the batches, and does not leave the sum. */
             ck_assert_msg(strstr(text_of(plan->outputs[0]), "Var(3") == NULL, "%s", text_of(plan->outputs[0]));
             kp_plan_destroy(&plan);
         }

@@ -13,19 +13,19 @@ START_TEST(factors_leave_the_sum)
     const kf_node *f = plan->terms[0].formula;
     ck_assert_msg(f->op == KF_EXP || f->op == KF_EXP2, "%s", text_of(f));
     kp_plan_destroy(&plan);
-    /* From deep inside a product. */
+    /* A factor leaves from deep inside a product. */
     use(KF_AXIS_J, "x:i3 y:j3 u:i1 b:j1", "((u*b)*Exp(-SqDist(x,y)))*(-(x-y))", "r0");
     plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
     ck_assert_msg(!strstr(text_of(plan->terms[0].formula), "Var(2,1,0)"), "%s", text_of(plan->terms[0].formula));
     ck_assert_msg(strstr(text_of(plan->outputs[0]), "Var(2,1,0)") != NULL, "%s", text_of(plan->outputs[0]));
     kp_plan_destroy(&plan);
-    /* Vectors too: the sum has one component then. */
+    /* Vectors leave too: the sum then has one component. */
     use(KF_AXIS_J, "x:i3 y:j3", "Exp(-SqDist(x,y))*x", "r0");
     plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
     ck_assert_int_eq(plan->terms[0].formula->dim, 1);
     ck_assert_int_eq(plan->outputs[0]->dim, 3);
     kp_plan_destroy(&plan);
-    /* What is left must still be summed over the same axes. */
+    /* The rest must still be summed over the same axes. */
     use(BOTH_AXES, "u:i1 b:j1", "u*b", "r0");
     plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS_BOTH);
     ck_assert_uint_eq(plan->terms[0].formula->axes, BOTH_AXES);
@@ -43,7 +43,7 @@ START_TEST(the_factor_of_exp2_joins_the_parameter)
     const kf_node *p = e->arg[0]->arg[0]->axes ? e->arg[0]->arg[1] : e->arg[0]->arg[0];
     ck_assert_msg(p->axes == 0 && p->op == KF_MULT, "%s", text_of(f));
     kp_plan_destroy(&plan);
-    /* What is rounded for each pair already may be rounded again. Where nothing rounds the argument, Exp stays. */
+    /* An argument that is rounded for each pair already may be rounded again. Without a rounding Exp stays. */
     static const struct {
         const char *formula;
         bool by_exp2;
@@ -63,7 +63,7 @@ START_TEST(the_factor_of_exp2_joins_the_parameter)
         ck_assert_int_eq(plan->terms[0].formula->op, cases[k].by_exp2 ? KF_EXP2 : KF_EXP);
         kp_plan_destroy(&plan);
     }
-    /* And where it is not computed for each pair. */
+    /* Exp stays, too, if it is not computed for each pair. */
     use(KF_AXIS_J, "x:i1 y:j1", "Exp(x+1)*Sin(x*y)", "r0");
     plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
     ck_assert_msg(strstr(text_of(plan->outputs[0]), "Exp(") != NULL, "%s", text_of(plan->outputs[0]));
@@ -80,7 +80,7 @@ START_TEST(what_depends_on_columns_alone_is_prepared)
     ck_assert_int_eq(plan->vars[4].role, KF_ROLE_J);
     ck_assert_int_eq(plan->vars[4].dim, 3);
     kp_plan_destroy(&plan);
-    /* Lanes over columns: rows are what is streamed. */
+    /* Lanes over columns: the rows are streamed. */
     use(KF_AXIS_J, "x:i3 y:j3", "Exp(-SqDist(Sin(x),Cos(y)))", "r0");
     plan = plan_of(&s.sweep, &caps, KCL_F32, KP_COLUMNS);
     ck_assert_uint_eq(plan->prepared_count, 1);
@@ -90,7 +90,7 @@ START_TEST(what_depends_on_columns_alone_is_prepared)
 }
 END_TEST
 
-/* Numbers are components of arrays of at most 1,024; vectors have arrays of their own. */
+/* Prepared numbers are components of arrays of at most 1,024 numbers. Prepared vectors have arrays of their own. */
 START_TEST(many_prepared_numbers_share_arrays)
 {
     static const int counts[] = {16, 17, 1024, 1030, 1100};
@@ -126,7 +126,10 @@ START_TEST(many_prepared_numbers_share_arrays)
 }
 END_TEST
 
-/* Their own text, which has a branch each, would take a compiler long. GPUs' are the drivers' anyway. */
+/*
+ * The text of the library has a branch for each sine, and would take a compiler long. GPUs take the functions of the
+ * driver anyway.
+ */
 START_TEST(many_sines_are_the_drivers)
 {
     for (int count = 32; count <= 33; count++) {
@@ -174,7 +177,7 @@ static void run_sweep(const kr_sweep *sweep, int64_t rows, int64_t cols, const k
     ck_assert_msg(kr_run_host(sweep, rows, cols, sources, sinks, 1, &err) == KCL_OK, "%s", err.text);
 }
 
-/* Runs the plan's rewritten sweep: the prepared values first. */
+/* Computes the prepared values, then the rewritten sweep of the plan. */
 static void run_plan(kp_plan *plan, const kf_source *given, double *out)
 {
     kf_source sources[256];
@@ -227,7 +230,7 @@ START_TEST(rewriting_changes_no_result)
         unsigned reduced = shape == KP_ROWS_BOTH ? BOTH_AXES : KF_AXIS_J;
         use(reduced, RANDOM_VARIABLES, "", "");
         s.terms[0] = (kr_term){KF_REDUCE_SUM, 0, random_formula(&s, &seed, true)};
-        /* Factors that can leave the sum, and a ratio behind it. */
+        /* The term has factors that can leave the sum, and the output a ratio. */
         if (first % 2)
             s.terms[0].formula = kf_binary(&s.g, KF_MULT, s.names[2].value,
                                            kf_binary(&s.g, KF_MULT, s.terms[0].formula, s.names[4].value));
@@ -268,7 +271,7 @@ START_TEST(dead_formulas_change_no_plan)
     for (int k = 0; k < 10; k++)
         random_formula(&other, &seed, true);
     const kf_node *formulas[MOST];
-    add_variables(&other, "c:j1"); /* a Gaussian sum behind a graph full of others */
+    add_variables(&other, "c:j1"); /* a Gaussian sum behind a graph full of other nodes */
     other.vars[2] = (kr_var){KF_ROLE_J, 1};
     other.vars[3] = (kr_var){KF_ROLE_P, 1};
     other.name_count = 2;

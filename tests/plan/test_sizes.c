@@ -2,7 +2,7 @@
 /* Blocks, vectors and lists of plans: what registers and private memory hold. */
 #include "fixture.h"
 
-START_TEST(steps_fit_the_registers)
+START_TEST(blocks_fit_the_registers)
 {
     static const int registers[] = {32, 16};
     for (size_t n = 0; n < KB_COUNT(registers); n++) {
@@ -30,7 +30,7 @@ START_TEST(steps_fit_the_registers)
 }
 END_TEST
 
-/* Bytes of the arrays of cl/reduce.cl for a sum of `dim` components. */
+/* Returns the bytes of the arrays of cl/reduce.cl for a sum of `dim` components. */
 static size_t state_bytes(const kp_plan *plan, int dim)
 {
     size_t states = plan->shape == KP_COLUMNS ? (size_t)plan->stream : 1;
@@ -66,7 +66,7 @@ START_TEST(long_vectors_fit_private_memory_or_are_refused)
             }
         }
     }
-    /* Row vectors stay in memory where they do not fit beside it; short ones are kept first. */
+    /* Row vectors stay in global memory if private memory is full. Short vectors are kept first. */
     use(KF_AXIS_J, "x:i100000 u:i3 y:j100000 v:j3", "Exp(-SqDist(x,y)-SqDist(u,v))", "r0");
     kp_plan *plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
     ck_assert(!plan->private[0] && plan->private[1]);
@@ -75,7 +75,7 @@ START_TEST(long_vectors_fit_private_memory_or_are_refused)
     plan = plan_of(&s.sweep, &caps, KCL_F32, KP_ROWS);
     ck_assert(!plan->private[0] && !plan->private[1] && plan->lanes == 16);
     kp_plan_destroy(&plan);
-    /* Vectors computed once per row count too. */
+    /* Vectors that are computed once per row take memory too. */
     caps = cpu_caps(16, 32);
     use(KF_AXIS_J, "x:i300000 y:j300000", "SqDist(Sin(x),y)", "r0");
     ck_assert_int_eq(
@@ -84,7 +84,7 @@ START_TEST(long_vectors_fit_private_memory_or_are_refused)
 }
 END_TEST
 
-/* Lists of K-min: memory grows with K, vectors narrow, then there is a reason; columns stay in few parts. */
+/* With K the memory of lists grows and vectors narrow, until the plan is refused. Columns stay in few parts. */
 START_TEST(lists_of_k_values)
 {
     static const struct {
@@ -127,7 +127,7 @@ START_TEST(lists_of_k_values)
         kp_plan_destroy(&plan);
         sweep_finish(&own);
     }
-    /* Rows of a GPU whose lists are in registers have no room for blocks of a contraction. */
+    /* Rows of a GPU with lists in registers have no room for blocks of a contraction. */
     use(KF_AXIS_J, "x:i100 y:j100", "ArgKMin10:SqDist(x,y)", "r0");
     kp_choice choice;
     ck_assert_int_eq(kp_choose(&s.sweep, kp_caps_profile("gpu"), KCL_F32, 1 << 16, 1 << 16, NULL, &choice, &err),
@@ -142,7 +142,7 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {steps_fit_the_registers, long_vectors_fit_private_memory_or_are_refused,
+    const TTest *const tests[] = {blocks_fit_the_registers, long_vectors_fit_private_memory_or_are_refused,
                                   lists_of_k_values};
     return run_tests("sizes of blocks", tests, KB_COUNT(tests));
 }
