@@ -181,7 +181,7 @@ void draw_line(canvas *c, const double from[2], const double to[2], double width
             const double x = column + 0.5 - x0, y = row + 0.5 - y0;
             const double along = square > 0 ? fmin(fmax((x * dx + y * dy) / square, 0), 1) : 0;
             const double inside =
-                width / 2 + 0.5 - hypot(x - along * dx, y - along * dy); /* pixels at the rim are mixed */
+                width / 2 + 0.5 - hypot(x - along * dx, y - along * dy); /* colours are mixed at the rim */
             const double share = opacity * fmin(fmax(inside, 0), 1);
             unsigned char *pixel = c->rgb + 3 * ((size_t)row * (size_t)c->width + (size_t)column);
             for (int k = 0; k < 3; k++)

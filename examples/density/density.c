@@ -2,11 +2,11 @@
 /*
  * Kernel density and kernel regression of points on the Earth: where airports are, and how high they lie.
  *
- *     density [POINTS.csv [PICTURE]]     computes, checks and draws PICTURE.png (.ppm where built without libpng)
+ *     density [POINTS.csv [PICTURE]]     computes, checks and draws PICTURE.png (.ppm if built without libpng)
  *     density --formula                  prints the formula and the declarations of its arguments, a line each
  *
- * POINTS.csv has a longitude, a latitude (degrees) and a value a line. With a Gaussian K of the distance between a place
- * x_i of a map and a point y_j with value v_j, the map shows the density sum_j K_ij / area and the local mean
+ * POINTS.csv has a longitude, a latitude (degrees) and a value a line. With a Gaussian K of the distance between a
+ * place x_i of a map and a point y_j with value v_j, the map shows the density sum_j K_ij / area and the local mean
  * sum_j K_ij v_j / sum_j K_ij. Both sums come from one sweep over all pairs.
  */
 #include "../common/common.h"
@@ -88,9 +88,9 @@ static int place_at(double longitude, double latitude)
     return row * WIDTH + column;
 }
 
-/* ---- Check -------------------------------------------------------------------------------------------------------- */
+/* ---- Check ------------------------------------------------------------------------------------------------------- */
 
-/* The largest |error| / sum_j |term| of both sums over every 997th place, against a plain loop in double. */
+/* Returns the largest |error| / sum_j |term| of both sums over every 997th place, against a plain loop in double. */
 static double largest_error(const points *p, const float *x, double g, const float *weighted, const float *plain)
 {
     double largest = 0;
@@ -108,14 +108,14 @@ static double largest_error(const points *p, const float *x, double g, const flo
             sum[1] += K;
             scale[1] += K;
         }
-        /* Far from every point Exp has a large negative argument, and the rounding of that alone is the error. */
+        /* Far from every point Exp has a large negative argument, whose rounding alone is the error. */
         if (scale[1] > 1e-6)
             largest = fmax(largest, fmax(fabs(weighted[i] - sum[0]) / scale[0], fabs(plain[i] - sum[1]) / scale[1]));
     }
     return largest;
 }
 
-/* ---- Picture ------------------------------------------------------------------------------------------------------ */
+/* ---- Picture ----------------------------------------------------------------------------------------------------- */
 
 typedef struct colour {
     double at;
@@ -138,7 +138,7 @@ static void paint(unsigned char *pixel, double t, const colour *colours, int cou
         pixel[c] = (unsigned char)(colours[k - 1].rgb[c] * (1 - u) + colours[k].rgb[c] * u + 0.5);
 }
 
-/* The density above (logarithmic), the mean value below; dark where no point is near. */
+/* Draws the density above (logarithmic) and the mean value below, dark if no point is near. */
 static bool draw(const char *name, const float *weighted, const float *plain)
 {
     unsigned char *rgb = allocate(2 * PLACES, 3);
@@ -158,7 +158,7 @@ static bool draw(const char *name, const float *weighted, const float *plain)
     return written;
 }
 
-/* ---- Main --------------------------------------------------------------------------------------------------------- */
+/* ---- Main -------------------------------------------------------------------------------------------------------- */
 
 typedef struct sums {
     kcl_operator *op;

@@ -22,7 +22,7 @@ enum {
     PIXELS = SIDE * SIDE,
     DARKEST = 16,
     REFERENCES = 1000,
-    /* Of the picture: pixels to a grey value, images and space of a cell, cells a row. */
+    /* Sizes of the picture in pixels: a grey value, an image, a space and a cell; then the cells of a row. */
     SCALE = 6,
     IMAGE = SIDE * SCALE,
     SPACE = 8,
@@ -73,8 +73,8 @@ static images read_images(const char *path)
 /* ---- Report ------------------------------------------------------------------------------------------------------ */
 
 /*
- * How many indices are not the first nearest reference by a plain loop. Grey values are small whole numbers, so the
- * distances are exact in float, and there are ties.
+ * Returns how many indices are not the first nearest reference by a plain loop. Grey values are small whole numbers. So
+ * the distances are exact in float, and there are ties.
  */
 static size_t count_differences(const float *x, size_t queries, const float *y, const int64_t *nearest)
 {
@@ -98,7 +98,10 @@ static size_t count_differences(const float *x, size_t queries, const float *y, 
     return differences;
 }
 
-/* Prints how many queries were read right, and what became of the digit that was read worst. The number read wrong. */
+/*
+ * Prints how many queries were read right, and what the digit that was read worst was taken for. Returns the number of
+ * queries that were read wrong.
+ */
 static int print_accuracy(const images *d, const int64_t *nearest)
 {
     int taken[10][10] = {{0}}, total[10] = {0}, right = 0, hardest = 0;
@@ -133,7 +136,7 @@ static void draw_image(unsigned char *rgb, size_t width, const float *grey)
     }
 }
 
-/* Each query that was read wrong, and right of it the reference that it was nearest to. */
+/* Draws each query that was read wrong, and the nearest reference on the right of the query. */
 static bool draw(const char *name, const images *d, const int64_t *nearest, int wrong)
 {
     const int rows = (wrong + COLUMNS - 1) / COLUMNS;

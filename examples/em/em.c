@@ -2,12 +2,12 @@
 /*
  * A mixture of Gaussians, fitted by expectation and maximisation (EM).
  *
- *     em [POINTS [PICTURE]]     4000 points where the number is not given; draws PICTURE.png (.ppm)
+ *     em [POINTS [PICTURE]]     4000 points if no number is given; draws PICTURE.png (.ppm)
  *
- * With l_ij the logarithm of weight j times density j at x_i, the log-likelihood is sum_i log sum_j exp(l_ij), and
- * point i belongs to component j by the share r_ij = exp(l_ij) / sum_j exp(l_ij). The sums over i of r_ij, r_ij x_i
- * and r_ij x_i x_i^T give the next weights, means and covariances; l and r are never stored. The points are drawn from
- * a mixture that must be found.
+ * With l_ij the logarithm of weight j times density j at x_i, the log-likelihood is sum_i log sum_j exp(l_ij). Point i
+ * belongs to component j by the share r_ij = exp(l_ij) / sum_j exp(l_ij). The sums over i of r_ij, r_ij x_i and r_ij
+ * x_i x_i^T give the next weights, means and covariances. The matrices l and r are never stored. The points are drawn
+ * from a planted mixture, which must be found.
  */
 #include "../common/common.h"
 
@@ -22,10 +22,10 @@ enum { D = 2, K = 4, MOST_STEPS = 500 };
 
 static const double pi = 3.14159265358979323846;
 
-/* The parameters of a mixture, and what a step needs of them. */
+/* The parameters of a mixture, and what a step computes from the parameters. */
 typedef struct mixture {
     double weight[K], mean[K][D], covariance[K][D * D];
-    double inverse[K][D * D], constant[K]; /* of the covariance; log of weight / (2 pi sqrt(determinant)) */
+    double inverse[K][D * D], constant[K]; /* inverse of the covariance; log of weight / (2 pi sqrt(determinant)) */
 } mixture;
 
 static const mixture planted = {
@@ -46,16 +46,16 @@ static void prepare(mixture *m)
     }
 }
 
-/* Weight times density of a component. */
+/* Returns the weight times the density of a component. */
 static double density_at(const mixture *m, int j, const double *x)
 {
     const double *P = m->inverse[j], u = x[0] - m->mean[j][0], v = x[1] - m->mean[j][1];
     return exp(m->constant[j] - (P[0] * u * u + 2 * P[1] * u * v + P[3] * v * v) / 2);
 }
 
-/* The sums of a step, in double: the likelihood grows by little at the end. */
+/* The sums of a step, in double: in the last steps the likelihood grows by little. */
 typedef struct sums {
-    double likelihood, share[K], first[K][D], second[K][D * D]; /* of x - mean */
+    double likelihood, share[K], first[K][D], second[K][D * D]; /* `first` and `second` are sums of x - mean */
     kcl_expr *expr[4];
 } sums;
 
@@ -94,7 +94,7 @@ static void maximise(mixture *m, const sums *s, int count)
     prepare(m);
 }
 
-/* Four broad components around the mean of the points. */
+/* Begins with four broad components around the mean of the points. */
 static void begin(mixture *m, int count, const double *x)
 {
     double mean[D] = {0}, variance = 0;
@@ -112,7 +112,7 @@ static void begin(mixture *m, int count, const double *x)
     prepare(m);
 }
 
-/* The log-likelihood by a loop. */
+/* Returns the log-likelihood by a loop. */
 static double likelihood(int count, const double *x, const mixture *m)
 {
     double sum = 0;
@@ -169,7 +169,7 @@ static void fit(kcl_context *context, int count, const double *x, mixture *m)
         fail("the planted mixture explains the points better");
 }
 
-/* Compares with what was planted. */
+/* Compares the mixture with the planted mixture. */
 static void check(int count, const mixture *m)
 {
     double weight = 0, mean = 0, covariance = 0, scale = sqrt(4000.0 / count);
@@ -191,7 +191,7 @@ static void check(int count, const mixture *m)
         fail("the planted mixture was not found");
 }
 
-/* Points in the colours of their components, mixed by their shares, and the ellipses of one and two deviations. */
+/* Draws points in the colours of their components, mixed by shares, and the ellipses of one and two deviations. */
 static bool draw(const char *name, int count, const double *x, const mixture *m)
 {
     canvas c = canvas_create(-6, -5, 6, 5, 720);
@@ -206,7 +206,7 @@ static bool draw(const char *name, int count, const double *x, const mixture *m)
                   (unsigned char[]){(unsigned char)colour[0], (unsigned char)colour[1], (unsigned char)colour[2]}, 0.6);
     }
     for (int j = 0; j < K; j++) {
-        /* Of the covariance, a triangle whose product with its transposed it is maps the circle to the ellipse. */
+        /* A triangular matrix, whose product with its transpose is the covariance, maps the circle to the ellipse. */
         const double *S = m->covariance[j], a = sqrt(S[0]), b = S[1] / a, d = sqrt(S[3] - b * b);
         for (int n = 0; n < 2 * 90; n++) {
             const double radius = 1 + n / 90, t = 2 * pi * (n % 90) / 90, u = t + 2 * pi / 90;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * K-means by Lloyd's algorithm: points go to the nearest centre, centres to the mean of their points.
+ * K-means by Lloyd's algorithm: points go to the nearest centre, and a centre goes to the mean of its points.
  *
- *     kmeans [POINTS [PICTURE]]     20000 points where the number is not given; draws PICTURE.png (.ppm)
+ *     kmeans [POINTS [PICTURE]]     20000 points if no number is given; draws PICTURE.png (.ppm)
  *
  * A whole step is three reductions that are evaluated together: the nearest centre of each point, the least squared
- * distances, and for each centre the sum of the points that are nearest to it. The points come from twelve planted
- * clusters, which must be found.
+ * distances, and for each centre the sum of the points that are nearest to the centre. The points come from twelve
+ * planted clusters, which must be found.
  */
 #include "../common/common.h"
 
@@ -27,7 +27,7 @@ static double distance(const float *a, const float *b)
     return hypot((double)a[0] - b[0], (double)a[1] - b[1]);
 }
 
-/* Centres to begin with: of the first points, one after another the farthest from all centres before. */
+/* Chooses the first centres: of the first points, one by one, the point farthest from all centres before. */
 static void choose_centres(int count, const float *x, float centres[K][D])
 {
     memcpy(centres[0], x, sizeof centres[0]);
@@ -45,7 +45,7 @@ static void choose_centres(int count, const float *x, float centres[K][D])
     }
 }
 
-/* Moves the centres until no point changes to another; returns the sum of squared distances. */
+/* Moves the centres until no point changes to another centre. Returns the sum of squared distances. */
 static double cluster(kcl_context *context, int count, const float *x, float centres[K][D], int64_t *label)
 {
     int64_t *before = allocate((size_t)count, sizeof *before);
@@ -84,7 +84,10 @@ static double cluster(kcl_context *context, int count, const float *x, float cen
     return inertia;
 }
 
-/* By loops in double: labels are of the nearest centre, centres are means, and they lie where they were planted. */
+/*
+ * Checks by loops in double that labels are the nearest centres, centres are means, and centres lie near the planted
+ * centres.
+ */
 static void check(int count, const float *x, float centres[K][D], const int64_t *label, double inertia,
                   double planted[K][D])
 {

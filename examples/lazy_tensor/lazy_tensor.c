@@ -4,10 +4,11 @@
  *
  *     a_j = sum_i cos(x_i^1.5 + y_j / l_i) - <x_i, y_j> + x_i[2] relu(p) y_j
  *
- *     lazy_tensor [A B M N D]     sizes; 7 3 1000 2000 10 where they are not given
+ *     lazy_tensor [A B M N D]     sizes; 7 3 1000 2000 10 if no sizes are given
  *
- * with x of shape (A, B, M, 1, D), l (1, 1, M, 1, D), y (1, B, 1, N, D), p (A, 1, 1, 1, 1) and a (A, B, N, D). Results are
- * compared with sums in double: first for positive x, then with negative x in some of the batches, whose power is NaN.
+ * with x of shape (A, B, M, 1, D), l (1, 1, M, 1, D), y (1, B, 1, N, D), p (A, 1, 1, 1, 1) and a (A, B, N, D). The
+ * results are compared with sums in double: first for positive x, then with negative x in some of the batches, where
+ * the power is NaN.
  */
 #include "../common/common.h"
 
@@ -57,7 +58,7 @@ static kcl_status evaluate(void *user)
     return kcl_eval1(t->sum, kcl_f32(t->a, t->A, t->B, t->N, t->D));
 }
 
-/* The D sums of a_j in batch (a, b), and the sums of the terms' absolute values. */
+/* Computes the D sums of a_j in batch (a, b), and the sums of the absolute values of the terms. */
 static void sum_in_double(const tensors *t, int64_t a, int64_t b, int64_t j, double *sum, double *magnitude)
 {
     const float *y = t->y + (b * t->N + j) * t->D;
@@ -77,7 +78,10 @@ static void sum_in_double(const tensors *t, int64_t a, int64_t b, int64_t j, dou
     }
 }
 
-/* The largest error of a sample of results, in terms of the sum of absolute values; fails where it is above 1e-6. */
+/*
+ * Prints the largest error of a sample of results, relative to the sum of absolute values. Fails if the error is above
+ * 1e-6.
+ */
 static void check(const tensors *t, uint64_t seed)
 {
     double *sum = allocate((size_t)t->D, sizeof *sum), *magnitude = allocate((size_t)t->D, sizeof *magnitude),
@@ -104,7 +108,7 @@ static void check(const tensors *t, uint64_t seed)
         fail("the largest error is %.2g, more than 1e-6", worst);
 }
 
-/* Batches with a + b odd: x is normally distributed there, in the components whose number is odd. */
+/* Returns whether the batch has an odd a + b. There the components of x of odd number become normally distributed. */
 static bool is_changed(int64_t a, int64_t b)
 {
     return (a + b) % 2 == 1;
@@ -118,7 +122,7 @@ static void make_negative(tensors *t, uint64_t *state)
                 t->x[batch * t->M * t->D + n] = (float)normal(state);
 }
 
-/* Fails unless results are NaN exactly where a negative x has been, and as before in all other batches. */
+/* Fails unless results are NaN exactly if x is negative, and results of the other batches are the same as before. */
 static void check_negative(const tensors *t, const float *before)
 {
     int64_t nans = 0;

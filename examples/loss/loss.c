@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A loss through two reductions, minimised by its gradient. Points x of a circle are moved by a smooth field of vectors b at
- * the places y, until the moved points have the density of an ellipse, as seen from places z:
+ * A loss through two reductions, minimised by its gradient. A smooth field, with vectors b at the places y, moves
+ * points x of a circle until the moved points have the density of an ellipse, as seen from places z:
  *
  *     u_i = x_i + sum_j exp(-|x_i - y_j|^2 / sigma^2) b_j
  *     v_k = log sum_i exp(-|z_k - u_i|^2 / s^2)
  *     L   = sum_k (v_k - t_k)^2,  t_k: v_k for the points of the ellipse
  *
- *     loss [POINTS STEPS]     500 points and 200 steps where they are not given
+ *     loss [POINTS STEPS]     500 points and 200 steps if no numbers are given
  *
- * The gradients in x, y, b and sigma are compared with differences of the loss in a random direction, then b goes downhill.
+ * The gradients in x, y, b and sigma are compared with differences of the loss in a random direction. Then b goes
+ * downhill.
  */
 #include "../common/common.h"
 
@@ -23,18 +24,18 @@ const char program[] = "loss";
 
 enum { D = 2, PLACES = 64, GRADIENTS = 4 };
 
-/* All the numbers of a problem, in double so that differences of the loss tell something. */
+/* All numbers of a problem, in double so that differences of the loss tell something. */
 typedef struct problem {
     int points;
     double *x, *target;                  /* (points, D) */
-    double y[PLACES * D], b[PLACES * D]; /* where the field has vectors, and these */
-    double z[PLACES * D], t[PLACES];     /* where densities are seen, and what they should be */
+    double y[PLACES * D], b[PLACES * D]; /* places of the vectors of the field, and the vectors */
+    double z[PLACES * D], t[PLACES];     /* places from which densities are seen, and the wanted densities */
     double sigma, s;
     double loss, *by_x, by_y[PLACES * D], by_b[PLACES * D], by_sigma;
     kcl_expr *L, *gradient[GRADIENTS]; /* in x, y, b, sigma */
 } problem;
 
-/* v, as seen from the z_i, of points u that are one per j. */
+/* Returns v, the densities of the points u_j as seen from the places z_i. */
 static kcl_expr *densities(kcl_expr *z_i, kcl_expr *u_j, kcl_expr *s)
 {
     return kcl_reduce_logsumexp(kcl_neg(kcl_div(kcl_sqdist(z_i, u_j), kcl_square(s))), KCL_OVER_J);
@@ -77,14 +78,17 @@ static void make(problem *p, int points)
         p->target[D * i] = 1.3 * p->x[D * i];
         p->target[D * i + 1] = 0.7 * p->x[D * i + 1];
     }
-    /* Places on a square of 8 x 8. */
+    /* The places are on a square of 8 x 8. */
     for (int k = 0; k < PLACES; k++) {
         p->y[D * k] = p->z[D * k] = -1.4 + 0.4 * (k % 8);
         p->y[D * k + 1] = p->z[D * k + 1] = -1.4 + 0.4 * (k / 8);
     }
 }
 
-/* The derivative in a random direction, by the gradients and by differences of the loss; returns what they differ by. */
+/*
+ * Compares the derivative in a random direction, by the gradients and by differences of the loss. Returns the largest
+ * difference, relative to the terms of the derivative.
+ */
 static double check_gradients(problem *p, const kcl_context *context)
 {
     double *const variables[GRADIENTS] = {p->x, p->y, p->b, &p->sigma};

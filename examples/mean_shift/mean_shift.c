@@ -2,10 +2,10 @@
 /*
  * Mean shift: every point climbs the density of all points to the mode above it, and the modes are the clusters.
  *
- *     mean_shift [POINTS [PICTURE]]     2000 points where the number is not given; draws PICTURE.png (.ppm)
+ *     mean_shift [POINTS [PICTURE]]     2000 points if no number is given; draws PICTURE.png (.ppm)
  *
- * One step moves each x_i to the mean of the points y_j with the weights exp(-|x_i - y_j|^2 / (2 h^2)), which are never
- * stored. The points come from six planted clusters, which must be found.
+ * One step moves each x_i to the mean of the points y_j with the weights exp(-|x_i - y_j|^2 / (2 h^2)). The weights are
+ * never stored. The points come from six planted clusters, which must be found.
  */
 #include "../common/common.h"
 
@@ -20,7 +20,7 @@ enum { D = 2, CLUSTERS = 6, MOST_STEPS = 300 };
 
 static const double spread = 0.45, bandwidth = 0.5, tolerance = 1e-4;
 
-/* The centre of a planted cluster, on a circle. */
+/* Computes the centre of a planted cluster, on a circle. */
 static void planted(int cluster, double centre[D])
 {
     centre[0] = 3 * cos(1.0471975511965976 * cluster + 0.3);
@@ -32,7 +32,7 @@ static float distance(const float *a, const float *b)
     return hypotf(a[0] - b[0], a[1] - b[1]);
 }
 
-/* Moves x until no point moves by more than the tolerance; returns the number of steps. */
+/* Moves x until no point moves by more than the tolerance. Returns the number of steps. */
 static int climb(kcl_context *context, int count, const float *points, float *x, canvas *picture)
 {
     float *moved = allocate((size_t)count * D, sizeof *moved), largest = INFINITY;
@@ -65,7 +65,7 @@ static int climb(kcl_context *context, int count, const float *points, float *x,
     return step;
 }
 
-/* Points that ended at one place are of one mode. Fails where there are not as many as were planted. */
+/* Gives points that ended at one place the same mode. Fails unless there are as many modes as planted clusters. */
 static void find_modes(int count, const float *x, float modes[CLUSTERS][D], int *mode_of)
 {
     int found = 0;
@@ -83,7 +83,7 @@ static void find_modes(int count, const float *x, float modes[CLUSTERS][D], int 
         fail("%d modes were found of %d", found, CLUSTERS);
 }
 
-/* A step in double, by a loop, must leave a mode where it is; and it must lie at the centre that was planted. */
+/* Fails if a step in double, by a loop, moves a mode, or if the mode does not lie at a planted centre. */
 static void check_modes(int count, const float *points, float modes[CLUSTERS][D], const int *mode_of)
 {
     double farthest = 0, off = 0;

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Geodesic shooting (LDDMM): a closed curve is deformed until it lies on another one.
+ * Geodesic shooting (LDDMM): a closed curve is deformed until it lies on another curve.
  *
- *     shooting [POINTS [PICTURE]]     200 points where the number is not given; draws PICTURE.png (.ppm)
+ *     shooting [POINTS [PICTURE]]     200 points if no number is given; draws PICTURE.png (.ppm)
  *
  * The points q of the curve and momenta p follow the Hamiltonian H(q, p) = 1/2 sum_ij exp(-|q_i - q_j|^2 / s^2) p_i.p_j
- * from time 0 to time 1: q' = dH/dp and p' = -dH/dq, in ten steps of Ralston's method. The library derives H at every step.
- * The momenta at time 0 tell the whole deformation. L-BFGS looks for the momenta that make
+ * from time 0 to time 1: q' = dH/dp and p' = -dH/dq, in ten steps of Ralston's method. The library derives H at every
+ * step. The momenta at time 0 tell the whole deformation. L-BFGS looks for the momenta that make
  *
  *     E(p) = c H(q, p) + |C(q at time 1) - C(target)|^2
  *
- * small. C(q) is the curve as a current: its segments, by centre a and direction t, with the scalar product
- * <C, C'> = sum_kl exp(-|a_k - a'_l|^2 / w^2) t_k.t'_l. No point needs a partner: the target has more points than the curve.
- * The gradient of E goes through all steps, and through the derivatives of H in them.
+ * small. C(q) is the curve as a current: its segments, by centre a and direction t, with the scalar product <C, C'> =
+ * sum_kl exp(-|a_k - a'_l|^2 / w^2) t_k.t'_l. No point needs a partner: the target has more points than the curve. The
+ * gradient of E goes through all steps, and through the derivatives of H in the steps.
  *
- * Loops in double compute E too. Value and gradient are compared with the loops. H, the sum of the momenta and the angular
- * momentum are constants of the motion, which the path is checked for.
+ * Loops in double compute E too. Value and gradient are compared with the loops. H, the sum of the momenta and the
+ * angular momentum are constants of the motion, for which the path is checked.
  */
 #include "../common/common.h"
 
@@ -33,7 +33,7 @@ static const double turn = 6.283185307179586, kernel_size = 0.5, segment_size = 
 typedef struct problem {
     int count, target_count;                  /* points */
     double *q, *p, *target;                   /* (count, D) twice, (target_count, D) */
-    int64_t *next, *target_next;              /* the point that follows each */
+    int64_t *next, *target_next;              /* the point that follows each point */
     double energy, *by_p;                     /* E, and its gradient in p */
     double *places, *momenta;                 /* (STEPS + 1, count, D): q and p at all times */
     kcl_expr *E, *gradient, *path[2 * STEPS]; /* q and p after each step, in turn */
@@ -49,7 +49,7 @@ static int64_t *ring(int count)
     return next;
 }
 
-/* A circle, and a clover beside it with a third more points. */
+/* Makes a circle, and a clover beside the circle with a third more points. */
 static void make(problem *m, int count)
 {
     *m = (problem){.count = count, .target_count = count + count / 3 + 1};
@@ -74,7 +74,7 @@ static void make(problem *m, int count)
 
 /* ---- As expressions ---------------------------------------------------------------------------------------------- */
 
-/* exp(-|f - g|^2 / size^2) */
+/* Returns exp(-|f - g|^2 / size^2). */
 static kcl_expr *gaussian(kcl_expr *f, kcl_expr *g, double size)
 {
     return kcl_exp(kcl_scale(kcl_sqdist(f, g), -1 / (size * size)));
@@ -86,7 +86,7 @@ static kcl_expr *hamiltonian(kcl_expr *q, kcl_expr *p)
     return kcl_scale(kcl_reduce_sum(kcl_mul(K, kcl_dot(p, kcl_transpose(p))), KCL_OVER_BOTH), 0.5);
 }
 
-/* The right-hand sides of q' and p'. */
+/* Makes the right-hand sides of q' and p'. */
 static void derive(kcl_expr *q, kcl_expr *p, kcl_expr **q_dot, kcl_expr **p_dot)
 {
     kcl_expr *gradients[2] = {NULL, NULL};
@@ -106,7 +106,7 @@ static current current_of(kcl_expr *q, kcl_expr *next)
     return (current){kcl_scale(kcl_add(q, end), 0.5), kcl_sub(end, q)};
 }
 
-/* <C, C'> */
+/* Returns <C, C'>. */
 static kcl_expr *product(current c, current other)
 {
     kcl_expr *K = gaussian(c.centre, kcl_transpose(other.centre), segment_size);
@@ -141,7 +141,7 @@ static void evaluate(problem *m)
             m->context);
 }
 
-/* q and p at all times. */
+/* Computes q and p at all times. */
 static void evaluate_path(problem *m)
 {
     kcl_array states[2 * STEPS];
@@ -158,7 +158,7 @@ static void evaluate_path(problem *m)
 
 /* ---- As loops ---------------------------------------------------------------------------------------------------- */
 
-/* H, and where they are asked for, q' and p'. */
+/* Returns H. Computes q' and p' too, unless q_dot is NULL. */
 static double loop_hamiltonian(int count, const double *q, const double *p, double *q_dot, double *p_dot)
 {
     double H = 0;
@@ -197,7 +197,7 @@ static double loop_product(int n, const double *q, int m, const double *r)
     return sum;
 }
 
-/* E at the momenta `start`. */
+/* Returns E at the momenta `start`. */
 static double loop_energy(const problem *m, const double *start)
 {
     const int count = m->count, size = count * D;
@@ -229,7 +229,7 @@ static double loop_energy(const problem *m, const double *start)
 
 /* ---- Checks ------------------------------------------------------------------------------------------------------ */
 
-/* E by the loop, and its slope in a random direction by differences of the loop's values. */
+/* Compares E with the loop, and the slope of E in a random direction with differences of the values of the loop. */
 static void check_gradient(problem *m)
 {
     const int size = m->count * D;
@@ -260,8 +260,8 @@ static void check_gradient(problem *m)
 }
 
 /*
- * H and the angular momentum stay, up to the error of the steps, which is of second order; the sum of the momenta stays up
- * to rounding.
+ * Fails unless H and the angular momentum stay up to the error of the steps, which is of second order, and the sum of
+ * the momenta stays up to rounding.
  */
 static void check_motion(const problem *m)
 {
@@ -301,13 +301,13 @@ static double dot(int size, const double *a, const double *b)
     return sum;
 }
 
-/* The last steps, and by how much the gradient changed in each: step n is in row n % MEMORY. */
+/* The last steps, and the change of the gradient in each step: step n is in row n % MEMORY. */
 typedef struct history {
     int size, count;
     double *step, *change; /* (MEMORY, size) */
 } history;
 
-/* d = -B gradient, where B is the inverse of the Hessian as far as the history tells it. */
+/* Computes d = -B gradient, where B is the inverse of the Hessian as far as the history tells B. */
 static void find_direction(const history *h, const double *gradient, double *d)
 {
     const size_t size = (size_t)h->size;
@@ -336,7 +336,7 @@ static void find_direction(const history *h, const double *gradient, double *d)
     }
 }
 
-/* Moves p until the gradient is a fiftieth of the first one; returns the number of evaluations. */
+/* Moves p until the gradient is a fiftieth of the first gradient. Returns the number of evaluations. */
 static int minimise(problem *m)
 {
     const int size = m->count * D;
@@ -384,7 +384,7 @@ static void draw_curve(canvas *c, int count, const double *q, double width, cons
         draw_line(c, q + D * i, q + D * ((i + 1) % count), width, colour, opacity);
 }
 
-/* The curve at all times from blue to red, the ways of some points, and the target. */
+/* Draws the curve at all times from blue to red, the ways of some points, and the target. */
 static bool draw(const char *name, const problem *m)
 {
     const size_t size = (size_t)m->count * D;

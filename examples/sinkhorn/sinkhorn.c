@@ -2,13 +2,13 @@
 /*
  * Optimal transport by Sinkhorn's iterations, in logarithms.
  *
- *     sinkhorn [POINTS [PICTURE]]     800 points where the number is not given; draws PICTURE.png (.ppm)
+ *     sinkhorn [POINTS [PICTURE]]     800 points if no number is given; draws PICTURE.png (.ppm)
  *
- * Two clouds of N points have the mass 1/N at each. The plan P_ij = exp((f_i + g_j - |x_i - y_j|^2/2) / e) / N^2 of
- * least cost, blurred by e, has potentials with f_i = -e log sum_j exp((g_j - |x_i - y_j|^2/2) / e) / N and the same
- * the other way round: one operator computes both, with the arrays exchanged. The plan is never stored. The second
- * cloud is the first one under a symmetric positive map, so the transport without blur is known: each point goes where
- * its image is.
+ * Two clouds of N points have the mass 1/N at each point. The plan P_ij = exp((f_i + g_j - |x_i - y_j|^2/2) / e) / N^2
+ * of least cost, blurred by e, has potentials with f_i = -e log sum_j exp((g_j - |x_i - y_j|^2/2) / e) / N. The same
+ * holds with the clouds exchanged: one operator computes both potentials. The plan is never stored. The second cloud is
+ * the image of the first cloud under a symmetric positive map. So the transport without blur is known: each point goes
+ * to its image.
  */
 #include "../common/common.h"
 
@@ -30,7 +30,7 @@ typedef struct clouds {
     double blur, log_mass;
 } clouds;
 
-/* A spiral, and a stretched and moved one. */
+/* Makes a spiral, and a stretched and moved spiral. */
 static void make(clouds *c, int count)
 {
     uint64_t state = 1;
@@ -49,7 +49,7 @@ static void make(clouds *c, int count)
     }
 }
 
-/* to_i = -e log sum_j exp((from_j - |a_i - b_j|^2/2) / e) / N */
+/* Computes to_i = -e log sum_j exp((from_j - |a_i - b_j|^2/2) / e) / N. */
 static void half_step(const kcl_operator *op, kcl_context *context, clouds *c, double *to, const double *a,
                       const double *b, const double *from)
 {
@@ -61,7 +61,7 @@ static void half_step(const kcl_operator *op, kcl_context *context, clouds *c, d
             context);
 }
 
-/* Iterates with a blur that shrinks to the last one, then until both sums of the plan are right. */
+/* Iterates with a blur that shrinks to the last blur, then until both sums of the plan are right. */
 static void iterate(kcl_context *context, clouds *c)
 {
     static const char formula[] = "Identity_Reduction(-e*LogSumExp_Reduction((g-SqDist(x,y)/2)/e+w,0),0)";
@@ -76,7 +76,7 @@ static void iterate(kcl_context *context, clouds *c)
         half_step(op, context, c, c->f, c->x, c->y, c->g);
         half_step(op, context, c, next, c->y, c->x, c->f);
         programs = step ? programs : count_programs(context);
-        /* With g the mass that arrives at y_j is exp((g_j - next_j) / e) of what it should be. */
+        /* With g, the mass that arrives at y_j is exp((g_j - next_j) / e) times the mass that should arrive. */
         error = c->blur > last_blur ? INFINITY : 0;
         for (int j = 0; j < c->count; j++)
             error = fmax(error, fabs(expm1((c->g[j] - next[j]) / c->blur)));
@@ -93,9 +93,9 @@ static void iterate(kcl_context *context, clouds *c)
 }
 
 /*
- * The plan by a loop: its sums, its cost, and where the mass of each x_i goes on the average. No plan costs less than
- * the known transport without blur, and the blurred one at most e log N more, since that is how far the entropies of
- * the two can differ.
+ * Computes the plan by a loop: its sums, its cost, and where the mass of each x_i goes on the average. No plan costs
+ * less than the known transport without blur. The blurred plan costs at most e log N more, since the entropies of the
+ * two plans differ by at most log N.
  */
 static void check(const clouds *c, double *image)
 {
@@ -139,7 +139,7 @@ static void check(const clouds *c, double *image)
         fail("points are not where they should go");
 }
 
-/* The first cloud on its way to where its mass goes. */
+/* Draws the first cloud on its way to where the mass goes. */
 static bool draw(const char *name, const clouds *c, const double *image)
 {
     enum { PLACES = 5 };

@@ -4,20 +4,20 @@
 #include "planner.h"
 
 enum {
-    TILE = 128,             /* terms added up before they meet the total: rounding errors stay those of a short sum */
-    LISTS = 64,             /* vectors in the lists that a work-item keeps while columns pass */
-    STEP_WORK = 2048,       /* additions that the unrolled text of a step may cost: compilers are slow */
-    PERIODIC_WORK = 1000,   /* of a sine or the like on GPUs: the driver's, which has a long text for large arguments */
-    PERIODIC_LANES = 500,   /* on CPUs, where only lanes with large arguments take the driver's */
-    UNROLLED = 64,          /* components that loops are unrolled for on GPUs: registers have no index */
-    LOCAL_TILE = 256,       /* columns in local memory, at most */
-    LOCAL_BYTES = 16 << 10, /* of them: several work-groups share a compute unit */
+    TILE = 128,       /* terms added up before they meet the total: rounding errors stay as small as in a short sum */
+    LISTS = 64,       /* vectors in the lists that a work-item keeps while columns pass */
+    STEP_WORK = 2048, /* additions that the unrolled text of a block may cost: compilers are slow */
+    PERIODIC_WORK = 1000, /* cost of a sine on GPUs: the function of the driver has a long text for large arguments */
+    PERIODIC_LANES = 500, /* cost of a sine on CPUs: only lanes with large arguments take the function of the driver */
+    UNROLLED = 64,        /* components that loops are unrolled for on GPUs: registers have no index */
+    LOCAL_TILE = 256,     /* columns in local memory, at most */
+    LOCAL_BYTES = 16 << 10, /* bytes of the columns in local memory: several work-groups share a compute unit */
     ROW_REGISTERS = 100     /* 32-bit registers for the rows of a work-item */
 };
 
 /*
- * Bytes of the arrays that a work-item of the sweep cannot do without: states and results, and vectors that are computed
- * once a launch or once per lane.
+ * Returns the bytes of the arrays that a work-item of the sweep cannot do without: states and results, and vectors that
+ * are computed once a launch or once per lane.
  */
 static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const bool *kept)
 {
@@ -27,7 +27,7 @@ static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const b
         const unsigned c = kp_class(plan, f);
         if (kept[k])
             bytes += f->dim * (c & KP_LANE ? vector : size);
-        else if (f->op == KF_SUMROWS) /* sums for every element of a step */
+        else if (f->op == KF_SUMROWS) /* sums for every element of a block */
             bytes += f->dim * (c & KP_LANE ? vector : size) * (c & KP_STREAM ? 2 : 1);
         if (kf_info((kf_op)f->op)->op_class == KF_CLASS_CALL) /* see put_call_of in render/body.c */
             bytes += vector * (kf_call_memory(f) + f->dim +
@@ -36,7 +36,7 @@ static int64_t needed_memory(const kp_plan *plan, const kf_order *order, const b
     return bytes;
 }
 
-/* Lane variables are kept in private memory, the shorter first, as far as it reaches. */
+/* Keeps lane variables in private memory, shorter variables first, while there is room. */
 static void place_lane_variables(kp_plan *plan, int64_t room)
 {
     int64_t vector = (int64_t)kb_dtype_size(plan->dtype) * plan->lanes;
@@ -44,7 +44,7 @@ static void place_lane_variables(kp_plan *plan, int64_t room)
         size_t best = plan->var_count;
         for (size_t k = 0; k < plan->var_count; k++)
             if (!plan->private[k] && plan->vars[k].role != KF_ROLE_P &&
-                !(plan->schedule == KP_BY_CONTRACTION && plan->vars[k].dim > 1) && /* rather registers for sums */
+                !(plan->schedule == KP_BY_CONTRACTION && plan->vars[k].dim > 1) && /* registers are for sums */
                 (best == plan->var_count || plan->vars[k].dim < plan->vars[best].dim))
                 best = k;
         if (best == plan->var_count || plan->vars[best].dim * vector > room)
@@ -54,7 +54,7 @@ static void place_lane_variables(kp_plan *plan, int64_t room)
     }
 }
 
-/* `step` rows, or fewer: each has lists of its own where rows are streamed, and text that inserts into them. */
+/* Returns `step` or fewer rows. Every streamed row has lists of its own, and text that inserts into the lists. */
 static int few_lists(const kp_plan *plan, int step)
 {
     int64_t lists = 0;
@@ -67,18 +67,19 @@ static int few_lists(const kp_plan *plan, int step)
 }
 
 /*
- * Streamed elements a step: as many as registers hold partial results for. Every sum over components keeps a vector an
- * element; more would spill. Fewer for long formulas, whose text is repeated for every element.
+ * Returns the streamed elements of a block: as many as registers hold partial results for. Every sum over components
+ * keeps a vector an element, and more vectors would spill. Long formulas have fewer elements, because the text is
+ * repeated for every element.
  */
 static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps *caps)
 {
     int64_t sums = 0, work = 0, most = 16, list;
     if (plan->schedule == KP_BY_ROWS)
-        /* LogSumExp needs registers for more; of insertions there is a text for each element. */
+        /* LogSumExp needs registers for more. Insertions into lists have a text for each element. */
         most = plan->record > 16                                                               ? 2
                : kp_numbers(plan) == 2 || kp_keeps_lists(plan->term_count, plan->terms, &list) ? 4
                                                                                                : 8;
-    /* The bits of a sum do not depend on the columns a step; those of other reductions may. */
+    /* The bits of a sum do not depend on the columns of a block; the bits of other reductions may. */
     bool sums_alone = true;
     for (size_t k = 0; k < plan->term_count; k++)
         sums_alone = sums_alone && kp_reduction(plan, k)->sums;
@@ -90,7 +91,7 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
             continue;
         if (kf_info((kf_op)order->nodes[k]->op)->op_class == KF_CLASS_SUM)
             sums += order->nodes[k]->dim;
-        if (kf_info((kf_op)order->nodes[k]->op)->op_class == KF_CLASS_CALL) /* one element a step */
+        if (kf_info((kf_op)order->nodes[k]->op)->op_class == KF_CLASS_CALL) /* one element a block */
             sums += STEP_WORK;
         const kf_op op = (kf_op)order->nodes[k]->op;
         work += periodic && (op == KF_SIN || op == KF_COS || op == KF_TAN) ? periodic : kf_info(op)->cost;
@@ -104,7 +105,7 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
     return few_lists(plan, (int)step);
 }
 
-/* Vectors that one class of values computes for another: arrays, unless they are variables. */
+/* Finds the vectors that one class of values computes for another class. They are arrays, unless they are variables. */
 static void find_kept(const kp_plan *plan, const kf_order *order, bool *kept)
 {
     for (size_t k = 0; k < order->count; k++) {
@@ -121,7 +122,7 @@ static void find_kept(const kp_plan *plan, const kf_order *order, bool *kept)
     }
 }
 
-/* Numbers a column in local memory, and where each variable's begin. */
+/* Chooses the numbers of a column in local memory, and where the numbers of each variable begin. */
 static void choose_record(kp_plan *plan, const kf_order *order)
 {
     plan->record = 0;
@@ -135,12 +136,12 @@ static void choose_record(kp_plan *plan, const kf_order *order)
         if (plan->record < KF_MAX_DIM)
             plan->record += f->dim;
     }
-    /* Whole vectors of four numbers: they are loaded at once. */
+    /* A column has whole vectors of four numbers, which are loaded at once. */
     if (plan->record > 2)
         plan->record = (int)blocks_of(plan->record, 4) * 4;
 }
 
-/* Whether a row variable is read while columns pass; one that others are computed from before that needs no registers. */
+/* Returns whether a row variable is read while columns pass. Other row variables need no registers then. */
 static bool is_read_by_pairs(const kp_plan *plan, const kf_order *order, const kf_node *var)
 {
     bool read = false;
@@ -152,7 +153,7 @@ static bool is_read_by_pairs(const kp_plan *plan, const kf_order *order, const k
     return read;
 }
 
-/* Vectors of the work-item's rows: as many rows as registers hold the numbers of. */
+/* Returns the rows of a work-item: as many rows as registers hold the numbers of. */
 static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *kept)
 {
     int64_t numbers = 0, words = (int64_t)kb_dtype_size(plan->dtype) / 4;
@@ -169,7 +170,7 @@ static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *
     return rows;
 }
 
-/* Work-group, vector, step and tile of a plan. */
+/* Chooses work-group, vector, block and tile of a plan. */
 static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept, const kp_caps *caps)
 {
     int64_t size = (int64_t)kb_dtype_size(plan->dtype), longest = 0;
@@ -178,14 +179,14 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
         longest = KB_MAX(longest, order->nodes[k]->dim);
     plan->unrolled = plan->schedule != KP_BY_LANES && longest <= UNROLLED;
     if (plan->schedule == KP_BY_CONTRACTION)
-        return; /* chosen when it was found to be one */
+        return; /* kp_check_contraction has chosen them */
     plan->tile = TILE;
     plan->group = plan->group ? plan->group : GROUP;
     plan->group = plan->schedule == KP_BY_LANES ? 1 : power_of_two(KB_MIN(plan->group, caps->max_work_group));
     plan->lanes = kp_lanes_of(caps, plan->dtype);
     if (plan->schedule == KP_BY_ROWS)
         plan->lanes = plan->shape == KP_MAP || plan->shape == KP_COLUMNS ? 1 : rows_of_item(plan, order, kept);
-    /* A work-group joins its states in local memory; where both axes are reduced that is beside the columns. */
+    /* A work-group joins its states in local memory, beside the columns if both axes are reduced. */
     if (plan->schedule == KP_BY_ROWS && (plan->shape == KP_COLUMNS || plan->shape == KP_ROWS_BOTH)) {
         while (plan->group > 1 && kp_joining_memory(plan) > (plan->shape == KP_COLUMNS ? local : local / 2))
             plan->group /= 2;
@@ -208,7 +209,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     plan->stream = choose_step(plan, order, caps);
 }
 
-/* Sizes of blocks: fewer states, then narrower vectors, where the arrays of a work-item would not fit. */
+/* Chooses the sizes of blocks: fewer states, then narrower vectors, if the arrays of a work-item would not fit. */
 kcl_status kp_choose_sizes(kp_plan *plan, const kp_caps *caps)
 {
     kf_graph *g = &plan->graph;

@@ -3,14 +3,14 @@
 #include "planner.h"
 
 enum {
-    CACHED_BYTES = 1 << 19,   /* of streamed variables that stay in a core's cache while all rows pass */
+    CACHED_BYTES = 1 << 19,   /* bytes of streamed variables that stay in a core's cache while all rows pass */
     SMALL_GROUP = 32,         /* work-items of a GPU's work-group where batches have few rows, at least */
     DIVIDED_STATES = 1 << 26, /* numbers of the states of all rows, up to which columns are divided in any case */
     FEW_ROWS = 16,            /* rows up to which columns run over the lanes of a GPU */
-    FIVE_STATES = 5,          /* rows whose states a work-item then keeps while columns pass, */
-    FOUR_STATES = 4,          /* fewer where the state of a row has more numbers than */
-    FEW_NUMBERS = 2,          /* these */
-    CONTRACTED = 48           /* components from which on a GPU stages a vector's index */
+    FIVE_STATES = 5,          /* rows whose states a work-item keeps while columns pass, if the states are small */
+    FOUR_STATES = 4,          /* rows whose states a work-item keeps while columns pass, if the states are larger */
+    FEW_NUMBERS = 2,          /* numbers of a small state of a row, at most */
+    CONTRACTED = 48           /* components of vectors from which on GPUs take the contraction schedule */
 };
 
 static const kp_caps cpu_profile = {
@@ -61,7 +61,7 @@ const char *kp_shape_name(kp_shape shape)
     return names[shape];
 }
 
-/* Bytes of the column variables of one column. */
+/* Returns the bytes of the column variables of one column. */
 int64_t kp_column_bytes(size_t count, const kr_var *vars, kcl_dtype dtype)
 {
     int64_t dim = 0;
@@ -71,8 +71,9 @@ int64_t kp_column_bytes(size_t count, const kr_var *vars, kcl_dtype dtype)
 }
 
 /*
- * Parts of columns short enough to be read from a core's own cache again and again; 1 where all columns are, or where
- * a column is so small that computing with it takes longer than fetching it. With D = 100 a sixth is gained.
+ * Returns how many parts the columns need so that a core reads a part from its own cache again and again. Returns 1 if
+ * the cache holds all columns, or if a column is so small that computing with the column takes longer than fetching it.
+ * With D = 100 a sixth is gained.
  */
 int64_t kp_cached_parts(int64_t bytes, int64_t cols)
 {
@@ -101,7 +102,7 @@ kcl_status kp_check_schedule_name(const char *name, kb_error *err)
                          name);
 }
 
-/* Work-items along the side of a work-group of the contraction schedule; its square is the group. */
+/* Returns the work-items along a side of a work-group of the contraction schedule, which has side * side work-items. */
 int kp_side_of(const kp_caps *caps)
 {
     int side = 16;
@@ -110,7 +111,7 @@ int kp_side_of(const kp_caps *caps)
     return side;
 }
 
-/* Whether a formula sums over the index of long vectors, a row's and a column's: what kp_is_contraction looks for. */
+/* Finds whether a formula sums over the index of long row and column vectors, as kp_is_contraction asks. */
 static kcl_status find_long_sums(const kr_sweep *sweep, bool *found, kb_error *err)
 {
     *found = false;
@@ -134,7 +135,7 @@ kcl_status kp_choose(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype dtype
     return kp_choose_for(sweep, caps, dtype, &(kp_sizes){rows, cols, 1, 1}, name, choice, err);
 }
 
-/* Work-groups of GPUs no larger than the rows of a batch need. */
+/* Makes work-groups of GPUs no larger than the rows of a batch need. */
 static void fit_group(kp_choice *choice, const kp_sizes *sizes, int lanes)
 {
     if (sizes->batches * sizes->each == 1 || choice->schedule != KP_BY_ROWS)
@@ -159,7 +160,7 @@ static kcl_status choose_shape(const kr_sweep *sweep, const kp_caps *caps, kcl_d
         choice->schedule = cpu ? KP_BY_LANES : KP_BY_ROWS;
         return KCL_OK;
     }
-    /* Columns are counted in numbers of a lane's width, from the first of a part on. */
+    /* Numbers of a lane's width count the columns, from the first column of a part on. */
     const char *counted = NULL;
     for (size_t k = 0; k < sweep->term_count; k++)
         if (kp_has_numbers(&sweep->terms[k]) && dtype == KCL_F32 && cols > LONGEST_PART)
@@ -179,18 +180,19 @@ static kcl_status choose_shape(const kr_sweep *sweep, const kp_caps *caps, kcl_d
     }
     int64_t lanes = kp_lanes_of(caps, dtype), enough = (int64_t)FEW_BLOCKS * caps->compute_units, state = 0;
     for (size_t k = 0; k < sweep->term_count; k++)
-        state += kr_get(sweep->terms[k].reduction)->numbers * kr_pieces(&sweep->terms[k]) * sweep->terms[k].formula->dim;
+        state +=
+            kr_get(sweep->terms[k].reduction)->numbers * kr_pieces(&sweep->terms[k]) * sweep->terms[k].formula->dim;
     /* Lanes over columns waste nothing on a few rows, but every row's state is kept while columns pass. */
     bool few = cpu ? rows <= lanes && cols >= 4 * lanes : rows <= FEW_ROWS && cols >= PART_COLUMNS;
     if (force == FORCE_COLUMNS || (force == BY_RULE && few)) {
         choice->shape = KP_COLUMNS;
-        /* One number for all of up to FEW_ROWS rows: other numbers of rows need no other program. */
+        /* All numbers of rows up to FEW_ROWS have one number of states: other numbers of rows need no other program. */
         choice->states = cpu ? 0 : state <= FEW_NUMBERS ? FIVE_STATES : FOUR_STATES;
         return KCL_OK;
     }
     if (force == BY_RULE && !cpu && rows > FEW_ROWS && find_long_sums(sweep, &long_sums, err) < 0)
         return err->status;
-    /* A list for each row of a block, and one in each work-item, is more than registers hold. */
+    /* A list for each row of a block, in each work-item, is more than registers hold. */
     int64_t list;
     if (long_sums && !kp_keeps_lists(sweep->term_count, sweep->terms, &list) && kp_side_of(caps) >= SMALLEST_SIDE)
         choice->schedule = KP_BY_CONTRACTION;
@@ -199,9 +201,9 @@ static kcl_status choose_shape(const kr_sweep *sweep, const kp_caps *caps, kcl_d
         return KCL_OK;
     }
     /*
-     * The number of columns alone tells whether they are divided, so that calls with more rows and with fewer have one
-     * program: parts are one where rows are many. A program more is nothing beside the time of a call whose states are
-     * more than DIVIDED_STATES.
+     * The number of columns alone tells whether the columns are divided, so that calls with many rows and calls with
+     * few rows have one program. With many rows there is one part. A further program is nothing beside the time of a
+     * call whose states are more than DIVIDED_STATES.
      */
     const int64_t size = choice->schedule == KP_BY_ROWS ? lanes * GROUP : lanes;
     const int64_t all = choice->schedule == KP_BY_ROWS ? (int64_t)GROUPS * caps->compute_units : enough;
@@ -220,7 +222,7 @@ kcl_status kp_choose_for(const kr_sweep *sweep, const kp_caps *caps, kcl_dtype d
 {
     if (choose_shape(sweep, caps, dtype, sizes, name, choice, err) < 0)
         return err->status;
-    /* Results come after the last of the batches that are reduced. */
+    /* Results come after the last of the reduced batches. */
     if (choice->shape == KP_ROWS && sweep->reduced & KF_AXIS_EACH)
         choice->shape = KP_ROWS_SPLIT;
     if (choice->shape != KP_MAP && choice->shape != KP_COLUMNS)

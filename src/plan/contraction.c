@@ -3,8 +3,8 @@
 #include "planner.h"
 
 enum {
-    CHUNK = 8,                  /* components of a contraction's step where none divides the dimension */
-    CONTRACTED_BYTES = 48 << 10 /* of local memory for their components */
+    CHUNK = 8,                  /* components of a chunk if none of the usual numbers divides the dimension */
+    CONTRACTED_BYTES = 48 << 10 /* bytes of local memory for the components */
 };
 
 bool kp_is_contraction(const kp_plan *plan, const kf_node *f)
@@ -13,8 +13,9 @@ bool kp_is_contraction(const kp_plan *plan, const kf_node *f)
 }
 
 /*
- * Whether the contraction schedule can compute the terms: numbers, which need vectors of both axes only in sums over
- * one and the same dimension, component by component. `why` is the reason against it; NULL: none.
+ * Finds whether the contraction schedule can compute the terms. The terms have to be numbers that need vectors of both
+ * axes only in sums over one and the same dimension, component by component. *why is the reason against the schedule;
+ * NULL: there is none.
  */
 static kcl_status find_contraction(kp_plan *plan, const char **why)
 {
@@ -66,19 +67,19 @@ static kcl_status find_contraction(kp_plan *plan, const char **why)
     return status;
 }
 
-/* Bytes of local memory in which the states of a work-group's work-items are joined: `joined` of the kernels. */
+/* Returns the bytes of local memory in which a work-group joins states: `joined` of the kernels. */
 int64_t kp_joining_memory(const kp_plan *plan)
 {
     return (int64_t)kp_numbers(plan) * ((plan->group + 1) / 2) * plan->lanes * (int64_t)kb_dtype_size(plan->dtype);
 }
 
-/* How many work-items share the memory that a kernel's private arrays are in: on CPUs it is a thread's. */
+/* Returns how many work-items share the memory of private arrays, which is the memory of a thread on CPUs. */
 int64_t kp_sharing_items(const kp_plan *plan, const kp_caps *caps)
 {
     return caps->device_class == KP_CPU ? plan->group : 1;
 }
 
-/* The components a step, at most `most`: a number that divides `dim` if there is one, else a power of two. */
+/* Returns the components of a chunk, at most `most`: a number that divides `dim` if one does, or a power of two. */
 static int choose_chunk(int dim, int most)
 {
     static const int even[] = {16, 20, 10, 8, 12, 24};
@@ -89,8 +90,8 @@ static int choose_chunk(int dim, int most)
 }
 
 /*
- * Work-group, blocks and step of a contraction: the largest work-group whose vectors, a component of each at least, and
- * states fit into local memory. Returns false if the work-group of SMALLEST_SIDE does not fit.
+ * Chooses work-group, blocks and chunk of a contraction: the largest work-group whose states and vectors, at least one
+ * component of each vector, fit into local memory. Returns false if the work-group of SMALLEST_SIDE does not fit.
  */
 static bool choose_contraction_blocks(kp_plan *plan, const kp_caps *caps)
 {
@@ -114,7 +115,7 @@ static bool choose_contraction_blocks(kp_plan *plan, const kp_caps *caps)
     return false;
 }
 
-/* Takes the rows schedule if the formula is no contraction, unless the schedule was forced. */
+/* Takes the rows schedule if the formula is no contraction. A schedule that was forced is refused instead. */
 kcl_status kp_check_contraction(kp_plan *plan, const kp_request *request)
 {
     const char *why = NULL;

@@ -10,8 +10,8 @@ enum {
     SHORTEST = 8,     /* components of a distance, at least: shorter distances are never expanded */
     PAYS_ON_CPU = 32, /* components from which on preparing columns and reading them costs less than is gained */
     PAYS_ON_GPU = 16,
-    FEW = 64,           /* rows or columns, for which preparing the others does not pay */
-    FEW_PAIRS = 1 << 24 /* for which looking at the data does not */
+    FEW = 64,           /* rows or columns, below which preparing the other axis does not pay */
+    FEW_PAIRS = 1 << 24 /* pairs, below which looking at the data does not pay */
 };
 
 bool kp_expansion_pays(const kp_caps *caps, int32_t dim, int64_t rows, int64_t cols)
@@ -28,8 +28,8 @@ static const kf_node *times(kf_graph *g, const kf_node *factor, const kf_node *f
 }
 
 /*
- * Takes factors of parameters off f, which are multiplied to *factor (NULL: 1), as long as `scalar` allows: of
- * dimension 1 only. Returns the rest.
+ * Takes factors of parameters off f, and multiplies *factor (NULL: 1) by them. With `scalar` only factors of dimension
+ * 1 are taken. Returns the rest of f.
  */
 static const kf_node *without_factors(kf_graph *g, const kf_node *f, bool scalar, const kf_node **factor)
 {
@@ -79,7 +79,7 @@ static bool see_distance(kf_graph *g, const kf_node *f, kp_distance *d)
 
 /* ---- Slopes ------------------------------------------------------------------------------------------------------ */
 
-/* How a value follows changes d of one distance S, whose other operands stay. */
+/* How a value follows a change d of one distance S, while all other operands stay. */
 typedef enum dependence {
     NONE,     /* not at all */
     LINEAR,   /* a number of the form slope * S + rest */
@@ -89,7 +89,7 @@ typedef enum dependence {
 
 typedef struct follows {
     dependence how;
-    const kf_node *slope; /* of parameters; RELATIVE: not negative */
+    const kf_node *slope; /* a formula of parameters; RELATIVE: not negative */
 } follows;
 
 static const follows unknown = {UNKNOWN, NULL};
@@ -99,7 +99,7 @@ static follows relative(const kf_node *slope)
     return (follows){RELATIVE, slope};
 }
 
-/* Both act together: the sum of the slopes. */
+/* Both operands follow the distance: the sum of the slopes. */
 static follows together(kf_graph *g, follows a, follows b)
 {
     if (a.how == NONE || b.how == NONE)
@@ -187,7 +187,7 @@ static follows follow(kf_graph *g, const kf_node *f, follows a, follows b)
     return a.how == RELATIVE || b.how == RELATIVE ? unknown : follow_linear(g, f, a, b);
 }
 
-/* Whether f is the distance times parameters. */
+/* Returns whether f is the distance times parameters. */
 static bool is_multiple(kf_graph *g, const kf_node *f, const kf_node *distance)
 {
     const kf_node *factor = NULL;
@@ -195,8 +195,9 @@ static bool is_multiple(kf_graph *g, const kf_node *f, const kf_node *distance)
 }
 
 /*
- * Whether the slope of S tells which error an error in S leaves in the reduction of the term. Differences of an ArgMin
- * are taken between the numbers in memory, so that both forms are near to the same distances.
+ * Returns whether the slope of S tells the error that an error in S leaves in the reduction of the term. An ArgMin
+ * takes differences between the numbers in memory. So the operands of its distances have no factors, and both forms are
+ * near to the same distances.
  */
 static bool is_told(kf_graph *g, const kr_term *term, const kf_node *root, follows how, const kp_distance *d)
 {
@@ -262,7 +263,7 @@ int kp_find_distances(kf_graph *g, size_t term_count, const kr_term *terms, cons
     return g->error.status < 0 ? -1 : count;
 }
 
-/* Whether there can be a distance at all: most sweeps have short variables, and are told apart here. */
+/* Returns whether a sweep can have a distance at all. Most sweeps have short variables, and need no search. */
 static bool has_long_variables(const kr_sweep *sweep)
 {
     bool rows = false, cols = false;
@@ -331,8 +332,8 @@ static const kf_node *square_norm(kf_graph *g, const kf_node *f)
 }
 
 /*
- * With u = a - c, v = b - c: h = |u|^2/2 + |v|^2/2 - u|v is half the distance, and h + |h| the distance, where rounding
- * made it negative 0. Halving is exact, so nothing is lost by it.
+ * With u = a - c and v = b - c, h = |u|^2/2 + |v|^2/2 - u|v is half the distance, and h + |h| is the distance. If
+ * rounding made h negative, h + |h| is 0. Halving is exact, so nothing is lost by halving.
  */
 static const kf_node *expanded(kf_graph *g, const kp_distance *d, const kf_node *centre)
 {
@@ -346,7 +347,7 @@ static const kf_node *expanded(kf_graph *g, const kp_distance *d, const kf_node 
     return times(g, d->weight, kf_binary(g, KF_ADD, h, kf_unary(g, KF_ABS, h)));
 }
 
-/* Distances, of which number n is expanded around the parameter first_centre + n. */
+/* The distances to expand: distance n is expanded around the parameter first_centre + n. */
 typedef struct expansion {
     size_t count, first_centre;
     const kp_distance *distances;

@@ -4,11 +4,11 @@
 
 enum {
     BATCH_ITEMS = 64,   /* work-items a compute unit of a CPU that batches are spread over */
-    LIST_COLUMNS = 256, /* columns of a part for each of the K of K-min: most terms shall be above the K smallest */
+    LIST_COLUMNS = 256, /* columns of a part for each of the K values of a list: most terms shall not enter the list */
     ROUND = 4           /* work-groups of the rows schedule that share a compute unit */
 };
 
-/* Work-items for `blocks`, in whole work-groups. */
+/* Returns the work-items for `blocks`, in whole work-groups. */
 static size_t items_for(int64_t blocks, const kp_plan *plan, const kp_caps *caps)
 {
     int64_t groups = KB_MAX(1, KB_MIN(blocks_of(blocks, plan->group), caps->max_groups));
@@ -16,8 +16,8 @@ static size_t items_for(int64_t blocks, const kp_plan *plan, const kp_caps *caps
 }
 
 /*
- * Parts of the columns, so many that work-groups leave few compute units idle at the end: work-groups run in rounds of
- * about ROUND a compute unit.
+ * Returns how many parts of the columns leave few compute units idle at the end. Work-groups run in rounds of about
+ * ROUND work-groups a compute unit.
  */
 static int64_t filling_parts(const kp_plan *plan, const kp_caps *caps, int64_t groups, int64_t cols)
 {
@@ -40,7 +40,10 @@ static int64_t filling_parts(const kp_plan *plan, const kp_caps *caps, int64_t g
     return best_fill > 0 ? best : blocks_of(tiles, 4);
 }
 
-/* Parts of the columns that a plan wants for `states` numbers of a part, before the limits on those of all parts. */
+/*
+ * Returns how many parts of the columns a plan wants, before the limits on the memory of all parts. A part has `states`
+ * numbers.
+ */
 static int64_t wanted_parts(const kp_plan *plan, const kp_caps *caps, int64_t groups, int64_t cols, int64_t states)
 {
     int64_t list;
@@ -59,7 +62,10 @@ static int64_t wanted_parts(const kp_plan *plan, const kp_caps *caps, int64_t gr
     return filling_parts(plan, caps, groups, cols);
 }
 
-/* Work-items of a batch, of which all have as many blocks: with many batches a work-item of a CPU takes several blocks. */
+/*
+ * Returns the work-items of a batch; all batches have the same number of blocks. With many batches a work-item of a CPU
+ * takes several blocks.
+ */
 static size_t items_of_batch(int64_t blocks, const kp_plan *plan, const kp_caps *caps, const kp_sizes *sizes)
 {
     if (caps->device_class == KP_CPU && sizes->batches > 1)
@@ -97,7 +103,7 @@ void kp_launch_batches(const kp_plan *plan, const kp_caps *caps, const kp_sizes 
         return;
     case KP_ROWS_SPLIT:
         launch->sweep_items[0] = items_of_batch(product(groups, plan->group), plan, caps, sizes);
-        /* Parts are whole tiles, so that a split sum has the terms of an undivided one. */
+        /* Parts are whole tiles, so that a split sum has the tiles of an undivided sum. */
         launch->part_length = blocks_of(blocks_of(cols, wanted), plan->tile) * plan->tile;
         break;
     case KP_COLUMNS:
@@ -114,7 +120,7 @@ void kp_launch_batches(const kp_plan *plan, const kp_caps *caps, const kp_sizes 
         launch->parts = KB_MAX(1, blocks_of(cols, KB_MAX(1, launch->part_length)));
         launch->finish_items = items_of_batch(row_blocks, plan, caps, sizes);
     }
-    /* Batches that are reduced are divided where rows and columns leave compute units idle. */
+    /* Reduced batches are divided if rows and columns leave compute units idle. */
     int64_t busy = product(product(groups, batches), plan->shape == KP_ROWS_BOTH ? 1 : launch->parts);
     int64_t idle = blocks_of((int64_t)GROUPS * caps->compute_units, KB_MAX(1, busy));
     int64_t each = KB_MAX(1, KB_MIN(KB_MIN(idle, most / launch->parts), sizes->each));

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* plan/plan.c: a plan from a sweep, step by step, and its description. */
+/* plan/plan.c: a plan from a sweep, one pass after another, and the description of a plan. */
 #include "passes.h"
 #include "planner.h"
 #include "simplify.h"
 
 enum {
     MAX_NODES = 100000, /* operators of a kernel: compilers do not take formulas of any size */
-    MANY_PERIODIC = 32  /* sines and the like, above which their text, which has a branch, takes compilers too long */
+    MANY_PERIODIC = 32  /* sines and the like, above which their text takes compilers too long: it has a branch */
 };
 
 static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *roots)
@@ -33,8 +33,8 @@ static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *
 }
 
 /*
- * Adds a parameter for the centre of each distance that is expanded, and one for margins if terms are screened. The
- * formulas of screened terms before their expansion go behind the roots, roots[exact_count++]; exact_of[term] is the
+ * Adds a parameter for the centre of each expanded distance, and a parameter for margins if terms are screened. The
+ * formulas of screened terms before the expansion go behind the roots, roots[exact_count++]; exact_of[term] is the
  * place.
  */
 static kcl_status expand(kp_plan *plan, const kr_sweep *sweep, size_t root_count, const kf_node **roots,
@@ -69,7 +69,10 @@ static kcl_status expand(kp_plan *plan, const kr_sweep *sweep, size_t root_count
     return KCL_OK;
 }
 
-/* Prepared values have the batch axes of all that the kernel which computes them reads: one launch does for them. */
+/*
+ * One launch of a kernel computes the prepared values of an axis. So the values have the batch axes of all that the
+ * kernel reads.
+ */
 static kcl_status find_prepared_batches(kp_plan *plan)
 {
     uint8_t of_side[2] = {0, 0};

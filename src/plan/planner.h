@@ -14,10 +14,10 @@ enum {
     FEW_BLOCKS = 4,      /* row blocks a compute unit, below which columns are divided too */
     PART_COLUMNS = 2048, /* columns of a part, at least: a part costs a state in memory */
     MAX_PARTS = 1024,
-    STATE_NUMBERS = 1 << 22, /* numbers in the memory of states, where fewer parts can keep it so small */
-    LONGEST_PART = 1 << 30,  /* columns that a number of the width of a float counts, and a vector more */
+    STATE_NUMBERS = 1 << 22, /* numbers in the memory of states, at most: fewer parts keep the memory small */
+    LONGEST_PART = 1 << 30,  /* columns that a number of the width of a float counts, with room for a vector more */
     GROUP = 256,             /* work-items of a work-group of a GPU */
-    GROUPS = 48,             /* work-groups a compute unit, so that the last ones do not leave the others idle */
+    GROUPS = 48,             /* work-groups a compute unit, so that the last work-groups leave few compute units idle */
     SMALLEST_SIDE = 4        /* work-items along the side of a register-tiled work-group, at least */
 };
 
@@ -26,14 +26,14 @@ static inline int64_t blocks_of(int64_t count, int64_t size)
     return count / size + (count % size != 0);
 }
 
-/* a * b, at least 0 and at most INT64_MAX. */
+/* Returns a * b for a and b of at least 0, and at most INT64_MAX. */
 static inline int64_t product(int64_t a, int64_t b)
 {
     int64_t result;
     return kb_mul_overflows(a, b, &result) ? INT64_MAX : result;
 }
 
-/* The largest power of two up to `most`. */
+/* Returns the largest power of two up to `most`. */
 static inline int power_of_two(int most)
 {
     int result = 1;
@@ -47,7 +47,7 @@ static inline int power_of_two(int most)
 bool kp_keeps_lists(size_t count, const kr_term *terms, int64_t *longest);
 int64_t kp_state_memory(const kp_plan *plan);
 
-/* Whether a term has numbers of terms as its results too. */
+/* Returns whether results of a term are numbers of terms. */
 static inline bool kp_has_numbers(const kr_term *term)
 {
     return kf_reduction_get(term->reduction)->kind == KF_INT;
@@ -70,7 +70,7 @@ kcl_status kp_rewrite_terms(kp_plan *plan);
 
 kcl_status kp_grow_vars(kp_plan *plan, size_t count);
 kcl_status kp_prepare(kp_plan *plan);
-/* The nodes of the terms' formulas; to be finished in any case. */
+/* Orders the nodes of the terms' formulas. The caller finishes the order, after an error too. */
 kcl_status kp_order_terms(kp_plan *plan, kf_order *order);
 
 /* ---- contraction.c ---- */

@@ -5,11 +5,11 @@
 #include "planner.h"
 
 enum {
-    PACKED = 16, /* numbers prepared for an axis, above which they share arrays */
+    PACKED = 16, /* prepared numbers of an axis, above which the numbers share arrays */
     PACK = 1024  /* numbers of an array that values share, at most */
 };
 
-/* Whether f costs anything: copies and variables are read where they are. */
+/* Returns whether f costs anything: copies and variables are read where they are. */
 static bool is_work(const kf_node *f)
 {
     kf_class c = kf_info((kf_op)f->op)->op_class;
@@ -49,7 +49,10 @@ kcl_status kp_grow_vars(kp_plan *plan, size_t count)
     return KCL_OK;
 }
 
-/* Values of the streamed axis; for contractions of both axes, since their steps read vectors from memory. */
+/*
+ * Returns whether f depends on the streamed axis only. In contractions f may depend on the other axis only, because a
+ * contraction reads all vectors from memory.
+ */
 static bool is_preparable(const kp_plan *plan, const kf_node *f)
 {
     unsigned c = kp_class(plan, f);
@@ -57,16 +60,16 @@ static bool is_preparable(const kp_plan *plan, const kf_node *f)
 }
 
 /*
- * Where the numbers go that are prepared for an axis. Few have an array each. Many share some: an array is an argument
- * of the kernels, and compilers take long for text that stores each number by itself.
+ * Where the prepared numbers of an axis go. Few numbers have an array each. Many numbers share arrays: an array is an
+ * argument of the kernels, and compilers take long for text that stores each number by itself.
  */
 typedef struct packing {
-    int64_t left;          /* numbers of the axis to come */
-    int64_t filled, width; /* numbers in the array that is shared at present; 0, 0: none */
-    size_t var;            /* that array */
+    int64_t left;          /* numbers of the axis that are still to come */
+    int64_t filled, width; /* numbers in the array that is shared at present; 0, 0: there is none */
+    size_t var;            /* the array that is shared at present */
 } packing;
 
-/* Makes room for f; returns the node that terms read in its place. */
+/* Makes room for f. Returns the node that terms read in place of f. */
 static const kf_node *place_prepared(kp_plan *plan, const kf_node *f, packing *pack)
 {
     kf_graph *g = &plan->graph;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* plan/rewrite.c: formulas as the device has them, and sums without the factors that can leave them. */
+/* plan/rewrite.c: formulas in the operators of the device, and sums without the factors that can leave the sums. */
 #include "make.h"
 #include "passes.h"
 #include "planner.h"
 
 enum {
-    PRODUCTS = 8 /* factors of factors that are looked at, to take them out of a sum */
+    PRODUCTS = 8 /* products within products that are searched for factors of a sum */
 };
 
 static const double log2e = 0x1.71547652b82fep+0;
@@ -20,7 +20,7 @@ static const kf_node *mult(kf_graph *g, const kf_node *a, const kf_node *b)
     return kf_binary(g, KF_MULT, a, b);
 }
 
-/* c * f for a constant c, which is multiplied into the part of f that is computed least often. */
+/* Returns c * f. The constant c is multiplied into the part of f that is computed least often. */
 static const kf_node *scaled(kf_graph *g, const kf_node *f, double c)
 {
     double sign = 1;
@@ -46,8 +46,8 @@ static const kf_node *scaled(kf_graph *g, const kf_node *f, double c)
 }
 
 /*
- * Whether f is rounded when it is computed, or was where it comes from. Operators that are exact hand on an operand, the
- * last of several, or give whole numbers.
+ * Returns whether f is rounded when it is computed, or was rounded before. Exact operators hand on an operand, the last
+ * of several, or give whole numbers.
  */
 static bool is_rounded(const kf_node *f)
 {
@@ -85,8 +85,8 @@ static bool is_rounded(const kf_node *f)
 }
 
 /*
- * Whether e^f is computed as 2^(f log2 e), which costs less but rounds the argument: where f is a product, in which the
- * factor joins another, and where it is computed for each pair with roundings of its own anyway.
+ * Returns whether e^f is computed as 2^(f log2 e), which costs less but rounds the argument. In a product f, log2 e
+ * joins a factor. A value f of a pair may be rounded if f has roundings of its own anyway.
  */
 static bool is_power_of_two(const kf_node *f)
 {
@@ -97,8 +97,9 @@ static bool is_power_of_two(const kf_node *f)
 }
 
 /*
- * Operators as the device has them: powers of e as powers of 2, where the factor joins a bandwidth that is computed once; a
- * division by something computed less often as a product with its inverse.
+ * Rewrites a node in the operators of the device. A power of e becomes a power of 2, as is_power_of_two tells: log2 e
+ * may join a bandwidth that is computed once. A division by a value that is computed less often becomes a product with
+ * the inverse of the value.
  */
 static const kf_node *lower_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
@@ -112,7 +113,7 @@ static const kf_node *lower_node(void *user, kf_graph *g, const kf_node *f, cons
             return mult(g, args[0], kf_unary(g, KF_INV, args[1]));
         break;
     case KF_MULT:
-        /* p*(q*u): what is computed once is multiplied once; the simplifier knows which two constants must stay apart. */
+        /* p*(q*u) becomes (p*q)*u: p*q is computed once. The simplifier knows which two constants stay apart. */
         for (int k = 0; k < 2; k++) {
             const kf_node *p = args[k], *u = args[1 - k];
             for (int c = 0; p->axes == 0 && p->dim == 1 && u->op == KF_MULT && u->axes && c < 2; c++)
@@ -142,8 +143,8 @@ kcl_status kp_lower(kf_graph *g, size_t count, const kf_node **roots)
 }
 
 /*
- * A sum's factors that are the same for all its terms leave the sum: F = factor * rest. Returns rest; *factor, NULL for
- * 1, is multiplied by the factors that leave. Looks `depth` products deep.
+ * Takes factors that are the same for all terms out of a sum: F = factor * rest. Returns rest. *factor, NULL for 1, is
+ * multiplied by the factors. Looks `depth` products deep.
  */
 static const kf_node *split_factors(kf_graph *g, const kf_node *f, unsigned reduced, int depth, const kf_node **factor)
 {
@@ -159,14 +160,16 @@ static const kf_node *split_factors(kf_graph *g, const kf_node *f, unsigned redu
                 rest = f->arg[1 - k];
             }
         }
-        /* Something must be left to be summed. */
+        /* The rest must still be summed over the reduced axes. */
         if (!out || !(rest->axes & reduced))
             break;
         *factor = *factor ? mult(g, *factor, out) : out;
         f = rest;
     }
     if (f && f->op == KF_WHERE && kf_is_zero(f->arg[2]) && depth > 0) {
-        /* Numbers leave a sum under a condition; values of rows stay: a row without a term that counts has the sum 0. */
+        /*
+         * Numbers leave a sum under a condition. Values of rows stay: a row without a term that counts has the sum 0.
+         */
         const kf_node *rest = split_factors(g, f->arg[1], ~0u, depth - 1, factor);
         return rest == f->arg[1] ? f : kf_make(g, KF_WHERE, (const kf_node *[]){f->arg[0], rest, f->arg[2]}, NULL);
     }
@@ -194,7 +197,7 @@ static const kf_node *restore_factor(void *user, const kf_node *leaf)
     return mult(s->g, s->factor[at], kf_acc(s->g, at, s->terms[at].formula->dim, KF_REAL));
 }
 
-/* Concat(F, G), of F as a power of 2. */
+/* Returns Concat(F log2 e, G) for f = Concat(F, G): F is an exponent of e, F log2 e an exponent of 2. */
 static const kf_node *scaled_exponent(kf_graph *g, const kf_node *f)
 {
     bool apart = f->op == KF_CONCAT && f->arg[0]->dim == 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* plan/terms.c: what the terms of a plan keep, by the rows of their reductions. */
+/* plan/terms.c: what the terms of a plan keep, by the table of reductions. */
 #include "planner.h"
 
 const kr_reduction *kp_reduction(const kp_plan *plan, size_t term)
@@ -8,7 +8,7 @@ const kr_reduction *kp_reduction(const kp_plan *plan, size_t term)
     return plan->exact[term] ? kr_screened(id) : kr_get(id);
 }
 
-/* Whether a term keeps a list of K values; *longest is the largest K. */
+/* Returns whether a term keeps a list of K values; *longest is the largest K. */
 bool kp_keeps_lists(size_t count, const kr_term *terms, int64_t *longest)
 {
     *longest = 0;
@@ -37,7 +37,7 @@ bool kp_has_array(const kp_plan *plan, const kr_array *array)
     return !(array->of & KR_ON_CPU) || plan->schedule == KP_BY_LANES;
 }
 
-/* Elements of an array of a running state. */
+/* Returns the elements of an array of a running state. */
 static int64_t length_of(const kp_plan *plan, const kr_term *term, const kr_array *array)
 {
     int64_t length = array->length;
@@ -52,7 +52,7 @@ static int64_t length_of(const kp_plan *plan, const kr_term *term, const kr_arra
     return length;
 }
 
-/* Bytes of a work-item's states and results, and of the copies of lists while they are joined. */
+/* Returns the bytes of the states and results of a work-item, and of the copies of lists while lists are joined. */
 int64_t kp_state_memory(const kp_plan *plan)
 {
     int64_t bytes = 0, vector = (int64_t)kb_dtype_size(plan->dtype) * plan->lanes;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tests/plan/sweeps.h: sweeps from text, capabilities by hand, random formulas: for tests of plans and renderers. */
+/* tests/plan/sweeps.h: sweeps from text, capabilities by hand and random formulas, for tests of plans and renderers. */
 #ifndef TEST_SWEEPS_H
 #define TEST_SWEEPS_H
 
@@ -35,8 +35,8 @@ static inline void add_name(sweep_of *s, const char *name, size_t length, const 
 }
 
 /*
- * "x:i3 y:j3 g:p1": variables 0, 1, ...; batch axes follow the dimension, "x:i3abE": small letters are axes with results
- * of their own, E, F, ... those that are reduced.
+ * Adds the variables of a text, "x:i3 y:j3 g:p1", as numbers 0, 1, .... Batch axes follow the dimension, "x:i3abE":
+ * small letters are axes with results of their own, E, F, ... are reduced axes.
  */
 static inline void add_variables(sweep_of *s, const char *text)
 {
@@ -59,7 +59,7 @@ static inline void add_variables(sweep_of *s, const char *text)
     }
 }
 
-/* Formulas separated by ";". */
+/* Reads formulas separated by ";". Returns the number of formulas. */
 static inline size_t read_formulas(sweep_of *s, const char *text, const kf_node **out)
 {
     size_t count = 0;
@@ -79,7 +79,7 @@ static inline size_t read_formulas(sweep_of *s, const char *text, const kf_node 
     return count;
 }
 
-/* "KMin3:x*y;u": the reductions and their K, the sum where none is named; leaves the formulas. */
+/* Reads reductions and their K, "KMin3:x*y;u", the sum if none is named. Leaves the formulas. */
 static inline void read_reductions(sweep_of *s, char *terms)
 {
     char *to = terms;
@@ -107,8 +107,8 @@ static inline void read_reductions(sweep_of *s, char *terms)
 }
 
 /*
- * Reductions of `terms`, whose results the outputs call r0, r1, ..., and n0, n1, ... where they are numbers of terms;
- * s->g is a graph, which may hold other nodes.
+ * Fills a sweep with reductions of `terms`. The outputs call the results r0, r1, ..., and n0, n1, ... if the results
+ * are numbers of terms. s->g is a graph, which may hold other nodes.
  */
 static inline void sweep_fill(sweep_of *s, unsigned reduced, const char *variables, const char *terms,
                               const char *outputs)
@@ -124,8 +124,7 @@ static inline void sweep_fill(sweep_of *s, unsigned reduced, const char *variabl
         const kf_reduction_info *info = kf_reduction_get(s->terms[k].reduction);
         const int64_t dim = kf_reduction_dim(s->terms[k].reduction, formulas[k]->dim, s->terms[k].param);
         s->terms[k].formula = formulas[k];
-        add_name(s, name, (size_t)snprintf(name, sizeof name, "r%d", (int)k),
-                 kf_acc(&s->g, (int64_t)k, dim, KF_REAL));
+        add_name(s, name, (size_t)snprintf(name, sizeof name, "r%d", (int)k), kf_acc(&s->g, (int64_t)k, dim, KF_REAL));
         if (info->kind == KF_INT)
             add_name(s, name, (size_t)snprintf(name, sizeof name, "n%d", (int)k),
                      kf_acc(&s->g, (int64_t)k, dim, KF_INT));
@@ -138,7 +137,7 @@ static inline void sweep_fill(sweep_of *s, unsigned reduced, const char *variabl
     s->sweep.outputs = s->outputs;
 }
 
-/* The batch axes of the variables, for plans; `axes` has room for MOST. */
+/* Returns the batch axes of the variables, for plans. `axes` has room for MOST variables. */
 static inline kp_batches batches_of(const sweep_of *s, uint8_t *axes)
 {
     kp_batches b = {.axes = axes};
@@ -166,15 +165,22 @@ static inline void sweep_finish(sweep_of *s)
     kf_graph_finish(&s->g);
 }
 
-/* A CPU as one would order it. */
+/* Returns a CPU, as one would order it. */
 static inline kp_caps cpu_caps(int lanes, int registers)
 {
-    return (kp_caps){.device_class = KP_CPU, .lanes_f32 = lanes, .lanes_f64 = lanes / 2, .vector_registers = registers,
-                     .compute_units = 8, .max_work_group = 4096, .local_memory = 256 << 10,
-                     .private_memory = 1 << 20, .max_groups = 65535, .has_f64 = true};
+    return (kp_caps){.device_class = KP_CPU,
+                     .lanes_f32 = lanes,
+                     .lanes_f64 = lanes / 2,
+                     .vector_registers = registers,
+                     .compute_units = 8,
+                     .max_work_group = 4096,
+                     .local_memory = 256 << 10,
+                     .private_memory = 1 << 20,
+                     .max_groups = 65535,
+                     .has_f64 = true};
 }
 
-/* A small GPU. */
+/* Returns a GPU like the profile, with small work-groups and local memory. */
 static inline kp_caps gpu_caps(int work_group, size_t local_memory)
 {
     kp_caps caps = *kp_caps_profile("gpu");
@@ -183,7 +189,7 @@ static inline kp_caps gpu_caps(int work_group, size_t local_memory)
     return caps;
 }
 
-/* Bytes of local memory that the sweep of a plan declares. */
+/* Returns the bytes of local memory that the sweep of a plan declares. */
 static inline size_t local_memory_of(const kp_plan *plan)
 {
     size_t size = kb_dtype_size(plan->dtype), numbers = 0;
@@ -205,8 +211,8 @@ static inline kp_plan *plan_of(const kr_sweep *sweep, const kp_caps *caps, kcl_d
     kp_plan *plan;
     kb_error err;
     kb_error_clear(&err);
-    ck_assert_msg(kp_plan_create(&plan, &(kp_request){sweep, dtype, caps, {.shape = shape}, NULL, {0}}, &err) == KCL_OK, "%s",
-                  err.text);
+    ck_assert_msg(kp_plan_create(&plan, &(kp_request){sweep, dtype, caps, {.shape = shape}, NULL, {0}}, &err) == KCL_OK,
+                  "%s", err.text);
     return plan;
 }
 
@@ -220,7 +226,7 @@ static inline unsigned draw(uint64_t *seed, unsigned below)
 
 #define RANDOM_VARIABLES "x:i3 y:j3 u:i1 b:j1 g:p1 p:p3"
 
-/* A formula of both axes in RANDOM_VARIABLES, bounded; without Concat and ExtractT where not `copies`. */
+/* Returns a bounded formula of both axes in RANDOM_VARIABLES, with Concat and ExtractT if `copies`. */
 static inline const kf_node *random_formula(sweep_of *s, uint64_t *seed, bool copies)
 {
     enum { SIZE = 40, LARGEST = 8 };
@@ -246,8 +252,9 @@ static inline const kf_node *random_formula(sweep_of *s, uint64_t *seed, bool co
             f = kf_unary(g, maps[draw(seed, KB_COUNT(maps))], a);
             break;
         case 4: /* exp, of products too */
-            f = kf_unary(g, KF_EXP, kf_unary(g, KF_MINUS, fits ? kf_binary(g, KF_MULT, kf_unary(g, KF_SQUARE, a),
-                                                                           kf_unary(g, KF_ABS, b)) : a));
+            f = kf_unary(g, KF_EXP,
+                         kf_unary(g, KF_MINUS,
+                                  fits ? kf_binary(g, KF_MULT, kf_unary(g, KF_SQUARE, a), kf_unary(g, KF_ABS, b)) : a));
             break;
         case 5:
             f = kf_unary(g, KF_SUM, a);
