@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* api/builder.c: operators applied to expressions. */
 #include "builder.h"
-#include "names.h"
 #include "make.h"
+#include "names.h"
 
 #include <string.h>
 

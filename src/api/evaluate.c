@@ -158,6 +158,10 @@ static kcl_status size_slots(evaluation *e, const ka_call *call)
     for (size_t k = 0; k < e->slot_count; k++) {
         const bound *b = &e->bound[k];
         const kx_view *view = &call->inputs[k];
+        if (view->dim != b->dim)
+            return kb_fail(kd_error(call->context), KCL_ERROR_SHAPE,
+                           "%s has vectors of dimension %d, a formula's text reads it with dimension %d",
+                           e->slots[k].name, view->dim, b->dim);
         if (b->data->is_scalar)
             continue;
         if (b->batches != NOT_KNOWN && b->batches != ka_batch_axes(&view->batch))

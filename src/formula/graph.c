@@ -65,7 +65,7 @@ static const kf_node *out_of_memory(kf_graph *g)
 
 static uint64_t structure_hash(const kf_node *f)
 {
-    uint64_t kind = f->kind | (f->axes & KF_BATCH_AXES) << 8;
+    uint64_t kind = f->kind | (uint64_t)f->axes << 8;
     uint64_t bits, h = kb_hash_combine(f->op | kind << 8, (uint64_t)f->dim);
     memcpy(&bits, &f->value, sizeof bits);
     h = kb_hash_combine(h, bits);

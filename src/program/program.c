@@ -113,7 +113,10 @@ uint64_t kg_structure(size_t root_count, const kf_node *const *roots, size_t slo
     return key;
 }
 
-/* The key of kernels: sizes of batch axes do not count, but which of them are equal tells what shares a sweep. */
+/*
+ * The key of kernels: sizes of batch axes do not count, but which of them are equal, and which are 1, tells what shares a
+ * sweep.
+ */
 static uint64_t key_of(const kg_program *p, const kf_node *const *roots)
 {
     uint64_t key = kb_hash(p->options.schedule, strlen(p->options.schedule), p->root_count);
@@ -127,7 +130,7 @@ static uint64_t key_of(const kg_program *p, const kf_node *const *roots)
             size_t first = 0;
             while (kg_batch_size(&p->slots[first].batch, b) != p->slots[k].batch.size[b])
                 first++;
-            key = kb_hash_combine(key, first * KF_MAX_BATCH + (size_t)b);
+            key = kb_hash_combine(key, (first * KF_MAX_BATCH + (size_t)b) * 2 + (p->slots[k].batch.size[b] == 1));
         }
     }
     return key;

@@ -45,7 +45,10 @@ bool kg_find_temps(kg_compiler *c)
             return false;
         if ((kf_is_stored(it->node) || it->operand[1]) && !need(c, it))
             return false;
+        /* The index of a gather or scatter; and an index of which a formula takes the axes alone is computed too. */
         kg_item *index = it->operand[1] ? kg_item_of(c, it->operand[1]) : NULL;
+        if (it->group == KG_NONE && it->node->param[0] == KF_REDUCE_WHOLE)
+            index = it;
         if (index && !kg_need_temp(c, &index->index_temp, index->node->dim, kg_result_rows(index), KF_INT))
             return false;
     }

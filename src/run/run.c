@@ -70,13 +70,15 @@ kcl_status kx_check(const kg_program *p, const kx_view *slots, const kx_view *ou
 
 /* ---- Running ------------------------------------------------------------------------------------------------------ */
 
-/* Copies what kernels cannot reach where it is, and outputs that must not be written before all steps are done. */
-static kcl_status stage(kx_run *r, kx_staging *in, kx_staging *out)
+/*
+ * Copies what kernels cannot reach where it is, and outputs that must not be written before all steps are done: `shares`
+ * tells whether an output is the array of an input.
+ */
+static kcl_status stage(kx_run *r, bool shares, kx_staging *in, kx_staging *out)
 {
     const kg_program *p = r->program;
-    bool shares;
-    kcl_status status = kx_check_arrays(p, r->context, r->slots, r->outs, &shares);
-    if (status == KCL_OK && !kx_all_reached(r->backend, r->context, p->slot_count, r->slots, false)) {
+    kcl_status status = KCL_OK;
+    if (!kx_all_reached(r->backend, r->context, p->slot_count, r->slots, false)) {
         status = kx_stage_inputs(in, r);
         r->slots = in->views;
     }
@@ -110,6 +112,9 @@ kcl_status kx_run_program(const kg_program *program, kcl_context *context, kcl_d
                           const kx_view *outs, const kr_scale *scales)
 {
     kcl_context_stats *stats = kd_stats(context);
+    bool shares;
+    if (kx_check_arrays(program, context, slots, outs, &shares) < 0)
+        return kd_error(context)->status;
     double start = kb_seconds(), built = stats->build_seconds;
     kx_run r = {.program = program,
                 .context = context,
@@ -125,7 +130,7 @@ kcl_status kx_run_program(const kg_program *program, kcl_context *context, kcl_d
     r.host_input = r.waits ? KD_ARG_HOST_IN : KD_ARG_HOST_COPY;
     kx_staging in = {0}, out = {0};
     kb_arena_init(&r.arena, kd_allocator(context));
-    kcl_status status = stage(&r, &in, &out);
+    kcl_status status = stage(&r, shares, &in, &out);
     if (status == KCL_OK)
         status = run_steps(&r);
     kb_arena_finish(&r.arena);

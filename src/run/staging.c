@@ -138,7 +138,7 @@ kcl_status kx_stage_outputs(kx_staging *s, const kx_run *r)
 void kx_unstage(kx_staging *s, kcl_context *context, const kx_view *results)
 {
     const kcl_allocator *a = kd_allocator(context);
-    for (size_t k = 0; s->memory && k < s->count; k++) {
+    for (size_t k = 0; s->views && s->memory && k < s->count; k++) {
         if (s->memory[k] && results)
             copy_view(&s->views[k], s->memory[k], &results[k], kx_host_data(&results[k]));
         kb_free(a, s->memory[k]);

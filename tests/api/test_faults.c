@@ -266,6 +266,75 @@ START_TEST(test_each_allocation_fails_beside_a_device)
 }
 END_TEST
 
+/* One request fails, and those after it succeed. */
+typedef struct single_failure {
+    int64_t requests, fails, blocks;
+} single_failure;
+
+static void *fail_once(void *user, void *pointer, size_t size)
+{
+    single_failure *f = user;
+    if (size == 0) {
+        f->blocks -= pointer != NULL;
+        free(pointer);
+        return NULL;
+    }
+    if (++f->requests == f->fails)
+        return NULL;
+    f->blocks += !pointer;
+    return realloc(pointer, size);
+}
+
+/* Evaluations into the array of an input, of chains and of gathers: after any failure the next call is right. */
+START_TEST(test_one_allocation_fails)
+{
+    single_failure memory = {0, 0, 0};
+    kcl_context *c;
+    ck_assert_int_eq(kcl_context_create(&c, &(kcl_context_params){.device = "host", .allocator = {fail_once, &memory}}),
+                     KCL_OK);
+    const double start[3] = {0.5, -1, 2};
+    kcl_status status = KCL_ERROR_NO_MEMORY;
+    for (int64_t n = 1; status != KCL_OK; n++) {
+        double u[3], want[3];
+        for (int round = 0; round < 2; round++) {
+            memcpy(u, start, sizeof u);
+            kcl_context_drop_programs(c);
+            kcl_scope *s = kcl_scope_create(c);
+            kcl_expr *rows = kcl_vi(s, kcl_f64(u, 3, 1)), *columns = kcl_vj(s, kcl_f64(u, 3, 1));
+            kcl_expr *sum = kcl_reduce_sum(kcl_mul(rows, columns), KCL_OVER_J);
+            kcl_expr *nearest = kcl_gather(columns, kcl_reduce_argmin(kcl_sqdist(sum, columns), KCL_OVER_J));
+            kcl_expr *next = kcl_add(kcl_reduce_sum(kcl_mul(sum, columns), KCL_OVER_J), nearest);
+            memory.requests = 0;
+            memory.fails = round ? 0 : n;
+            const kcl_status now = kcl_eval1(next, kcl_f64(u, 3, 1));
+            memory.fails = 0;
+            if (!round) {
+                status = now;
+                ck_assert(now == KCL_OK || now == KCL_ERROR_NO_MEMORY);
+                for (int i = 0; now < 0 && i < 3; i++)
+                    ck_assert_double_eq(u[i], start[i]);
+            } else {
+                ck_assert_msg(now == KCL_OK, "%s", kcl_context_error(c));
+            }
+            kcl_scope_destroy(&s);
+        }
+        /* sum_i = 1.5 u_i, the nearest u_j to it, and 1.5 sum_i beside that. */
+        for (int i = 0; i < 3; i++) {
+            const double sum = 1.5 * start[i];
+            want[i] = start[0];
+            for (int j = 1; j < 3; j++)
+                if (fabs(sum - start[j]) < fabs(sum - want[i]))
+                    want[i] = start[j];
+            want[i] += 1.5 * sum;
+            ck_assert_double_eq_tol(u[i], want[i], 1e-12);
+        }
+        ck_assert_int_lt(n, 10000);
+    }
+    kcl_context_destroy(&c);
+    ck_assert_int_eq(memory.blocks, 0);
+}
+END_TEST
+
 /* ---- Calls ------------------------------------------------------------------------------------------------------- */
 
 /* Opens without faults, so that the count is of the calls of apply and evaluation. */
@@ -452,6 +521,7 @@ int main(int argc, char **argv)
     }
     const TTest *const tests[] = {test_each_allocation_fails_by_the_interpreter,
                                   test_each_allocation_fails_beside_a_device,
+                                  test_one_allocation_fails,
                                   test_each_call_of_a_device_fails,
                                   test_plans_follow_what_kernels_allow,
                                   test_the_failing_call_is_named,

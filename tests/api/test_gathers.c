@@ -358,6 +358,10 @@ START_TEST(tables_that_cannot_be)
             "of array 3");
     REFUSED(kcl_formula(s, "Grad(Gather(x,y)*x,x,1)", 2, (const char *const[]){"x", "y"}, (kcl_expr *[]){x_i, y_j}),
             KCL_ERROR_DERIVATIVE, "Gather", "Grad");
+    /* A table of zeros: nothing but the axes of the computed index counts. */
+    out[2] = 1;
+    ok(kcl_eval1(kcl_gather(kcl_like(kcl_zero(s, 1), y_j), kcl_square(x_i)), kcl_f64(out, 6)));
+    ck_assert_double_eq(out[2], 0);
     /* A parameter chooses one row; a table without rows has none. */
     ok(kcl_eval1(kcl_gather(x_i, p), kcl_f64(out, 1)));
     ck_assert_double_eq(out[0], 6);

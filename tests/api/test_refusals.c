@@ -166,6 +166,11 @@ START_TEST(test_formula_texts)
     IS_ERROR(kcl_formula(s, "x", 1, names, &bad), KCL_ERROR_SHAPE, "kcl_elem", "9");
     CALL_FAILS(kcl_eval1(kcl_formula(s, "x*Var(77,1,2)", 1, names, values), kcl_f64(a, 2, 3)), KCL_ERROR_ARGUMENT,
                "Var(77,1,2)", "no data");
+    /* Vectors of another length than the array has. */
+    CALL_FAILS(kcl_eval1(kcl_formula(s, "Sum(Var(0,5,0))", 0, NULL, NULL), kcl_f64(out, 2)), KCL_ERROR_SHAPE,
+               "dimension 3", "dimension 5");
+    CALL_FAILS(kcl_eval1(kcl_formula(s, "Sum(Var(0,2,0))", 0, NULL, NULL), kcl_f64(out, 2)), KCL_ERROR_SHAPE,
+               "dimension 3", "dimension 2");
     eval_ok(kcl_formula(s, "SqNorm2(x)", 1, names, values), kcl_f64(out, 2));
     ck_assert_double_eq(out[1], 16 + 25 + 36);
 }

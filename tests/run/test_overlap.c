@@ -215,6 +215,8 @@ START_TEST(test_outputs_in_each_other)
                         kcl_square(kcl_vi(s, kcl_f64(x, M)))};
     static const char *const names[] = {"output 0", "output 1", "output 2"};
     const kcl_array *outs[3];
+    kcl_context_stats before, after;
+    ck_assert_int_eq(kcl_context_get_stats(c, &before), KCL_OK);
     for (int k = 0; k < 3; k++) {
         outs[k] = outs[(k + 1) % 3] = kcl_f64(out, M);
         outs[(k + 2) % 3] = kcl_f64(out + 2 * M, M);
@@ -228,6 +230,9 @@ START_TEST(test_outputs_in_each_other)
     REFUSED(kcl_eval(2, sums, (const kcl_array *[]){kcl_f64(x, M), kcl_f64(x, M)}), "output 0", "output 1", "overlap");
     for (int k = 0; k < 4 * M; k++)
         ck_assert_double_eq(out[k], 0);
+    /* What is refused is no evaluation. */
+    ck_assert_int_eq(kcl_context_get_stats(c, &after), KCL_OK);
+    ck_assert_uint_eq(after.evaluations, before.evaluations);
     kcl_scope_destroy(&s);
 }
 END_TEST
