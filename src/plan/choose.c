@@ -210,8 +210,10 @@ static kcl_status choose_shape(const kr_sweep *sweep, const kp_caps *caps, kcl_d
     const int64_t least = choice->schedule == KP_BY_ROWS ? PART_COLUMNS : 2 * PART_COLUMNS;
     const bool idle = product(blocks_of(rows, size), sizes->batches) < all && cols >= least;
     bool longer = cols >= least;
-    if (choice->schedule == KP_BY_LANES && !kp_keeps_lists(sweep->term_count, sweep->terms, &list))
-        longer = longer || kp_cached_parts(kp_column_bytes(sweep->var_count, sweep->vars, dtype), cols) > 1;
+    /* CPUs keep the lists of many rows in registers to the end: writing and reading them takes a tenth of the time. */
+    if (choice->schedule == KP_BY_LANES)
+        longer = !kp_keeps_lists(sweep->term_count, sweep->terms, &list) &&
+                 (longer || kp_cached_parts(kp_column_bytes(sweep->var_count, sweep->vars, dtype), cols) > 1);
     const bool is_small = product(state, product(rows, sizes->batches)) <= DIVIDED_STATES;
     choice->shape = counted || idle || (longer && is_small) ? KP_ROWS_SPLIT : KP_ROWS;
     return KCL_OK;

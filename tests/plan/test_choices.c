@@ -146,7 +146,9 @@ START_TEST(few_programs_do_for_all_numbers_of_rows)
                                          KCL_OK);
                         note_choice(here, &count, &c);
                         note_choice(all, &all_count, &c);
-                        ck_assert_msg(count <= 2 && all_count <= 3,
+                        /* Lists on CPUs: one program more, for many rows. */
+                        const size_t most = f == KB_COUNT(formulas) - 1 && d == 0 ? 3 : 2;
+                        ck_assert_msg(count <= most && all_count <= 3,
                                       "formula %zu on a %s, %lld rows and %lld columns: programs %zu and %zu", f,
                                       devices[d], (long long)rows, (long long)columns[n], count, all_count);
                     }
