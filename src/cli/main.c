@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const command *const commands[] = {
@@ -83,6 +84,11 @@ int main(int argc, char **argv)
 #ifdef SIGXFSZ
     signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond the limit on files is an error too */
 #endif
+    /*
+     * PoCL compiles a kernel for the sizes of its first launch, and again for any sizes when the kernel is saved. With this
+     * setting one compilation does for both, and kernels run no slower. The user's own setting stays.
+     */
+    setenv("POCL_WORK_GROUP_SPECIALIZATION", "0", 0);
     int code = dispatch(argc, argv, &name, &f);
     /* Output is lost when the disk is full or the reader has gone. The loss is reported as a failure. */
     errno = 0;

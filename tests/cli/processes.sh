@@ -42,6 +42,24 @@ process() { # NUMBER
     done
 }
 
+# PoCL names what it compiles for the sizes of a launch by these sizes and "goffs0". Other drivers keep nothing there.
+specialised() { # SETTING: a new kernel, with the variable as the user has it
+    (
+        POCL_CACHE_DIR=$temporary/pocl$1
+        export POCL_CACHE_DIR
+        [ -z "$1" ] || export POCL_WORK_GROUP_SPECIALIZATION="$1"
+        mkdir "$POCL_CACHE_DIR" && KEOPSCL_CACHE=off check "0.5" >"$temporary/specialised" 2>&1 || exit 2
+        [ -n "$(find "$POCL_CACHE_DIR" -name '*goffs0*')" ]
+    )
+}
+if "$tool" devices --json | grep -qiE 'pocl|portable computing language'; then
+    specialised ''
+    [ $? -eq 1 ]
+    report $? "PoCL compiles a kernel once"
+    specialised 1
+    report $? "PoCL does as the user's own setting says"
+fi
+
 # All processes need the same kernel at once: one builds the kernel, the others read its entry. On a machine that takes
 # longer than they wait, they report so and build the kernel too.
 p=0 running=
