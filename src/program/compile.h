@@ -104,14 +104,13 @@ typedef struct kg_compiler {
 bool kg_out_of_memory(kg_compiler *c);
 bool kg_graph_error(kg_compiler *c);
 
-/* Puts number `n` at the end of the list; *next_of_last is where the last one has its next. */
-static inline void kg_append(kg_list *list, uint32_t n, uint32_t *next_of_last)
+/* Puts number `n` at the end of the list. Returns the number that was the last one, whose next is `n`; KG_NONE: none was. */
+static inline uint32_t kg_append(kg_list *list, uint32_t n)
 {
-    if (list->first == KG_NONE)
-        list->first = n;
-    else
-        *next_of_last = n;
+    const uint32_t before = list->first == KG_NONE ? KG_NONE : list->last;
+    list->first = before == KG_NONE ? n : list->first;
     list->last = n;
+    return before;
 }
 
 /* ---- Passes ------------------------------------------------------------------------------------------------------- */
@@ -167,7 +166,10 @@ static inline const kg_batch *kg_batch_at(const kg_compiler *c, uint32_t number)
     return &c->batches[number];
 }
 
-/* facts.c: the leaves that a formula reads: a formula that is a reduction is a leaf itself. */
+/*
+ * facts.c: the leaves that a formula reads, among the nodes above its reductions; a formula that is a reduction is a leaf
+ * itself. Leaves are not copied: `nodes` may point to `self`.
+ */
 typedef struct kg_leaves {
     kf_order order;
     const kf_node *self;

@@ -162,7 +162,7 @@ bool kg_facts_of(kg_compiler *c, const kf_node *f, kg_facts *facts)
 
 bool kg_leaves_init(kg_leaves *leaves, kg_compiler *c, const kf_node *f)
 {
-    *leaves = (kg_leaves){.self = f};
+    *leaves = (kg_leaves){.self = f, .nodes = &leaves->self};
     if (f->op == KF_REDUCE) {
         leaves->count = 1;
         return true;
@@ -176,6 +176,6 @@ bool kg_leaves_init(kg_leaves *leaves, kg_compiler *c, const kf_node *f)
 
 void kg_leaves_finish(kg_leaves *leaves)
 {
-    if (leaves->nodes)
+    if (leaves->nodes != &leaves->self)
         kf_order_finish(&leaves->order);
 }

@@ -48,7 +48,7 @@ static bool fused_group(kg_compiler *c, const kf_node *f, uint32_t *group, int *
     *group = KG_NONE;
     if (!kg_leaves_init(&leaves, c, f))
         return false;
-    const kf_node *const *nodes = leaves.nodes ? leaves.nodes : &leaves.self;
+    const kf_node *const *nodes = leaves.nodes;
     const uint32_t found = find_group(c, nodes, leaves.count);
     bool fits = found != KG_NONE;
     for (size_t k = 0; fits && k < leaves.count; k++) {
@@ -86,7 +86,9 @@ bool kg_fuse(kg_compiler *c)
         if (it->fused == KG_NONE)
             continue;
         kg_group *gr = &c->groups[it->fused];
-        kg_append(&gr->fused, (uint32_t)k, gr->fused.first == KG_NONE ? NULL : &c->items[gr->fused.last].next_fused);
+        const uint32_t before = kg_append(&gr->fused, (uint32_t)k);
+        if (before != KG_NONE)
+            c->items[before].next_fused = (uint32_t)k;
         gr->fused_count++;
     }
     for (size_t r = 0; r < c->program->root_count; r++) {
@@ -96,7 +98,9 @@ bool kg_fuse(kg_compiler *c)
         if (c->root_fused[r] == KG_NONE)
             continue;
         kg_group *gr = &c->groups[c->root_fused[r]];
-        kg_append(&gr->roots, (uint32_t)r, gr->roots.first == KG_NONE ? NULL : &c->root_next[gr->roots.last]);
+        const uint32_t before = kg_append(&gr->roots, (uint32_t)r);
+        if (before != KG_NONE)
+            c->root_next[before] = (uint32_t)r;
         gr->fused_count++;
     }
     return true;

@@ -106,7 +106,9 @@ static bool find_group(kg_compiler *c, kg_item *it)
                                       .fused = none,
                                       .roots = none,
                                       .next = KG_NONE};
-    kg_append(&level->groups, it->group, level->groups.first == KG_NONE ? NULL : &c->groups[level->groups.last].next);
+    const uint32_t before = kg_append(&level->groups, it->group);
+    if (before != KG_NONE)
+        c->groups[before].next = it->group;
     return true;
 }
 
@@ -142,10 +144,13 @@ static bool keep_item(kg_compiler *c, const kf_node *reduce, const kg_item *it)
         return false;
     const uint32_t number = (uint32_t)c->item_count++;
     c->items[number] = *it;
-    kg_append(&level->items, number, level->items.first == KG_NONE ? NULL : &c->items[level->items.last].next_of_level);
+    uint32_t before = kg_append(&level->items, number);
+    if (before != KG_NONE)
+        c->items[before].next_of_level = number;
     if (it->group != KG_NONE) {
-        kg_list *list = &c->groups[it->group].items;
-        kg_append(list, number, list->first == KG_NONE ? NULL : &c->items[list->last].next_of_group);
+        before = kg_append(&c->groups[it->group].items, number);
+        if (before != KG_NONE)
+            c->items[before].next_of_group = number;
         c->groups[it->group].item_count++;
     }
     c->notes[it->node->id].item = c->notes[reduce->id].item = number;

@@ -25,10 +25,9 @@ static bool need_leaves(kg_compiler *c, const kf_node *f, uint32_t fused)
     kg_leaves leaves;
     if (!kg_leaves_init(&leaves, c, f))
         return false;
-    const kf_node *const *nodes = leaves.nodes ? leaves.nodes : &leaves.self;
     bool ok = true;
     for (size_t k = 0; ok && k < leaves.count; k++) {
-        kg_item *it = nodes[k]->op == KF_REDUCE ? kg_item_of(c, nodes[k]) : NULL;
+        kg_item *it = leaves.nodes[k]->op == KF_REDUCE ? kg_item_of(c, leaves.nodes[k]) : NULL;
         if (it && (fused == KG_NONE || it->group != fused))
             ok = need(c, it);
     }
