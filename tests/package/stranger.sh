@@ -125,7 +125,7 @@ installs_the_shared_one() { # and with it what programs are built against
 }
 turned_on() {
     configure_project tool -Dkeopscl:cli=enabled -Dkeopscl:tests=enabled -Dkeopscl:examples=enabled &&
-        targets tool >"$temporary/targets" && for program in keopscl density test_cli_data; do
+        targets tool >"$temporary/targets" && for program in keopscl density test_cli_npy; do
             grep "^executable $program " "$temporary/targets" || return 1
         done
 }
