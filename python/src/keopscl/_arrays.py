@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""What LazyTensors need to know of an array library. keopscl.numpy and keopscl.torch have one object each.
+
+An ArrayLibrary tells which objects are arrays, describes their memory to the C library, and makes arrays for results.
+`call` may be overridden by a library that records what is computed, for gradients.
+"""
+from __future__ import annotations
+
+from typing import Any, Optional, Tuple
+
+from ._native import ffi, lib
+
+Shape = Tuple[int, ...]
+
+
+class ArrayLibrary:
+    """The base of all array libraries."""
+
+    name: str  # "numpy"
+    array_name: str  # in messages: "NumPy arrays"
+    real: Any  # the class of LazyTensors of real numbers
+    complex: Any  # and of complex numbers
+
+    def as_array(self, x: Any) -> Optional[Any]:
+        """x as an array of this library that shares its memory, or None if x is no array."""
+        raise NotImplementedError
+
+    def shape(self, array: Any) -> Shape:
+        """The sizes of the axes."""
+        raise NotImplementedError
+
+    def is_complex(self, array: Any) -> bool:
+        """Whether the elements are complex numbers."""
+        raise NotImplementedError
+
+    def describe(self, array: Any, what: str) -> Tuple[Any, int, Any, Shape, Shape]:
+        """The memory of an array, as real numbers: its address, which a kcl_array takes; the number type (KCL_F32,
+        ...); what holds the memory; sizes and strides in bytes. The last axis of an array of complex numbers has twice
+        as many real numbers. Copies only where nothing else is possible.
+
+        Raises DtypeError for other number types, with `what` as the name of the array.
+        """
+        raise NotImplementedError
+
+    def empty(self, shape: Shape, code: int, like: Any) -> Any:
+        """A new dense array on the device of the array `like`, which may be None."""
+        raise NotImplementedError
+
+    def address(self, array: Any) -> Any:
+        """The address of a new dense array."""
+        raise NotImplementedError
+
+    def reshape(self, array: Any, shape: Shape) -> Any:
+        """A new dense array with other axes, in the same memory."""
+        raise NotImplementedError
+
+    def view_as_complex(self, array: Any) -> Any:
+        """A new dense array of pairs as an array of complex numbers."""
+        raise NotImplementedError
+
+    def call(self, evaluation: Any, arguments: Any) -> Any:
+        """The results of an evaluation: see keopscl._core.evaluation.Evaluation."""
+        return evaluation.run(arguments)
+
+
+def describe(address: Any, code: int, shape: Shape, strides: Shape) -> Any:
+    """A kcl_array."""
+    made = ffi.new("kcl_array *")
+    made.data = address
+    made.dtype = code
+    made.ndim = len(shape)
+    made.shape = shape
+    made.stride = strides
+    return made
+
+
+def describe_dense(address: Any, code: int, shape: Shape) -> Any:
+    """A kcl_array without gaps."""
+    return ffi.new("kcl_array *", lib.kcl_array_of(address, code, len(shape), shape))

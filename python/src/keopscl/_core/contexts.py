@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""Contexts of the library: one for each thread and device, made when first used."""
+from __future__ import annotations
+
+import threading
+from typing import Any, Dict, Optional
+
+from .._errors import ArgumentError, DeviceError, error_of
+from .._native import ffi, lib
+
+_local = threading.local()
+_lock = threading.Lock()
+
+# For each device, the context from which those of the threads are made. It runs nothing.
+_roots: Dict[Optional[str], Any] = {}
+
+_default: Optional[str] = None  # None: KEOPSCL_DEVICE, else the best device
+
+
+def _destroy(handle: Any) -> None:
+    lib.kcl_context_destroy(ffi.new("kcl_context **", handle))
+
+
+def _create(device: Optional[str]) -> Any:
+    """A context of this thread, owned by the object that is returned."""
+    with _lock:
+        made = ffi.new("kcl_context **")
+        root = _roots.get(device)
+        if root is None:
+            params = ffi.new("kcl_context_params *")
+            name = ffi.new("char[]", device.encode()) if device else ffi.NULL
+            params.device = name
+            status = lib.kcl_context_create(made, params)
+            if status < 0:
+                error = error_of(status, lib.kcl_context_error(made[0]))
+                lib.kcl_context_destroy(made)
+                raise error
+            # Contexts that live when the process ends are not destroyed: the driver may be gone by then.
+            root = _roots[device] = made[0]
+        status = lib.kcl_context_create_shared(made, root)
+    if status < 0:
+        error = error_of(status, lib.kcl_context_error(made[0]))
+        lib.kcl_context_destroy(made)
+        raise error
+    return ffi.gc(made[0], _destroy) if threading.current_thread() is not threading.main_thread() else made[0]
+
+
+def current(device: Optional[str] = None) -> Any:
+    """The calling thread's kcl_context on a device, by default on the device that set_device names."""
+    if device is None:
+        device = _default
+    try:
+        return _local.contexts[device]
+    except AttributeError:
+        _local.contexts = {}
+    except KeyError:
+        pass
+    context = _local.contexts[device] = _create(device)
+    return context
+
+
+def check(status: int, context: Any) -> None:
+    """Raises what a call on a context has to tell."""
+    if status < 0:
+        raise error_of(status, lib.kcl_context_error(context))
+
+
+def set_device(name: Optional[str]) -> None:
+    """Chooses the device of all later calls: "gpu", "cpu", "host" (the built-in interpreter), "0:1" (device 1 of
+    platform 0), or part of a name. None: the device that KEOPSCL_DEVICE names, or the best one.
+
+    Raises DeviceError where no device answers to the name.
+    """
+    global _default
+    if name is not None and not isinstance(name, str):
+        raise ArgumentError(f"set_device: a name is a string or None, not {type(name).__name__}")
+    current(name or None) if name else None
+    _default = name or None
+
+
+def device_name() -> str:
+    """The name of the device that calls run on, with its platform."""
+    info = ffi.new("kcl_device_info *")
+    context = current()
+    check(lib.kcl_context_device_info(context, info), context)
+    name, platform = ffi.string(info.name).decode(), ffi.string(info.platform).decode()
+    return f"{name} ({platform})" if platform else name
+
+
+def of_backend(backend: Optional[str], device_id: int = -1) -> Optional[str]:
+    """The device that KeOps' keywords `backend` and `device_id` mean."""
+    if backend is None or backend == "auto":
+        return None
+    if backend == "CPU":
+        return "cpu" if _has("cpu") else "host"
+    if backend in ("GPU", "GPU_1D", "GPU_1D_device", "GPU_1D_host", "GPU_2D", "GPU_2D_device", "GPU_2D_host"):
+        if not _has("gpu"):
+            raise DeviceError(f"backend={backend!r}: there is no GPU here; backend='auto' takes the best device")
+        return "gpu"
+    raise ArgumentError(f"backend={backend!r} is none of 'auto', 'CPU', 'GPU', 'GPU_1D', 'GPU_1D_device', 'GPU_1D_host', "
+                        "'GPU_2D', 'GPU_2D_device', 'GPU_2D_host'")
+
+
+_types: Optional[frozenset[str]] = None
+
+
+def _has(kind: str) -> bool:
+    """Whether there is a device of a type."""
+    global _types
+    if _types is None:
+        infos = ffi.new("kcl_device_info[32]")
+        count = lib.kcl_device_list(infos, 32)
+        _types = frozenset(ffi.string(infos[k].type).decode() for k in range(min(max(count, 0), 32)))
+    return kind in _types

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: MIT
+"""Evaluations: a structure, the leaves that it is applied to, and how."""
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Optional, Tuple
+
+from .. import _arrays
+from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError, error_of
+from .._native import ffi, lib
+from . import contexts
+from .leaves import CODES, F32, F64, I64, NAMES, ArrayLeaf
+from .program import Program, program_of
+from .structure import COMPLEX, I, J, Structure
+
+
+class Options(NamedTuple):
+    """What the keyword arguments of reductions ask for."""
+
+    fast: bool = False  # elementary functions: fast, or precise
+    device: Optional[str] = None  # None: the default device
+    out: Any = None  # arrays for the results
+    double: bool = False  # float32 arrays are computed with in float64
+
+
+DEFAULTS = Options()
+
+# Keyword arguments that choose a scheme of KeOps' kernels and change no result: they are checked by nobody.
+HINTS = frozenset(("enable_chunks", "rec_multVar_highdim", "optional_flags"))
+
+
+def options_of(kwargs: Any, what: str) -> Options:
+    """The options that keyword arguments of KeOps ask for. Removes nothing from kwargs."""
+    if not kwargs:
+        return DEFAULTS
+    rest = dict(kwargs)
+    for hint in HINTS:
+        rest.pop(hint, None)
+    ranges = rest.pop("ranges", None)
+    if ranges is not None:
+        raise UnsupportedError(f"{what}: block-sparse ranges are not there yet, keopscl {_version()} has none")
+    device = contexts.of_backend(rest.pop("backend", None), rest.pop("device_id", -1))
+    double = bool(rest.pop("use_double_acc", False))
+    accumulator = rest.pop("dtype_acc", "auto")
+    if accumulator not in ("auto", "float32", "float64"):
+        if accumulator == "float16":
+            raise UnsupportedError(f"{what}: float16 is not there yet, keopscl {_version()} has float32 and float64")
+        raise ArgumentError(f"{what}: dtype_acc={accumulator!r} is none of 'auto', 'float32', 'float64'")
+    if accumulator != "auto" and double:
+        raise ArgumentError(f"{what}: use_double_acc and dtype_acc cannot both be given")
+    scheme = rest.pop("sum_scheme", "auto")
+    if scheme not in ("auto", "direct_sum", "block_sum", "kahan_scheme"):
+        raise ArgumentError(f"{what}: sum_scheme={scheme!r} is none of 'auto', 'direct_sum', 'block_sum', 'kahan_scheme'")
+    double = double or accumulator == "float64" or scheme == "kahan_scheme"
+    fast = rest.pop("use_fast_math", False) is True
+    out = rest.pop("out", None)
+    if rest:
+        raise TypeError(f"{what}: unexpected keyword argument {next(iter(rest))!r}")
+    return Options(fast, device, out, double)
+
+
+def merged(options: Options, kwargs: Any, what: str) -> Options:
+    """Options with those that are given changed."""
+    new = options_of(kwargs, what)
+    return Options(new.fast or options.fast, new.device or options.device, options.out if new.out is None else new.out,
+                   new.double or options.double)
+
+
+def _version() -> str:
+    return ffi.string(lib.kcl_version()).decode()
+
+
+def rows(node: Structure, ni: Optional[int], nj: Optional[int]) -> int:
+    """The number of rows of a result."""
+    size = ni if node.axes == I else nj if node.axes == J else None
+    return 1 if size is None else size
+
+
+class Evaluation:
+    """A structure whose results are wanted. `run` computes them from leaves that have arrays."""
+
+    __slots__ = ("library", "node", "code", "shape", "options", "like")
+
+    def __init__(self, library: _arrays.ArrayLibrary, node: Structure, code: int, shape: Tuple[int, ...],
+                 options: Options, like: Any) -> None:
+        self.library = library
+        self.node = node
+        self.code = code  # number type of the arrays
+        self.shape = shape  # of the results: (batch axes..., rows, components)
+        self.options = options
+        self.like = like  # an array of the user, on whose device results are made
+
+    def program(self, leaves: Tuple[Any, ...]) -> Program:
+        """The compiled structure."""
+        patterns = batch_patterns(leaves, self.code) if self.node.over_batches else None
+        return program_of(self.node, self.options.fast, patterns)
+
+    def run(self, leaves: Tuple[Any, ...]) -> Any:
+        """The result, or a tuple of results."""
+        options = self.options
+        if options.double and self.code == F32:
+            return self.run_in_double(leaves)
+        program = self.program(leaves)
+        code = self.code
+        arguments = [leaf.array(code) for leaf in leaves]
+        results = []
+        outs = []
+        for index in program.indices:
+            if options.out is not None:
+                result, out = self.given(len(results), I64 if index else code)
+            else:
+                result = self.library.empty(self.shape, I64 if index else code, self.like)
+                out = _arrays.describe_dense(self.library.address(result), I64 if index else code, self.shape)
+            results.append(result)
+            outs.append(out)
+        apply(program.operator, outs, arguments, options.device)
+        if options.out is not None:
+            return options.out
+        return self.finished(results)
+
+    def given(self, place: int, code: int) -> Tuple[Any, Any]:
+        """An array that the user gave for a result, and its kcl_array."""
+        out = self.options.out
+        if isinstance(out, (tuple, list)):
+            if place >= len(out):
+                raise ArgumentError(f"out: {len(out)} arrays for {place + 1} results or more")
+            out = out[place]
+        array = self.library.as_array(out)
+        if array is None:
+            raise TypeError(f"out: expected one of {self.library.array_name}, not {type(out).__name__}")
+        address, its_code, _keep, shape, strides = self.library.describe(array, "out")
+        if its_code != code:
+            raise DtypeError(f"out has the number type {NAMES[its_code]}, the result {NAMES[code]}")
+        wanted = self.shape[:-1] + self.node.tail if self.node.tail else self.shape
+        if [n for n in shape if n != 1] != [n for n in wanted if n != 1]:
+            raise ShapeError(f"out has the shape {self.library.shape(array)}, the result {self.result_shape()}")
+        if self.node.tail and len(self.node.tail) > 1:
+            raise UnsupportedError("out: results of K components each are returned, not written into an array")
+        return array, _arrays.describe(address, code, shape, strides)
+
+    def result_shape(self) -> Tuple[int, ...]:
+        """The shape of a result as users see it."""
+        if self.node.tail:
+            return self.shape[:-1] + self.node.tail
+        if self.node.kind == COMPLEX:
+            return self.shape[:-1] + (self.shape[-1] // 2,)
+        return self.shape
+
+    def finished(self, results: Any) -> Any:
+        """Results as users see them."""
+        node = self.node
+        if node.tail:
+            shape = self.shape[:-1] + node.tail
+            results = [self.library.reshape(result, shape) for result in results]
+        elif node.kind == COMPLEX:
+            results = [self.library.view_as_complex(result) for result in results]
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def run_in_double(self, leaves: Tuple[Any, ...]) -> Any:
+        """The results in float32, computed in float64."""
+        if self.options.out is not None:
+            raise UnsupportedError("out: not together with a wider accumulator or Kahan sums yet")
+        wide = tuple(self.library.widened(leaf) if isinstance(leaf, ArrayLeaf) and leaf.code == F32 else leaf
+                     for leaf in leaves)
+        inner = Evaluation(self.library, self.node, F64, self.shape, self.options, self.like)
+        results = inner.run(wide)
+        if isinstance(results, tuple):
+            return (self.library.narrowed(results[0]), *results[1:])
+        return self.library.narrowed(results)
+
+
+def apply(operator: Any, outs: Any, arguments: Any, device: Optional[str]) -> None:
+    """Computes an operator's results from arrays. Other threads run in the meantime."""
+    context = contexts.current(device)
+    status = lib.kcl_operator_apply(operator, context, ffi.new("kcl_array *[]", outs), len(outs),
+                                    ffi.new("kcl_array *[]", arguments), len(arguments))
+    if status < 0:
+        raise error_of(status, lib.kcl_context_error(context))
+
+
+def batch_patterns(leaves: Tuple[Any, ...], code: int) -> Tuple[Tuple[int, ...], ...]:
+    """For each leaf which of its batch axes have the size 1 (as 1) and which another (as 2)."""
+    patterns = []
+    for leaf in leaves:
+        array = leaf.array(code)
+        count = array.ndim - (1 if leaf.role == lib.KCL_ROLE_PARAMETER else 2)
+        patterns.append(tuple(1 if array.shape[k] == 1 else 2 for k in range(max(count, 0))))
+    return tuple(patterns)
+
+
+def output_shape(operator: Any, place: int, arguments: Any, device: Optional[str]) -> Tuple[Tuple[int, ...], int]:
+    """Shape (batch axes..., rows, components), or without rows for a single row, and the number type of a result."""
+    context = contexts.current(device)
+    made = ffi.new("kcl_array *")
+    status = lib.kcl_operator_output_shape(operator, context, place, ffi.new("kcl_array *[]", arguments),
+                                           len(arguments), made)
+    if status < 0:
+        raise error_of(status, lib.kcl_context_error(context))
+    return tuple(made.shape[0:made.ndim]), made.dtype
+
+
+def dtype_name(code: Optional[int]) -> Optional[str]:
+    """The name of a number type."""
+    return None if code is None else NAMES[code]
+
+
+__all__ = ["CODES", "DEFAULTS", "Evaluation", "Options", "apply", "dtype_name", "options_of", "output_shape", "rows"]

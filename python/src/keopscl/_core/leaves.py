@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""Leaves: the arrays, numbers and symbolic variables that structures are applied to."""
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+from .._errors import DtypeError
+from .._native import ffi, lib
+
+F32: int = lib.KCL_F32
+F64: int = lib.KCL_F64
+I64: int = lib.KCL_I64
+NAMES = {F32: "float32", F64: "float64", I64: "int64"}
+CODES = {name: code for code, name in NAMES.items()}
+C_TYPES = {F32: "float[]", F64: "double[]"}
+
+
+class Leaf:
+    """What the kinds of leaves have in common."""
+
+    __slots__ = ("key",)
+
+    key: Any  # equal keys mean the same leaf
+
+
+class ArrayLeaf(Leaf):
+    """An array in a role."""
+
+    __slots__ = ("source", "description", "code", "keep", "role")
+
+    def __init__(self, source: Any, role: int, description: Any, code: int, keep: Any) -> None:
+        self.key = (id(source), role)
+        self.source = source  # the user's array
+        self.description = description  # kcl_array: (batch axes..., rows, components), or (batch axes..., components)
+        self.code = code  # its number type
+        self.role = role
+        self.keep = keep  # what holds the memory
+
+    def array(self, code: int) -> Any:
+        """The kcl_array for a call whose number type is `code`."""
+        return self.description
+
+
+class NumbersLeaf(Leaf):
+    """Numbers without a type: a parameter in the type of the arrays that it meets."""
+
+    __slots__ = ("values", "arrays")
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self.key = id(self)
+        self.values = tuple(values)
+        self.arrays: Dict[int, Tuple[Any, Any]] = {}  # by number type: kcl_array, its memory
+
+    def array(self, code: int) -> Any:
+        """The kcl_array for a call whose number type is `code`."""
+        found = self.arrays.get(code)
+        if found is None:
+            memory = ffi.new(C_TYPES[code], self.values)
+            size = ffi.sizeof(memory) // len(self.values)
+            description = ffi.new("kcl_array *")
+            description.data, description.dtype, description.ndim = memory, code, 1
+            description.shape[0], description.stride[0] = len(self.values), size
+            found = self.arrays[code] = (description, memory)
+        return found[0]
+
+    def __reduce__(self) -> Any:
+        return NumbersLeaf, (self.values,)
+
+
+def layout(shape: Tuple[int, ...], strides: Tuple[int, ...], role: int,
+           axes: int) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
+    """Sizes and strides of the axes that count in a role, `axes` of them: (batch axes..., rows, components), or (batch
+    axes..., components). Of (batch axes..., M, N, D) the axes that the role lacks are left out, which have the size 1."""
+    if len(shape) == axes:
+        return shape, strides
+    if not shape:
+        return (1,), (8,)
+    first = {lib.KCL_ROLE_I: -2, lib.KCL_ROLE_J: -3}.get(role, -3)
+    end = {lib.KCL_ROLE_I: -1, lib.KCL_ROLE_J: -2}.get(role, -1)
+    return shape[:first] + shape[end:], strides[:first] + strides[end:]
+
+
+class SymbolicLeaf(Leaf):
+    """A variable that gets its array when the LazyTensor is called."""
+
+    __slots__ = ("index", "dim", "role")
+
+    def __init__(self, index: int, dim: int, role: int) -> None:
+        self.key = ("symbolic", index, dim, role)
+        self.index, self.dim, self.role = index, dim, role
+
+    def array(self, code: int) -> Any:
+        raise DtypeError(f"the symbolic variable Var({self.index}, {self.dim}, {self.role}) has no array: "
+                         "pass one when the LazyTensor is called")
+
+    def __reduce__(self) -> Any:
+        return SymbolicLeaf, (self.index, self.dim, self.role)
+
+
+def common_dtype(first: Optional[str], second: Optional[str], what: str) -> Optional[str]:
+    """The number type of two operands, of which None means any."""
+    if first is None or first == second:
+        return second
+    if second is None:
+        return first
+    raise DtypeError(f"{what}: the operands have different number types, {first} and {second}. "
+                     "Nothing is converted silently; convert one of the arrays.")

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""LazyTensors of NumPy arrays: the interface of pykeops.numpy, and more."""
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from .._core.elementwise import Elementwise
+from .._core.linear import Linear
+from .._core.reductions import Reductions
+from .._core.vectors import Complex, Vectors
+from ._library import library
+
+
+class LazyTensor(Elementwise, Vectors, Reductions, Linear):
+    """A formula in NumPy arrays, of shape (batch axes..., M, N, D), of which no element is computed before it is reduced.
+
+    LazyTensor(x) of an array of shape (batch axes..., M, 1, D) has rows of i, of shape (batch axes..., 1, N, D) rows of
+    j, of shape (D,) or (batch axes..., 1, 1, D) it is a parameter; LazyTensor(x, axis=0) and LazyTensor(x, axis=1) tell
+    the role of an array of shape (M, D). A float or a list of floats is a parameter, a whole number part of the formula,
+    and (index, dim, role) a variable that gets its array in a call. Arrays are float32, float64, complex64 or complex128,
+    of any strides, and are not copied. Complex numbers make a ComplexLazyTensor.
+
+    Raises ValueError for shapes that do not fit, TypeError for other types and number types.
+    """
+
+    __slots__ = ()
+
+    _library = library
+
+    def __new__(cls, x: Any = None, axis: Optional[int] = None, is_complex: bool = False) -> Any:
+        if is_complex or complex_numbers(x):
+            return object.__new__(ComplexLazyTensor)
+        return object.__new__(cls)
+
+
+class ComplexLazyTensor(Complex, LazyTensor):
+    """A LazyTensor of complex numbers."""
+
+    __slots__ = ()
+
+    def __new__(cls, x: Any = None, axis: Optional[int] = None, is_complex: bool = False) -> Any:
+        return object.__new__(cls)
+
+
+def complex_numbers(x: Any) -> bool:
+    """Whether a LazyTensor of x is complex."""
+    if isinstance(x, list):
+        return any(isinstance(each, complex) for each in x)
+    dtype = getattr(x, "dtype", None)
+    if dtype is not None:
+        return getattr(dtype, "kind", "") == "c"
+    return isinstance(x, complex)
+
+
+library.real = LazyTensor
+library.complex = ComplexLazyTensor
+
+
+def Var(x_or_ind: Any, dim: Optional[int] = None, cat: Optional[int] = None) -> LazyTensor:
+    """A LazyTensor of an array in the role `cat` (0: i, 1: j, 2: parameter), or the symbolic variable number x_or_ind of
+    dimension `dim`, which gets its array in a call."""
+    made: LazyTensor = LazyTensor(x_or_ind, axis=cat) if dim is None else LazyTensor((x_or_ind, dim, cat))
+    return made
+
+
+def Vi(x_or_ind: Any, dim: Optional[int] = None) -> LazyTensor:
+    """An array of shape (M, D), or a symbolic variable, as rows of i."""
+    return Var(x_or_ind, dim, 0)
+
+
+def Vj(x_or_ind: Any, dim: Optional[int] = None) -> LazyTensor:
+    """An array of shape (N, D), or a symbolic variable, as rows of j."""
+    return Var(x_or_ind, dim, 1)
+
+
+def Pm(x_or_ind: Any, dim: Optional[int] = None) -> LazyTensor:
+    """An array of shape (D,), numbers, or a symbolic variable, as a parameter."""
+    return Var(x_or_ind, dim, 2)
+
+
+__all__ = ["ComplexLazyTensor", "LazyTensor", "Pm", "Var", "Vi", "Vj"]
