@@ -58,9 +58,29 @@ class ArrayLibrary:
         """A new dense array of pairs as an array of complex numbers."""
         raise NotImplementedError
 
-    def call(self, evaluation: Any, arguments: Any) -> Any:
-        """The results of an evaluation: see keopscl._core.evaluation.Evaluation."""
-        return evaluation.run(arguments)
+    def writes_to(self, array: Any, memory: Any) -> bool:
+        """Whether results that are written to `memory`, which `describe` gave, are in a writable array."""
+        raise NotImplementedError
+
+    def zeros_like(self, leaves: Any) -> Any:
+        """An array of zeros of shape (1, 1), of the number type of the leaves."""
+        raise NotImplementedError
+
+    def columns(self, v: Any, array: Any) -> Any:
+        """The LazyTensor with rows of j of an array of shape (N,) or (batch axes..., N, E)."""
+        raise NotImplementedError
+
+    def widened(self, leaf: Any) -> Any:
+        """An ArrayLeaf of float32 in float64."""
+        raise NotImplementedError
+
+    def narrowed(self, array: Any) -> Any:
+        """An array of float64 in float32, complex128 in complex64."""
+        raise NotImplementedError
+
+    def call(self, evaluation: Any, leaves: Any) -> Any:
+        """The results of an evaluation (keopscl._core.evaluation.Evaluation) of leaves (keopscl._core.leaves)."""
+        return evaluation.run(leaves)
 
 
 def describe(address: Any, code: int, shape: Shape, strides: Shape) -> Any:

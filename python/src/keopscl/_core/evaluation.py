@@ -2,15 +2,15 @@
 """Evaluations: a structure, the leaves that it is applied to, and how."""
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError, error_of
 from .._native import ffi, lib
 from . import contexts
-from .leaves import CODES, F32, F64, I64, NAMES, ArrayLeaf
+from .leaves import F32, F64, I64, NAMES, ArrayLeaf
 from .program import Program, program_of
-from .structure import COMPLEX, I, J, Structure
+from .structure import I, J, Structure
 
 
 class Options(NamedTuple):
@@ -76,96 +76,91 @@ def rows(node: Structure, ni: Optional[int], nj: Optional[int]) -> int:
 
 
 class Evaluation:
-    """A structure whose results are wanted. `run` computes them from leaves that have arrays."""
+    """A program whose results are wanted. `run` computes them from leaves that have arrays."""
 
-    __slots__ = ("library", "node", "code", "shape", "options", "like")
+    __slots__ = ("library", "program", "code", "shape", "options", "like")
 
-    def __init__(self, library: _arrays.ArrayLibrary, node: Structure, code: int, shape: Tuple[int, ...],
+    def __init__(self, library: _arrays.ArrayLibrary, program: Program, code: int, shape: Tuple[int, ...],
                  options: Options, like: Any) -> None:
         self.library = library
-        self.node = node
+        self.program = program
         self.code = code  # number type of the arrays
         self.shape = shape  # of the results: (batch axes..., rows, components)
         self.options = options
         self.like = like  # an array of the user, on whose device results are made
 
-    def program(self, leaves: Tuple[Any, ...]) -> Program:
-        """The compiled structure."""
-        patterns = batch_patterns(leaves, self.code) if self.node.over_batches else None
-        return program_of(self.node, self.options.fast, patterns)
-
-    def run(self, leaves: Tuple[Any, ...]) -> Any:
+    def run(self, leaves: Sequence[Any]) -> Any:
         """The result, or a tuple of results."""
         options = self.options
-        if options.double and self.code == F32:
-            return self.run_in_double(leaves)
-        program = self.program(leaves)
         code = self.code
-        arguments = [leaf.array(code) for leaf in leaves]
+        if options.double and code == F32:
+            return self.run_in_double(leaves)
+        library = self.library
+        program = self.program
+        arguments = [leaves[k].array(code) for k in program.order]
         results = []
         outs = []
         for index in program.indices:
+            its_code = I64 if index else code
             if options.out is not None:
-                result, out = self.given(len(results), I64 if index else code)
+                result, out = self.given(len(results), its_code)
             else:
-                result = self.library.empty(self.shape, I64 if index else code, self.like)
-                out = _arrays.describe_dense(self.library.address(result), I64 if index else code, self.shape)
+                result = library.empty(self.shape, its_code, self.like)
+                out = _arrays.describe_dense(library.address(result), its_code, self.shape)
             results.append(result)
             outs.append(out)
         apply(program.operator, outs, arguments, options.device)
         if options.out is not None:
             return options.out
-        return self.finished(results)
+        if program.tail:
+            results = [library.reshape(result, self.shape[:-1] + program.tail) for result in results]
+        elif program.complex:
+            results = [library.view_as_complex(result) for result in results]
+        return results[0] if len(results) == 1 else tuple(results)
 
     def given(self, place: int, code: int) -> Tuple[Any, Any]:
         """An array that the user gave for a result, and its kcl_array."""
+        library = self.library
         out = self.options.out
         if isinstance(out, (tuple, list)):
             if place >= len(out):
                 raise ArgumentError(f"out: {len(out)} arrays for {place + 1} results or more")
             out = out[place]
-        array = self.library.as_array(out)
+        elif len(self.program.indices) > 1:
+            raise ArgumentError(f"out: a tuple of {len(self.program.indices)} arrays is needed")
+        array = library.as_array(out)
         if array is None:
-            raise TypeError(f"out: expected one of {self.library.array_name}, not {type(out).__name__}")
-        address, its_code, _keep, shape, strides = self.library.describe(array, "out")
+            raise TypeError(f"out: expected one of {library.array_name}, not {type(out).__name__}")
+        address, its_code, keep, shape, strides = library.describe(array, "out")
         if its_code != code:
             raise DtypeError(f"out has the number type {NAMES[its_code]}, the result {NAMES[code]}")
-        wanted = self.shape[:-1] + self.node.tail if self.node.tail else self.shape
+        if library.is_complex(array) != self.program.complex:
+            raise DtypeError("out: of complex and real numbers, result and array have one each")
+        wanted = self.shape[:-1] + self.program.tail if self.program.tail else self.shape
         if [n for n in shape if n != 1] != [n for n in wanted if n != 1]:
-            raise ShapeError(f"out has the shape {self.library.shape(array)}, the result {self.result_shape()}")
-        if self.node.tail and len(self.node.tail) > 1:
-            raise UnsupportedError("out: results of K components each are returned, not written into an array")
+            if self.program.complex:
+                wanted = wanted[:-1] + (wanted[-1] // 2,)
+            raise ShapeError(f"out has the shape {library.shape(array)}, the result {wanted}")
+        if len(self.program.tail) > 1:
+            if shape != wanted or strides[-2] != shape[-1] * strides[-1]:
+                raise ShapeError(f"out: for a result of shape {wanted} the last two axes are dense, without gaps")
+            shape, strides = shape[:-2] + (shape[-2] * shape[-1],), strides[:-2] + strides[-1:]
+        if not library.writes_to(array, keep):
+            raise ArgumentError(f"out: an array of shape {library.shape(array)} that can be written to is needed, whose "
+                                "numbers need no copy")
         return array, _arrays.describe(address, code, shape, strides)
 
-    def result_shape(self) -> Tuple[int, ...]:
-        """The shape of a result as users see it."""
-        if self.node.tail:
-            return self.shape[:-1] + self.node.tail
-        if self.node.kind == COMPLEX:
-            return self.shape[:-1] + (self.shape[-1] // 2,)
-        return self.shape
-
-    def finished(self, results: Any) -> Any:
-        """Results as users see them."""
-        node = self.node
-        if node.tail:
-            shape = self.shape[:-1] + node.tail
-            results = [self.library.reshape(result, shape) for result in results]
-        elif node.kind == COMPLEX:
-            results = [self.library.view_as_complex(result) for result in results]
-        return results[0] if len(results) == 1 else tuple(results)
-
-    def run_in_double(self, leaves: Tuple[Any, ...]) -> Any:
-        """The results in float32, computed in float64."""
+    def run_in_double(self, leaves: Sequence[Any]) -> Any:
+        """The results in float32, computed in float64: a wider accumulator, and sums that lose nothing to it."""
+        library = self.library
         if self.options.out is not None:
             raise UnsupportedError("out: not together with a wider accumulator or Kahan sums yet")
-        wide = tuple(self.library.widened(leaf) if isinstance(leaf, ArrayLeaf) and leaf.code == F32 else leaf
-                     for leaf in leaves)
-        inner = Evaluation(self.library, self.node, F64, self.shape, self.options, self.like)
+        wide = [library.widened(leaf) if isinstance(leaf, ArrayLeaf) and leaf.code == F32 else leaf for leaf in leaves]
+        inner = Evaluation(library, self.program, F64, self.shape, self.options, self.like)
         results = inner.run(wide)
         if isinstance(results, tuple):
-            return (self.library.narrowed(results[0]), *results[1:])
-        return self.library.narrowed(results)
+            return (library.narrowed(results[0]), *results[1:])
+        return results if self.program.indices[0] else library.narrowed(results)
 
 
 def apply(operator: Any, outs: Any, arguments: Any, device: Optional[str]) -> None:
@@ -187,20 +182,13 @@ def batch_patterns(leaves: Tuple[Any, ...], code: int) -> Tuple[Tuple[int, ...],
     return tuple(patterns)
 
 
-def output_shape(operator: Any, place: int, arguments: Any, device: Optional[str]) -> Tuple[Tuple[int, ...], int]:
-    """Shape (batch axes..., rows, components), or without rows for a single row, and the number type of a result."""
-    context = contexts.current(device)
+def output_shape(program: Program, leaves: Sequence[Any], code: int) -> Tuple[int, ...]:
+    """The shape of a result, (batch axes..., rows, components), or without rows for a single row."""
+    context = contexts.current()
+    arguments = [leaves[k].array(code) for k in program.order]
     made = ffi.new("kcl_array *")
-    status = lib.kcl_operator_output_shape(operator, context, place, ffi.new("kcl_array *[]", arguments),
+    status = lib.kcl_operator_output_shape(program.operator, context, 0, ffi.new("kcl_array *[]", arguments),
                                            len(arguments), made)
     if status < 0:
         raise error_of(status, lib.kcl_context_error(context))
-    return tuple(made.shape[0:made.ndim]), made.dtype
-
-
-def dtype_name(code: Optional[int]) -> Optional[str]:
-    """The name of a number type."""
-    return None if code is None else NAMES[code]
-
-
-__all__ = ["CODES", "DEFAULTS", "Evaluation", "Options", "apply", "dtype_name", "options_of", "output_shape", "rows"]
+    return tuple(made.shape[0:made.ndim])

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from .._errors import error_of
 from .._native import ffi, lib
 from . import contexts
-from .structure import I, INDEX, J, PAIR, Structure
+from .structure import COMPLEX, INDEX, PAIR, Structure
 
 # What becomes of structures: op -> function of (scope, operands, parameters). All others are the function kcl_OP of the
 # operands and the parameters, in this order.
@@ -63,27 +63,31 @@ BUILDERS: Dict[str, Builder] = {
 }
 
 
-def _pair(node: Structure, operands: List[Any]) -> List[Any]:
-    """A reduction with two results, values and indices."""
-    index = ffi.new("kcl_expr **")
-    values = getattr(lib, "kcl_" + node.op)(*operands, *node.params, index)
-    return [values, index[0] if index[0] != ffi.NULL else values]
+Item = Tuple[Structure, Tuple[int, ...], bool]
+
+SWAPPED_ROLE = {lib.KCL_ROLE_I: lib.KCL_ROLE_J, lib.KCL_ROLE_J: lib.KCL_ROLE_I, lib.KCL_ROLE_PARAMETER: lib.KCL_ROLE_PARAMETER}
+SWAPPED_AXES = {lib.KCL_OVER_I: lib.KCL_OVER_J, lib.KCL_OVER_J: lib.KCL_OVER_I, lib.KCL_OVER_BOTH: lib.KCL_OVER_BOTH}
+SWAPPED_OP = {"index_i": "index_j", "index_j": "index_i"}
 
 
 class Lowering:
-    """Structures to expressions of a scope."""
+    """Structures to expressions of a scope.
 
-    def __init__(self, scope: Any, leaves: int, patterns: Optional[Tuple[Tuple[int, ...], ...]]) -> None:
+    Transposition exchanges the roles of the variables below it, and what reductions go over: an array of rows of i that
+    stands below a transposition is an argument of rows of j. An array that stands in both roles is two arguments.
+    """
+
+    def __init__(self, scope: Any, patterns: Optional[Tuple[Tuple[int, ...], ...]]) -> None:
         self.scope = scope
         self.patterns = patterns  # for each leaf, the sizes of its batch axes: 1, or 2 for any other
-        self.variables: List[Any] = [None] * leaves
-        self.done: Dict[Tuple[Structure, Tuple[int, ...]], List[Any]] = {}
+        self.variables: Dict[Tuple[int, int], Any] = {}  # by place and role, in the order of arguments
+        self.done: Dict[Item, List[Any]] = {}
 
     def variable(self, place: int, role: int, dim: int) -> Any:
-        made = self.variables[place]
+        made = self.variables.get((place, role))
         if made is None:
             if self.patterns is None:
-                made = lib.kcl_var(self.scope, place, dim, role)
+                made = lib.kcl_var(self.scope, len(self.variables), dim, role)
             else:
                 rows = () if role == lib.KCL_ROLE_PARAMETER else (2,)
                 shape = self.patterns[place] + rows + (dim,)
@@ -91,29 +95,41 @@ class Lowering:
                 array = ffi.new("kcl_array *", lib.kcl_array_of(ffi.cast("void *", 64), lib.KCL_F32, len(shape), shape))
                 make = {lib.KCL_ROLE_I: lib.kcl_vi, lib.KCL_ROLE_J: lib.kcl_vj, lib.KCL_ROLE_PARAMETER: lib.kcl_pm}[role]
                 made = make(self.scope, array)
-            self.variables[place] = made
+            self.variables[place, role] = made
         return made
 
-    def build(self, node: Structure, places: Tuple[int, ...], operands: List[Any]) -> List[Any]:
-        if node.op == "var":
-            return [self.variable(places[0], node.params[0], node.params[1])]
+    def build(self, item: Item, operands: List[Any]) -> List[Any]:
+        node, places, swapped = item
+        op, params = node.op, node.params
+        if op == "var":
+            return [self.variable(places[0], SWAPPED_ROLE[params[0]] if swapped else params[0], params[1])]
+        if op == "transpose":
+            return operands
+        if swapped:
+            op = SWAPPED_OP.get(op, op)
+            if op.startswith("reduce_") and not op.endswith("_batch"):
+                params = params[:-1] + (SWAPPED_AXES[params[-1]],)
         if node.kind == PAIR:
-            return _pair(node, operands)
-        builder = BUILDERS.get(node.op)
+            index = ffi.new("kcl_expr **")
+            values = getattr(lib, "kcl_" + op)(*operands, *params, index)
+            return [values, index[0] if index[0] != ffi.NULL else values]
+        builder = BUILDERS.get(op)
         if builder is not None:
-            return [builder(self.scope, operands, node.params)]
-        return [getattr(lib, "kcl_" + node.op)(*operands, *node.params)]
+            return [builder(self.scope, operands, params)]
+        return [getattr(lib, "kcl_" + op)(*operands, *params)]
 
-    def lower(self, root: Structure, places: Tuple[int, ...]) -> List[Any]:
+    def lower(self, root: Structure) -> List[Any]:
         """The expressions of a structure's results. Goes through operands before what is made of them, without
         recursion."""
         done = self.done
-        stack: List[Tuple[Structure, Tuple[int, ...]]] = [(root, places)]
+        first: Item = (root, tuple(range(root.leaves)), False)
+        stack: List[Item] = [first]
         while stack:
-            node, spots = item = stack[-1]
+            node, spots, swapped = item = stack[-1]
             if item in done:
                 stack.pop()
                 continue
+            below = swapped != (node.op == "transpose")
             waiting = []
             operands = []
             for child, of_child in zip(node.children, node.places):
@@ -121,31 +137,37 @@ class Lowering:
                     at = spots if child.leaves == len(spots) else spots[:child.leaves]
                 else:
                     at = tuple([spots[k] for k in of_child])
-                made = done.get((child, at))
+                made = done.get((child, at, below))
                 if made is None:
-                    waiting.append((child, at))
+                    waiting.append((child, at, below))
                 else:
                     operands.append(made[0])
             if waiting:
-                stack.extend(waiting)
+                stack.extend(reversed(waiting))
             else:
-                done[item] = self.build(node, spots, operands)
+                done[item] = self.build(item, operands)
                 stack.pop()
-        return done[root, places]
+        return done[first]
 
 
 class Program:
-    """An operator of the library and what its results are."""
+    """An operator of the library, and how its results become what users see.
 
-    __slots__ = ("operator", "outputs", "dims", "indices", "axes", "results", "tail", "cell")
+    A result has the shape (batch axes..., rows, dim). Where `tail` is not empty, the last axis is returned as axes of
+    these sizes, and where `complex`, as half as many complex numbers.
+    """
 
-    def __init__(self, operator: Any, node: Structure) -> None:
-        self.operator = operator
-        self.axes = node.axes  # of the results: rows of i, of j, or one
-        self.results = 2 if node.kind == PAIR else 1
-        self.tail = node.tail
-        self.indices = (False, True) if node.kind == PAIR else (node.kind == INDEX,)
-        self.dims = (node.dim,) * self.results
+    __slots__ = ("operator", "order", "dim", "indices", "tail", "complex", "derived")
+
+    def __init__(self, operator: Any, order: Sequence[int], dim: int, indices: Tuple[bool, ...], tail: Tuple[int, ...],
+                 complex: bool) -> None:
+        self.operator = operator  # kcl_operator
+        self.order = tuple(order)  # for each argument of the operator, the number of its leaf
+        self.dim = dim
+        self.indices = indices  # for each result, whether it is int64
+        self.tail = tail
+        self.complex = complex
+        self.derived: Dict[Any, Any] = {}  # for array libraries: what they have made of the program, its gradients
 
 
 def own(operator: Any, status: int) -> Any:
@@ -178,9 +200,9 @@ def compile(node: Structure, fast: bool, patterns: Optional[Tuple[Tuple[int, ...
     if scope == ffi.NULL:
         contexts.check(lib.kcl_context_status(context), context)
     try:
-        lowering = Lowering(scope, node.leaves, patterns)
-        exprs = lowering.lower(node, tuple(range(node.leaves)))
-        variables = [each for each in lowering.variables if each is not None]
+        lowering = Lowering(scope, patterns)
+        exprs = lowering.lower(node)
+        variables = list(lowering.variables.values())
         made = ffi.new("kcl_operator **")
         params, _word = operator_params(fast)
         status = lib.kcl_operator_from(made, len(exprs), ffi.new("kcl_expr *[]", exprs), len(variables),
@@ -188,7 +210,9 @@ def compile(node: Structure, fast: bool, patterns: Optional[Tuple[Tuple[int, ...
         operator = own(made, status)
     finally:
         lib.kcl_scope_destroy(ffi.new("kcl_scope **", scope))
-    return Program(operator, node)
+    indices = (False, True) if node.kind == PAIR else (node.kind == INDEX,)
+    order = [place for place, _ in lowering.variables]
+    return Program(operator, order, node.dim, indices, node.tail, node.kind == COMPLEX)
 
 
 def program_of(node: Structure, fast: bool, patterns: Optional[Tuple[Tuple[int, ...], ...]]) -> Program:
@@ -198,7 +222,3 @@ def program_of(node: Structure, fast: bool, patterns: Optional[Tuple[Tuple[int, 
     if found is None:
         found = node.programs.setdefault(key, compile(node, *key))
     return found
-
-
-def rows_of(axes: int) -> str:
-    return {I: "i", J: "j"}.get(axes, "")

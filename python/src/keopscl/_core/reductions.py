@@ -58,9 +58,9 @@ class Reductions(TensorBase):
             weight = self._operand(weight)
         batches = len(self._batch)
         over = I if number == batches else J if number == batches + 1 else 0
-        if over and kind >= INDEX or k:
-            if over and not self._node.axes & over:
-                reduced = self._with_axis(over)
+        if over and not self._node.axes & over and (kind >= INDEX or k or weight is not None):
+            # An axis of size 1 is an axis all the same where indices, lists and weights are asked for.
+            reduced = self._with_axis(over)
         if over:
             made = reduced._reduce_rows(op, over, weight, k, kind, what)
         else:

@@ -12,6 +12,7 @@ from .._native import ffi, lib
 from . import evaluation, pickling
 from .evaluation import DEFAULTS, Evaluation, Options
 from .leaves import F32, F64, I64, NAMES, ArrayLeaf, Leaf, NumbersLeaf, SymbolicLeaf, layout
+from .program import program_of
 from .structure import BOTH, COMPLEX, I, INDEX, J, PAIR, REAL, Places, Structure, join, structure, variable
 
 ROLE_I: int = lib.KCL_ROLE_I
@@ -349,7 +350,7 @@ class TensorBase:
 
     # ---- Values ------------------------------------------------------------------------------------------------------
 
-    def _evaluate(self, options: Options, leaves: Optional[Tuple[Any, ...]] = None) -> Any:
+    def _evaluate(self, options: Options) -> Any:
         """The values of a tensor that does not depend on both i and j."""
         node = self._node
         if options.device is None and self.backend is not None:
@@ -364,7 +365,10 @@ class TensorBase:
             if isinstance(leaf, ArrayLeaf):
                 like = leaf.source
                 break
-        return self._library.call(Evaluation(self._library, node, self._code, shape, options, like), self._leaves)
+        leaves = self._leaves
+        patterns = evaluation.batch_patterns(leaves, self._code) if node.over_batches else None
+        program = program_of(node, options.fast, patterns)
+        return self._library.call(Evaluation(self._library, program, self._code, shape, options, like), leaves)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The values of a reduction, or of any formula that does not depend on both i and j.
@@ -406,9 +410,9 @@ class TensorBase:
             given[symbol.key] = ArrayLeaf(x, symbol.role, _arrays.describe(address, its_code, shape, strides), its_code, keep)
         leaves = tuple(given.get(leaf.key, leaf) for leaf in self._leaves)
         assert code is not None
-        program = evaluation.program_of(self._node, self._options.fast, None if not self._node.over_batches else
-                                        evaluation.batch_patterns(leaves, code))
-        shape, _ = evaluation.output_shape(program.operator, 0, [leaf.array(code) for leaf in leaves], None)
+        patterns = evaluation.batch_patterns(leaves, code) if self._node.over_batches else None
+        program = program_of(self._node, self._options.fast, patterns)
+        shape = evaluation.output_shape(program, leaves, code)
         made = self._new(self._node, leaves, shape[:-1] if self._node.axes == 0 else shape[:-2], self.ni, self.nj, code)
         if self._node.axes == I:
             made.ni = shape[-2]

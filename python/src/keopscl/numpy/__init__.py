@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from .._core.elementwise import Elementwise
+from .._core.functions import BINARY, UNARY
 from .._core.linear import Linear
 from .._core.reductions import Reductions
 from .._core.vectors import Complex, Vectors
+from ._generic import Genred, KernelSolve, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
 from ._library import library
 
 
@@ -31,6 +33,19 @@ class LazyTensor(Elementwise, Vectors, Reductions, Linear):
         if is_complex or complex_numbers(x):
             return object.__new__(ComplexLazyTensor)
         return object.__new__(cls)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """NumPy's functions of LazyTensors: np.exp(K), array + K, np.maximum(K, L)."""
+        if method != "__call__" or kwargs:
+            return NotImplemented
+        name = ufunc.__name__
+        if len(inputs) == 1 and name in UNARY:
+            return getattr(self, UNARY[name])()
+        if len(inputs) == 2 and name in BINARY:
+            return BINARY[name](*(self._operand(each) for each in inputs))
+        if name == "matmul":
+            raise TypeError("array @ K: write K.T @ array, the array's rows being those of i")
+        return NotImplemented
 
 
 class ComplexLazyTensor(Complex, LazyTensor):
@@ -78,4 +93,5 @@ def Pm(x_or_ind: Any, dim: Optional[int] = None) -> LazyTensor:
     return Var(x_or_ind, dim, 2)
 
 
-__all__ = ["ComplexLazyTensor", "LazyTensor", "Pm", "Var", "Vi", "Vj"]
+__all__ = ["ComplexLazyTensor", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj", "generic_argkmin",
+           "generic_argmin", "generic_logsumexp", "generic_sum"]

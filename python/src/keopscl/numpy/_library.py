@@ -67,6 +67,9 @@ class NumpyLibrary(_arrays.ArrayLibrary):
     def view_as_complex(self, array: Any) -> Any:
         return array.view(COMPLEX[CODES[array.dtype]])
 
+    def writes_to(self, array: Any, memory: Any) -> bool:
+        return bool(array.flags.writeable) and (memory is array or memory.base is array or memory.base is array.base)
+
     def zeros_like(self, leaves: Any) -> Any:
         code = next((leaf.code for leaf in leaves if isinstance(leaf, ArrayLeaf) and leaf.code != I64), F32)
         return np.zeros((1, 1), DTYPES[code])

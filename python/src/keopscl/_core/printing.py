@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""LazyTensors as text."""
+from __future__ import annotations
+
+from typing import Any
+
+from .._native import ffi, lib
+from . import contexts
+from .program import Lowering
+
+
+def text_of(write: Any) -> str:
+    """What a function of the library writes, when it is given a callback and a handle."""
+    pieces: list[bytes] = []
+    handle = ffi.new_handle(pieces)
+    write(lib.keopscl_write, handle)
+    return b"".join(pieces).decode("utf-8", "replace")
+
+
+@ffi.def_extern()  # type: ignore[misc]
+def keopscl_write(user: Any, text: Any, length: int) -> None:
+    ffi.from_handle(user).append(ffi.buffer(text, length)[:])
+
+
+def formula(tensor: Any) -> str:
+    """The formula of a LazyTensor, with variables as Var(number, dim, role)."""
+    context = contexts.current()
+    scope = lib.kcl_scope_create(context)
+    if scope == ffi.NULL:
+        contexts.check(lib.kcl_context_status(context), context)
+    try:
+        node = tensor._node
+        expr = Lowering(scope, None).lower(node)[0]
+        if lib.kcl_expr_status(expr) < 0:
+            return ffi.string(lib.kcl_expr_error(expr)).decode()
+        return text_of(lambda function, user: lib.kcl_expr_print(expr, function, user))
+    finally:
+        lib.kcl_scope_destroy(ffi.new("kcl_scope **", scope))
+
+
+def describe(tensor: Any) -> str:
+    """What print() shows."""
+    lines = [f"{type(tensor).__name__} of {tensor._library.name}", f"    formula: {formula(tensor)}"]
+    if tensor.symbolic_variables:
+        lines.append("    symbolic variables: " + ", ".join(f"Var{each}" for each in tensor.symbolic_variables))
+    lines.append(f"    shape: {tensor.shape}")
+    lines.append(f"    dtype: {tensor.dtype}")
+    lines.append(f"    device: {contexts.device_name()}")
+    return "\n".join(lines)

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""Tests run on the interpreter, which needs no OpenCL and compiles nothing, unless KEOPSCL_DEVICE names a device."""
+import os
+
+os.environ.setdefault("KEOPSCL_DEVICE", "host")
+
+import numpy as np
+import pytest
+
+TOLERANCE = {"float32": 2e-5, "float64": 1e-12, "complex64": 2e-5, "complex128": 1e-12}
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20)
+
+
+def assert_close(result, expected, scale=None):
+    """Equal shapes, and values that differ by rounding; expected values are in float64."""
+    expected = np.asarray(expected)
+    assert result.shape == expected.shape
+    if result.dtype.kind in "iu":
+        np.testing.assert_array_equal(result, expected)
+        return
+    finite = np.abs(expected[np.isfinite(expected)])
+    scale = scale or max(1.0, finite.max(initial=0.0))
+    np.testing.assert_allclose(result, expected, rtol=TOLERANCE[str(result.dtype)],
+                               atol=TOLERANCE[str(result.dtype)] * scale)
