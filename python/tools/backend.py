@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The build backend: meson-python, whose source archives get the sources of the library.
+"""The build backend: meson-python, whose source archives get the sources of the library, and whose wheels are for all
+versions of Python from the first one that the stable ABI is asked for.
 
 In a checkout subprojects/keopscl is a link to the folder of the library. An archive holds the files themselves.
 """
@@ -7,16 +8,19 @@ import gzip
 import io
 import os
 import subprocess
+import sys
 import tarfile
 
 import mesonpy
-from mesonpy import (build_editable, build_wheel, get_requires_for_build_editable, get_requires_for_build_sdist,
+from mesonpy import (build_editable, get_requires_for_build_editable, get_requires_for_build_sdist,
                      get_requires_for_build_wheel)
 
 __all__ = ["build_editable", "build_sdist", "build_wheel", "get_requires_for_build_editable",
            "get_requires_for_build_sdist", "get_requires_for_build_wheel"]
 
 LIBRARY = os.path.join("subprojects", "keopscl")
+
+OLDEST = "cp39"  # as limited_api in meson.build
 
 # What the library is built from.
 PARTS = ("LICENSE", "cl", "include", "meson.build", "meson_options.txt", "scripts/version.sh", "src", "subprojects")
@@ -46,3 +50,14 @@ def build_sdist(sdist_directory, config_settings=None):
         for name_in_library, source in library_files():
             new.add(source, f"{link}/{name_in_library}", recursive=False)
     return name
+
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    """meson-python's wheel, which names the version of the Python that builds it, for all versions from 3.9."""
+    name = mesonpy.build_wheel(wheel_directory, config_settings, metadata_directory)
+    if "-abi3-" not in name:
+        return name
+    retagged = subprocess.run(
+        [sys.executable, "-m", "wheel", "tags", "--python-tag", OLDEST, "--remove", os.path.join(wheel_directory, name)],
+        check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout
+    return retagged.split()[-1]

@@ -83,7 +83,10 @@ def join(first: Tuple[Any, ...], second: Tuple[Any, ...]) -> Tuple[Tuple[Any, ..
         return first, None
     if not first:
         return second, None
-    if len(first) * len(second) <= 32:
+    if len(second) == 1 and len(first) > 32 and type(second[0].key) is int:
+        # A number is not looked for among many leaves: it may be an argument twice.
+        return first + second, (len(first),)
+    if len(second) <= 2 or len(first) * len(second) <= 32:
         places = []
         count = len(first)
         added = []
