@@ -9,8 +9,10 @@ from ._errors import (ArgumentError, DerivativeError, DeviceError, DtypeError, E
                       OutOfMemoryError, ShapeError, UnsupportedError)
 from ._native import ffi as _ffi
 from ._native import lib as _lib
+from .pykeops._install import install_as_pykeops
 
 __version__: str = _ffi.string(_lib.kcl_version()).decode()
 
 __all__ = ["ArgumentError", "DerivativeError", "DeviceError", "DtypeError", "Error", "FileError", "FormulaError",
-           "InternalError", "OutOfMemoryError", "ShapeError", "UnsupportedError", "device_name", "set_device"]
+           "InternalError", "OutOfMemoryError", "ShapeError", "UnsupportedError", "device_name", "install_as_pykeops",
+           "set_device"]

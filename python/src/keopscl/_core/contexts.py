@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 from .._errors import ArgumentError, DeviceError, error_of
 from .._native import ffi, lib
@@ -92,23 +92,33 @@ def of_backend(backend: Optional[str], device_id: int = -1) -> Optional[str]:
     if backend is None or backend == "auto":
         return None
     if backend == "CPU":
-        return "cpu" if _has("cpu") else "host"
+        return "cpu" if has("cpu") else "host"
     if backend in ("GPU", "GPU_1D", "GPU_1D_device", "GPU_1D_host", "GPU_2D", "GPU_2D_device", "GPU_2D_host"):
-        if not _has("gpu"):
+        if not has("gpu"):
             raise DeviceError(f"backend={backend!r}: there is no GPU here; backend='auto' takes the best device")
         return "gpu"
     raise ArgumentError(f"backend={backend!r} is none of 'auto', 'CPU', 'GPU', 'GPU_1D', 'GPU_1D_device', 'GPU_1D_host', "
                         "'GPU_2D', 'GPU_2D_device', 'GPU_2D_host'")
 
 
-_types: Optional[frozenset[str]] = None
+_types: Optional[List[str]] = None
 
 
-def _has(kind: str) -> bool:
-    """Whether there is a device of a type."""
+def _device_types() -> List[str]:
+    """The types of all devices."""
     global _types
     if _types is None:
-        infos = ffi.new("kcl_device_info[32]")
-        count = lib.kcl_device_list(infos, 32)
-        _types = frozenset(ffi.string(infos[k].type).decode() for k in range(min(max(count, 0), 32)))
-    return kind in _types
+        infos = ffi.new("kcl_device_info[64]")
+        count = lib.kcl_device_list(infos, 64)
+        _types = [ffi.string(infos[k].type).decode() for k in range(min(max(count, 0), 64))]
+    return _types
+
+
+def has(kind: str) -> bool:
+    """Whether there is a device of a type, "gpu", "cpu", "host" (the interpreter)."""
+    return kind in _device_types()
+
+
+def count(kind: str) -> int:
+    """How many devices of a type there are."""
+    return _device_types().count(kind)

@@ -9,6 +9,7 @@ from .._core.functions import BINARY, UNARY
 from .._core.linear import Linear
 from .._core.reductions import Reductions
 from .._core.vectors import Complex, Vectors
+from . import cluster
 from ._generic import Genred, KernelSolve, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
 from ._library import library
 
@@ -93,5 +94,5 @@ def Pm(x_or_ind: Any, dim: Optional[int] = None) -> LazyTensor:
     return Var(x_or_ind, dim, 2)
 
 
-__all__ = ["ComplexLazyTensor", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj", "generic_argkmin",
+__all__ = ["ComplexLazyTensor", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj", "cluster", "generic_argkmin",
            "generic_argmin", "generic_logsumexp", "generic_sum"]

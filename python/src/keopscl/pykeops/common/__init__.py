@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""pykeops.common: what programs import of it."""
