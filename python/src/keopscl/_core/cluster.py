@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from .evaluation import _version
+from .evaluation import version
 
 
 def _refuse(name: str) -> NoReturn:
-    raise NotImplementedError(f"{name}: block-sparse ranges are not there yet, keopscl {_version()} has none")
+    raise NotImplementedError(f"{name}: block-sparse ranges are not there yet, keopscl {version()} has none")
 
 
 def grid_cluster(*args: Any, **kwargs: Any) -> NoReturn:

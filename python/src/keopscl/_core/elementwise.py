@@ -123,11 +123,11 @@ class Elementwise(TensorBase):
 
     def power(self: T, other: Any) -> T:
         """self ** other: a whole number, a float, or a LazyTensor of 1 or D components."""
-        return self ** other
+        return self.__pow__(other)
 
     def abs(self: T) -> T:
         """The absolute value; the derivative at 0 is 0."""
-        return abs(self)
+        return self.__abs__()
 
     # ---- Functions ---------------------------------------------------------------------------------------------------
 
@@ -354,7 +354,7 @@ class Elementwise(TensorBase):
 
     def logical_and(self: T, other: Any) -> T:
         """1 where self and other are not 0: x & y."""
-        return self & other
+        return self.__and__(other)
 
     def __invert__(self: T) -> T:
         return self._real("~x")._unary("not")

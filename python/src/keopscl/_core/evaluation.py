@@ -2,7 +2,7 @@
 """Evaluations: a structure, the leaves that it is applied to, and how."""
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError, error_of
@@ -37,13 +37,13 @@ def options_of(kwargs: Any, what: str) -> Options:
         rest.pop(hint, None)
     ranges = rest.pop("ranges", None)
     if ranges is not None:
-        raise UnsupportedError(f"{what}: block-sparse ranges are not there yet, keopscl {_version()} has none")
+        raise UnsupportedError(f"{what}: block-sparse ranges are not there yet, keopscl {version()} has none")
     device = contexts.of_backend(rest.pop("backend", None), rest.pop("device_id", -1))
     double = bool(rest.pop("use_double_acc", False))
     accumulator = rest.pop("dtype_acc", "auto")
     if accumulator not in ("auto", "float32", "float64"):
         if accumulator == "float16":
-            raise UnsupportedError(f"{what}: float16 is not there yet, keopscl {_version()} has float32 and float64")
+            raise UnsupportedError(f"{what}: float16 is not there yet, keopscl {version()} has float32 and float64")
         raise ArgumentError(f"{what}: dtype_acc={accumulator!r} is none of 'auto', 'float32', 'float64'")
     if accumulator != "auto" and double:
         raise ArgumentError(f"{what}: use_double_acc and dtype_acc cannot both be given")
@@ -65,8 +65,9 @@ def merged(options: Options, kwargs: Any, what: str) -> Options:
                    new.double or options.double)
 
 
-def _version() -> str:
-    return ffi.string(lib.kcl_version()).decode()
+def version() -> str:
+    """The version of the library."""
+    return str(ffi.string(lib.kcl_version()).decode())
 
 
 def rows(node: Structure, ni: Optional[int], nj: Optional[int]) -> int:
@@ -98,8 +99,8 @@ class Evaluation:
         library = self.library
         program = self.program
         arguments = [leaves[k].array(code) for k in program.order]
-        results = []
-        outs = []
+        results: List[Any] = []
+        outs: List[Any] = []
         for index in program.indices:
             its_code = I64 if index else code
             if options.out is not None:

@@ -37,7 +37,7 @@ class Linear(TensorBase):
             raise ShapeError(f"K @ v: axis -2 (j) of K has {self.nj} rows, K of shape {self._shape}, and v, of shape {shape}, "
                              f"has {rows}")
         v_j = library.columns(v, array)
-        product = self * v_j  # type: ignore[operator]
+        product = self * v_j
         result = product.sum(len(product._batch) + 1, **kwargs)
         if len(shape) == 1 and not isinstance(result, TensorBase):
             return library.reshape(result, library.shape(result)[:-1]) if product._batch else library.reshape(

@@ -47,7 +47,7 @@ def leaf_of(library: Any, source: Any, role: int, axes: int) -> ArrayLeaf:
 
 def state(tensor: Any) -> Any:
     """What a LazyTensor is, in values that pickle. Arrays are kept as variables with their roles."""
-    leaves = []
+    leaves: List[Tuple[Any, ...]] = []
     for leaf in tensor._leaves:
         if isinstance(leaf, ArrayLeaf):
             leaves.append(("array", leaf.source, leaf.role, leaf.description.ndim))

@@ -17,7 +17,7 @@ def text_of(write: Any) -> str:
     return b"".join(pieces).decode("utf-8", "replace")
 
 
-@ffi.def_extern()  # type: ignore[misc]
+@ffi.def_extern()  # type: ignore[untyped-decorator, unused-ignore]
 def keopscl_write(user: Any, text: Any, length: int) -> None:
     ffi.from_handle(user).append(ffi.buffer(text, length)[:])
 
@@ -32,7 +32,7 @@ def formula(tensor: Any) -> str:
         node = tensor._node
         expr = Lowering(scope, None).lower(node)[0]
         if lib.kcl_expr_status(expr) < 0:
-            return ffi.string(lib.kcl_expr_error(expr)).decode()
+            return str(ffi.string(lib.kcl_expr_error(expr)).decode())
         return text_of(lambda function, user: lib.kcl_expr_print(expr, function, user))
     finally:
         lib.kcl_scope_destroy(ffi.new("kcl_scope **", scope))

@@ -44,6 +44,11 @@ def _kron(scope: Any, operands: List[Any], params: Tuple[Any, ...]) -> Any:
                               lib.kcl_reshape_inner(operands[1], len(shape_g), _ints(shape_g))))
 
 
+def _difference_matrix(scope: Any, operands: List[Any], params: Tuple[Any, ...]) -> Any:
+    return _flat(lib.kcl_sub(lib.kcl_reshape_inner(operands[0], 2, _ints((params[0], 1))),
+                             lib.kcl_reshape_inner(operands[1], 2, _ints((1, params[1])))))
+
+
 def _formula(scope: Any, operands: List[Any], params: Tuple[Any, ...]) -> Any:
     """A formula in text, whose names a, b, c, ... stand for the operands."""
     names = [ffi.new("char[]", bytes([97 + k])) for k in range(len(operands))]
@@ -59,6 +64,7 @@ BUILDERS: Dict[str, Builder] = {
     "concatenate": _concatenate,
     "tensordot": _tensordot,
     "kron": _kron,
+    "difference_matrix": _difference_matrix,
     "formula": _formula,
 }
 

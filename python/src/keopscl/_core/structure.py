@@ -11,7 +11,7 @@ that out takes no walk through the expression.
 """
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from .._native import lib
 
@@ -87,9 +87,9 @@ def join(first: Tuple[Any, ...], second: Tuple[Any, ...]) -> Tuple[Tuple[Any, ..
         # A number is not looked for among many leaves: it may be an argument twice.
         return first + second, (len(first),)
     if len(second) <= 2 or len(first) * len(second) <= 32:
-        places = []
+        places: List[int] = []
         count = len(first)
-        added = []
+        added: List[Any] = []
         for leaf in second:
             key = leaf.key
             for place, other in enumerate(first):
@@ -104,9 +104,9 @@ def join(first: Tuple[Any, ...], second: Tuple[Any, ...]) -> Tuple[Tuple[Any, ..
     together = list(first)
     spots = []
     for leaf in second:
-        place = known.get(leaf.key)
-        if place is None:
-            place = known[leaf.key] = len(together)
+        spot = known.get(leaf.key)
+        if spot is None:
+            spot = known[leaf.key] = len(together)
             together.append(leaf)
-        spots.append(place)
+        spots.append(spot)
     return tuple(together), tuple(spots)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, List, Optional, Sequence, Tuple, Type, TypeVar
 from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
 from .._native import ffi, lib
-from . import evaluation, pickling
+from . import contexts, evaluation, pickling
 from .evaluation import DEFAULTS, Evaluation, Options
 from .leaves import F32, F64, I64, NAMES, ArrayLeaf, Leaf, NumbersLeaf, SymbolicLeaf, layout
 from .program import program_of
@@ -160,7 +160,7 @@ class TensorBase:
 
     def _like(self: T, node: Structure) -> T:
         """A tensor of the same leaves and sizes."""
-        made = object.__new__(type(self) if node.kind == self._node.kind else self._class_of(node.kind))
+        made: T = object.__new__(type(self) if node.kind == self._node.kind else self._class_of(node.kind))
         made._node = node
         made._leaves = self._leaves
         made._batch = self._batch
@@ -181,7 +181,8 @@ class TensorBase:
             if x._library is not self._library:
                 raise TypeError(f"LazyTensors of {self._library.name} and of {x._library.name} do not meet in an expression")
             return x
-        return self._library.real(x)
+        made: TensorBase = self._library.real(x)
+        return made
 
     # ---- Operations --------------------------------------------------------------------------------------------------
 
@@ -237,7 +238,7 @@ class TensorBase:
         if kind is None:
             kind = self._node.kind if self._node.kind < INDEX else REAL
         node = structure(op, params, tuple(nodes), tuple(places), len(leaves), all_axes if axes is None else axes, dim, kind)
-        made = object.__new__(type(self) if kind == self._node.kind else self._class_of(kind))
+        made: T = object.__new__(type(self) if kind == self._node.kind else self._class_of(kind))
         made._node = node
         made._leaves = leaves
         made._batch = batch
@@ -354,7 +355,7 @@ class TensorBase:
         """The values of a tensor that does not depend on both i and j."""
         node = self._node
         if options.device is None and self.backend is not None:
-            options = options._replace(device=evaluation.contexts.of_backend(self.backend))
+            options = options._replace(device=contexts.of_backend(self.backend))
         if self.ranges is not None:
             raise UnsupportedError("ranges: block-sparse ranges are not there yet, this version has none")
         if self._code is None:

@@ -88,16 +88,13 @@ class Vectors(TensorBase):
 
     def weightedsqdist(self: T, g: Any, s: Any) -> T:
         """(self - g).weightedsqnorm(s)."""
-        made: T = (self - self._operand(g)).weightedsqnorm(s)  # type: ignore[operator]
-        return made
+        return self._binary(g, "sub", "weightedsqdist").weightedsqnorm(s)
 
     def difference_matrix(self: T, other: Any) -> T:
         """The differences of all components, x_k - y_l at k D2 + l."""
         other = self._operand(other)
-        one = self.tensorprod(other * 0 + 1)
-        two = (self * 0 + 1).tensorprod(other)  # type: ignore[operator]
-        made: T = one - two  # type: ignore[operator]
-        return made
+        dims = self._node.dim, other._node.dim
+        return self._nary("difference_matrix", (other,), dims[0] * dims[1], dims, REAL)
 
     def softdtw_sqdist(self: T, other: Any, gamma: Any) -> T:
         """Soft dynamic time warping of two sequences, whose numbers are the components, with a smoothness gamma."""

@@ -27,7 +27,7 @@ def get_build_folder() -> str:
     status = lib.kcl_cache_stats(info)
     if status < 0:
         raise error_of(status, lib.kcl_status_text(status))
-    return ffi.string(info.dir).decode()
+    return str(ffi.string(info.dir).decode())
 
 
 def set_build_folder(path: Optional[str] = None) -> None:
