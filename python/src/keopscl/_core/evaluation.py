@@ -173,13 +173,13 @@ def apply(operator: Any, outs: Any, arguments: Any, device: Optional[str]) -> No
         raise error_of(status, lib.kcl_context_error(context))
 
 
-def batch_patterns(leaves: Tuple[Any, ...], code: int) -> Tuple[Tuple[int, ...], ...]:
-    """For each leaf which of its batch axes have the size 1 (as 1) and which another (as 2)."""
+def batch_patterns(leaves: Sequence[Any], code: int) -> Tuple[Tuple[int, ...], ...]:
+    """For each leaf which of its batch axes have the size 1 (as 1), and which another size (as 2)."""
     patterns = []
     for leaf in leaves:
         array = leaf.array(code)
-        count = array.ndim - (1 if leaf.role == lib.KCL_ROLE_PARAMETER else 2)
-        patterns.append(tuple(1 if array.shape[k] == 1 else 2 for k in range(max(count, 0))))
+        inner = 2 if isinstance(leaf, ArrayLeaf) and leaf.role != lib.KCL_ROLE_PARAMETER else 1
+        patterns.append(tuple(1 if array.shape[k] == 1 else 2 for k in range(max(array.ndim - inner, 0))))
     return tuple(patterns)
 
 

@@ -83,20 +83,20 @@ class Lowering:
     stands below a transposition is an argument of rows of j. An array that stands in both roles is two arguments.
     """
 
-    def __init__(self, scope: Any, patterns: Optional[Tuple[Tuple[int, ...], ...]]) -> None:
+    def __init__(self, scope: Any, batches: Optional[Tuple[Tuple[int, ...], ...]]) -> None:
         self.scope = scope
-        self.patterns = patterns  # for each leaf, the sizes of its batch axes: 1, or 2 for any other
+        self.batches = batches  # for each leaf the sizes of its batch axes, 1 or 2; None where none are reduced
         self.variables: Dict[Tuple[int, int], Any] = {}  # by place and role, in the order of arguments
         self.done: Dict[Item, List[Any]] = {}
 
     def variable(self, place: int, role: int, dim: int) -> Any:
         made = self.variables.get((place, role))
         if made is None:
-            if self.patterns is None:
+            if self.batches is None:
                 made = lib.kcl_var(self.scope, len(self.variables), dim, role)
             else:
                 rows = () if role == lib.KCL_ROLE_PARAMETER else (2,)
-                shape = self.patterns[place] + rows + (dim,)
+                shape = self.batches[place] + rows + (dim,)
                 # The memory is not looked at: the expressions are made into an operator, and not evaluated.
                 array = ffi.new("kcl_array *", lib.kcl_array_of(ffi.cast("void *", 64), lib.KCL_F32, len(shape), shape))
                 make = {lib.KCL_ROLE_I: lib.kcl_vi, lib.KCL_ROLE_J: lib.kcl_vj, lib.KCL_ROLE_PARAMETER: lib.kcl_pm}[role]
@@ -199,14 +199,14 @@ def operator_params(fast: bool) -> Any:
     return params, word
 
 
-def compile(node: Structure, fast: bool, patterns: Optional[Tuple[Tuple[int, ...], ...]]) -> Program:
+def compile(node: Structure, fast: bool, batches: Optional[Tuple[Tuple[int, ...], ...]]) -> Program:
     """The program of a structure."""
     context = contexts.current()
     scope = lib.kcl_scope_create(context)
     if scope == ffi.NULL:
         contexts.check(lib.kcl_context_status(context), context)
     try:
-        lowering = Lowering(scope, patterns)
+        lowering = Lowering(scope, batches)
         exprs = lowering.lower(node)
         variables = list(lowering.variables.values())
         made = ffi.new("kcl_operator **")
@@ -221,9 +221,9 @@ def compile(node: Structure, fast: bool, patterns: Optional[Tuple[Tuple[int, ...
     return Program(operator, order, node.dim, indices, node.tail, node.kind == COMPLEX)
 
 
-def program_of(node: Structure, fast: bool, patterns: Optional[Tuple[Tuple[int, ...], ...]]) -> Program:
-    """The program of a structure, compiled at the first call. `patterns` matter where batch axes are reduced."""
-    key = (fast, patterns if node.over_batches else None)
+def program_of(node: Structure, fast: bool, batches: Optional[Tuple[Tuple[int, ...], ...]]) -> Program:
+    """The program of a structure, compiled at the first call. `batches`, see batch_patterns, matter where batch axes are reduced."""
+    key = (fast, batches if node.over_batches else None)
     found: Optional[Program] = node.programs.get(key)
     if found is None:
         found = node.programs.setdefault(key, compile(node, *key))

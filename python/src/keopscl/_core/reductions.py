@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Optional, Tuple, TypeVar
 
-from .. import _arrays
 from .._errors import ArgumentError, ShapeError, UnsupportedError
 from .evaluation import options_of
 from .structure import BOTH, COMPLEX, I, INDEX, J, PAIR, REAL, structure
-from .tensor import ROLE_I, ROLE_J, TensorBase, constant
+from .tensor import TensorBase
 
 T = TypeVar("T", bound="Reductions")
-
-LAST = -1
-
 
 class Reductions(TensorBase):
     """Reductions. `axis` counts the axes of shape: the number of batch axes for i, one more for j.
@@ -74,20 +70,22 @@ class Reductions(TensorBase):
                                 "and reduce one of them as well")
         return made._evaluate(options)
 
-    def _reduce_rows(self: T, op: str, over: int, weight: Any, k: int, kind: int, what: str) -> T:
-        params: Tuple[Any, ...] = (k, over) if k else (over,)
+    def _reduced_node(self: T, op: str, params: Tuple[Any, ...], weight: Any, k: int, kind: int, what: str, lost: int,
+                      over_batches: bool) -> T:
+        """The reduction as an operation. `lost` are the axes that it removes."""
         node = self._node
-        if weight is None:
-            if node.kind >= INDEX:
-                self._number(what)
-            tail: Tuple[int, ...] = () if not k or op.startswith("reduce_mean") else (k,) if node.dim == 1 else (k, node.dim)
-            dim = node.dim * k if tail else node.dim
-            result = structure(op, params, (node,), (None,), node.leaves, node.axes & ~over, dim,
-                               node.kind if node.kind == COMPLEX and kind == REAL else kind, tail)
-            made = self._like(result)
-        else:
-            made = self._nary(op, (weight,), weight._node.dim, params, kind=weight._node.kind, what=what,
-                              axes=(node.axes | weight._node.axes) & ~over)
+        if weight is not None:
+            return self._nary(op, (weight,), weight._node.dim, params, kind=weight._node.kind, what=what,
+                              axes=(node.axes | weight._node.axes) & ~lost, over_batches=over_batches)
+        if node.kind >= INDEX:
+            self._number(what)
+        tail: Tuple[int, ...] = () if not k or op.startswith("reduce_mean") else (k,) if node.dim == 1 else (k, node.dim)
+        kind = node.kind if node.kind == COMPLEX and kind == REAL else kind
+        return self._like(structure(op, params, (node,), (None,), node.leaves, node.axes & ~lost,
+                                    node.dim * k if tail else node.dim, kind, tail, over_batches))
+
+    def _reduce_rows(self: T, op: str, over: int, weight: Any, k: int, kind: int, what: str) -> T:
+        made = self._reduced_node(op, (k, over) if k else (over,), weight, k, kind, what, over, False)
         if over == I:
             made.ni = None
         else:
@@ -95,7 +93,15 @@ class Reductions(TensorBase):
         return made
 
     def _reduce_batch(self: T, op: str, place: int, weight: Any, k: int, kind: int, what: str) -> T:
-        raise UnsupportedError(f"{what}: reductions over batch axes are not there yet")
+        if self._batch[place] == 1 and weight is None and not k and kind == REAL:
+            return self._like(self._node)  # the sum, mean, smallest, largest of one value
+        if all(size == 1 for size in self._batch[:len(self._batch) + place + 1]):
+            raise UnsupportedError(f"{what}: axis {len(self._batch) + place} of the shape {self._shape} has the size 1, and so have "
+                                   "all axes before it: indices, lists and weights are not reduced over such an axis")
+        made = self._reduced_node(op + "_batch", (k, place) if k else (place,), weight, k, kind, what, 0, True)
+        batch = made._batch
+        made._batch = batch[:len(batch) + place] + (1,) + batch[len(batch) + place:][1:]
+        return made
 
     def _with_axis(self: T, over: int) -> T:
         """The same values, with an axis of size 1 that counts as one."""

@@ -202,7 +202,7 @@ class TensorBase:
                                     (node.kind if node.kind < INDEX else REAL) if kind is None else kind))
 
     def _nary(self: T, op: str, others: Sequence[Any], dim: int, params: Tuple[Any, ...] = (),
-              kind: Optional[int] = None, what: str = "", axes: Optional[int] = None) -> T:
+              kind: Optional[int] = None, what: str = "", axes: Optional[int] = None, over_batches: bool = False) -> T:
         """An operation of self and others."""
         leaves = self._leaves
         batch, ni, nj, code, backend, ranges = self._batch, self.ni, self.nj, self._code, self.backend, self.ranges
@@ -237,7 +237,8 @@ class TensorBase:
             ranges = ranges if ranges is not None else other.ranges
         if kind is None:
             kind = self._node.kind if self._node.kind < INDEX else REAL
-        node = structure(op, params, tuple(nodes), tuple(places), len(leaves), all_axes if axes is None else axes, dim, kind)
+        node = structure(op, params, tuple(nodes), tuple(places), len(leaves), all_axes if axes is None else axes, dim, kind,
+                         over_batches=over_batches)
         made: T = object.__new__(type(self) if kind == self._node.kind else self._class_of(kind))
         made._node = node
         made._leaves = leaves
@@ -367,8 +368,8 @@ class TensorBase:
                 like = leaf.source
                 break
         leaves = self._leaves
-        patterns = evaluation.batch_patterns(leaves, self._code) if node.over_batches else None
-        program = program_of(node, options.fast, patterns)
+        batches = evaluation.batch_patterns(leaves, self._code) if node.over_batches else None
+        program = program_of(node, options.fast, batches)
         return self._library.call(Evaluation(self._library, program, self._code, shape, options, like), leaves)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -411,8 +412,8 @@ class TensorBase:
             given[symbol.key] = ArrayLeaf(x, symbol.role, _arrays.describe(address, its_code, shape, strides), its_code, keep)
         leaves = tuple(given.get(leaf.key, leaf) for leaf in self._leaves)
         assert code is not None
-        patterns = evaluation.batch_patterns(leaves, code) if self._node.over_batches else None
-        program = program_of(self._node, self._options.fast, patterns)
+        batches = evaluation.batch_patterns(leaves, code) if self._node.over_batches else None
+        program = program_of(self._node, self._options.fast, batches)
         shape = evaluation.output_shape(program, leaves, code)
         made = self._new(self._node, leaves, shape[:-1] if self._node.axes == 0 else shape[:-2], self.ni, self.nj, code)
         if self._node.axes == I:

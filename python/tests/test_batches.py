@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""Reductions over batch axes, against NumPy in float64."""
+import numpy as np
+import pytest
+from conftest import assert_close
+
+from keopscl.numpy import LazyTensor, Pm
+
+
+@pytest.mark.parametrize("batch_x, batch_y", [((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((1, 3), (1, 1)), ((2, 1), (2, 1))])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_reductions_over_batch_axes(batch_x, batch_y, axis, rng, dtype):
+    x = rng.standard_normal(batch_x + (4, 1, 2)).astype(dtype)
+    y = rng.standard_normal(batch_y + (1, 5, 2)).astype(dtype)
+    x_i, y_j = LazyTensor(x), LazyTensor(y)
+    values = np.broadcast_to(x.astype("float64") * y, np.broadcast_shapes(batch_x, batch_y) + (4, 5, 2))
+    rows = (x_i * y_j).sum(axis=3, call=False)
+    assert_close(rows.sum(axis=axis), values.sum((3,)).sum(axis, keepdims=True), 10)
+    assert_close(rows.min(axis=axis), values.sum(3).min(axis, keepdims=True), 10)
+    assert_close(rows.mean(axis=axis), values.sum(3).mean(axis, keepdims=True), 10)
+    if values.shape[:axis + 1] == (1,) * (axis + 1):
+        with pytest.raises(NotImplementedError, match="axis 0"):
+            rows.argmax(axis=axis)
+    else:
+        assert_close(rows.argmax(axis=axis), values.sum(3).argmax(axis, keepdims=True))
+    assert_close((x_i * y_j).sum(axis=axis, call=False).sum(axis=2), values.sum(axis, keepdims=True).sum(2), 10)
+    assert_close((x_i * y_j).max(axis, call=False).max(axis=3), values.max(axis, keepdims=True).max(3))
+    assert_close(rows.sum(axis=axis - 5), values.sum(3).sum(axis, keepdims=True), 10)
+
+
+def test_a_matrix_is_not_returned(rng):
+    x = rng.standard_normal((2, 3, 1, 1))
+    K = LazyTensor(x) * LazyTensor(x.swapaxes(1, 2))
+    with pytest.raises(ValueError, match="still depends on i and j"):
+        K.sum(axis=0)
+
+
+def test_parameters_have_batch_axes(rng, dtype):
+    p, x = rng.standard_normal((2, 3)).astype(dtype), rng.standard_normal((2, 4, 1, 3)).astype(dtype)
+    y = rng.standard_normal((1, 5, 3)).astype(dtype)
+    values = (p[:, None, None].astype("float64") * x * y).sum(2)
+    assert_close((Pm(p) * LazyTensor(x) * LazyTensor(y)).sum(axis=2), values, 10)
+    assert_close((LazyTensor(p[:, None, None]) * LazyTensor(x) * LazyTensor(y)).sum(axis=2), values, 10)
