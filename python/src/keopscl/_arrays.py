@@ -6,7 +6,7 @@ An ArrayLibrary tells which objects are arrays, describes their memory to the C 
 """
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from ._native import ffi, lib
 
@@ -83,17 +83,42 @@ class ArrayLibrary:
         return evaluation.run(leaves)
 
 
+ARRAY = ffi.typeof("kcl_array *")
+POINTERS = ffi.typeof("kcl_array *[]")
+
+# Descriptions by number type, sizes and strides, to copy: filling the fields of one takes longer.
+_templates: Dict[Any, Any] = {}
+
+
+def _template(key: Any, made: Any) -> Any:
+    if len(_templates) >= 4096:
+        _templates.clear()
+    _templates[key] = made[0]
+    return made[0]
+
+
 def describe(address: Any, code: int, shape: Shape, strides: Shape) -> Any:
     """A kcl_array."""
-    made = ffi.new("kcl_array *")
+    key = (code, shape, strides)
+    template = _templates.get(key)
+    if template is None:
+        made = ffi.new(ARRAY)
+        made.dtype = code
+        made.ndim = len(shape)
+        made.shape = shape
+        made.stride = strides
+        template = _template(key, made)
+    made = ffi.new(ARRAY, template)
     made.data = address
-    made.dtype = code
-    made.ndim = len(shape)
-    made.shape = shape
-    made.stride = strides
     return made
 
 
 def describe_dense(address: Any, code: int, shape: Shape) -> Any:
     """A kcl_array without gaps."""
-    return ffi.new("kcl_array *", lib.kcl_array_of(address, code, len(shape), shape))
+    key = (code, shape)
+    template = _templates.get(key)
+    if template is None:
+        template = _template(key, ffi.new(ARRAY, lib.kcl_array_of(ffi.NULL, code, len(shape), shape)))
+    made = ffi.new(ARRAY, template)
+    made.data = address
+    return made

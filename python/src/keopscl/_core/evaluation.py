@@ -167,8 +167,8 @@ class Evaluation:
 def apply(operator: Any, outs: Any, arguments: Any, device: Optional[str]) -> None:
     """Computes an operator's results from arrays. Other threads run in the meantime."""
     context = contexts.current(device)
-    status = lib.kcl_operator_apply(operator, context, ffi.new("kcl_array *[]", outs), len(outs),
-                                    ffi.new("kcl_array *[]", arguments), len(arguments))
+    status = lib.kcl_operator_apply(operator, context, ffi.new(_arrays.POINTERS, outs), len(outs),
+                                    ffi.new(_arrays.POINTERS, arguments), len(arguments))
     if status < 0:
         raise error_of(status, lib.kcl_context_error(context))
 
