@@ -6,7 +6,7 @@ An ArrayLibrary tells which objects are arrays, describes their memory to the C 
 """
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Optional, Tuple
 
 from ._native import ffi, lib
 
@@ -86,39 +86,36 @@ class ArrayLibrary:
 ARRAY = ffi.typeof("kcl_array *")
 POINTERS = ffi.typeof("kcl_array *[]")
 
-# Descriptions by number type, sizes and strides, to copy: filling the fields of one takes longer.
-_templates: Dict[Any, Any] = {}
+# A place in memory and how an array lies there: (address, (number type, sizes, strides in bytes)).
+Layout = Tuple[int, Shape, Shape]
+Description = Tuple[Any, Layout]
 
 
-def _template(key: Any, made: Any) -> Any:
-    if len(_templates) >= 4096:
-        _templates.clear()
-    _templates[key] = made[0]
-    return made[0]
+def describe(address: Any, code: int, shape: Shape, strides: Shape) -> Description:
+    """The description of an array."""
+    return address, (code, shape, strides)
 
 
-def describe(address: Any, code: int, shape: Shape, strides: Shape) -> Any:
-    """A kcl_array."""
-    key = (code, shape, strides)
-    template = _templates.get(key)
-    if template is None:
-        made = ffi.new(ARRAY)
-        made.dtype = code
-        made.ndim = len(shape)
-        made.shape = shape
-        made.stride = strides
-        template = _template(key, made)
-    made = ffi.new(ARRAY, template)
-    made.data = address
+def describe_dense(address: Any, code: int, shape: Shape) -> Description:
+    """The description of an array without gaps."""
+    size = 4 if code == lib.KCL_F32 else 8
+    strides = []
+    for length in reversed(shape):
+        strides.append(size)
+        size *= length
+    return address, (code, shape, tuple(reversed(strides)))
+
+
+def fill(made: Any, layout: Layout) -> Any:
+    """Sets a kcl_array, but for its address."""
+    made.dtype, shape, made.stride = layout
+    made.ndim = len(shape)
+    made.shape = shape
     return made
 
 
-def describe_dense(address: Any, code: int, shape: Shape) -> Any:
-    """A kcl_array without gaps."""
-    key = (code, shape)
-    template = _templates.get(key)
-    if template is None:
-        template = _template(key, ffi.new(ARRAY, lib.kcl_array_of(ffi.NULL, code, len(shape), shape)))
-    made = ffi.new(ARRAY, template)
-    made.data = address
+def array(description: Description) -> Any:
+    """The kcl_array of a description."""
+    made = fill(ffi.new(ARRAY), description[1])
+    made.data = description[0]
     return made
