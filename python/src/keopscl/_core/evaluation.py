@@ -165,9 +165,13 @@ class Evaluation:
         return results if self.program.indices[0] else library.narrowed(results)
 
 
+evaluated = 0  # how many computations of the library have succeeded in this process
+
+
 def apply(program: Program, descriptions: Sequence[Any], device: Optional[str]) -> None:
     """Computes a program's results from arrays: descriptions of the results, then of the arguments; results without
     strides are dense. Other threads run in the meantime."""
+    global evaluated
     context = contexts.current(device)
     key = tuple([description[1] for description in descriptions])
     arrays = program.layouts.get(key)
@@ -183,6 +187,7 @@ def apply(program: Program, descriptions: Sequence[Any], device: Optional[str]) 
                                len(key) - outs)
     if status < 0:
         raise error_of(status, lib.kcl_context_error(context))
+    evaluated += 1
 
 
 def batch_patterns(leaves: Sequence[Any], code: int) -> Tuple[Tuple[int, ...], ...]:

@@ -16,6 +16,7 @@ from .tensor import broadcast
 
 ROLES = {"Vi": 0, "Vj": 1, "Pm": 2, "Vx": 0, "Vy": 1}
 BARE = re.compile(r"^\s*(Vi|Vj|Pm|Vx|Vy)\(\s*(?:(\d+)\s*,\s*)?(\d+)\s*\)\s*$")
+VAR = re.compile(r"\bVar\(\s*(\d+)\s*,\s*(\d+)\s*,\s*([012])\s*\)")
 NAMED_VAR = re.compile(r"^\s*(?:([A-Za-z_]\w*)\s*=\s*)?Var\(\s*(\d+)\s*,\s*(\d+)\s*,\s*([012])\s*\)\s*$")
 
 # reduction_op -> its name in formulas, and whether it takes K, has a weight, or gives indices.
@@ -105,6 +106,11 @@ class GenredBase:
             lib.kcl_operator_input(operator, k, slot)
             name = ffi.string(slot.name).decode()
             self._slots.append((name if name and not name.startswith("unnamed") else f"argument {k}", slot.role, slot.dim))
+        count = len(self._slots)
+        # Variables that the library simplifies away are arguments all the same.
+        unused = {int(place): (int(role), int(dim)) for place, dim, role in VAR.findall(self.formula)}
+        while len(self._slots) in unused:
+            self._slots.append((f"argument {len(self._slots)}", *unused[len(self._slots)]))
         lib.kcl_operator_output(operator, 0, slot)
         _, form, indices = REDUCTIONS[self.reduction_op]
         dim = slot.dim
@@ -113,7 +119,7 @@ class GenredBase:
             tail = (self.opt_arg,) if dim == self.opt_arg else (self.opt_arg, dim // self.opt_arg)
         self.nargs = len(self._slots)
         self._checked: Dict[Any, Any] = {}  # by types, sizes and strides of the arguments
-        self._program = Program(operator, range(self.nargs), dim, indices, tail, False)
+        self._program = Program(operator, range(count), dim, indices, tail, False)
 
     def __getstate__(self) -> Any:
         state = dict(self.__dict__)
