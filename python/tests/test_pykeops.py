@@ -24,6 +24,17 @@ pykeops.check_health()
 pykeops.test_numpy_bindings()
 assert isinstance(pykeops.config.gpu_available, bool) and pykeops.get_build_folder() is not None
 assert pykeops.numpy.LazyTensor is LazyTensor and sys.modules["pykeops.numpy"].__name__ == "keopscl.numpy"
+from pykeops.numpy.operations import KernelSolve
+from pykeops.numpy.generic.generic_red import Genred as same_genred
+from pykeops.numpy.lazytensor.LazyTensor import LazyTensor as same_tensor
+import pykeops.numpy.lazytensor.LazyTensor
+assert same_genred is Genred and same_tensor is pykeops.numpy.LazyTensor is LazyTensor
+try:
+    import pykeops.numpy.generic.other
+except ModuleNotFoundError:
+    pass
+else:
+    raise AssertionError
 assert __name__ == "__main__"
 print("arguments", sys.argv[1:], get_gpu_number())
 """

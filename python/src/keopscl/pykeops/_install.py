@@ -27,6 +27,25 @@ class Alias(importlib.abc.Loader):
         module.__spec__, module.__loader__ = self.kept
 
 
+class Names(importlib.abc.Loader):
+    """Makes a module of the public names of another one."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Optional[ModuleType]:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        target = importlib.import_module(self.target)
+        for name in target.__all__:
+            setattr(module, name, getattr(target, name))
+
+
+# Modules of pykeops.numpy and pykeops.torch whose public names keopscl.numpy and keopscl.torch have themselves.
+INNER = frozenset(("generic", "generic.generic_ops", "generic.generic_red", "lazytensor", "lazytensor.LazyTensor", "operations"))
+
+
 class Finder(importlib.abc.MetaPathFinder):
     """Finds pykeops and what is below it."""
 
@@ -35,6 +54,9 @@ class Finder(importlib.abc.MetaPathFinder):
         if fullname != "pykeops" and not fullname.startswith("pykeops."):
             return None
         rest = fullname[len("pykeops"):]
+        _, library, inner = (rest + "..").split(".", 2)
+        if library in ("numpy", "torch") and inner.rstrip(".") in INNER:
+            return importlib.machinery.ModuleSpec(fullname, Names("keopscl." + library), is_package=True)
         for name in ("keopscl.pykeops" + rest, "keopscl" + rest):
             try:
                 found = importlib.util.find_spec(name)
