@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Lists of what is not expected to pass.
 
-The lines of a list have four columns, separated by " | ": what, with * for anything; where the line holds (`always`, or a
-comparison such as `torch < 2`); a text of the failure; why. What a line names runs all the same: if it passes, or fails
+The lines of a list have four columns, separated by "|": what, with * for anything; where the line holds (`always`, or a
+comparison such as `torch < 2`); a text of the failure, or nothing for any; why. What a line names runs all the same: if it passes, or fails
 with another text, or if there is nothing of this name, the line is wrong, and the tests say so.
 """
 import fnmatch
@@ -33,9 +33,12 @@ class Line:
 
     def __init__(self, text):
         self.text = text
-        self.pattern, condition, self.failure, self.reason = (part.strip() for part in text.split(" | "))
+        self.pattern, condition, self.failure, self.reason = (part.strip() for part in text.split("|"))
         self.holds = holds(condition)
         self.used = False
+
+    def names(self, name):
+        return fnmatch.fnmatchcase(name, self.pattern)
 
 
 class Skips:
@@ -49,7 +52,7 @@ class Skips:
     def find(self, name):
         """The line that names something, or None."""
         for line in self.lines:
-            if fnmatch.fnmatchcase(name, line.pattern):
+            if line.names(name):
                 line.used = True
                 return line
         return None
