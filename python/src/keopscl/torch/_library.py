@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
+from torch.utils.dlpack import from_dlpack
 
 from .. import _arrays
 from .._core.evaluation import Evaluation
@@ -46,7 +47,7 @@ class TorchLibrary(_arrays.ArrayLibrary):
             return x
         if not hasattr(x, "__dlpack__") or type(x).__module__.partition(".")[0] == "numpy":
             return None
-        return torch.from_dlpack(x)
+        return from_dlpack(x)
 
     def shape(self, array: Any) -> Shape:
         return tuple(array.shape)
