@@ -14,8 +14,14 @@
 
 #define FOR_LANES _Pragma("unroll") for (int l = 0; l < KCL_LANES; l++)
 #define FOR_STREAM _Pragma("unroll") for (int v = 0; v < KCL_STREAM; v++)
-#ifdef KCL_UNROLLED
+/*
+ * Loops over components. KCL_UNROLLED: straight code, for vectors are in registers, which have no index. KCL_ROLLED:
+ * vectors are too long for registers, and as many loads of private memory as this are under way together.
+ */
+#if defined KCL_UNROLLED
 #define FOR_INDEX(k, from, to) _Pragma("unroll") for (int k = (from); k < (to); k++)
+#elif defined KCL_ROLLED
+#define FOR_INDEX(k, from, to) _Pragma("unroll 4") for (int k = (from); k < (to); k++)
 #else
 #define FOR_INDEX(k, from, to) for (int k = (from); k < (to); k++)
 #endif

@@ -475,6 +475,8 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const ker
 static void put_preface(kb_str *out, const kp_plan *plan)
 {
     static const char *const shapes[] = {"KCL_MAP", "KCL_ROWS", "KCL_ROWS_SPLIT", "KCL_COLUMNS", "KCL_ROWS_BOTH"};
+    static const char *const loops[] = {"", "#define KCL_UNROLLED\n", "#define KCL_UNROLLED\n#define KCL_WIDE\n",
+                                        "#define KCL_ROLLED\n"};
     kb_str_put(out, "/*\n");
     for (size_t k = 0; k < plan->prepared_count; k++) {
         const kp_prepared *p = &plan->prepared[k];
@@ -522,8 +524,7 @@ static void put_preface(kb_str *out, const kp_plan *plan)
             kb_str_putf(out, "#define KCL_GROUP %d\n#define KCL_NUMBERS %d\n", plan->group, kp_numbers(plan));
         if (plan->each_batches)
             kb_str_put(out, "#define KCL_EACH\n");
-        if (plan->unrolled)
-            kb_str_put(out, "#define KCL_UNROLLED\n");
+        kb_str_put(out, loops[plan->loops]);
         if (plan->schedule == KP_BY_ROWS && plan->shape != KP_COLUMNS)
             kb_str_putf(out, "#define KCL_RECORD %d\n", plan->record);
         if (plan->schedule == KP_BY_CONTRACTION)
