@@ -2,6 +2,7 @@
 /* render/render.c: programs, from the kernels' sections and the skeletons of cl/. */
 #include "render.h"
 #include "body.h"
+#include "entries.h"
 #include "hooks.h"
 #include "library.h"
 #include "reductions.h"
@@ -222,7 +223,7 @@ static void put_launched_batch(kb_str *out, const kp_plan *plan, const kernel *k
     unsigned axes = launched_axes(plan, k);
     if (!axes)
         return;
-    kb_str_put(out, "    const long batch = first_batch + get_global_id(2);\n");
+    kb_str_put(out, "    const long batch = first_batch + KCL_GLOBAL_ID(2);\n");
     put_places(out, "batch", axes);
     for (size_t v = 0; v < plan->var_count; v++) {
         if (!(body->reads[v] || is_prepared_by(k, v)) || !(plan->batched[v] & axes))
@@ -629,9 +630,13 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
     }
     kb_free(a, targets);
     program->body = out->length;
+    if (plan->schedule == KP_BY_LANES)
+        kb_str_put(out, "#define KCL_ENTRIES\n");
     if (term_count)
         kt_put_reductions(out, plan);
     put_library(program, plan);
+    if (plan->schedule == KP_BY_LANES)
+        kt_put_entries(program);
     if (status == KCL_OK && out->failed)
         status = kb_no_memory(err);
     if (status < 0)
