@@ -2,8 +2,6 @@
 /* render/entries.c: the kernels of programs for CPUs, which call the functions that do the work. */
 #include "entries.h"
 
-#include <ctype.h>
-
 /* The name of a parameter, as KCL_..._PARAMETERS and the skeletons declare it. */
 static void put_name(kb_str *out, const kt_arg *arg)
 {
@@ -82,10 +80,7 @@ static bool is_of_skeleton(kt_arg_kind kind)
 static void put_entry(kb_str *out, kt_kernel_id id, const kt_signature *s)
 {
     const char *separator = "";
-    kb_str_putf(out, "\n__kernel void %s(KCL_", kt_kernel_names[id]);
-    for (const char *c = kt_kernel_names[id]; *c; c++)
-        kb_str_putf(out, "%c", toupper((unsigned char)*c));
-    kb_str_put(out, "_PARAMETERS ");
+    kb_str_putf(out, "\n__kernel void %s(%s_PARAMETERS ", kt_kernel_names[id], kt_macro_prefixes[id]);
     for (size_t k = 0; k < s->count; k++) {
         if (!is_of_skeleton(s->args[k].kind))
             continue;

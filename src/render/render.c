@@ -24,8 +24,8 @@ enum { SHORT_LIST = 16 }; /* K of K-min for which registers are enough */
 
 enum { MACRO_WIDTH = 117 }; /* of lines before their backslash; longer ones stick out */
 
-static const char *const macro_prefix[KT_KERNELS] = {"KCL_PREPARE_ROWS", "KCL_PREPARE_COLUMNS", "KCL_SWEEP",
-                                                     "KCL_FINISH"};
+const char *const kt_macro_prefixes[KT_KERNELS] = {"KCL_PREPARE_ROWS", "KCL_PREPARE_COLUMNS", "KCL_SWEEP",
+                                                   "KCL_FINISH"};
 
 /* The variable that holds the margins of screened terms. */
 static size_t margin_of(const kp_plan *plan)
@@ -290,7 +290,7 @@ static kcl_status put_parameters(kt_program *program, const kp_plan *plan, const
         add_arg(&p, KT_ARG_OUTPUT_BETA, index, 0);
     }
     put_batch_parameters(&p, plan, k, body);
-    put_macro(out, macro_prefix[k->id], "PARAMETERS", &p.text);
+    put_macro(out, kt_macro_prefixes[k->id], "PARAMETERS", &p.text);
     p.ok = p.ok && !p.text.failed;
     kb_str_finish(&p.text);
     bool columns = k->id == KT_SWEEP || (k->id == KT_FINISH && plan->deferred);
@@ -353,7 +353,7 @@ static void put_columns(const kp_plan *plan, const kt_body *body, kb_str *out)
         kb_str_putf(&fill, ", %d)\n", plan->vars[v].dim);
     }
     if (plan->record)
-        put_macro(out, macro_prefix[KT_SWEEP], "FILL", &fill);
+        put_macro(out, kt_macro_prefixes[KT_SWEEP], "FILL", &fill);
     kb_str_finish(&fill);
 }
 
@@ -444,19 +444,19 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const ker
         put_shared(plan, k, &loads, &end);
         kb_str_put(&loads, kb_str_text(&lane));
         status = put_parameters(program, plan, k, &body, out);
-        put_macro(out, macro_prefix[k->id], "LAUNCH", &begin);
-        put_macro(out, macro_prefix[k->id], "LANE", &loads);
+        put_macro(out, kt_macro_prefixes[k->id], "LAUNCH", &begin);
+        put_macro(out, kt_macro_prefixes[k->id], "LANE", &loads);
         if (body.indirect)
             put_columns(plan, &body, out);
         if (body.step) {
             put_operands(plan, &body, out);
-            put_macro(out, macro_prefix[k->id], "SUMS", &sums);
-            put_macro(out, macro_prefix[k->id], "STEP", &step);
+            put_macro(out, kt_macro_prefixes[k->id], "SUMS", &sums);
+            put_macro(out, kt_macro_prefixes[k->id], "STEP", &step);
         }
         if (term_count)
-            put_macro(out, macro_prefix[k->id], "BLOCK", &block);
+            put_macro(out, kt_macro_prefixes[k->id], "BLOCK", &block);
         if (k->target_count > term_count)
-            put_macro(out, macro_prefix[k->id], "OUT", &end);
+            put_macro(out, kt_macro_prefixes[k->id], "OUT", &end);
         kb_str_put(out, "\n");
         for (size_t t = 0; t < KB_COUNT(texts); t++)
             if (texts[t]->failed && status == KCL_OK)

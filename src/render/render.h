@@ -57,6 +57,7 @@ typedef struct kt_program {
 } kt_program;
 
 extern const char *const kt_kernel_names[KT_KERNELS];
+extern const char *const kt_macro_prefixes[KT_KERNELS]; /* of the macros that a kernel's generated text consists of */
 
 kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err);
 void kt_program_finish(kt_program *program);
