@@ -106,7 +106,7 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 #define KCL_EACH_END }
 #define KCL_OF_EACH(count) +each * (count) /* terms of the batches before */
 #define KCL_GOES_ON 1                      /* a state outlives its columns */
-#define KCL_ALL_PARTS(part) (get_group_id(1) * column_parts + (part))
+#define KCL_ALL_PARTS(part) (KCL_WORKER(1) * column_parts + (part))
 #else
 #define KCL_COLUMN_PART(part) (part)
 #define KCL_EACH_BEGIN(each_part)

@@ -2,6 +2,7 @@
 /* render/render.c: programs, from the kernels' sections and the skeletons of cl/. */
 #include "render.h"
 #include "body.h"
+#include "entries.h"
 #include "hooks.h"
 #include "library.h"
 #include "reductions.h"
@@ -23,8 +24,8 @@ enum { SHORT_LIST = 16 }; /* K of K-min for which registers are enough */
 
 enum { MACRO_WIDTH = 117 }; /* of lines before their backslash; longer ones stick out */
 
-static const char *const macro_prefix[KT_KERNELS] = {"KCL_PREPARE_ROWS", "KCL_PREPARE_COLUMNS", "KCL_SWEEP",
-                                                     "KCL_FINISH"};
+const char *const kt_macro_prefixes[KT_KERNELS] = {"KCL_PREPARE_ROWS", "KCL_PREPARE_COLUMNS", "KCL_SWEEP",
+                                                   "KCL_FINISH"};
 
 /* The variable that holds the margins of screened terms. */
 static size_t margin_of(const kp_plan *plan)
@@ -222,7 +223,7 @@ static void put_launched_batch(kb_str *out, const kp_plan *plan, const kernel *k
     unsigned axes = launched_axes(plan, k);
     if (!axes)
         return;
-    kb_str_put(out, "    const long batch = first_batch + get_global_id(2);\n");
+    kb_str_put(out, "    const long batch = first_batch + KCL_GLOBAL_ID(2);\n");
     put_places(out, "batch", axes);
     for (size_t v = 0; v < plan->var_count; v++) {
         if (!(body->reads[v] || is_prepared_by(k, v)) || !(plan->batched[v] & axes))
@@ -289,7 +290,7 @@ static kcl_status put_parameters(kt_program *program, const kp_plan *plan, const
         add_arg(&p, KT_ARG_OUTPUT_BETA, index, 0);
     }
     put_batch_parameters(&p, plan, k, body);
-    put_macro(out, macro_prefix[k->id], "PARAMETERS", &p.text);
+    put_macro(out, kt_macro_prefixes[k->id], "PARAMETERS", &p.text);
     p.ok = p.ok && !p.text.failed;
     kb_str_finish(&p.text);
     bool columns = k->id == KT_SWEEP || (k->id == KT_FINISH && plan->deferred);
@@ -352,7 +353,7 @@ static void put_columns(const kp_plan *plan, const kt_body *body, kb_str *out)
         kb_str_putf(&fill, ", %d)\n", plan->vars[v].dim);
     }
     if (plan->record)
-        put_macro(out, macro_prefix[KT_SWEEP], "FILL", &fill);
+        put_macro(out, kt_macro_prefixes[KT_SWEEP], "FILL", &fill);
     kb_str_finish(&fill);
 }
 
@@ -443,19 +444,19 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const ker
         put_shared(plan, k, &loads, &end);
         kb_str_put(&loads, kb_str_text(&lane));
         status = put_parameters(program, plan, k, &body, out);
-        put_macro(out, macro_prefix[k->id], "LAUNCH", &begin);
-        put_macro(out, macro_prefix[k->id], "LANE", &loads);
+        put_macro(out, kt_macro_prefixes[k->id], "LAUNCH", &begin);
+        put_macro(out, kt_macro_prefixes[k->id], "LANE", &loads);
         if (body.indirect)
             put_columns(plan, &body, out);
         if (body.step) {
             put_operands(plan, &body, out);
-            put_macro(out, macro_prefix[k->id], "SUMS", &sums);
-            put_macro(out, macro_prefix[k->id], "STEP", &step);
+            put_macro(out, kt_macro_prefixes[k->id], "SUMS", &sums);
+            put_macro(out, kt_macro_prefixes[k->id], "STEP", &step);
         }
         if (term_count)
-            put_macro(out, macro_prefix[k->id], "BLOCK", &block);
+            put_macro(out, kt_macro_prefixes[k->id], "BLOCK", &block);
         if (k->target_count > term_count)
-            put_macro(out, macro_prefix[k->id], "OUT", &end);
+            put_macro(out, kt_macro_prefixes[k->id], "OUT", &end);
         kb_str_put(out, "\n");
         for (size_t t = 0; t < KB_COUNT(texts); t++)
             if (texts[t]->failed && status == KCL_OK)
@@ -630,9 +631,13 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
     }
     kb_free(a, targets);
     program->body = out->length;
+    if (plan->schedule == KP_BY_LANES)
+        kb_str_put(out, "#define KCL_ENTRIES\n");
     if (term_count)
         kt_put_reductions(out, plan);
     put_library(program, plan);
+    if (plan->schedule == KP_BY_LANES)
+        kt_put_entries(program);
     if (status == KCL_OK && out->failed)
         status = kb_no_memory(err);
     if (status < 0)
