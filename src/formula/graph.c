@@ -285,6 +285,12 @@ static bool check_index(kf_graph *g, const int64_t *p)
     return false;
 }
 
+static const kf_node *refuse_dims(kf_graph *g, const char *name, int32_t a, int32_t b)
+{
+    return kf_refuse(g, KCL_ERROR_SHAPE,
+                     "%s: the operands have dimensions %d and %d; they must be equal, or one of them 1", name, a, b);
+}
+
 /* Sets draft->dim, and draft->axes of leaves; false after refusing. */
 static bool set_dim(kf_graph *g, kf_node *draft)
 {
@@ -390,9 +396,7 @@ static bool set_dim(kf_graph *g, kf_node *draft)
         for (int k = 1; k < draft->arg_count; k++) {
             const int32_t other = draft->arg[k]->dim;
             if (dim != other && dim != 1 && other != 1)
-                return kf_refuse(g, KCL_ERROR_SHAPE,
-                                 "%s: the operands have dimensions %d and %d; they must be equal, or one of them 1",
-                                 name, (int)dim, other);
+                return refuse_dims(g, name, (int32_t)dim, other);
             dim = KB_MAX(dim, other);
         }
     }
@@ -440,6 +444,16 @@ const kf_node *kf_binary(kf_graph *g, kf_op op, const kf_node *a, const kf_node 
     return kf_make(g, op, (const kf_node *[]){a, b}, NULL);
 }
 
+static bool dims_fit(const kf_node *a, const kf_node *b)
+{
+    return a->dim == b->dim || a->dim == 1 || b->dim == 1;
+}
+
+const kf_node *kf_exchanged(kf_graph *g, kf_op op, const kf_node *a, const kf_node *b)
+{
+    return !a || !b || dims_fit(a, b) ? kf_binary(g, op, b, a) : refuse_dims(g, kf_info(op)->name, a->dim, b->dim);
+}
+
 const kf_node *kf_power(kf_graph *g, const kf_node *f, double exponent)
 {
     if (exponent == 1)
@@ -457,10 +471,8 @@ const kf_node *kf_power(kf_graph *g, const kf_node *f, double exponent)
 
 const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b)
 {
-    if (a && b && a->dim != b->dim && a->dim != 1 && b->dim != 1)
-        return kf_refuse(g, KCL_ERROR_SHAPE,
-                         "Scalprod: the operands have dimensions %d and %d; they must be equal, or one of them 1",
-                         a->dim, b->dim);
+    if (a && b && !dims_fit(a, b))
+        return refuse_dims(g, "Scalprod", a->dim, b->dim);
     if (a && b && a->dim != b->dim && (a->dim == 1 || b->dim == 1)) {
         const kf_node *scalar = a->dim == 1 ? a : b, *vector = a->dim == 1 ? b : a;
         return kf_binary(g, KF_MULT, scalar, kf_unary(g, KF_SUM, vector));
