@@ -89,25 +89,48 @@ static cost measure(int count, bool adds, bool gradient)
     return spent;
 }
 
+/* A bound in seconds is one for optimised code without sanitizers. */
+#if defined __OPTIMIZE__ && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+#define IN_SECONDS true
+#else
+#define IN_SECONDS false
+#endif
+
+static bool grows_linearly(const cost *least)
+{
+    const double most_ratio = 2.8;
+    return least[1].seconds < most_ratio * least[0].seconds && least[1].again < most_ratio * least[0].again &&
+           (!IN_SECONDS || least[0].seconds < 0.1);
+}
+
+/*
+ * What is quadratic takes four times as long for twice as many reductions, in every run. Other work on the machine makes
+ * single runs longer: the least times of some runs count, and a bound that these miss is given more runs. On a quiet
+ * machine the ratio is at most 2.2; while others use its caches it was 2.4.
+ */
 START_TEST(test_chains_grow_linearly)
 {
-    enum { REPEATS = 3, COUNT = 400 };
+    enum { LEAST_RUNS = 3, MOST_RUNS = 40, COUNT = 1600 };
     const bool adds = _i % 2, gradient = _i / 2;
     cost least[2] = {{1e9, 1e9, 0, 0}, {1e9, 1e9, 0, 0}};
-    for (int repeat = 0; repeat < REPEATS; repeat++)
+    int runs = 0;
+    while (runs < LEAST_RUNS || (runs < MOST_RUNS && !grows_linearly(least))) {
         for (int k = 0; k < 2; k++) {
             kcl_context_drop_programs(c);
             const cost spent = measure(COUNT << k, adds, gradient);
             least[k] = (cost){fmin(least[k].seconds, spent.seconds), fmin(least[k].again, spent.again), spent.bytes,
                               spent.bytes_again};
         }
-    printf("%d reductions%s%s: %.3g s, again %.3g s; twice as many: %.3g s, again %.3g s; %.3g MB requested by the "
-           "evaluation, again %.3g MB\n",
-           COUNT, adds ? " that add u" : "", gradient ? ", gradient" : "", least[0].seconds, least[0].again,
-           least[1].seconds, least[1].again, least[0].bytes / 1e6, least[0].bytes_again / 1e6);
-    ck_assert_msg(least[1].seconds < 3 * fmax(least[0].seconds, 1e-3), "%g s, then %g s", least[0].seconds,
-                  least[1].seconds);
-    ck_assert_msg(least[1].bytes < 2.2 * least[0].bytes, "%g bytes, then %g", least[0].bytes, least[1].bytes);
+        runs++;
+    }
+    printf("%d reductions%s%s, %d runs: %.3g s, again %.3g s; twice as many: %.2f times, again %.2f times; %.3g MB "
+           "requested by the evaluation, again %.3g MB\n",
+           COUNT, adds ? " that add u" : "", gradient ? ", gradient" : "", runs, least[0].seconds, least[0].again,
+           least[1].seconds / least[0].seconds, least[1].again / least[0].again, least[0].bytes / 1e6,
+           least[0].bytes_again / 1e6);
+    ck_assert_msg(grows_linearly(least), "%g s, then %g s; again %g s, then %g s", least[0].seconds, least[1].seconds,
+                  least[0].again, least[1].again);
+    ck_assert_msg(least[1].bytes < 2.05 * least[0].bytes, "%g bytes, then %g", least[0].bytes, least[1].bytes);
     /* The second evaluation finds its variables and interprets; the program of the first evaluation is kept. */
     ck_assert_msg(least[0].bytes_again < 0.8 * least[0].bytes, "%g bytes, again %g", least[0].bytes,
                   least[0].bytes_again);

@@ -309,21 +309,25 @@ static double seconds_of(int kind, int count, double *bytes)
 }
 
 /*
- * Time and memory grow in proportion: what is quadratic would take four times as long for twice as many reductions. The
- * programs are small enough for the caches that other work on the machine leaves.
+ * Time and memory grow in proportion: what is quadratic takes four times as long for twice as many reductions, in every
+ * run. Other work on the machine makes single runs longer: the least times of some runs count, and a bound that these
+ * miss is given more runs. On a quiet machine the ratio is at most 2.2; while others use its caches it was 2.4.
  */
 START_TEST(time_grows_with_the_number_of_reductions)
 {
-    enum { REPEATS = 5 };
+    const double most_ratio = 2.8;
+    enum { LEAST_RUNS = 3, MOST_RUNS = 60, COUNT = 1600 };
     double least[2] = {1e9, 1e9}, bytes[2];
-    const int count = 400;
-    for (int repeat = 0; repeat < REPEATS; repeat++)
+    int runs = 0;
+    while (runs < LEAST_RUNS || (runs < MOST_RUNS && least[1] >= most_ratio * least[0])) {
         for (int k = 0; k < 2; k++)
-            least[k] = KB_MIN(least[k], seconds_of(_i, count << k, &bytes[k]));
-    printf("%d %s: %.3g s, twice as many %.3g s; %.3g and %.3g MB requested\n", count, names[_i], least[0], least[1],
-           bytes[0] / 1e6, bytes[1] / 1e6);
-    ck_assert_msg(least[1] < 3 * KB_MAX(least[0], 2e-4), "%g s, then %g s", least[0], least[1]);
-    ck_assert_msg(bytes[1] < 2.1 * bytes[0], "%g bytes, then %g", bytes[0], bytes[1]);
+            least[k] = KB_MIN(least[k], seconds_of(_i, COUNT << k, &bytes[k]));
+        runs++;
+    }
+    printf("%d %s, %d runs: %.3g s, twice as many %.2f times; %.3g and %.3g MB requested\n", COUNT, names[_i], runs,
+           least[0], least[1] / least[0], bytes[0] / 1e6, bytes[1] / 1e6);
+    ck_assert_msg(least[1] < most_ratio * least[0], "%g s, then %g s", least[0], least[1]);
+    ck_assert_msg(bytes[1] < 2.05 * bytes[0], "%g bytes, then %g", bytes[0], bytes[1]);
 }
 END_TEST
 
