@@ -13,8 +13,7 @@ enum {
     ROW_WORK = 8192,      /* additions that the text of a pair may cost, for all rows of a work-item of a GPU */
     BLOCK_WORK = 1100,    /* the same for a block of more than two columns: short sums gain nothing by more */
     UNROLLED = 66,        /* components of the vectors that registers hold: 64, and an exponent beside weights */
-    UNROLLED_WORDS = 160, /* 32-bit registers for the vectors of a row and for the sums of a tile */
-    TOTALS_WORDS = 220,   /* the same with the totals of all tiles and their rounding errors */
+    REGISTERS = 220,      /* 32-bit registers for vectors and sums: some 255 less those for places and for a pair */
     WIDE = 48,            /* components from which on sums are long, and rows beside them from half as many on */
     LOCAL_TILE = 256,     /* columns in local memory, at most */
     LOCAL_BYTES = 16 << 10,      /* bytes of the columns in local memory: several work-groups share a compute unit */
@@ -204,9 +203,9 @@ static void choose_loops(kp_plan *plan, const kf_order *order, const bool *kept)
         if (kp_reduction(plan, k)->sums || kp_reduction(plan, k)->exponent == KR_FIRST_EXPONENT)
             sums += plan->terms[k].formula->dim;
     const int64_t numbers = numbers_of_row(plan, order, kept);
-    if (KB_MIN(sums, 2 * numbers) < WIDE || (numbers + 3 * sums) * words <= TOTALS_WORDS)
+    if (KB_MIN(sums, 2 * numbers) < WIDE || (numbers + 3 * sums) * words <= REGISTERS)
         return;
-    const bool fits = plan->loops == KP_LOOPS_UNROLLED && (numbers + sums) * words <= UNROLLED_WORDS;
+    const bool fits = plan->loops == KP_LOOPS_UNROLLED && (numbers + sums) * words <= REGISTERS;
     plan->loops = fits ? KP_LOOPS_WIDE : KP_LOOPS_SHORT;
 }
 
