@@ -12,8 +12,8 @@
 #include "node.h"
 
 /*
- * A node in the table. The low bits of its hash stand beside the id: to look a node up, or to grow the table, reads no node
- * but the one that is found.
+ * A node in the table. The low bits of the node's hash stand beside the id, so growing the table reads no node, and
+ * looking a node up reads the node that is found and no other.
  */
 typedef struct kf_entry {
     uint32_t hash;
