@@ -102,7 +102,9 @@ KCL_API int kcl_expr_dim(const kcl_expr *expr);
 KCL_API int kcl_expr_axes(const kcl_expr *expr);
 
 /*
- * The shape (batch axes..., M, N, D) of the values that the expression stands for, with 1 for each axis that it lacks.
+ * The shape (batch axes..., M, N, D) of the values that the expression stands for, with 1 for each axis that it lacks,
+ * and -1 for an axis of which it has nothing but the numbers (kcl_index_i, kcl_index_j), so that no array tells how long
+ * the axis is.
  * Returns the number of axes, 3 or more; 0 for an error expression. The expression has as many batch axes as the
  * operand that has most. An array has the batch axes from the first axis on that is not of size 1; a reduced batch axis
  * stays, with the size 1.

@@ -14,4 +14,13 @@ kcl_status ka_batch_of(kcl_scope *scope, const kf_node *node, kg_batch *batch, k
  */
 const kf_node *ka_with_batches_of(kcl_scope *scope, const kf_node *node, const kf_node *like);
 
+/*
+ * The number of rows of a node on an axis of the pair: 1 if the node lacks the axis, -1 if it has nothing but numbers of
+ * rows on the axis.
+ */
+int64_t ka_rows_on(const kcl_scope *scope, const kf_node *f, unsigned axis);
+
+/* Names an operand by a variable from which the operand has the axis. */
+void ka_name_operand(const kcl_scope *scope, const kf_node *f, unsigned axis, char *text, size_t size);
+
 #endif

@@ -74,6 +74,23 @@ START_TEST(comparisons_are_exact_beyond_float32)
 }
 END_TEST
 
+/* The shape of what has numbers of rows beside an array, and of what has nothing but them. */
+START_TEST(shapes_tell_the_lengths_of_arrays)
+{
+    float x[M] = {0};
+    int64_t shape[KCL_MAX_AXES];
+    kcl_expr *x_i = kcl_vi(s, kcl_f32(x, M)), *both = kcl_add(kcl_index_i(s), kcl_index_j(s));
+    ck_assert_int_eq(kcl_expr_shape(kcl_add(both, x_i), shape), 3);
+    ck_assert_int_eq(shape[0], M);
+    ck_assert_int_eq(shape[1], -1);
+    ck_assert_int_eq(kcl_expr_shape(kcl_index_j(s), shape), 3);
+    ck_assert_int_eq(shape[0], 1);
+    ck_assert_int_eq(shape[1], -1);
+    ck_assert_int_eq(kcl_expr_shape(kcl_like(kcl_index_i(s), x_i), shape), 3);
+    ck_assert_int_eq(shape[0], M);
+}
+END_TEST
+
 /* Numbers begin anew in every batch, even if the batches could be computed as more rows or columns. */
 START_TEST(numbers_are_within_the_batch)
 {
@@ -310,6 +327,7 @@ int main(int argc, char **argv)
 {
     const test_entry tests[] = {
         {numbers_are_those_of_plain_loops, 0},
+        {shapes_tell_the_lengths_of_arrays, 0},
         {comparisons_are_exact_beyond_float32, 0},
         {numbers_are_within_the_batch, 0},
         {a_length_must_be_told, 0},
