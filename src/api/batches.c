@@ -145,6 +145,32 @@ int64_t ka_rows_on(const kcl_scope *scope, const kf_node *f, unsigned axis)
     return view.rows;
 }
 
+kcl_dtype ka_type_of(const kcl_scope *scope, const kf_order *order)
+{
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        if (f->op != KF_VAR || (size_t)f->param[0] >= scope->data_count)
+            continue;
+        const kcl_data *data = scope->data[f->param[0]];
+        if (!data->is_scalar && !data->is_symbol && data->array.dtype != KCL_I64)
+            return data->array.dtype;
+    }
+    return KCL_DTYPE_NONE;
+}
+
+kcl_dtype kcl_expr_dtype(const kcl_expr *expr)
+{
+    kf_order order;
+    kb_error ignored;
+    if (!expr || !expr->node || expr->node->kind == KF_INT)
+        return expr && expr->node ? KCL_I64 : KCL_DTYPE_NONE;
+    if (kf_order_init(&order, &expr->scope->graph, 1, &expr->node, false, &ignored) < 0)
+        return KCL_DTYPE_NONE;
+    const kcl_dtype dtype = ka_type_of(expr->scope, &order);
+    kf_order_finish(&order);
+    return dtype;
+}
+
 int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES])
 {
     kg_batch batch;

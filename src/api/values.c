@@ -122,16 +122,9 @@ static kcl_status find_length(values *v, ka_picked *p)
 /* The number type of the call, which arrays of numbers of rows have to have. */
 static void find_type(values *v, const kcl_array *out)
 {
-    v->dtype = out->dtype == KCL_F32 || out->dtype == KCL_F64 ? out->dtype : kx_type_beside_integers(v->scope->context);
-    for (size_t k = 0; k < v->order.count; k++) {
-        const kf_node *f = v->order.nodes[k];
-        const kcl_data *data =
-            f->op == KF_VAR && (size_t)f->param[0] < v->scope->data_count ? v->scope->data[f->param[0]] : NULL;
-        if (data && !data->is_scalar && !data->is_symbol && data->array.dtype != KCL_I64) {
-            v->dtype = data->array.dtype;
-            return;
-        }
-    }
+    v->dtype = ka_type_of(v->scope, &v->order);
+    if (!v->dtype)
+        v->dtype = out->dtype != KCL_I64 ? out->dtype : kx_type_beside_integers(v->scope->context);
 }
 
 /*
