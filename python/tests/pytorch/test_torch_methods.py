@@ -109,8 +109,8 @@ FIRST_ONLY = {"softdtw_sqdist"}
 
 # What has no derivative, makes no result, or is tested by another name.
 OTHERS = {"argKmax", "argKmax_reduction", "argKmin", "argKmin_reduction", "argmax", "argmax_reduction", "argmin",
-          "argmin_reduction", "axis", "backend", "batchdims", "dim", "dtype", "is_complex", "kernel", "nbatchdims", "ndim", "ni",
-          "nj", "plan", "ranges", "shape", "solve", "symbolic_variables", "variables"}
+          "argmin_reduction", "axis", "backend", "batchdims", "dense", "diag", "dim", "dtype", "is_complex", "kernel", "nbatchdims",
+          "ndim", "ni", "nj", "plan", "ranges", "shape", "solve", "symbolic_variables", "variables"}
 
 
 def arrays(seed, *shapes, dtype=torch.float64):
