@@ -115,7 +115,8 @@ class Apply(torch.autograd.Function):
     """The results of a task as a function of its tensors. An argument that stands twice is a tensor twice."""
 
     @staticmethod
-    def forward(ctx: Any, task: Task, *tensors: Any) -> Tuple[Any, ...]:  # type: ignore[override]
+    def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        task, *tensors = args
         results = task.run()
         ctx.task = task.without_tensors()
         ctx.set_materialize_grads(False)
@@ -124,7 +125,7 @@ class Apply(torch.autograd.Function):
         return results
 
     @staticmethod
-    def backward(ctx: Any, *cotangents: Any) -> Tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
         task: Task = ctx.task
         library = task.library
         saved = iter(ctx.saved_tensors)
@@ -141,14 +142,14 @@ class Apply(torch.autograd.Function):
                     wanted.append(k)
                     sources[-1] = tensor
         # Results without a cotangent are left out, so that they cost nothing and no 0 meets an infinity.
-        given = [k for k, each in enumerate(cotangents) if each is not None and not task.stage.indices[k]]
+        given = [k for k, each in enumerate(grad_outputs) if each is not None and not task.stage.indices[k]]
         if not given or not wanted:
             return (None,) * (len(sources) + 1)
         for k in given:
             shape, role = task.shapes[k], task.stage.roles[k]
             if role == lib.KCL_ROLE_PARAMETER and task.stage.base is None:
                 shape = shape[:-2] + shape[-1:]
-            leaves.append(library.leaf(cotangents[k], role, shape))
+            leaves.append(library.leaf(grad_outputs[k], role, shape))
         stage = task.stage.only(given).gradient(tuple(wanted))
         gradients = iter(compute(Task(library, stage, task.code, task.device, [shape_of(leaves[k]) for k in wanted], leaves)))
         return (None, *[None if tensor is None else like(next(gradients), tensor) for tensor in sources])

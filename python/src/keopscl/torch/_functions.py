@@ -55,7 +55,8 @@ def _normalize(a: Any, p: float = 2.0, dim: int = 1) -> Any:
 def _transpose(a: Any, dim0: int, dim1: int) -> Any:
     axes = {dim + a.dim() if dim < 0 else dim for dim in (dim0, dim1)}
     if axes != {a.dim() - 3, a.dim() - 2}:
-        raise ArgumentError(f"transpose: the axes {a.dim() - 3} (i) and {a.dim() - 2} (j) are exchanged, not {dim0} and {dim1}")
+        raise ArgumentError(f"transpose: the axes {a.dim() - 3} (i) and {a.dim() - 2} (j) are exchanged, not {dim0} and "
+                            f"{dim1}")
     return a.T
 
 

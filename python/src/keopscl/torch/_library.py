@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
+from torch.utils.dlpack import from_dlpack
 
 from .. import _arrays
 from .._core.evaluation import Evaluation
 from .._core.leaves import F32, F64, I64, ArrayLeaf
-from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
+from .._errors import ArgumentError, DerivativeError, DtypeError, ShapeError, UnsupportedError
 from .._native import ffi
 
 Shape = Tuple[int, ...]
@@ -46,7 +47,7 @@ class TorchLibrary(_arrays.ArrayLibrary):
             return x
         if not hasattr(x, "__dlpack__") or type(x).__module__.partition(".")[0] == "numpy":
             return None
-        return torch.from_dlpack(x)
+        return from_dlpack(x)
 
     def shape(self, array: Any) -> Shape:
         return tuple(array.shape)
@@ -118,6 +119,11 @@ class TorchLibrary(_arrays.ArrayLibrary):
         address, code, held, shape, strides = self.describe(seen, "LazyTensor")
         return ArrayLeaf(tensor, role, _arrays.describe(address, code, shape, strides), code,
                          Held(tensor, tensor.data_ptr(), held.alias))
+
+    def no_gradient(self, leaves: Any, what: str) -> None:
+        if torch.is_grad_enabled() and any([type(leaf) is ArrayLeaf and leaf.keep.tensor.requires_grad for leaf in leaves]):
+            raise DerivativeError(f"{what}: values that are written out have no gradients, and a tensor requires one; call "
+                                  "under torch.no_grad(), or detach the tensor")
 
     def call(self, evaluation: Any, leaves: Any) -> Any:
         """The results, with a graph of how they were computed where a tensor requires a gradient."""
