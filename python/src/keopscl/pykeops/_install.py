@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Imports of pykeops.X find keopscl.pykeops.X, or else keopscl.X."""
+
 from __future__ import annotations
 
 import importlib
@@ -49,11 +50,12 @@ INNER = frozenset(("generic", "generic.generic_ops", "generic.generic_red", "laz
 class Finder(importlib.abc.MetaPathFinder):
     """Finds pykeops and what is below it."""
 
-    def find_spec(self, fullname: str, path: Optional[Sequence[str]] = None,
-                  target: Optional[ModuleType] = None) -> Optional[importlib.machinery.ModuleSpec]:
+    def find_spec(
+        self, fullname: str, path: Optional[Sequence[str]] = None, target: Optional[ModuleType] = None
+    ) -> Optional[importlib.machinery.ModuleSpec]:
         if fullname != "pykeops" and not fullname.startswith("pykeops."):
             return None
-        rest = fullname[len("pykeops"):]
+        rest = fullname[len("pykeops") :]
         _, library, inner = (rest + "..").split(".", 2)
         if library in ("numpy", "torch") and inner.rstrip(".") in INNER:
             return importlib.machinery.ModuleSpec(fullname, Names("keopscl." + library), is_package=True)
