@@ -2,10 +2,18 @@
 # Installs what is missing (Debian, Ubuntu), then configures and builds.
 #
 #   scripts/setup.sh [BUILD_FOLDER [MESON_OPTION...]]      default: build
+#   scripts/setup.sh --python                              what the tests of the Python package need, into build/python
 #
+# With --python the package is built and installed into an environment of its own, beside NumPy, SciPy, PyTorch and
+# matplotlib of the system; the exit code 77 says that PyPI cannot be reached, which has the tools that build it.
 # Installing takes root, or sudo without a password; otherwise the packages to ask for are printed and nothing changes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+python=false
+if [ "${1-}" = --python ]; then
+    python=true
+    shift
+fi
 build=${1:-build}
 shift $(($# > 0))
 
@@ -25,17 +33,32 @@ has_pocl() {
     return 1
 }
 
+# Debian's packages of Python are for its own Python, which need not be the first in PATH.
+python3=/usr/bin/python3
+[ -x $python3 ] || python3=python3
+has_module() { "$python3" -c "import $1" >/dev/null 2>&1; }
+
 have gcc || need gcc
 has_header stdlib.h || need libc6-dev
 have g++ || need g++
-meson_is_new_enough || need meson
-have ninja || need ninja-build
-have pkg-config || need pkg-config
-has_header CL/cl.h || need opencl-headers
-pkg-config --exists OpenCL 2>/dev/null || need ocl-icd-libopencl1 ocl-icd-opencl-dev
-has_pocl || need pocl-opencl-icd
-has_header check.h || need check
-has_header png.h || need libpng-dev
+if [ $python = true ]; then
+    has_module ensurepip || need python3-venv
+    "$python3" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||
+        need python3-dev
+    for module in numpy scipy matplotlib pytest torch; do
+        has_module $module || need python3-$module
+    done
+    has_pocl || need pocl-opencl-icd
+else
+    meson_is_new_enough || need meson
+    have ninja || need ninja-build
+    have pkg-config || need pkg-config
+    has_header CL/cl.h || need opencl-headers
+    pkg-config --exists OpenCL 2>/dev/null || need ocl-icd-libopencl1 ocl-icd-opencl-dev
+    has_pocl || need pocl-opencl-icd
+    has_header check.h || need check
+    has_header png.h || need libpng-dev
+fi
 
 if [ ${#packages[@]} -gt 0 ]; then
     if ! have apt-get; then
@@ -56,10 +79,14 @@ if [ ${#packages[@]} -gt 0 ]; then
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${packages[@]}" \
         >/dev/null
-    if ! meson_is_new_enough; then
+    if [ $python = false ] && ! meson_is_new_enough; then
         echo "setup.sh: meson $(meson --version) is too old, 1.0.0 is needed: pipx install meson" >&2
         exit 1
     fi
+fi
+
+if [ $python = true ]; then
+    exec scripts/python.sh "$python3" build/python
 fi
 
 # A build folder of another checkout, or one that this meson cannot read, is made anew.

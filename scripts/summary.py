@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""summary.py LOG.json...: adds up the results of runs of `meson test`, check by check.
+"""summary.py LOG...: adds up the results of runs of `meson test` (LOG.json), check by check, and of pytest (LOG.xml).
 
 A test program counts by what it prints: Check's "100%: Checks: 12, Failures: 0, Errors: 0", TAP's "ok 1 name", and
 "skipped: reason" for each of Check's checks that found nothing to test on. A program that prints none of these, and one
@@ -8,6 +8,7 @@ that fails otherwise, counts as one.
 import json
 import re
 import sys
+import xml.etree.ElementTree
 
 CHECK = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", re.M)
 TAP = re.compile(r"^(not )?ok \d+(.*)", re.M)
@@ -41,19 +42,35 @@ def count(test):
     return passed, failed, skipped
 
 
+def of_meson(path):
+    """(name, (passed, failed, skipped)) of each test program of a log."""
+    with open(path, encoding="utf-8") as file:
+        tests = [json.loads(line) for line in file]
+    return [(test["name"], count(test)) for test in tests]
+
+
+def of_pytest(path):
+    """The same of each file of tests."""
+    files = {}
+    for case in xml.etree.ElementTree.parse(path).iter("testcase"):
+        bad = case.find("failure") is not None or case.find("error") is not None
+        state = 1 if bad else 2 if case.find("skipped") is not None else 0
+        files.setdefault(case.get("classname") or case.get("name"), [0, 0, 0])[state] += 1
+    return [(name, tuple(counts)) for name, counts in files.items()]
+
+
 total = [0, 0, 0]
 print()
 for path in sys.argv[1:]:
     try:
-        tests = [json.loads(line) for line in open(path, encoding="utf-8")]
-    except (OSError, ValueError) as problem:
-        tests = [{"name": str(problem), "result": "ERROR"}]
+        tests = of_pytest(path) if path.endswith(".xml") else of_meson(path)
+    except (OSError, ValueError, xml.etree.ElementTree.ParseError) as problem:
+        tests = [(str(problem), (0, 1, 0))]
     if not tests:
-        tests = [{"name": path + " holds no test", "result": "ERROR"}]
-    for test in tests:
-        counts = count(test)
+        tests = [("holds no test", (0, 1, 0))]
+    for name, counts in tests:
         total = [a + b for a, b in zip(total, counts)]
         if counts[1] or counts[2]:
-            print("%s: %s: %d passed, %d failed, %d skipped" % ((path, test["name"]) + counts))
+            print("%s: %s: %d passed, %d failed, %d skipped" % ((path, name) + counts))
 print("%d passed, %d failed" % tuple(total[:2]) + (", %d skipped" % total[2] if total[2] else ""))
 sys.exit(total[1] > 0)
