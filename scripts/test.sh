@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Sets up, builds, and runs every test: all suites, those that use devices a second time from a warm kernel cache, and
-# all but the package suite once more under the address and undefined-behaviour sanitizers.
+# all but the package suite once more under the address and undefined-behaviour sanitizers; then those of the Python
+# package, its own (in Python's development mode, and again under the address sanitizer) and those of pykeops.
 #
-#   scripts/test.sh [--long]      --long: the full product of sizes, types and schedules, not a sample
+#   scripts/test.sh [--long]      --long: the full product of sizes, types and schedules, not a sample; PyTorch of PyPI
+#                                 as well; results of pykeops itself
 #
-# The last line is "N passed, N failed", with ", N skipped" where a device or tool is missing.
+# The last line is "N passed, N failed", with ", N skipped" where a device, a tool or the network is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 long=false
@@ -42,5 +44,56 @@ run warm-cache build --suite device --suite cli --no-suite math
 # Drivers are not ours to clean up after.
 export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 run sanitizers build-asan --no-suite package --timeout-multiplier 4
+
+skip() { # NAME REASON
+    local log=build/meson-logs/$1.json
+    echo "$1: skipped: $2"
+    printf '{"name": "%s", "result": "SKIP"}\n' "$2" >"$log"
+    logs+=("$log")
+}
+run_pytest() { # NAME ENVIRONMENT FOLDER_OF_TESTS ARGUMENT...
+    local name=$1 env=$2 folder=$3 log=$PWD/build/meson-logs/$1.xml code=0
+    shift 3
+    echo
+    echo "== $name =="
+    rm -f "$log"
+    (cd "$folder" && "$env/bin/python" -X dev -W ignore::DeprecationWarning -m pytest -p no:cacheprovider -q -rs \
+        --tb=short --junitxml="$log" "$@") || code=$?
+    # Where pytest fails without a test that fails there is no log, which the summary counts as a failure.
+    [ $code = 0 ] || grep -qs '<failure\|<error' "$log" || rm -f "$log"
+    logs+=("$log")
+}
+run_python() { # PREFIX ENVIRONMENT: all tests of the package that is installed in an environment
+    local prefix=$1 env=$2
+    run_pytest "$prefix" "$env" python -c pyproject.toml tests --ignore=tests/foreign
+    "$env/bin/python" python/tests/foreign/fetch.py build/foreign || {
+        [ $? != 77 ] || { skip "$prefix-foreign" "PyPI cannot be reached" && return; }
+        logs+=("build/meson-logs/$prefix-foreign.xml") && return
+    }
+    local foreign=$PWD/build/foreign tests=$PWD/python/tests/foreign
+    local -x KEOPSCL_FOREIGN=$foreign KEOPSCL_FOREIGN_SKIPS=$tests/suite.txt KEOPS_CACHE_FOLDER=$foreign/cache
+    local -x PYTHONPATH=$tests:$foreign/keopscore
+    local device
+    for device in host cpu; do
+        KEOPSCL_DEVICE=$device run_pytest "$prefix-pykeops-$device" "$env" "$foreign/suite" -c /dev/null --rootdir . \
+            --noconftest -p standin
+    done
+    PYTHONPATH='' run_pytest "$prefix-programs" "$env" "$tests" -c /dev/null --rootdir . --noconftest test_scripts.py
+}
+
+rm -f build/meson-logs/python*
+code=0
+scripts/setup.sh --python || code=$?
+env=$PWD/build/python/env
+if [ $code = 77 ]; then
+    skip python "PyPI cannot be reached"
+elif [ $code != 0 ]; then
+    logs+=(build/meson-logs/python.xml)
+else
+    run_python python "$env"
+    LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$PWD/build/python/asan \
+        run_pytest python-sanitizer "$env" python -c pyproject.toml tests --ignore=tests/foreign \
+        --ignore=tests/test_typing.py
+fi
 
 python3 scripts/summary.py "${logs[@]}"

@@ -25,7 +25,16 @@ from skips import Skips  # noqa: E402
 SKIPS = Skips(os.path.join(HERE, "scripts.txt"))
 
 # Programs whose results are compared with those of pykeops.
-COMPARED = ()
+COMPARED = (
+    "examples/numpy/plot_generic_syntax_numpy.py",
+    "examples/numpy/plot_test_softmax_numpy.py",
+    "examples/numpy/plot_test_softmax_numpy_helper.py",
+    "examples/pytorch/plot_advanced_formula.py",
+    "examples/pytorch/plot_anisotropic_kernels.py",
+    "examples/pytorch/plot_generic_syntax_pytorch.py",
+    "examples/pytorch/plot_generic_syntax_pytorch_LSE.py",
+    "examples/pytorch/plot_test_softmax_torch.py",
+)
 
 
 def programs():
