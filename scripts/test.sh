@@ -78,7 +78,7 @@ run_python() { # PREFIX ENVIRONMENT: all tests of the package that is installed 
         KEOPSCL_DEVICE=$device run_pytest "$prefix-pykeops-$device" "$env" "$foreign/suite" -c /dev/null --rootdir . \
             --noconftest -p standin
     done
-    PYTHONPATH='' run_pytest "$prefix-programs" "$env" "$tests" -c /dev/null --rootdir . --noconftest test_scripts.py
+    PYTHONPATH='' run_pytest "$prefix-programs" "$env" "$tests" -c /dev/null --rootdir . --noconftest .
 }
 
 rm -f build/meson-logs/python*
@@ -94,6 +94,26 @@ else
     LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$PWD/build/python/asan \
         run_pytest python-sanitizer "$env" python -c pyproject.toml tests --ignore=tests/foreign \
         --ignore=tests/test_typing.py
+fi
+if [ $code = 0 ] && [ $long = true ]; then
+    # Results of pykeops itself, which compiles each formula, and PyTorch of PyPI, which is large.
+    if "$env/bin/python" -m pip install -q --no-deps --require-hashes -r python/tests/foreign/requirements.txt \
+        --target build/foreign/pykeops && "$env/bin/python" -m pip install -q pybind11 --target build/foreign/pykeops; then
+        KEOPSCL_FOREIGN=$PWD/build/foreign KEOPSCL_FOREIGN_PYKEOPS=$PWD/build/foreign/pykeops \
+            KEOPS_CACHE_FOLDER=$PWD/build/foreign/cache run_pytest python-results "$env" python/tests/foreign -c /dev/null \
+            --rootdir . --noconftest -k results test_scripts.py
+    else
+        skip python-results "pykeops cannot be installed"
+    fi
+    large=$PWD/build/python/torch
+    if [ "$(df --output=avail -BG . | tail -n 1 | tr -dc 0-9)" -lt 8 ]; then
+        skip python-torch "PyTorch of PyPI needs 8 GB"
+    elif python3 -m venv "$large" && "$large/bin/python" -m pip install -q torch numpy scipy matplotlib pytest mypy \
+        build/python/wheel/keopscl-*.whl -r python/tests/requirements.txt; then
+        run_python python-torch "$large"
+    else
+        skip python-torch "PyTorch of PyPI cannot be installed"
+    fi
 fi
 
 python3 scripts/summary.py "${logs[@]}"

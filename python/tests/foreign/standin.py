@@ -18,7 +18,7 @@ class StandIn:
     def __init__(self, skips):
         self.skips = skips
         self.imports = {}  # computations while a file was imported, by file
-        self.calls = 0  # computations of the test that runs
+        self.before = 0  # computations before the test that runs
 
     def judge(self, report, problem):
         """Changes the outcome of a report to what the list makes of it."""
@@ -40,11 +40,9 @@ class StandIn:
             if report.outcome != "passed":
                 self.judge(report, str(report.longrepr))
 
-    @pytest.hookimpl(hookwrapper=True)
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self):
-        before = evaluation.evaluated
-        yield
-        self.calls = evaluation.evaluated - before
+        self.before = evaluation.evaluated
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item, call):
@@ -52,8 +50,7 @@ class StandIn:
         report = outcome.get_result()
         if report.when == "setup" and report.outcome == "passed" or report.when == "teardown":
             return
-        counted = self.calls + self.imports.get(item.nodeid.split("::")[0], 0) > 0
-        self.calls = 0
+        counted = evaluation.evaluated - self.before + self.imports.get(item.nodeid.split("::")[0], 0) > 0
         self.judge(report, str(report.longrepr) if report.outcome != "passed" else "" if counted else NOT_COUNTED)
 
     def pytest_sessionfinish(self, session):
