@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the Python package, and installs it into an environment that sees the system's packages.
 #
-#   scripts/python.sh PYTHON FOLDER      FOLDER/env: the environment; FOLDER/asan: the package under the address sanitizer
+#   scripts/python.sh PYTHON FOLDER      FOLDER/env: the environment; FOLDER/asan: the package for the address sanitizer
 #
 # Ends with the exit code 77 where PyPI, which has the tools that build the package, cannot be reached.
 set -euo pipefail
@@ -11,7 +11,9 @@ env=$folder/env
 mkdir -p "$folder"
 
 # An environment of another checkout is made anew.
-"$env/bin/python" -c 'import pip' 2>/dev/null && grep -qsF "$PWD/" "$env/bin/pip" || rm -rf "$env"
+if ! "$env/bin/python" -c 'import pip' 2>/dev/null || ! grep -qsF "$PWD/" "$env/bin/pip"; then
+    rm -rf "$env"
+fi
 [ -d "$env" ] || "$python3" -m venv --system-site-packages "$env"
 
 run_pip() { # ARGUMENT...: an error of pip, told apart from a network that is not there

@@ -41,6 +41,8 @@ has_module() { "$python3" -c "import $1" >/dev/null 2>&1; }
 have gcc || need gcc
 has_header stdlib.h || need libc6-dev
 have g++ || need g++
+has_header CL/cl.h || need opencl-headers
+has_pocl || need pocl-opencl-icd
 if [ $python = true ]; then
     has_module ensurepip || need python3-venv
     "$python3" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||
@@ -48,14 +50,11 @@ if [ $python = true ]; then
     for module in numpy scipy matplotlib pytest torch; do
         has_module $module || need python3-$module
     done
-    has_pocl || need pocl-opencl-icd
 else
     meson_is_new_enough || need meson
     have ninja || need ninja-build
     have pkg-config || need pkg-config
-    has_header CL/cl.h || need opencl-headers
     pkg-config --exists OpenCL 2>/dev/null || need ocl-icd-libopencl1 ocl-icd-opencl-dev
-    has_pocl || need pocl-opencl-icd
     has_header check.h || need check
     has_header png.h || need libpng-dev
 fi

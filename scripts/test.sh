@@ -97,11 +97,12 @@ else
 fi
 if [ $code = 0 ] && [ $long = true ]; then
     # Results of pykeops itself, which compiles each formula, and PyTorch of PyPI, which is large.
+    foreign=$PWD/build/foreign
     if "$env/bin/python" -m pip install -q --no-deps --require-hashes -r python/tests/foreign/requirements.txt \
-        --target build/foreign/pykeops && "$env/bin/python" -m pip install -q pybind11 --target build/foreign/pykeops; then
-        KEOPSCL_FOREIGN=$PWD/build/foreign KEOPSCL_FOREIGN_PYKEOPS=$PWD/build/foreign/pykeops \
-            KEOPS_CACHE_FOLDER=$PWD/build/foreign/cache run_pytest python-results "$env" python/tests/foreign -c /dev/null \
-            --rootdir . --noconftest -k results test_scripts.py
+        --target "$foreign/pykeops" && "$env/bin/python" -m pip install -q pybind11 --target "$foreign/pykeops"; then
+        KEOPSCL_FOREIGN=$foreign KEOPSCL_FOREIGN_PYKEOPS=$foreign/pykeops KEOPS_CACHE_FOLDER=$foreign/cache \
+            run_pytest python-results "$env" python/tests/foreign -c /dev/null --rootdir . --noconftest -k results \
+            test_scripts.py
     else
         skip python-results "pykeops cannot be installed"
     fi
@@ -109,7 +110,8 @@ if [ $code = 0 ] && [ $long = true ]; then
     if [ "$(df --output=avail -BG . | tail -n 1 | tr -dc 0-9)" -lt 8 ]; then
         skip python-torch "PyTorch of PyPI needs 8 GB"
     elif python3 -m venv "$large" && "$large/bin/python" -m pip install -q torch numpy scipy matplotlib pytest mypy \
-        build/python/wheel/keopscl-*.whl -r python/tests/requirements.txt; then
+        build/python/wheel/keopscl-*.whl &&
+        "$large/bin/python" -m pip install -q --no-deps -r python/tests/requirements.txt; then
         run_python python-torch "$large"
     else
         skip python-torch "PyTorch of PyPI cannot be installed"
