@@ -125,8 +125,8 @@ def test_cotangents_of_any_strides(calls):
     inputs = normal(6, (5, 3), (7, 3), (7, 2), (1,))
     expected = dense_gaussian(*inputs)
     result = gaussian(*inputs)
-    cotangents = [torch.ones(()).double().expand(5, 2), torch.randn(2, 5).double().T, torch.randn(10, 4).double()[::2, ::2],
-                  torch.randn(5, 1).double().expand(5, 2), torch.randn(5, 2).double().flip(0)]
+    one, row, wide, large = (each.detach() for each in normal(26, (), (5, 1), (2, 5), (10, 4)))
+    cotangents = [one.expand(5, 2), row.expand(5, 2), wide.T, large[::2, ::2]]
     for e in cotangents:
         same(torch.autograd.grad(result, inputs, e, retain_graph=True),
              torch.autograd.grad(expected, inputs, e, retain_graph=True))
@@ -148,7 +148,8 @@ def test_inputs_of_any_strides():
     assert x.data_ptr() == Vi(x.T).variables[0].data_ptr()
 
 
-BATCHES = [((2,), (2,), (2,)), ((2, 1), (1, 3), ()), ((), (2,), (1,)), ((1,), (), (3,)), ((2, 3), (3,), (2, 1)), ((), (), (4,))]
+BATCHES = [((2,), (2,), (2,)), ((2, 1), (1, 3), ()), ((), (2,), (1,)), ((1,), (), (3,)), ((2, 3), (3,), (2, 1)),
+           ((), (), (4,))]
 
 
 @pytest.mark.parametrize("batches", BATCHES, ids=str)
@@ -211,7 +212,8 @@ def test_indices_have_no_gradient():
     dense = ((x[:, None] - y[None]) ** 2).sum(-1)
     expected = dense.topk(3, dim=1, largest=False)
     assert torch.equal(indices, expected.indices)
-    same(torch.autograd.grad((values**2).sum(), [x, y]), torch.autograd.grad((expected.values**2).sum(), [x, y], retain_graph=True))
+    same(torch.autograd.grad((values**2).sum(), [x, y]),
+         torch.autograd.grad((expected.values**2).sum(), [x, y], retain_graph=True))
     smallest, _ = Genred("SqDist(x,y)", ["x = Vi(2)", "y = Vj(2)"], reduction_op="Min_ArgMin", axis=1)(x, y)
     same(torch.autograd.grad(smallest.sum(), [x, y]), torch.autograd.grad(dense.min(1).values.sum(), [x, y]))
 
@@ -318,6 +320,29 @@ def test_an_operation_without_a_derivative_is_told_in_backward():
     first, = torch.autograd.grad(Vi(x).softdtw_sqdist(Vj(y), 0.5).sum(axis=1).sum(), [x], create_graph=True)
     with pytest.raises(keopscl.DerivativeError, match="SoftDTW"):
         torch.autograd.grad(first.sum(), [x])
+
+
+def test_tangents_of_forward_mode_are_refused():
+    x, y = normal(27, (3, 2), (4, 2))
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, torch.ones_like(x))
+        with pytest.raises(NotImplementedError, match="forward-mode"):
+            Vi(dual).sqdist(Vj(y)).sum(axis=1)
+        assert Vi(y).sqdist(Vj(y)).sum(axis=1).requires_grad
+
+
+def test_jacobians_and_hessians():
+    x, y = normal(28, (3, 2), (4, 2))
+
+    def lazy(x):
+        return Vi(x).sqdist(Vj(y.detach())).logsumexp(axis=1)
+
+    def dense(x):
+        return ((x[:, None] - y[None].detach()) ** 2).sum(-1, keepdim=True).logsumexp(1)
+
+    functional = torch.autograd.functional
+    same([functional.jacobian(lazy, x)], [functional.jacobian(dense, x)])
+    same([functional.hessian(lambda x: lazy(x).sum(), x)], [functional.hessian(lambda x: dense(x).sum(), x)])
 
 
 def test_training():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
+from torch.autograd import forward_ad
 from torch.utils.dlpack import from_dlpack
 
 from .. import _arrays
@@ -122,17 +123,20 @@ class TorchLibrary(_arrays.ArrayLibrary):
 
     def records(self, leaves: Sequence[Any]) -> bool:
         """Whether a result of these leaves is to have gradients."""
-        return torch.is_grad_enabled() and any([type(leaf) is ArrayLeaf and leaf.keep.tensor.requires_grad for leaf in leaves])
+        return torch.is_grad_enabled() and any([type(leaf) is ArrayLeaf and leaf.keep.tensor.requires_grad
+                                                for leaf in leaves])
 
     def no_gradient(self, leaves: Any, what: str) -> None:
         if self.records(leaves):
-            raise DerivativeError(f"{what}: a tensor requires a gradient, which values have not that are written out of formulas "
-                                  "with reductions, take, transposes or numbers of rows; call under torch.no_grad(), or detach "
-                                  "the tensor")
+            raise DerivativeError(f"{what}: a tensor requires a gradient, which values have not that are written out of "
+                                  "formulas with reductions, take, transposes or numbers of rows; call under torch.no_grad(), "
+                                  "or detach the tensor")
 
     def call(self, evaluation: Any, leaves: Any) -> Any:
         """The results, with a graph of how they were computed where a tensor requires a gradient."""
         leaves = self.current(leaves)
+        if forward_ad._current_level >= 0:
+            refuse_tangents(leaves)
         options = evaluation.options
         records = not all(evaluation.program.indices) and self.records(leaves)
         if options.out is not None:
@@ -183,6 +187,14 @@ def shape_of(leaf: Any) -> Shape:
     """The axes of a leaf as its role has them, in real numbers."""
     shape: Shape = leaf.description[1][1]
     return shape
+
+
+def refuse_tangents(leaves: Sequence[Any]) -> None:
+    """Refuses tensors of forward-mode differentiation, whose tangents would be lost."""
+    for leaf in leaves:
+        if type(leaf) is ArrayLeaf and forward_ad.unpack_dual(leaf.keep.tensor).tangent is not None:
+            raise UnsupportedError(f"the tensor of shape {tuple(leaf.keep.tensor.shape)} has a tangent: forward-mode "
+                                   "differentiation is not there yet, backward() and torch.autograd.grad are")
 
 
 def address_of(tensor: Any, what: str) -> int:

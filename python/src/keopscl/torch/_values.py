@@ -67,7 +67,8 @@ def write(K: Any, function: str, arguments: Tuple[Any, ...], shape: Tuple[int, .
         made = K._new(node, tuple(leaves), batch, m if node.axes & I else None, None, K._code)
         wanted = batch + (m,)
     else:
-        made = K._new(node, tuple(leaves), batch + (m if K._node.axes & I else 1,), None, n if node.axes & J else None, K._code)
+        outer = batch + (m if K._node.axes & I else 1,)
+        made = K._new(node, tuple(leaves), outer, None, n if node.axes & J else None, K._code)
         wanted = batch + (m, n)
     made.backend = K.backend
     dim = node.dim // 2 if node.kind == COMPLEX else node.dim
