@@ -20,7 +20,6 @@
  */
 
 #define KCL_WORKER(axis) get_global_id(axis)
-#define KCL_WORKERS get_global_size(0)
 #define KCL_BLOCK_ROWS KCL_LANES
 #define KCL_ROW_OF(block) ((block) * KCL_LANES)
 #define KCL_BEGIN_SWEEP
