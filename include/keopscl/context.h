@@ -137,8 +137,8 @@ typedef int (*kcl_progress_fn)(void *user, double fraction);
  * With a function, or once kcl_context_set_cancellable asks for it, long work is given to the device in pieces of about
  * a tenth of a second, and the call waits for each; results are the same, bit for bit. So a long call waits even if all
  * its outputs are device arrays. Short calls are as they are without. How long a call will take is known from earlier
- * pieces of the same computation; the first ones are very small. What cannot be divided, a handful of rows against
- * more than 1e8 columns, is one piece.
+ * pieces of the same computation; the first ones are very small. Pieces are longer where work cannot be divided so far:
+ * a sum over both axes has at most 1024 of them, a handful of rows against more than 1e8 columns has one.
  *
  * A cancelled call returns KCL_ERROR_CANCELLED. The contents of its outputs are not specified; the context, its arrays
  * and expressions can be used further. Errors: KCL_ERROR_ARGUMENT for NULL, and the status of a context that could not

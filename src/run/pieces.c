@@ -45,12 +45,14 @@ static int axis_of(const kx_kernel_call *call)
     return best;
 }
 
-/* Work-groups that fill the device, as far as that is more than nothing. */
+/* As many work-groups, or a few less, as keep all of the device busy: no less than all of its compute units. */
 static int64_t whole_rounds(kcl_context *context, int64_t count, const kx_kernel_call *call, int axis)
 {
-    const int64_t others = call->count[0] * call->count[1] * KB_MIN(call->count[2], MOST_BATCHES) / call->count[axis];
-    const int64_t round = KB_MAX(4 * (int64_t)kd_caps(context)->compute_units / KB_MAX(others, 1), 1);
-    return count > round ? count - count % round : count;
+    const int64_t units = KB_MAX(kd_caps(context)->compute_units, 1);
+    const int64_t others =
+        KB_MAX(call->count[0] * call->count[1] * KB_MIN(call->count[2], MOST_BATCHES) / call->count[axis], 1);
+    const int64_t least = (units + others - 1) / others, round = KB_MAX(4 * units / others, 1);
+    return count > round ? count - count % round : KB_MAX(count, least);
 }
 
 kcl_status kx_launch_in_pieces(kx_run *r, const kx_kernel_call *call, double pairs, kx_pace *pace)
