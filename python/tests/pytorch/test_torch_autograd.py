@@ -241,8 +241,8 @@ def test_genred():
     assert generic_argkmin("SqDist(x,y)", "r = Vi(4)", "x = Vi(3)", "y = Vj(3)")(x, y).shape == (5, 4)
     kmin = Genred("SqDist(x,y)", ["x = Vi(3)", "y = Vj(3)"], reduction_op="KMin", opt_arg=2, axis=1)
     assert gradcheck(kmin, (x, y)) and gradgradcheck(kmin, (x, y))
-    weighted = Genred("SqDist(x,y)", ["x = Vi(3)", "y = Vj(3)", "b = Vj(2)"], reduction_op="SumSoftMaxWeight", formula2="b",
-                      axis=1)
+    weighted = Genred("SqDist(x,y)", ["x = Vi(3)", "y = Vj(3)", "b = Vj(2)"], reduction_op="SumSoftMaxWeight",
+                      formula2="b", axis=1)
     assert gradcheck(weighted, (x, y, b)) and gradgradcheck(weighted, (x, y, b))
 
 
@@ -350,7 +350,8 @@ def test_training():
     torch.manual_seed(0)
     points = torch.rand(40, 1)
     values = torch.sin(6 * points)
-    module = torch.nn.ParameterDict({"a": torch.nn.Parameter(torch.zeros(40, 1)), "s": torch.nn.Parameter(torch.ones(1))})
+    module = torch.nn.ParameterDict({"a": torch.nn.Parameter(torch.zeros(40, 1)),
+                                     "s": torch.nn.Parameter(torch.ones(1))})
     optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
     losses = []
     for _ in range(60):

@@ -33,7 +33,8 @@ def test_results_are_those_of_numpy(pair):
     x_i, y_j, x, y = pair
     a, b = keopscl.numpy.Vi(x[:, 0].numpy()), keopscl.numpy.Vj(y[0].numpy())
     formulas = [lambda x, y: (x * y).sum(axis=1), lambda x, y: x.sqdist(y).argKmin(2, axis=0),
-                lambda x, y: (x | y).exp().mean(axis=0), lambda x, y: (x - y).norm2().logsumexp(axis=1), lambda x, y: (x * y).exp1j().sum(axis=1),
+                lambda x, y: (x | y).exp().mean(axis=0), lambda x, y: (x - y).norm2().logsumexp(axis=1),
+                lambda x, y: (x * y).exp1j().sum(axis=1),
                 lambda x, y: x.sqdist(y).sum(axis=1, call=False).log()()]
     for formula in formulas:
         result, expected = formula(x_i, y_j), formula(a, b)
@@ -51,7 +52,8 @@ def test_functions_of_pytorch(pair):
     same(torch.mv(torch.exp(-lazy), b[:, 0]), torch.exp(-dense[..., 0]) @ b[:, 0])
     functions = [torch.sqrt, torch.log1p, torch.tanh, torch.erf, torch.sigmoid, torch.nn.functional.relu, torch.square,
                  torch.neg, torch.nn.functional.softplus, torch.special.erfc, torch.abs, torch.floor, torch.sinc,
-                 lambda K: torch.clamp(K, 0.5, 2.0), lambda K: torch.clamp(K, max=2.0), lambda K: torch.clamp(K, min=0.5),
+                 lambda K: torch.clamp(K, 0.5, 2.0), lambda K: torch.clamp(K, max=2.0),
+                 lambda K: torch.clamp(K, min=0.5),
                  lambda K: torch.pow(K, 2), lambda K: torch.pow(2.0, K), lambda K: torch.remainder(K, 2.0),
                  lambda K: torch.where(K > 1, K, K * 0), lambda K: torch.maximum(K, K * 0 + 1),
                  lambda K: torch.atan2(K, K + 1), lambda K: torch.add(K, 1.5), lambda K: torch.sub(K, 1.5),
@@ -179,7 +181,7 @@ def test_what_a_cuda_tensor_is_told():
     class OnCuda:
         shape, is_cuda, is_cpu, layout, device = (3, 1, 2), True, False, torch.strided, "cuda:0"
 
-    with pytest.raises(NotImplementedError, match=r"x: the tensor of shape \(3, 1, 2\) is on cuda:0: CUDA tensors come later"):
+    with pytest.raises(NotImplementedError, match=r"x: the tensor of shape \(3, 1, 2\) is on cuda:0: CUDA.*later"):
         LazyTensor._library.describe(OnCuda(), "x")
 
 
@@ -237,12 +239,14 @@ except Exception as error:
 
 @pytest.mark.parametrize("device", ["host", None])
 def test_workers_of_a_data_loader(device):
-    """Workers are forked after the parent's first computation: an exception on an OpenCL device, results on the interpreter."""
+    """Workers are forked after the parent's first computation: an exception on an OpenCL device, results on the
+    interpreter."""
     environment = {**os.environ, "KEOPSCL_DEVICE": device or ""}
-    result = subprocess.run([sys.executable, "-c", LOADER], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            universal_newlines=True, timeout=120)
+    result = subprocess.run([sys.executable, "-c", LOADER], env=environment, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, universal_newlines=True, timeout=120)
     values = "\n".join(str(6.0 * k) for k in range(4))
-    assert result.stdout.strip() == values or (device is None and result.stdout.strip() == "DeviceError True"), result.stderr
+    printed = result.stdout.strip()
+    assert printed == values or (device is None and printed == "DeviceError True"), result.stderr
 
 
 def test_programs_for_pykeops_find_the_names():
@@ -250,8 +254,8 @@ def test_programs_for_pykeops_find_the_names():
 import keopscl
 keopscl.install_as_pykeops()
 import pykeops, torch
-from pykeops.torch import ComplexLazyTensor, Genred, KernelSolve, LazyTensor, Pm, Vi, Vj, generic_argkmin, generic_argmin
-from pykeops.torch import generic_logsumexp, generic_sum
+from pykeops.torch import ComplexLazyTensor, Genred, KernelSolve, LazyTensor, Pm, Vi, Vj
+from pykeops.torch import generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
 from pykeops.torch.cluster import cluster_centroids, cluster_ranges, from_matrix, grid_cluster, sort_clusters, swap_axes
 from pykeops.torch.utils import squared_distances, torch_kernel
 pykeops.test_torch_bindings()

@@ -25,10 +25,11 @@ NARROW = {wide: narrow for narrow, wide in WIDE.items()}
 
 
 class Held:
-    """What holds the memory of a leaf: the tensor that gradients are for, and where its memory was when it was described.
+    """What holds the memory of a leaf: the tensor that gradients are for, and where its memory was when it was
+    described.
 
-    A tensor may be given other memory later, by `x.data = y` or `x.resize_()`. `alias` holds the memory that was described
-    in the first case, and `pointer` tells that there is other memory in both.
+    A tensor may be given other memory later, by `x.data = y` or `x.resize_()`. `alias` holds the memory that was
+    described in the first case, and `pointer` tells that there is other memory in both.
     """
 
     __slots__ = ("tensor", "pointer", "alias")
@@ -128,9 +129,9 @@ class TorchLibrary(_arrays.ArrayLibrary):
 
     def no_gradient(self, leaves: Any, what: str) -> None:
         if self.records(leaves):
-            raise DerivativeError(f"{what}: a tensor requires a gradient, which values have not that are written out of "
-                                  "formulas with reductions, take, transposes or numbers of rows; call under torch.no_grad(), "
-                                  "or detach the tensor")
+            raise DerivativeError(f"{what}: a tensor requires a gradient, which values that are written out do not have "
+                                  "where the formula has reductions, take, transposes or numbers of rows; call under "
+                                  "torch.no_grad(), or detach the tensor")
 
     def call(self, evaluation: Any, leaves: Any) -> Any:
         """The results, with a graph of how they were computed where a tensor requires a gradient."""
@@ -161,10 +162,10 @@ class TorchLibrary(_arrays.ArrayLibrary):
                 count = 1
                 for size in shape:
                     count *= size
-                if tensor.numel() * (2 if tensor.is_complex() else 1) != count or tensor.dtype != leaf.keep.alias.dtype \
-                        and tensor.dtype not in PAIRS:
-                    raise ShapeError(f"a tensor of {count} numbers has become one of the shape {tuple(tensor.shape)} and "
-                                     f"dtype {tensor.dtype} since its LazyTensor was made")
+                parts = 2 if tensor.is_complex() else 1
+                if tensor.numel() * parts != count or leaf.code != PAIRS.get(tensor.dtype, CODES.get(tensor.dtype)):
+                    raise ShapeError(f"a tensor of {count} numbers has become one of the shape {tuple(tensor.shape)} "
+                                     f"and dtype {tensor.dtype} since its LazyTensor was made")
                 leaf = self.leaf(tensor, leaf.role, shape)
             made.append(leaf)
         return made
@@ -174,8 +175,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
         out = evaluation.options.out
         tensors = out if isinstance(out, (tuple, list)) else (out,)
         if records or any(isinstance(each, torch.Tensor) and each.requires_grad for each in tensors):
-            raise ArgumentError("out: results that are written into tensors have no gradients, and an argument or `out` "
-                                "requires one; call under torch.no_grad(), or detach the tensors")
+            raise ArgumentError("out: results that are written into tensors have no gradients, and an argument or "
+                                "`out` requires one; call under torch.no_grad(), or detach the tensors")
         results = evaluation.run(leaves)
         for each in tensors:
             # Tells autograd that the tensor was written to: of no element, a change counts as one.
