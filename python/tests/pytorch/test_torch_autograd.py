@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import keopscl  # noqa: E402
 from keopscl._core import evaluation  # noqa: E402
+from keopscl.torch import _autograd  # noqa: E402
 from keopscl.torch import Genred, LazyTensor, Pm, Vi, Vj, generic_argkmin, generic_logsumexp, generic_sum  # noqa: E402
 
 
@@ -110,6 +111,21 @@ def test_tensors_are_released_after_backward():
     assert alive() is None
     with pytest.raises(RuntimeError, match="second time"):
         result.sum().backward()
+
+
+def test_operators_of_gradients_are_released():
+    def stages():
+        gc.collect()
+        return sum(type(each) is _autograd.Stage for each in gc.get_objects())
+
+    x, y = normal(29, (3, 2), (4, 2))
+    before = stages()
+    f = Genred("Exp(-SqDist(x,y))", ["x = Vi(2)", "y = Vj(2)"], axis=1)
+    first, = torch.autograd.grad(f(x, y).sum(), [x], create_graph=True)
+    torch.autograd.grad(first.sum(), [y])
+    assert stages() > before
+    del f, first
+    assert stages() == before
 
 
 def test_a_tensor_that_was_changed_has_no_gradient():

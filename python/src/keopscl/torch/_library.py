@@ -129,9 +129,9 @@ class TorchLibrary(_arrays.ArrayLibrary):
 
     def no_gradient(self, leaves: Any, what: str) -> None:
         if self.records(leaves):
-            raise DerivativeError(f"{what}: a tensor requires a gradient, which values that are written out do not have "
-                                  "where the formula has reductions, take, transposes or numbers of rows; call under "
-                                  "torch.no_grad(), or detach the tensor")
+            raise DerivativeError(f"{what}: a tensor requires a gradient, which values that are written out do not "
+                                  "have where the formula has reductions, take, transposes or numbers of rows; call "
+                                  "under torch.no_grad(), or detach the tensor")
 
     def call(self, evaluation: Any, leaves: Any) -> Any:
         """The results, with a graph of how they were computed where a tensor requires a gradient."""
@@ -192,8 +192,9 @@ def shape_of(leaf: Any) -> Shape:
 
 def refuse_tangents(leaves: Sequence[Any]) -> None:
     """Refuses tensors of forward-mode differentiation, whose tangents would be lost."""
+    unpack: Any = forward_ad.unpack_dual
     for leaf in leaves:
-        if type(leaf) is ArrayLeaf and forward_ad.unpack_dual(leaf.keep.tensor).tangent is not None:
+        if type(leaf) is ArrayLeaf and unpack(leaf.keep.tensor).tangent is not None:
             raise UnsupportedError(f"the tensor of shape {tuple(leaf.keep.tensor.shape)} has a tangent: forward-mode "
                                    "differentiation is not there yet, backward() and torch.autograd.grad are")
 
