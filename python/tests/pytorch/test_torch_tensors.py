@@ -257,6 +257,7 @@ import pykeops, torch
 from pykeops.torch import ComplexLazyTensor, Genred, KernelSolve, LazyTensor, Pm, Vi, Vj
 from pykeops.torch import generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
 from pykeops.torch.cluster import cluster_centroids, cluster_ranges, from_matrix, grid_cluster, sort_clusters, swap_axes
+from pykeops.torch.operations import KernelSolve
 from pykeops.torch.utils import squared_distances, torch_kernel
 pykeops.test_torch_bindings()
 x = torch.rand(4, 2)
