@@ -14,7 +14,6 @@ from . import contexts
 from .leaves import I64, ArrayLeaf
 from .program import Lowering, scope_of
 from .structure import BOTH, COMPLEX, INDEX, PAIR
-from .tensor import TensorBase
 from .vectors import Vectors, product
 
 S = TypeVar("S", bound="Values")
@@ -192,6 +191,3 @@ class Values(Vectors):
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise TypeError("a LazyTensor is no array, and is not written out by accident: dense() writes out all values")
-
-
-__all__ = ["TensorBase", "Values"]
