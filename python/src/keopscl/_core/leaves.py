@@ -38,7 +38,7 @@ class ArrayLeaf(Leaf):
     __slots__ = ("source", "description", "code", "keep", "role")
 
     def __init__(self, source: Any, role: int, description: _arrays.Description, code: int, keep: Any) -> None:
-        self.key = (id(source), role)
+        self.key = (id(source), role, len(description[1][1]))
         self.source = source  # the user's array
         self.role = role
         self.description = description  # with axes (batch axes..., rows, components), or (batch axes..., components)
