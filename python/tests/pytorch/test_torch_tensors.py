@@ -15,6 +15,7 @@ import keopscl  # noqa: E402
 import keopscl.numpy  # noqa: E402
 from keopscl.torch import (Genred, KernelSolve, LazyTensor, Pm, Vi, Vj, cluster, generic_argmin,  # noqa: E402
                            index_i, index_j, where)
+from keopscl.torch.utils import is_on_device, squared_distances, torch_kernel  # noqa: E402
 
 
 @pytest.fixture(params=[torch.float32, torch.float64], ids=["float32", "float64"])
@@ -206,6 +207,19 @@ def test_pickles():
     assert K.sum(axis=1).requires_grad
     f = pickle.loads(pickle.dumps(generic_argmin("SqDist(x,y)", "a=Vi(1)", "x=Vi(2)", "y=Vj(2)")))
     assert f(x[:, 0], y[0]).shape == (3, 1)
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "laplacian", "cauchy", "inverse_multiquadric"])
+def test_stored_kernel_matrices(kernel):
+    x, y = torch.rand(4, 3, dtype=torch.float64), torch.rand(5, 3, dtype=torch.float64)
+    distances = torch.cdist(x, y)
+    same(squared_distances(x, y), distances**2)
+    formulas = {"gaussian": torch.exp(-((distances / 0.5) ** 2)), "laplacian": torch.exp(-distances / 0.5),
+                "cauchy": 1 / (1 + (distances / 0.5) ** 2), "inverse_multiquadric": (1 + (distances / 0.5) ** 2) ** -0.5}
+    same(torch_kernel(x, y, 0.5, kernel), formulas[kernel])
+    assert not is_on_device(x)
+    with pytest.raises(ValueError, match="kernel='none'"):
+        torch_kernel(x, y, 0.5, "none")
 
 
 def test_text():
