@@ -120,6 +120,10 @@ def test_complex_numbers_of_any_strides():
         rows, columns = view[:, :1], view[:1]
         same((LazyTensor(rows) * LazyTensor(columns)).sum(axis=1), (rows * columns).sum(1))
         same(LazyTensor(view[:, :1]).conj().sum(axis=0), view[:, :1].conj().sum(0))
+    rows = z[:, :1, ::2]
+    K = LazyTensor(rows)
+    z *= 2
+    same(K.sum(axis=0), rows.sum(0))  # as of tensors that are not copied
     imaginary = z.conj().imag
     same(LazyTensor(imaginary[:1]).sum(axis=1), imaginary[:1].sum(1))
 
@@ -215,7 +219,8 @@ def test_stored_kernel_matrices(kernel):
     distances = torch.cdist(x, y)
     same(squared_distances(x, y), distances**2)
     formulas = {"gaussian": torch.exp(-((distances / 0.5) ** 2)), "laplacian": torch.exp(-distances / 0.5),
-                "cauchy": 1 / (1 + (distances / 0.5) ** 2), "inverse_multiquadric": (1 + (distances / 0.5) ** 2) ** -0.5}
+                "cauchy": 1 / (1 + (distances / 0.5) ** 2),
+                "inverse_multiquadric": (1 + (distances / 0.5) ** 2) ** -0.5}
     same(torch_kernel(x, y, 0.5, kernel), formulas[kernel])
     assert not is_on_device(x)
     with pytest.raises(ValueError, match="kernel='none'"):

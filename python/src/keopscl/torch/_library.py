@@ -29,14 +29,17 @@ class Held:
     described.
 
     A tensor may be given other memory later, by `x.data = y` or `x.resize_()`. `alias` holds the memory that was
-    described in the first case, and `pointer` tells that there is other memory in both.
+    described in the first case, and `pointer` tells that there is other memory in both. Of a tensor that had to be
+    copied (complex numbers with gaps, a lazy conjugate) `alias` is the copy, and `pointer` is -1: each call copies the
+    tensor anew.
     """
 
     __slots__ = ("tensor", "pointer", "alias")
 
-    def __init__(self, tensor: Any, pointer: int, alias: Any) -> None:
+    def __init__(self, tensor: Any, alias: Any) -> None:
         self.tensor = tensor
-        self.pointer = pointer
+        pointer: int = tensor.data_ptr()
+        self.pointer = pointer if pointer == alias.data_ptr() else -1
         self.alias = alias
 
 
@@ -73,8 +76,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
             real = real.resolve_neg()
         pointer = address_of(real, what)
         size = SIZES[code]
-        held = Held(array, pointer if real.dtype == dtype else address_of(array, what), real)
-        return ffi.cast("void *", pointer), code, held, tuple(real.shape), tuple([size * n for n in real.stride()])
+        strides = tuple([size * n for n in real.stride()])
+        return ffi.cast("void *", pointer), code, Held(array, real), tuple(real.shape), strides
 
     def empty(self, shape: Shape, code: int, like: Any) -> Any:
         return torch.empty(shape, dtype=DTYPES[code], device="cpu")
@@ -119,8 +122,7 @@ class TorchLibrary(_arrays.ArrayLibrary):
         if tuple(seen.shape) != shape:
             seen = seen.reshape(shape)
         address, code, held, shape, strides = self.describe(seen, "LazyTensor")
-        return ArrayLeaf(tensor, role, _arrays.describe(address, code, shape, strides), code,
-                         Held(tensor, tensor.data_ptr(), held.alias))
+        return ArrayLeaf(tensor, role, _arrays.describe(address, code, shape, strides), code, Held(tensor, held.alias))
 
     def records(self, leaves: Sequence[Any]) -> bool:
         """Whether a result of these leaves is to have gradients."""
