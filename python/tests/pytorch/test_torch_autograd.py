@@ -290,6 +290,9 @@ def test_results_in_given_tensors():
         assert K.sum(axis=1, out=out) is out
         same([out], [K.sum(axis=1)])
         assert out._version > version
+        number = torch.empty((), dtype=torch.float64)
+        assert Vi(x).sqnorm2().sum(axis=0, out=number) is number
+        torch.testing.assert_close(number, (x**2).sum())
         with pytest.raises(ValueError, match="out"):
             K.sum(axis=1, out=torch.empty(5, 1, dtype=torch.float64).requires_grad_())
 

@@ -182,7 +182,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
         results = evaluation.run(leaves)
         for each in tensors:
             # Tells autograd that the tensor was written to: of no element, a change counts as one.
-            each.narrow(-1, 0, 0).zero_()
+            if isinstance(each, torch.Tensor):
+                each.unsqueeze(-1).narrow(-1, 0, 0).zero_()
         return results
 
 
