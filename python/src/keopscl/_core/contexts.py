@@ -43,7 +43,8 @@ def _create(device: Optional[str]) -> Any:
                 raise error
             # Contexts that live when the process ends are not destroyed: the driver may be gone by then.
             root = _roots[device] = made[0]
-            if not device and not os.environ.get("KEOPSCL_DEVICE") and ffi.string(_info(root).type) == b"host":
+            info = _info(root)
+            if not device and not os.environ.get("KEOPSCL_DEVICE") and ffi.string(info.type) == b"host":
                 drivers.tell_interpreter()
         status = lib.kcl_context_create_shared(made, root)
     if status < 0:

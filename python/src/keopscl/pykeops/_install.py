@@ -44,7 +44,7 @@ class Names(importlib.abc.Loader):
 
 
 # Modules of pykeops.numpy and pykeops.torch whose public names keopscl.numpy and keopscl.torch have themselves.
-INNER = frozenset(("generic", "generic.generic_ops", "generic.generic_red", "lazytensor", "lazytensor.LazyTensor", "operations"))
+INNER = frozenset(("generic", "generic.generic_ops", "generic.generic_red", "lazytensor", "lazytensor.LazyTensor"))
 
 
 class Finder(importlib.abc.MetaPathFinder):
