@@ -186,6 +186,20 @@ def test_arrays_are_kept_as_long_as_they_are_needed(rng):
     assert alive() is None
 
 
+def test_arrays_that_another_thread_lets_go_of_during_a_call(rng):
+    x, y = rng.standard_normal((3000, 1, 3)), rng.standard_normal((1, 4000, 3))
+    expected = np.exp(-((x[:5] - y) ** 2).sum(-1)).sum(1)
+    for _ in range(5):
+        holder = [(-LazyTensor(x.copy()).sqdist(LazyTensor(y.copy()))).exp()]
+        results = []
+        thread = threading.Thread(target=lambda: results.append(holder.pop().sum(axis=1)))  # the call alone holds it
+        thread.start()
+        while thread.is_alive():
+            gc.collect()
+        thread.join()
+        np.testing.assert_allclose(results[0][:5, 0], expected)
+
+
 def test_arrays_are_read_when_they_are_reduced(rng):
     x = rng.standard_normal((5, 2))
     total = Vi(x).sum(axis=0, call=False)
