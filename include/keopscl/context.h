@@ -5,6 +5,7 @@
  * Environment variables, read when a context is created (fields of kcl_context_params go before them):
  *
  *   KEOPSCL_DEVICE     which device: see kcl_context_params.device
+ *   KEOPSCL_DRIVER     path of the library of an OpenCL driver, which is used alone and without an OpenCL loader
  *   KEOPSCL_THREADS    number of threads on CPU devices, 1 or more
  *   KEOPSCL_LOG        1: device, plan, build and run times of every call on standard error; 0: none
  *   KEOPSCL_CACHE_DIR  folder of compiled kernels, as an absolute path; default $XDG_CACHE_HOME/keopscl or

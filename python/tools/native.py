@@ -24,6 +24,37 @@ CONSTANTS = ("KCL_MAX_AXES", "KCL_MAX_INNER", "KCL_REST", "KCL_VERSION_MAJOR", "
 # Functions in Python that the library calls.
 CALLBACKS = 'extern "Python" void keopscl_write(void *user, const char *text, size_t length);\n'
 
+# kcl_operator_apply on `arrays`, results first, with the memory at `addresses`: filling the fields of each array in
+# Python takes longer than a small computation.
+APPLY = """
+static kcl_status keopscl_apply(const kcl_operator *op, kcl_context *context, const kcl_array *arrays,
+                                void *const *addresses, int out_count, int arg_count)
+{
+    enum { FEW = 32 };
+    kcl_array few[FEW], *copies = few;
+    const kcl_array *few_pointers[FEW] = {0}, **pointers = few_pointers;
+    const size_t count = (size_t)out_count + (size_t)arg_count;
+    if (count > FEW) {
+        copies = malloc(count * sizeof *copies);
+        pointers = malloc(count * sizeof *pointers);
+    }
+    kcl_status status = KCL_ERROR_NO_MEMORY;
+    if (copies && pointers) {
+        for (size_t k = 0; k < count; k++) {
+            copies[k] = arrays[k];
+            copies[k].data = addresses[k];
+            pointers[k] = &copies[k];
+        }
+        status = kcl_operator_apply(op, context, pointers, out_count, pointers + out_count, arg_count);
+    }
+    if (count > FEW) {
+        free(copies);
+        free(pointers);
+    }
+    return status;
+}
+"""
+
 
 def headers(include):
     folder = os.path.join(include, "keopscl")
@@ -45,8 +76,8 @@ def declarations(include, compiler):
 def main():
     output, depfile, include, compiler = *sys.argv[1:4], sys.argv[4:]
     ffi = cffi.FFI()
-    ffi.cdef(declarations(include, compiler) + CALLBACKS + "".join(f"#define {name} ...\n" for name in CONSTANTS))
-    ffi.set_source(MODULE, "#include <keopscl/keopscl.h>")
+    ffi.cdef(declarations(include, compiler) + CALLBACKS + APPLY.split("{")[0].replace("static ", "") + ";\n" + "".join(f"#define {name} ...\n" for name in CONSTANTS))
+    ffi.set_source(MODULE, "#include <stdlib.h>\n#include <keopscl/keopscl.h>\n" + APPLY)
     ffi.emit_c_code(output)
     with open(depfile, "w") as file:
         file.write(f"{output}: {' '.join(headers(include))}\n")

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* device/loader.c: the ICD loader, OpenCL errors by name. */
+/* device/loader.c: the ICD loader, or a driver without it; OpenCL errors by name. */
 #include "internal.h"
 
+#include <CL/cl_icd.h>
 #include <ctype.h>
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,8 +25,56 @@ bool kd_forked(void)
     return user && user != (long)getpid();
 }
 
+/* POSIX lets the address of a function pass through void *, ISO C does not say so: hence the copies. */
+static void set_function(void *function, void *address)
+{
+    memcpy(function, &address, sizeof address);
+}
+
+/*
+ * A driver by the path of its library. Its objects begin with the address of a table of its functions, by which a loader
+ * hands calls on (the extension cl_khr_icd): with one driver the table serves for all calls.
+ */
+static kcl_status open_driver(kd_cl *cl, const char *path, kb_error *err)
+{
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        const char *why = dlerror();
+        return kb_fail(err, KCL_ERROR_NO_DEVICE, "KEOPSCL_DRIVER=\"%s\" is no OpenCL driver that loads (%s)", path,
+                       why ? why : "unknown");
+    }
+    void *(CL_API_CALL * find)(const char *) = NULL;
+    cl_int(CL_API_CALL * platforms)(cl_uint, cl_platform_id *, cl_uint *) = NULL;
+    set_function(&find, dlsym(library, "clGetExtensionFunctionAddress"));
+    if (find)
+        set_function(&platforms, find("clIcdGetPlatformIDsKHR"));
+    cl_platform_id platform = NULL;
+    cl_uint count = 0;
+    if (!platforms || platforms(1, &platform, &count) != CL_SUCCESS || !count || !platform)
+        return kb_fail(err, KCL_ERROR_NO_DEVICE,
+                       "KEOPSCL_DRIVER=\"%s\" is no OpenCL driver with a platform (by the extension cl_khr_icd)", path);
+    const cl_icd_dispatch *table = *(const cl_icd_dispatch **)platform;
+    const char *missing = NULL;
+#define KD_CALL(result, name, parameters, arguments)                                                                   \
+    memcpy(&cl->name, &table->name, sizeof cl->name);                                                                  \
+    if (!cl->name)                                                                                                     \
+        missing = #name;
+#include "cl_calls.def"
+    cl->clGetPlatformIDs = platforms;
+    if (missing)
+        return kb_fail(err, KCL_ERROR_NO_DEVICE, "the OpenCL driver %s lacks the function %s of OpenCL 1.2", path,
+                       missing);
+    return KCL_OK;
+}
+
 kcl_status kd_open_loader(kd_cl *cl, const char **name, kb_error *err)
 {
+    const char *driver = getenv("KEOPSCL_DRIVER");
+    if (driver && *driver) {
+        if (name)
+            *name = driver;
+        return open_driver(cl, driver, err);
+    }
     static const char *const names[] = {
         "libOpenCL.so.1",
         "libOpenCL.so",
@@ -43,11 +93,10 @@ kcl_status kd_open_loader(kd_cl *cl, const char **name, kb_error *err)
             length = KB_MIN(length + (size_t)KB_MAX(n, 0), sizeof tried - 1);
             continue;
         }
-        /* POSIX lets the address of a function pass through void *, ISO C does not say so: hence the copy. */
 #define KD_CALL(result, name, parameters, arguments)                                                                   \
     {                                                                                                                  \
         void *address = dlsym(library, #name);                                                                         \
-        memcpy(&cl->name, &address, sizeof address);                                                                   \
+        set_function(&cl->name, address);                                                                              \
         if (!address)                                                                                                  \
             missing = #name;                                                                                           \
     }

@@ -335,6 +335,42 @@ START_TEST(test_each_allocation_beside_the_driver_fails_in_turn)
 }
 END_TEST
 
+/* The path of PoCL's library in the files that the loader reads; 0 without one. */
+static int find_pocl(char path[1024])
+{
+    const char *vendors = getenv("OCL_ICD_VENDORS");
+    char name[1024], end = 0;
+    snprintf(name, sizeof name, "%s/pocl.icd", vendors && *vendors ? vendors : "/etc/OpenCL/vendors");
+    FILE *file = fopen(name, "r");
+    if (!file)
+        return 0;
+    int read = fscanf(file, "%1023[^\n]%c", path, &end);
+    fclose(file);
+    return read >= 1;
+}
+
+START_TEST(test_a_driver_without_a_loader)
+{
+    char path[1024];
+    float in[20], out[40];
+    kcl_context *c;
+    kcl_device_info info;
+    if (!find_pocl(path)) {
+        printf("a driver without a loader: SKIPPED: there is no pocl.icd\n");
+        return;
+    }
+    for (int k = 0; k < 20; k++)
+        in[k] = (float)k;
+    setenv("KEOPSCL_DRIVER", path, 1);
+    ck_assert_msg(kcl_context_create(&c, &(kcl_context_params){.device = "cpu"}) >= 0, "%s", kcl_context_error(c));
+    unsetenv("KEOPSCL_DRIVER");
+    ck_assert_int_eq(kcl_context_device_info(c, &info), KCL_OK);
+    ck_assert_str_eq(info.type, "cpu");
+    check_scale(c, in, out, 3, 20);
+    kcl_context_destroy(&c);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     kcl_context *c;
@@ -352,6 +388,7 @@ int main(int argc, char **argv)
                                   test_buffer_may_be_released_while_work_runs,
                                   test_threads_limit_on_the_driver,
                                   test_capabilities_of_the_driver,
+                                  test_a_driver_without_a_loader,
                                   test_compiler_says_what_is_wrong,
                                   test_array_beyond_the_largest_buffer,
                                   test_threads_with_contexts_on_one_device,

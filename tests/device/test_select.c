@@ -391,6 +391,22 @@ START_TEST(test_doctor_reports)
 }
 END_TEST
 
+START_TEST(test_driver_that_does_not_load_is_named)
+{
+    /* A path where nothing is, and a library that is no driver. */
+    static const char *const paths[] = {"/nowhere/libdriver.so", "libm.so.6"};
+    for (size_t k = 0; k < KB_COUNT(paths); k++) {
+        kcl_context *c;
+        setenv("KEOPSCL_DRIVER", paths[k], 1);
+        ck_assert_int_eq(kcl_context_create(&c, &(kcl_context_params){.device = "cpu"}), KCL_ERROR_NO_DEVICE);
+        const char *error = kcl_context_error(c);
+        ck_assert_msg(strstr(error, "KEOPSCL_DRIVER") && strstr(error, paths[k]), "the error is \"%s\"", error);
+        kcl_context_destroy(&c);
+    }
+    unsetenv("KEOPSCL_DRIVER");
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {test_device_is_found_by_what_is_written,
@@ -405,6 +421,7 @@ int main(void)
                                   test_list,
                                   test_capabilities,
                                   test_malformed_variables_are_named,
+                                  test_driver_that_does_not_load_is_named,
                                   test_threads_limit,
                                   test_doctor_reports};
     return run_tests("device selection", tests, KB_COUNT(tests));

@@ -5,6 +5,7 @@ keopscl.numpy has LazyTensor, Genred and their like for NumPy arrays, keopscl.to
 OpenCL driver: the first computation does.
 """
 from ._core.contexts import device_name, set_device
+from ._core.drivers import InterpreterWarning
 from ._errors import (ArgumentError, DerivativeError, DeviceError, DtypeError, Error, FileError, FormulaError, InternalError,
                       OutOfMemoryError, ShapeError, UnsupportedError)
 from ._native import ffi as _ffi
@@ -14,5 +15,5 @@ from .pykeops._install import install_as_pykeops
 __version__: str = _ffi.string(_lib.kcl_version()).decode()
 
 __all__ = ["ArgumentError", "DerivativeError", "DeviceError", "DtypeError", "Error", "FileError", "FormulaError",
-           "InternalError", "OutOfMemoryError", "ShapeError", "UnsupportedError", "device_name", "install_as_pykeops",
-           "set_device"]
+           "InternalError", "InterpreterWarning", "OutOfMemoryError", "ShapeError", "UnsupportedError", "device_name",
+           "install_as_pykeops", "set_device"]

@@ -2,11 +2,13 @@
 """Contexts of the library: one for each thread and device, made when first used."""
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any, Dict, List, Optional
 
 from .._errors import ArgumentError, DeviceError, error_of
 from .._native import ffi, lib
+from . import drivers
 
 _local = threading.local()
 _lock = threading.Lock()
@@ -27,6 +29,8 @@ def _create(device: Optional[str]) -> Any:
         made = ffi.new("kcl_context **")
         root = _roots.get(device)
         if root is None:
+            drivers.load_needs()
+            drivers.prepare(device)
             params = ffi.new("kcl_context_params *")
             name = ffi.new("char[]", device.encode()) if device else ffi.NULL
             params.device = name
@@ -37,6 +41,8 @@ def _create(device: Optional[str]) -> Any:
                 raise error
             # Contexts that live when the process ends are not destroyed: the driver may be gone by then.
             root = _roots[device] = made[0]
+            if not device and not os.environ.get("KEOPSCL_DEVICE") and ffi.string(_info(root).type) == b"host":
+                drivers.tell_interpreter()
         status = lib.kcl_context_create_shared(made, root)
     if status < 0:
         error = error_of(status, lib.kcl_context_error(made[0]))
@@ -65,6 +71,13 @@ def check(status: int, context: Any) -> None:
         raise error_of(status, lib.kcl_context_error(context))
 
 
+def _info(context: Any) -> Any:
+    """kcl_device_info of a context."""
+    info = ffi.new("kcl_device_info *")
+    check(lib.kcl_context_device_info(context, info), context)
+    return info
+
+
 def set_device(name: Optional[str]) -> None:
     """Chooses the device of all later calls: "gpu", "cpu", "host" (the built-in interpreter), "0:1" (device 1 of
     platform 0), or part of a name. None: the device that KEOPSCL_DEVICE names, or the best one.
@@ -80,9 +93,7 @@ def set_device(name: Optional[str]) -> None:
 
 def device_name() -> str:
     """The name of the device that calls run on, with its platform."""
-    info = ffi.new("kcl_device_info *")
-    context = current()
-    check(lib.kcl_context_device_info(context, info), context)
+    info = _info(current())
     name, platform = ffi.string(info.name).decode(), ffi.string(info.platform).decode()
     return f"{name} ({platform})" if platform else name
 
@@ -108,9 +119,9 @@ def _device_types() -> List[str]:
     """The types of all devices."""
     global _types
     if _types is None:
-        infos = ffi.new("kcl_device_info[64]")
-        count = lib.kcl_device_list(infos, 64)
-        _types = [ffi.string(infos[k].type).decode() for k in range(min(max(count, 0), 64))]
+        drivers.load_needs()
+        drivers.prepare("cpu")
+        _types = drivers.device_types()
     return _types
 
 

@@ -98,19 +98,20 @@ class Evaluation:
             return self.run_in_double(leaves)
         library = self.library
         program = self.program
-        arguments = [leaves[k].array(code) for k in program.order]
         results: List[Any] = []
-        outs: List[Any] = []
+        descriptions: List[Any] = []
         for index in program.indices:
             its_code = I64 if index else code
             if options.out is not None:
                 result, out = self.given(len(results), its_code)
             else:
                 result = library.empty(self.shape, its_code, self.like)
-                out = _arrays.describe_dense(library.address(result), its_code, self.shape)
+                out = library.address(result), (its_code, self.shape)
             results.append(result)
-            outs.append(out)
-        apply(program.operator, outs, arguments, options.device)
+            descriptions.append(out)
+        for k in program.order:
+            descriptions.append(leaves[k].view(code))
+        apply(program, descriptions, options.device)
         if options.out is not None:
             return options.out
         if program.tail:
@@ -164,11 +165,22 @@ class Evaluation:
         return results if self.program.indices[0] else library.narrowed(results)
 
 
-def apply(operator: Any, outs: Any, arguments: Any, device: Optional[str]) -> None:
-    """Computes an operator's results from arrays. Other threads run in the meantime."""
+def apply(program: Program, descriptions: Sequence[Any], device: Optional[str]) -> None:
+    """Computes a program's results from arrays: descriptions of the results, then of the arguments; results without
+    strides are dense. Other threads run in the meantime."""
     context = contexts.current(device)
-    status = lib.kcl_operator_apply(operator, context, ffi.new("kcl_array *[]", outs), len(outs),
-                                    ffi.new("kcl_array *[]", arguments), len(arguments))
+    key = tuple([description[1] for description in descriptions])
+    arrays = program.layouts.get(key)
+    if arrays is None:
+        arrays = ffi.new("kcl_array[]", len(key))
+        for place, layout in enumerate(key):
+            _arrays.fill(arrays[place], layout if len(layout) > 2 else _arrays.describe_dense(None, *layout)[1])
+        if len(program.layouts) >= 64:
+            program.layouts.clear()
+        program.layouts[key] = arrays
+    outs = len(program.indices)
+    status = lib.keopscl_apply(program.operator, context, arrays, [description[0] for description in descriptions], outs,
+                               len(key) - outs)
     if status < 0:
         raise error_of(status, lib.kcl_context_error(context))
 
@@ -177,9 +189,9 @@ def batch_patterns(leaves: Sequence[Any], code: int) -> Tuple[Tuple[int, ...], .
     """For each leaf which of its batch axes have the size 1 (as 1), and which another size (as 2)."""
     patterns = []
     for leaf in leaves:
-        array = leaf.array(code)
+        shape = leaf.view(code)[1][1]
         inner = 2 if isinstance(leaf, ArrayLeaf) and leaf.role != lib.KCL_ROLE_PARAMETER else 1
-        patterns.append(tuple(1 if array.shape[k] == 1 else 2 for k in range(max(array.ndim - inner, 0))))
+        patterns.append(tuple(1 if size == 1 else 2 for size in shape[:len(shape) - inner]))
     return tuple(patterns)
 
 

@@ -29,3 +29,15 @@ BINARY: Dict[str, Callable[[Any, Any], Any]] = {
     "mod": lambda a, b: a.mod(b), "logical_and": lambda a, b: a & b, "bitwise_and": lambda a, b: a & b,
     "logical_or": lambda a, b: a.logical_or(b), "bitwise_or": lambda a, b: a | b,
 }
+
+# Functions of several operands or with an axis: the first operand as a LazyTensor, then the function's own arguments.
+OTHERS: Dict[str, Callable[..., Any]] = {
+    "where": lambda condition, x, y: condition.where(x, y), "clip": lambda a, low, high: a.clamp(low, high),
+    "clamp": lambda a, min, max: a.clamp(min, max), "real": lambda a: a.real, "imag": lambda a: a.imag,
+    "sum": lambda a, axis=-1, **kwargs: a.sum(axis, **kwargs), "mean": lambda a, axis, **kwargs: a.mean(axis, **kwargs),
+    "min": lambda a, axis=-1, **kwargs: a.min(axis, **kwargs), "amin": lambda a, axis=-1, **kwargs: a.min(axis, **kwargs),
+    "max": lambda a, axis=-1, **kwargs: a.max(axis, **kwargs), "amax": lambda a, axis=-1, **kwargs: a.max(axis, **kwargs),
+    "argmin": lambda a, axis=-1, **kwargs: a.argmin(axis, **kwargs),
+    "argmax": lambda a, axis=-1, **kwargs: a.argmax(axis, **kwargs), "around": lambda a, decimals=0: a.round(decimals),
+    "logsumexp": lambda a, dim, **kwargs: a.logsumexp(dim, **kwargs),
+}

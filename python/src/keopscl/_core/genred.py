@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, List, Optional, Sequence, Tuple
+from typing import Any, ClassVar, Dict, List, Optional, Sequence, Tuple
 
 from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError
@@ -112,11 +112,12 @@ class GenredBase:
         if form == WITH_K and self.opt_arg:
             tail = (self.opt_arg,) if dim == self.opt_arg else (self.opt_arg, dim // self.opt_arg)
         self.nargs = len(self._slots)
+        self._checked: Dict[Any, Any] = {}  # by types, sizes and strides of the arguments
         self._program = Program(operator, range(self.nargs), dim, indices, tail, False)
 
     def __getstate__(self) -> Any:
         state = dict(self.__dict__)
-        del state["_program"], state["_slots"]
+        del state["_program"], state["_slots"], state["_checked"]
         return state
 
     def __setstate__(self, state: Any) -> None:
@@ -131,15 +132,35 @@ class GenredBase:
             raise ArgumentError(f"Genred: {len(slots)} arrays are needed ({', '.join(slot[0] for slot in slots)}), not "
                                 f"{len(args)}")
         library = self._library
+        described = []
+        signature = []
+        for x, slot in zip(args, slots):
+            array = library.as_array(x)
+            if array is None:
+                raise TypeError(f"{slot[0]}: expected one of {library.array_name}, not {type(x).__name__}")
+            address, code, keep, shape, strides = library.describe(array, slot[0])
+            described.append((x, address, keep))
+            signature.append((code, shape, strides))
+        known = self._checked.get(tuple(signature))
+        if known is None:
+            known = self._check(signature)
+        code, shape, layouts = known
+        leaves = [ArrayLeaf(x, role, _arrays.describe(address, *layout), layout[0], keep)
+                  for (x, address, keep), layout, (_, role, _) in zip(described, layouts, slots)]
+        options = self._options
+        if backend != "auto" or ranges is not None or out is not None:
+            options = evaluation.merged(options, {"backend": backend, "device_id": device_id, "ranges": ranges, "out": out},
+                                        "Genred")
+        return library.call(Evaluation(library, self._program, code, shape, options, args[0]), leaves)
+
+
+    def _check(self, signature: Sequence[Tuple[int, Tuple[int, ...], Tuple[int, ...]]]) -> Any:
+        """The number type of a call, the shape of its result, and the axes of the arguments; remembered."""
         code = None
         batch: Tuple[int, ...] = ()
         sizes: List[Optional[int]] = [None, None]
-        leaves = []
-        for x, (name, role, dim) in zip(args, slots):
-            array = library.as_array(x)
-            if array is None:
-                raise TypeError(f"{name}: expected one of {library.array_name}, not {type(x).__name__}")
-            address, its_code, keep, shape, strides = library.describe(array, name)
+        layouts = []
+        for (its_code, shape, strides), (name, role, dim) in zip(signature, self._slots):
             if its_code != code and its_code != I64:
                 if code is not None:
                     raise DtypeError(f"{name} has the number type {NAMES[its_code]}, the arrays before it {NAMES[code]}")
@@ -153,25 +174,22 @@ class GenredBase:
                     sizes[role] = shape[-2]
                 elif sizes[role] != shape[-2]:
                     raise ShapeError(f"{name}: axis -2 has {shape[-2]} rows, the arrays before it have {sizes[role]}")
-                if len(shape) > 2:
-                    batch = broadcast(batch, shape[:-2], name)
+                batch = broadcast(batch, shape[:-2], name)
             else:
                 if not shape and dim == 1:
                     shape, strides = (1,), (8,)
                 if not shape or shape[-1] != dim:
                     raise ShapeError(f"{name}: expected the shape ({dim},), with batch axes in front, not {shape}")
-                if len(shape) > 1:
-                    batch = broadcast(batch, shape[:-1], name)
-            leaves.append(ArrayLeaf(x, role, _arrays.describe(address, its_code, shape, strides), its_code, keep))
+                batch = broadcast(batch, shape[:-1], name)
+            layouts.append((its_code, shape, strides))
         if code is None:
             raise DtypeError("Genred: no array tells the number type, float32 or float64")
-        options = self._options
-        if backend != "auto" or ranges is not None or out is not None:
-            options = evaluation.merged(options, {"backend": backend, "device_id": device_id, "ranges": ranges, "out": out},
-                                        "Genred")
         count = sizes[1 - self.axis]
-        shape = batch + (1 if count is None else count, self._program.dim)
-        return library.call(Evaluation(library, self._program, code, shape, options, args[0]), leaves)
+        known = code, batch + (1 if count is None else count, self._program.dim), layouts
+        if len(self._checked) >= 64:
+            self._checked.clear()
+        self._checked[tuple(signature)] = known
+        return known
 
 
 __all__ = ["GenredBase", "Options"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional, Sequence, Tuple
 
+from .. import _arrays
 from .._errors import DtypeError
 from .._native import ffi, lib
 
@@ -22,46 +23,48 @@ class Leaf:
 
     key: Any  # equal keys mean the same leaf
 
+    def view(self, code: int) -> _arrays.Description:
+        """The description of the array for a call whose number type is `code`."""
+        raise NotImplementedError
+
+    def array(self, code: int) -> Any:
+        """The kcl_array for a call whose number type is `code`."""
+        return _arrays.array(self.view(code))
+
 
 class ArrayLeaf(Leaf):
     """An array in a role."""
 
     __slots__ = ("source", "description", "code", "keep", "role")
 
-    def __init__(self, source: Any, role: int, description: Any, code: int, keep: Any) -> None:
+    def __init__(self, source: Any, role: int, description: _arrays.Description, code: int, keep: Any) -> None:
         self.key = (id(source), role)
         self.source = source  # the user's array
-        self.description = description  # kcl_array: (batch axes..., rows, components), or (batch axes..., components)
-        self.code = code  # its number type
         self.role = role
+        self.description = description  # with axes (batch axes..., rows, components), or (batch axes..., components)
+        self.code = code  # its number type
         self.keep = keep  # what holds the memory
 
-    def array(self, code: int) -> Any:
-        """The kcl_array for a call whose number type is `code`."""
+    def view(self, code: int) -> _arrays.Description:
         return self.description
 
 
 class NumbersLeaf(Leaf):
     """Numbers without a type: a parameter in the type of the arrays that it meets."""
 
-    __slots__ = ("values", "arrays")
+    __slots__ = ("values", "views")
 
     def __init__(self, values: Sequence[float]) -> None:
         self.key = id(self)
         self.values = tuple(values)
-        self.arrays: Dict[int, Tuple[Any, Any]] = {}  # by number type: kcl_array, its memory
+        self.views: Dict[int, _arrays.Description] = {}  # by number type; the address holds the memory
 
-    def array(self, code: int) -> Any:
-        """The kcl_array for a call whose number type is `code`."""
-        found = self.arrays.get(code)
+    def view(self, code: int) -> _arrays.Description:
+        found = self.views.get(code)
         if found is None:
             memory = ffi.new(C_TYPES[code], self.values)
-            size = ffi.sizeof(memory) // len(self.values)
-            description = ffi.new("kcl_array *")
-            description.data, description.dtype, description.ndim = memory, code, 1
-            description.shape[0], description.stride[0] = len(self.values), size
-            found = self.arrays[code] = (description, memory)
-        return found[0]
+            found = self.views[code] = _arrays.describe_dense(memory, code, (len(self.values),))
+        return found
 
     def __reduce__(self) -> Any:
         return NumbersLeaf, (self.values,)
@@ -89,7 +92,7 @@ class SymbolicLeaf(Leaf):
         self.key = ("symbolic", index, dim, role)
         self.index, self.dim, self.role = index, dim, role
 
-    def array(self, code: int) -> Any:
+    def view(self, code: int) -> _arrays.Description:
         raise DtypeError(f"the symbolic variable Var({self.index}, {self.dim}, {self.role}) has no array: "
                          "pass one when the LazyTensor is called")
 

@@ -50,7 +50,7 @@ def state(tensor: Any) -> Any:
     leaves: List[Tuple[Any, ...]] = []
     for leaf in tensor._leaves:
         if isinstance(leaf, ArrayLeaf):
-            leaves.append(("array", leaf.source, leaf.role, leaf.description.ndim))
+            leaves.append(("array", leaf.source, leaf.role, len(leaf.description[1][1])))
         else:
             leaves.append(("leaf", leaf))
     return (flatten(tensor._node), leaves, tensor._batch, tensor.ni, tensor.nj, tensor._code, tensor.ranges,

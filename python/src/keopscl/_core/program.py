@@ -163,7 +163,7 @@ class Program:
     these sizes, and where `complex`, as half as many complex numbers.
     """
 
-    __slots__ = ("operator", "order", "dim", "indices", "tail", "complex", "derived")
+    __slots__ = ("operator", "order", "dim", "indices", "tail", "complex", "derived", "layouts")
 
     def __init__(self, operator: Any, order: Sequence[int], dim: int, indices: Tuple[bool, ...], tail: Tuple[int, ...],
                  complex: bool) -> None:
@@ -173,6 +173,7 @@ class Program:
         self.indices = indices  # for each result, whether it is int64
         self.tail = tail
         self.complex = complex
+        self.layouts: Dict[Any, Any] = {}  # kcl_array[] of calls, by their types, sizes and strides
         self.derived: Dict[Any, Any] = {}  # for array libraries: what they have made of the program, its gradients
 
 

@@ -158,6 +158,12 @@ class TensorBase:
         made._options = DEFAULTS
         return made
 
+    @classmethod
+    def _index(cls: Type[T], axes: int) -> T:
+        """The numbers of the rows i or of the columns j, from 0."""
+        node = structure("index_i" if axes == I else "index_j", (), (), (), 0, axes, 1)
+        return cls._new(node, (), (), None, None, None)
+
     def _like(self: T, node: Structure) -> T:
         """A tensor of the same leaves and sizes."""
         made: T = object.__new__(type(self) if node.kind == self._node.kind else self._class_of(node.kind))

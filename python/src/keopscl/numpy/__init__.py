@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from .._core.elementwise import Elementwise
-from .._core.functions import BINARY, UNARY
+from .._core.functions import BINARY, OTHERS, UNARY
+from .._core.inspect import Inspect
 from .._core.linear import Linear
 from .._core.reductions import Reductions
+from .._core.structure import I, J
 from .._core.vectors import Complex, Vectors
 from . import cluster
 from ._generic import Genred, KernelSolve, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
 from ._library import library
 
 
-class LazyTensor(Elementwise, Vectors, Reductions, Linear):
+class LazyTensor(Elementwise, Vectors, Reductions, Linear, Inspect):
     """A formula in NumPy arrays, of shape (batch axes..., M, N, D), of which no element is computed before it is reduced.
 
     LazyTensor(x) of an array of shape (batch axes..., M, 1, D) has rows of i, of shape (batch axes..., 1, N, D) rows of
@@ -46,6 +48,17 @@ class LazyTensor(Elementwise, Vectors, Reductions, Linear):
             return BINARY[name](*(self._operand(each) for each in inputs))
         if name == "matmul":
             raise TypeError("array @ K: write K.T @ array, the array's rows being those of i")
+        return NotImplemented
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Other functions of NumPy's: np.where(K > 0, K, 0), np.clip(K, 0, 1), np.sum(K, axis=1), np.concatenate."""
+        name = func.__name__
+        if name == "concatenate":
+            return self.concatenate(tuple(self._operand(each) for each in args[0]), *args[1:], **kwargs)
+        if name in UNARY and len(args) == 1 and not kwargs:
+            return getattr(self._operand(args[0]), UNARY[name])()
+        if name in OTHERS:
+            return OTHERS[name](self._operand(args[0]), *args[1:], **kwargs)
         return NotImplemented
 
 
@@ -94,5 +107,22 @@ def Pm(x_or_ind: Any, dim: Optional[int] = None) -> LazyTensor:
     return Var(x_or_ind, dim, 2)
 
 
+def index_i() -> LazyTensor:
+    """The number of the row i, from 0, as a formula: index_j() <= index_i() is a mask below the diagonal, exact for any
+    size. Something else in the formula must have the axis."""
+    return LazyTensor._index(I)
+
+
+def index_j() -> LazyTensor:
+    """The number of the column j, from 0, as a formula: see index_i."""
+    return LazyTensor._index(J)
+
+
+def where(condition: Any, x: Any, y: Any) -> LazyTensor:
+    """x where the condition, a comparison of LazyTensors, is true, else y; what is not chosen may be infinite or NaN."""
+    made: LazyTensor = (condition if isinstance(condition, LazyTensor) else LazyTensor(condition)).where(x, y)
+    return made
+
+
 __all__ = ["ComplexLazyTensor", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj", "cluster", "generic_argkmin",
-           "generic_argmin", "generic_logsumexp", "generic_sum"]
+           "generic_argmin", "generic_logsumexp", "generic_sum", "index_i", "index_j", "where"]

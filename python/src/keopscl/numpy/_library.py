@@ -15,6 +15,7 @@ Shape = Tuple[int, ...]
 
 DTYPES = {F32: np.dtype(np.float32), F64: np.dtype(np.float64), I64: np.dtype(np.int64)}
 CODES = {dtype: code for code, dtype in DTYPES.items()}
+SINGLE, DOUBLE = DTYPES[F32], DTYPES[F64]
 PAIRS = {np.dtype(np.complex64): F32, np.dtype(np.complex128): F64}
 COMPLEX = {F32: np.dtype(np.complex64), F64: np.dtype(np.complex128)}
 
@@ -38,7 +39,8 @@ class NumpyLibrary(_arrays.ArrayLibrary):
         return array.dtype.kind == "c"  # type: ignore[no-any-return]
 
     def describe(self, array: Any, what: str) -> Tuple[Any, int, Any, Shape, Shape]:
-        code = CODES.get(array.dtype)
+        dtype = array.dtype
+        code = F32 if dtype is SINGLE else F64 if dtype is DOUBLE else CODES.get(dtype)
         if code is None:
             pair = PAIRS.get(array.dtype)
             if pair is None:
@@ -85,8 +87,8 @@ class NumpyLibrary(_arrays.ArrayLibrary):
         return self.real(array.reshape(shape[:-2] + (1,) + shape[-2:]))
 
     def widened(self, leaf: Any) -> Any:
-        array = np.ndarray(tuple(leaf.description.shape[0:leaf.description.ndim]), np.float32, leaf.keep,
-                           strides=tuple(leaf.description.stride[0:leaf.description.ndim])).astype(np.float64)
+        _, (_, shape, strides) = leaf.description
+        array = np.lib.stride_tricks.as_strided(leaf.keep, shape, strides).astype(np.float64)
         address, code, keep, shape, strides = self.describe(array, "")
         return ArrayLeaf(array, leaf.role, _arrays.describe(address, code, shape, strides), code, keep)
 

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""A user's program passes mypy --strict."""
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = '''
+import numpy as np
+import numpy.typing as npt
+
+import keopscl
+from keopscl.numpy import ComplexLazyTensor, Genred, LazyTensor, Pm, Vi, Vj, generic_sum, index_i, index_j, where
+
+Array = npt.NDArray[np.float64]
+
+
+def kernel(x: Array, y: Array, width: float) -> LazyTensor:
+    x_i, y_j = LazyTensor(x[:, None, :]), LazyTensor(y[None, :, :])
+    distance = ((x_i - y_j) ** 2).sum(-1)
+    K: LazyTensor = (-distance / (2 * width**2)).exp()
+    return where(index_j() <= index_i(), K, 0.0)
+
+
+def smooth(x: Array, y: Array, b: Array) -> Array:
+    keopscl.set_device("host")
+    K = kernel(x, y, 0.5)
+    total: Array = K.sum(axis=1)
+    result: Array = (K @ b) / total
+    neighbours: npt.NDArray[np.int64] = Vi(x).sqdist(Vj(y)).argKmin(3, axis=1)
+    print(K.shape, K.T.dtype, neighbours.shape, keopscl.device_name())
+    return result
+
+
+f = Genred("Exp(-SqDist(x,y))*b", ["x = Vi(3)", "y = Vj(3)", "b = Vj(1)"], reduction_op="Sum", axis=1)
+a: Array = f(np.ones((2, 3)), np.ones((4, 3)), np.ones((4, 1)))
+z: ComplexLazyTensor = Vi(np.ones((2, 3))).exp1j()
+r: LazyTensor = z.real
+p: LazyTensor = Pm(2.0) * Vi(0, 3)
+g = generic_sum("x", "a = Vi(3)", "x = Vi(3)")
+'''
+
+
+def test_a_users_program(tmp_path):
+    pytest.importorskip("mypy")
+    import keopscl
+
+    (tmp_path / "program.py").write_text(PROGRAM)
+    path = os.path.dirname(os.path.dirname(keopscl.__file__))
+    result = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "program.py"],
+                            cwd=tmp_path, env={**os.environ, "MYPYPATH": path if os.path.basename(path) == "src" else ""},
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    assert result.returncode == 0, result.stdout
