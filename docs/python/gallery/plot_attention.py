@@ -45,7 +45,7 @@ assert np.allclose(output[:, 0], tokens[:, 0])
 changed = tokens.copy()
 changed[:, 2000:] += 100
 again = causal.sumsoftmaxweight(LazyTensor(changed[:, None]), axis=2)
-assert (again[:, :2000] == output[:, :2000]).all() and (again[:, 2000:] != output[:, 2000:]).all()
+assert (again[:, :2000] == output[:, :2000]).all() and (again[0, 2000:] > output[0, 2000:]).all()
 
 dense = (queries[0] @ keys[0].T / DIM**0.5).astype(np.float64)
 dense[np.triu_indices(TOKENS, 1)] = -np.inf

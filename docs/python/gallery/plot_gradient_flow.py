@@ -16,7 +16,7 @@ import numpy as np
 
 from keopscl.numpy import Vi, Vj
 
-EPSILON = 0.05**2
+EPSILON = 0.1**2
 
 
 def exponent(x, y, g, epsilon):
@@ -44,19 +44,19 @@ def divergence(x, y, start, steps):
 # %%
 # A blob flows to a ring. The step is N times the gradient: a step of Wasserstein's metric, of length 0.3.
 random = np.random.default_rng(0)
-N, STEPS = 600, 30
+N, STEPS = 600, 16
 x = 0.12 * random.standard_normal((N, 2)) + [0.2, 0.1]
 angle = 2 * np.pi * random.random(N)
 y = (0.5 + 0.06 * random.standard_normal((N, 1))) * np.stack([np.cos(angle), np.sin(angle)], axis=1) + [1.0, 0.4]
 zero = np.zeros((N, 1))
 
 start = (zero, zero), zero
-for epsilon in (1.0, 0.3, 0.1, 0.03, 0.01):  # once, from a wide blur to the last one
+for epsilon in (1.0, 0.3, 0.1, 0.03):  # once, from a wide blur to the last one
     start = potentials(x, y, *start[0], 3, epsilon), potentials(x, x, start[1], start[1], 3, epsilon)[0]
 target_potential, _ = potentials(y, y, zero, zero, 100)
 values, path = [], [x]
 for _ in range(STEPS):
-    value, gradient, start = divergence(x, y, start, 15)
+    value, gradient, start = divergence(x, y, start, 40)
     values.append(value - target_potential.mean())
     x = x - 0.3 * N * gradient
     path.append(x)
@@ -64,13 +64,13 @@ for _ in range(STEPS):
 # %%
 # The divergence goes to 0, and the gradient is that of finite differences, in a random direction.
 assert all(after < before + 1e-5 for before, after in zip(values, values[1:]))
-assert values[-1] < 0.01 * values[0] and values[-1] > -1e-4
+assert values[-1] < 0.01 * values[0] and values[-1] > -1e-5
 direction, step, few = random.standard_normal((N, 2)), 1e-4, path[3]
 zeros = (zero, zero), zero
-start = divergence(few, y, zeros, 1500)[2]
-ahead, back = (divergence(few + s * step * direction, y, start, 300)[0] for s in (1, -1))
-slope = (divergence(few, y, start, 300)[1] * direction).sum()
-assert abs((ahead - back) / (2 * step) - slope) < 0.01 * np.abs(slope) + 1e-5
+start = divergence(few, y, zeros, 400)[2]
+ahead, back = (divergence(few + s * step * direction, y, start, 100)[0] for s in (1, -1))
+slope = (divergence(few, y, start, 100)[1] * direction).sum()
+assert abs((ahead - back) / (2 * step) - slope) < 1e-4 * abs(slope)
 
 # %%
 figure, axes = plt.subplots(1, 4, figsize=(9, 2.6), layout="constrained", sharex=True, sharey=True)
