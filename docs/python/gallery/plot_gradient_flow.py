@@ -56,7 +56,7 @@ for epsilon in (1.0, 0.3, 0.1, 0.03):  # once, from a wide blur to the last one
 target_potential, _ = potentials(y, y, zero, zero, 100)
 values, path = [], [x]
 for _ in range(STEPS):
-    value, gradient, start = divergence(x, y, start, 40)
+    value, gradient, start = divergence(x, y, start, 60)
     values.append(value - target_potential.mean())
     x = x - 0.3 * N * gradient
     path.append(x)
@@ -67,9 +67,9 @@ assert all(after < before + 1e-5 for before, after in zip(values, values[1:]))
 assert values[-1] < 0.01 * values[0] and values[-1] > -1e-5
 direction, step, few = random.standard_normal((N, 2)), 1e-4, path[3]
 zeros = (zero, zero), zero
-start = divergence(few, y, zeros, 400)[2]
-ahead, back = (divergence(few + s * step * direction, y, start, 100)[0] for s in (1, -1))
-slope = (divergence(few, y, start, 100)[1] * direction).sum()
+start = divergence(few, y, zeros, 1000)[2]
+ahead, back = (divergence(few + s * step * direction, y, start, 200)[0] for s in (1, -1))
+slope = (divergence(few, y, start, 200)[1] * direction).sum()
 assert abs((ahead - back) / (2 * step) - slope) < 1e-4 * abs(slope)
 
 # %%
