@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Times to a first result of formulas never seen, and of the same formulas where our disk cache has them.
+"""Times to a first result of formulas never seen, and of the same formulas in a later process, from the caches on disk.
 
 Counted from the created context to the result, beside what the driver alone takes to build and run a kernel that adds two
 arrays. Exit code 1: more than is needed. See bench/README.md.
@@ -191,12 +191,13 @@ def child(options):
 # ---- All processes ----------------------------------------------------------------------------------------------------
 
 
-def run(numbers, options, folder, cache, driver_cache):
-    """Seconds, seconds of building, bytes of each program, of each formula."""
+def run(numbers, options, folder, caches):
+    """Seconds, seconds of building, bytes of each program, of each formula. `caches` is the folder of all caches."""
     dump = tempfile.mkdtemp(dir=folder)
-    environment = dict(os.environ, KEOPSCL_CACHE_DIR=cache, POCL_CACHE_DIR=driver_cache, CUDA_CACHE_DISABLE="1",
-                       KEOPSCL_DUMP_DIR=dump, KEOPSCL_LOG="1")
-    environment.pop("KEOPSCL_CACHE", None)
+    environment = dict(os.environ, XDG_CACHE_HOME=caches, CUDA_CACHE_DISABLE="1", KEOPSCL_DUMP_DIR=dump, KEOPSCL_LOG="1")
+    # As a user has it who has set nothing.
+    for name in ("KEOPSCL_CACHE", "KEOPSCL_CACHE_DIR", "POCL_CACHE_DIR", "POCL_KERNEL_CACHE"):
+        environment.pop(name, None)
     command = [sys.executable, os.path.abspath(__file__), "--child=" + ",".join(map(str, numbers)), "--points",
                str(options.points)]
     for name in ("library", "device"):
@@ -220,7 +221,7 @@ def main():
     parser.add_argument("--device", help="what KEOPSCL_DEVICE takes (default: the variable, else cpu)")
     parser.add_argument("--library", help="path of libkeopscl.so (default: KEOPSCL_LIBRARY, else the newest build)")
     parser.add_argument("--only", help="numbers of formulas, such as 0,3,17")
-    parser.add_argument("--new-only", action="store_true", help="no second process, which finds the disk cache")
+    parser.add_argument("--new-only", action="store_true", help="no second process, which finds the caches")
     parser.add_argument("--json", action="store_true", help="a JSON object in place of the table")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -235,10 +236,10 @@ def main():
         for k in numbers:
             # By turns, since a machine may become slower. The second -1: the first one loads the driver's compiler.
             if len(rows) % 8 == 0:
-                adds.append(run([-1, -1], options, folder, empty(), empty())[0 if options.device == "cpu" else 1])
-            cache = empty()
-            new = run([k], options, folder, cache, empty())[0]
-            second = None if options.new_only else run([k], options, folder, cache, empty())[0]
+                adds.append(run([-1, -1], options, folder, empty())[0 if options.device == "cpu" else 1])
+            caches = empty()
+            new = run([k], options, folder, caches)[0]
+            second = None if options.new_only else run([k], options, folder, caches)[0]
             rows.append((k, new, second))
     kind = "gpu" if rows[0][1]["type"] == "gpu" else "cpu"
     clock = "seconds" if kind == "gpu" else "processor"

@@ -26,13 +26,13 @@
 #else
 #define KCL_SAVES(row) true
 #define KCL_ITEMS 1
-#define KCL_WORKER(axis) get_global_id(axis)
-#define KCL_WORKERS get_global_size(0)
+#define KCL_WORKER(axis) KCL_GLOBAL_ID(axis)
+#define KCL_WORKERS KCL_GLOBAL_SIZE
 #endif
 
-__kernel KCL_GROUP_SIZE
-void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
-           __global real *restrict partial)
+KCL_KERNEL KCL_GROUP_SIZE
+void KCL_NAME(sweep)(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
+                     __global real *restrict partial KCL_PLACES)
 {
 #ifdef KCL_GROUP
     __local lanes joined[KCL_JOINED];

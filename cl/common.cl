@@ -12,10 +12,36 @@
 #define KCL_STREAM 16 /* streamed elements a step */
 #endif
 
+/*
+ * PoCL writes the code of a kernel out three times and compiles each copy. So on CPUs, where KCL_ENTRIES is defined, a
+ * kernel only calls a function with the same parameters, and PoCL copies the call. PoCL writes out every function that
+ * asks for a number of the work-item, so the kernel asks and hands these numbers on: KCL_PLACES. The kernels themselves
+ * stand at the end of the generated program (src/render/entries.c).
+ */
+#ifdef KCL_ENTRIES
+#define KCL_KERNEL static __attribute__((noinline))
+#define KCL_NAME(kernel) kernel##_body
+#define KCL_PLACES , const long global_id0, const long global_id1, const long global_id2, const long global_size
+#define KCL_GLOBAL_ID(axis) global_id##axis
+#define KCL_GLOBAL_SIZE global_size /* of axis 0 */
+#else
+#define KCL_KERNEL __kernel
+#define KCL_NAME(kernel) kernel
+#define KCL_PLACES
+#define KCL_GLOBAL_ID(axis) get_global_id(axis)
+#define KCL_GLOBAL_SIZE get_global_size(0)
+#endif
+
 #define FOR_LANES _Pragma("unroll") for (int l = 0; l < KCL_LANES; l++)
 #define FOR_STREAM _Pragma("unroll") for (int v = 0; v < KCL_STREAM; v++)
-#ifdef KCL_UNROLLED
+/*
+ * Loops over components. KCL_UNROLLED: straight code, for vectors are in registers, which have no index. KCL_ROLLED:
+ * vectors are too long for registers, and as many loads of private memory as this are under way together.
+ */
+#if defined KCL_UNROLLED
 #define FOR_INDEX(k, from, to) _Pragma("unroll") for (int k = (from); k < (to); k++)
+#elif defined KCL_ROLLED
+#define FOR_INDEX(k, from, to) _Pragma("unroll 4") for (int k = (from); k < (to); k++)
 #else
 #define FOR_INDEX(k, from, to) for (int k = (from); k < (to); k++)
 #endif

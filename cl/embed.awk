@@ -59,11 +59,13 @@ function define(name) {
     defined_name[definitions++] = name
 }
 
-# The first word before a bracket that is none of an attribute.
+# The first word before a bracket that is none of an attribute. KCL_NAME(x) is x.
 function name_before_bracket(text,    token) {
     while (match(text, /[A-Za-z_][A-Za-z0-9_]*\(/)) {
         token = substr(text, RSTART, RLENGTH - 1)
         text = substr(text, RSTART + RLENGTH)
+        if (token == "KCL_NAME")
+            return substr(text, 1, index(text, ")") - 1)
         if (token !~ /^(__attribute__|overloadable|reqd_work_group_size)$/)
             return token
     }

@@ -19,8 +19,8 @@
  * loop; cl/columns.cl has the shape of very few rows.
  */
 
-#define KCL_WORKER(axis) get_global_id(axis)
-#define KCL_WORKERS get_global_size(0)
+#define KCL_WORKER(axis) KCL_GLOBAL_ID(axis)
+#define KCL_WORKERS KCL_GLOBAL_SIZE
 #define KCL_BLOCK_ROWS KCL_LANES
 #define KCL_ROW_OF(block) ((block) * KCL_LANES)
 #define KCL_BEGIN_SWEEP

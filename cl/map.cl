@@ -20,11 +20,11 @@
 #endif
 
 #define KCL_PREPARE(name, X)                                                                                           \
-    __kernel void name(X##_PARAMETERS const long lane_count)                                                           \
+    KCL_KERNEL void KCL_NAME(name)(X##_PARAMETERS const long lane_count KCL_PLACES)                                    \
     {                                                                                                                  \
         const long blocks = (lane_count + KCL_LANES - 1) / KCL_LANES;                                                  \
         X##_LAUNCH                                                                                                     \
-        for (long block = get_global_id(0); block < blocks; block += get_global_size(0)) {                             \
+        for (long block = KCL_GLOBAL_ID(0); block < blocks; block += KCL_GLOBAL_SIZE) {                                \
             const long i = block * KCL_LANES;                                                                          \
             X##_LANE                                                                                                   \
             X##_OUT                                                                                                    \
@@ -39,7 +39,7 @@ KCL_PREPARE(prepare_columns, KCL_PREPARE_COLUMNS)
 #endif
 
 #ifdef KCL_FINISH_PARAMETERS
-__kernel void finish(KCL_FINISH_PARAMETERS const long rows
+KCL_KERNEL void KCL_NAME(finish)(KCL_FINISH_PARAMETERS const long rows
 #ifdef KCL_TERMS
 #ifdef KCL_DEFERRED
                      , const long cols
@@ -50,7 +50,7 @@ __kernel void finish(KCL_FINISH_PARAMETERS const long rows
 #endif
                      , __global const real *restrict partial
 #endif
-)
+                     KCL_PLACES)
 {
     const long lane_count = rows, blocks = (rows + KCL_LANES - 1) / KCL_LANES;
 #ifdef KCL_DEFERRED
@@ -60,7 +60,7 @@ __kernel void finish(KCL_FINISH_PARAMETERS const long rows
     KCL_FIND_STATE
 #endif
     KCL_FINISH_LAUNCH
-    for (long block = get_global_id(0); block < blocks; block += get_global_size(0)) {
+    for (long block = KCL_GLOBAL_ID(0); block < blocks; block += KCL_GLOBAL_SIZE) {
         const long i = block * KCL_LANES;
         KCL_FINISH_LANE
 #ifdef KCL_TERMS

@@ -106,7 +106,7 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 #define KCL_EACH_END }
 #define KCL_OF_EACH(count) +each * (count) /* terms of the batches before */
 #define KCL_GOES_ON 1                      /* a state outlives its columns */
-#define KCL_ALL_PARTS(part) (get_group_id(1) * column_parts + (part))
+#define KCL_ALL_PARTS(part) (KCL_WORKER(1) * column_parts + (part))
 #else
 #define KCL_COLUMN_PART(part) (part)
 #define KCL_EACH_BEGIN(each_part)
@@ -118,6 +118,24 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 
 /* ---- Numbers in memory, of any reduction ------------------------------------------------------------------------- */
 
+/*
+ * Loops over the components of totals, which are met once a tile. KCL_WIDE: sums have so many components that registers
+ * hold the vectors and the sums of a tile, but not the totals. The loops over totals are short text then, the totals
+ * lie in private memory, and KCL_PUT_ASIDE copies the sums of a tile there too, for registers have no index.
+ */
+#ifdef KCL_WIDE
+#define FOR_TOTALS(n, from, to) _Pragma("unroll 1") for (int n = (from); n < (to); n++)
+#define KCL_PUT_ASIDE(t, count)                                                                                        \
+    lanes aside##t[count];                                                                                             \
+    FOR_INDEX(n, 0, count)                                                                                             \
+        aside##t[n] = acc##t[n];
+#define KCL_ASIDE(t) aside##t
+#else
+#define FOR_TOTALS FOR_INDEX
+#define KCL_PUT_ASIDE(t, count)
+#define KCL_ASIDE(t) acc##t
+#endif
+
 /* Partial states: number k of part `part` and row `row`, of a term with `count` numbers a row. */
 #define KCL_PARTIAL(count, p, part, row, k) partial[(long)(p)*parts * rows + ((part)*rows + (row)) * (count) + (k)]
 
@@ -125,12 +143,12 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 
 /* One row a lane. */
 #define KCL_SAVE_LANES(R, t, d, p)                                                                                     \
-    FOR_INDEX(n, 0, KCL_COUNT(R, t) * (d))                                                                             \
+    FOR_TOTALS(n, 0, KCL_COUNT(R, t) * (d))                                                                            \
         kcl_scatter(&KCL_PARTIAL(KCL_COUNT(R, t) * (d), p, part, 0, 0), i, rows, KCL_COUNT(R, t) * (d), n, number##t[n]);
 
 /* State `state` is spread over lanes, and belongs to row `row`. */
 #define KCL_SAVE_SUM(R, t, d, p)                                                                                       \
-    FOR_INDEX(n, 0, d)                                                                                                 \
+    FOR_TOTALS(n, 0, d)                                                                                                \
     {                                                                                                                  \
         lanes a[KCL_COUNT(R, t) + 1], b[KCL_COUNT(R, t)];                                                              \
         FOR_INDEX(q, 0, KCL_COUNT(R, t))                                                                               \
@@ -187,7 +205,7 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 #define KCL_HALF ((KCL_GROUP + 1) / 2)
 #define KCL_JOINED (KCL_NUMBERS * KCL_HALF)
 #define KCL_JOIN_STATES(R, t, d, p)                                                                                    \
-    FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
+    FOR_TOTALS(n, 0, KCL_STATES *(d))                                                                                  \
     {                                                                                                                  \
         const int member = KCL_JOIN_MEMBER, place = (KCL_JOIN_SET) * (KCL_JOIN_WIDTH / 2) + member;                    \
         _Pragma("unroll 1") for (int step = KCL_JOIN_WIDTH / 2; step > 0; step /= 2) {                                 \

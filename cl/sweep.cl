@@ -27,12 +27,12 @@ enum { KCL_BLOCK_COLUMNS = KCL_STREAM };
 #define KCL_BLOCKS
 #endif
 
-__kernel KCL_GROUP_SIZE
-void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
+KCL_KERNEL KCL_GROUP_SIZE
+void KCL_NAME(sweep)(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #if KCL_SHAPE != KCL_ROWS
            , const long parts, const long part_length, __global real *restrict partial
 #endif
-)
+           KCL_PLACES)
 {
     KCL_BEGIN_SWEEP
 #if defined KCL_GROUP && KCL_SHAPE == KCL_ROWS_BOTH
@@ -56,7 +56,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols
         KCL_INIT
         KCL_EACH_BEGIN(KCL_EACH_PART(part))
 #else
-        KCL_EACH_BEGIN(get_group_id(1))
+        KCL_EACH_BEGIN(KCL_WORKER(1))
 #endif
         KCL_SWEEP_LANE
         KCL_ROWS_BEGIN

@@ -4,7 +4,7 @@
 #define EXPSUMS_INIT(t, d, p)                                                                                          \
     FOR_INDEX(n, 0, KCL_STATES)                                                                                        \
         shift##t[n] = (lanes)(KCL_REAL_MAX);                                                                           \
-    FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
+    FOR_TOTALS(n, 0, KCL_STATES *(d))                                                                                  \
         number##t[2 * n + 1] = rest##t[n] = 0;
 
 #define EXPSUMS_TILE_BEGIN(t, d, p)                                                                                    \
@@ -13,11 +13,20 @@
     SUM_TILE_BEGIN(t, d, p)
 
 #define EXPSUMS_TILE_END(t, d, p)                                                                                      \
-    FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
+    FOR_INDEX(state, 0, KCL_STATES)                                                                                    \
     {                                                                                                                  \
-        kcl_rescale(&number##t[2 * n + 1], &rest##t[n], base##t[n / (d)], shift##t[n / (d)]);                          \
-        kcl_two_sum(&number##t[2 * n + 1], &rest##t[n], acc##t[n]);                                                    \
-    }
+        if (KCL_ANY(base##t[state] != shift##t[state])) {                                                              \
+            const lanes scale = kcl_exp2_nonpos(shift##t[state] - base##t[state]);                                     \
+            FOR_TOTALS(n, (d) * state, (d) * (state + 1))                                                              \
+            {                                                                                                          \
+                number##t[2 * n + 1] *= scale;                                                                         \
+                rest##t[n] *= scale;                                                                                   \
+            }                                                                                                          \
+        }                                                                                                              \
+    }                                                                                                                  \
+    KCL_PUT_ASIDE(t, KCL_STATES *(d))                                                                                  \
+    FOR_TOTALS(n, 0, KCL_STATES *(d))                                                                                  \
+        kcl_two_sum(&number##t[2 * n + 1], &rest##t[n], KCL_ASIDE(t)[n]);
 
 #define EXPSUMS_MASK SUM_MASK
 
@@ -74,7 +83,7 @@ KCL_FN lanes kcl_raise(lanes *acc, int dim, lanes *shift, lanes term)
     SUM_TILE_BEGIN(t, d, p)
 
 #define EXPSUMS_CLOSE(t, d, p)                                                                                         \
-    FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
+    FOR_TOTALS(n, 0, KCL_STATES *(d))                                                                                  \
     {                                                                                                                  \
         number##t[2 * n] = -shift##t[n / (d)];                                                                         \
         number##t[2 * n + 1] = kcl_total(number##t[2 * n + 1], rest##t[n]);                                            \

@@ -23,7 +23,7 @@ KCL_FN lanes kcl_total(lanes total, lanes rest)
 }
 
 #define SUM_INIT(t, d, p)                                                                                              \
-    FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
+    FOR_TOTALS(n, 0, KCL_STATES *(d))                                                                                  \
         number##t[n] = rest##t[n] = 0;
 
 #define SUM_TILE_BEGIN(t, d, p)                                                                                        \
@@ -31,8 +31,9 @@ KCL_FN lanes kcl_total(lanes total, lanes rest)
         acc##t[n] = 0;
 
 #define SUM_TILE_END(t, d, p)                                                                                          \
-    FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
-        kcl_two_sum(&number##t[n], &rest##t[n], acc##t[n]);
+    KCL_PUT_ASIDE(t, KCL_STATES *(d))                                                                                  \
+    FOR_TOTALS(n, 0, KCL_STATES *(d))                                                                                  \
+        kcl_two_sum(&number##t[n], &rest##t[n], KCL_ASIDE(t)[n]);
 
 #define SUM_MASK(t, d, p)                                                                                              \
     FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
@@ -45,7 +46,7 @@ KCL_FN lanes kcl_total(lanes total, lanes rest)
 #define SUM_LOOK_END SUM_TILE_BEGIN
 
 #define SUM_CLOSE(t, d, p)                                                                                             \
-    FOR_INDEX(n, 0, KCL_STATES *(d))                                                                                   \
+    FOR_TOTALS(n, 0, KCL_STATES *(d))                                                                                  \
         number##t[n] = kcl_total(number##t[n], rest##t[n]);
 
 #define SUM_RESULT(t, d, p)                                                                                            \

@@ -49,6 +49,14 @@ typedef struct kcl_array {
  */
 KCL_API kcl_array kcl_array_of(const void *data, kcl_dtype dtype, int ndim, const int64_t *shape);
 
+/*
+ * The same with strides: stride[k] bytes between neighbours along axis k, 0 and negative ones too; `data` is the
+ * address of element (0, ..., 0). NULL as `stride`: dense. Calls check the strides, as they check the strides of an
+ * array that was built field by field.
+ */
+KCL_API kcl_array kcl_array_strided(const void *data, kcl_dtype dtype, int ndim, const int64_t *shape,
+                                    const int64_t *stride);
+
 /* Type-checked forms of kcl_array_of. */
 static inline kcl_array kcl_array_f32(const float *data, int ndim, const int64_t *shape)
 {

@@ -10,7 +10,9 @@
  *   KEOPSCL_LOG        1: device, plan, build and run times of every call on standard error; 0: none
  *   KEOPSCL_CACHE_DIR  folder of compiled kernels, as an absolute path; default $XDG_CACHE_HOME/keopscl or
  *                      ~/.cache/keopscl. Not used where others may write to it. Processes that need the same kernel at
- *                      the same time build it once: the others wait for its entry, up to 30 seconds
+ *                      the same time build it once: the others wait for its entry, up to 30 seconds. PoCL keeps kernels
+ *                      itself (POCL_CACHE_DIR, ~/.cache/pocl): the default folder holds none of them, a folder that is
+ *                      named holds them as well
  *   KEOPSCL_CACHE      off: no kernels are kept on disk; on: the default
  *   KEOPSCL_PROGRAMS   number of compiled programs that a context keeps in memory, 1 or more; default 256
  *   KEOPSCL_DUMP_DIR   an existing folder: every generated kernel is written there
@@ -58,7 +60,7 @@ typedef struct kcl_context_params {
      */
     const char *device;
     int threads;             /* threads on CPU devices; default KEOPSCL_THREADS, else all processors */
-    const char *cache_dir;   /* folder of compiled kernels; "" switches the disk cache off */
+    const char *cache_dir;   /* folder of compiled kernels: see KEOPSCL_CACHE_DIR; "" switches the disk cache off */
     kcl_allocator allocator; /* default: malloc, realloc, free */
     kcl_log_fn log;          /* receives log lines; with log set, logging is on */
     void *log_user;          /* handed to `log` */

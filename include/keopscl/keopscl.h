@@ -56,6 +56,7 @@
 #include <keopscl/reductions.h>
 #include <keopscl/scope.h>
 #include <keopscl/status.h>
+#include <keopscl/values.h>
 #include <keopscl/variables.h>
 #include <keopscl/vectors.h>
 

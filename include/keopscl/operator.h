@@ -107,7 +107,10 @@ KCL_API kcl_status kcl_operator_magnitude(kcl_operator **magnitude, const kcl_op
 /* Frees the operator and sets *op to NULL; no call may be running. NULL and a pointer to NULL are accepted. */
 KCL_API void kcl_operator_destroy(kcl_operator **op);
 
-/* Why the operator could not be made, "" if it could. Owned by the operator. NULL: a sentence that says so. */
+/*
+ * Why the operator could not be made, "" if it could. Owned by the operator: valid until kcl_operator_destroy. NULL: a
+ * sentence that says so, in static storage.
+ */
 KCL_API const char *kcl_operator_error(const kcl_operator *op);
 
 /*

@@ -92,17 +92,26 @@ KCL_API void kcl_scope_destroy(kcl_scope **scope);
 /* KCL_OK, or why this expression is the error expression. NULL: KCL_ERROR_ARGUMENT. */
 KCL_API kcl_status kcl_expr_status(const kcl_expr *expr);
 
-/* The sentence that belongs to kcl_expr_status, "" for KCL_OK. Owned by the scope. */
+/* The sentence that belongs to kcl_expr_status, "" for KCL_OK. Owned by the scope: valid until kcl_scope_reset. */
 KCL_API const char *kcl_expr_error(const kcl_expr *expr);
 
 /* Dimension D of the vector of components; 0 for an error expression. */
 KCL_API int kcl_expr_dim(const kcl_expr *expr);
 
+/*
+ * The number type of the expression's values: KCL_I64 for an index (kcl_reduce_argmin and its like), else the type of
+ * its first array of real numbers. KCL_DTYPE_NONE if no array tells (numbers take the type of the output), and for an
+ * error expression. Whether all arrays have one type is checked by evaluations.
+ */
+KCL_API kcl_dtype kcl_expr_dtype(const kcl_expr *expr);
+
 /* The axes that the expression has: a set of kcl_axes bits, 0 for a parameter expression or an error. */
 KCL_API int kcl_expr_axes(const kcl_expr *expr);
 
 /*
- * The shape (batch axes..., M, N, D) of the values that the expression stands for, with 1 for each axis that it lacks.
+ * The shape (batch axes..., M, N, D) of the values that the expression stands for, with 1 for each axis that it lacks,
+ * and -1 for an axis of which it has nothing but the numbers (kcl_index_i, kcl_index_j), so that no array tells how
+ * long the axis is.
  * Returns the number of axes, 3 or more; 0 for an error expression. The expression has as many batch axes as the
  * operand that has most. An array has the batch axes from the first axis on that is not of size 1; a reduced batch axis
  * stays, with the size 1.

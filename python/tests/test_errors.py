@@ -34,7 +34,7 @@ CASES = [
     (lambda: (X | Y) @ np.ones(6), ValueError, "7 rows"), (lambda: (X | Y) @ [1.0] , TypeError, "list"), (lambda: (X | Y) @ Y, TypeError, "K @ v"),
     (lambda: np.ones((2, 5)) @ (X | Y), TypeError, "K.T"), (lambda: (X | Y) @ np.float64(1), (TypeError, ValueError), "K @ v"),
     (lambda: X.elem(3), ValueError, "out of bounds"), (lambda: X.elem(1.0), ValueError, "whole number"), (lambda: X[3], ValueError, "out of bounds"),
-    (lambda: X[2:2], ValueError, "no component"), (lambda: X["a"], ValueError, "str"), (lambda: X[0, 0], ValueError, "components"), (lambda: X[1.5:], ValueError, "whole"),
+    (lambda: X[2:2], ValueError, "no component"), (lambda: X["a"], ValueError, "str"), (lambda: X[0, 0, 0, 0], IndexError, "4 keys"), (lambda: X[1.5:], ValueError, "whole"),
     (lambda: X.extract(2, 2), ValueError, "out of bounds"), (lambda: X.one_hot(3), ValueError, "one component"), (lambda: X.elem(0).one_hot(0), ValueError, "dimension"),
     (lambda: X.round(1.5), ValueError, "decimals"), (lambda: X.norm(1), ValueError, "dim=1"), (lambda: X.clamp(np.ones(2), 1), ValueError, "components"),
     (lambda: LazyTensor.concatenate([X, Y]), ValueError, "tuple"), (lambda: LazyTensor.concatenate(()), ValueError, "empty"),

@@ -23,12 +23,23 @@ static kg_batch batch_of_variable(const kcl_scope *scope, const kf_node *var)
     return view.batch;
 }
 
+/* An operand of f from which f has the axis and its length: numbers of rows have an axis, but tell no length. */
 static const kf_node *below(const kf_node *f, unsigned axis)
 {
     for (int c = 0; c < f->arg_count; c++)
-        if (f->arg[c]->axes & axis)
+        if (f->arg[c]->sized & axis)
             return f->arg[c];
     return f;
+}
+
+/* A variable from which f has the axis, NULL if no variable tells the length of the axis. */
+static const kf_node *variable_of(const kf_node *f, unsigned axis)
+{
+    if (!(f->sized & axis))
+        return NULL;
+    while (f->op != KF_VAR && below(f, axis) != f)
+        f = below(f, axis);
+    return f->op == KF_VAR ? f : NULL;
 }
 
 static kg_batch batch_of_operands(const kcl_scope *scope, const kf_node *f)
@@ -45,13 +56,13 @@ static kg_batch batch_of_operands(const kcl_scope *scope, const kf_node *f)
     return batch;
 }
 
-/* Names an operand by a variable from which the operand has the axis. */
-static void name_operand(const kcl_scope *scope, const kf_node *f, unsigned axis, char *text, size_t size)
+void ka_name_operand(const kcl_scope *scope, const kf_node *f, unsigned axis, char *text, size_t size)
 {
     bool reduced = false;
-    for (; f->op != KF_VAR; f = below(f, axis))
+    for (; f->op != KF_VAR && below(f, axis) != f; f = below(f, axis))
         reduced = reduced || (f->op == KF_REDUCE && !kf_is_indexed(f));
-    snprintf(text, size, "%s%s", reduced ? "a reduction of " : "", ka_data_name(scope, f->param[0]));
+    snprintf(text, size, "%s%s", reduced ? "a reduction of " : "",
+             f->op == KF_VAR ? ka_data_name(scope, f->param[0]) : "numbers of rows");
 }
 
 /* Tells which operands below f clash. */
@@ -69,8 +80,8 @@ static kcl_status refuse_operands(const kcl_scope *scope, const kf_node *f, kb_e
         at = kg_batch_join(&batch, &scope->batch[f->arg[other = 2]->id]);
     int first = f->arg[0]->axes & KF_BATCH_AXIS(at) ? 0 : 1;
     char names[2][KX_NAME + 16];
-    name_operand(scope, f->arg[first], KF_BATCH_AXIS(at), names[0], sizeof names[0]);
-    name_operand(scope, f->arg[other], KF_BATCH_AXIS(at), names[1], sizeof names[1]);
+    ka_name_operand(scope, f->arg[first], KF_BATCH_AXIS(at), names[0], sizeof names[0]);
+    ka_name_operand(scope, f->arg[other], KF_BATCH_AXIS(at), names[1], sizeof names[1]);
     return kb_fail(
         err, KCL_ERROR_SHAPE,
         "%s: the first operand has size %lld on batch axis %d (that of %s), the other %lld (that of %s): sizes "
@@ -121,19 +132,43 @@ const kf_node *ka_with_batches_of(kcl_scope *scope, const kf_node *node, const k
     return scope->graph.error.status == KCL_OK ? node : NULL;
 }
 
-/* The number of rows on an axis of the pair, from a variable that has the axis. */
-static int64_t rows_on(const kcl_scope *scope, const kf_node *f, unsigned axis)
+int64_t ka_rows_on(const kcl_scope *scope, const kf_node *f, unsigned axis)
 {
     kx_view view;
     kb_error ignored;
-    if (!(f->axes & axis))
-        return 1;
-    while (f->op != KF_VAR)
-        f = below(f, axis);
-    if ((size_t)f->param[0] >= scope->data_count ||
-        kx_view_of(&view, &scope->data[f->param[0]]->array, (kf_role)f->param[2], 0, KX_STATED, "", &ignored) < 0)
+    const kf_node *var = variable_of(f, axis);
+    if (!var)
+        return f->axes & axis ? -1 : 1;
+    if ((size_t)var->param[0] >= scope->data_count ||
+        kx_view_of(&view, &scope->data[var->param[0]]->array, (kf_role)var->param[2], 0, KX_STATED, "", &ignored) < 0)
         return 1;
     return view.rows;
+}
+
+kcl_dtype ka_type_of(const kcl_scope *scope, const kf_order *order)
+{
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        if (f->op != KF_VAR || (size_t)f->param[0] >= scope->data_count)
+            continue;
+        const kcl_data *data = scope->data[f->param[0]];
+        if (!data->is_scalar && !data->is_symbol && data->array.dtype != KCL_I64)
+            return data->array.dtype;
+    }
+    return KCL_DTYPE_NONE;
+}
+
+kcl_dtype kcl_expr_dtype(const kcl_expr *expr)
+{
+    kf_order order;
+    kb_error ignored;
+    if (!expr || !expr->node || expr->node->kind == KF_INT)
+        return expr && expr->node ? KCL_I64 : KCL_DTYPE_NONE;
+    if (kf_order_init(&order, &expr->scope->graph, 1, &expr->node, false, &ignored) < 0)
+        return KCL_DTYPE_NONE;
+    const kcl_dtype dtype = ka_type_of(expr->scope, &order);
+    kf_order_finish(&order);
+    return dtype;
 }
 
 int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES])
@@ -145,10 +180,8 @@ int kcl_expr_shape(const kcl_expr *expr, int64_t shape[KCL_MAX_AXES])
     int count = 0;
     for (int k = batch.count - 1; k >= 0; k--)
         shape[count++] = batch.size[k];
-    for (unsigned axis = KF_AXIS_I; axis <= KF_AXIS_J; axis *= 2) {
-        const kf_node *f = expr->node;
-        shape[count++] = rows_on(expr->scope, f, axis);
-    }
+    for (unsigned axis = KF_AXIS_I; axis <= KF_AXIS_J; axis *= 2)
+        shape[count++] = ka_rows_on(expr->scope, expr->node, axis);
     shape[count++] = expr->node->dim;
     return count;
 }

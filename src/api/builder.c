@@ -40,6 +40,15 @@ kcl_expr *ka_apply_called(const char *call, kf_op op, int count, kcl_expr *const
     return result_of(&o, call, kf_make(&o.scope->graph, op, o.nodes, params));
 }
 
+kcl_expr *ka_exchanged_called(const char *call, kf_op op, kcl_expr *f, kcl_expr *g)
+{
+    kcl_expr *error;
+    operands o;
+    if (!join(&o, call, kf_info(op)->name, true, 2, (kcl_expr *[]){f, g}, &error))
+        return error;
+    return result_of(&o, call, kf_exchanged(&o.scope->graph, op, o.nodes[0], o.nodes[1]));
+}
+
 kcl_expr *ka_named_called(const char *call, const char *name, bool elementwise, int count, kcl_expr *const *exprs,
                           const int64_t *params)
 {

@@ -183,14 +183,12 @@ kcl_expr *kcl_less_equal(kcl_expr *f, kcl_expr *g)
 
 kcl_expr *kcl_greater(kcl_expr *f, kcl_expr *g)
 {
-    kcl_expr *error;
-    return ka_common_scope(2, (kcl_expr *[]){f, g}, &error) ? binary(KF_LESS, g, f) : error;
+    return ka_exchanged(KF_LESS, f, g);
 }
 
 kcl_expr *kcl_greater_equal(kcl_expr *f, kcl_expr *g)
 {
-    kcl_expr *error;
-    return ka_common_scope(2, (kcl_expr *[]){f, g}, &error) ? binary(KF_LESS_EQUAL, g, f) : error;
+    return ka_exchanged(KF_LESS_EQUAL, f, g);
 }
 
 kcl_expr *kcl_ifelse(kcl_expr *condition, kcl_expr *f, kcl_expr *g)

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* api/evaluate.c: expressions evaluated. */
+#include "evaluate.h"
 #include "batches.h"
-#include "call.h"
 #include "make.h"
 #include "passes.h"
 #include "reductions.h"
-
-#include <stdio.h>
-#include <string.h>
 
 /* The batch axes of a slot whose variable only lends axes to others, and so does not tell its own. */
 enum { NOT_KNOWN = KF_PAIR_AXES };
@@ -22,6 +19,8 @@ typedef struct bound {
 
 typedef struct evaluation {
     kcl_scope *scope;
+    const ka_wanted *wanted;
+    kf_graph *graph;
     size_t count;
     const kf_node **roots;
     kg_batch *batches; /* by root */
@@ -33,8 +32,33 @@ typedef struct evaluation {
     const kcl_array **arrays; /* by slot */
 } evaluation;
 
-/* The slot of a variable of data `index`; NULL: the graph's error. */
-static bound *slot_of(evaluation *e, const kf_node *var, size_t *slot)
+kcl_data *ka_data_of(const kcl_scope *scope, const kf_node *var, size_t more_count, kcl_data *const *more,
+                     kb_error *err)
+{
+    const int64_t index = var->param[0], own = (int64_t)scope->data_count;
+    kcl_data *data = index < own                                      ? scope->data[index]
+                     : (uint64_t)(index - own) < (uint64_t)more_count ? more[index - own]
+                                                                      : NULL;
+    if (!data)
+        kb_fail(err, KCL_ERROR_ARGUMENT, "the formula has the variable Var(%lld,%d,%lld), which is bound to no data",
+                (long long)index, var->dim, (long long)var->param[2]);
+    else if (data->is_symbol)
+        kb_fail(
+            err, KCL_ERROR_ARGUMENT,
+            "variable %d (kcl_var) is bound to no array: make an operator of the expression (kcl_operator_from) and "
+            "apply it to arrays",
+            data->number);
+    return data && !data->is_symbol ? data : NULL;
+}
+
+/* Data beyond those of the scope have their names. */
+static const char *name_of(const evaluation *e, const kcl_data *data)
+{
+    return *data->name ? data->name : ka_data_name(e->scope, data->index);
+}
+
+/* The slot of a variable of `data`; NULL: the graph's error. */
+static bound *slot_of(evaluation *e, const kf_node *var, kcl_data *data, size_t *slot)
 {
     const int64_t index = var->param[0];
     const bool is_parameter = var->param[2] == KF_ROLE_P;
@@ -42,10 +66,10 @@ static bound *slot_of(evaluation *e, const kf_node *var, size_t *slot)
     if (!*at) {
         if (!kb_reserve(kd_allocator(e->scope->context), (void **)&e->bound, &e->slot_capacity, e->slot_count + 1,
                         sizeof *e->bound)) {
-            kb_no_memory(&e->scope->graph.error);
+            kb_no_memory(&e->graph->error);
             return NULL;
         }
-        e->bound[e->slot_count] = (bound){e->scope->data[index], var->dim, !is_parameter, NOT_KNOWN};
+        e->bound[e->slot_count] = (bound){data, var->dim, !is_parameter, NOT_KNOWN};
         *at = (int64_t)++e->slot_count;
     }
     *slot = (size_t)*at - 1;
@@ -58,23 +82,10 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
     evaluation *e = user;
     if (leaf->op != KF_VAR)
         return leaf;
-    int64_t index = leaf->param[0];
-    if (index >= (int64_t)e->scope->data_count) {
-        kb_fail(&e->scope->graph.error, KCL_ERROR_ARGUMENT,
-                "the formula has the variable Var(%lld,%d,%lld), which is bound to no data", (long long)index,
-                leaf->dim, (long long)leaf->param[2]);
-        return NULL;
-    }
-    if (e->scope->data[index]->is_symbol) {
-        kb_fail(
-            &e->scope->graph.error, KCL_ERROR_ARGUMENT,
-            "variable %d (kcl_var) is bound to no array: make an operator of the expression (kcl_operator_from) and "
-            "apply it to arrays",
-            e->scope->data[index]->number);
-        return NULL;
-    }
+    const int64_t index = leaf->param[0];
+    kcl_data *data = ka_data_of(e->scope, leaf, e->wanted->more_count, e->wanted->more, &e->graph->error);
     size_t slot;
-    bound *b = slot_of(e, leaf, &slot);
+    bound *b = data ? slot_of(e, leaf, data, &slot) : NULL;
     if (!b)
         return NULL;
     const kf_role role = (kf_role)leaf->param[2];
@@ -82,46 +93,48 @@ static const kf_node *renumber(void *user, const kf_node *leaf)
         int64_t other = e->slot_at[2 * index + k];
         if (!other || e->bound[other - 1].dim == leaf->dim)
             continue;
-        kb_fail(&e->scope->graph.error, KCL_ERROR_SHAPE,
-                "%s is used with dimension %d and with dimension %d: give it the shape (rows, D)",
-                ka_data_name(e->scope, index), e->bound[other - 1].dim, leaf->dim);
+        kb_fail(&e->graph->error, KCL_ERROR_SHAPE,
+                "%s is used with dimension %d and with dimension %d: give it the shape (rows, D)", name_of(e, data),
+                e->bound[other - 1].dim, leaf->dim);
         return NULL;
     }
-    const kf_node *var = kf_var(&e->scope->graph, (int64_t)slot, leaf->dim, role);
+    const kf_node *var = kf_var(e->graph, (int64_t)slot, leaf->dim, role);
     if (kf_lends_axes(leaf))
-        return kf_lend_axes(&e->scope->graph, var, leaf->axes);
+        return kf_lend_axes(e->graph, var, leaf->axes);
     if (b->batches == NOT_KNOWN)
         b->batches = leaf->axes & KF_BATCH_AXES;
     if (b->batches != (leaf->axes & KF_BATCH_AXES)) {
-        kb_fail(&e->scope->graph.error, KCL_ERROR_SHAPE,
+        kb_fail(&e->graph->error, KCL_ERROR_SHAPE,
                 "%s has batch axes: a formula's text cannot name it as Var(%lld,%d,%d), give it a name",
-                ka_data_name(e->scope, index), (long long)index, leaf->dim, (int)role);
+                name_of(e, data), (long long)index, leaf->dim, (int)role);
         return NULL;
     }
     /* The name Var(...) in a text does not say that the array is of integers. */
-    var = b->data->array.dtype == KCL_I64 ? kf_integers(&e->scope->graph, var) : var;
-    return kf_on_batches(&e->scope->graph, var, leaf->axes);
+    var = b->data->array.dtype == KCL_I64 ? kf_integers(e->graph, var) : var;
+    return kf_on_batches(e->graph, var, leaf->axes);
 }
 
 /* The roots in variables of slots, and their batch axes. */
-static kcl_status find_slots(evaluation *e, kcl_expr *const *exprs)
+static kcl_status find_slots(evaluation *e)
 {
     kcl_scope *scope = e->scope;
     const kcl_allocator *a = kd_allocator(scope->context);
     kb_error *err = kd_error(scope->context);
     e->roots = kb_calloc(a, e->count + 1, sizeof *e->roots);
     e->batches = kb_calloc(a, e->count + 1, sizeof *e->batches);
-    e->slot_at = kb_calloc(a, 2 * scope->data_count + 1, sizeof *e->slot_at);
+    e->slot_at = kb_calloc(a, 2 * (scope->data_count + e->wanted->more_count) + 1, sizeof *e->slot_at);
     if (!e->roots || !e->batches || !e->slot_at)
         return kb_no_memory(err);
     for (size_t k = 0; k < e->count; k++) {
-        e->roots[k] = exprs[k]->node;
-        if (ka_batch_of(scope, e->roots[k], &e->batches[k], err) < 0)
+        e->roots[k] = e->wanted->nodes[k];
+        if (e->wanted->batches)
+            e->batches[k] = e->wanted->batches[k];
+        else if (ka_batch_of(scope, e->roots[k], &e->batches[k], err) < 0)
             return err->status;
     }
-    if (kf_substitute(&scope->graph, e->count, e->roots, false, renumber, e, e->roots) < 0) {
-        *err = scope->graph.error;
-        kf_clear_error(&scope->graph);
+    if (kf_substitute(e->graph, e->count, e->roots, false, renumber, e, e->roots) < 0) {
+        *err = e->graph->error;
+        kf_clear_error(e->graph);
         return err->status;
     }
     for (size_t k = 0; k < e->count; k++)
@@ -142,7 +155,7 @@ static kcl_status make_parameters(evaluation *e)
     for (size_t k = 0; k < e->slot_count; k++) {
         const bound *b = &e->bound[k];
         e->slots[k].dim = b->dim;
-        e->slots[k].name = ka_data_name(e->scope, b->data->index);
+        e->slots[k].name = name_of(e, b->data);
         e->parameters[k] = (ka_parameter){.name = e->slots[k].name,
                                           .role = b->has_rows ? KF_ROLE_I : KF_ROLE_P,
                                           .kind = b->data->array.dtype == KCL_I64 ? KF_INT : KF_REAL,
@@ -205,7 +218,7 @@ static kcl_status find_program(const evaluation *e, const kg_program **program)
     *program = kx_kept_program(context, structure);
     if (*program)
         return KCL_OK;
-    if (kg_program_create(&made, &e->scope->graph, e->count, e->roots, e->slot_count, e->slots, options, err) < 0)
+    if (kg_program_create(&made, e->graph, e->count, e->roots, e->slot_count, e->slots, options, err) < 0)
         return err->status;
     *program = kx_keep_program(context, structure, made);
     return *program ? KCL_OK : err->status;
@@ -232,6 +245,29 @@ static void finish(evaluation *e)
     kb_free(a, e->arrays);
 }
 
+kcl_status ka_evaluate(kcl_scope *scope, const ka_wanted *wanted)
+{
+    kcl_context *context = scope->context;
+    kb_error *err = kd_error(context);
+    evaluation e = {.scope = scope, .wanted = wanted, .graph = wanted->graph, .count = wanted->count};
+    ka_call call;
+    kcl_status status = find_slots(&e);
+    if (status == KCL_OK)
+        status = make_parameters(&e);
+    if (status == KCL_OK) {
+        status = ka_call_begin(&call, context, e.slot_count, e.parameters, e.count, wanted->alpha || wanted->beta);
+        if (status == KCL_OK && call.scales)
+            status = kx_scales_of(call.scales, e.count, e.roots, wanted->alpha, wanted->beta, err);
+        if (status == KCL_OK)
+            status = see_arrays(&e, &call, wanted->outs);
+        if (status == KCL_OK)
+            status = run(&e, &call);
+        ka_call_end(&call);
+    }
+    finish(&e);
+    return status;
+}
+
 /* `scope` is the scope of the first expression that has a scope. */
 static kcl_status check_exprs(int count, kcl_expr *const *exprs, const kcl_array *const *outs, const kcl_scope *scope,
                               kb_error *err)
@@ -253,6 +289,7 @@ static kcl_status check_exprs(int count, kcl_expr *const *exprs, const kcl_array
 kcl_status kcl_eval_scaled(int count, kcl_expr *const *exprs, const kcl_array *const *outs, const double *alpha,
                            const double *beta)
 {
+    enum { FEW = 16 };
     kcl_scope *scope = NULL;
     for (int k = 0; exprs && k < count && !scope; k++)
         scope = exprs[k] ? exprs[k]->scope : NULL;
@@ -266,22 +303,19 @@ kcl_status kcl_eval_scaled(int count, kcl_expr *const *exprs, const kcl_array *c
         ka_tell_contexts(count, exprs, scope, err);
         return err->status;
     }
-    evaluation e = {.scope = scope, .count = (size_t)count};
-    ka_call call;
-    kcl_status status = find_slots(&e, exprs);
-    if (status == KCL_OK)
-        status = make_parameters(&e);
-    if (status == KCL_OK) {
-        status = ka_call_begin(&call, context, e.slot_count, e.parameters, e.count, alpha || beta);
-        if (status == KCL_OK && call.scales)
-            status = kx_scales_of(call.scales, e.count, e.roots, alpha, beta, err);
-        if (status == KCL_OK)
-            status = see_arrays(&e, &call, outs);
-        if (status == KCL_OK)
-            status = run(&e, &call);
-        ka_call_end(&call);
-    }
-    finish(&e);
+    const kf_node *few[FEW], **nodes = few;
+    if (count > FEW && !(nodes = kb_calloc(kd_allocator(context), (size_t)count, sizeof *nodes)))
+        return kb_no_memory(err);
+    for (int k = 0; k < count; k++)
+        nodes[k] = exprs[k]->node;
+    kcl_status status = ka_evaluate(scope, &(ka_wanted){.count = (size_t)count,
+                                                        .graph = &scope->graph,
+                                                        .nodes = nodes,
+                                                        .outs = outs,
+                                                        .alpha = alpha,
+                                                        .beta = beta});
+    if (nodes != few)
+        kb_free(kd_allocator(context), nodes);
     return status;
 }
 

@@ -44,6 +44,16 @@ static kcl_status read_options(kcl_operator *op, const kcl_operator_params *para
                    "form \"%s\" is not known: write \"auto\", \"differences\" or \"expanded\"", s);
 }
 
+/* A new operator with its options, in *out and *op. *op is NULL: there is no place for the operator, or no memory. */
+static kcl_status begin(kcl_operator **out, const kcl_operator_params *params, kcl_operator **op)
+{
+    *op = out ? ka_operator_new(params) : NULL;
+    if (!out)
+        return KCL_ERROR_ARGUMENT;
+    *out = *op;
+    return *op ? read_options(*op, params) : KCL_ERROR_NO_MEMORY;
+}
+
 static const char *name_of_role(kf_role role)
 {
     return role == KF_ROLE_I ? "i" : role == KF_ROLE_J ? "j" : "parameter";
@@ -239,13 +249,10 @@ static kcl_status read_aliases(kcl_operator *op, int count, const char *const *a
 kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alias_count, const char *const *aliases,
                                const kcl_operator_params *params)
 {
-    if (!out)
-        return KCL_ERROR_ARGUMENT;
-    kcl_operator *op = ka_operator_new(params);
-    *out = op;
+    kcl_operator *op;
+    kcl_status status = begin(out, params, &op);
     if (!op)
-        return KCL_ERROR_NO_MEMORY;
-    kcl_status status = read_options(op, params);
+        return status;
     if (status == KCL_OK && (!formula || alias_count < 0))
         status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the formula is NULL, or the number of aliases negative");
     kf_binding *bindings = kb_calloc(&op->allocator, (size_t)KB_MAX(alias_count, 0) + 1, sizeof *bindings);
@@ -367,13 +374,10 @@ static kcl_status tell_why(int count, kcl_expr *const *exprs, const kcl_operator
 static kcl_status operator_from(kcl_operator **out, int count, kcl_expr *const *exprs, int var_count,
                                 kcl_expr *const *vars, const kcl_operator_params *params)
 {
-    if (!out)
-        return KCL_ERROR_ARGUMENT;
-    kcl_operator *op = ka_operator_new(params);
-    *out = op;
+    kcl_operator *op;
+    kcl_status status = begin(out, params, &op);
     if (!op)
-        return KCL_ERROR_NO_MEMORY;
-    kcl_status status = read_options(op, params);
+        return status;
     if (status == KCL_OK && (count < 1 || !exprs || var_count < 0 || (var_count && !vars)))
         status = kb_fail(&op->error, KCL_ERROR_ARGUMENT,
                          "kcl_operator_from: needs one expression or more, and the list of their variables");

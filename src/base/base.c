@@ -199,6 +199,14 @@ const char *kb_dtype_name(kcl_dtype dtype)
     return names[(unsigned)dtype < KB_COUNT(names) ? dtype : 0];
 }
 
+kcl_array kcl_array_strided(const void *data, kcl_dtype dtype, int ndim, const int64_t *shape, const int64_t *stride)
+{
+    kcl_array array = kcl_array_of(data, dtype, ndim, shape);
+    for (int k = 0; stride && k < array.ndim; k++)
+        array.stride[k] = stride[k];
+    return array;
+}
+
 kcl_array kcl_array_of(const void *data, kcl_dtype dtype, int ndim, const int64_t *shape)
 {
     kcl_array array = {.data = (void *)(uintptr_t)data, .dtype = dtype, .ndim = -1};

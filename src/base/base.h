@@ -92,7 +92,14 @@ size_t kb_parse_double(const char *text, size_t length, double *value);
 /* ---- Hash -------------------------------------------------------------------------------------------------------- */
 
 uint64_t kb_hash(const void *data, size_t size, uint64_t seed);
-uint64_t kb_hash_combine(uint64_t a, uint64_t b);
+
+static inline uint64_t kb_hash_combine(uint64_t a, uint64_t b)
+{
+    uint64_t h = a + 0x9e3779b97f4a7c15u * (b + 1);
+    h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9u;
+    h = (h ^ (h >> 27)) * 0x94d049bb133111ebu;
+    return h ^ (h >> 31);
+}
 
 /* ---- Log --------------------------------------------------------------------------------------------------------- */
 

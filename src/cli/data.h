@@ -46,6 +46,14 @@ int table_convert(table *t, kcl_dtype dtype, const char *label, fault *f);
  */
 int table_parse(table *t, const char *text);
 
+/* Reads a number that fills all of `text`. False for anything else, and for a number beyond the range of double. */
+bool parse_number(const char *text, double *value);
+
+/* Reads a whole number of int64, written as digits, that fills all of `text`. False for anything else, and for -0. */
+bool parse_whole(const char *text, int64_t *value);
+
+/* ---- files.c ----------------------------------------------------------------------------------------------------- */
+
 /* What a missing value in a text table is: an error that tells line and column, or NaN. */
 typedef enum missing_rule { MISSING_IS_ERROR, MISSING_IS_NAN } missing_rule;
 
@@ -73,16 +81,12 @@ int output_write(output *out, const table *t, const char *path, fault *f);
 int output_commit(output *out, fault *f);
 void output_abandon(output *out);
 
+/* ---- npy.c, table.c ---------------------------------------------------------------------------------------------- */
+
 /* The two formats. The writers do not look for errors of the stream: ferror() reports them. */
 int npy_read(table *t, FILE *file, const char *label, fault *f);
 void npy_write(const table *t, FILE *file);
 int text_read(table *t, FILE *file, const char *label, missing_rule missing, fault *f);
 void text_write(const table *t, FILE *file);
-
-/* Reads a number that fills all of `text`. False for anything else, and for a number beyond the range of double. */
-bool parse_number(const char *text, double *value);
-
-/* Reads a whole number of int64, written as digits, that fills all of `text`. False for anything else, and for -0. */
-bool parse_whole(const char *text, int64_t *value);
 
 #endif

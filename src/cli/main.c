@@ -85,8 +85,9 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond the limit on files is an error too */
 #endif
     /*
-     * PoCL compiles a kernel for the sizes of its first launch, and again for any sizes when the kernel is saved. With this
-     * setting one compilation does for both, and kernels run no slower. The user's own setting stays.
+     * PoCL compiles a kernel for the sizes of its first launch, again for larger ones, and again for any sizes when the
+     * kernel is saved. With this setting one compilation does for all, and kernels run no slower. The user's own setting
+     * stays.
      */
     setenv("POCL_WORK_GROUP_SPECIALIZATION", "0", 0);
     int code = dispatch(argc, argv, &name, &f);

@@ -74,6 +74,7 @@ static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_set
     memcpy(d->platform_version, c->platform_version, sizeof d->platform_version);
     memcpy(d->device_version, c->device_version, sizeof d->device_version);
     memcpy(d->cache_dir, settings->cache_dir, sizeof d->cache_dir);
+    d->leaves_to_driver = !settings->names_cache_dir && kd_is_pocl(d->info.platform) && kd_pocl_keeps();
     d->longest_wait = LONGEST_WAIT;
     d->sharing = sharing_of(&d->info);
     d->takes_turns = d->sharing == KD_IN_PLACE;

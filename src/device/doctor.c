@@ -103,11 +103,14 @@ static kcl_status put_devices(kb_str *out, const kd_cl *cl, kb_error *err)
         kb_str_putf(out, "%s%s\n", *c->problem ? "; cannot be used: " : "", c->problem);
     }
     char pocl[KD_PATH];
+    const char *named = getenv("KEOPSCL_CACHE_DIR");
     for (size_t k = 0; k < list.count; k++) {
         if (!kd_is_pocl(list.items[k].info.platform))
             continue;
         kd_pocl_cache(pocl, sizeof pocl);
         kb_str_putf(out, "  %s\n", pocl);
+        if (kd_pocl_keeps() && !(named && *named))
+            kb_str_put(out, "  its kernels are kept there alone, because KEOPSCL_CACHE_DIR is not set\n");
         break;
     }
     if (!list.count)
@@ -137,7 +140,7 @@ static void put_cache(kb_str *out)
     if (kd_cache_folder(dir, NULL, &log, &err) < 0) {
         kb_str_putf(out, "  %s\n", err.text);
     } else if (!*dir) {
-        kb_str_put(out, "  off: every process compiles its kernels again, about a second each\n");
+        kb_str_put(out, "  off: every process compiles its kernels again that the driver does not keep\n");
     } else if (access(dir, F_OK) != 0 && errno == ENOENT) {
         kb_str_putf(out, "  %s: not there yet, it is made when the first kernel is kept\n", dir);
     } else if (!kd_folder_is_safe(dir, why, sizeof why)) {
@@ -164,7 +167,8 @@ static void put_environment(kb_str *out)
                                         "KEOPSCL_PROGRAMS", "XDG_CACHE_HOME",
                                         "OCL_ICD_VENDORS",  "OCL_ICD_FILENAMES",
                                         "POCL_DEVICES",     "POCL_CACHE_DIR",
-                                        "LD_LIBRARY_PATH",  "POCL_WORK_GROUP_SPECIALIZATION"};
+                                        "LD_LIBRARY_PATH",  "POCL_WORK_GROUP_SPECIALIZATION",
+                                        "POCL_KERNEL_CACHE"};
     kb_str_put(out, "Environment\n");
     int set = 0;
     for (size_t k = 0; k < KB_COUNT(names); k++) {

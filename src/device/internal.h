@@ -48,6 +48,7 @@ typedef struct kd_settings {
     const char *threads_source;
     int programs;            /* most that are kept in memory */
     char cache_dir[KD_PATH]; /* "" : no disk cache */
+    bool names_cache_dir;    /* the user has named the folder; else it is the default */
     char dump_dir[KD_PATH];  /* "" : none */
 } kd_settings;
 
@@ -100,6 +101,9 @@ bool kd_is_pocl(const char *platform);
  */
 bool kd_pocl_cache(char *text, size_t size);
 
+/* Whether PoCL finds what it has compiled in an earlier process. */
+bool kd_pocl_keeps(void);
+
 /* ---- Devices, contexts ------------------------------------------------------------------------------------------- */
 
 /* How host memory reaches kernels. */
@@ -150,6 +154,7 @@ struct kcl_device {
     size_t most_programs;
     double longest_wait;     /* seconds, for a program that another process builds */
     char cache_dir[KD_PATH]; /* "" : off */
+    bool leaves_to_driver;   /* entries are read, but none is made: the driver keeps programs */
 };
 
 /* What a kernel was last given for an argument. */

@@ -41,6 +41,16 @@ static const char *cache_folder(char path[KD_PATH])
     return "HOME is not set";
 }
 
+bool kd_pocl_keeps(void)
+{
+    char path[KD_PATH];
+    struct stat st;
+    const char *wish = getenv("POCL_KERNEL_CACHE");
+    cache_folder(path);
+    /* PoCL takes every value but 1 for a no, and makes the folder before there is a device. */
+    return (!wish || *wish == '1') && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 /* Writes as many bytes as a kernel takes. Returns 0, or the errno of the failure. */
 static int try_to_fill(const char *path)
 {

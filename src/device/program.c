@@ -96,7 +96,8 @@ static kcl_status build_from_source(kcl_context *c, kd_program *p)
     kb_free(&d->allocator, p->notes);
     p->notes = d->tells_registers ? read_log(d, program) : NULL;
     atomic_store(&p->loaded, false);
-    atomic_store(&p->unsaved, *d->cache_dir != 0);
+    /* To hand out a binary PoCL compiles all kernels again. The next process finds what PoCL keeps of the source. */
+    atomic_store(&p->unsaved, *d->cache_dir && !d->leaves_to_driver);
     return KCL_OK;
 }
 
@@ -256,6 +257,9 @@ static kcl_status load_or_build(kcl_context *c, kd_program *p, kd_program **foun
             kd_disk_unlock_last(c);
             break;
         }
+        /* The other process has built the program for the driver's own cache. No entry will come. */
+        if (lock == KD_LOCK_TAKEN && waits && d->leaves_to_driver)
+            kd_disk_unlock_last(c);
         const bool is_late = kb_seconds() - start > d->longest_wait;
         if (lock == KD_LOCK_BUSY && !holds && is_late)
             kb_log_line(&c->log,

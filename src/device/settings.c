@@ -129,6 +129,7 @@ kcl_status kd_read_settings(kd_settings *s, kb_log *log, const kcl_context_param
         s->programs = DEFAULT_PROGRAMS;
     if (status >= 0)
         status = kd_cache_folder(s->cache_dir, params->cache_dir, log, err);
+    s->names_cache_dir = params->cache_dir || variable("KEOPSCL_CACHE_DIR");
     if (status >= 0)
         status = read_dump_dir(s, err);
     return status;

@@ -1,8 +1,89 @@
 /* SPDX-License-Identifier: MIT */
-/* formula/composite.c: small matrices and splines, made of other operators. */
+/* formula/composite.c: products, small matrices and splines, made of other operators. */
 #include "layout.h"
 #include "make.h"
 #include "matrix.h"
+
+/* ---- Products ---------------------------------------------------------------------------------------------------- */
+
+static const kf_node *spread(kf_graph *g, const kf_node *f, int64_t rows, int64_t row_stride, int64_t columns,
+                             int64_t stride)
+{
+    const kf_layout l = {.rank = 2, .size = {rows, columns}, .stride = {row_stride, stride}};
+    return kf_arrange(g, f, &l);
+}
+
+const kf_node *kf_mat_vec(kf_graph *g, const kf_node *A, const kf_node *b)
+{
+    if (!A || !b)
+        return NULL;
+    const int64_t rows = A->dim / b->dim;
+    if (rows * b->dim != A->dim)
+        return kf_refuse(g, KCL_ERROR_SHAPE,
+                         "MatVecMult: a matrix of %d components has no rows of %d, as the vector has", A->dim, b->dim);
+    return kf_sum_rows(g, kf_binary(g, KF_MULT, A, spread(g, b, rows, 0, b->dim, 1)), b->dim);
+}
+
+const kf_node *kf_vec_mat(kf_graph *g, const kf_node *b, const kf_node *A)
+{
+    if (!A || !b)
+        return NULL;
+    const int64_t columns = A->dim / b->dim;
+    if (columns * b->dim != A->dim)
+        return kf_refuse(g, KCL_ERROR_SHAPE,
+                         "VecMatMult: a matrix of %d components has no columns of %d, as the vector has", A->dim,
+                         b->dim);
+    const kf_node *turned = spread(g, A, columns, 1, b->dim, columns);
+    return kf_sum_rows(g, kf_binary(g, KF_MULT, turned, spread(g, b, columns, 0, b->dim, 1)), b->dim);
+}
+
+const kf_node *kf_tensor_prod(kf_graph *g, const kf_node *a, const kf_node *b)
+{
+    if (!a || !b)
+        return NULL;
+    if ((int64_t)a->dim * b->dim > KF_MAX_DIM)
+        return kf_refuse(g, KCL_ERROR_SHAPE, "TensorProd: dimensions %d and %d give more than %d components", a->dim,
+                         b->dim, KF_MAX_DIM);
+    return kf_binary(g, KF_MULT, spread(g, a, a->dim, 1, b->dim, 0), spread(g, b, a->dim, 0, b->dim, 1));
+}
+
+const kf_node *kf_weighted_norm(kf_graph *g, const kf_node *s, const kf_node *f)
+{
+    if (!s || !f)
+        return NULL;
+    const kf_node *square = kf_unary(g, KF_SQUARE, f);
+    if (s->dim == 1)
+        return kf_binary(g, KF_MULT, s, kf_unary(g, KF_SUM, square));
+    if (s->dim == f->dim)
+        return kf_dot(g, s, square);
+    if (s->dim != (int64_t)f->dim * f->dim)
+        return kf_refuse(
+            g, KCL_ERROR_SHAPE,
+            "WeightedSqNorm: weights of dimension %d for a vector of dimension %d; it must be 1, %d or %lld", s->dim,
+            f->dim, f->dim, (long long)f->dim * f->dim);
+    return kf_dot(g, f, kf_mat_vec(g, s, f));
+}
+
+const kf_node *kf_one_hot(kf_graph *g, const kf_node *index, int64_t dim)
+{
+    if (!index)
+        return NULL;
+    if (index->dim != 1)
+        return kf_refuse(g, KCL_ERROR_SHAPE, "OneHot: the index has dimension %d, it must be 1", index->dim);
+    const kf_node *count = kf_make(g, KF_IOTA, NULL, &dim);
+    return kf_binary(g, KF_EQUAL, count, kf_make(g, KF_ROUND, &index, &(int64_t){0}));
+}
+
+const kf_node *kf_arg_extreme(kf_graph *g, const kf_node *f, kf_op op)
+{
+    if (!f)
+        return NULL;
+    const int64_t dim = f->dim;
+    const kf_node *here = kf_binary(g, KF_EQUAL, f, kf_unary(g, op, f));
+    const kf_node *args[] = {kf_binary(g, KF_SUB, here, kf_rat(g, 1, 1)), kf_make(g, KF_IOTA, NULL, &dim),
+                             kf_rat(g, dim, 1)};
+    return kf_unary(g, KF_MIN, kf_make(g, KF_IFELSE, args, NULL));
+}
 
 static const kf_node *element(kf_graph *g, const kf_node *f, int64_t k)
 {

@@ -63,13 +63,22 @@ static const kf_node *out_of_memory(kf_graph *g)
     return kf_refuse(g, KCL_ERROR_NO_MEMORY, "host memory is exhausted");
 }
 
+/* The parameters of nodes that have none. */
+static const int64_t no_params[KF_LEAST_PARAMS];
+
+static bool has_params(const kf_node *f)
+{
+    return f->param_count != KF_LEAST_PARAMS || memcmp(f->param, no_params, sizeof no_params) != 0;
+}
+
 static uint64_t structure_hash(const kf_node *f)
 {
     uint64_t kind = f->kind | (uint64_t)f->axes << 8;
     uint64_t bits, h = kb_hash_combine(f->op | kind << 8, (uint64_t)f->dim);
     memcpy(&bits, &f->value, sizeof bits);
-    h = kb_hash_combine(h, bits);
-    for (int k = 0; k < f->param_count; k++)
+    if (bits)
+        h = kb_hash_combine(h, bits);
+    for (int k = 0; has_params(f) && k < f->param_count; k++)
         h = kb_hash_combine(h, (uint64_t)f->param[k]);
     for (int k = 0; k < f->arg_count; k++)
         h = kb_hash_combine(h, f->arg[k]->hash);
@@ -87,15 +96,17 @@ static bool same_structure(const kf_node *f, const kf_node *g)
 
 static bool grow_table(kf_graph *g)
 {
-    size_t size = g->table_size ? g->table_size * 2 : 256;
-    uint32_t *table = kb_calloc(kf_allocator(g), size, sizeof *table);
+    const size_t size = g->table_size ? g->table_size * 2 : 256;
+    kf_entry *table = kb_calloc(kf_allocator(g), size, sizeof *table);
     if (!table)
         return false;
-    for (size_t k = 0; k < g->count; k++) {
-        size_t slot = g->nodes[k]->hash & (size - 1);
-        while (table[slot])
+    for (size_t k = 0; k < g->table_size; k++) {
+        if (!g->table[k].number)
+            continue;
+        size_t slot = g->table[k].hash & (size - 1);
+        while (table[slot].number)
             slot = (slot + 1) & (size - 1);
-        table[slot] = (uint32_t)k + 1;
+        table[slot] = g->table[k];
     }
     kb_free(kf_allocator(g), g->table);
     g->table = table;
@@ -111,31 +122,40 @@ static uint8_t sized_axes(const kf_node *draft)
     return sized;
 }
 
+/* A new node like *draft, without an id. NULL: memory is out. */
+static kf_node *new_node(kf_graph *g, const kf_node *draft)
+{
+    const size_t size = has_params(draft) ? (size_t)draft->param_count * sizeof *draft->param : 0;
+    kf_node *f = kb_arena_alloc(&g->arena, sizeof *f + size);
+    if (!f)
+        return NULL;
+    *f = *draft;
+    f->param = size ? memcpy(f + 1, draft->param, size) : no_params;
+    return f;
+}
+
 /* Returns the node that equals *draft. If there is none, the node is made from the draft. */
 const kf_node *kf_intern(kf_graph *g, kf_node *draft)
 {
     draft->sized = sized_axes(draft);
     draft->hash = structure_hash(draft);
-    if ((g->count + 1) * 2 > g->table_size && !grow_table(g))
+    if ((g->count + 1) * 4 > g->table_size * 3 && !grow_table(g))
         return out_of_memory(g);
-    size_t slot = draft->hash & (g->table_size - 1);
-    for (; g->table[slot]; slot = (slot + 1) & (g->table_size - 1))
-        if (same_structure(g->nodes[g->table[slot] - 1], draft))
-            return g->nodes[g->table[slot] - 1];
+    const uint32_t hash = (uint32_t)draft->hash;
+    size_t slot = hash & (g->table_size - 1);
+    for (; g->table[slot].number; slot = (slot + 1) & (g->table_size - 1)) {
+        const kf_entry *entry = &g->table[slot];
+        if (entry->hash == hash && same_structure(g->nodes[entry->number - 1], draft))
+            return g->nodes[entry->number - 1];
+    }
     if (g->count >= KF_MAX_NODES)
         return kf_refuse(g, KCL_ERROR_SHAPE, "the formula has more than %d nodes", KF_MAX_NODES);
-    kf_node *f = kb_arena_alloc(&g->arena, sizeof *f + (size_t)draft->param_count * sizeof *draft->param);
-    int64_t *param = f ? (int64_t *)(void *)(f + 1) : NULL;
+    kf_node *f = new_node(g, draft);
     if (!f || !kb_reserve(kf_allocator(g), (void **)&g->nodes, &g->capacity, g->count + 1, sizeof *g->nodes))
         return out_of_memory(g);
-    *f = *draft;
-    memcpy(param, draft->param, (size_t)draft->param_count * sizeof *param);
-    f->param = param;
     f->id = (uint32_t)g->count;
-    f->rank = 1;
-    f->shape = &f->dim;
     g->nodes[g->count++] = f;
-    g->table[slot] = f->id + 1;
+    g->table[slot] = (kf_entry){hash, f->id + 1};
     return f;
 }
 
@@ -265,6 +285,12 @@ static bool check_index(kf_graph *g, const int64_t *p)
     return false;
 }
 
+static const kf_node *refuse_dims(kf_graph *g, const char *name, int32_t a, int32_t b)
+{
+    return kf_refuse(g, KCL_ERROR_SHAPE,
+                     "%s: the operands have dimensions %d and %d; they must be equal, or one of them 1", name, a, b);
+}
+
 /* Sets draft->dim, and draft->axes of leaves; false after refusing. */
 static bool set_dim(kf_graph *g, kf_node *draft)
 {
@@ -370,9 +396,7 @@ static bool set_dim(kf_graph *g, kf_node *draft)
         for (int k = 1; k < draft->arg_count; k++) {
             const int32_t other = draft->arg[k]->dim;
             if (dim != other && dim != 1 && other != 1)
-                return kf_refuse(g, KCL_ERROR_SHAPE,
-                                 "%s: the operands have dimensions %d and %d; they must be equal, or one of them 1",
-                                 name, (int)dim, other);
+                return refuse_dims(g, name, (int32_t)dim, other);
             dim = KB_MAX(dim, other);
         }
     }
@@ -406,7 +430,7 @@ const kf_node *kf_make(kf_graph *g, kf_op op, const kf_node *const *args, const 
         count = 2 + 2 * (int)KB_MAX(KB_MIN(params[0], KF_MAX_RANK), 0) + (info->params == KF_LAYOUT_AND_DIM);
     if (count > 0)
         memcpy(param, params, (size_t)count * sizeof *param);
-    draft.param_count = KB_MAX(count, KF_LEAST_PARAMS);
+    draft.param_count = (uint8_t)KB_MAX(count, KF_LEAST_PARAMS);
     return set_dim(g, &draft) ? kf_intern(g, &draft) : NULL;
 }
 
@@ -418,6 +442,16 @@ const kf_node *kf_unary(kf_graph *g, kf_op op, const kf_node *a)
 const kf_node *kf_binary(kf_graph *g, kf_op op, const kf_node *a, const kf_node *b)
 {
     return kf_make(g, op, (const kf_node *[]){a, b}, NULL);
+}
+
+static bool dims_fit(const kf_node *a, const kf_node *b)
+{
+    return a->dim == b->dim || a->dim == 1 || b->dim == 1;
+}
+
+const kf_node *kf_exchanged(kf_graph *g, kf_op op, const kf_node *a, const kf_node *b)
+{
+    return !a || !b || dims_fit(a, b) ? kf_binary(g, op, b, a) : refuse_dims(g, kf_info(op)->name, a->dim, b->dim);
 }
 
 const kf_node *kf_power(kf_graph *g, const kf_node *f, double exponent)
@@ -437,10 +471,8 @@ const kf_node *kf_power(kf_graph *g, const kf_node *f, double exponent)
 
 const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b)
 {
-    if (a && b && a->dim != b->dim && a->dim != 1 && b->dim != 1)
-        return kf_refuse(g, KCL_ERROR_SHAPE,
-                         "Scalprod: the operands have dimensions %d and %d; they must be equal, or one of them 1",
-                         a->dim, b->dim);
+    if (a && b && !dims_fit(a, b))
+        return refuse_dims(g, "Scalprod", a->dim, b->dim);
     if (a && b && a->dim != b->dim && (a->dim == 1 || b->dim == 1)) {
         const kf_node *scalar = a->dim == 1 ? a : b, *vector = a->dim == 1 ? b : a;
         return kf_binary(g, KF_MULT, scalar, kf_unary(g, KF_SUM, vector));

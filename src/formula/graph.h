@@ -11,12 +11,21 @@
 
 #include "node.h"
 
+/*
+ * A node in the table. The low bits of the node's hash stand beside the id, so growing the table reads no node, and
+ * looking a node up reads the node that is found and no other.
+ */
+typedef struct kf_entry {
+    uint32_t hash;
+    uint32_t number; /* id + 1; 0: free */
+} kf_entry;
+
 typedef struct kf_graph {
     kb_arena arena;
     kb_error error;        /* the first failure */
     const kf_node **nodes; /* by id */
     size_t count, capacity;
-    uint32_t *table; /* open addressing: id + 1, 0 is free */
+    kf_entry *table; /* open addressing */
     size_t table_size;
 } kf_graph;
 

@@ -31,6 +31,8 @@ const kf_node *kf_zero(kf_graph *g, int64_t dim);
 const kf_node *kf_index(kf_graph *g, int64_t a, int64_t b, int64_t c);
 const kf_node *kf_unary(kf_graph *g, kf_op op, const kf_node *a);
 const kf_node *kf_binary(kf_graph *g, kf_op op, const kf_node *a, const kf_node *b);
+/* The operator of (b, a), as a > b is b < a; errors name a first. */
+const kf_node *kf_exchanged(kf_graph *g, kf_op op, const kf_node *a, const kf_node *b);
 /* `f ** exponent`: Square, Pow, Sqrt, Rsqrt or Powf by a constant, as the exponent asks. */
 const kf_node *kf_power(kf_graph *g, const kf_node *f, double exponent);
 const kf_node *kf_dot(kf_graph *g, const kf_node *a, const kf_node *b); /* f|g: Sum(f*g); one may have dimension 1 */

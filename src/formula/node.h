@@ -54,16 +54,14 @@ typedef struct kf_node kf_node;
 struct kf_node {
     uint64_t hash; /* of the structure: the same in every graph and process */
     uint32_t id;   /* position in the graph; operands have smaller ones */
-    int32_t dim;   /* number of components, the product of `shape` */
+    int32_t dim;   /* number of components */
     uint8_t op;    /* kf_op */
     uint8_t kind;  /* kf_kind */
     uint8_t axes;  /* axes on which the value depends */
     uint8_t arg_count;
     uint8_t sized;        /* axes whose length a variable or a reduction tells; Index tells none */
-    int32_t rank;         /* length of `shape`; 1 for vectors */
-    const int32_t *shape; /* inner shape (D1, ..., Dk) */
-    int32_t param_count;
-    const int64_t *param; /* KF_LEAST_PARAMS or more, 0 beyond the parameters of the operator */
+    uint8_t param_count;  /* KF_LEAST_PARAMS or more */
+    const int64_t *param; /* 0 beyond the parameters of the operator */
     double value;         /* of a constant; 1 in a variable that lends its axes */
     const kf_node *arg[KF_MAX_ARGS];
 };

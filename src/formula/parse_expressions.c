@@ -296,7 +296,7 @@ static const infix *find_infix(kf_parser *p)
 static const kf_node *combined(kf_graph *g, const kf_node *f, const infix *sign, const kf_node *h)
 {
     if (sign->op < KF_OP_COUNT)
-        return sign->exchanged ? kf_binary(g, sign->op, h, f) : kf_binary(g, sign->op, f, h);
+        return sign->exchanged ? kf_exchanged(g, sign->op, f, h) : kf_binary(g, sign->op, f, h);
     return sign->text[0] == '|' ? kf_dot(g, f, h) : kf_mod(g, f, h, kf_zero(g, 1));
 }
 

@@ -48,56 +48,61 @@ static bool set_position(kf_order *order, const kf_node *f, uint32_t position)
     return true;
 }
 
+/* The nodes whose operands are gone through, from a root on; each with the operand that comes next. */
+typedef struct frame {
+    const kf_node *node;
+    int next;
+} frame;
+
+typedef struct walk {
+    const kcl_allocator *a;
+    frame *frames;
+    size_t depth, capacity;
+} walk;
+
+static bool enter(walk *w, const kf_node *f, bool is_leaf)
+{
+    if (!kb_reserve(w->a, (void **)&w->frames, &w->capacity, w->depth + 1, sizeof *w->frames))
+        return false;
+    w->frames[w->depth++] = (frame){f, is_leaf ? f->arg_count : 0};
+    return true;
+}
+
 kcl_status kf_order_init(kf_order *order, const kf_graph *g, size_t root_count, const kf_node *const *roots,
                          bool stop_at_reduce, kb_error *err)
 {
     /* The position of a root before it is listed: another root may lead to the root. */
     const uint32_t new_root = UINT32_MAX;
-    const kcl_allocator *a = kf_allocator(g);
-    size_t depth = 0, capacity = 0, stack_capacity = 0;
-    struct frame {
-        const kf_node *node;
-        int next;
-    } *stack = NULL;
-    *order = (kf_order){.allocator = *a};
+    size_t capacity = 0;
+    walk w = {.a = kf_allocator(g)};
+    *order = (kf_order){.allocator = *w.a};
     bool ok = grow_pages(order) && add_positions(order);
     for (size_t r = 0; ok && r < root_count; r++)
         ok = set_position(order, roots[r], new_root);
     for (size_t r = 0; ok && r < root_count; r++) {
         if (*kf_position(order, roots[r]) != new_root)
             continue;
-        ok = kb_reserve(a, (void **)&stack, &stack_capacity, 1, sizeof *stack);
-        if (ok)
-            stack[depth++] = (struct frame){roots[r], 0};
-        while (ok && depth) {
-            struct frame *top = &stack[depth - 1];
+        ok = enter(&w, roots[r], false);
+        while (ok && w.depth) {
+            frame *top = &w.frames[w.depth - 1];
             const kf_node *f = top->node;
-            const uint32_t position = *kf_position(order, f);
-            /*
-             * A reduction that is no root is a leaf if `stop_at_reduce` says so: its axes came from a sweep of its own.
-             */
-            bool leaf = stop_at_reduce && f->op == KF_REDUCE && position != new_root;
-            if (!leaf && top->next < f->arg_count) {
+            if (top->next < f->arg_count) {
                 const kf_node *arg = f->arg[top->next++];
-                const uint32_t of_arg = *kf_position(order, arg);
-                if (!of_arg || of_arg == new_root) {
-                    ok = kb_reserve(a, (void **)&stack, &stack_capacity, depth + 1, sizeof *stack);
-                    if (ok)
-                        stack[depth++] = (struct frame){arg, 0};
-                }
+                const uint32_t position = *kf_position(order, arg);
+                /* A reduction that is no root is a leaf if `stop_at_reduce` says so: its axes are axes of another sweep. */
+                if (!position || position == new_root)
+                    ok = enter(&w, arg, stop_at_reduce && arg->op == KF_REDUCE && !position);
                 continue;
             }
-            depth--;
-            if (position && position != new_root)
-                continue;
-            ok = kb_reserve(a, (void **)&order->nodes, &capacity, order->count + 1, sizeof *order->nodes);
+            w.depth--;
+            ok = kb_reserve(w.a, (void **)&order->nodes, &capacity, order->count + 1, sizeof *order->nodes);
             if (ok) {
                 order->nodes[order->count++] = f;
                 ok = set_position(order, f, (uint32_t)order->count);
             }
         }
     }
-    kb_free(a, stack);
+    kb_free(w.a, w.frames);
     if (ok)
         return KCL_OK;
     kf_order_finish(order);
@@ -117,8 +122,18 @@ void kf_order_finish(kf_order *order)
 
 /* ---- Rebuilding -------------------------------------------------------------------------------------------------- */
 
+bool kf_keeps_args(const kf_node *f, const kf_node *const *args)
+{
+    bool same = f->arg_count > 0;
+    for (int k = 0; k < f->arg_count; k++)
+        same = same && args[k] == f->arg[k];
+    return same;
+}
+
 const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
+    if (kf_keeps_args(f, args))
+        return f;
     switch ((kf_op)f->op) {
     case KF_VAR:
         if (kf_lends_axes(f))
@@ -145,8 +160,10 @@ kcl_status kf_rewrite_in_order(kf_graph *g, const kf_order *order, kf_rewriter *
 {
     for (size_t k = 0; k < order->count; k++) {
         const kf_node *f = order->nodes[k], *args[KF_MAX_ARGS] = {NULL};
-        for (int c = 0; c < f->arg_count; c++)
-            args[c] = kf_reached(order, f->arg[c]) ? made[kf_at(order, f->arg[c])] : f->arg[c];
+        for (int c = 0; c < f->arg_count; c++) {
+            const uint32_t position = *kf_position(order, f->arg[c]);
+            args[c] = position ? made[position - 1] : f->arg[c];
+        }
         made[k] = rewriter(user, g, f, args);
         if (!made[k])
             return g->error.status;

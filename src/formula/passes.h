@@ -27,7 +27,10 @@ kcl_status kf_rewrite(kf_graph *g, const kf_graph *from, size_t root_count, cons
 kcl_status kf_rewrite_in_order(kf_graph *g, const kf_order *order, kf_rewriter *rewriter, void *user,
                                const kf_node **made);
 
-/* The node with other operands, of the same dimensions. */
+/* Whether `args` are the operands that f has; false for a leaf, which a graph may share with no other graph. */
+bool kf_keeps_args(const kf_node *f, const kf_node *const *args);
+
+/* The node with other operands, of the same dimensions. f itself, if the operands are the operands of f. */
 const kf_node *kf_rebuild(kf_graph *g, const kf_node *f, const kf_node *const *args);
 
 /* Returns whether all rewritten operands of f are the operands that f has. */

@@ -162,11 +162,11 @@ static const kf_node *simplify_node(void *user, kf_graph *g, const kf_node *f, c
         if (terms && kf_reduction_get((kf_reduction)f->param[0])->formulas == 2 && !is_weighting(terms))
             terms = kf_binary(g, KF_CONCAT, kf_simplified(g, kf_make(g, KF_ELEM, &terms, &(int64_t){0})),
                               kf_simplified(g, kf_make(g, KF_EXTRACT, &terms, (int64_t[]){1, terms->dim - 1})));
-        return kf_reduce(g, (kf_reduction)f->param[0], (unsigned)f->param[1], f->param[2], terms);
+        return terms ? kf_rebuild(g, f, &terms) : NULL;
     }
     if (f->op == KF_LIKE)
         return kf_like(g, args[0], f->arg[1]);
-    return kf_simplified(g, kf_make(g, (kf_op)f->op, args, f->param));
+    return kf_simplified(g, kf_rebuild(g, f, args));
 }
 
 kcl_status kf_simplify(kf_graph *g, size_t root_count, const kf_node *const *roots, const kf_node **out)

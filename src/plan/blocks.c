@@ -9,10 +9,16 @@ enum {
     STEP_WORK = 2048, /* additions that the unrolled text of a block may cost: compilers are slow */
     PERIODIC_WORK = 1000, /* cost of a sine on GPUs: the function of the driver has a long text for large arguments */
     PERIODIC_LANES = 500, /* cost of a sine on CPUs: only lanes with large arguments take the function of the driver */
-    UNROLLED = 64,        /* components that loops are unrolled for on GPUs: registers have no index */
+    CALL_WORK = 8192,     /* cost of an operation of whole vectors, such as a time warp */
+    ROW_WORK = 8192,      /* additions that the text of a pair may cost, for all rows of a work-item of a GPU */
+    BLOCK_WORK = 1100,    /* the same for a block of more than two columns: short sums gain nothing by more */
+    UNROLLED = 66,        /* components of the vectors that registers hold: 64, and an exponent beside weights */
+    REGISTERS = 220,      /* 32-bit registers for vectors and sums: some 255 less those for places and for a pair */
+    WIDE = 48,            /* components from which on sums are long, and rows beside them from half as many on */
     LOCAL_TILE = 256,     /* columns in local memory, at most */
-    LOCAL_BYTES = 16 << 10, /* bytes of the columns in local memory: several work-groups share a compute unit */
-    ROW_REGISTERS = 100     /* 32-bit registers for the rows of a work-item */
+    LOCAL_BYTES = 16 << 10,      /* bytes of the columns in local memory: several work-groups share a compute unit */
+    WIDE_LOCAL_BYTES = 36 << 10, /* the same if the registers suffice for one work-group: totals are met less often */
+    ROW_REGISTERS = 100          /* 32-bit registers for the rows of a work-item */
 };
 
 /*
@@ -66,6 +72,22 @@ static int few_lists(const kp_plan *plan, int step)
     return step;
 }
 
+/* Returns the additions that a pair costs, if a sine costs `periodic`; 0: as elsewhere. */
+static int64_t pair_work(const kp_plan *plan, const kf_order *order, int periodic)
+{
+    int64_t work = 0;
+    for (size_t k = 0; k < order->count; k++) {
+        const kf_node *f = order->nodes[k];
+        const kf_op op = (kf_op)f->op;
+        const kf_class op_class = kf_info(op)->op_class;
+        const int cost = periodic && (op == KF_SIN || op == KF_COS || op == KF_TAN) ? periodic : kf_info(op)->cost;
+        if (kp_class(plan, f) == (KP_LANE | KP_STREAM))
+            work += op_class == KF_CLASS_CALL ? CALL_WORK
+                                              : (int64_t)cost * (op_class == KF_CLASS_SUM ? f->arg[0]->dim : f->dim);
+    }
+    return work;
+}
+
 /*
  * Returns the streamed elements of a block: as many as registers hold partial results for. Every sum over components
  * keeps a vector an element, and more vectors would spill. Long formulas have fewer elements, because the text is
@@ -74,7 +96,9 @@ static int few_lists(const kp_plan *plan, int step)
 static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps *caps)
 {
     int64_t sums = 0, work = 0, most = 16, list;
-    if (plan->schedule == KP_BY_ROWS)
+    if (plan->schedule == KP_BY_ROWS && plan->loops == KP_LOOPS_WIDE)
+        return 1; /* the components of a column are work enough for the registers that are left */
+    if (plan->schedule == KP_BY_ROWS && plan->loops != KP_LOOPS_SHORT)
         /* LogSumExp needs registers for more. Insertions into lists have a text for each element. */
         most = plan->record > 16                                                               ? 2
                : kp_numbers(plan) == 2 || kp_keeps_lists(plan->term_count, plan->terms, &list) ? 4
@@ -102,6 +126,9 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
     step = KB_MAX(step, sums > 4 ? 1 : 2);
     while (step > 1 && step * work > STEP_WORK)
         step /= 2;
+    if (plan->schedule == KP_BY_ROWS && plan->loops == KP_LOOPS_UNROLLED && sums_alone)
+        while (step > 2 && step * plan->lanes * pair_work(plan, order, 0) > BLOCK_WORK)
+            step /= 2;
     return few_lists(plan, (int)step);
 }
 
@@ -153,15 +180,39 @@ static bool is_read_by_pairs(const kp_plan *plan, const kf_order *order, const k
     return read;
 }
 
-/* Returns the rows of a work-item: as many rows as registers hold the numbers of. */
-static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *kept)
+/* Returns the numbers of a row that columns meet in registers, without the states of reductions. */
+static int64_t numbers_of_row(const kp_plan *plan, const kf_order *order, const bool *kept)
 {
-    int64_t numbers = 0, words = (int64_t)kb_dtype_size(plan->dtype) / 4;
+    int64_t numbers = 0;
     for (size_t k = 0; k < order->count; k++) {
         const kf_node *f = order->nodes[k];
         if (kp_class(plan, f) == KP_LANE && (kept[k] || (f->op == KF_VAR && is_read_by_pairs(plan, order, f))))
             numbers += f->dim;
     }
+    return numbers;
+}
+
+/*
+ * Where rows and sums have many components: chooses what registers hold, everything, all but the totals, or nothing.
+ * Sums of many components alone, such as many columns of weights, are fastest in registers.
+ */
+static void choose_loops(kp_plan *plan, const kf_order *order, const bool *kept)
+{
+    int64_t sums = 0, words = (int64_t)kb_dtype_size(plan->dtype) / 4;
+    for (size_t k = 0; k < plan->term_count; k++)
+        if (kp_reduction(plan, k)->sums || kp_reduction(plan, k)->exponent == KR_FIRST_EXPONENT)
+            sums += plan->terms[k].formula->dim;
+    const int64_t numbers = numbers_of_row(plan, order, kept);
+    if (KB_MIN(sums, 2 * numbers) < WIDE || (numbers + 3 * sums) * words <= REGISTERS)
+        return;
+    const bool fits = plan->loops == KP_LOOPS_UNROLLED && (numbers + sums) * words <= REGISTERS;
+    plan->loops = fits ? KP_LOOPS_WIDE : KP_LOOPS_SHORT;
+}
+
+/* Returns the rows of a work-item: as many rows as registers hold the numbers of. */
+static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *kept)
+{
+    int64_t numbers = numbers_of_row(plan, order, kept), words = (int64_t)kb_dtype_size(plan->dtype) / 4;
     for (size_t k = 0; k < plan->term_count; k++)
         numbers += 3 * kp_state_dim(plan, k);
     int rows = plan->dtype == KCL_F32 ? 4 : 2;
@@ -177,7 +228,8 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     int64_t local = (int64_t)KB_MIN(caps->local_memory, (size_t)INT64_MAX);
     for (size_t k = 0; k < order->count; k++)
         longest = KB_MAX(longest, order->nodes[k]->dim);
-    plan->unrolled = plan->schedule != KP_BY_LANES && longest <= UNROLLED;
+    if (plan->schedule != KP_BY_LANES && longest <= UNROLLED)
+        plan->loops = KP_LOOPS_UNROLLED;
     if (plan->schedule == KP_BY_CONTRACTION)
         return; /* kp_check_contraction has chosen them */
     plan->tile = TILE;
@@ -197,9 +249,14 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     if (plan->schedule == KP_BY_ROWS && (plan->shape == KP_MAP || plan->shape == KP_COLUMNS))
         return;
     if (plan->schedule == KP_BY_ROWS) {
+        choose_loops(plan, order, kept);
+        while (plan->lanes > 1 && plan->lanes * pair_work(plan, order, plan->fast ? 0 : PERIODIC_WORK) > ROW_WORK)
+            plan->lanes /= 2;
         choose_record(plan, order);
         plan->tile = LOCAL_TILE;
-        while (plan->tile > 16 && size * plan->tile * plan->record > KB_MIN(LOCAL_BYTES, local))
+        const bool wide = plan->loops == KP_LOOPS_WIDE || plan->loops == KP_LOOPS_SHORT;
+        const int64_t most = KB_MIN(wide ? WIDE_LOCAL_BYTES : LOCAL_BYTES, local);
+        while (plan->tile > 16 && size * plan->tile * plan->record > most)
             plan->tile /= 2;
         if (size * plan->tile * plan->record > local) {
             plan->record = 0;

@@ -215,6 +215,7 @@ void kp_plan_destroy(kp_plan **plan)
 
 void kp_describe(const kp_plan *plan, kb_str *out)
 {
+    const char *streamed = plan->stream_axis == KF_AXIS_I ? "rows" : "columns";
     if (plan->fast)
         kb_str_put(out, "math: fast\n");
     kb_str_putf(out, "schedule: %s\nshape: %s\ntype: %s\nlanes: %d\n", kp_schedule_name(plan),
@@ -224,10 +225,10 @@ void kp_describe(const kp_plan *plan, kb_str *out)
     if (plan->schedule == KP_BY_ROWS && plan->record)
         kb_str_putf(out, "local memory: %d columns of %d numbers\n", plan->tile, plan->record);
     if (plan->schedule == KP_BY_CONTRACTION)
-        kb_str_putf(out, "contraction: dimension %d, %d components a step, %d x %d pairs a work-group\n",
+        kb_str_putf(out, "contraction: dimension %d, %d components a chunk, %d x %d pairs a work-group\n",
                     plan->contracted, plan->chunk, plan->tile / plan->stream * plan->lanes, plan->tile);
     if (plan->stream_axis)
-        kb_str_putf(out, "streamed a step: %d\nsummation: blocked, blocks of %d\n", plan->stream, plan->tile);
+        kb_str_putf(out, "%s a block: %d\nsummation: tiles of %d %s\n", streamed, plan->stream, plan->tile, streamed);
     for (size_t k = 0; k < plan->term_count; k++) {
         kb_str_putf(out, "term %zu: ", k);
         kb_str_putf(out, "%s of dimension %d\n", kf_reduction_get(plan->terms[k].reduction)->name,

@@ -80,6 +80,14 @@ typedef struct kp_prepared {
     int at;
 } kp_prepared;
 
+/* Loops over the components of vectors. */
+typedef enum kp_loops {
+    KP_LOOPS_LEFT,     /* as compilers like */
+    KP_LOOPS_UNROLLED, /* straight code, so that vectors are in registers, which have no index */
+    KP_LOOPS_WIDE,     /* the same for all that columns meet; the totals of long sums are in private memory, in loops */
+    KP_LOOPS_SHORT     /* straight code of four components: all vectors are in private memory */
+} kp_loops;
+
 typedef struct kp_plan {
     kf_graph graph;       /* of the rewritten formulas */
     kp_schedule schedule; /* KP_BY_ROWS if the contraction schedule cannot run the formula and was not forced */
@@ -95,7 +103,7 @@ typedef struct kp_plan {
     bool slow_divider;               /* kp_caps */
     bool native; /* the functions of the device are good enough if the functions of the library would be slower */
     bool many_periodic; /* sines and the like are functions of the driver, whose text is short */
-    bool unrolled;      /* loops over components are unrolled, so that vectors may be in registers */
+    kp_loops loops;
 
     /* KP_BY_ROWS: a column in local memory, one variable after another. */
     int record;  /* numbers of a column; 0: columns are read where they are in global memory */

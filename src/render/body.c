@@ -41,11 +41,6 @@ void kt_body_finish(kt_body *body)
     kb_arena_finish(&body->arena);
 }
 
-unsigned kt_class(const kt_body *body, const kf_node *f)
-{
-    return (f->axes & body->lane_axis ? KP_LANE : 0u) | (f->axes & body->stream_axis ? KP_STREAM : 0u);
-}
-
 /* ---- Statements -------------------------------------------------------------------------------------------------- */
 
 static void indent(kt_pass *s)

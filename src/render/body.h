@@ -52,7 +52,11 @@ kcl_status kt_body_init(kt_body *body, const kp_plan *plan, unsigned lane_axis, 
                         const kf_node *const *roots, kb_error *err);
 void kt_body_finish(kt_body *body);
 
-unsigned kt_class(const kt_body *body, const kf_node *f);
+/* Which of the two axes the value of f depends on: KP_LANE, KP_STREAM. */
+static inline unsigned kt_class(const kt_body *body, const kf_node *f)
+{
+    return (f->axes & body->lane_axis ? KP_LANE : 0u) | (f->axes & body->stream_axis ? KP_STREAM : 0u);
+}
 
 /*
  * Writes the statements that compute the targets. `streamed`: inside a step over streamed elements, with the class of

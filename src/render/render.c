@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* render/render.c: programs, from the kernels' sections and the skeletons of cl/. */
-#include "render.h"
-#include "body.h"
+#include "entries.h"
 #include "hooks.h"
+#include "kernel.h"
 #include "library.h"
 #include "reductions.h"
 #include "text.h"
@@ -12,19 +12,12 @@
 
 const char *const kt_kernel_names[KT_KERNELS] = {"prepare_rows", "prepare_columns", "sweep", "finish"};
 
-typedef struct kernel {
-    kt_kernel_id id;
-    unsigned lane_axis, stream_axis;
-    size_t target_count;
-    kt_target *targets; /* terms first, then outputs or prepared values */
-} kernel;
-
 enum { SHORT_LIST = 16 }; /* K of K-min for which registers are enough */
 
 enum { MACRO_WIDTH = 117 }; /* of lines before their backslash; longer ones stick out */
 
-static const char *const macro_prefix[KT_KERNELS] = {"KCL_PREPARE_ROWS", "KCL_PREPARE_COLUMNS", "KCL_SWEEP",
-                                                     "KCL_FINISH"};
+const char *const kt_macro_prefixes[KT_KERNELS] = {"KCL_PREPARE_ROWS", "KCL_PREPARE_COLUMNS", "KCL_SWEEP",
+                                                   "KCL_FINISH"};
 
 /* The variable that holds the margins of screened terms. */
 static size_t margin_of(const kp_plan *plan)
@@ -100,212 +93,6 @@ static size_t hoisted(const kt_body *body, unsigned from, size_t target_count, c
 
 /* ---- Kernels ----------------------------------------------------------------------------------------------------- */
 
-/* The parameters of a kernel while they are written. */
-typedef struct parameters {
-    kt_program *program;
-    kt_kernel_id id;
-    size_t capacity;
-    bool ok;
-    kb_str text;
-} parameters;
-
-static void add_arg(parameters *p, kt_arg_kind kind, size_t index, int axis)
-{
-    kt_signature *s = &p->program->kernel[p->id];
-    p->ok = p->ok && kb_reserve(&p->program->allocator, (void **)&s->args, &p->capacity, s->count + 1, sizeof *s->args);
-    if (p->ok)
-        s->args[s->count++] = (kt_arg){kind, (uint32_t)index, (uint32_t)axis};
-}
-
-static bool is_prepared_by(const kernel *k, size_t var)
-{
-    for (size_t t = 0; t < k->target_count; t++)
-        if (k->targets[t].kind == KT_PREPARED && k->targets[t].index == var)
-            return true;
-    return false;
-}
-
-/* ---- Batches ----------------------------------------------------------------------------------------------------- */
-
-static bool has_partial(const kp_plan *plan, kt_kernel_id id)
-{
-    return (id == KT_SWEEP || id == KT_FINISH) && plan->shape != KP_ROWS && plan->term_count > 0;
-}
-
-/*
- * The batch axes that a kernel is launched over, as bits. A sweep has a loop over those that are reduced; kernels that
- * prepare values are launched over what these depend on.
- */
-static unsigned launched_axes(const kp_plan *plan, const kernel *k)
-{
-    for (size_t v = plan->var_count - plan->prepared_vars; v < plan->var_count; v++)
-        if (is_prepared_by(k, v))
-            return plan->batched[v];
-    return (1u << plan->outer_batches) - 1;
-}
-
-static unsigned looped_axes(const kp_plan *plan, const kernel *k)
-{
-    return k->id == KT_SWEEP ? ((1u << plan->each_batches) - 1) << plan->outer_batches : 0;
-}
-
-static void put_batch_parameters(parameters *p, const kp_plan *plan, const kernel *k, const kt_body *body)
-{
-    unsigned launched = launched_axes(plan, k), looped = looped_axes(plan, k);
-    for (size_t v = 0; v < plan->var_count; v++) {
-        for (int b = 0; (body->reads[v] || is_prepared_by(k, v)) && b < KF_MAX_BATCH; b++) {
-            if (!(plan->batched[v] & (launched | looped) & 1u << b))
-                continue;
-            kb_str_putf(&p->text, "    const long a%zu_b%d,\n", v, b);
-            add_arg(p, KT_ARG_VAR_BATCH, v, b);
-        }
-    }
-    for (size_t t = 0; t < k->target_count; t++) {
-        for (int b = 0; k->targets[t].kind == KT_OUTPUT && b < plan->outer_batches; b++) {
-            kb_str_putf(&p->text, "    const long o%zu_b%d,\n", k->targets[t].index, b);
-            add_arg(p, KT_ARG_OUTPUT_BATCH, k->targets[t].index, b);
-        }
-    }
-    /* The last axis needs no size. */
-    for (int b = 0; b < KF_MAX_BATCH; b++) {
-        unsigned of = launched & 1u << b ? launched : looped;
-        if (!(of & 1u << b) || of >> b == 1)
-            continue;
-        kb_str_putf(&p->text, "    const long n%d,\n", b);
-        add_arg(p, KT_ARG_BATCH_SIZE, 0, b);
-    }
-    if (launched) {
-        kb_str_put(&p->text, "    const long first_batch,\n");
-        add_arg(p, KT_ARG_FIRST_BATCH, 0, 0);
-    }
-    if (launched && has_partial(plan, k->id)) {
-        kb_str_put(&p->text, "    const long partial_b,\n");
-        add_arg(p, KT_ARG_PARTIAL_BATCH, 0, 0);
-    }
-    if (looped) {
-        kb_str_put(&p->text, "    const long column_parts, const long each_count, const long each_length,\n");
-        add_arg(p, KT_ARG_COLUMN_PARTS, 0, 0);
-        add_arg(p, KT_ARG_EACH_COUNT, 0, 0);
-        add_arg(p, KT_ARG_EACH_LENGTH, 0, 0);
-    }
-}
-
-/* b0, b1, ...: the place of batch `number` on each of the axes. */
-static void put_places(kb_str *out, const char *number, unsigned axes)
-{
-    if (!axes)
-        return;
-    kb_str_put(out, "    const long ");
-    for (int b = 0, count = 0; axes >> b; b++) {
-        if (!(axes & 1u << b))
-            continue;
-        kb_str_putf(out, "%sb%d = %s", count++ ? ", " : "", b, number);
-        for (int before = 0; before < b; before++)
-            if (axes & 1u << before)
-                kb_str_putf(out, " / n%d", before);
-        if (axes >> b != 1)
-            kb_str_putf(out, " %% n%d", b);
-    }
-    kb_str_put(out, ";\n");
-}
-
-static void put_offset(kb_str *out, char letter, size_t number, unsigned axes)
-{
-    for (int b = 0, count = 0; axes >> b; b++)
-        if (axes & 1u << b)
-            kb_str_putf(out, "%sb%d * %c%zu_b%d", count++ ? " + " : "", b, letter, number, b);
-}
-
-/* Moves all memory to that of the launched batch. */
-static void put_launched_batch(kb_str *out, const kp_plan *plan, const kernel *k, const kt_body *body)
-{
-    unsigned axes = launched_axes(plan, k);
-    if (!axes)
-        return;
-    kb_str_put(out, "    const long batch = first_batch + get_global_id(2);\n");
-    put_places(out, "batch", axes);
-    for (size_t v = 0; v < plan->var_count; v++) {
-        if (!(body->reads[v] || is_prepared_by(k, v)) || !(plan->batched[v] & axes))
-            continue;
-        kb_str_putf(out, "    a%zu += ", v);
-        put_offset(out, 'a', v, plan->batched[v] & axes);
-        kb_str_put(out, ";\n");
-    }
-    for (size_t t = 0; t < k->target_count; t++) {
-        if (k->targets[t].kind != KT_OUTPUT)
-            continue;
-        kb_str_putf(out, "    o%zu += ", k->targets[t].index);
-        put_offset(out, 'o', k->targets[t].index, axes);
-        kb_str_put(out, ";\n");
-    }
-    if (has_partial(plan, k->id))
-        kb_str_put(out, "    partial += batch * partial_b;\n");
-}
-
-/* The memory of a reduced batch: `launch` keeps where all begin, `each` goes to the one that the loop has come to. */
-static void put_looped_batch(kb_str *launch, kb_str *each, const kp_plan *plan, const kernel *k, const kt_body *body)
-{
-    unsigned axes = looped_axes(plan, k);
-    put_places(each, "each", axes);
-    for (size_t v = 0; v < plan->var_count; v++) {
-        if (!body->reads[v] || !(plan->batched[v] & axes))
-            continue;
-        kb_str_putf(launch, "    __global const real *const all%zu = a%zu;\n", v, v);
-        kb_str_putf(each, "    __global const real *restrict const a%zu = all%zu + ", v, v);
-        put_offset(each, 'a', v, plan->batched[v] & axes);
-        kb_str_put(each, ";\n");
-    }
-}
-
-static kcl_status put_parameters(kt_program *program, const kp_plan *plan, const kernel *k, const kt_body *body,
-                                 kb_str *out)
-{
-    parameters p = {.program = program, .id = k->id, .ok = true};
-    kb_str_init(&p.text, &program->allocator);
-    for (size_t v = 0; v < plan->var_count; v++) {
-        bool written = is_prepared_by(k, v);
-        if (!written && !body->reads[v])
-            continue;
-        kb_str_putf(&p.text, "    __global %sreal *restrict a%zu,\n", written ? "" : "const ", v);
-        add_arg(&p, KT_ARG_VAR, v, 0);
-        if (!plan->dense[v] && plan->vars[v].role != KF_ROLE_P) {
-            kb_str_putf(&p.text, "    const long a%zu_s,\n", v);
-            add_arg(&p, KT_ARG_VAR_STRIDE, v, 0);
-        }
-    }
-    for (size_t t = 0; t < k->target_count; t++) {
-        size_t index = k->targets[t].index;
-        if (k->targets[t].kind != KT_OUTPUT)
-            continue;
-        kb_str_putf(&p.text, "    __global %s *restrict o%zu, const long o%zu_s, const long o%zu_k,\n",
-                    k->targets[t].node->kind == KF_INT ? "long" : "real", index, index, index);
-        add_arg(&p, KT_ARG_OUTPUT, index, 0);
-        add_arg(&p, KT_ARG_OUTPUT_STRIDE, index, 0);
-        add_arg(&p, KT_ARG_OUTPUT_STEP, index, 0);
-        if (!plan->scaled[index])
-            continue;
-        kb_str_putf(&p.text, "    const real o%zu_alpha, const real o%zu_beta,\n", index, index);
-        add_arg(&p, KT_ARG_OUTPUT_ALPHA, index, 0);
-        add_arg(&p, KT_ARG_OUTPUT_BETA, index, 0);
-    }
-    put_batch_parameters(&p, plan, k, body);
-    put_macro(out, macro_prefix[k->id], "PARAMETERS", &p.text);
-    p.ok = p.ok && !p.text.failed;
-    kb_str_finish(&p.text);
-    bool columns = k->id == KT_SWEEP || (k->id == KT_FINISH && plan->deferred);
-    if (k->id != KT_PREPARE_COLUMNS)
-        add_arg(&p, KT_ARG_ROWS, 0, 0);
-    if (k->id == KT_PREPARE_COLUMNS || columns)
-        add_arg(&p, KT_ARG_COLS, 0, 0);
-    if (has_partial(plan, k->id)) {
-        add_arg(&p, KT_ARG_PARTS, 0, 0);
-        if (columns)
-            add_arg(&p, KT_ARG_PART_LENGTH, 0, 0);
-        add_arg(&p, KT_ARG_PARTIAL, 0, 0);
-    }
-    return p.ok ? KCL_OK : kb_no_memory(body->err);
-}
-
 static void put_loads(const kp_plan *plan, const kt_body *body, unsigned lane_axis, kb_str *out)
 {
     for (size_t v = 0; v < plan->var_count; v++) {
@@ -352,11 +139,11 @@ static void put_columns(const kp_plan *plan, const kt_body *body, kb_str *out)
         kb_str_putf(&fill, ", %d)\n", plan->vars[v].dim);
     }
     if (plan->record)
-        put_macro(out, macro_prefix[KT_SWEEP], "FILL", &fill);
+        put_macro(out, kt_macro_prefixes[KT_SWEEP], "FILL", &fill);
     kb_str_finish(&fill);
 }
 
-/* X(number, variable, distance of rows) for the vectors that a contraction stages: those of rows, those of columns. */
+/* X(number, variable, distance of rows) for the vectors that a contraction stages, first of rows, then of columns. */
 static void put_operands(const kp_plan *plan, const kt_body *body, kb_str *out)
 {
     for (int side = 0; side < 2; side++) {
@@ -374,8 +161,8 @@ static void put_operands(const kp_plan *plan, const kt_body *body, kb_str *out)
     }
 }
 
-/* Arrays of the values that share one: they are collected first, and stored in a loop. */
-static void put_shared(const kp_plan *plan, const kernel *k, kb_str *begin, kb_str *end)
+/* Arrays that several values share: the values are collected first, and stored in a loop. */
+static void put_shared(const kp_plan *plan, const kt_kernel *k, kb_str *begin, kb_str *end)
 {
     for (size_t v = plan->var_count - plan->prepared_vars; v < plan->var_count; v++) {
         const int dim = plan->vars[v].dim;
@@ -391,7 +178,7 @@ static void put_shared(const kp_plan *plan, const kernel *k, kb_str *begin, kb_s
     }
 }
 
-static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const kernel *k, kb_error *err)
+static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const kt_kernel *k, kb_error *err)
 {
     const kcl_allocator *a = &program->allocator;
     kb_str *out = &program->source;
@@ -411,8 +198,8 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const ker
     kt_target *kept = kb_calloc(a, most, sizeof *kept);
     if (status == KCL_OK && (!work || !needed || !kept))
         status = kb_no_memory(err);
-    kb_str begin, launch, lane, sums, step, block, end, loads;
-    kb_str *texts[] = {&begin, &launch, &lane, &sums, &step, &block, &end, &loads};
+    kb_str parameters, begin, launch, lane, sums, step, block, end, loads;
+    kb_str *texts[] = {&parameters, &begin, &launch, &lane, &sums, &step, &block, &end, &loads};
     for (size_t t = 0; t < KB_COUNT(texts); t++)
         kb_str_init(texts[t], a);
     body.indirect = k->id == KT_SWEEP && plan->schedule != KP_BY_LANES;
@@ -435,27 +222,28 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const ker
     if (status == KCL_OK && k->target_count > term_count)
         status = kt_section(&body, false, k->target_count - term_count, k->targets + term_count, &end);
     if (status == KCL_OK) {
-        put_launched_batch(&begin, plan, k, &body);
-        put_looped_batch(&begin, &loads, plan, k, &body);
-        /* What is computed once a launch is computed once a reduced batch, where there are such. */
-        kb_str_put(looped_axes(plan, k) ? &loads : &begin, kb_str_text(&launch));
+        kt_put_launched_batch(&begin, plan, k, &body);
+        kt_put_looped_batch(&begin, &loads, plan, k, &body);
+        /* What is computed once a launch is computed once a batch where batches are reduced. */
+        kb_str_put(kt_looped_axes(plan, k) ? &loads : &begin, kb_str_text(&launch));
         put_loads(plan, &body, k->lane_axis, &loads);
         put_shared(plan, k, &loads, &end);
         kb_str_put(&loads, kb_str_text(&lane));
-        status = put_parameters(program, plan, k, &body, out);
-        put_macro(out, macro_prefix[k->id], "LAUNCH", &begin);
-        put_macro(out, macro_prefix[k->id], "LANE", &loads);
+        status = kt_put_parameters(program, plan, k, &body, &parameters);
+        put_macro(out, kt_macro_prefixes[k->id], "PARAMETERS", &parameters);
+        put_macro(out, kt_macro_prefixes[k->id], "LAUNCH", &begin);
+        put_macro(out, kt_macro_prefixes[k->id], "LANE", &loads);
         if (body.indirect)
             put_columns(plan, &body, out);
         if (body.step) {
             put_operands(plan, &body, out);
-            put_macro(out, macro_prefix[k->id], "SUMS", &sums);
-            put_macro(out, macro_prefix[k->id], "STEP", &step);
+            put_macro(out, kt_macro_prefixes[k->id], "SUMS", &sums);
+            put_macro(out, kt_macro_prefixes[k->id], "STEP", &step);
         }
         if (term_count)
-            put_macro(out, macro_prefix[k->id], "BLOCK", &block);
+            put_macro(out, kt_macro_prefixes[k->id], "BLOCK", &block);
         if (k->target_count > term_count)
-            put_macro(out, macro_prefix[k->id], "OUT", &end);
+            put_macro(out, kt_macro_prefixes[k->id], "OUT", &end);
         kb_str_put(out, "\n");
         for (size_t t = 0; t < KB_COUNT(texts); t++)
             if (texts[t]->failed && status == KCL_OK)
@@ -475,6 +263,8 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const ker
 static void put_preface(kb_str *out, const kp_plan *plan)
 {
     static const char *const shapes[] = {"KCL_MAP", "KCL_ROWS", "KCL_ROWS_SPLIT", "KCL_COLUMNS", "KCL_ROWS_BOTH"};
+    static const char *const loops[] = {"", "#define KCL_UNROLLED\n", "#define KCL_UNROLLED\n#define KCL_WIDE\n",
+                                        "#define KCL_ROLLED\n"};
     kb_str_put(out, "/*\n");
     for (size_t k = 0; k < plan->prepared_count; k++) {
         const kp_prepared *p = &plan->prepared[k];
@@ -522,8 +312,7 @@ static void put_preface(kb_str *out, const kp_plan *plan)
             kb_str_putf(out, "#define KCL_GROUP %d\n#define KCL_NUMBERS %d\n", plan->group, kp_numbers(plan));
         if (plan->each_batches)
             kb_str_put(out, "#define KCL_EACH\n");
-        if (plan->unrolled)
-            kb_str_put(out, "#define KCL_UNROLLED\n");
+        kb_str_put(out, loops[plan->loops]);
         if (plan->schedule == KP_BY_ROWS && plan->shape != KP_COLUMNS)
             kb_str_putf(out, "#define KCL_RECORD %d\n", plan->record);
         if (plan->schedule == KP_BY_CONTRACTION)
@@ -602,7 +391,7 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
                 targets[count++] =
                     (kt_target){.kind = KT_PREPARED, .node = p->value, .index = p->var, .component = p->at};
         }
-        kernel k = {side == 0 ? KT_PREPARE_ROWS : KT_PREPARE_COLUMNS, axis, 0, count, targets};
+        kt_kernel k = {side == 0 ? KT_PREPARE_ROWS : KT_PREPARE_COLUMNS, axis, 0, count, targets};
         if (count)
             status = put_kernel(program, plan, &k, err);
     }
@@ -614,24 +403,28 @@ kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err)
     for (size_t k = 0; k < plan->output_count; k++)
         targets[count++] = (kt_target){.kind = KT_OUTPUT, .node = plan->outputs[k], .index = k};
     if (status == KCL_OK && term_count) {
-        kernel k = {KT_SWEEP, plan->lane_axis, plan->stream_axis, direct ? count : term_count, targets};
+        kt_kernel k = {KT_SWEEP, plan->lane_axis, plan->stream_axis, direct ? count : term_count, targets};
         status = put_kernel(program, plan, &k, err);
     }
     if (status == KCL_OK && !direct) {
-        /* The terms again that are looked at again, in front of the outputs. */
+        /* The terms that are looked at again, in front of the outputs. */
         size_t first = term_count;
         for (size_t n = plan->term_count; plan->deferred && n-- > 0;)
             if (kp_reduction(plan, n)->hooks & KR_FIND_PART)
                 targets[--first] = (kt_target){
                     .kind = KT_TERM, .node = plan->exact[n] ? plan->exact[n] : plan->terms[n].formula, .index = n};
-        kernel k = {KT_FINISH, KF_AXIS_I, plan->deferred ? KF_AXIS_J : 0, count - first, targets + first};
+        kt_kernel k = {KT_FINISH, KF_AXIS_I, plan->deferred ? KF_AXIS_J : 0, count - first, targets + first};
         status = put_kernel(program, plan, &k, err);
     }
     kb_free(a, targets);
     program->body = out->length;
+    if (plan->schedule == KP_BY_LANES)
+        kb_str_put(out, "#define KCL_ENTRIES\n");
     if (term_count)
         kt_put_reductions(out, plan);
     put_library(program, plan);
+    if (plan->schedule == KP_BY_LANES)
+        kt_put_entries(program);
     if (status == KCL_OK && out->failed)
         status = kb_no_memory(err);
     if (status < 0)

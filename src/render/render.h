@@ -3,8 +3,9 @@
  * render/render.h: a plan as OpenCL C. Pure functions: the same plan gives the same bytes.
  *
  * A program is generated text, the preface and body of each kernel as macros, in front of the skeletons of cl/, which
- * own the loops. Names: a0 the memory of variable 0, x0 and y0 its values in lanes, p0 computed once a launch, r0 once
- * per lane, s0 a number a pair, t0 a step on the way, o0 the memory of output 0.
+ * own the loops. Programs for CPUs end with the kernels, which call the functions of the skeletons. Names: a0 the
+ * memory of variable 0, x0 and y0 its values in lanes, p0 computed once a launch, r0 once per lane, s0 a number a pair,
+ * t0 a step on the way, o0 the memory of output 0.
  */
 #ifndef KT_RENDER_H
 #define KT_RENDER_H
@@ -56,6 +57,7 @@ typedef struct kt_program {
 } kt_program;
 
 extern const char *const kt_kernel_names[KT_KERNELS];
+extern const char *const kt_macro_prefixes[KT_KERNELS]; /* of the macros that a kernel's generated text consists of */
 
 kcl_status kt_render(kt_program *program, const kp_plan *plan, kb_error *err);
 void kt_program_finish(kt_program *program);

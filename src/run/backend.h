@@ -59,7 +59,11 @@ struct kx_run {
 kcl_status kx_bind(kx_run *r);
 
 /* Rows of an extent class in this call. */
-int64_t kx_rows_of(const kg_program *program, const kx_view *slots, int extent);
+static inline int64_t kx_rows_of(const kg_program *program, const kx_view *slots, int extent)
+{
+    const uint32_t slot = extent < program->extent_count ? program->extent_slot[extent] : UINT32_MAX;
+    return extent && slot != UINT32_MAX ? slots[slot].rows : 1;
+}
 
 /* The array that a step reads or writes: slot or temporary, root or temporary. */
 static inline const kx_view *kx_input(const kx_run *r, const kg_step *step, size_t k)

@@ -6,12 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-int64_t kx_rows_of(const kg_program *program, const kx_view *slots, int extent)
-{
-    const uint32_t slot = extent < program->extent_count ? program->extent_slot[extent] : UINT32_MAX;
-    return extent && slot != UINT32_MAX ? slots[slot].rows : 1;
-}
-
 /* ---- Batches ------------------------------------------------------------------------------------------------------ */
 
 /* Arrays that repeat along different axes are small, their batches together may be more than can be counted. */

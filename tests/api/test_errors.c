@@ -561,7 +561,9 @@ START_TEST(test_functions_are_named_as_they_were_called)
     SAYS(kcl_one_hot(kcl_elem(a, 0), 0), "kcl_one_hot: ", "dimension 0");
     SAYS(kcl_matmul(a, three), "kcl_matmul: ", "dimension 2");
     SAYS(kcl_hvp(a, a, a), "kcl_hvp: ", "dimension 2");
-    SAYS(kcl_greater(a, three), "kcl_greater: ", "dimensions 3 and 2");
+    SAYS(kcl_less(a, three), "kcl_less: ", "dimensions 2 and 3");
+    SAYS(kcl_greater(a, three), "kcl_greater: ", "dimensions 2 and 3");
+    SAYS(kcl_greater_equal(three, a), "kcl_greater_equal: ", "dimensions 3 and 2");
     kcl_expr *four = kcl_concat(a, a);
     SAYS(kcl_complex_add(four, kcl_concat(four, a)), "kcl_complex_add: ", "4 and 6");
     SAYS(kcl_vecmatmult(three, a), "kcl_vecmatmult: ", "2 components", "3");

@@ -74,6 +74,43 @@ START_TEST(comparisons_are_exact_beyond_float32)
 }
 END_TEST
 
+/* The shape of what has numbers of rows beside an array, and of what has nothing but them. */
+START_TEST(shapes_tell_the_lengths_of_arrays)
+{
+    float x[M] = {0};
+    int64_t shape[KCL_MAX_AXES];
+    kcl_expr *x_i = kcl_vi(s, kcl_f32(x, M)), *both = kcl_add(kcl_index_i(s), kcl_index_j(s));
+    ck_assert_int_eq(kcl_expr_shape(kcl_add(both, x_i), shape), 3);
+    ck_assert_int_eq(shape[0], M);
+    ck_assert_int_eq(shape[1], -1);
+    ck_assert_int_eq(kcl_expr_shape(kcl_index_j(s), shape), 3);
+    ck_assert_int_eq(shape[0], 1);
+    ck_assert_int_eq(shape[1], -1);
+    ck_assert_int_eq(kcl_expr_shape(kcl_like(kcl_index_i(s), x_i), shape), 3);
+    ck_assert_int_eq(shape[0], M);
+}
+END_TEST
+
+/* The type of an expression is the type of its arrays, or int64 for an index; numbers alone have none. */
+START_TEST(expressions_tell_their_types)
+{
+    float x[3] = {0};
+    double y[4] = {0};
+    int64_t rows[4] = {0};
+    kcl_expr *x_i = kcl_vi(s, kcl_f32(x, 3)), *y_j = kcl_vj(s, kcl_f64(y, 4)), *at = kcl_vj(s, kcl_i64(rows, 4));
+    kcl_expr *distance = kcl_sqdist(y_j, kcl_transpose(kcl_vj(s, kcl_f64(y, 4))));
+    ck_assert_int_eq(kcl_expr_dtype(kcl_mul(kcl_scalar(s, 2), kcl_exp(x_i))), KCL_F32);
+    ck_assert_int_eq(kcl_expr_dtype(kcl_add(kcl_index_j(s), y_j)), KCL_F64);
+    ck_assert_int_eq(kcl_expr_dtype(kcl_gather(x_i, at)), KCL_F32);
+    ck_assert_int_eq(kcl_expr_dtype(kcl_reduce_argmin(distance, KCL_OVER_J)), KCL_I64);
+    ck_assert_int_eq(kcl_expr_dtype(kcl_reduce_min(distance, KCL_OVER_J)), KCL_F64);
+    ck_assert_int_eq(kcl_expr_dtype(kcl_scalar(s, 2)), KCL_DTYPE_NONE);
+    ck_assert_int_eq(kcl_expr_dtype(kcl_like(kcl_index_j(s), at)), KCL_DTYPE_NONE);
+    ck_assert_int_eq(kcl_expr_dtype(kcl_vi(s, NULL)), KCL_DTYPE_NONE);
+    ck_assert_int_eq(kcl_expr_dtype(NULL), KCL_DTYPE_NONE);
+}
+END_TEST
+
 /* Numbers begin anew in every batch, even if the batches could be computed as more rows or columns. */
 START_TEST(numbers_are_within_the_batch)
 {
@@ -310,6 +347,8 @@ int main(int argc, char **argv)
 {
     const test_entry tests[] = {
         {numbers_are_those_of_plain_loops, 0},
+        {shapes_tell_the_lengths_of_arrays, 0},
+        {expressions_tell_their_types, 0},
         {comparisons_are_exact_beyond_float32, 0},
         {numbers_are_within_the_batch, 0},
         {a_length_must_be_told, 0},

@@ -463,6 +463,12 @@ START_TEST(arrays_are_dense_and_row_major)
     ck_assert_int_eq(kcl_array_of(NULL, KCL_F64, 2, (const int64_t[]){5, 0}).ndim, 2);
     const int64_t nine[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     ck_assert_int_eq(kcl_array_of(data, KCL_F32, KCL_MAX_AXES, nine).ndim, KCL_MAX_AXES);
+    const int64_t shape[] = {3, 2}, stride[] = {-16, 0};
+    a = kcl_array_strided(data + 8, KCL_F32, 2, shape, stride);
+    ck_assert(a.data == data + 8 && a.ndim == 2 && a.dtype == KCL_F32 && a.shape[0] == 3 && a.shape[1] == 2);
+    ck_assert(a.stride[0] == -16 && a.stride[1] == 0);
+    ck_assert_int_eq(kcl_array_strided(data, KCL_F32, 2, shape, NULL).stride[0], 8);
+    ck_assert_int_eq(kcl_array_strided(data, KCL_F32, -2, shape, stride).ndim, -1);
 }
 END_TEST
 

@@ -58,6 +58,24 @@ if "$tool" devices --json | grep -qiE 'pocl|portable computing language'; then
     report $? "PoCL compiles a kernel once"
     specialised 1
     report $? "PoCL does as the user's own setting says"
+
+    # Where no folder is named PoCL keeps the kernels. Processes that need the same kernel at once take turns all the same.
+    (
+        unset KEOPSCL_CACHE_DIR POCL_CACHE_DIR POCL_KERNEL_CACHE
+        XDG_CACHE_HOME=$temporary/caches
+        export XDG_CACHE_HOME
+        p=0 running= failed=0
+        while [ $p -lt 4 ]; do
+            KEOPSCL_LOG=1 check 8 >"$temporary/alone$p" 2>&1 &
+            running="$running $!"
+            p=$((p + 1))
+        done
+        for p in $running; do
+            wait "$p" || failed=1
+        done
+        [ $failed -eq 0 ] && [ -z "$(ls "$XDG_CACHE_HOME/keopscl")" ] && [ -n "$(find "$XDG_CACHE_HOME/pocl" -name 'sweep.so')" ]
+    )
+    report $? "processes share what PoCL keeps where no folder is named"
 fi
 
 # All processes need the same kernel at once: one builds the kernel, the others read its entry. On a machine that takes

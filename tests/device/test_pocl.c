@@ -294,6 +294,49 @@ START_TEST(test_next_process_starts_at_once)
 }
 END_TEST
 
+/* Entries of our own in the folder that is used where none is named. */
+static int entries_below(const char *caches)
+{
+    char command[1200];
+    int count;
+    snprintf(command, sizeof command, "ls '%s/keopscl' 2>&1 | grep -c '[.]bin$'", caches);
+    FILE *f = popen(command, "r");
+    ck_assert_int_eq(fscanf(f, "%d", &count), 1);
+    pclose(f);
+    return count;
+}
+
+START_TEST(test_driver_keeps_kernels_where_no_folder_is_named)
+{
+    char caches[1100], command[2400];
+    int built, loaded;
+    double first, second;
+    snprintf(caches, sizeof caches, "%s/caches", harness_folder);
+    unsetenv("KEOPSCL_CACHE_DIR");
+    unsetenv("POCL_CACHE_DIR");
+    setenv("XDG_CACHE_HOME", caches, 1);
+    run_process(&built, &loaded, &first);
+    ck_assert(built == 1 && loaded == 0 && entries_below(caches) == 0);
+    run_process(&built, &loaded, &second);
+    ck_assert(built == 1 && loaded == 0 && entries_below(caches) == 0);
+    printf("first result: %.3f s in the first process, %.4f s in the second\n", first, second);
+    /* The second process builds from the source again, but PoCL finds what it has compiled. */
+    ck_assert_double_lt(second, first / 2);
+    /* Where PoCL keeps nothing, we do. */
+    setenv("POCL_KERNEL_CACHE", "0", 1);
+    run_process(&built, &loaded, &first);
+    ck_assert(built == 1 && loaded == 0 && entries_below(caches) == 1);
+    run_process(&built, &loaded, &second);
+    ck_assert(built == 0 && loaded == 1);
+    ck_assert_double_lt(second, first / 2);
+    unsetenv("POCL_KERNEL_CACHE");
+    unsetenv("XDG_CACHE_HOME");
+    setenv("KEOPSCL_CACHE_DIR", harness_folder, 1);
+    snprintf(command, sizeof command, "rm -rf '%s'", caches);
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 /* ---- Everything that can fail, in turn --------------------------------------------------------------------------- */
 
 static bool run_failing(int call, int allocation)
@@ -394,6 +437,7 @@ int main(int argc, char **argv)
                                   test_threads_with_contexts_on_one_device,
                                   test_fork_with_a_driver,
                                   test_next_process_starts_at_once,
+                                  test_driver_keeps_kernels_where_no_folder_is_named,
                                   test_each_call_to_the_driver_fails_in_turn,
                                   test_each_allocation_beside_the_driver_fails_in_turn};
     return run_tests("OpenCL CPU", tests, KB_COUNT(tests));

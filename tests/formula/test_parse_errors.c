@@ -167,7 +167,7 @@ static const struct {
         {KCL_ERROR_SHAPE, "x % Concat(x,p)", 2,
          "'%': the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
         {KCL_ERROR_SHAPE, "x < y > Concat(x,p)", 6,
-         "'>': the operands have dimensions 4 and 3; they must be equal, or one of them 1"},
+         "'>': the operands have dimensions 3 and 4; they must be equal, or one of them 1"},
         {KCL_ERROR_SHAPE, "p*1e999", 2, "a constant must be a finite number, or inf"},
         {KCL_ERROR_SYNTAX,
          "0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000.00000000"

@@ -211,8 +211,9 @@ static inline kp_plan *plan_of(const kr_sweep *sweep, const kp_caps *caps, kcl_d
     kp_plan *plan;
     kb_error err;
     kb_error_clear(&err);
-    ck_assert_msg(kp_plan_create(&plan, &(kp_request){sweep, dtype, caps, {.shape = shape}, NULL, {0}}, &err) == KCL_OK,
-                  "%s", err.text);
+    const kp_choice choice = {.schedule = caps->device_class == KP_CPU ? KP_BY_LANES : KP_BY_ROWS, .shape = shape};
+    ck_assert_msg(kp_plan_create(&plan, &(kp_request){sweep, dtype, caps, choice, NULL, {0}}, &err) == KCL_OK, "%s",
+                  err.text);
     return plan;
 }
 

@@ -10,6 +10,7 @@ START_TEST(a_plan_describes_itself)
     kb_str_init(&out, NULL);
     kp_describe(plan, &out);
     ck_assert_ptr_nonnull(strstr(kb_str_text(&out), "shape: rows\ntype: float32\nlanes: 16\n"));
+    ck_assert_ptr_nonnull(strstr(kb_str_text(&out), "columns a block: 16\nsummation: tiles of 128 columns\n"));
     ck_assert_ptr_nonnull(strstr(kb_str_text(&out), "term 0: Sum of dimension 1\n"));
     kb_str_finish(&out);
     kp_plan_destroy(&plan);

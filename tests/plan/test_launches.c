@@ -2,34 +2,44 @@
 /* Launches: every row and every column once, within the limits of the device, batches as well. */
 #include "fixture.h"
 
+/*
+ * Some million values are looked at: asserting each of them takes longer than the launches, so a value that fails is all
+ * that Check hears of.
+ */
+#define EXPECT_OR(condition, ...) ((condition) ? (void)0 : (void)(ck_abort_msg(__VA_ARGS__)))
+#define EXPECT(condition) EXPECT_OR(condition, "%s", #condition)
+#define EXPECT_EQUAL(a, b)                                                                                             \
+    EXPECT_OR((int64_t)(a) == (int64_t)(b), "%s is %lld, %s is %lld", #a, (long long)(a), #b, (long long)(b))
+#define EXPECT_AT_MOST(a, b) EXPECT_OR((a) <= (b), "%s is %lld, %s is %lld", #a, (long long)(a), #b, (long long)(b))
+
 /* Goes through rows and columns like the loops of cl/lanes.cl. Fails unless every row and every column is met once. */
 static void walk(const kp_plan *plan, const kp_launch *l, int64_t rows, int64_t cols)
 {
     bool columns = plan->shape == KP_COLUMNS;
     int64_t size = columns ? plan->stream : plan->lanes, blocks = (rows + size - 1) / size, met = 0;
     int64_t items = (int64_t)l->sweep_items[0];
-    ck_assert_int_ge(items, 1);
+    EXPECT(items >= 1);
     /* Work-item w takes the blocks of rows w, w + items, .... */
     for (int64_t w = 0; w < items && w < blocks; w++) {
         int64_t own = (blocks - 1 - w) / items + 1, last = w + (own - 1) * items;
         met += own * size - (last == blocks - 1 ? blocks * size - rows : 0);
     }
-    ck_assert_int_eq(met, rows);
+    EXPECT_EQUAL(met, rows);
     int64_t parts = plan->shape == KP_ROWS || plan->shape == KP_ROWS_BOTH ? 1 : (int64_t)l->sweep_items[1];
     int64_t length = parts == 1 && !columns && plan->shape != KP_ROWS_SPLIT ? cols : l->part_length, next = 0;
     for (int64_t p = 0; p < parts; p++) {
         int64_t first = p * length, last = KB_MIN(cols, first + length);
-        ck_assert_int_eq(first, KB_MIN(next, first));
-        ck_assert_msg(first == next, "part %lld begins at %lld, the one before ends at %lld", (long long)p,
-                      (long long)first, (long long)next);
-        ck_assert_msg(last > first || cols == 0, "part %lld of %lld columns is empty", (long long)p, (long long)cols);
+        EXPECT_EQUAL(first, KB_MIN(next, first));
+        EXPECT_OR(first == next, "part %lld begins at %lld, the one before ends at %lld", (long long)p,
+                  (long long)first, (long long)next);
+        EXPECT_OR(last > first || cols == 0, "part %lld of %lld columns is empty", (long long)p, (long long)cols);
         /* Lanes over columns: only the very last vector may be incomplete. */
-        ck_assert(!columns || first % plan->lanes == 0);
+        EXPECT(!columns || first % plan->lanes == 0);
         /* Lanes over rows: a part consists of tiles of an undivided sum. */
-        ck_assert(plan->shape != KP_ROWS_SPLIT || first % plan->tile == 0);
+        EXPECT(plan->shape != KP_ROWS_SPLIT || first % plan->tile == 0);
         next = KB_MAX(next, last);
     }
-    ck_assert_int_eq(next, cols);
+    EXPECT_EQUAL(next, cols);
 }
 
 static void check_launch(const kp_plan *plan, const kp_caps *c, int64_t rows, int64_t cols)
@@ -37,22 +47,22 @@ static void check_launch(const kp_plan *plan, const kp_caps *c, int64_t rows, in
     kp_launch l;
     kp_launch_for(plan, c, rows, cols, &l);
     walk(plan, &l, rows, cols);
-    ck_assert_int_le((int64_t)l.sweep_items[0], c->max_groups);
-    ck_assert_int_le((int64_t)l.sweep_items[1], c->max_groups);
-    ck_assert_int_le((int64_t)l.finish_items, c->max_groups);
-    ck_assert_int_le((int64_t)l.prepare_items[0], c->max_groups);
-    ck_assert_int_le((int64_t)l.prepare_items[1], c->max_groups);
+    EXPECT_AT_MOST((int64_t)l.sweep_items[0], c->max_groups);
+    EXPECT_AT_MOST((int64_t)l.sweep_items[1], c->max_groups);
+    EXPECT_AT_MOST((int64_t)l.finish_items, c->max_groups);
+    EXPECT_AT_MOST((int64_t)l.prepare_items[0], c->max_groups);
+    EXPECT_AT_MOST((int64_t)l.prepare_items[1], c->max_groups);
     bool partial = plan->shape != KP_ROWS;
-    ck_assert_int_eq(l.finish_items > 0, partial);
-    ck_assert_int_eq(l.prepare_items[plan->shape != KP_COLUMNS] > 0, plan->prepared_count > 0);
-    ck_assert_uint_eq(l.prepare_items[plan->shape == KP_COLUMNS], 0);
+    EXPECT_EQUAL(l.finish_items > 0, partial);
+    EXPECT_EQUAL(l.prepare_items[plan->shape != KP_COLUMNS] > 0, plan->prepared_count > 0);
+    EXPECT_EQUAL(l.prepare_items[plan->shape == KP_COLUMNS], 0);
     int64_t streamed = plan->shape == KP_COLUMNS ? rows : cols;
-    ck_assert_int_eq(l.prepared_elements, (int64_t)plan->prepared_count * streamed);
+    EXPECT_EQUAL(l.prepared_elements, (int64_t)plan->prepared_count * streamed);
     /* The memory of states has a place for every part and row, or for every work-item. */
     int64_t parts = plan->shape == KP_ROWS_BOTH ? (int64_t)l.sweep_items[0] : (int64_t)l.sweep_items[1];
     if (partial)
-        ck_assert_int_eq(l.parts, parts);
-    ck_assert_int_eq(l.partial_elements, partial ? l.parts * (plan->shape == KP_ROWS_BOTH ? 1 : rows) : 0);
+        EXPECT_EQUAL(l.parts, parts);
+    EXPECT_EQUAL(l.partial_elements, partial ? l.parts * (plan->shape == KP_ROWS_BOTH ? 1 : rows) : 0);
 }
 
 START_TEST(launches_meet_every_row_and_column_once)
@@ -86,37 +96,37 @@ static void check_group_launch(const kp_plan *plan, const kp_caps *c, int64_t ro
     kp_launch_for(plan, c, rows, cols, &l);
     size_t group = (size_t)plan->group;
     bool contraction = plan->schedule == KP_BY_CONTRACTION, columns = plan->shape == KP_COLUMNS;
-    ck_assert(l.sweep_items[0] >= group && l.sweep_items[0] % group == 0 && l.sweep_items[1] >= 1);
-    ck_assert(l.prepare_items[0] % group == 0 && l.prepare_items[1] % group == 0);
-    ck_assert_int_eq(l.prepare_items[0] + l.prepare_items[1] > 0, plan->prepared_count > 0);
-    ck_assert(l.finish_items % group == 0 && (l.finish_items > 0) == (plan->shape != KP_ROWS));
-    ck_assert_int_le((int64_t)(l.sweep_items[0] / group), c->max_groups);
-    ck_assert_int_le((int64_t)l.sweep_items[1], c->max_groups);
+    EXPECT(l.sweep_items[0] >= group && l.sweep_items[0] % group == 0 && l.sweep_items[1] >= 1);
+    EXPECT(l.prepare_items[0] % group == 0 && l.prepare_items[1] % group == 0);
+    EXPECT_EQUAL(l.prepare_items[0] + l.prepare_items[1] > 0, plan->prepared_count > 0);
+    EXPECT(l.finish_items % group == 0 && (l.finish_items > 0) == (plan->shape != KP_ROWS));
+    EXPECT_AT_MOST((int64_t)(l.sweep_items[0] / group), c->max_groups);
+    EXPECT_AT_MOST((int64_t)l.sweep_items[1], c->max_groups);
     /* There is no work-group without rows. */
     int64_t per_item = columns ? plan->stream : plan->lanes;
     int64_t per_group = columns ? per_item : per_item * (contraction ? plan->tile / plan->stream : plan->group);
     int64_t groups = rows / per_group + (rows % per_group != 0);
     if (plan->shape == KP_ROWS_BOTH)
-        ck_assert_int_le((int64_t)(l.sweep_items[0] / group), KB_MAX(groups, 1));
+        EXPECT_AT_MOST((int64_t)(l.sweep_items[0] / group), KB_MAX(groups, 1));
     else
-        ck_assert_int_eq((int64_t)(l.sweep_items[0] / group), KB_MAX(1, KB_MIN(groups, c->max_groups)));
+        EXPECT_EQUAL((int64_t)(l.sweep_items[0] / group), KB_MAX(1, KB_MIN(groups, c->max_groups)));
     int64_t state = 0;
     for (size_t k = 0; k < plan->term_count; k++)
         state += kp_state_dim(plan, k);
     switch (plan->shape) {
     case KP_ROWS:
-        ck_assert(l.sweep_items[1] == 1 && l.partial_elements == 0);
+        EXPECT(l.sweep_items[1] == 1 && l.partial_elements == 0);
         break;
     case KP_ROWS_BOTH:
-        ck_assert_int_eq(l.parts, (int64_t)(l.sweep_items[0] / group));
-        ck_assert_int_eq(l.partial_elements, l.parts * state);
+        EXPECT_EQUAL(l.parts, (int64_t)(l.sweep_items[0] / group));
+        EXPECT_EQUAL(l.partial_elements, l.parts * state);
         break;
     default:
-        ck_assert_int_eq(l.parts, (int64_t)l.sweep_items[1]);
-        ck_assert_int_eq(l.partial_elements, l.parts * rows * state);
-        ck_assert_int_eq(l.part_length % (columns ? plan->lanes : plan->tile), 0);
-        ck_assert(l.parts * l.part_length >= cols);
-        ck_assert(cols == 0 ? l.parts == 1 : (l.parts - 1) * l.part_length < cols);
+        EXPECT_EQUAL(l.parts, (int64_t)l.sweep_items[1]);
+        EXPECT_EQUAL(l.partial_elements, l.parts * rows * state);
+        EXPECT_EQUAL(l.part_length % (columns ? plan->lanes : plan->tile), 0);
+        EXPECT(l.parts * l.part_length >= cols);
+        EXPECT(cols == 0 ? l.parts == 1 : (l.parts - 1) * l.part_length < cols);
     }
 }
 

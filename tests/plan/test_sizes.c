@@ -30,6 +30,49 @@ START_TEST(blocks_fit_the_registers)
 }
 END_TEST
 
+/*
+ * On GPUs a work-item has some 255 registers, for the vectors of its row, the sums of a tile, and the totals of the tiles
+ * with their rounding errors.
+ */
+START_TEST(gpus_keep_in_registers_what_fits)
+{
+    static const struct {
+        const char *variables, *term;
+        kcl_dtype dtype;
+        kp_loops loops;
+        int stream;
+    } cases[] = {
+        {"x:i3 y:j3 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b", KCL_F32, KP_LOOPS_UNROLLED, 8},
+        {"x:i3 y:j3 b:j64 g:p1", "Exp(-g*SqDist(x,y))*b", KCL_F32, KP_LOOPS_UNROLLED, 2},
+        {"x:i32 y:j32 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b*(x-y)", KCL_F32, KP_LOOPS_UNROLLED, 2},
+        {"x:i64 y:j64 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b*(x-y)", KCL_F32, KP_LOOPS_WIDE, 1},
+        {"x:i64 y:j64 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b*(x-y)", KCL_F64, KP_LOOPS_SHORT, 16},
+        {"x:i100 y:j100 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b*(x-y)", KCL_F32, KP_LOOPS_SHORT, 16},
+    };
+    const kp_caps gpu = *kp_caps_profile("gpu");
+    for (size_t n = 0; n < KB_COUNT(cases); n++) {
+        use(KF_AXIS_J, cases[n].variables, cases[n].term, "r0");
+        kp_plan *plan = plan_of(&s.sweep, &gpu, cases[n].dtype, KP_ROWS);
+        ck_assert_msg(plan->loops == cases[n].loops && plan->stream == cases[n].stream, "case %zu: loops %d, stream %d",
+                      n, (int)plan->loops, plan->stream);
+        kp_plan_destroy(&plan);
+    }
+    /* Each sine has a long text: a work-item has fewer rows then. */
+    static const struct {
+        const char *term;
+        int lanes;
+    } rows[] = {{"Sin(x-y)", 4},
+                {"Sin(x-y)+Cos(x+y)*Tan(2*x-y)", 2},
+                {"Sin(x-y)*Cos(x+y)+Sin(x*y)*Cos(2*x-y)+Cos(x*y)*Sin(3*x)*Tan(x+5*y)*Tan(x+6*y)*Tan(x+7*y)", 1}};
+    for (size_t n = 0; n < KB_COUNT(rows); n++) {
+        use(KF_AXIS_J, "x:i1 y:j1", rows[n].term, "r0");
+        kp_plan *plan = plan_of(&s.sweep, &gpu, KCL_F32, KP_ROWS);
+        ck_assert_msg(plan->lanes == rows[n].lanes, "%s: %d rows", rows[n].term, plan->lanes);
+        kp_plan_destroy(&plan);
+    }
+}
+END_TEST
+
 /* Returns the bytes of the arrays of cl/reduce.cl for a sum of `dim` components. */
 static size_t state_bytes(const kp_plan *plan, int dim)
 {
@@ -142,7 +185,7 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {blocks_fit_the_registers, long_vectors_fit_private_memory_or_are_refused,
-                                  lists_of_k_values};
+    const TTest *const tests[] = {blocks_fit_the_registers, gpus_keep_in_registers_what_fits,
+                                  long_vectors_fit_private_memory_or_are_refused, lists_of_k_values};
     return run_tests("sizes of blocks", tests, KB_COUNT(tests));
 }

@@ -97,6 +97,35 @@ START_TEST(what_a_program_defines_is_used)
 }
 END_TEST
 
+/* PoCL compiles a kernel three times. On CPUs a kernel is a call with its arguments and four numbers of the work-item. */
+START_TEST(kernels_of_cpus_are_calls)
+{
+    const program_case *c = &program_cases[_i];
+    kt_program program;
+    render_case(&program, c);
+    const char *text = kb_str_text(&program.source);
+    for (int k = 0; k < KT_KERNELS; k++) {
+        char head[64], call[64];
+        snprintf(head, sizeof head, "\n__kernel void %s(", kt_kernel_names[k]);
+        snprintf(call, sizeof call, ")\n{\n    %s_body(", kt_kernel_names[k]);
+        const char *entry = strstr(text, head), *body = entry ? strstr(entry, call) : NULL;
+        const bool there = c->schedule == KP_BY_LANES && program.kernel[k].count;
+        ck_assert_msg(!entry == !there, "%s: kernel %s", c->name, kt_kernel_names[k]);
+        if (!there)
+            continue;
+        ck_assert_msg(body && !memchr(entry + 1, '{', (size_t)(body - entry)), "%s: kernel %s is no call", c->name,
+                      kt_kernel_names[k]);
+        size_t arguments = 1;
+        body += strlen(call);
+        for (const char *p = body; *p != ';'; p++)
+            arguments += *p == ',';
+        ck_assert_uint_eq(arguments, program.kernel[k].count + 4);
+        ck_assert(strncmp(body + strcspn(body, ";"), ";\n}\n", 4) == 0);
+    }
+    kt_program_finish(&program);
+}
+END_TEST
+
 START_TEST(a_sum_has_nothing_of_others)
 {
     static const char *const foreign[] = {"kcl_sin",     "kcl_log2",      "kcl_erf",        "kcl_soft_dtw",
@@ -159,6 +188,7 @@ int main(void)
     Suite *suite = suite_create("render-library");
     TCase *tc = tcase_create("library");
     tcase_add_loop_test(tc, what_a_program_defines_is_used, 0, PROGRAMS);
+    tcase_add_loop_test(tc, kernels_of_cpus_are_calls, 0, PROGRAMS);
     tcase_add_test(tc, a_sum_has_nothing_of_others);
     tcase_add_test(tc, other_programs_have_their_kernels);
     tcase_add_test(tc, copies_take_elements_as_they_are);

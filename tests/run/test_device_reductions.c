@@ -113,6 +113,39 @@ START_TEST(test_every_schedule_on_every_reduction)
 END_TEST
 
 /*
+ * Sums of so many components, beside rows of as many, that GPUs keep totals or all vectors in private memory. Columns end
+ * within a block, a tile and a part.
+ */
+START_TEST(test_long_vectors_by_rows)
+{
+    static const int pairs[][2] = {{5, 300}, {33, 35}, {2, 1}, {0, 2}, {3, 0}};
+    static const struct {
+        const char *formula, *aliases[3];
+    } sums[] = {
+        {"Sum_Reduction(Exp(-SqDist(x,y)/64)*b*(x-y),%d)", {"x=Vi(64)", "y=Vj(64)", "b=Vj(1)"}},
+        {"Sum_Reduction(Exp(-SqDist(x,y)/64)*b*(x-y),%d)", {"x=Vi(75)", "y=Vj(75)", "b=Vj(1)"}},
+        {"SumSoftMaxWeight_Reduction(Where(LessOrEqual(IndexJ,IndexI),(x|y)/8,-inf),b,%d)",
+         {"x=Vi(64)", "y=Vj(64)", "b=Vj(64)"}},
+        {"SumSoftMaxWeight_Reduction((x|y)/8,b,%d)", {"x=Vi(64)", "y=Vj(64)", "b=Vj(80)"}},
+    };
+    for (size_t n = 0; n < KB_COUNT(sums); n++) {
+        for (int tag = 0; tag < 3; tag++) {
+            const int t = ((int)n + tag) % 2;
+            char text[160];
+            subject s = {0};
+            if (!long_tests() && tag != (int)n % 3)
+                continue;
+            snprintf(text, sizeof text, sums[n].formula, tag);
+            subject_make(&s, text, 3, sums[n].aliases, "", tag == 1 ? "split" : "rows");
+            for (size_t k = 0; k < KB_COUNT(pairs); k++)
+                subject_check(&s, device, host, dtypes[t], pairs[k][tag == 1], pairs[k][tag != 1]);
+            subject_free(&s);
+        }
+    }
+}
+END_TEST
+
+/*
  * More values of one axis than have arrays of their own, for contractions of both axes; and more sines and cosines than
  * are computed by the library's own text.
  */
@@ -348,10 +381,10 @@ int main(int argc, char **argv)
 {
     (void)argc;
     const test_entry tests[] = {
-        {test_three_kinds_of_reduction, 0},      {test_every_schedule_on_every_reduction, 0},
-        {test_many_values_of_one_axis, 0},       {test_fields_far_away_and_wide, 0},
-        {test_several_sums_in_one_sweep, 0},     {test_formulas_of_results, 0},
-        {test_same_structure_builds_nothing, 0},
+        {test_three_kinds_of_reduction, 0}, {test_every_schedule_on_every_reduction, 0},
+        {test_long_vectors_by_rows, 0},     {test_many_values_of_one_axis, 0},
+        {test_fields_far_away_and_wide, 0}, {test_several_sums_in_one_sweep, 0},
+        {test_formulas_of_results, 0},      {test_same_structure_builds_nothing, 0},
     };
     return run_tests_on_device(argv[0], "reductions on a device", tests, KB_COUNT(tests));
 }

@@ -78,6 +78,9 @@ class ArrayLibrary:
         """An array of float64 in float32, complex128 in complex64."""
         raise NotImplementedError
 
+    def no_gradient(self, leaves: Any, what: str) -> None:
+        """Refuses leaves whose gradients would be asked for, before something that has none."""
+
     def call(self, evaluation: Any, leaves: Any) -> Any:
         """The results of an evaluation (keopscl._core.evaluation.Evaluation) of leaves (keopscl._core.leaves)."""
         return evaluation.run(leaves)

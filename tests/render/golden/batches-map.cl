@@ -16,7 +16,7 @@
     const long n0,                                                \
     const long first_batch,
 #define KCL_FINISH_LAUNCH                              \
-    const long batch = first_batch + get_global_id(2); \
+    const long batch = first_batch + KCL_GLOBAL_ID(2); \
     const long b0 = batch % n0, b1 = batch / n0;       \
     a0 += b0 * a0_b0 + b1 * a0_b1;                     \
     a1 += b1 * a1_b1;                                  \

@@ -18,7 +18,7 @@
     const long a4_b2,                  \
     const long first_batch,
 #define KCL_PREPARE_COLUMNS_LAUNCH                     \
-    const long batch = first_batch + get_global_id(2); \
+    const long batch = first_batch + KCL_GLOBAL_ID(2); \
     const long b2 = batch;                             \
     a2 += b2 * a2_b2;                                  \
     a4 += b2 * a4_b2;
@@ -43,7 +43,7 @@
     const long partial_b,                                                   \
     const long column_parts, const long each_count, const long each_length,
 #define KCL_SWEEP_LAUNCH                               \
-    const long batch = first_batch + get_global_id(2); \
+    const long batch = first_batch + KCL_GLOBAL_ID(2); \
     const long b0 = batch;                             \
     a1 += b0 * a1_b0;                                  \
     a3 += b0 * a3_b0;                                  \
@@ -79,7 +79,7 @@
     const long first_batch,                                       \
     const long partial_b,
 #define KCL_FINISH_LAUNCH                              \
-    const long batch = first_batch + get_global_id(2); \
+    const long batch = first_batch + KCL_GLOBAL_ID(2); \
     const long b0 = batch;                             \
     o0 += b0 * o0_b0;                                  \
     partial += batch * partial_b;

@@ -27,7 +27,7 @@
     const long n0,                     \
     const long first_batch,
 #define KCL_PREPARE_COLUMNS_LAUNCH                     \
-    const long batch = first_batch + get_global_id(2); \
+    const long batch = first_batch + KCL_GLOBAL_ID(2); \
     const long b0 = batch % n0, b1 = batch / n0;       \
     a1 += b0 * a1_b0 + b1 * a1_b1;                     \
     a3 += b0 * a3_b0 + b1 * a3_b1;
@@ -50,7 +50,7 @@
     const long partial_b,                                                   \
     const long column_parts, const long each_count, const long each_length,
 #define KCL_SWEEP_LAUNCH                               \
-    const long batch = first_batch + get_global_id(2); \
+    const long batch = first_batch + KCL_GLOBAL_ID(2); \
     const long b0 = batch;                             \
     a2 += b0 * a2_b0;                                  \
     a3 += b0 * a3_b0;                                  \
@@ -86,7 +86,7 @@
     const long first_batch,                                       \
     const long partial_b,
 #define KCL_FINISH_LAUNCH                              \
-    const long batch = first_batch + get_global_id(2); \
+    const long batch = first_batch + KCL_GLOBAL_ID(2); \
     const long b0 = batch;                             \
     o0 += b0 * o0_b0;                                  \
     partial += batch * partial_b;

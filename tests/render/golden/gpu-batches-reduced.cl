@@ -27,7 +27,7 @@
     const long partial_b,                                                   \
     const long column_parts, const long each_count, const long each_length,
 #define KCL_SWEEP_LAUNCH                               \
-    const long batch = first_batch + get_global_id(2); \
+    const long batch = first_batch + KCL_GLOBAL_ID(2); \
     const long b0 = batch;                             \
     a0 += b0 * a0_b0;                                  \
     a2 += b0 * a2_b0;                                  \
@@ -64,7 +64,7 @@
     const long first_batch,                                       \
     const long partial_b,
 #define KCL_FINISH_LAUNCH                              \
-    const long batch = first_batch + get_global_id(2); \
+    const long batch = first_batch + KCL_GLOBAL_ID(2); \
     const long b0 = batch;                             \
     o0 += b0 * o0_b0;                                  \
     partial += batch * partial_b;

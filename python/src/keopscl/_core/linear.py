@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from .._errors import ArgumentError, ShapeError
+from .._errors import ShapeError
 from .structure import BOTH, I, J, structure
 from .tensor import TensorBase
 
@@ -14,7 +14,7 @@ SWAPPED = {0: 0, I: J, J: I, BOTH: BOTH}
 
 
 class Linear(TensorBase):
-    """Products with vectors, transposition, and choosing components."""
+    """Products with vectors and transposition."""
 
     __slots__ = ()
 
@@ -67,26 +67,7 @@ class Linear(TensorBase):
         """The same as t()."""
         return self.t()
 
-    def __getitem__(self: S, key: Any) -> Any:
-        """Components: x[k], x[a:b], x[a:b:c], or the same behind a slice `:` for each other axis, x[:, :, k]."""
-        whole = slice(None)
-        if isinstance(key, tuple):
-            count = len(self._batch) + 3
-            if Ellipsis in [each for each in key if each is Ellipsis]:
-                place = next(k for k, each in enumerate(key) if each is Ellipsis)
-                key = key[:place] + (whole,) * (count - len(key) + 1) + key[place + 1:]
-            if len(key) != count or any(each != whole for each in key[:-1]):
-                raise ArgumentError(f"x[...]: components only are chosen, by x[k] or x[:, :, k] with {count} axes")
-            key = key[-1]
-        if isinstance(key, slice):
-            return self._slice(key)  # type: ignore[attr-defined]
-        if hasattr(key, "__index__") and not isinstance(key, bool):
-            return self.elem(int(key))  # type: ignore[attr-defined]
-        raise ArgumentError(f"x[...]: expected a whole number or a slice, not {type(key).__name__}")
-
     def solve(self: S, *args: Any, **kwargs: Any) -> Any:
         """Not there yet."""
         raise NotImplementedError("solve: linear systems are not there yet, keopscl 0.1 has no solver")
 
-
-__all__ = ["Linear", "ArgumentError"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from .._native import ffi, lib
 from . import contexts
-from .program import Lowering
+from .program import Lowering, scope_of
 
 
 def text_of(write: Any) -> str:
@@ -24,18 +24,11 @@ def keopscl_write(user: Any, text: Any, length: int) -> None:
 
 def formula(tensor: Any) -> str:
     """The formula of a LazyTensor, with variables as Var(number, dim, role)."""
-    context = contexts.current()
-    scope = lib.kcl_scope_create(context)
-    if scope == ffi.NULL:
-        contexts.check(lib.kcl_context_status(context), context)
-    try:
-        node = tensor._node
-        expr = Lowering(scope, None).lower(node)[0]
+    with scope_of(contexts.current()) as scope:
+        expr = Lowering(scope).lower(tensor._node)[0]
         if lib.kcl_expr_status(expr) < 0:
             return str(ffi.string(lib.kcl_expr_error(expr)).decode())
         return text_of(lambda function, user: lib.kcl_expr_print(expr, function, user))
-    finally:
-        lib.kcl_scope_destroy(ffi.new("kcl_scope **", scope))
 
 
 def describe(tensor: Any) -> str:

@@ -2,7 +2,8 @@
 """Programs: structures compiled to operators of the library, and applied to arrays."""
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from .._errors import error_of
 from .._native import ffi, lib
@@ -83,24 +84,20 @@ class Lowering:
     stands below a transposition is an argument of rows of j. An array that stands in both roles is two arguments.
     """
 
-    def __init__(self, scope: Any, batches: Optional[Tuple[Tuple[int, ...], ...]]) -> None:
+    def __init__(self, scope: Any, array_of: Optional[Callable[[int, int, int], Any]] = None) -> None:
         self.scope = scope
-        self.batches = batches  # for each leaf the sizes of its batch axes, 1 or 2; None where none are reduced
+        self.array_of = array_of  # the kcl_array of a leaf, by place, role and dimension; None for symbolic variables
         self.variables: Dict[Tuple[int, int], Any] = {}  # by place and role, in the order of arguments
         self.done: Dict[Item, List[Any]] = {}
 
     def variable(self, place: int, role: int, dim: int) -> Any:
         made = self.variables.get((place, role))
         if made is None:
-            if self.batches is None:
+            if self.array_of is None:
                 made = lib.kcl_var(self.scope, len(self.variables), dim, role)
             else:
-                rows = () if role == lib.KCL_ROLE_PARAMETER else (2,)
-                shape = self.batches[place] + rows + (dim,)
-                # The memory is not looked at: the expressions are made into an operator, and not evaluated.
-                array = ffi.new("kcl_array *", lib.kcl_array_of(ffi.cast("void *", 64), lib.KCL_F32, len(shape), shape))
                 make = {lib.KCL_ROLE_I: lib.kcl_vi, lib.KCL_ROLE_J: lib.kcl_vj, lib.KCL_ROLE_PARAMETER: lib.kcl_pm}[role]
-                made = make(self.scope, array)
+                made = make(self.scope, self.array_of(place, role, dim))
             self.variables[place, role] = made
         return made
 
@@ -156,6 +153,29 @@ class Lowering:
         return done[first]
 
 
+def stand_in(batches: Tuple[Tuple[int, ...], ...]) -> Callable[[int, int, int], Any]:
+    """Arrays with batch axes, of which nothing is looked at but the axes: the expressions that they are in are made into
+    an operator, and not evaluated."""
+
+    def array_of(place: int, role: int, dim: int) -> Any:
+        shape = batches[place] + (() if role == lib.KCL_ROLE_PARAMETER else (2,)) + (dim,)
+        return ffi.new("kcl_array *", lib.kcl_array_of(ffi.cast("void *", 64), lib.KCL_F32, len(shape), shape))
+
+    return array_of
+
+
+@contextmanager
+def scope_of(context: Any) -> Iterator[Any]:
+    """A kcl_scope for expressions that are not needed later."""
+    scope = lib.kcl_scope_create(context)
+    if scope == ffi.NULL:
+        contexts.check(lib.kcl_context_status(context), context)
+    try:
+        yield scope
+    finally:
+        lib.kcl_scope_destroy(ffi.new("kcl_scope **", scope))
+
+
 class Program:
     """An operator of the library, and how its results become what users see.
 
@@ -202,12 +222,8 @@ def operator_params(fast: bool) -> Any:
 
 def compile(node: Structure, fast: bool, batches: Optional[Tuple[Tuple[int, ...], ...]]) -> Program:
     """The program of a structure."""
-    context = contexts.current()
-    scope = lib.kcl_scope_create(context)
-    if scope == ffi.NULL:
-        contexts.check(lib.kcl_context_status(context), context)
-    try:
-        lowering = Lowering(scope, batches)
+    with scope_of(contexts.current()) as scope:
+        lowering = Lowering(scope, None if batches is None else stand_in(batches))
         exprs = lowering.lower(node)
         variables = list(lowering.variables.values())
         made = ffi.new("kcl_operator **")
@@ -215,8 +231,6 @@ def compile(node: Structure, fast: bool, batches: Optional[Tuple[Tuple[int, ...]
         status = lib.kcl_operator_from(made, len(exprs), ffi.new("kcl_expr *[]", exprs), len(variables),
                                        ffi.new("kcl_expr *[]", variables), params)
         operator = own(made, status)
-    finally:
-        lib.kcl_scope_destroy(ffi.new("kcl_scope **", scope))
     indices = (False, True) if node.kind == PAIR else (node.kind == INDEX,)
     order = [place for place, _ in lowering.variables]
     return Program(operator, order, node.dim, indices, node.tail, node.kind == COMPLEX)

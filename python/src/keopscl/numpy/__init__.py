@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from .._core.elementwise import Elementwise
 from .._core.functions import BINARY, OTHERS, UNARY
-from .._core.inspect import Inspect
-from .._core.linear import Linear
-from .._core.reductions import Reductions
+from .._core.lazy_tensor import LazyTensorBase
 from .._core.structure import I, J
-from .._core.vectors import Complex, Vectors
+from .._core.vectors import Complex
 from . import cluster
 from ._generic import Genred, KernelSolve, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
 from ._library import library
 
 
-class LazyTensor(Elementwise, Vectors, Reductions, Linear, Inspect):
+class LazyTensor(LazyTensorBase):
     """A formula in NumPy arrays, of shape (batch axes..., M, N, D), of which no element is computed before it is reduced.
 
     LazyTensor(x) of an array of shape (batch axes..., M, 1, D) has rows of i, of shape (batch axes..., 1, N, D) rows of
