@@ -57,7 +57,7 @@ class Linear(TensorBase):
         return self._adjoint() @ v
 
     def _adjoint(self: S) -> S:
-        return self.T.conj() if self._node.kind == COMPLEX else self.T  # type: ignore[attr-defined,no-any-return]
+        return self.T.conj() if self._node.kind == COMPLEX else self.T  # type: ignore[attr-defined]
 
     def t(self: S) -> S:
         """The same values with the axes i and j exchanged."""
