@@ -82,8 +82,9 @@ KCL_API kcl_status kcl_operator_from(kcl_operator **op, int count, kcl_expr *con
 /*
  * The vector-Jacobian product in argument `variable` (a name or a number as text). Its arguments are the arguments of
  * `op` followed by one cotangent for each output, of the output's rows and dimension; its output has the rows and the
- * dimension of the variable. This is KeOps' Grad(Reduction, v, e), summed over i and j for a parameter. The output has
- * the batch axes of the variable's argument in the call and is summed over all others, as by kcl_grad and kcl_vjp
+ * dimension of the variable. Outputs that are indices beside others have no cotangent (KCL_ERROR_DERIVATIVE if all
+ * are). This is KeOps' Grad(Reduction, v, e), summed over i and j for a parameter. The output has the batch axes of
+ * the variable's argument in the call and is summed over all others, as by kcl_grad and kcl_vjp
  * (keopscl/derivatives.h). Grad(...) within a text is a formula like any other, whose results have the batch axes of
  * all arguments.
  */

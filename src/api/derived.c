@@ -61,6 +61,15 @@ static void cotangent_name(const kcl_operator *op, size_t k, char name[64])
         snprintf(name, 64, "e%zu_%d", k, n);
 }
 
+/* Whether a result is a constant to gradients: an index beside results that are real numbers. */
+static bool is_constant(size_t count, const kf_node *const *roots, size_t k)
+{
+    size_t real = 0;
+    for (size_t n = 0; n < count; n++)
+        real += roots[n]->kind != KF_INT;
+    return real && roots[k]->kind == KF_INT;
+}
+
 kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, int variable_count,
                                   const char *const *variables)
 {
@@ -92,6 +101,8 @@ kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, 
         status = v[n] ? KCL_OK : op->graph.error.status;
     }
     for (size_t k = 0; status == KCL_OK && k < count; k++) {
+        if (is_constant(count, roots, k))
+            continue;
         char name[64];
         cotangent_name(op, k, name);
         const kf_role role = from->outputs[k].role;

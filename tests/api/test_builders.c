@@ -290,6 +290,41 @@ static void shape_is(const kcl_operator *op, int output, const kcl_array *const 
              (const int64_t[]){__VA_ARGS__})
 
 /*
+ * Of the smallest y_j^2 - x_i with its index j: the index has no cotangent, and the gradients are -e_i and 2 e_i y_j.
+ */
+START_TEST(indices_beside_values_have_no_cotangent)
+{
+    choose_type(_i);
+    static const char *const aliases[] = {"x=Vi(1)", "y=Vj(1)"}, *const by[] = {"x", "y"};
+    values x = VALUES(0.5, -1), y = VALUES(2, -0.5, 1), e = VALUES(3, 4), got[2];
+    kcl_operator *op, *grad;
+    ok(kcl_operator_create(&op, "Min_ArgMin_Reduction(Square(y)-x,0)", 2, aliases, NULL));
+    ok(kcl_operator_grad_many(&grad, op, 2, by));
+    ck_assert_int_eq(kcl_operator_input_count(grad), 3);
+    values *const all[] = {&x, &y, &e};
+    for (int k = 0; k < 3; k++)
+        round_values(all[k]);
+    const kcl_array args[] = {described(&x, 2, (const int64_t[]){2, 1}), described(&y, 2, (const int64_t[]){3, 1}),
+                              described(&e, 2, (const int64_t[]){2, 1})};
+    const kcl_array outs[] = {described(&got[0], 2, (const int64_t[]){2, 1}),
+                              described(&got[1], 2, (const int64_t[]){3, 1})};
+    ok(kcl_operator_apply(grad, c, (const kcl_array *const[]){&outs[0], &outs[1]}, 2,
+                          (const kcl_array *const[]){&args[0], &args[1], &args[2]}, 3));
+    static const double in_x[] = {-3, -4}, in_y[] = {0, 2 * (3 + 4) * -0.5, 0};
+    for (int i = 0; i < 2; i++)
+        near(dtype == KCL_F32 ? (double)got[0].rounded[i] : got[0].exact[i], in_x[i], tolerance(), "in x", i);
+    for (int j = 0; j < 3; j++)
+        near(dtype == KCL_F32 ? (double)got[1].rounded[j] : got[1].exact[j], in_y[j], tolerance(), "in y", j);
+    kcl_operator_destroy(&grad);
+    kcl_operator_destroy(&op);
+    ok(kcl_operator_create(&op, "ArgMin_Reduction(Square(y)-x,0)", 2, aliases, NULL));
+    ck_assert_int_eq(kcl_operator_grad_many(&grad, op, 2, by), KCL_ERROR_DERIVATIVE);
+    kcl_operator_destroy(&grad);
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+/*
  * Of F_i = sum_j p x_i y_j^2 with the cotangent e_i, in batches of x alone: all three, each with the batches of its
  * argument.
  */

@@ -158,8 +158,8 @@ class Evaluation:
         if self.options.out is not None:
             raise UnsupportedError("out: not together with a wider accumulator or Kahan sums yet")
         wide = [library.widened(leaf) if isinstance(leaf, ArrayLeaf) and leaf.code == F32 else leaf for leaf in leaves]
-        inner = Evaluation(library, self.program, F64, self.shape, self.options, self.like)
-        results = inner.run(wide)
+        inner = Evaluation(library, self.program, F64, self.shape, self.options._replace(double=False), self.like)
+        results = library.call(inner, wide)
         if isinstance(results, tuple):
             return (library.narrowed(results[0]), *results[1:])
         return results if self.program.indices[0] else library.narrowed(results)

@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 from .._core.functions import BINARY, OTHERS, UNARY
 from .._core.lazy_tensor import LazyTensorBase
-from .._core.structure import I, J
+from .._core.variables import Makers
 from .._core.vectors import Complex
 from . import cluster
 from ._generic import Genred, KernelSolve, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
@@ -82,44 +82,9 @@ library.real = LazyTensor
 library.complex = ComplexLazyTensor
 
 
-def Var(x_or_ind: Any, dim: Optional[int] = None, cat: Optional[int] = None) -> LazyTensor:
-    """A LazyTensor of an array in the role `cat` (0: i, 1: j, 2: parameter), or the symbolic variable number x_or_ind of
-    dimension `dim`, which gets its array in a call."""
-    made: LazyTensor = LazyTensor(x_or_ind, axis=cat) if dim is None else LazyTensor((x_or_ind, dim, cat))
-    return made
-
-
-def Vi(x_or_ind: Any, dim: Optional[int] = None) -> LazyTensor:
-    """An array of shape (M, D), or a symbolic variable, as rows of i."""
-    return Var(x_or_ind, dim, 0)
-
-
-def Vj(x_or_ind: Any, dim: Optional[int] = None) -> LazyTensor:
-    """An array of shape (N, D), or a symbolic variable, as rows of j."""
-    return Var(x_or_ind, dim, 1)
-
-
-def Pm(x_or_ind: Any, dim: Optional[int] = None) -> LazyTensor:
-    """An array of shape (D,), numbers, or a symbolic variable, as a parameter."""
-    return Var(x_or_ind, dim, 2)
-
-
-def index_i() -> LazyTensor:
-    """The number of the row i, from 0, as a formula: index_j() <= index_i() is a mask below the diagonal, exact for any
-    size. Something else in the formula must have the axis."""
-    return LazyTensor._index(I)
-
-
-def index_j() -> LazyTensor:
-    """The number of the column j, from 0, as a formula: see index_i."""
-    return LazyTensor._index(J)
-
-
-def where(condition: Any, x: Any, y: Any) -> LazyTensor:
-    """x where the condition, a comparison of LazyTensors, is true, else y; what is not chosen may be infinite or NaN."""
-    made: LazyTensor = (condition if isinstance(condition, LazyTensor) else LazyTensor(condition)).where(x, y)
-    return made
-
+_makers = Makers(LazyTensor)
+Var, Vi, Vj, Pm = _makers.Var, _makers.Vi, _makers.Vj, _makers.Pm
+index_i, index_j, where = _makers.index_i, _makers.index_j, _makers.where
 
 def aslinearoperator(K: LazyTensor) -> Any:
     """A LazyTensor of shape (M, N) as a scipy.sparse.linalg.LinearOperator.

@@ -2,8 +2,8 @@
 """Genred and its short forms for NumPy arrays."""
 from __future__ import annotations
 
+from .._core.generic import KernelSolve, short_forms
 from .._core.genred import GenredBase
-from .._core.generic import short_forms
 from ._library import library
 
 
@@ -23,9 +23,4 @@ class Genred(GenredBase):
 
 generic_sum, generic_logsumexp, generic_argmin, generic_argkmin = short_forms(Genred)
 
-
-class KernelSolve:
-    """A linear system of a formula. Not there yet."""
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        raise NotImplementedError("KernelSolve: linear systems are not there yet, keopscl 0.1 has no solver")
+__all__ = ["Genred", "KernelSolve", "generic_argkmin", "generic_argmin", "generic_logsumexp", "generic_sum"]

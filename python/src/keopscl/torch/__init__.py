@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""LazyTensors of PyTorch tensors, with gradients of any order: the interface of pykeops.torch, and more."""
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import torch
+
+from .._core.lazy_tensor import LazyTensorBase
+from .._core.variables import Makers
+from .._core.vectors import Complex
+from . import cluster
+from ._functions import dispatch
+from ._generic import Genred, KernelSolve, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
+from ._library import library
+
+
+class LazyTensor(LazyTensorBase):
+    """A formula in PyTorch tensors, of shape (batch axes..., M, N, D), of which no element is computed before it is reduced.
+
+    LazyTensor(x) of a tensor of shape (batch axes..., M, 1, D) has rows of i, of shape (batch axes..., 1, N, D) rows of
+    j, of shape (D,) or (batch axes..., 1, 1, D) it is a parameter; LazyTensor(x, axis=0) and LazyTensor(x, axis=1) tell
+    the role of a tensor of shape (M, D). A float or a list of floats is a parameter, a whole number part of the formula,
+    and (index, dim, role) a variable that gets its tensor in a call. Tensors are float32, float64, complex64 or complex128,
+    on the CPU, of any strides, and are not copied. Complex numbers make a ComplexLazyTensor.
+
+    Results are functions of all tensors that require a gradient: backward() and torch.autograd.grad work to any order.
+    Indices are int64 and have no gradient; smallest and largest values have the gradients of the terms that were chosen.
+
+    Raises ValueError for shapes that do not fit, TypeError for other types and number types, NotImplementedError for
+    tensors that are not on the CPU.
+    """
+
+    __slots__ = ()
+
+    __array_ufunc__ = None  # so that an array of NumPy's leaves array * K to LazyTensors, which refuse it by name
+
+    _library = library
+
+    def __new__(cls, x: Any = None, axis: Optional[int] = None, is_complex: bool = False) -> Any:
+        if is_complex or complex_numbers(x):
+            return object.__new__(ComplexLazyTensor)
+        return object.__new__(cls)
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """PyTorch's functions of LazyTensors: torch.exp(K), tensor * K, torch.where(K > 0, K, 0)."""
+        return dispatch(LazyTensor, func, args, kwargs)
+
+
+class ComplexLazyTensor(Complex, LazyTensor):
+    """A LazyTensor of complex numbers."""
+
+    __slots__ = ()
+
+    def __new__(cls, x: Any = None, axis: Optional[int] = None, is_complex: bool = False) -> Any:
+        return object.__new__(cls)
+
+
+def complex_numbers(x: Any) -> bool:
+    """Whether a LazyTensor of x is complex."""
+    if isinstance(x, torch.Tensor):
+        return bool(x.is_complex())
+    if isinstance(x, list):
+        return any(isinstance(each, complex) for each in x)
+    return isinstance(x, complex)
+
+
+library.real = LazyTensor
+library.complex = ComplexLazyTensor
+
+_makers = Makers(LazyTensor)
+Var, Vi, Vj, Pm = _makers.Var, _makers.Vi, _makers.Vj, _makers.Pm
+index_i, index_j, where = _makers.index_i, _makers.index_j, _makers.where
+
+__all__ = ["ComplexLazyTensor", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj", "cluster", "generic_argkmin",
+           "generic_argmin", "generic_logsumexp", "generic_sum", "index_i", "index_j", "where"]

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""Gradients of what LazyTensors compute, to any order.
+
+The gradient of an operator is again an operator (kcl_operator_grad_many): it has one more argument for each result, the
+cotangent, and one result for each argument that a gradient is wanted for, all from one sweep. So one
+torch.autograd.Function serves all orders: its backward evaluates the operator of the gradient by the same Function.
+"""
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import torch
+
+from .._core.evaluation import apply
+from .._core.leaves import I64, ArrayLeaf
+from .._core.program import Program, own
+from .._native import ffi, lib
+from ._library import TorchLibrary, shape_of
+
+Shape = Tuple[int, ...]
+
+
+class Stage(Program):
+    """An operator with what its gradients need to know: the operator of a program, or one of a gradient."""
+
+    __slots__ = ("roles", "base", "wanted", "gradients")
+
+    def __init__(self, operator: Any, order: Sequence[int], indices: Tuple[bool, ...], base: Optional["Stage"],
+                 wanted: Tuple[int, ...]) -> None:
+        super().__init__(operator, order, 0, indices, (), False)
+        self.base = base  # what this is a gradient of
+        self.wanted = wanted  # and in which of its arguments
+        slot = ffi.new("kcl_slot_info *")
+        roles: List[int] = []
+        for k in range(len(indices)):
+            lib.kcl_operator_output(operator, k, slot)
+            roles.append(slot.role)
+        self.roles = tuple(roles)  # of the rows of the results
+        self.gradients: Dict[Tuple[int, ...], "Stage"] = {}
+
+    def gradient(self, wanted: Tuple[int, ...]) -> "Stage":
+        """The vector-Jacobian products in these arguments."""
+        found = self.gradients.get(wanted)
+        if found is None:
+            names = [ffi.new("char[]", str(k).encode()) for k in wanted]
+            made = ffi.new("kcl_operator **")
+            status = lib.kcl_operator_grad_many(made, self.operator, len(names), ffi.new("char *[]", names))
+            operator = own(made, status)
+            stage = Stage(operator, (), (False,) * len(wanted), self, wanted)
+            found = self.gradients.setdefault(wanted, stage)
+        return found
+
+    def only(self, results: Sequence[int]) -> "Stage":
+        """What computes these results alone. Arguments stay the same."""
+        if self.base is None or len(results) == len(self.wanted):
+            return self
+        return self.base.gradient(tuple(self.wanted[k] for k in results))
+
+
+def stage_of(program: Program) -> Stage:
+    """The operator of a program as a stage, kept with the program."""
+    found: Optional[Stage] = program.derived.get("stage")
+    if found is None:
+        found = program.derived.setdefault("stage", Stage(program.operator, program.order, program.indices, None, ()))
+    return found
+
+
+class Task:
+    """What is computed: a stage, the number type, the device, the axes of arguments and results.
+
+    `leaves` are the arguments. A task that is kept for the backward pass has None in the place of tensors, which autograd
+    saves.
+    """
+
+    __slots__ = ("library", "stage", "code", "device", "shapes", "leaves", "layouts")
+
+    def __init__(self, library: TorchLibrary, stage: Stage, code: int, device: Optional[str], shapes: Sequence[Shape],
+                 leaves: Sequence[Any]) -> None:
+        self.library = library
+        self.stage = stage
+        self.code = code
+        self.device = device
+        self.shapes = shapes  # of the results
+        self.leaves = leaves
+        self.layouts: List[Optional[Tuple[int, Shape]]] = []  # by argument: role and axes, None of numbers
+
+    def run(self) -> Tuple[Any, ...]:
+        """The results."""
+        library = self.library
+        results: List[Any] = []
+        descriptions: List[Any] = []
+        for index, shape in zip(self.stage.indices, self.shapes):
+            code = I64 if index else self.code
+            result = library.empty(shape, code, None)
+            results.append(result)
+            descriptions.append((library.address(result), (code, shape)))
+        for leaf in self.leaves:
+            descriptions.append(leaf.view(self.code))
+        apply(self.stage, descriptions, self.device)
+        return tuple(results)
+
+    def without_tensors(self) -> "Task":
+        """The task that is kept for the backward pass."""
+        kept = Task(self.library, self.stage, self.code, self.device, self.shapes,
+                    [None if type(leaf) is ArrayLeaf else leaf for leaf in self.leaves])
+        kept.layouts = [(leaf.role, shape_of(leaf)) if type(leaf) is ArrayLeaf else None for leaf in self.leaves]
+        return kept
+
+    def tensors(self) -> List[Any]:
+        """The tensors among the arguments."""
+        return [leaf.keep.tensor for leaf in self.leaves if type(leaf) is ArrayLeaf]
+
+
+class Apply(torch.autograd.Function):
+    """The results of a task as a function of its tensors. An argument that stands twice is a tensor twice."""
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        task, *tensors = args
+        results = task.run()
+        ctx.task = task.without_tensors()
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors)
+        ctx.mark_non_differentiable(*[result for result, index in zip(results, task.stage.indices) if index])
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        task: Task = ctx.task
+        library = task.library
+        saved = iter(ctx.saved_tensors)
+        needed = iter(ctx.needs_input_grad[1:])
+        leaves = list(task.leaves)
+        wanted: List[int] = []
+        sources: List[Any] = []
+        for k, layout in enumerate(task.layouts):
+            if layout is not None:
+                tensor = next(saved)
+                leaves[k] = library.leaf(tensor, *layout)
+                sources.append(None)
+                if next(needed):
+                    wanted.append(k)
+                    sources[-1] = tensor
+        # Results without a cotangent are left out, so that they cost nothing and no 0 meets an infinity.
+        given = [k for k, each in enumerate(grad_outputs) if each is not None and not task.stage.indices[k]]
+        if not given or not wanted:
+            return (None,) * (len(sources) + 1)
+        for k in given:
+            shape, role = task.shapes[k], task.stage.roles[k]
+            if role == lib.KCL_ROLE_PARAMETER and task.stage.base is None:
+                shape = shape[:-2] + shape[-1:]
+            leaves.append(library.leaf(grad_outputs[k], role, shape))
+        stage = task.stage.only(given).gradient(tuple(wanted))
+        gradients = iter(compute(Task(library, stage, task.code, task.device, [shape_of(leaves[k]) for k in wanted], leaves)))
+        return (None, *[None if tensor is None else like(next(gradients), tensor) for tensor in sources])
+
+
+def like(gradient: Any, tensor: Any) -> Any:
+    """A gradient in real numbers, with the axes of the tensor that it is for."""
+    if tensor.is_complex():
+        return torch.view_as_complex(gradient.reshape(tuple(tensor.shape) + (2,)))
+    return gradient if gradient.shape == tensor.shape else gradient.reshape(tensor.shape)
+
+
+def compute(task: Task) -> Tuple[Any, ...]:
+    """The results of a task. Nothing is kept where no gradient is required."""
+    tensors = task.tensors()
+    if torch.is_grad_enabled() and any([tensor.requires_grad for tensor in tensors]):
+        results: Tuple[Any, ...] = Apply.apply(task, *tensors)
+        return results
+    return task.run()
+
+
+def evaluate(library: TorchLibrary, evaluation: Any, leaves: Sequence[Any]) -> Any:
+    """The results of an evaluation as functions of the leaves' tensors."""
+    program = evaluation.program
+    shape = evaluation.shape
+    results = list(compute(Task(library, stage_of(program), evaluation.code, evaluation.options.device,
+                                [shape] * len(program.indices), [leaves[k] for k in program.order])))
+    if program.tail:
+        results = [library.reshape(result, shape[:-1] + program.tail) for result in results]
+    elif program.complex:
+        results = [library.view_as_complex(result) for result in results]
+    return results[0] if len(results) == 1 else tuple(results)

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+"""Genred and its short forms for PyTorch tensors."""
+from __future__ import annotations
+
+from .._core.generic import KernelSolve, short_forms
+from .._core.genred import GenredBase
+from ._library import library
+
+
+class Genred(GenredBase):
+    """A formula in KeOps' language, reduced over i (axis=0, the default) or j (axis=1), for PyTorch tensors.
+
+    >>> f = Genred("Exp(-g*SqDist(x,y))*b", ["x = Vi(3)", "y = Vj(3)", "b = Vj(1)", "g = Pm(1)"], axis=1)
+    >>> a = f(x, y, b, g)      # (M, 3), (N, 3), (N, 1), (1,) -> (M, 1)
+    >>> a.sum().backward()     # in all arguments that require a gradient, by one sweep
+
+    `reduction_op` is Sum, LogSumExp, SumSoftMaxWeight, Min, ArgMin, Min_ArgMin, KMin, ArgKMin, KMin_ArgKMin, the same with
+    Max, or Max_SumShiftExp; `opt_arg` is K; `formula2` the weight. Indices are int64. Raises ValueError for a formula that
+    cannot be read, for shapes that do not fit and for K and axis out of range, TypeError for arguments of other types.
+    """
+
+    _library = library
+
+
+generic_sum, generic_logsumexp, generic_argmin, generic_argkmin = short_forms(Genred)
+
+__all__ = ["Genred", "KernelSolve", "generic_argkmin", "generic_argmin", "generic_logsumexp", "generic_sum"]

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""PyTorch's tensors for LazyTensors."""
+from __future__ import annotations
+
+from typing import Any, List, Optional, Sequence, Tuple
+
+import torch
+from torch.utils.dlpack import from_dlpack
+
+from .. import _arrays
+from .._core.evaluation import Evaluation
+from .._core.leaves import F32, F64, I64, ArrayLeaf
+from .._errors import ArgumentError, DerivativeError, DtypeError, ShapeError, UnsupportedError
+from .._native import ffi
+
+Shape = Tuple[int, ...]
+
+DTYPES = {F32: torch.float32, F64: torch.float64, I64: torch.int64}
+CODES = {dtype: code for code, dtype in DTYPES.items()}
+SIZES = {F32: 4, F64: 8, I64: 8}
+PAIRS = {torch.complex64: F32, torch.complex128: F64}
+WIDE = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+NARROW = {wide: narrow for narrow, wide in WIDE.items()}
+
+
+class Held:
+    """What holds the memory of a leaf: the tensor that gradients are for, and where its memory was when it was described.
+
+    A tensor may be given other memory later, by `x.data = y` or `x.resize_()`. `alias` holds the memory that was described
+    in the first case, and `pointer` tells that there is other memory in both.
+    """
+
+    __slots__ = ("tensor", "pointer", "alias")
+
+    def __init__(self, tensor: Any, pointer: int, alias: Any) -> None:
+        self.tensor = tensor
+        self.pointer = pointer
+        self.alias = alias
+
+
+class TorchLibrary(_arrays.ArrayLibrary):
+    name = "torch"
+    array_name = "PyTorch tensors"
+
+    def as_array(self, x: Any) -> Optional[Any]:
+        if isinstance(x, torch.Tensor):
+            return x
+        if not hasattr(x, "__dlpack__") or type(x).__module__.partition(".")[0] == "numpy":
+            return None
+        return from_dlpack(x)
+
+    def shape(self, array: Any) -> Shape:
+        return tuple(array.shape)
+
+    def is_complex(self, array: Any) -> bool:
+        return bool(array.is_complex())
+
+    def describe(self, array: Any, what: str) -> Tuple[Any, int, Any, Shape, Shape]:
+        if not array.is_cpu or array.layout is not torch.strided:
+            raise UnsupportedError(f"{what}: {place(array)}")
+        dtype = array.dtype
+        real = array.detach()
+        code = CODES.get(dtype)
+        if code is None:
+            code = PAIRS.get(dtype)
+            if code is None:
+                raise DtypeError(f"{what}: {reason(array)}")
+            real = torch.view_as_real(real.resolve_conj().resolve_neg())
+            real = real.reshape(tuple(array.shape[:-1]) + (2 * (array.shape[-1] if array.ndim else 1),))
+        elif real.is_neg():
+            real = real.resolve_neg()
+        pointer = address_of(real, what)
+        size = SIZES[code]
+        held = Held(array, pointer if real.dtype == dtype else address_of(array, what), real)
+        return ffi.cast("void *", pointer), code, held, tuple(real.shape), tuple([size * n for n in real.stride()])
+
+    def empty(self, shape: Shape, code: int, like: Any) -> Any:
+        return torch.empty(shape, dtype=DTYPES[code], device="cpu")
+
+    def address(self, array: Any) -> Any:
+        return ffi.cast("void *", array.data_ptr())
+
+    def reshape(self, array: Any, shape: Shape) -> Any:
+        return array.reshape(shape)
+
+    def view_as_complex(self, array: Any) -> Any:
+        shape = tuple(array.shape)
+        return torch.view_as_complex(array.reshape(shape[:-1] + (shape[-1] // 2, 2)))
+
+    def writes_to(self, array: Any, memory: Any) -> bool:
+        return bool(memory.alias.data_ptr() == array.data_ptr() and not array.is_conj())
+
+    def zeros_like(self, leaves: Any) -> Any:
+        code = next((leaf.code for leaf in leaves if isinstance(leaf, ArrayLeaf) and leaf.code != I64), F32)
+        return torch.zeros((1, 1), dtype=DTYPES[code], device="cpu")
+
+    def columns(self, v: Any, array: Any) -> Any:
+        shape = tuple(array.shape)
+        if len(shape) == 1:
+            return self.real(array[:, None], axis=1)
+        if len(shape) == 2:
+            return self.real(v, axis=1)
+        return self.real(array.unsqueeze(-3))
+
+    def widened(self, leaf: Any) -> Any:
+        tensor = leaf.keep.tensor
+        return self.leaf(tensor.to(WIDE[tensor.dtype]), leaf.role, shape_of(leaf))
+
+    def narrowed(self, array: Any) -> Any:
+        return array.to(NARROW[array.dtype])
+
+    def leaf(self, tensor: Any, role: int, shape: Shape) -> ArrayLeaf:
+        """A leaf of a tensor whose real numbers are seen with the axes `shape`, which the role has."""
+        seen = tensor.detach()
+        if seen.is_complex():
+            seen = torch.view_as_real(seen.resolve_conj().resolve_neg())
+        if tuple(seen.shape) != shape:
+            seen = seen.reshape(shape)
+        address, code, held, shape, strides = self.describe(seen, "LazyTensor")
+        return ArrayLeaf(tensor, role, _arrays.describe(address, code, shape, strides), code,
+                         Held(tensor, tensor.data_ptr(), held.alias))
+
+    def no_gradient(self, leaves: Any, what: str) -> None:
+        if torch.is_grad_enabled() and any([type(leaf) is ArrayLeaf and leaf.keep.tensor.requires_grad for leaf in leaves]):
+            raise DerivativeError(f"{what}: values that are written out have no gradients, and a tensor requires one; call "
+                                  "under torch.no_grad(), or detach the tensor")
+
+    def call(self, evaluation: Any, leaves: Any) -> Any:
+        """The results, with a graph of how they were computed where a tensor requires a gradient."""
+        leaves = self.current(leaves)
+        options = evaluation.options
+        records = False
+        if torch.is_grad_enabled() and not all(evaluation.program.indices):
+            records = any([type(leaf) is ArrayLeaf and leaf.keep.tensor.requires_grad for leaf in leaves])
+        if options.out is not None:
+            return self.into(evaluation, leaves, records)
+        if not records or (options.double and evaluation.code == F32):
+            return evaluation.run(leaves)
+        from . import _autograd
+
+        return _autograd.evaluate(self, evaluation, leaves)
+
+    def current(self, leaves: Sequence[Any]) -> Sequence[Any]:
+        """The leaves, of which those are described anew whose tensors have other memory by now."""
+        for leaf in leaves:
+            if type(leaf) is ArrayLeaf and leaf.keep.tensor.data_ptr() != leaf.keep.pointer:
+                break
+        else:
+            return leaves
+        made: List[Any] = []
+        for leaf in leaves:
+            if type(leaf) is ArrayLeaf and leaf.keep.tensor.data_ptr() != leaf.keep.pointer:
+                tensor, shape = leaf.keep.tensor, shape_of(leaf)
+                count = 1
+                for size in shape:
+                    count *= size
+                if tensor.numel() * (2 if tensor.is_complex() else 1) != count or tensor.dtype != leaf.keep.alias.dtype \
+                        and tensor.dtype not in PAIRS:
+                    raise ShapeError(f"a tensor of {count} numbers has become one of the shape {tuple(tensor.shape)} and "
+                                     f"dtype {tensor.dtype} since its LazyTensor was made")
+                leaf = self.leaf(tensor, leaf.role, shape)
+            made.append(leaf)
+        return made
+
+    def into(self, evaluation: Evaluation, leaves: Sequence[Any], records: bool) -> Any:
+        """The results, written into tensors of the user."""
+        out = evaluation.options.out
+        tensors = out if isinstance(out, (tuple, list)) else (out,)
+        if records or any(isinstance(each, torch.Tensor) and each.requires_grad for each in tensors):
+            raise ArgumentError("out: results that are written into tensors have no gradients, and an argument or `out` "
+                                "requires one; call under torch.no_grad(), or detach the tensors")
+        results = evaluation.run(leaves)
+        for each in tensors:
+            # Tells autograd that the tensor was written to: of no element, a change counts as one.
+            each.narrow(-1, 0, 0).zero_()
+        return results
+
+
+def shape_of(leaf: Any) -> Shape:
+    """The axes of a leaf as its role has them, in real numbers."""
+    shape: Shape = leaf.description[1][1]
+    return shape
+
+
+def address_of(tensor: Any, what: str) -> int:
+    """The address of the first element."""
+    try:
+        pointer: int = tensor.data_ptr()
+    except RuntimeError:
+        pointer = 0
+    if not pointer and tensor.numel():
+        raise UnsupportedError(f"{what}: the tensor of shape {tuple(tensor.shape)} has no memory (of torch.func, "
+                               "torch.compile, or released): it is not supported yet")
+    return pointer
+
+
+def place(array: Any) -> str:
+    """Why a tensor cannot be read where it is."""
+    what = f"the tensor of shape {tuple(array.shape)} is"
+    if array.is_cuda:
+        return f"{what} on {array.device}: CUDA tensors come later, with x.cpu() it can be used"
+    if not array.is_cpu:
+        return f"{what} on the device {array.device}: only tensors of the CPU can be used, x.cpu()"
+    return f"{what} stored as {array.layout}: only dense tensors can be used, x.to_dense()"
+
+
+def reason(array: Any) -> str:
+    """Why the elements of a tensor cannot be used."""
+    what = f"the tensor of shape {tuple(array.shape)} has dtype {array.dtype}"
+    if array.dtype in (torch.float16, torch.bfloat16):
+        return f"{what}, which is not there yet: convert it with x.float()"
+    return f"{what}; float32, float64, complex64 and complex128 are possible, and int64 for indices"
+
+
+library = TorchLibrary()

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: MIT
+"""Tensors in and out, PyTorch's functions, bad input, forks, and the names of pykeops."""
+import gc
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import keopscl  # noqa: E402
+import keopscl.numpy  # noqa: E402
+from keopscl.torch import (Genred, KernelSolve, LazyTensor, Pm, Vi, Vj, cluster, generic_argmin, index_i, index_j,  # noqa: E402
+                           where)
+
+
+@pytest.fixture(params=[torch.float32, torch.float64], ids=["float32", "float64"])
+def pair(request):
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(n, 3, generator=generator, dtype=request.param) for n in (5, 7))
+    return Vi(x), Vj(y), x[:, None], y[None]
+
+
+def same(result, expected):
+    assert result.shape == expected.shape and result.dtype == expected.dtype
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_results_are_those_of_numpy(pair):
+    x_i, y_j, x, y = pair
+    a, b = keopscl.numpy.Vi(x[:, 0].numpy()), keopscl.numpy.Vj(y[0].numpy())
+    formulas = [lambda x, y: (x * y).sum(axis=1), lambda x, y: x.sqdist(y).argKmin(2, axis=0), lambda x, y: (x | y).exp().mean(axis=0),
+                lambda x, y: (x - y).norm2().logsumexp(axis=1), lambda x, y: (x * y).exp1j().sum(axis=1),
+                lambda x, y: x.sqdist(y).sum(axis=1, call=False).log()()]
+    for formula in formulas:
+        result, expected = formula(x_i, y_j), formula(a, b)
+        assert isinstance(result, torch.Tensor)
+        np.testing.assert_array_equal(result.numpy(), expected)
+
+
+def test_functions_of_pytorch(pair):
+    x_i, y_j, x, y = pair
+    b = torch.rand(7, 2, dtype=x.dtype)
+    lazy = (x_i - y_j).sqnorm2()
+    dense = ((x - y) ** 2).sum(-1, keepdim=True)
+    same((torch.exp(-lazy) @ b), torch.exp(-dense[..., 0]) @ b)
+    same(torch.matmul(torch.exp(-lazy), b), torch.exp(-dense[..., 0]) @ b)
+    same(torch.mv(torch.exp(-lazy), b[:, 0]), torch.exp(-dense[..., 0]) @ b[:, 0])
+    functions = [torch.sqrt, torch.log1p, torch.tanh, torch.erf, torch.sigmoid, torch.nn.functional.relu, torch.square, torch.neg,
+                 torch.nn.functional.softplus, torch.special.erfc, torch.abs, torch.floor, torch.sinc, torch.reciprocal,
+                 lambda K: torch.clamp(K, 0.5, 2.0), lambda K: torch.clamp(K, max=2.0), lambda K: torch.clamp(K, min=0.5),
+                 lambda K: torch.pow(K, 2), lambda K: torch.pow(2.0, K), lambda K: torch.remainder(K, 2.0),
+                 lambda K: torch.where(K > 1, K, K * 0), lambda K: torch.maximum(K, K * 0 + 1), lambda K: torch.atan2(K, K + 1),
+                 lambda K: torch.add(K, 1.5), lambda K: torch.sub(K, 1.5), lambda K: torch.mul(K, 2.5), lambda K: torch.div(1.5, K + 1)
+                 if isinstance(K, LazyTensor) else 1.5 / (K + 1), lambda K: torch.cat((K, 2 * K), -1)]
+    for function in functions:
+        same(function(lazy).sum(axis=1), function(dense).sum(1))
+    same(torch.sum(lazy, dim=1), dense.sum(1))
+    same(torch.logsumexp(lazy, 1), dense.logsumexp(1))
+    same(torch.max(lazy, 1)[0], dense.max(1)[0])
+    same(torch.argmin(lazy, dim=0), dense.argmin(0))
+    same(torch.topk(lazy, 3, dim=1, largest=False)[1], dense[..., 0].topk(3, dim=1, largest=False)[1])
+    same(torch.norm(x_i - y_j, dim=-1).sum(axis=1), (x - y).norm(dim=-1).sum(1)[:, None])
+    same(torch.transpose(lazy, 0, 1).sum(axis=1), dense.sum(0))
+    for result, expected in [(x * y_j, x * y), (x - y_j, x - y), (x / (y_j + 10), x / (y + 10)), (x + y_j, x + y)]:
+        same(result.sum(axis=1), expected.sum(1))
+    same((x < y_j).sum(axis=1), (x < y).to(x.dtype).sum(1))
+    same((abs(x) ** y_j).sum(axis=1), (abs(x) ** y).sum(1))
+    mask = where(index_j() <= index_i(), lazy, 0.0)
+    same(mask.sum(axis=1), dense[..., 0].tril().sum(1)[:, None])
+    for bad in (lambda: b.T @ lazy, lambda: torch.softmax(lazy, 1), lambda: torch.sum(lazy, dim=1, keepdim=True)):
+        with pytest.raises(TypeError):
+            bad()
+
+
+def test_tensors_are_not_copied():
+    x = torch.arange(24.0).reshape(4, 6)
+    view = x[::2, 1::2]
+    K = LazyTensor(view, axis=0)
+    x += 100
+    same(K.sum(axis=0), view.sum(0, keepdim=True))
+    assert not K.sum(axis=0).requires_grad
+    x = torch.rand(3, 1, 2)
+    K = LazyTensor(x)
+    x.data = torch.ones(3, 1, 2)
+    gc.collect()
+    same(K.sum(axis=0), torch.full((1, 2), 3.0))
+    x.data = torch.ones(2, 1, 2)
+    with pytest.raises(ValueError, match="since"):
+        K.sum(axis=0)
+
+
+def test_complex_numbers_of_any_strides():
+    z = torch.randn(4, 6, 2, dtype=torch.complex128)
+    for view in (z, z[::2, ::2], z.flip(1), z.conj(), z.transpose(1, 2)[..., :2], z.expand(3, 4, 6, 2)[1]):
+        same((LazyTensor(view[:, :1].contiguous()[:, :1]) * LazyTensor(view[:1, :])).sum(axis=1), (view[:, :1] * view[:1, :]).sum(1))
+        same(LazyTensor(view[:, :1]).conj().sum(axis=0), view[:, :1].conj().sum(0))
+    imaginary = z.conj().imag
+    same(LazyTensor(imaginary[:1]).sum(axis=1), imaginary[:1].sum(1))
+
+
+def test_arrays_of_other_libraries():
+    class Array:
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+        def __dlpack__(self, **kwargs):
+            return self.tensor.__dlpack__(**kwargs)
+
+        def __dlpack_device__(self):
+            return self.tensor.__dlpack_device__()
+
+    x = torch.rand(3, 1, 2)
+    same(LazyTensor(Array(x)).sum(axis=0), x.sum(0))
+
+
+def test_bad_input():
+    x, y = torch.rand(3, 1, 2), torch.rand(1, 4, 2)
+    with pytest.raises(TypeError, match="LazyTensor: expected PyTorch tensors.*ndarray"):
+        LazyTensor(np.ones((3, 1, 2)))
+    for bad in (lambda: np.ones((1, 4, 2)) * LazyTensor(x), lambda: LazyTensor(x) * np.ones((1, 4, 2)),
+                lambda: LazyTensor(x[..., :1]) @ np.ones(1), lambda: Genred("x", ["x=Vi(2)"], axis=1)(np.ones((3, 2)))):
+        with pytest.raises(TypeError, match="PyTorch tensors.*ndarray"):
+            bad()
+    with pytest.raises(TypeError, match="x - y: .*float32 and float64"):
+        LazyTensor(x) - LazyTensor(y.double())
+    with pytest.raises(TypeError, match="y has the number type float64, the arrays before it float32"):
+        Genred("x-y", ["x=Vi(2)", "y=Vj(2)"], axis=1)(x[:, 0], y[0].double())
+    for dtype in (torch.float16, torch.bfloat16):
+        with pytest.raises(TypeError, match=f"LazyTensor: .*{dtype}.*x.float"):
+            LazyTensor(x.to(dtype))
+    for dtype in (torch.int32, torch.bool, torch.uint8):
+        with pytest.raises(TypeError, match=f"LazyTensor: .*{dtype}"):
+            LazyTensor(x.to(dtype))
+    with pytest.raises(TypeError, match="index"):
+        LazyTensor(x.long()) + 1.0
+    with pytest.raises(NotImplementedError, match="LazyTensor: .*to_dense"):
+        LazyTensor(torch.eye(3).to_sparse())
+    with pytest.raises(NotImplementedError, match="device meta"):
+        LazyTensor(torch.empty(3, 1, 2, device="meta"))
+    with pytest.raises(ValueError, match="axis -3 .*3 rows.*5"):
+        LazyTensor(x) + LazyTensor(torch.rand(5, 1, 2))
+    with pytest.raises(TypeError, match="of torch and of numpy"):
+        LazyTensor(x) + keopscl.numpy.LazyTensor(y.numpy())
+    with pytest.raises(ValueError, match="out"):
+        LazyTensor(x).sum(axis=0, out=torch.empty(1, 3))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")
+def test_cuda_tensors_are_refused():
+    with pytest.raises(NotImplementedError, match="CUDA tensors come later"):
+        LazyTensor(torch.rand(3, 1, 2, device="cuda"))
+
+
+def test_what_a_cuda_tensor_is_told():
+    """The sentence, by an object with the properties of a CUDA tensor."""
+    class OnCuda:
+        shape, is_cuda, is_cpu, layout, device = (3, 1, 2), True, False, torch.strided, "cuda:0"
+
+    with pytest.raises(NotImplementedError, match=r"x: the tensor of shape \(3, 1, 2\) is on cuda:0: CUDA tensors come later"):
+        LazyTensor._library.describe(OnCuda(), "x")
+
+
+def test_what_is_not_there_yet():
+    x = torch.ones(3, 1, 1)
+    for name in cluster.__all__:
+        if name != "swap_axes":
+            with pytest.raises(NotImplementedError, match=name):
+                getattr(cluster, name)(None)
+    with pytest.raises(NotImplementedError):
+        KernelSolve("x", [], "x")
+    with pytest.raises(NotImplementedError):
+        LazyTensor(x).solve(x)
+    with pytest.raises(NotImplementedError, match="ranges"):
+        LazyTensor(x).sum(axis=1, ranges=(1, 2, 3, 4, 5, 6))
+
+
+def test_pickles():
+    x, y = torch.rand(3, 1, 2), torch.rand(1, 4, 2).requires_grad_()
+    K = pickle.loads(pickle.dumps((LazyTensor(x) - LazyTensor(y)).sqnorm2().exp()))
+    assert torch.equal(K.sum(axis=1), (LazyTensor(x) - LazyTensor(y)).sqnorm2().exp().sum(axis=1))
+    assert K.sum(axis=1).requires_grad
+    f = pickle.loads(pickle.dumps(generic_argmin("SqDist(x,y)", "a=Vi(1)", "x=Vi(2)", "y=Vj(2)")))
+    assert f(x[:, 0], y[0]).shape == (3, 1)
+
+
+def test_text():
+    x = torch.rand(3, 1, 2)
+    text = repr((LazyTensor(x) * Pm(2.0)).exp())
+    assert "torch" in text and "(3, 1, 2)" in text and "float32" in text
+    assert LazyTensor(x).dtype == "float32" and LazyTensor(x).shape == (3, 1, 2)
+
+
+LOADER = """
+import sys
+import torch
+from keopscl.torch import LazyTensor
+
+class Points(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, k):
+        x = torch.full((3, 1, 2), float(k))
+        return LazyTensor(x).sum(axis=0)
+
+Points()[0]
+try:
+    for batch in torch.utils.data.DataLoader(Points(), num_workers=2, timeout=60):
+        print(batch.sum().item())
+except Exception as error:
+    print(type(error).__name__, "fork" in str(error))
+"""
+
+
+@pytest.mark.parametrize("device", ["host", None])
+def test_workers_of_a_data_loader(device):
+    """Workers are forked after the parent's first computation: on an OpenCL device an exception, on the interpreter results."""
+    environment = {**os.environ, "KEOPSCL_DEVICE": device or ""}
+    result = subprocess.run([sys.executable, "-c", LOADER], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            universal_newlines=True, timeout=120)
+    values = "\n".join(str(6.0 * k) for k in range(4))
+    assert result.stdout.strip() == values or (device is None and result.stdout.strip() == "DeviceError True"), result.stderr
+
+
+def test_programs_for_pykeops_find_the_names():
+    program = """
+import keopscl
+keopscl.install_as_pykeops()
+import pykeops, torch
+from pykeops.torch import ComplexLazyTensor, Genred, KernelSolve, LazyTensor, Pm, Vi, Vj, generic_argkmin, generic_argmin
+from pykeops.torch import generic_logsumexp, generic_sum
+from pykeops.torch.cluster import cluster_centroids, cluster_ranges, from_matrix, grid_cluster, sort_clusters, swap_axes
+from pykeops.torch.utils import squared_distances, torch_kernel
+pykeops.test_torch_bindings()
+x = torch.rand(4, 2)
+assert torch.allclose(torch_kernel(x, x, 0.5, "gaussian").sum(1), (-Vi(x).sqdist(Vj(x)) / 0.25).exp().sum(axis=1)[:, 0])
+"""
+    result = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            universal_newlines=True, timeout=120)
+    assert result.returncode == 0 and "torch bindings is working" in result.stdout, result.stderr
