@@ -86,6 +86,7 @@ _makers = Makers(LazyTensor)
 Var, Vi, Vj, Pm = _makers.Var, _makers.Vi, _makers.Vj, _makers.Pm
 index_i, index_j, where = _makers.index_i, _makers.index_j, _makers.where
 
+
 def aslinearoperator(K: LazyTensor) -> Any:
     """A LazyTensor of shape (M, N) as a scipy.sparse.linalg.LinearOperator.
 
