@@ -22,7 +22,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "auto_gallery",
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"geodesics\.py",
+    "ignore_pattern": r"/(geodesics|gallery_data)\.py",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_signature": False,

@@ -214,3 +214,14 @@ def test_development_mode_has_nothing_to_say():
     result = subprocess.run([sys.executable, "-X", "dev", "-W", "error", "-c", EXAMPLE + "K.sum(axis=1); print(K)"],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     assert result.returncode == 0 and not result.stderr, result.stderr
+
+
+def test_what_outlives_the_modules_is_left_alone():
+    """builtins are emptied after all modules when Python ends."""
+    result = run(EXAMPLE + """
+import builtins
+from keopscl.numpy import Genred
+builtins.kept = [K, Genred("SqDist(x,y)", ["x = Vi(3)", "y = Vj(3)"])]
+K.sum(axis=1)
+""", KEOPSCL_DEVICE="host")
+    assert result.returncode == 0 and not result.stderr, result.stderr

@@ -11,8 +11,7 @@ million pairs, of which no value is stored.
 
 # %%
 # Places are points in space, in kilometres from the centre of the Earth, so distances are right at the poles, too.
-from pathlib import Path
-
+import gallery_data
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -27,8 +26,7 @@ def on_sphere(longitude, latitude):
                               np.sin(latitude)], axis=-1)
 
 
-data = Path(__file__).resolve().parents[3] / "examples" / "data" / "airports.csv"
-longitude, latitude, elevation = np.loadtxt(data, delimiter=",", unpack=True)
+longitude, latitude, elevation = gallery_data.airports()
 airports = on_sphere(longitude, latitude).astype(np.float32)
 values = np.stack([np.ones_like(elevation), elevation], axis=1).astype(np.float32)
 

@@ -10,16 +10,14 @@ as it is.
 """
 
 # %%
-from pathlib import Path
-
+import gallery_data
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, aslinearoperator, cg
 
 from keopscl.numpy import Vi, Vj
 
-data = Path(__file__).resolve().parents[3] / "examples" / "data" / "airports.csv"
-longitude, latitude, elevation = np.loadtxt(data, delimiter=",", unpack=True)
+longitude, latitude, elevation = gallery_data.airports()
 inside = (longitude > -11) & (longitude < 32) & (latitude > 35) & (latitude < 62)
 position = np.stack([longitude[inside] * np.cos(np.radians(48)), latitude[inside]], axis=1) * 111.2  # km, nearly
 height = elevation[inside] - elevation[inside].mean()

@@ -9,17 +9,14 @@ nearest are one reduction, ``argKmin``.
 
 # %%
 # 1,797 images of 8 x 8 grey values: the first 1,000 are the references.
-from pathlib import Path
-
+import gallery_data
 import matplotlib.pyplot as plt
 import numpy as np
 
 from keopscl.numpy import Vi, Vj
 
-data = Path(__file__).resolve().parents[3] / "examples" / "data" / "digits.txt"
-rows = [line.split() for line in data.read_text().splitlines() if not line.startswith("#")]
-digits = np.array([int(label) for label, _ in rows])
-images = np.array([[int(grey, 17) for grey in text] for _, text in rows], dtype=np.float32)
+images, digits = gallery_data.digits()
+images = images.astype(np.float32)
 references, queries = images[:1000], images[1000:]
 
 # %%

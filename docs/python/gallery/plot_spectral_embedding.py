@@ -9,18 +9,14 @@ formula. Its entries are computed anew in each product.
 """
 
 # %%
-from pathlib import Path
-
+import gallery_data
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.sparse.linalg import eigsh
 
 from keopscl.numpy import Vi, Vj
 
-data = Path(__file__).resolve().parents[3] / "examples" / "data" / "digits.txt"
-rows = [line.split() for line in data.read_text().splitlines() if not line.startswith("#")]
-digits = np.array([int(label) for label, _ in rows])
-images = np.array([[int(grey, 17) for grey in text] for _, text in rows], dtype=np.float64)
+images, digits = gallery_data.digits()
 
 # %%
 # The kernel's width is 12 grey values. The degrees are one product with ones, and enter the next formula.

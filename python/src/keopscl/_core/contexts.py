@@ -20,7 +20,8 @@ _default: Optional[str] = None  # None: KEOPSCL_DEVICE, else the best device
 
 
 def _destroy(handle: Any) -> None:
-    lib.kcl_context_destroy(ffi.new("kcl_context **", handle))
+    if lib is not None:  # as modules are emptied when Python ends; the end of the process frees what is left
+        lib.kcl_context_destroy(ffi.new("kcl_context **", handle))
 
 
 def _create(device: Optional[str]) -> Any:

@@ -207,7 +207,8 @@ def own(operator: Any, status: int) -> Any:
 
 
 def _destroy(handle: Any) -> None:
-    lib.kcl_operator_destroy(ffi.new("kcl_operator **", handle))
+    if lib is not None:  # as modules are emptied when Python ends; the end of the process frees what is left
+        lib.kcl_operator_destroy(ffi.new("kcl_operator **", handle))
 
 
 def operator_params(fast: bool) -> Any:
