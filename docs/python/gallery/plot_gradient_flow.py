@@ -44,7 +44,7 @@ def divergence(x, y, start, steps):
 # %%
 # A blob flows to a ring. The step is N times the gradient: a step of Wasserstein's metric, of length 0.3.
 random = np.random.default_rng(0)
-N, STEPS = 600, 16
+N, STEPS = 400, 16
 x = 0.12 * random.standard_normal((N, 2)) + [0.2, 0.1]
 angle = 2 * np.pi * random.random(N)
 y = (0.5 + 0.06 * random.standard_normal((N, 1))) * np.stack([np.cos(angle), np.sin(angle)], axis=1) + [1.0, 0.4]
