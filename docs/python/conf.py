@@ -22,9 +22,19 @@ sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "auto_gallery",
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"/(geodesics|gallery_data)\.py",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_signature": False,
     "min_reported_time": 1000,
 }
+
+
+def plain(app, what, name, obj, options, lines):
+    """Docstrings are plain text, in which |x| is an absolute value and * a product."""
+    for k, line in enumerate(lines):
+        if not line.lstrip().startswith(">>>"):
+            lines[k] = line.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("`", "\\`")
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", plain)

@@ -4,8 +4,10 @@
 They take a device, as the interpreter would be slow. KEOPSCL_PICTURES names a folder in which the pictures are left.
 """
 import os
+import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +45,40 @@ def test_script(script, environment, tmp_path):
     assert min(picture.shape[:2]) > 100 and np.ptp(picture[..., :3]) > 0.5
 
 
-def test_first_page(environment):
-    """The program of the first page runs as it stands."""
-    text = (DOCS / "index.rst").read_text()
-    program = text[text.index(".. code-block:: python"):].split("\n\n", 1)[1].split("\n\n.. ", 1)[0]
-    lines = [line[4:] for line in program.splitlines()]
-    assert len([line for line in lines if line.strip()]) <= 10
-    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], env=dict(environment, MPLBACKEND="Agg"), cwd=DOCS.parents[1],
-                          capture_output=True, text=True)
+def program_of(path, start, end):
+    """The lines of the first program in Python of a text."""
+    text = path.read_text()
+    return text[text.index(start) + len(start):].split(end, 1)[0].strip("\n")
+
+
+def assert_runs(program, environment):
+    done = subprocess.run([sys.executable, "-c", program], env=dict(environment, MPLBACKEND="Agg"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_first_page(environment):
+    """The program of the first page has ten lines, and runs as it stands."""
+    program = textwrap.dedent(program_of(DOCS / "index.rst", ".. code-block:: python\n", "\n\n.. "))
+    assert len([line for line in program.splitlines() if line.strip()]) == 10
+    assert_runs(program, environment)
+
+
+@pytest.mark.parametrize("readme", [DOCS.parents[1] / "README.md", DOCS.parents[1] / "python" / "README.md"],
+                         ids=["README.md", "python/README.md"])
+def test_readme(readme, environment):
+    """The programs of the READMEs run, with a thousandth of the points."""
+    program = program_of(readme, "```python\n", "```")
+    assert "00_000" in program
+    assert_runs(program.replace("00_000", "00"), environment)
+
+
+def test_sphinx(tmp_path):
+    """The documentation is built without a warning. Scripts of the gallery do not run again."""
+    pytest.importorskip("sphinx_gallery")
+    copy = tmp_path / "docs" / "python"
+    shutil.copytree(DOCS, copy, ignore=shutil.ignore_patterns("auto_gallery", "sg_execution_times.rst"))
+    done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-D", "plot_gallery=0", "-b", "html", copy,
+                           tmp_path / "html"], env=dict(os.environ, MPLBACKEND="Agg"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "html" / "reference.html").read_text()
+    assert page.count("keopscl.numpy.LazyTensor.") > 100

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The data that scripts of the gallery share: files of examples/data in the repository."""
+"""
+Data of the gallery
+===================
+
+Files of ``examples/data`` in the repository, as the scripts of the gallery read them.
+"""
 from pathlib import Path
 
 import numpy as np

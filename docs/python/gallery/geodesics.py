@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Geodesic shooting (LDDMM), for the scripts that deform curves and surfaces.
+r"""
+Geodesic shooting, for curves and surfaces
+==========================================
 
-Points q and momenta p follow the Hamiltonian H(q, p) = 1/2 sum_ij exp(-|q_i - q_j|^2 / s^2) p_i.p_j from time 0 to time 1.
-The right-hand side (dH/dp, -dH/dq) consists of reductions of derived formulas. Its transposed Jacobian is needed to go
-back through the steps. It is a second derivative of H in one direction, a reduction again: no array of pairs is stored.
+The module of the two scripts that deform shapes (LDDMM). Points :math:`q` and momenta :math:`p` follow the Hamiltonian
+:math:`H(q, p) = \frac12 \sum_{ij} \exp(-|q_i - q_j|^2 / s^2) \, p_i \cdot p_j` from time 0 to time 1. The right-hand side
+:math:`(\partial H / \partial p, -\partial H / \partial q)` consists of reductions of derived formulas. Its transposed
+Jacobian is needed to go back through the steps. It is a second derivative of :math:`H` in one direction, a reduction again:
+no array of pairs is stored.
 """
 import numpy as np
 
