@@ -15,7 +15,7 @@
 #ifdef KCL_GROUP
 #define KCL_ITEMS KCL_GROUP
 #define KCL_WORKER(axis) get_group_id(axis)
-#define KCL_WORKERS get_num_groups(0)
+#define KCL_GROUPS get_num_groups(0)
 #define KCL_JOIN_WIDTH KCL_GROUP
 #define KCL_JOIN_MEMBER item
 #define KCL_JOIN_SET 0
@@ -27,23 +27,23 @@
 #define KCL_SAVES(row) true
 #define KCL_ITEMS 1
 #define KCL_WORKER(axis) KCL_GLOBAL_ID(axis)
-#define KCL_WORKERS KCL_GLOBAL_SIZE
+#define KCL_GROUPS KCL_GLOBAL_SIZE
 #endif
 
 KCL_KERNEL KCL_GROUP_SIZE
 void KCL_NAME(sweep)(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
-                     __global real *restrict partial KCL_PLACES)
+                     const long first_part, __global real *restrict partial KCL_PLACES)
 {
 #ifdef KCL_GROUP
     __local lanes joined[KCL_JOINED];
     const int item = get_local_id(0);
 #endif
-    const long part = KCL_WORKER(1), first = KCL_COLUMN_PART(part) * part_length;
+    const long part = first_part + KCL_WORKER(1), first = KCL_COLUMN_PART(part) * part_length;
     const long last = min(cols, first + part_length);
     const long lane_count = cols, groups = (rows + KCL_STATES - 1) / KCL_STATES;
     KCL_DECLARE
     KCL_SWEEP_LAUNCH
-    for (long group = KCL_WORKER(0); group < groups; group += KCL_WORKERS) {
+    for (long group = KCL_WORKER(0); group < groups; group += KCL_GROUPS) {
         const long group_first = group * KCL_STATES;
 #ifndef KCL_GROUP
         const long group_rows = min((long)KCL_STATES, rows - group_first);

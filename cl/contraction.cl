@@ -116,8 +116,8 @@ KCL_FN void kcl_take(__local const real *memory, int of, int count, real *to)
     kcl_take(KCL_LOCAL_Y(n, buffer, m), across, KCL_STREAM, y##variable);
 
 __kernel KCL_GROUP_SIZE
-void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long parts, const long part_length,
-           __global real *restrict partial)
+void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long first_worker, const long workers,
+           const long parts, const long part_length, const long first_part, __global real *restrict partial)
 {
     __local real local_x[2 * KCL_ROW_OPERAND_COUNT * KCL_CHUNK * KCL_PITCH(KCL_ROW_TILE)]
         __attribute__((aligned(sizeof(real4))));
@@ -134,12 +134,12 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long par
 #else
     const int across = item % KCL_SIDE, down = item / KCL_SIDE;
 #endif
-    const long part = get_group_id(1), first = KCL_COLUMN_PART(part) * part_length;
+    const long part = first_part + get_group_id(1), first = KCL_COLUMN_PART(part) * part_length;
     const long last = min(cols, first + part_length);
     const long lane_count = rows, row_blocks = (rows + KCL_ROW_TILE - 1) / KCL_ROW_TILE;
     KCL_DECLARE
     KCL_SWEEP_LAUNCH
-    for (long block = get_group_id(0); block < row_blocks; block += get_num_groups(0)) {
+    for (long block = first_worker + get_group_id(0); block < row_blocks; block += workers) {
         const long row_start = block * KCL_ROW_TILE, i = row_start + down * KCL_LANES;
         const int last_row = (int)min((long)KCL_ROW_TILE, rows - row_start) - 1;
         KCL_INIT

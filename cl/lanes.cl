@@ -20,7 +20,6 @@
  */
 
 #define KCL_WORKER(axis) KCL_GLOBAL_ID(axis)
-#define KCL_WORKERS KCL_GLOBAL_SIZE
 #define KCL_BLOCK_ROWS KCL_LANES
 #define KCL_ROW_OF(block) ((block) * KCL_LANES)
 #define KCL_BEGIN_SWEEP

@@ -35,7 +35,6 @@
 #define KCL_JOIN_SET 0
 
 #define KCL_WORKER(axis) get_group_id(axis)
-#define KCL_WORKERS get_num_groups(0)
 #define KCL_BLOCK_ROWS (KCL_LANES * KCL_GROUP)
 /* Work-items beyond the last row work on repetitions of it and store nothing. */
 #define KCL_ROW_OF(block) (((block) * KCL_GROUP + item) * KCL_LANES)

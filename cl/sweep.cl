@@ -2,7 +2,7 @@
  * cl/sweep.cl: the loop over rows and columns of cl/lanes.cl and cl/rows.cl, whose lanes run over rows. These two
  * files define
  *
- *     KCL_WORKER(axis), KCL_WORKERS   number of a work-item (of a work-group, where these have several), and how many
+ *     KCL_WORKER(axis)                number of a work-item of the launch (of a work-group, where these have several)
  *     KCL_BLOCK_ROWS                  rows that it takes at a time
  *     KCL_ROW_OF(block)               the first row of the work-item's lanes
  *     KCL_BEGIN_SWEEP                 declarations in front of all
@@ -11,6 +11,9 @@
  *     KCL_COLUMN_AT(c)                the column at place c of the tile
  *     KCL_KEEP_LOOP                   in front of the loop over the columns beside the blocks: nothing, or a pragma
  *     KCL_RESCAN_BLOCKS               defined where rescans go by steps (cl/rescan.cl)
+ *
+ * A launch may be one of several that divide the work: those of `workers` workers from number first_worker on, of parts
+ * from number first_part on. So a worker does the same however the work is divided.
  */
 #define KCL_COLUMN(v) ((ilanes)((ireal)(j + (v)-first)))
 #if KCL_SHAPE == KCL_ROWS_BOTH
@@ -28,9 +31,13 @@ enum { KCL_BLOCK_COLUMNS = KCL_STREAM };
 #endif
 
 KCL_KERNEL KCL_GROUP_SIZE
-void KCL_NAME(sweep)(KCL_SWEEP_PARAMETERS const long rows, const long cols
+void KCL_NAME(sweep)(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long first_worker, const long workers
 #if KCL_SHAPE != KCL_ROWS
-           , const long parts, const long part_length, __global real *restrict partial
+           , const long parts, const long part_length
+#if KCL_SHAPE == KCL_ROWS_SPLIT
+           , const long first_part
+#endif
+           , __global real *restrict partial
 #endif
            KCL_PLACES)
 {
@@ -40,7 +47,7 @@ void KCL_NAME(sweep)(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #endif
     const long lane_count = rows, blocks = (rows + KCL_BLOCK_ROWS - 1) / KCL_BLOCK_ROWS;
 #if KCL_SHAPE == KCL_ROWS_SPLIT
-    const long part = KCL_WORKER(1), first = KCL_COLUMN_PART(part) * part_length;
+    const long part = first_part + KCL_WORKER(1), first = KCL_COLUMN_PART(part) * part_length;
     const long last = min(cols, first + part_length);
 #else
     const long first = 0, last = cols;
@@ -50,7 +57,7 @@ void KCL_NAME(sweep)(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #if KCL_SHAPE == KCL_ROWS_BOTH
     KCL_INIT
 #endif
-    for (long block = KCL_WORKER(0); block < blocks; block += KCL_WORKERS) {
+    for (long block = first_worker + KCL_WORKER(0); block < blocks; block += workers) {
         const long i = KCL_ROW_OF(block);
 #if KCL_SHAPE != KCL_ROWS_BOTH
         KCL_INIT
@@ -139,7 +146,7 @@ void KCL_NAME(sweep)(KCL_SWEEP_PARAMETERS const long rows, const long cols
 #ifdef KCL_GROUP
     KCL_TERMS(KCL_JOIN_STATES)
 #endif
-    const long part = KCL_ALL_PARTS(KCL_WORKER(0)), row = 0, state = 0;
+    const long part = KCL_ALL_PARTS(first_worker + KCL_WORKER(0)), row = 0, state = 0;
     if (KCL_ITEM == 0) {
 #define rows 1
         KCL_TERMS(KCL_SAVE_SUM)

@@ -45,7 +45,10 @@ typedef struct kcl_allocator {
     void *user;
 } kcl_allocator;
 
-/* Receives a line of log, without the newline. */
+/*
+ * Receives a line of log, without the newline: valid during the call. The thread that works with the context calls it;
+ * it must not call anything of the library.
+ */
 typedef void (*kcl_log_fn)(void *user, const char *line);
 
 /* Zero in any field means the default. */
@@ -117,6 +120,44 @@ KCL_API kcl_status kcl_context_finish(kcl_context *context);
  * with those. Errors: as kcl_context_finish; what is kept is given back all the same.
  */
 KCL_API kcl_status kcl_context_drop_programs(kcl_context *context);
+
+/* ---- Long calls -------------------------------------------------------------------------------------------------- */
+
+/*
+ * Receives how far a call is: `fraction` goes from 0 to 1, estimated from numbers of pairs. Returns 0 to go on; any
+ * other value cancels the call. The function must not call anything of the library but kcl_context_cancel.
+ */
+typedef int (*kcl_progress_fn)(void *user, double fraction);
+
+/*
+ * Sets the function that calls on this context tell how far they are; NULL: none, as in a new context. The thread that
+ * made the call calls the function several times a second, and not at all if the call is done soon. A call that is done
+ * tells 1 if it has told something before. Only calls that compute tell (kcl_eval, kcl_operator_apply and their like),
+ * and neither while a kernel is compiled nor during copies.
+ *
+ * With a function, or once kcl_context_set_cancellable asks for it, long work is given to the device in pieces of about
+ * a tenth of a second, and the call waits for each; results are the same, bit for bit. So a long call waits even if all
+ * its outputs are device arrays. Short calls are as they are without. How long a call will take is known from earlier
+ * pieces of the same computation; the first ones are very small. Pieces are longer where work cannot be divided so far:
+ * a sum over both axes has at most 1024 of them, a handful of rows against more than 1e8 columns has one.
+ *
+ * A cancelled call returns KCL_ERROR_CANCELLED. The contents of its outputs are not specified; the context, its arrays
+ * and expressions can be used further. Errors: KCL_ERROR_ARGUMENT for NULL, and the status of a context that could not
+ * be made.
+ */
+KCL_API kcl_status kcl_context_set_progress(kcl_context *context, kcl_progress_fn progress, void *user);
+
+/* Whether kcl_context_cancel ends calls: 0, as in a new context without a progress function, or 1. Forgets a cancel. */
+KCL_API kcl_status kcl_context_set_cancellable(kcl_context *context, int cancellable);
+
+/*
+ * Ends the call that runs on the context, which has a progress function or is cancellable, within a fraction of a
+ * second; where no call runs, the next call that computes ends as soon as it begins. May be called from any thread and
+ * from a signal handler while the context exists: sets a flag and does nothing else. NULL is accepted.
+ */
+KCL_API void kcl_context_cancel(kcl_context *context);
+
+/* ---- What there is ----------------------------------------------------------------------------------------------- */
 
 /* What a device is. Texts are cut to fit. */
 typedef struct kcl_device_info {

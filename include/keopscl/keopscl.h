@@ -36,6 +36,10 @@
  * Three ways in: expressions as above (scope.h explains them), formula strings in KeOps' language (kcl_formula,
  * kcl_operator_create), and operators, compiled once and applied to new arrays many times (operator.h).
  *
+ * Threads: functions of a context, or of something that belongs to one (scopes, expressions, memory), are called by one
+ * thread at a time; operators are shared freely. What belongs to neither (kcl_device_list, kcl_doctor, the disk cache,
+ * descriptions of arrays, the making of operators) may be called by any thread at any time, and kcl_context_cancel too.
+ *
  * The library never exits, prints (unless logging is asked for) or keeps state outside its objects.
  *
  * Stack: 64 KiB of the calling thread's stack are enough for every call on the interpreter, however long or deep a

@@ -49,7 +49,8 @@ KCL_BEGIN
     X(KCL_ERROR_UNSUPPORTED, -12, "the device or schedule cannot do this")                                             \
     X(KCL_ERROR_DERIVATIVE, -13, "an operator has no derivative")                                                      \
     X(KCL_ERROR_IO, -14, "a file cannot be read or written")                                                           \
-    X(KCL_ERROR_INTERNAL, -15, "a fault of the library itself")
+    X(KCL_ERROR_INTERNAL, -15, "a fault of the library itself")                                                        \
+    X(KCL_ERROR_CANCELLED, -16, "the call was cancelled before it was done")
 
 typedef enum kcl_status {
 #define KCL_STATUS_ENUM(name, value, text) name = value,
@@ -63,10 +64,13 @@ KCL_API const char *kcl_status_name(kcl_status status);
 /* The meaning in a few words, as in the table above. Static storage, never NULL. */
 KCL_API const char *kcl_status_text(kcl_status status);
 
-/* Version of the library that runs, "0.1.0"; the macros above tell the version compiled against. */
+/* Version of the library that runs, "0.1.0", in static storage; the macros above tell the version compiled against. */
 KCL_API const char *kcl_version(void);
 
-/* Receives text in pieces (not terminated by a zero byte); for calls that write something of any length. */
+/*
+ * Receives text in pieces (not terminated by a zero byte); for calls that write something of any length. The thread
+ * that made the call calls it, during the call; it must not call anything of the library on what the call is about.
+ */
 typedef void (*kcl_write_fn)(void *user, const char *text, size_t length);
 
 KCL_END

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Tests run on the interpreter, which needs no OpenCL and compiles nothing, unless KEOPSCL_DEVICE names a device."""
+
 import os
 
 os.environ.setdefault("KEOPSCL_DEVICE", "host")
@@ -29,5 +30,6 @@ def assert_close(result, expected, scale=None):
         return
     finite = np.abs(expected[np.isfinite(expected)])
     scale = scale or max(1.0, finite.max(initial=0.0))
-    np.testing.assert_allclose(result, expected, rtol=TOLERANCE[str(result.dtype)],
-                               atol=TOLERANCE[str(result.dtype)] * scale)
+    np.testing.assert_allclose(
+        result, expected, rtol=TOLERANCE[str(result.dtype)], atol=TOLERANCE[str(result.dtype)] * scale
+    )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Reductions over batch axes, against NumPy in float64."""
+
 import numpy as np
 import pytest
 from conftest import assert_close
@@ -7,7 +8,9 @@ from conftest import assert_close
 from keopscl.numpy import LazyTensor, Pm
 
 
-@pytest.mark.parametrize("batch_x, batch_y", [((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((1, 3), (1, 1)), ((2, 1), (2, 1))])
+@pytest.mark.parametrize(
+    "batch_x, batch_y", [((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((1, 3), (1, 1)), ((2, 1), (2, 1))]
+)
 @pytest.mark.parametrize("axis", [0, 1])
 def test_reductions_over_batch_axes(batch_x, batch_y, axis, rng, dtype):
     x = rng.standard_normal(batch_x + (4, 1, 2)).astype(dtype)
@@ -18,7 +21,7 @@ def test_reductions_over_batch_axes(batch_x, batch_y, axis, rng, dtype):
     assert_close(rows.sum(axis=axis), values.sum((3,)).sum(axis, keepdims=True), 10)
     assert_close(rows.min(axis=axis), values.sum(3).min(axis, keepdims=True), 10)
     assert_close(rows.mean(axis=axis), values.sum(3).mean(axis, keepdims=True), 10)
-    if values.shape[:axis + 1] == (1,) * (axis + 1):
+    if values.shape[: axis + 1] == (1,) * (axis + 1):
         with pytest.raises(NotImplementedError, match="axis 0"):
             rows.argmax(axis=axis)
     else:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """LazyTensors of complex numbers, against NumPy."""
+
 import numpy as np
 import pytest
 from conftest import assert_close
@@ -14,14 +15,31 @@ def numbers(rng, rows, dtype, dim=D):
 
 
 CASES = {
-    "x + y": lambda x, y, r: x + y, "x - y": lambda x, y, r: x - y, "x * y": lambda x, y, r: x * y, "x / y": lambda x, y, r: x / y,
-    "x + r": lambda x, y, r: x + r, "r - x": lambda x, y, r: r - x, "x * r": lambda x, y, r: x * r, "r * x": lambda x, y, r: r * x,
-    "x / r": lambda x, y, r: x / r, "r / x": lambda x, y, r: r / x, "2.5 * x": lambda x, y, r: 2.5 * x * y, "x * 2": lambda x, y, r: x * y * 2,
-    "(1+2j) * x": lambda x, y, r: (1 + 2j) * x * y, "x + 1j": lambda x, y, r: x * y + 1j, "r * 1j": lambda x, y, r: r * 1j * x, "-x": lambda x, y, r: -x * y,
-    "1 / x": lambda x, y, r: 1 / (x * y), "exp": lambda x, y, r: np.exp(x * y) if isinstance(x, np.ndarray) else (x * y).exp(),
-    "conj": lambda x, y, r: (x * y).conj(), "real": lambda x, y, r: (x * y).real, "imag": lambda x, y, r: (x * y).imag,
-    "abs": lambda x, y, r: abs(x * y), "angle": lambda x, y, r: np.angle(x * y) if isinstance(x, np.ndarray) else (x * y).angle(),
-    "elem": lambda x, y, r: (x * y)[..., 1:2], "slice": lambda x, y, r: (x * y)[..., 1:],
+    "x + y": lambda x, y, r: x + y,
+    "x - y": lambda x, y, r: x - y,
+    "x * y": lambda x, y, r: x * y,
+    "x / y": lambda x, y, r: x / y,
+    "x + r": lambda x, y, r: x + r,
+    "r - x": lambda x, y, r: r - x,
+    "x * r": lambda x, y, r: x * r,
+    "r * x": lambda x, y, r: r * x,
+    "x / r": lambda x, y, r: x / r,
+    "r / x": lambda x, y, r: r / x,
+    "2.5 * x": lambda x, y, r: 2.5 * x * y,
+    "x * 2": lambda x, y, r: x * y * 2,
+    "(1+2j) * x": lambda x, y, r: (1 + 2j) * x * y,
+    "x + 1j": lambda x, y, r: x * y + 1j,
+    "r * 1j": lambda x, y, r: r * 1j * x,
+    "-x": lambda x, y, r: -x * y,
+    "1 / x": lambda x, y, r: 1 / (x * y),
+    "exp": lambda x, y, r: np.exp(x * y) if isinstance(x, np.ndarray) else (x * y).exp(),
+    "conj": lambda x, y, r: (x * y).conj(),
+    "real": lambda x, y, r: (x * y).real,
+    "imag": lambda x, y, r: (x * y).imag,
+    "abs": lambda x, y, r: abs(x * y),
+    "angle": lambda x, y, r: np.angle(x * y) if isinstance(x, np.ndarray) else (x * y).angle(),
+    "elem": lambda x, y, r: (x * y)[..., 1:2],
+    "slice": lambda x, y, r: (x * y)[..., 1:],
 }
 
 
@@ -52,14 +70,26 @@ def test_sums_shapes_and_types(rng):
     assert_close(Vi(x.real.copy()).exp1j().sum(axis=0), np.exp(1j * x.real.astype("float64")).sum(0)[None])
     assert_close(Vi(x.real.copy()).imag2complex().sum(axis=0), 1j * x.real.astype("float64").sum(0)[None])
     assert_close((LazyTensor(1 + 2j) * Vi(x)).sum(axis=0), (1 + 2j) * x.astype("complex128").sum(0)[None], 10)
-    assert_close((LazyTensor([1j, 2.0, 3.0]) * Vi(x)).sum(axis=0), (np.array([1j, 2, 3]) * x).sum(0)[None].astype("complex128"), 10)
+    assert_close(
+        (LazyTensor([1j, 2.0, 3.0]) * Vi(x)).sum(axis=0),
+        (np.array([1j, 2, 3]) * x).sum(0)[None].astype("complex128"),
+        10,
+    )
     assert_close((Pm(x[0]) * Vi(x)).sum(axis=0), (x[0].astype("complex128") * x).sum(0)[None], 10)
     assert_close(Vi(x[:, ::2]).sum(axis=0), x[:, ::2].astype("complex128").sum(0)[None])
 
 
 def test_what_complex_numbers_do_not_have(rng):
     z = Vi(numbers(rng, M, "complex128"))
-    for call in (z.real2complex, z.imag2complex, z.exp1j, lambda: z < z, z.sin, lambda: z**2, lambda: z.clamp(0, 1),
-                 lambda: z.keops_tensordot(z, (3,), (3,), (), ())):
+    for call in (
+        z.real2complex,
+        z.imag2complex,
+        z.exp1j,
+        lambda: z < z,
+        z.sin,
+        lambda: z**2,
+        lambda: z.clamp(0, 1),
+        lambda: z.keops_tensordot(z, (3,), (3,), (), ()),
+    ):
         with pytest.raises(ValueError):
             call()

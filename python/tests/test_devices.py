@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The same results on an OpenCL CPU device as from NumPy. Skipped, visibly, without one."""
+
 import threading
 
 import numpy as np
@@ -33,8 +34,11 @@ def test_values(rng):
     assert_close(neighbours, q.argsort(1)[:, :4])
     assert_close(distances, np.sort(q, 1)[:, :4])
     assert_close((K.sum(axis=1, call=False).log() * Vi(x))(), np.log(np.exp(-q / 2).sum(1))[:, None] * x, 10)
-    assert_close(Genred("Exp(-g*SqDist(x,y))", ["x=Vi(3)", "y=Vj(3)", "g=Pm(1)"], axis=1)(x, y, np.array([0.5], dtype)),
-                 np.exp(-q / 2).sum(1)[:, None], 100)
+    assert_close(
+        Genred("Exp(-g*SqDist(x,y))", ["x=Vi(3)", "y=Vj(3)", "g=Pm(1)"], axis=1)(x, y, np.array([0.5], dtype)),
+        np.exp(-q / 2).sum(1)[:, None],
+        100,
+    )
     assert "shape" in K.plan() or ":" in K.plan()
 
 
@@ -43,7 +47,11 @@ def test_batches_and_complex_numbers(rng):
     z = LazyTensor(x + 1j * x) * LazyTensor(y)
     assert_close(z.sum(axis=3), ((x + 1j * x) * y).sum(3), 10)
     large = np.asfortranarray(rng.standard_normal((20, 6)))
-    assert_close((Vi(large[:, ::2]) * Vj(large[::-1, 1::2])).sum(axis=0), (large[:, None, ::2] * large[None, ::-1, 1::2]).sum(0), 10)
+    assert_close(
+        (Vi(large[:, ::2]) * Vj(large[::-1, 1::2])).sum(axis=0),
+        (large[:, None, ::2] * large[None, ::-1, 1::2]).sum(0),
+        10,
+    )
 
 
 def test_threads_have_contexts_of_their_own(rng):
@@ -78,3 +86,20 @@ def test_backends_by_keops_names(rng):
         for backend in ("GPU", "GPU_1D", "GPU_2D"):
             with pytest.raises(RuntimeError, match="GPU"):
                 K.sum(axis=1, backend=backend)
+
+
+def test_gpus_by_number(monkeypatch):
+    monkeypatch.setattr(
+        contexts,
+        "_devices",
+        [
+            contexts.drivers.Device("0:0", "cpu"),
+            contexts.drivers.Device("1:0", "gpu"),
+            contexts.drivers.Device("1:1", "gpu"),
+        ],
+    )
+    assert contexts.of_backend("auto") is None and contexts.of_backend("auto", 1) == "1:1"
+    assert contexts.of_backend("GPU") == "gpu" and contexts.of_backend("GPU_1D", 0) == "1:0"
+    assert contexts.of_backend("CPU", 1) == "cpu" and contexts.of_backend("auto", 7) is None
+    with pytest.raises(ValueError, match="2 GPUs"):
+        contexts.of_backend("GPU", 2)

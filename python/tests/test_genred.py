@@ -1,12 +1,24 @@
 # SPDX-License-Identifier: MIT
 """Genred and its short forms, and symbolic variables, against NumPy in float64."""
+
 import pickle
 
 import numpy as np
 import pytest
 from conftest import assert_close
 
-from keopscl.numpy import Genred, LazyTensor, Pm, Var, Vi, Vj, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
+from keopscl.numpy import (
+    Genred,
+    LazyTensor,
+    Pm,
+    Var,
+    Vi,
+    Vj,
+    generic_argkmin,
+    generic_argmin,
+    generic_logsumexp,
+    generic_sum,
+)
 
 M, N, D = 5, 7, 3
 ALIASES = ["x = Vi(3)", "y = Vj(3)"]
@@ -55,8 +67,11 @@ def test_aliases_in_every_form(points):
     x, y, q = points
     g = np.array([0.5], x.dtype)
     expected = np.exp(-0.5 * q).sum(1)
-    for aliases in (["x = Vi(3)", "y = Vj(3)", "g = Pm(1)"], ["x=Vi(0,3)", "y=Vj(1,3)", "g=Pm(2,1)"],
-                    ["x = Var(0,3,0)", "y = Var(1,3,1)", "g = Var(2,1,2)"]):
+    for aliases in (
+        ["x = Vi(3)", "y = Vj(3)", "g = Pm(1)"],
+        ["x=Vi(0,3)", "y=Vj(1,3)", "g=Pm(2,1)"],
+        ["x = Var(0,3,0)", "y = Var(1,3,1)", "g = Var(2,1,2)"],
+    ):
         assert_close(Genred("Exp(-g*SqDist(x,y))", aliases, axis=1)(x, y, g), expected)
     for aliases in ([], ["Vi(3)", "Vj(3)", "Pm(1)"], ["Var(0,3,0)"]):
         f = Genred("Exp(-Var(2,1,2)*SqDist(Var(0,3,0),Var(1,3,1)))", aliases, axis=1)
@@ -100,13 +115,22 @@ def test_out_and_pickling(points):
     assert_close(pickle.loads(pickle.dumps(f))(x, y), q.sum(1), 10)
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: Genred("Exp(x", ALIASES), r"Exp\(x"), (lambda: Genred("z", ALIASES), "z"), (lambda: Genred("x+Var(2,2,0)", ALIASES), "3"),
-    (lambda: Genred("x", ALIASES, reduction_op="Median"), "Median"), (lambda: Genred("x", ALIASES, axis=2), "axis"),
-    (lambda: Genred("x", ALIASES, reduction_op="KMin"), "opt_arg"), (lambda: Genred("x", ALIASES, reduction_op="SumSoftMaxWeight"), "formula2"),
-    (lambda: Genred("x", ["x = Vk(3)"]), "Vk"), (lambda: Genred("x", [3]), "alias 0"), (lambda: Genred("x", ALIASES, sum_scheme="other"), "sum_scheme"),
-    (lambda: Genred("x", ALIASES, dtype_acc="int"), "dtype_acc"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Genred("Exp(x", ALIASES), r"Exp\(x"),
+        (lambda: Genred("z", ALIASES), "z"),
+        (lambda: Genred("x+Var(2,2,0)", ALIASES), "3"),
+        (lambda: Genred("x", ALIASES, reduction_op="Median"), "Median"),
+        (lambda: Genred("x", ALIASES, axis=2), "axis"),
+        (lambda: Genred("x", ALIASES, reduction_op="KMin"), "opt_arg"),
+        (lambda: Genred("x", ALIASES, reduction_op="SumSoftMaxWeight"), "formula2"),
+        (lambda: Genred("x", ["x = Vk(3)"]), "Vk"),
+        (lambda: Genred("x", [3]), "alias 0"),
+        (lambda: Genred("x", ALIASES, sum_scheme="other"), "sum_scheme"),
+        (lambda: Genred("x", ALIASES, dtype_acc="int"), "dtype_acc"),
+    ],
+)
 def test_errors_of_formulas(make, message):
     with pytest.raises(ValueError, match=message):
         make()
@@ -116,9 +140,14 @@ def test_errors_of_arrays(points):
     x, y, _ = points
     f = Genred("SqDist(x,y)", ALIASES, axis=1)
     other = "float64" if x.dtype == np.float32 else "float32"
-    for args, error, message in [((x,), ValueError, "2 arrays"), ((x, y[:, :2]), ValueError, r"y: .*\(rows, 3\)"),
-                                 ((x, [1.0]), TypeError, "y: "), ((x, y.astype(other)), TypeError, "y has the number type"),
-                                 ((x.astype(int), y), TypeError, "int64"), ((x[0], y), ValueError, "x: ")]:
+    for args, error, message in [
+        ((x,), ValueError, "2 arrays"),
+        ((x, y[:, :2]), ValueError, r"y: .*\(rows, 3\)"),
+        ((x, [1.0]), TypeError, "y: "),
+        ((x, y.astype(other)), TypeError, "y has the number type"),
+        ((x.astype(int), y), TypeError, "int64"),
+        ((x[0], y), ValueError, "x: "),
+    ]:
         with pytest.raises(error, match=message):
             f(*args)
     with pytest.raises(ValueError, match="y: axis -2 has 6 rows"):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What LazyTensors have besides the interface of pykeops."""
+
 import numpy as np
 import pytest
 from conftest import assert_close
@@ -15,10 +16,46 @@ def points(rng, dtype):
     return rng.standard_normal((M, D)).astype(dtype), rng.standard_normal((N, D)).astype(dtype)
 
 
-FUNCTIONS = [np.exp, np.expm1, np.sin, np.cos, np.tan, np.sinh, np.cosh, np.tanh, np.arctan, np.arcsinh, np.abs, np.absolute,
-             np.fabs, np.square, np.sign, np.floor, np.ceil, np.trunc, np.negative, np.positive, np.reciprocal, np.sinc]
-PAIRS = [np.add, np.subtract, np.multiply, np.divide, np.minimum, np.maximum, np.hypot, np.arctan2, np.equal, np.not_equal,
-         np.less, np.less_equal, np.greater, np.greater_equal]
+FUNCTIONS = [
+    np.exp,
+    np.expm1,
+    np.sin,
+    np.cos,
+    np.tan,
+    np.sinh,
+    np.cosh,
+    np.tanh,
+    np.arctan,
+    np.arcsinh,
+    np.abs,
+    np.absolute,
+    np.fabs,
+    np.square,
+    np.sign,
+    np.floor,
+    np.ceil,
+    np.trunc,
+    np.negative,
+    np.positive,
+    np.reciprocal,
+    np.sinc,
+]
+PAIRS = [
+    np.add,
+    np.subtract,
+    np.multiply,
+    np.divide,
+    np.minimum,
+    np.maximum,
+    np.hypot,
+    np.arctan2,
+    np.equal,
+    np.not_equal,
+    np.less,
+    np.less_equal,
+    np.greater,
+    np.greater_equal,
+]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS + PAIRS, ids=lambda f: f.__name__)
@@ -55,7 +92,9 @@ def test_numbers_of_rows_and_columns(points):
     i, j = np.arange(M)[:, None, None], np.arange(N)[None, :, None]
     K, dense = Vi(x).sqdist(Vj(y)), ((x[:, None].astype("float64") - y[None]) ** 2).sum(-1, keepdims=True)
     assert_close((K * (index_j() <= index_i())).sum(axis=1), (dense * (j <= i)).sum(1), 20)
-    assert_close(where(abs(index_i() - index_j()) < 2, K, 0.0).sum(axis=0), np.where(abs(i - j) < 2, dense, 0).sum(0), 20)
+    assert_close(
+        where(abs(index_i() - index_j()) < 2, K, 0.0).sum(axis=0), np.where(abs(i - j) < 2, dense, 0).sum(0), 20
+    )
     assert_close((K * index_j()).sum(axis=1), (dense * j).sum(1), 200)
     assert_close((K.T * index_j()).sum(axis=1), (dense.swapaxes(0, 1) * np.arange(M)[None, :, None]).sum(1), 200)
     masked = where(index_j() <= index_i(), K, -np.inf)
@@ -74,7 +113,9 @@ def test_rows_by_number(points):
     indices = ((x[:, None] - y[None]) ** 2).sum(-1).argmin(1)
     assert_close(nearest(), indices[:, None])
     assert_close(Vj(y).take(nearest)(), y[indices].astype("float64"))
-    assert_close((Vj(y).take(nearest) - Vi(x)).square().sum(axis=0), ((y[indices].astype("float64") - x) ** 2).sum(0)[None], 10)
+    assert_close(
+        (Vj(y).take(nearest) - Vi(x)).square().sum(axis=0), ((y[indices].astype("float64") - x) ** 2).sum(0)[None], 10
+    )
 
 
 def test_text(points):
@@ -91,5 +132,3 @@ def test_text(points):
             K.plan()
     with pytest.raises(ValueError):
         K.kernel(profile="abacus")
-
-

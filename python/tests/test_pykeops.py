@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The names of pykeops."""
+
 import subprocess
 import sys
 
@@ -33,8 +34,12 @@ def test_programs_that_import_pykeops_run(tmp_path, monkeypatch):
     monkeypatch.setenv("KEOPSCL_CACHE_DIR", str(tmp_path))
     script = tmp_path / "script.py"
     script.write_text(PROGRAM)
-    result = subprocess.run([sys.executable, "-m", "keopscl.pykeops", str(script), "a", "-b"], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, universal_newlines=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "keopscl.pykeops", str(script), "a", "-b"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
     assert result.returncode == 0, result.stderr
     assert "arguments ['a', '-b']" in result.stdout
     assert "bindings is working" in result.stdout
@@ -48,9 +53,11 @@ def test_usage():
 
 
 def test_importing_opens_no_driver_and_no_torch():
-    program = ("import sys, keopscl, keopscl.numpy, keopscl.pykeops; keopscl.install_as_pykeops(); import pykeops.numpy; "
-               "assert 'torch' not in sys.modules; "
-               "import os; assert not any('OpenCL' in line for line in open('/proc/self/maps'))")
+    program = (
+        "import sys, keopscl, keopscl.numpy, keopscl.pykeops; keopscl.install_as_pykeops(); import pykeops.numpy; "
+        "assert 'torch' not in sys.modules; "
+        "import os; assert not any('OpenCL' in line for line in open('/proc/self/maps'))"
+    )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 

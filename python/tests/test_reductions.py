@@ -1,13 +1,22 @@
 # SPDX-License-Identifier: MIT
 """Reductions over both axes, with batch axes and few rows, against NumPy in float64."""
+
 import numpy as np
 import pytest
 from conftest import assert_close
 
 from keopscl.numpy import LazyTensor
 
-SHAPES = [((), (), 5, 7), ((2,), (2,), 4, 3), ((2, 1), (1, 3), 3, 4), ((), (2,), 4, 5), ((), (), 1, 6), ((), (), 6, 1),
-          ((), (), 1, 1), ((1,), (1,), 3, 2)]
+SHAPES = [
+    ((), (), 5, 7),
+    ((2,), (2,), 4, 3),
+    ((2, 1), (1, 3), 3, 4),
+    ((), (2,), 4, 5),
+    ((), (), 1, 6),
+    ((), (), 6, 1),
+    ((), (), 1, 1),
+    ((1,), (1,), 3, 2),
+]
 IDS = ["-".join(map(str, shape)) for shape in SHAPES]
 
 

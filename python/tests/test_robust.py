@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Forks, threads, pickles, long chains, arrays of any kind, and machines without a driver."""
+
 import gc
 import os
 import pickle
@@ -13,13 +14,20 @@ import pytest
 from conftest import assert_close
 
 from keopscl._core import structure
+from keopscl._native import lib
 from keopscl.numpy import Genred, LazyTensor, Pm, Vi, Vj
 
 
 def run(program, **environment):
     variables = {key: value for key, value in {**os.environ, **environment}.items() if value is not None}
-    return subprocess.run([sys.executable, "-c", program], env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          universal_newlines=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        timeout=300,
+    )
 
 
 EXAMPLE = """
@@ -31,8 +39,13 @@ K = LazyTensor(x).sqdist(LazyTensor(x.reshape(1, 4, 3)))
 
 
 def test_without_a_driver_the_interpreter_says_so_once(tmp_path):
-    result = run(EXAMPLE + "K.sum(axis=1); K.sum(axis=0); print(keopscl.device_name())", KEOPSCL_DEVICE=None,
-                 KEOPSCL_DRIVER=None, OCL_ICD_VENDORS=str(tmp_path), KEOPSCL_CACHE_DIR=str(tmp_path))
+    result = run(
+        EXAMPLE + "K.sum(axis=1); K.sum(axis=0); print(keopscl.device_name())",
+        KEOPSCL_DEVICE=None,
+        KEOPSCL_DRIVER=None,
+        OCL_ICD_VENDORS=str(tmp_path),
+        KEOPSCL_CACHE_DIR=str(tmp_path),
+    )
     assert result.returncode == 0, result.stderr
     if "interpreter" in result.stdout:  # and no driver of pip's
         assert result.stderr.count("pip install keopscl[cpu]") == 1
@@ -96,8 +109,14 @@ def test_threads(rng):
 def test_pickles(rng, dtype):
     x, y = rng.standard_normal((2, 5, 1, 3)).astype(dtype), rng.standard_normal((1, 7, 3)).astype(dtype)
     p = rng.standard_normal((2, 1, 1, 3)).astype(dtype)
-    tensors = [(LazyTensor(x) * LazyTensor(y) * LazyTensor(p) * 2.5).sum(-1).exp(), LazyTensor(x)[:2] + 3,
-               LazyTensor(x).sqdist(LazyTensor(y)).T, Vi(x[0, :, 0]) - Vj(y[0]), Pm(x[0, 0, 0]) * Vi(0, 3), Pm([1.0, 2.0, 3.0]) * Vj(y[0])]
+    tensors = [
+        (LazyTensor(x) * LazyTensor(y) * LazyTensor(p) * 2.5).sum(-1).exp(),
+        LazyTensor(x)[:2] + 3,
+        LazyTensor(x).sqdist(LazyTensor(y)).T,
+        Vi(x[0, :, 0]) - Vj(y[0]),
+        Pm(x[0, 0, 0]) * Vi(0, 3),
+        Pm([1.0, 2.0, 3.0]) * Vj(y[0]),
+    ]
     for tensor in tensors:
         again = pickle.loads(pickle.dumps(tensor))
         assert type(again) is type(tensor) and again._shape == tensor._shape and again.dtype == tensor.dtype
@@ -177,10 +196,14 @@ def test_arrays_are_read_when_they_are_reduced(rng):
 
 
 STRIDES = {
-    "columns": lambda a: np.asfortranarray(a), "every other row": lambda a: np.repeat(a, 2, 0)[::2],
-    "every other column": lambda a: np.repeat(a, 2, 1)[:, ::2], "backwards": lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
-    "repeated": lambda a: np.broadcast_to(a[:1], a.shape), "read only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
-    "subclass": lambda a: a.view(np.matrix), "unaligned rows": lambda a: np.pad(a, ((0, 0), (1, 2)))[:, 1:-2],
+    "columns": lambda a: np.asfortranarray(a),
+    "every other row": lambda a: np.repeat(a, 2, 0)[::2],
+    "every other column": lambda a: np.repeat(a, 2, 1)[:, ::2],
+    "backwards": lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
+    "repeated": lambda a: np.broadcast_to(a[:1], a.shape),
+    "read only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
+    "subclass": lambda a: a.view(np.matrix),
+    "unaligned rows": lambda a: np.pad(a, ((0, 0), (1, 2)))[:, 1:-2],
 }
 
 
@@ -209,10 +232,26 @@ def test_arrays_of_other_libraries(rng):
     x = rng.standard_normal((6, 3))
     assert_close(Vi(Other(x)).sum(axis=0), x.sum(0)[None], 10)
 
+    class Elsewhere(Other):
+        """An array in the memory of a GPU."""
+
+        def __dlpack_device__(self):
+            return 2, 0
+
+        def __dlpack__(self, **kwargs):
+            raise BufferError("it is on a GPU")
+
+    with pytest.raises(TypeError, match="Elsewhere cannot be read"):
+        Vi(Elsewhere(x))
+
 
 def test_development_mode_has_nothing_to_say():
-    result = subprocess.run([sys.executable, "-X", "dev", "-W", "error", "-c", EXAMPLE + "K.sum(axis=1); print(K)"],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    result = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", EXAMPLE + "K.sum(axis=1); print(K)"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
     assert result.returncode == 0 and not result.stderr, result.stderr
 
 
@@ -225,3 +264,50 @@ os.kept = [K, Genred("SqDist(x,y)", ["x = Vi(3)", "y = Vj(3)"]), sys.modules["ke
 K.sum(axis=1)
 """, KEOPSCL_DEVICE="host")
     assert result.returncode == 0 and not result.stderr, result.stderr
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+import numpy as np, keopscl
+from keopscl.numpy import LazyTensor
+x = np.random.default_rng(0).standard_normal((200_000, 1, 3)).astype("float32")
+
+def matrix(x):
+    K = (-LazyTensor(x).sqdist(LazyTensor(x.reshape(1, -1, 3))) / 0.1).exp()
+    for n in range(8):
+        K = (K + 0.1 * n).sin().exp().cos()
+    return K
+
+K = matrix(x)
+sent = []
+
+def interrupt():
+    sent.append(time.monotonic())
+    os.kill(os.getpid(), signal.SIGINT)
+
+for seconds in (0.1, float(sys.argv[1])):  # the first call compiles what the second needs
+    threading.Timer(seconds, interrupt).start()
+    try:
+        K.sum(axis=1, verbose=sys.argv[2] == "verbose")
+        print("done before the interrupt")
+    except KeyboardInterrupt:
+        print("interrupted after", round(time.monotonic() - sent[-1], 2))
+total = LazyTensor(x[:50]).sum(axis=0)
+assert np.allclose(total, x[:50, 0].sum(0), atol=1e-4)
+"""
+
+
+@pytest.mark.skipif(not hasattr(lib, "kcl_context_set_progress"), reason="the library cannot be interrupted")
+@pytest.mark.parametrize("how", ["quiet", "verbose"])
+def test_an_interrupt_ends_a_long_call(how):
+    result = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, "2", how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    last = result.stdout.splitlines()[-1].split()
+    assert last[0] == "interrupted" and float(last[-1]) < 1.0, result.stdout
+    assert ("%" in result.stderr) == (how == "verbose"), result.stderr

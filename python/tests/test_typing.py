@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """A user's program passes mypy --strict."""
+
 import os
 import subprocess
 import sys
 
 import pytest
 
-PROGRAM = '''
+PROGRAM = """
 import numpy as np
 import numpy.typing as npt
 
@@ -39,7 +40,7 @@ z: ComplexLazyTensor = Vi(np.ones((2, 3))).exp1j()
 r: LazyTensor = z.real
 p: LazyTensor = Pm(2.0) * Vi(0, 3)
 g = generic_sum("x", "a = Vi(3)", "x = Vi(3)")
-'''
+"""
 
 
 def test_a_users_program(tmp_path):
@@ -48,7 +49,12 @@ def test_a_users_program(tmp_path):
 
     (tmp_path / "program.py").write_text(PROGRAM)
     path = os.path.dirname(os.path.dirname(keopscl.__file__))
-    result = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "program.py"],
-                            cwd=tmp_path, env={**os.environ, "MYPYPATH": path if os.path.basename(path) == "src" else ""},
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "program.py"],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": path if os.path.basename(path) == "src" else ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+    )
     assert result.returncode == 0, result.stdout

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Values of LazyTensors, against NumPy's indexing of the stored array."""
+
 import numpy as np
 import pytest
 from conftest import assert_close
@@ -11,11 +12,28 @@ numbers = [2, 0, -1, 2]
 mask = np.arange(N) % 3 == 0
 
 KEYS = {
-    "i": np.s_[2], "-1": np.s_[-1], "slice": np.s_[1:4], "backwards": np.s_[::-2], "list": numbers, "array": np.array(numbers),
-    "mask": np.arange(M) > 2, ":, j": np.s_[:, 3], ":, -1": np.s_[:, -1], "i, j": np.s_[1, 2], "block": np.s_[2:5, ::3],
-    "none": np.s_[4:2, :], "list, :": (numbers, slice(None)), ":, list": (slice(None), numbers), ":, mask": (slice(None), mask),
-    "pairs": (numbers, [1, 2, 3, 4]), "list, j": (numbers, 3), "i, list": (1, numbers), "slice, list": (slice(1, 3), numbers),
-    "outer": (np.array([[0], [2]]), np.array([[1, 3, 5]])), "two axes": np.array([[0, 1], [2, 3]]), "empty": [],
+    "i": np.s_[2],
+    "-1": np.s_[-1],
+    "slice": np.s_[1:4],
+    "backwards": np.s_[::-2],
+    "list": numbers,
+    "array": np.array(numbers),
+    "mask": np.arange(M) > 2,
+    ":, j": np.s_[:, 3],
+    ":, -1": np.s_[:, -1],
+    "i, j": np.s_[1, 2],
+    "block": np.s_[2:5, ::3],
+    "none": np.s_[4:2, :],
+    "list, :": (numbers, slice(None)),
+    ":, list": (slice(None), numbers),
+    ":, mask": (slice(None), mask),
+    "pairs": (numbers, [1, 2, 3, 4]),
+    "list, j": (numbers, 3),
+    "i, list": (1, numbers),
+    "slice, list": (slice(1, 3), numbers),
+    "outer": (np.array([[0], [2]]), np.array([[1, 3, 5]])),
+    "two axes": np.array([[0, 1], [2, 3]]),
+    "empty": [],
 }
 
 

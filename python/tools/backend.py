@@ -4,6 +4,7 @@ versions of Python from the first one that the stable ABI is asked for.
 
 In a checkout subprojects/keopscl is a link to the folder of the library. An archive holds the files themselves.
 """
+
 import gzip
 import io
 import os
@@ -12,11 +13,21 @@ import sys
 import tarfile
 
 import mesonpy
-from mesonpy import (build_editable, get_requires_for_build_editable, get_requires_for_build_sdist,
-                     get_requires_for_build_wheel)
+from mesonpy import (
+    build_editable,
+    get_requires_for_build_editable,
+    get_requires_for_build_sdist,
+    get_requires_for_build_wheel,
+)
 
-__all__ = ["build_editable", "build_sdist", "build_wheel", "get_requires_for_build_editable",
-           "get_requires_for_build_sdist", "get_requires_for_build_wheel"]
+__all__ = [
+    "build_editable",
+    "build_sdist",
+    "build_wheel",
+    "get_requires_for_build_editable",
+    "get_requires_for_build_sdist",
+    "get_requires_for_build_wheel",
+]
 
 LIBRARY = os.path.join("subprojects", "keopscl")
 
@@ -28,8 +39,13 @@ PARTS = ("LICENSE", "cl", "include", "meson.build", "meson_options.txt", "script
 
 def library_files():
     """The files of the library as (name in the library's folder, path)."""
-    listed = subprocess.run(["git", "ls-files", "-z", "--", *PARTS], cwd=LIBRARY, check=True, stdout=subprocess.PIPE,
-                            universal_newlines=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--", *PARTS],
+        cwd=LIBRARY,
+        check=True,
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
+    ).stdout
     return [(name, os.path.join(LIBRARY, name)) for name in listed.split("\0") if name]
 
 
@@ -58,6 +74,18 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     if "-abi3-" not in name:
         return name
     retagged = subprocess.run(
-        [sys.executable, "-m", "wheel", "tags", "--python-tag", OLDEST, "--remove", os.path.join(wheel_directory, name)],
-        check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout
+        [
+            sys.executable,
+            "-m",
+            "wheel",
+            "tags",
+            "--python-tag",
+            OLDEST,
+            "--remove",
+            os.path.join(wheel_directory, name),
+        ],
+        check=True,
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
+    ).stdout
     return retagged.split()[-1]

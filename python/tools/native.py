@@ -5,6 +5,7 @@ native.py OUTPUT DEPFILE INCLUDE_FOLDER COMPILER...
 
 The compiler expands the macros of the headers.
 """
+
 import os
 import re
 import subprocess
@@ -22,7 +23,10 @@ SYSTEM_HEADERS = ("stddef.h", "stdint.h")
 CONSTANTS = ("KCL_MAX_AXES", "KCL_MAX_INNER", "KCL_REST", "KCL_VERSION_MAJOR", "KCL_VERSION_MINOR")
 
 # Functions in Python that the library calls.
-CALLBACKS = 'extern "Python" void keopscl_write(void *user, const char *text, size_t length);\n'
+CALLBACKS = """
+extern "Python" void keopscl_write(void *user, const char *text, size_t length);
+extern "Python" int keopscl_progress(void *user, double fraction);
+"""
 
 # kcl_operator_apply on `arrays`, results first, with the memory at `addresses`: filling the fields of each array in
 # Python takes longer than a small computation.
@@ -67,16 +71,35 @@ def declarations(include, compiler):
         for name in SYSTEM_HEADERS:
             open(os.path.join(folder, name), "w").close()
         text = subprocess.run(
-            [*compiler, "-E", "-P", "-nostdinc", "-DINT32_MAX=2147483647", "-I", folder, "-I", include,
-             os.path.join(include, "keopscl", "keopscl.h")],
-            check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout
+            [
+                *compiler,
+                "-E",
+                "-P",
+                "-nostdinc",
+                "-DINT32_MAX=2147483647",
+                "-I",
+                folder,
+                "-I",
+                include,
+                os.path.join(include, "keopscl", "keopscl.h"),
+            ],
+            check=True,
+            stdout=subprocess.PIPE,
+            universal_newlines=True,
+        ).stdout
     return re.sub(r"static inline [^{}]*\{[^{}]*\}", "", text)
 
 
 def main():
     output, depfile, include, compiler = *sys.argv[1:4], sys.argv[4:]
     ffi = cffi.FFI()
-    ffi.cdef(declarations(include, compiler) + CALLBACKS + APPLY.split("{")[0].replace("static ", "") + ";\n" + "".join(f"#define {name} ...\n" for name in CONSTANTS))
+    ffi.cdef(
+        declarations(include, compiler)
+        + CALLBACKS
+        + APPLY.split("{")[0].replace("static ", "")
+        + ";\n"
+        + "".join(f"#define {name} ...\n" for name in CONSTANTS)
+    )
     ffi.set_source(MODULE, "#include <stdlib.h>\n#include <keopscl/keopscl.h>\n" + APPLY)
     ffi.emit_c_code(output)
     with open(depfile, "w") as file:

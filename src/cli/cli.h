@@ -27,6 +27,7 @@ typedef enum option_bit {
     OPTION_SCHEDULE = 1 << 10,
     OPTION_MATH = 1 << 11,
     OPTION_MISSING = 1 << 12,
+    OPTION_DENSE = 1 << 13,
 } option_bit;
 
 /* One --arg. */
@@ -49,7 +50,7 @@ typedef struct options {
     missing_rule missing;
     int64_t m, n, d; /* -1: not given */
     uint64_t seed;   /* 1 */
-    bool json, help;
+    bool json, dense, help;
 } options;
 
 typedef struct command {
@@ -82,6 +83,9 @@ int make_operator(kcl_operator **op, const options *o, const int *dims, fault *f
 int make_operator_of(kcl_operator **op, const char *formula, int alias_count, const char *const *aliases,
                      const options *o, fault *f);
 
+/* Refuses a parameter that the formula does not use. `shapes`: the arguments' texts hold numbers and dimensions. */
+int check_parameters(const options *o, bool shapes, fault *f);
+
 /* Reports the reason of a failed call on the context. */
 int fail_context(const kcl_context *context, kcl_status status, fault *f);
 
@@ -99,6 +103,15 @@ int table_for_slot(table *t, const kcl_slot_info *slot, kcl_dtype dtype, int64_t
 
 /* Sets the length of an axis that no argument has to 1, as results have one row then. */
 void axis_lengths(const kcl_operator *op, int64_t *m, int64_t *n);
+
+/*
+ * interrupt.c: once interrupts are taken, SIGINT ends the process with EXIT_INTERRUPTED and a message. During a
+ * computation it cancels the call on the context, which then ends, and ends the process if that takes more than a
+ * second.
+ */
+void take_interrupts(void);
+void begin_computation(kcl_context *context);
+void end_computation(void);
 
 /* kcl_operator_apply on tables: counts and roles are the operator's. */
 int apply_operator(const kcl_operator *op, kcl_context *context, const table *outs, const table *args, int arg_count,

@@ -24,6 +24,8 @@ const char *role_name(kcl_role role)
 int fail_context(const kcl_context *context, kcl_status status, fault *f)
 {
     const char *text = context ? kcl_context_error(context) : "";
+    if (status == KCL_ERROR_CANCELLED)
+        return fail(f, EXIT_INTERRUPTED, "interrupted");
     return fail(f, EXIT_COMPUTATION, "%s", *text ? text : kcl_status_text(status));
 }
 
@@ -91,15 +93,20 @@ int make_operator(kcl_operator **op, const options *o, const int *dims, fault *f
     }
     free(made);
     free(aliases);
-    for (int k = 0; !code && k < count; k++) {
+    return code ? code : check_parameters(o, !dims, f);
+}
+
+int check_parameters(const options *o, bool shapes, fault *f)
+{
+    for (int k = 0; k < o->arg_count; k++) {
         const argument *a = &o->args[k];
-        const char *inside = dims ? NULL : strchr(a->text, '(');
+        const char *inside = shapes ? strchr(a->text, '(') : NULL;
         int index = inside && strchr(inside, ',') ? (int)strtol(inside + 1, NULL, 10) : k;
         /* Rows tell how long an axis is, whether the formula uses them or not. */
         if (a->role == KCL_ROLE_PARAMETER && !formula_uses(o->positional[0], a->name, index))
-            code = fail(f, EXIT_USAGE, "the formula does not use parameter '%s'", a->name);
+            return fail(f, EXIT_USAGE, "the formula does not use parameter '%s'", a->name);
     }
-    return code;
+    return EXIT_DONE;
 }
 
 /* ---- Arrays ------------------------------------------------------------------------------------------------------ */
@@ -155,7 +162,9 @@ int apply_operator(const kcl_operator *op, kcl_context *context, const table *ou
         arrays[k] = array_of_table(is_out ? &outs[k] : &args[k - out_count], slot.role);
         pointers[k] = &arrays[k];
     }
+    begin_computation(context);
     kcl_status status = kcl_operator_apply(op, context, pointers, out_count, pointers + out_count, arg_count);
+    end_computation();
     if (status < 0)
         code = fail_context(context, status, f);
 done:

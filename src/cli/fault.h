@@ -6,8 +6,9 @@
 /* Exit codes; scripts rely on them. */
 enum {
     EXIT_DONE = 0,
-    EXIT_COMPUTATION = 1, /* the computation, a file or a device failed */
-    EXIT_USAGE = 2,       /* the command line, or the formula in it, is wrong */
+    EXIT_COMPUTATION = 1,   /* the computation, a file or a device failed */
+    EXIT_USAGE = 2,         /* the command line, or the formula in it, is wrong */
+    EXIT_INTERRUPTED = 130, /* SIGINT, Ctrl-C: what shells make of the signal */
 };
 
 /*

@@ -28,7 +28,7 @@ static const char help[] = "keopscl: reductions of matrices K_ij = F(x_i,y_j,p) 
                            "The device is --device or the environment variable KEOPSCL_DEVICE: gpu, cpu,\n"
                            "host (the interpreter), PLATFORM:DEVICE, or part of a name, of which the best\n"
                            "device takes it.\n"
-                           "Exit codes: 0 done, 1 the computation failed, 2 wrong usage.\n"
+                           "Exit codes: 0 done, 1 the computation failed, 2 wrong usage, 130 interrupted.\n"
                            "\n"
                            "Example:\n"
                            "  printf '0 0\\n1 0\\n0 2\\n' > points.txt\n"
@@ -90,6 +90,7 @@ int main(int argc, char **argv)
      * stays.
      */
     setenv("POCL_WORK_GROUP_SPECIALIZATION", "0", 0);
+    take_interrupts();
     int code = dispatch(argc, argv, &name, &f);
     /* Output is lost when the disk is full or the reader has gone. The loss is reported as a failure. */
     errno = 0;

@@ -35,6 +35,7 @@ static const struct option_row {
     {"--schedule", OPTION_SCHEDULE, "the name of a schedule"},
     {"--math", OPTION_MATH, "precise or fast"},
     {"--missing", OPTION_MISSING, "error or nan"},
+    {"--dense", OPTION_DENSE, NULL},
 };
 
 static int read_option(options *o, const struct option_row *row, const char *value, fault *f)
@@ -67,6 +68,9 @@ static int read_option(options *o, const struct option_row *row, const char *val
         return EXIT_DONE;
     case OPTION_MISSING:
         return read_missing(o, value, f);
+    case OPTION_DENSE:
+        o->dense = true;
+        return EXIT_DONE;
     case OPTION_CASE:
         o->case_name = value;
         return EXIT_DONE;

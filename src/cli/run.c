@@ -19,6 +19,7 @@ static const char help[] = "keopscl run FORMULA --arg NAME=ROLE:VALUE ... [optio
                            "  --math NAME        precise (the default) or fast elementary functions\n"
                            "  --missing NAME     what NA and empty cells are: error (the default) or nan\n"
                            "  --json             print device, sizes, seconds and shapes, and no table\n"
+                           "  --dense            the values F_ij of a formula without reduction, a row per i\n"
                            "\n"
                            "Files are NumPy .npy (float32, float64, int32, int64) or text tables, one row a\n"
                            "line, '# ' begins a comment. '-' is standard input or output.\n"
@@ -76,7 +77,7 @@ static int load_arguments(table **tables, int **dims, const options *o, fault *f
 static bool is_index(const kcl_operator *op, int k, const table *t)
 {
     kcl_slot_info slot;
-    return t->dtype == KCL_I64 && kcl_operator_input(op, k, &slot) == KCL_OK && slot.dtype == KCL_I64;
+    return op && t->dtype == KCL_I64 && kcl_operator_input(op, k, &slot) == KCL_OK && slot.dtype == KCL_I64;
 }
 
 /*
@@ -160,6 +161,106 @@ static int save_results(const options *o, const table *outs, int count, fault *f
     return code;
 }
 
+/* ---- Values of a formula ------------------------------------------------------------------------------------------ */
+
+/* The formula with its names bound to tables. NULL after an error, which is reported. */
+static kcl_expr *bind_formula(kcl_scope *scope, const options *o, const table *tables, fault *f, int *code)
+{
+    const char **names = calloc((size_t)o->arg_count + 1, sizeof *names);
+    kcl_expr **values = calloc((size_t)o->arg_count + 1, sizeof *values), *result = NULL;
+    if (!names || !values) {
+        *code = fail_memory(f);
+    } else {
+        for (int k = 0; k < o->arg_count; k++) {
+            const kcl_role role = o->args[k].role;
+            const kcl_array array = array_of_table(&tables[k], role);
+            names[k] = o->args[k].name;
+            values[k] = role == KCL_ROLE_I   ? kcl_vi(scope, &array)
+                        : role == KCL_ROLE_J ? kcl_vj(scope, &array)
+                                             : kcl_pm(scope, &array);
+        }
+        result = kcl_formula(scope, o->positional[0], o->arg_count, names, values);
+        if (kcl_expr_status(result) < 0) {
+            *code = fail(f, EXIT_USAGE, "%s", kcl_expr_error(result));
+            result = NULL;
+        }
+    }
+    free(names);
+    free(values);
+    return result;
+}
+
+/* Writes the values: rows are i, columns are j and the components of each. */
+static int compute_dense(kcl_context *context, const options *o, const table *args, kcl_dtype dtype, table *out,
+                         int64_t sizes[2], fault *f)
+{
+    int64_t shape[KCL_MAX_AXES];
+    kcl_scope *scope = kcl_scope_create(context);
+    kcl_status status = kcl_scope_set_math(scope, o->math ? o->math : "precise");
+    int code = status < 0 ? fail(f, EXIT_USAGE, "%s", kcl_context_error(context)) : EXIT_DONE;
+    kcl_expr *values = code ? NULL : bind_formula(scope, o, args, f, &code);
+    if (values) {
+        kcl_expr_shape(values, shape);
+        sizes[0] = shape[0];
+        sizes[1] = shape[1];
+        const bool is_index = kcl_expr_dtype(values) == KCL_I64;
+        for (int k = 0; k < 2 && !code; k++)
+            if (shape[k] < 0)
+                code = fail(f, EXIT_USAGE,
+                            "of axis %c the formula has only the numbers, Index%c: no file tells its length",
+                            k ? 'j' : 'i', k ? 'J' : 'I');
+        if (!code && shape[1] > INT64_MAX / shape[2])
+            code = fail_memory(f);
+        if (!code)
+            code = table_create(out, is_index ? KCL_I64 : dtype, shape[0], shape[1] * shape[2], f);
+    }
+    if (values && !code) {
+        const kcl_array array = kcl_array_of(out->values, out->dtype, 3, shape);
+        begin_computation(context);
+        status = kcl_dense(values, &array);
+        end_computation();
+        code = status < 0 ? fail_context(context, status, f) : EXIT_DONE;
+    }
+    kcl_scope_destroy(&scope);
+    return code;
+}
+
+static int run_dense(const options *o, fault *f)
+{
+    table *args = NULL, out = {0};
+    int *dims = NULL;
+    kcl_context *context = NULL;
+    kcl_device_info device;
+    kcl_dtype dtype = KCL_DTYPE_NONE;
+    int64_t sizes[2] = {0, 0};
+    if (o->out_count > 1)
+        return fail(f, EXIT_USAGE, "--dense gives one result, but --out is given %d times", o->out_count);
+    int code = load_arguments(&args, &dims, o, f);
+    if (!code)
+        code = check_parameters(o, false, f);
+    if (!code)
+        code = convert_arguments(args, &dtype, NULL, o, f);
+    if (!code)
+        code = open_context(&context, o->device, f);
+    if (!code) {
+        kcl_context_device_info(context, &device);
+        const double start = seconds_now();
+        code = compute_dense(context, o, args, dtype, &out, sizes, f);
+        const double seconds = seconds_now() - start;
+        if (!code)
+            code = save_results(o, &out, 1, f);
+        if (!code && o->json)
+            print_json(&device, dtype, sizes[0], sizes[1], seconds, &out, 1);
+    }
+    table_free(&out);
+    tables_free(args, o->arg_count);
+    free(dims);
+    kcl_context_destroy(&context);
+    return code;
+}
+
+/* ---- Results of reductions ---------------------------------------------------------------------------------------- */
+
 static int run(const options *o, fault *f)
 {
     table *args = NULL, *outs = NULL;
@@ -171,6 +272,8 @@ static int run(const options *o, fault *f)
     for (int k = 0; k < o->out_count; k++)
         if (o->json && strcmp(o->outs[k], "-") == 0)
             return fail(f, EXIT_USAGE, "--json and --out - would both write to standard output");
+    if (o->dense)
+        return run_dense(o, f);
     int code = load_arguments(&args, &dims, o, f);
     if (!code)
         code = make_operator(&op, o, dims, f);
@@ -218,7 +321,8 @@ done:
 const command run_command = {
     "run",
     {"FORMULA"},
-    OPTION_ARG_VALUES | OPTION_OUT | OPTION_DTYPE | OPTION_DEVICE | OPTION_JSON | OPTION_MATH | OPTION_MISSING,
+    OPTION_ARG_VALUES | OPTION_OUT | OPTION_DTYPE | OPTION_DEVICE | OPTION_JSON | OPTION_MATH | OPTION_MISSING |
+        OPTION_DENSE,
     run,
     help,
 };

@@ -14,6 +14,8 @@
 #include <keopscl/context.h>
 #include <keopscl/memory.h>
 
+#include <stdatomic.h>
+
 /*
  * Refuses a NULL context, a context that could not be made, and a context that crossed a fork (the interpreter may
  * cross, since it has no driver). Public functions call kd_enter first: all functions below expect a context that
@@ -124,6 +126,9 @@ typedef struct kd_arg {
 kcl_status kd_launch(kcl_context *context, kd_kernel *kernel, int arg_count, const kd_arg *args, const size_t global[3],
                      const size_t local[3]);
 
+/* Waits for what was launched; the submission goes on. A failure ends the submission, as a failure of kd_launch does. */
+kcl_status kd_wait(kcl_context *context);
+
 /*
  * Waits for the submission and makes every KD_ARG_HOST_OUT and KD_ARG_HOST_BOTH memory visible. Must be called after a
  * failed launch too, and returns the status of that launch; nothing refers to host memory afterwards. Keeps programs on
@@ -136,5 +141,26 @@ kcl_status kd_finish(kcl_context *context);
  * place: then like kd_finish. The next call that waits reports what goes wrong later.
  */
 kcl_status kd_submit(kcl_context *context);
+
+/* ---- watch.c: calls that tell how far they are, and can be cancelled ---------------------------------------------- */
+
+enum { KD_PIECES_PER_SECOND = 10 }; /* long work of a watched call is given to the device in pieces */
+
+bool kd_is_watched(const kcl_context *context);
+
+/*
+ * Around a watched call. kd_begin_call refuses the call if a cancel came before. kd_check is called every now and then
+ * by the thread that made the call, often or not, with the fraction that is done: tells the user, and returns
+ * KCL_ERROR_CANCELLED if the call is to end.
+ */
+kcl_status kd_begin_call(kcl_context *context);
+kcl_status kd_check(kcl_context *context, double fraction);
+void kd_end_call(kcl_context *context, kcl_status status);
+
+/* `seconds`: of the last launch. Waits if all that was launched since the last wait takes more than a piece may take. */
+kcl_status kd_pace(kcl_context *context, double seconds);
+
+/* Not 0: a cancel was asked for. For threads that work beside the thread that calls kd_check. */
+const atomic_int *kd_cancel_flag(const kcl_context *context);
 
 #endif

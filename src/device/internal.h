@@ -235,6 +235,13 @@ struct kcl_context {
     uint64_t finished_launches; /* launches among them that were waited for */
     int batch_launches;
     double batch_start;
+    double in_flight; /* seconds that work which was not waited for takes, as far as anybody estimated */
+    kcl_progress_fn progress;
+    void *progress_user;
+    bool cancellable;
+    atomic_int cancel; /* asked for: the running call ends, or the next one */
+    double told_at;    /* when the progress function was called last, or the call began */
+    bool was_told;     /* of the running call */
     bool save_pending;    /* a program of this submission belongs on disk */
     kd_build_lock *locks; /* until the end of the submission */
     struct {

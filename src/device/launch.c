@@ -434,15 +434,29 @@ void kd_end_turn(kcl_context *c)
     pthread_mutex_unlock(&c->device->turn);
 }
 
+/* A failure ends the submission. */
+static bool wait_for_queue(kcl_context *c)
+{
+    cl_int code = c->device->cl.clFinish(c->queue);
+    c->finished_launches = c->launches;
+    c->in_flight = 0;
+    if (code && c->submission_status >= 0)
+        c->submission_status = command_failed(c, "clFinish", code, 0, "");
+    return !code;
+}
+
 bool kd_wait_for_kernel(kcl_context *c, const kd_kernel *k)
 {
     if (k->last_launch <= c->finished_launches)
         return true;
-    cl_int code = c->device->cl.clFinish(c->queue);
-    c->finished_launches = c->launches;
-    if (code && c->submission_status >= 0)
-        c->submission_status = command_failed(c, "clFinish", code, 0, "");
-    return !code;
+    return wait_for_queue(c);
+}
+
+kcl_status kd_wait(kcl_context *c)
+{
+    if (!c->device->host && c->launches > c->finished_launches)
+        wait_for_queue(c);
+    return c->submission_status;
 }
 
 void kd_drop_idle_buffers(kcl_context *c)
@@ -548,6 +562,7 @@ kcl_status kd_finish(kcl_context *c)
     if (code && status >= 0)
         status = command_failed(c, "clFinish", code, 0, "");
     c->finished_launches = c->launches;
+    c->in_flight = 0;
     if (c->batch_launches)
         kb_log_line(&c->log, "run: %d commands, %.6f s", c->batch_launches, kb_seconds() - c->batch_start);
     free_kept(c);

@@ -55,6 +55,9 @@ typedef struct job {
     kf_interp *pairs, *outputs;
     worker *workers;
     int worker_count;
+    const kr_watch *watch;   /* NULL: nobody ends the work */
+    atomic_bool is_stopped;  /* what is left of the tasks is not done */
+    atomic_llong tasks_done; /* of run_task */
     kb_arena arena;
 } job;
 
@@ -175,13 +178,28 @@ static void finish_row(const job *job, worker *w, const double *state, int64_t r
     }
 }
 
+/* Whether the work is to end. Worker 0 is the thread that made the call. */
+static bool is_stopped(job *job, int worker_index)
+{
+    const kr_watch *watch = job->watch;
+    if (!watch || atomic_load_explicit(&job->is_stopped, memory_order_relaxed))
+        return watch != NULL;
+    const double tasks = (double)(job->chunks * job->segments) * (double)job->batches;
+    const double done = (double)atomic_load_explicit(&job->tasks_done, memory_order_relaxed);
+    const bool stops = worker_index ? atomic_load_explicit(watch->stop, memory_order_relaxed) != 0
+                                    : !watch->goes_on(watch->user, done / tasks);
+    if (stops)
+        atomic_store(&job->is_stopped, true);
+    return stops;
+}
+
 /* Rows are the inner loop: values of columns alone are then computed once for all rows. */
-static void step_pairs(const job *job, worker *w, double *states, int64_t row, int64_t rows, int64_t col, int64_t cols)
+static void step_pairs(job *job, worker *w, double *states, int64_t row, int64_t rows, int64_t col, int64_t cols)
 {
     int64_t state_step = reduces_rows(job) ? 0 : job->state_size;
     const int64_t before = w->each * (reduces_rows(job) ? job->rows : 1); /* rows of other batches */
     int width = kf_frame_columns(w->terms);
-    for (int64_t j = col; j < col + cols; j += width) {
+    for (int64_t j = col; j < col + cols && !is_stopped(job, (int)(w - job->workers)); j += width) {
         int count = (int)KB_MIN(width, col + cols - j);
         for (int64_t i = 0; i < rows; i++) {
             int64_t first = (before + (reduces_rows(job) ? row + i : 0)) * job->cols;
@@ -197,8 +215,10 @@ static void step_pairs(const job *job, worker *w, double *states, int64_t row, i
 
 static void run_task(void *user, int64_t k, int worker_index)
 {
-    const job *job = user;
+    job *job = user;
     worker *w = &job->workers[worker_index];
+    if (is_stopped(job, worker_index))
+        return;
     int64_t pieces = job->chunks * job->segments, piece = k % pieces, batch = k / pieces;
     int64_t row = piece / job->segments * job->chunk_rows, rows = KB_MIN(job->chunk_rows, job->rows - row);
     int64_t col = piece % job->segments * job->segment_cols, cols = KB_MIN(job->segment_cols, job->cols - col);
@@ -209,6 +229,7 @@ static void run_task(void *user, int64_t k, int worker_index)
         go_to(job, w, batch, each);
         step_pairs(job, w, states, row, rows, col, cols);
     }
+    atomic_fetch_add_explicit(&job->tasks_done, 1, memory_order_relaxed);
     if (job->merges)
         return;
     go_to(job, w, batch, 0);
@@ -251,6 +272,8 @@ static void run_tasks(job *job)
 {
     int64_t pieces = job->chunks * job->segments;
     kb_parallel_for(job->worker_count, pieces * job->batches, run_task, job);
+    if (atomic_load(&job->is_stopped))
+        return;
     if (reduces_rows(job))
         kb_parallel_for(job->worker_count, job->batches, merge_batch, job);
     else if (job->merges)
@@ -327,9 +350,11 @@ static kcl_status prepare_worker(job *job, worker *w, kb_error *err)
 }
 
 kcl_status kr_run_batches(const kr_sweep *sweep, int64_t rows, int64_t cols, const kr_batches *batches,
-                          const kf_source *sources, const kr_sink *sinks, int threads, kb_error *err)
+                          const kf_source *sources, const kr_sink *sinks, int threads, const kr_watch *watch,
+                          kb_error *err)
 {
     job job = {.sweep = sweep,
+               .watch = watch,
                .sources = sources,
                .sinks = sinks,
                .along = batches,
@@ -357,6 +382,8 @@ kcl_status kr_run_batches(const kr_sweep *sweep, int64_t rows, int64_t cols, con
         status = prepare_worker(&job, &job.workers[k], err);
     if (status == KCL_OK)
         run_tasks(&job);
+    if (atomic_load(&job.is_stopped))
+        status = KCL_ERROR_CANCELLED;
     for (int k = 0; job.workers && k < job.worker_count; k++) {
         kf_frame_destroy(&job.workers[k].terms);
         kf_frame_destroy(&job.workers[k].outputs);
@@ -370,5 +397,5 @@ kcl_status kr_run_batches(const kr_sweep *sweep, int64_t rows, int64_t cols, con
 kcl_status kr_run_host(const kr_sweep *sweep, int64_t rows, int64_t cols, const kf_source *sources,
                        const kr_sink *sinks, int threads, kb_error *err)
 {
-    return kr_run_batches(sweep, rows, cols, NULL, sources, sinks, threads, err);
+    return kr_run_batches(sweep, rows, cols, NULL, sources, sinks, threads, NULL, err);
 }

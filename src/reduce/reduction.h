@@ -10,6 +10,8 @@
 
 #include "interp.h"
 
+#include <stdatomic.h>
+
 /*
  * A block of terms, in double: term c (0..count-1), component k is value[k][c * stride[k]]; its number among the terms
  * of the row is first + c. Where both axes are reduced, the number of pair (i, j) is i times the columns + j, and
@@ -201,8 +203,22 @@ typedef struct kr_batches {
 kcl_status kr_run_host(const kr_sweep *sweep, int64_t rows, int64_t cols, const kf_source *sources,
                        const kr_sink *sinks, int threads, kb_error *err);
 
-/* The same for all batches. */
+/*
+ * Who may end long work. The thread that began the work asks goes_on some thousand times a second, with the fraction
+ * that is done; the other threads look at the flag.
+ */
+typedef struct kr_watch {
+    const atomic_int *stop;
+    bool (*goes_on)(void *user, double fraction);
+    void *user;
+} kr_watch;
+
+/*
+ * The same for all batches. KCL_ERROR_CANCELLED: `watch` (NULL: nobody) ended the work, and knows why; `err` is as it
+ * was, and outputs may be written in part.
+ */
 kcl_status kr_run_batches(const kr_sweep *sweep, int64_t rows, int64_t cols, const kr_batches *batches,
-                          const kf_source *sources, const kr_sink *sinks, int threads, kb_error *err);
+                          const kf_source *sources, const kr_sink *sinks, int threads, const kr_watch *watch,
+                          kb_error *err);
 
 #endif

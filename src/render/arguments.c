@@ -193,10 +193,17 @@ kcl_status kt_put_parameters(kt_program *program, const kp_plan *plan, const kt_
         add_arg(&p, KT_ARG_ROWS, 0, 0);
     if (k->id == KT_PREPARE_COLUMNS || columns)
         add_arg(&p, KT_ARG_COLS, 0, 0);
+    /* Work-items of few rows go through all rows, so that parts alone divide their work. */
+    if (k->id == KT_SWEEP && plan->shape != KP_COLUMNS) {
+        add_arg(&p, KT_ARG_FIRST_WORKER, 0, 0);
+        add_arg(&p, KT_ARG_WORKERS, 0, 0);
+    }
     if (has_partial(plan, k->id)) {
         add_arg(&p, KT_ARG_PARTS, 0, 0);
         if (columns)
             add_arg(&p, KT_ARG_PART_LENGTH, 0, 0);
+        if (k->id == KT_SWEEP && plan->shape != KP_ROWS_BOTH)
+            add_arg(&p, KT_ARG_FIRST_PART, 0, 0);
         add_arg(&p, KT_ARG_PARTIAL, 0, 0);
     }
     return p.ok && !out->failed ? KCL_OK : kb_no_memory(body->err);

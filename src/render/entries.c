@@ -58,11 +58,20 @@ static void put_name(kb_str *out, const kt_arg *arg)
     case KT_ARG_COLS:
         kb_str_put(out, "cols");
         break;
+    case KT_ARG_FIRST_WORKER:
+        kb_str_put(out, "first_worker");
+        break;
+    case KT_ARG_WORKERS:
+        kb_str_put(out, "workers");
+        break;
     case KT_ARG_PARTS:
         kb_str_put(out, "parts");
         break;
     case KT_ARG_PART_LENGTH:
         kb_str_put(out, "part_length");
+        break;
+    case KT_ARG_FIRST_PART:
+        kb_str_put(out, "first_part");
         break;
     case KT_ARG_PARTIAL:
         kb_str_put(out, "partial");
@@ -73,8 +82,8 @@ static void put_name(kb_str *out, const kt_arg *arg)
 /* Whether the skeleton declares the parameter, behind KCL_..._PARAMETERS. */
 static bool is_of_skeleton(kt_arg_kind kind)
 {
-    return kind == KT_ARG_ROWS || kind == KT_ARG_COLS || kind == KT_ARG_PARTS || kind == KT_ARG_PART_LENGTH ||
-           kind == KT_ARG_PARTIAL;
+    return kind == KT_ARG_ROWS || kind == KT_ARG_COLS || kind == KT_ARG_FIRST_WORKER || kind == KT_ARG_WORKERS ||
+           kind == KT_ARG_PARTS || kind == KT_ARG_PART_LENGTH || kind == KT_ARG_FIRST_PART || kind == KT_ARG_PARTIAL;
 }
 
 static void put_entry(kb_str *out, kt_kernel_id id, const kt_signature *s)

@@ -24,6 +24,9 @@ typedef enum kt_arg_kind {
     KT_ARG_COLS,          /* long */
     KT_ARG_PARTS,         /* long */
     KT_ARG_PART_LENGTH,   /* long */
+    KT_ARG_FIRST_WORKER,  /* of the workers (work-groups along the first axis) of a sweep: the launch's first (long) */
+    KT_ARG_WORKERS,       /* of all launches that divide a sweep (long) */
+    KT_ARG_FIRST_PART,    /* the launch's first (long) */
     KT_ARG_PARTIAL,       /* memory of partial states */
     KT_ARG_VAR_BATCH,     /* distance of variable `index` along batch axis `axis`, numbers (long) */
     KT_ARG_OUTPUT_BATCH,  /* the same of an output, elements (long) */

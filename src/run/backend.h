@@ -50,8 +50,14 @@ struct kx_run {
     kg_batch *temp_terms;              /* by temporary: the batches of what it was reduced from */
     kx_seen seen;                      /* what was learnt about arrays, in the arena */
     void **host_places;                /* the interpreter's memory of places */
+    bool is_watched;                   /* by a progress function, or by who may cancel: */
+    double work, work_done, step_work; /* pairs and the like: of all steps, of those before, of the step that runs */
+    kcl_status watched;                /* what the interpreter was last told */
     kb_arena arena;
 };
+
+/* run.c: tells how far a watched run is, with `fraction` of the step that runs. KCL_ERROR_CANCELLED: it is to end. */
+kcl_status kx_tell(kx_run *r, double fraction);
 
 /* ---- bind.c: where operands lie ----------------------------------------------------------------------------------- */
 

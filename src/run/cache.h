@@ -67,6 +67,12 @@ char *kx_form_note(kcl_context *context, uint64_t key, bool make);
 
 /* ---- compiled.c: sweeps compiled for a device --------------------------------------------------------------------- */
 
+/* How fast a kernel is: a unit of work is a pair of a formula of weight 1. */
+typedef struct kx_pace {
+    double weight;  /* numbers that the formula computes for a pair, or so: more than it does */
+    double seconds; /* of a unit of work, as measured last; 0: not known */
+} kx_pace;
+
 typedef struct kx_compiled {
     kx_kept kept;
     kp_caps caps; /* the device's, tightened where the kernels turned out to need that */
@@ -77,6 +83,7 @@ typedef struct kx_compiled {
     kd_kernel *kernel[KT_KERNELS];
     kx_room partial;
     kx_room *prepared; /* by prepared variable */
+    kx_pace pace;
 } kx_compiled;
 
 /* A kernel that is no step, from a text of the library's. It may be used until the end of the evaluation. */

@@ -77,6 +77,9 @@ static kcl_status build(kcl_context *context, kcl_dtype dtype, const kg_step *st
             status = kd_kernel_get(context, kb_str_text(&text.source), kt_kernel_names[k], "sweep", &c->kernel[k]);
     }
     kt_program_finish(&text);
+    c->pace = (kx_pace){.weight = 1};
+    for (size_t k = 0; k < c->plan->graph.count; k++)
+        c->pace.weight += c->plan->graph.nodes[k]->dim;
     if (status == KCL_OK) {
         c->prepared = kb_calloc(kd_allocator(context), c->plan->prepared_vars + 1, sizeof *c->prepared);
         if (!c->prepared)

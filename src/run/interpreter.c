@@ -51,6 +51,21 @@ static void find_ends(const kx_run *r, const kg_step *step, const kx_extents *x,
         memcpy(e->strides[k], x->operands[k].stride, sizeof e->strides[k]);
 }
 
+static bool goes_on(void *user, double fraction)
+{
+    kx_run *r = user;
+    r->watched = kx_tell(r, fraction);
+    return r->watched == KCL_OK;
+}
+
+/* Why a sweep was ended. It may be that other threads have seen the cancel, and the one that tells has not. */
+static kcl_status tell_end(kx_run *r)
+{
+    if (r->watched == KCL_OK)
+        r->watched = kx_tell(r, 1);
+    return r->watched < 0 ? r->watched : kb_fail(kd_error(r->context), KCL_ERROR_CANCELLED, "the call was cancelled");
+}
+
 static kcl_status sweep(kx_run *r, size_t index)
 {
     const kg_step *step = &r->program->steps[index];
@@ -75,8 +90,10 @@ static kcl_status sweep(kx_run *r, size_t index)
                           (const int64_t(*)[KF_MAX_BATCH])e.strides,
                           (const int64_t(*)[KF_MAX_BATCH])(e.strides + step->input_count)};
     memcpy(batches.size, x.axes.size, sizeof batches.size);
-    return kr_run_batches(&sweep, x.rows, x.cols, x.operands ? &batches : NULL, e.sources, e.sinks,
-                          kd_threads(r->context), err);
+    const kr_watch watch = {kd_cancel_flag(r->context), goes_on, r};
+    const kcl_status status = kr_run_batches(&sweep, x.rows, x.cols, x.operands ? &batches : NULL, e.sources, e.sinks,
+                                             kd_threads(r->context), r->is_watched ? &watch : NULL, err);
+    return status == KCL_ERROR_CANCELLED ? tell_end(r) : status;
 }
 
 static bool reaches(kcl_context *context, const kx_view *v, bool is_output)

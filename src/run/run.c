@@ -90,10 +90,43 @@ static kcl_status stage(kx_run *r, bool shares, kx_staging *in, kx_staging *out)
     return status;
 }
 
+/* How long a step takes, by guess: its pairs, times the numbers that are read of a pair. */
+static double work_of(const kx_run *r, size_t index)
+{
+    const kg_program *p = r->program;
+    const kg_step *step = &p->steps[index];
+    double work = r->step_batch ? (double)kg_batch_count(&r->step_batch[index]) : 1, numbers = 1;
+    work *= (double)kx_rows_of(p, r->slots, step->row_extent);
+    if (step->kind == KG_SWEEP && step->sweep.reduced & KF_PAIR_AXES)
+        work *= (double)kx_rows_of(p, r->slots, step->col_extent);
+    for (size_t k = 0; step->kind == KG_SWEEP && k < step->sweep.var_count; k++)
+        numbers += step->sweep.vars[k].dim;
+    return work * numbers;
+}
+
+kcl_status kx_tell(kx_run *r, double fraction)
+{
+    return kd_check(r->context, (r->work_done + fraction * r->step_work) / KB_MAX(r->work, 1));
+}
+
+static kcl_status run_step(kx_run *r, size_t index)
+{
+    if (!r->is_watched)
+        return kx_kinds[r->program->steps[index].kind].run(r, index);
+    r->step_work = work_of(r, index);
+    kcl_status status = kx_kinds[r->program->steps[index].kind].run(r, index);
+    if (status == KCL_OK)
+        status = kx_tell(r, 1);
+    r->work_done += r->step_work;
+    return status;
+}
+
 static kcl_status run_steps(kx_run *r)
 {
     const kg_program *p = r->program;
     kcl_status status = kx_bind(r);
+    for (size_t k = 0; r->is_watched && status == KCL_OK && k < p->step_count; k++)
+        r->work += work_of(r, k);
     for (size_t k = 0; status == KCL_OK && k < p->slot_count; k++)
         if (r->slots[k].buffer)
             status = r->backend->copy(r, &r->given_slots[k], &r->slots[k]);
@@ -101,7 +134,7 @@ static kcl_status run_steps(kx_run *r)
         if (r->outs[k].buffer && kx_is_read(r->scales, k))
             status = r->backend->copy(r, &r->given_outs[k], &r->outs[k]);
     for (size_t k = 0; status == KCL_OK && k < p->step_count; k++)
-        status = kx_kinds[p->steps[k].kind].run(r, k);
+        status = run_step(r, k);
     for (size_t k = 0; status == KCL_OK && k < p->root_count; k++)
         if (r->outs[k].buffer)
             status = r->backend->copy(r, &r->outs[k], &r->given_outs[k]);
@@ -113,7 +146,8 @@ kcl_status kx_run_program(const kg_program *program, kcl_context *context, kcl_d
 {
     kcl_context_stats *stats = kd_stats(context);
     bool shares;
-    if (kx_check_arrays(program, context, slots, outs, &shares) < 0)
+    const bool is_watched = kd_is_watched(context);
+    if (kx_check_arrays(program, context, slots, outs, &shares) < 0 || (is_watched && kd_begin_call(context) < 0))
         return kd_error(context)->status;
     double start = kb_seconds(), built = stats->build_seconds;
     kx_run r = {.program = program,
@@ -125,6 +159,7 @@ kcl_status kx_run_program(const kg_program *program, kcl_context *context, kcl_d
                 .given_slots = slots,
                 .given_outs = outs,
                 .scales = scales,
+                .is_watched = is_watched,
                 .waits = kd_always_waits(context) || !kx_all_on_device(program->root_count, outs) ||
                          !kx_has_little_host_data(program->slot_count, slots)};
     r.host_input = r.waits ? KD_ARG_HOST_IN : KD_ARG_HOST_COPY;
@@ -136,6 +171,8 @@ kcl_status kx_run_program(const kg_program *program, kcl_context *context, kcl_d
     kb_arena_finish(&r.arena);
     kx_unstage(&in, context, NULL);
     kx_unstage(&out, context, status == KCL_OK ? outs : NULL);
+    if (is_watched)
+        kd_end_call(context, status);
     double seconds = kb_seconds() - start;
     stats->evaluations++;
     stats->run_seconds += seconds - (stats->build_seconds - built);

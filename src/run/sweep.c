@@ -2,15 +2,13 @@
 /* run/sweep.c: sweeps on an OpenCL device. */
 #include "cache.h"
 #include "launch.h"
+#include "pieces.h"
 #include "staging.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    FEW_ARGUMENTS = 32,  /* of a kernel, which need no memory of their own */
-    MOST_BATCHES = 65535 /* of a launch: work-groups along the last axis, where drivers are narrow */
-};
+enum { FEW_ARGUMENTS = 32 }; /* of a kernel, which need no memory of their own */
 
 /* One sweep while it is launched. */
 typedef struct launching {
@@ -149,7 +147,9 @@ static int64_t number_of(const launching *l, kt_arg from)
         return x->axes.each_count;
     case KT_ARG_EACH_LENGTH:
         return l->launch.each_length;
-    default: /* KT_ARG_FIRST_BATCH: launch_kernel counts */
+    case KT_ARG_WORKERS:
+        return (int64_t)(l->launch.sweep_items[0] / (size_t)l->compiled->plan->group);
+    default: /* KT_ARG_FIRST_WORKER, KT_ARG_FIRST_PART, KT_ARG_FIRST_BATCH: kx_launch counts */
         return 0;
     }
 }
@@ -182,6 +182,14 @@ static kd_arg argument(const launching *l, kt_arg from, int64_t *value)
 
 /* ---- Launches ----------------------------------------------------------------------------------------------------- */
 
+/* What a sweep goes through, or the rows of a map. */
+static double pairs_of(const launching *l)
+{
+    const kx_extents *x = &l->extents;
+    const double cols = l->compiled->plan->shape == KP_MAP ? 1 : (double)x->cols * (double)x->axes.each_count;
+    return (double)x->rows * cols * (double)x->axes.batches;
+}
+
 /* `items` of the first two axes; the third axis counts batches. */
 static kcl_status launch_kernel(launching *l, kt_kernel_id id, const size_t items[2], int64_t batches)
 {
@@ -189,25 +197,35 @@ static kcl_status launch_kernel(launching *l, kt_kernel_id id, const size_t item
     kcl_context *context = l->run->context;
     const kt_signature *signature = &c->signature[id];
     kd_arg small_args[FEW_ARGUMENTS], *args = small_args;
-    int64_t small_values[FEW_ARGUMENTS], *values = small_values, *first_batch = NULL;
+    int64_t small_values[FEW_ARGUMENTS], *values = small_values;
     const kcl_allocator *a = kd_allocator(context);
     if (signature->count > FEW_ARGUMENTS) {
         args = kb_calloc(a, signature->count, sizeof *args);
         values = kb_calloc(a, signature->count, sizeof *values);
     }
+    kx_kernel_call call = {
+        .kernel = c->kernel[id],
+        .arg_count = (int)signature->count,
+        .args = args,
+        .group = (size_t)c->plan->group,
+        .count = {(int64_t)items[0] / c->plan->group, (int64_t)items[1], batches},
+    };
     kcl_status status = args && values ? KCL_OK : kb_no_memory(kd_error(context));
     for (size_t k = 0; status == KCL_OK && k < signature->count; k++) {
+        const kt_arg_kind kind = signature->args[k].kind;
         args[k] = argument(l, signature->args[k], &values[k]);
-        if (signature->args[k].kind == KT_ARG_FIRST_BATCH)
-            first_batch = &values[k];
+        const int axis = kind == KT_ARG_FIRST_WORKER  ? 0
+                         : kind == KT_ARG_FIRST_PART  ? 1
+                         : kind == KT_ARG_FIRST_BATCH ? 2
+                                                      : -1;
+        if (axis >= 0)
+            call.first[axis] = &values[k];
     }
-    for (int64_t first = 0; status == KCL_OK && first < batches; first += MOST_BATCHES) {
-        if (first_batch)
-            *first_batch = first;
-        status = kd_launch(context, c->kernel[id], (int)signature->count, args,
-                           (size_t[]){items[0], items[1], (size_t)KB_MIN(batches - first, MOST_BATCHES)},
-                           (size_t[]){(size_t)c->plan->group, 1, 1});
-    }
+    const bool is_long = id == KT_SWEEP || c->plan->shape == KP_MAP;
+    if (status == KCL_OK && l->run->is_watched && is_long)
+        status = kx_launch_in_pieces(l->run, &call, pairs_of(l), &c->pace);
+    else if (status == KCL_OK)
+        status = kx_launch(context, &call);
     if (args != small_args)
         kb_free(a, args);
     if (values != small_values)

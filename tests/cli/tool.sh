@@ -594,6 +594,47 @@ does 'doctor' keopscl doctor
 grep -q -i opencl out
 report $? 'tells about OpenCL'
 
+# Values of a formula, without a reduction.
+printf '0 1\n1 1\n' >places.txt
+printf '0 0\n1 0\n0 2\n' >three.txt
+does 'run --dense' keopscl run 'SqDist(x,y)*g' --dense --arg x=Vi:places.txt --arg y=Vj:three.txt --arg g=0.5
+equals 'is the matrix' '0.5 1 0.5
+1 0.5 1' 0
+does 'run --dense of vectors' keopscl run 'x-y' --dense --arg x=Vi:places.txt --arg y=Vj:three.txt --out values.npy
+does 'run --dense reads them back' keopscl run 'v' --dense --arg v=Vi:values.npy
+equals 'has the components of each j' '0 1 -1 1 0 -1
+1 1 0 1 1 -1' 0
+does 'run --dense --json' keopscl run 'x|y' --dense --json --arg x=Vi:places.txt --arg y=Vj:three.txt
+contains 'tells the shape' '"m":2,"n":3,"dtype":"f32"'
+contains 'tells the results' '"results":[{"shape":[2,3],"dtype":"f32"}]'
+formula='x-z'
+fails_with_caret 'run --dense of an unknown name' "unknown name 'z'" 3 keopscl run "$formula" --dense --arg x=Vi:places.txt
+fails 'run --dense of numbers alone' 2 'IndexJ|length' keopscl run 'x-IndexJ' --dense --arg x=Vi:places.txt
+fails 'run --dense with a parameter too many' 2 "does not use parameter 'p'" keopscl run 'x' --dense --arg x=Vi:places.txt \
+    --arg p=1
+fails 'run --dense with two outputs' 2 '--dense gives one result' keopscl run 'x' --dense --arg x=Vi:places.txt \
+    --out a.npy --out b.npy
+fails 'run --dense with lengths that disagree' 1 '2 rows|has 3' keopscl run 'x+z' --dense --arg x=Vi:places.txt \
+    --arg z=Vi:three.txt
+
+# Computations that would take minutes are interrupted, and end in time; so does what is no computation.
+awk 'BEGIN { for (i = 0; i < 100000; i++) print i % 1000, i % 777 }' >many.txt
+interrupted() { # NAME TEXT COMMAND...: the command gets SIGINT after 3 seconds, and ends before another 3 are over
+    name=$1 text=$2 begin=$(date +%s)
+    shift 2
+    fails "$name" 130 "$text" timeout --preserve-status -k 20 -s INT 3 "$@"
+    [ $(($(date +%s) - begin)) -le 6 ]
+    report $? 'ends at once'
+}
+interrupted 'an interrupted run' 'keopscl run: interrupted' keopscl run 'Sum_Reduction(Exp(-SqDist(x,y)),0)' \
+    --arg x=Vi:many.txt --arg y=Vj:many.txt --out sums.npy
+[ ! -e sums.npy ]
+report $? 'writes no result'
+interrupted 'an interrupted benchmark' 'keopscl bench: interrupted' keopscl bench --case argkmin --m 200000 --n 200000
+mkfifo pipe && sleep 10 >pipe &
+interrupted 'an interrupted wait for input' 'keopscl: interrupted' keopscl run 'Sum_Reduction(Exp(-SqDist(x,y)),0)' \
+    --arg x=Vi:pipe --arg y=Vj:many.txt
+
 does 'cache stats' keopscl cache stats
 contains 'names the folder' "folder $KEOPSCL_CACHE_DIR"
 mkdir -p "$KEOPSCL_CACHE_DIR" && echo precious >"$KEOPSCL_CACHE_DIR/letter.txt"

@@ -290,6 +290,13 @@ static void start(program *p, kcl_context *on, kt_kernel_id id, const data *d, c
         case KT_ARG_PART_LENGTH:
             values[k] = launch->part_length;
             break;
+        case KT_ARG_FIRST_WORKER:
+        case KT_ARG_FIRST_PART:
+            values[k] = 0;
+            break;
+        case KT_ARG_WORKERS:
+            values[k] = (int64_t)(items0 / (size_t)p->plan->group);
+            break;
         case KT_ARG_PARTIAL:
             args[k] = (kd_arg){.kind = KD_ARG_BUFFER, .buffer = partial};
             break;

@@ -4,6 +4,7 @@
 An ArrayLibrary tells which objects are arrays, describes their memory to the C library, and makes arrays for results.
 `call` may be overridden by a library that records what is computed, for gradients.
 """
+
 from __future__ import annotations
 
 from typing import Any, Optional, Tuple

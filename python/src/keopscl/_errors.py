@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Exceptions: one class for each status of the library, which is a built-in exception as well."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -43,6 +44,10 @@ class OutOfMemoryError(Error, MemoryError):
     """Memory of the host or of the device is exhausted."""
 
 
+class CancelledError(Error, RuntimeError):
+    """A call was cancelled before it was done."""
+
+
 class FileError(Error, OSError):
     """A file of the kernel cache cannot be read or written."""
 
@@ -68,6 +73,8 @@ CLASSES = {
     lib.KCL_ERROR_IO: FileError,
     lib.KCL_ERROR_INTERNAL: InternalError,
 }
+if hasattr(lib, "KCL_ERROR_CANCELLED"):
+    CLASSES[lib.KCL_ERROR_CANCELLED] = CancelledError
 
 
 def error_of(status: int, sentence: Any) -> Error:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The names of KeOps' cluster modules. Block-sparse ranges are not there yet, and these functions say so when called."""
+"""The names of KeOps' cluster modules. Block-sparse ranges are not there yet, and these functions say so when
+called.
+"""
+
 from __future__ import annotations
 
 from typing import Any, NoReturn
@@ -48,5 +51,12 @@ def swap_axes(ranges: Any) -> Any:
     _refuse("swap_axes")
 
 
-__all__ = ["cluster_centroids", "cluster_ranges", "cluster_ranges_centroids", "from_matrix", "grid_cluster", "sort_clusters",
-           "swap_axes"]
+__all__ = [
+    "cluster_centroids",
+    "cluster_ranges",
+    "cluster_ranges_centroids",
+    "from_matrix",
+    "grid_cluster",
+    "sort_clusters",
+    "swap_axes",
+]

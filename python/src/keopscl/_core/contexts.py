@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Contexts of the library: one for each thread and device, made when first used."""
+
 from __future__ import annotations
 
 import os
@@ -8,7 +9,7 @@ from typing import Any, Dict, List, Optional
 
 from .._errors import ArgumentError, DeviceError, error_of
 from .._native import ffi, lib
-from . import drivers
+from . import drivers, interrupts
 
 _local = threading.local()
 _lock = threading.Lock()
@@ -19,9 +20,9 @@ _roots: Dict[Optional[str], Any] = {}
 _default: Optional[str] = None  # None: KEOPSCL_DEVICE, else the best device
 
 
-def _destroy(handle: Any) -> None:
-    if lib is not None:  # as modules are emptied when Python ends; the end of the process frees what is left
-        lib.kcl_context_destroy(ffi.new("kcl_context **", handle))
+def _destroy(handle: Any, destroy: Any = lib.kcl_context_destroy, new: Any = ffi.new) -> None:
+    """Frees a context; the names of this module may be gone by then."""
+    destroy(new("kcl_context **", handle))
 
 
 def _create(device: Optional[str]) -> Any:
@@ -42,13 +43,15 @@ def _create(device: Optional[str]) -> Any:
                 raise error
             # Contexts that live when the process ends are not destroyed: the driver may be gone by then.
             root = _roots[device] = made[0]
-            if not device and not os.environ.get("KEOPSCL_DEVICE") and ffi.string(_info(root).type) == b"host":
+            info = _info(root)
+            if not device and not os.environ.get("KEOPSCL_DEVICE") and ffi.string(info.type) == b"host":
                 drivers.tell_interpreter()
         status = lib.kcl_context_create_shared(made, root)
     if status < 0:
         error = error_of(status, lib.kcl_context_error(made[0]))
         lib.kcl_context_destroy(made)
         raise error
+    interrupts.install(made[0])
     return ffi.gc(made[0], _destroy) if threading.current_thread() is not threading.main_thread() else made[0]
 
 
@@ -69,6 +72,7 @@ def current(device: Optional[str] = None) -> Any:
 def check(status: int, context: Any) -> None:
     """Raises what a call on a context has to tell."""
     if status < 0:
+        interrupts.raise_if_interrupted(status)
         raise error_of(status, lib.kcl_context_error(context))
 
 
@@ -99,38 +103,45 @@ def device_name() -> str:
     return f"{name} ({platform})" if platform else name
 
 
+GPUS = ("GPU", "GPU_1D", "GPU_1D_device", "GPU_1D_host", "GPU_2D", "GPU_2D_device", "GPU_2D_host")
+
+
 def of_backend(backend: Optional[str], device_id: int = -1) -> Optional[str]:
-    """The device that KeOps' keywords `backend` and `device_id` mean."""
+    """The device that KeOps' keywords `backend` and `device_id` mean. device_id numbers the GPUs, and is not looked at
+    where a CPU computes.
+    """
     if backend is None or backend == "auto":
-        return None
+        return ids("gpu")[device_id] if 0 <= device_id < len(ids("gpu")) else None
     if backend == "CPU":
-        return "cpu" if has("cpu") else "host"
-    if backend in ("GPU", "GPU_1D", "GPU_1D_device", "GPU_1D_host", "GPU_2D", "GPU_2D_device", "GPU_2D_host"):
-        if not has("gpu"):
-            raise DeviceError(f"backend={backend!r}: there is no GPU here; backend='auto' takes the best device")
-        return "gpu"
-    raise ArgumentError(f"backend={backend!r} is none of 'auto', 'CPU', 'GPU', 'GPU_1D', 'GPU_1D_device', 'GPU_1D_host', "
-                        "'GPU_2D', 'GPU_2D_device', 'GPU_2D_host'")
+        return "cpu" if ids("cpu") else "host"
+    if backend not in GPUS:
+        raise ArgumentError(f"backend={backend!r} is none of 'auto', 'CPU', {', '.join(map(repr, GPUS))}")
+    found = ids("gpu")
+    if not found:
+        raise DeviceError(f"backend={backend!r}: there is no GPU here; backend='auto' takes the best device")
+    if device_id >= len(found):
+        raise ArgumentError(f"device_id={device_id}: there are {len(found)} GPUs, numbered from 0")
+    return "gpu" if device_id < 0 else found[device_id]
 
 
-_types: Optional[List[str]] = None
+_devices: Optional[List[drivers.Device]] = None
 
 
-def _device_types() -> List[str]:
-    """The types of all devices."""
-    global _types
-    if _types is None:
+def ids(kind: str) -> List[str]:
+    """The names of the devices of a type, "gpu", "cpu", "host" (the interpreter)."""
+    global _devices
+    if _devices is None:
         drivers.load_needs()
         drivers.prepare("cpu")
-        _types = drivers.device_types()
-    return _types
+        _devices = drivers.devices()
+    return [device.id for device in _devices if device.type == kind]
 
 
 def has(kind: str) -> bool:
-    """Whether there is a device of a type, "gpu", "cpu", "host" (the interpreter)."""
-    return kind in _device_types()
+    """Whether there is a device of a type."""
+    return bool(ids(kind))
 
 
 def count(kind: str) -> int:
     """How many devices of a type there are."""
-    return _device_types().count(kind)
+    return len(ids(kind))

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """OpenCL drivers that pip has installed: used where the system has no device.
 
-The library opens such a driver by itself, without an OpenCL loader, by the path in KEOPSCL_DRIVER. A driver that pip has
-installed may have been built for other processors than this one and then ends the process, so it computes something in
-a process of its own before it is used here; the cache folder remembers that it could.
+The library opens such a driver by itself, without an OpenCL loader, by the path in KEOPSCL_DRIVER. A driver that pip
+has installed may have been built for other processors than this one and then ends the process, so it computes something
+in a process of its own before it is used here; the cache folder remembers that it could.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -39,11 +40,23 @@ class InterpreterWarning(UserWarning):
     """There is no OpenCL driver: the interpreter computes, which is slow."""
 
 
-def device_types() -> List[str]:
-    """The types of the devices that the library finds, "host" among them."""
+class Device(NamedTuple):
+    """A device that the library finds."""
+
+    id: str  # what KEOPSCL_DEVICE takes
+    type: str  # "gpu", "cpu", "host" (the interpreter), "other"
+
+
+def devices() -> List[Device]:
+    """The devices that the library finds, the interpreter last."""
     infos = ffi.new("kcl_device_info[64]")
     count = min(max(lib.kcl_device_list(infos, 64), 0), 64)
-    return [ffi.string(infos[k].type).decode() for k in range(count)]
+    return [Device(ffi.string(infos[k].id).decode(), ffi.string(infos[k].type).decode()) for k in range(count)]
+
+
+def _some() -> bool:
+    """Whether there is a device but the interpreter."""
+    return any(device.type != "host" for device in devices())
 
 
 def _files(driver: Driver) -> Optional[Tuple[str, List[str]]]:
@@ -56,7 +69,9 @@ def _files(driver: Driver) -> Optional[Tuple[str, List[str]]]:
         return None
 
     def find(pattern: str) -> Optional[str]:
-        return next((os.path.realpath(str(file.locate())) for file in files if fnmatch.fnmatch(file.name, pattern)), None)
+        return next(
+            (os.path.realpath(str(file.locate())) for file in files if fnmatch.fnmatch(file.name, pattern)), None
+        )
 
     library = find(driver.library)
     if library is None or not os.path.exists(library):
@@ -94,8 +109,13 @@ def _works(library: str) -> bool:
     source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     path = os.pathsep.join([source, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     try:
-        code = subprocess.run([sys.executable, "-c", PROBE], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120,
-                              env={**os.environ, "PYTHONPATH": path}).returncode
+        code = subprocess.run(
+            [sys.executable, "-c", PROBE],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=120,
+            env={**os.environ, "PYTHONPATH": path},
+        ).returncode
     except (OSError, subprocess.SubprocessError):
         return False
     if code == 0 and note:
@@ -127,7 +147,7 @@ def prepare(device: Optional[str]) -> None:
     if _looked or wanted in ("host", "interpreter"):
         return
     _looked = True
-    if os.environ.get(VARIABLE) or any(kind != "host" for kind in device_types()):
+    if os.environ.get(VARIABLE) or _some():
         return
     for driver in KNOWN:
         found = _files(driver)
@@ -135,7 +155,7 @@ def prepare(device: Optional[str]) -> None:
             continue
         os.environ[VARIABLE] = found[0]
         os.environ["KEOPSCL_DRIVER_NEEDS"] = os.pathsep.join(found[1])
-        if _works(found[0]) and any(kind != "host" for kind in device_types()):
+        if _works(found[0]) and _some():
             return
         del os.environ[VARIABLE]
     os.environ.pop("KEOPSCL_DRIVER_NEEDS", None)
@@ -149,8 +169,11 @@ def tell_interpreter() -> None:
     global _told
     if not _told:
         _told = True
-        warnings.warn(f"there is no OpenCL driver: the built-in interpreter computes, which is slow. Type: {COMMAND}",
-                      InterpreterWarning, stacklevel=2)
+        warnings.warn(
+            f"there is no OpenCL driver: the built-in interpreter computes, which is slow. Type: {COMMAND}",
+            InterpreterWarning,
+            stacklevel=2,
+        )
 
 
 def load_needs() -> None:

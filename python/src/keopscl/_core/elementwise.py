@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Arithmetic, functions and comparisons of each component."""
+
 from __future__ import annotations
 
 from typing import Any, TypeVar
@@ -39,12 +40,16 @@ class Elementwise(TensorBase):
                 if scale._node.kind != COMPLEX and scale._node.dim == 1:
                     made: T = scale._nary("complex_scale", (factor,), factor._node.dim, kind=COMPLEX, what=what)
                     return made
-        first, second = (each if each._node.kind == COMPLEX else each._unary("real2complex", 2 * each._node.dim, kind=COMPLEX)
-                         for each in (first, second))
+        first, second = (
+            each if each._node.kind == COMPLEX else each._unary("real2complex", 2 * each._node.dim, kind=COMPLEX)
+            for each in (first, second)
+        )
         sizes = {first._node.dim, second._node.dim}
         if len(sizes) > 1 and 2 not in sizes:
-            raise ShapeError(f"{what}: axis -1 has {first._node.dim // 2} complex numbers in the first operand, of shape "
-                             f"{first._shape}, and {second._node.dim // 2} in the second, of shape {second._shape}")
+            raise ShapeError(
+                f"{what}: axis -1 has {first._node.dim // 2} complex numbers in the first operand, of shape "
+                f"{first._shape}, and {second._node.dim // 2} in the second, of shape {second._shape}"
+            )
         result: T = first._nary("complex_" + op, (second,), max(sizes), kind=COMPLEX, what=what)
         return result
 
@@ -101,14 +106,20 @@ class Elementwise(TensorBase):
 
     def __pow__(self: T, other: Any) -> T:
         if is_int(other):
-            return self._real("x ** n")._unary("square") if other == 2 else self._real("x ** n")._unary("pow", None, (other,))
+            return (
+                self._real("x ** n")._unary("square")
+                if other == 2
+                else self._real("x ** n")._unary("pow", None, (other,))
+            )
         if type(other) is float and other in (0.5, -0.5):
             return self._real("x ** y")._unary("sqrt" if other > 0 else "rsqrt")
         if isinstance(other, (TensorBase, float, int)) or hasattr(other, "dtype"):
             operand = self._operand(other)
             if operand._node.dim not in (1, self._node.dim):
-                raise ShapeError(f"x ** y: axis -1 has {self._node.dim} components in x, of shape {self._shape}, and "
-                                 f"{operand._node.dim} in y, of shape {operand._shape}")
+                raise ShapeError(
+                    f"x ** y: axis -1 has {self._node.dim} components in x, of shape {self._shape}, and "
+                    f"{operand._node.dim} in y, of shape {operand._shape}"
+                )
             return self._real("x ** y")._binary(operand, "powf", "x ** y")
         raise ArgumentError(f"x ** y: y is a number, an array or a LazyTensor, not {type(other).__name__}")
 
@@ -310,8 +321,10 @@ class Elementwise(TensorBase):
         one, two = self._real(op)._operand(other1), self._operand(other2)
         dims = [each._node.dim for each in (self, one, two)]
         if len(set(dims) | {1}) > 2:
-            raise ShapeError(f"{op}: axis -1 has {dims[0]}, {dims[1]} and {dims[2]} components in the operands, of shapes "
-                             f"{self._shape}, {one._shape} and {two._shape}")
+            raise ShapeError(
+                f"{op}: axis -1 has {dims[0]}, {dims[1]} and {dims[2]} components in the operands, of shapes "
+                f"{self._shape}, {one._shape} and {two._shape}"
+            )
         for each in (one, two):
             each._real(op)
         return self._nary(op, (one, two), max(dims), kind=REAL, what=op)

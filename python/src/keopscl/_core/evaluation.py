@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from .. import _arrays
-from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError, error_of
+from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
 from .._native import ffi, lib
-from . import contexts
+from . import contexts, interrupts
 from .leaves import F32, F64, I64, NAMES, ArrayLeaf
 from .program import Program, program_of
 from .structure import I, J, Structure
@@ -20,9 +20,19 @@ class Options(NamedTuple):
     device: Optional[str] = None  # None: the default device
     out: Any = None  # arrays for the results
     double: bool = False  # float32 arrays are computed with in float64
+    verbose: bool = False  # a call shows how far it is
 
 
 DEFAULTS = Options()
+
+
+def call(library: _arrays.ArrayLibrary, evaluation: Evaluation, leaves: Sequence[Any]) -> Any:
+    """The results of an evaluation, by way of the array library."""
+    if evaluation.options.verbose:
+        with interrupts.showing():
+            return library.call(evaluation, leaves)
+    return library.call(evaluation, leaves)
+
 
 # Keyword arguments that choose a scheme of KeOps' kernels and change no result: they are checked by nobody.
 HINTS = frozenset(("enable_chunks", "rec_multVar_highdim", "optional_flags"))
@@ -38,7 +48,9 @@ def options_of(kwargs: Any, what: str) -> Options:
     ranges = rest.pop("ranges", None)
     if ranges is not None:
         raise UnsupportedError(f"{what}: block-sparse ranges are not there yet, keopscl {version()} has none")
-    device = contexts.of_backend(rest.pop("backend", None), rest.pop("device_id", -1))
+    device = None
+    if "backend" in rest or "device_id" in rest:
+        device = contexts.of_backend(rest.pop("backend", None), rest.pop("device_id", -1))
     double = bool(rest.pop("use_double_acc", False))
     accumulator = rest.pop("dtype_acc", "auto")
     if accumulator not in ("auto", "float32", "float64"):
@@ -53,16 +65,17 @@ def options_of(kwargs: Any, what: str) -> Options:
     double = double or accumulator == "float64" or scheme == "kahan_scheme"
     fast = rest.pop("use_fast_math", False) is True
     out = rest.pop("out", None)
+    verbose = bool(rest.pop("verbose", False))
     if rest:
         raise TypeError(f"{what}: unexpected keyword argument {next(iter(rest))!r}")
-    return Options(fast, device, out, double)
+    return Options(fast, device, out, double, verbose)
 
 
 def merged(options: Options, kwargs: Any, what: str) -> Options:
     """Options with those that are given changed."""
     new = options_of(kwargs, what)
     return Options(new.fast or options.fast, new.device or options.device, options.out if new.out is None else new.out,
-                   new.double or options.double)
+                   new.double or options.double, new.verbose or options.verbose)
 
 
 def version() -> str:
@@ -182,7 +195,7 @@ def apply(program: Program, descriptions: Sequence[Any], device: Optional[str]) 
     status = lib.keopscl_apply(program.operator, context, arrays, [description[0] for description in descriptions], outs,
                                len(key) - outs)
     if status < 0:
-        raise error_of(status, lib.kcl_context_error(context))
+        contexts.check(status, context)
 
 
 def batch_patterns(leaves: Sequence[Any], code: int) -> Tuple[Tuple[int, ...], ...]:
@@ -202,6 +215,5 @@ def output_shape(program: Program, leaves: Sequence[Any], code: int) -> Tuple[in
     made = ffi.new("kcl_array *")
     status = lib.kcl_operator_output_shape(program.operator, context, 0, ffi.new("kcl_array *[]", arguments),
                                            len(arguments), made)
-    if status < 0:
-        raise error_of(status, lib.kcl_context_error(context))
+    contexts.check(status, context)
     return tuple(made.shape[0:made.ndim])

@@ -124,7 +124,8 @@ class GenredBase:
         self.__dict__.update(state)
         self._compile()
 
-    def __call__(self, *args: Any, backend: str = "auto", device_id: int = -1, ranges: Any = None, out: Any = None) -> Any:
+    def __call__(self, *args: Any, backend: str = "auto", device_id: int = -1, ranges: Any = None, out: Any = None,
+                 verbose: bool = False) -> Any:
         """The reduction of arrays, one for each alias: (batch axes..., M, D) for Vi, (batch axes..., N, D) for Vj, (batch
         axes..., D) for Pm. Returns (batch axes..., M, D), or N rows where axis is 0."""
         slots = self._slots
@@ -148,10 +149,10 @@ class GenredBase:
         leaves = [ArrayLeaf(x, role, _arrays.describe(address, *layout), layout[0], keep)
                   for (x, address, keep), layout, (_, role, _) in zip(described, layouts, slots)]
         options = self._options
-        if backend != "auto" or ranges is not None or out is not None:
-            options = evaluation.merged(options, {"backend": backend, "device_id": device_id, "ranges": ranges, "out": out},
-                                        "Genred")
-        return library.call(Evaluation(library, self._program, code, shape, options, args[0]), leaves)
+        if backend != "auto" or ranges is not None or out is not None or verbose:
+            options = evaluation.merged(options, {"backend": backend, "device_id": device_id, "ranges": ranges, "out": out,
+                                                  "verbose": verbose}, "Genred")
+        return evaluation.call(library, Evaluation(library, self._program, code, shape, options, args[0]), leaves)
 
 
     def _check(self, signature: Sequence[Tuple[int, Tuple[int, ...], Tuple[int, ...]]]) -> Any:

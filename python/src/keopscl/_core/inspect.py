@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What becomes of a LazyTensor: its OpenCL text, and the choices of the plan."""
+
 from __future__ import annotations
 
 from typing import Any, Optional
@@ -37,15 +38,18 @@ class Inspect(TensorBase):
         program = program_of(node, False, batches)
         context = contexts.current()
         status = []
-        text = text_of(lambda function, user: status.append(write(program.operator, context, code, self.ni or 1, self.nj or 1,
-                                                                  function, user)))
+        text = text_of(
+            lambda function, user: status.append(
+                write(program.operator, context, code, self.ni or 1, self.nj or 1, function, user)
+            )
+        )
         if status[0] < 0:
             raise error_of(status[0], lib.kcl_context_error(context))
         return text
 
     def kernel(self, axis: Optional[int] = None, profile: Optional[str] = None) -> str:
-        """The OpenCL program that computes self, or its sum over an axis where it depends on i and j (by default over j).
-        `profile` is "cpu" or "gpu", which need no device, or None for the device in use."""
+        """The OpenCL program that computes self, or its sum over an axis where it depends on i and j (by default over
+        j). `profile` is "cpu" or "gpu", which need no device, or None for the device in use."""
         name = ffi.new("char[]", profile.encode()) if profile else ffi.NULL
 
         def write(operator: Any, context: Any, code: int, m: int, n: int, function: Any, user: Any) -> int:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Leaves: the arrays, numbers and symbolic variables that structures are applied to."""
+
 from __future__ import annotations
 
 from typing import Any, Dict, Optional, Sequence, Tuple
@@ -70,10 +71,12 @@ class NumbersLeaf(Leaf):
         return NumbersLeaf, (self.values,)
 
 
-def layout(shape: Tuple[int, ...], strides: Tuple[int, ...], role: int,
-           axes: int) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
+def layout(
+    shape: Tuple[int, ...], strides: Tuple[int, ...], role: int, axes: int
+) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
     """Sizes and strides of the axes that count in a role, `axes` of them: (batch axes..., rows, components), or (batch
-    axes..., components). Of (batch axes..., M, N, D) the axes that the role lacks are left out, which have the size 1."""
+    axes..., components). Of (batch axes..., M, N, D) the axes that the role lacks are left out, which have the size 1.
+    """
     if len(shape) == axes:
         return shape, strides
     if not shape:
@@ -93,8 +96,10 @@ class SymbolicLeaf(Leaf):
         self.index, self.dim, self.role = index, dim, role
 
     def view(self, code: int) -> _arrays.Description:
-        raise DtypeError(f"the symbolic variable Var({self.index}, {self.dim}, {self.role}) has no array: "
-                         "pass one when the LazyTensor is called")
+        raise DtypeError(
+            f"the symbolic variable Var({self.index}, {self.dim}, {self.role}) has no array: "
+            "pass one when the LazyTensor is called"
+        )
 
     def __reduce__(self) -> Any:
         return SymbolicLeaf, (self.index, self.dim, self.role)
@@ -106,5 +111,7 @@ def common_dtype(first: Optional[str], second: Optional[str], what: str) -> Opti
         return second
     if second is None:
         return first
-    raise DtypeError(f"{what}: the operands have different number types, {first} and {second}. "
-                     "Nothing is converted silently; convert one of the arrays.")
+    raise DtypeError(
+        f"{what}: the operands have different number types, {first} and {second}. "
+        "Nothing is converted silently; convert one of the arrays."
+    )

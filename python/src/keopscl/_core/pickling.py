@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """LazyTensors as picklable values: the operations in order, and the leaves."""
+
 from __future__ import annotations
 
 from typing import Any, Dict, List, Tuple
@@ -25,8 +26,20 @@ def flatten(root: Structure) -> Rows:
         stack.pop()
         if node not in numbers:
             numbers[node] = len(rows)
-            rows.append((node.op, node.params, tuple(numbers[child] for child in node.children), node.places, node.leaves,
-                         node.axes, node.dim, node.kind, node.tail, node.over_batches))
+            rows.append(
+                (
+                    node.op,
+                    node.params,
+                    tuple(numbers[child] for child in node.children),
+                    node.places,
+                    node.leaves,
+                    node.axes,
+                    node.dim,
+                    node.kind,
+                    node.tail,
+                    node.over_batches,
+                )
+            )
     return rows
 
 
@@ -53,13 +66,24 @@ def state(tensor: Any) -> Any:
             leaves.append(("array", leaf.source, leaf.role, len(leaf.description[1][1])))
         else:
             leaves.append(("leaf", leaf))
-    return (flatten(tensor._node), leaves, tensor._batch, tensor.ni, tensor.nj, tensor._code, tensor.ranges,
-            tensor.backend, tensor._options)
+    return (
+        flatten(tensor._node),
+        leaves,
+        tensor._batch,
+        tensor.ni,
+        tensor.nj,
+        tensor._code,
+        tensor.ranges,
+        tensor.backend,
+        tensor._options,
+    )
 
 
 def restore(tensor: Any, saved: Any) -> None:
     """Sets a new LazyTensor to what was saved."""
-    rows, leaves, tensor._batch, tensor.ni, tensor.nj, tensor._code, tensor.ranges, tensor.backend, tensor._options = saved
+    rows, leaves, tensor._batch, tensor.ni, tensor.nj, tensor._code, tensor.ranges, tensor.backend, tensor._options = (
+        saved
+    )
     tensor._node = unflatten(rows)
     made = []
     for kind, *fields in leaves:

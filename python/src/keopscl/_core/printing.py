@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """LazyTensors as text."""
+
 from __future__ import annotations
 
 from typing import Any

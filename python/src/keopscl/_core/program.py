@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Programs: structures compiled to operators of the library, and applied to arrays."""
+
 from __future__ import annotations
 
 from contextlib import contextmanager
@@ -26,9 +27,13 @@ def _concatenate(scope: Any, operands: List[Any], params: Tuple[Any, ...]) -> An
 def _tensordot(scope: Any, operands: List[Any], params: Tuple[Any, ...]) -> Any:
     """KeOps' TensorDot: shapes of both, axes summed, and where each axis that is left goes, or None."""
     shape_f, shape_g, axes_f, axes_g, places = params
-    product = lib.kcl_tensordot(lib.kcl_reshape_inner(operands[0], len(shape_f), _ints(shape_f)),
-                                lib.kcl_reshape_inner(operands[1], len(shape_g), _ints(shape_g)),
-                                len(axes_f), _ints(axes_f), _ints(axes_g))
+    product = lib.kcl_tensordot(
+        lib.kcl_reshape_inner(operands[0], len(shape_f), _ints(shape_f)),
+        lib.kcl_reshape_inner(operands[1], len(shape_g), _ints(shape_g)),
+        len(axes_f),
+        _ints(axes_f),
+        _ints(axes_g),
+    )
     if places:
         product = lib.kcl_permute_inner(product, _ints([places.index(k) for k in range(len(places))]))
     return _flat(product)
@@ -41,20 +46,29 @@ def _flat(expr: Any) -> Any:
 
 def _kron(scope: Any, operands: List[Any], params: Tuple[Any, ...]) -> Any:
     shape_f, shape_g = params
-    return _flat(lib.kcl_kron(lib.kcl_reshape_inner(operands[0], len(shape_f), _ints(shape_f)),
-                              lib.kcl_reshape_inner(operands[1], len(shape_g), _ints(shape_g))))
+    return _flat(
+        lib.kcl_kron(
+            lib.kcl_reshape_inner(operands[0], len(shape_f), _ints(shape_f)),
+            lib.kcl_reshape_inner(operands[1], len(shape_g), _ints(shape_g)),
+        )
+    )
 
 
 def _difference_matrix(scope: Any, operands: List[Any], params: Tuple[Any, ...]) -> Any:
-    return _flat(lib.kcl_sub(lib.kcl_reshape_inner(operands[0], 2, _ints((params[0], 1))),
-                             lib.kcl_reshape_inner(operands[1], 2, _ints((1, params[1])))))
+    return _flat(
+        lib.kcl_sub(
+            lib.kcl_reshape_inner(operands[0], 2, _ints((params[0], 1))),
+            lib.kcl_reshape_inner(operands[1], 2, _ints((1, params[1]))),
+        )
+    )
 
 
 def _formula(scope: Any, operands: List[Any], params: Tuple[Any, ...]) -> Any:
     """A formula in text, whose names a, b, c, ... stand for the operands."""
     names = [ffi.new("char[]", bytes([97 + k])) for k in range(len(operands))]
-    return lib.kcl_formula(scope, params[0].encode(), len(operands), ffi.new("char *[]", names),
-                           ffi.new("kcl_expr *[]", operands))
+    return lib.kcl_formula(
+        scope, params[0].encode(), len(operands), ffi.new("char *[]", names), ffi.new("kcl_expr *[]", operands)
+    )
 
 
 BUILDERS: Dict[str, Builder] = {
@@ -72,7 +86,11 @@ BUILDERS: Dict[str, Builder] = {
 
 Item = Tuple[Structure, Tuple[int, ...], bool]
 
-SWAPPED_ROLE = {lib.KCL_ROLE_I: lib.KCL_ROLE_J, lib.KCL_ROLE_J: lib.KCL_ROLE_I, lib.KCL_ROLE_PARAMETER: lib.KCL_ROLE_PARAMETER}
+SWAPPED_ROLE = {
+    lib.KCL_ROLE_I: lib.KCL_ROLE_J,
+    lib.KCL_ROLE_J: lib.KCL_ROLE_I,
+    lib.KCL_ROLE_PARAMETER: lib.KCL_ROLE_PARAMETER,
+}
 SWAPPED_AXES = {lib.KCL_OVER_I: lib.KCL_OVER_J, lib.KCL_OVER_J: lib.KCL_OVER_I, lib.KCL_OVER_BOTH: lib.KCL_OVER_BOTH}
 SWAPPED_OP = {"index_i": "index_j", "index_j": "index_i"}
 
@@ -96,7 +114,9 @@ class Lowering:
             if self.array_of is None:
                 made = lib.kcl_var(self.scope, len(self.variables), dim, role)
             else:
-                make = {lib.KCL_ROLE_I: lib.kcl_vi, lib.KCL_ROLE_J: lib.kcl_vj, lib.KCL_ROLE_PARAMETER: lib.kcl_pm}[role]
+                make = {lib.KCL_ROLE_I: lib.kcl_vi, lib.KCL_ROLE_J: lib.kcl_vj, lib.KCL_ROLE_PARAMETER: lib.kcl_pm}[
+                    role
+                ]
                 made = make(self.scope, self.array_of(place, role, dim))
             self.variables[place, role] = made
         return made
@@ -137,7 +157,7 @@ class Lowering:
             operands = []
             for child, of_child in zip(node.children, node.places):
                 if of_child is None:
-                    at = spots if child.leaves == len(spots) else spots[:child.leaves]
+                    at = spots if child.leaves == len(spots) else spots[: child.leaves]
                 else:
                     at = tuple([spots[k] for k in of_child])
                 made = done.get((child, at, below))
@@ -154,8 +174,8 @@ class Lowering:
 
 
 def stand_in(batches: Tuple[Tuple[int, ...], ...]) -> Callable[[int, int, int], Any]:
-    """Arrays with batch axes, of which nothing is looked at but the axes: the expressions that they are in are made into
-    an operator, and not evaluated."""
+    """Arrays with batch axes, of which nothing is looked at but the axes: the expressions that they are in are made
+    into an operator, and not evaluated."""
 
     def array_of(place: int, role: int, dim: int) -> Any:
         shape = batches[place] + (() if role == lib.KCL_ROLE_PARAMETER else (2,)) + (dim,)
@@ -185,8 +205,15 @@ class Program:
 
     __slots__ = ("operator", "order", "dim", "indices", "tail", "complex", "derived", "layouts")
 
-    def __init__(self, operator: Any, order: Sequence[int], dim: int, indices: Tuple[bool, ...], tail: Tuple[int, ...],
-                 complex: bool) -> None:
+    def __init__(
+        self,
+        operator: Any,
+        order: Sequence[int],
+        dim: int,
+        indices: Tuple[bool, ...],
+        tail: Tuple[int, ...],
+        complex: bool,
+    ) -> None:
         self.operator = operator  # kcl_operator
         self.order = tuple(order)  # for each argument of the operator, the number of its leaf
         self.dim = dim
@@ -206,9 +233,9 @@ def own(operator: Any, status: int) -> Any:
     return ffi.gc(operator[0], _destroy)
 
 
-def _destroy(handle: Any) -> None:
-    if lib is not None:  # as modules are emptied when Python ends; the end of the process frees what is left
-        lib.kcl_operator_destroy(ffi.new("kcl_operator **", handle))
+def _destroy(handle: Any, destroy: Any = lib.kcl_operator_destroy, new: Any = ffi.new) -> None:
+    """Frees an operator; the names of this module may be gone by then."""
+    destroy(new("kcl_operator **", handle))
 
 
 def operator_params(fast: bool) -> Any:
@@ -229,8 +256,9 @@ def compile(node: Structure, fast: bool, batches: Optional[Tuple[Tuple[int, ...]
         variables = list(lowering.variables.values())
         made = ffi.new("kcl_operator **")
         params, _word = operator_params(fast)
-        status = lib.kcl_operator_from(made, len(exprs), ffi.new("kcl_expr *[]", exprs), len(variables),
-                                       ffi.new("kcl_expr *[]", variables), params)
+        status = lib.kcl_operator_from(
+            made, len(exprs), ffi.new("kcl_expr *[]", exprs), len(variables), ffi.new("kcl_expr *[]", variables), params
+        )
         operator = own(made, status)
     indices = (False, True) if node.kind == PAIR else (node.kind == INDEX,)
     order = [place for place, _ in lowering.variables]
@@ -238,7 +266,9 @@ def compile(node: Structure, fast: bool, batches: Optional[Tuple[Tuple[int, ...]
 
 
 def program_of(node: Structure, fast: bool, batches: Optional[Tuple[Tuple[int, ...], ...]]) -> Program:
-    """The program of a structure, compiled at the first call. `batches`, see batch_patterns, matter where batch axes are reduced."""
+    """The program of a structure, compiled at the first call. `batches`, see batch_patterns, matter where batch axes
+    are reduced.
+    """
     key = (fast, batches if node.over_batches else None)
     found: Optional[Program] = node.programs.get(key)
     if found is None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Reductions over i, j, or batch axes: computed at once, or (call=False) lazy tensors again."""
+
 from __future__ import annotations
 
 from typing import Any, Optional, Tuple, TypeVar
@@ -11,13 +12,15 @@ from .tensor import TensorBase
 
 T = TypeVar("T", bound="Reductions")
 
+
 class Reductions(TensorBase):
     """Reductions. `axis` counts the axes of shape: the number of batch axes for i, one more for j.
 
     Without `call=False` a reduction returns an array of shape (batch axes..., M, D) over j, (batch axes..., N, D) over
-    i, of the arrays' number type, int64 for indices. With `call=False` it returns a lazy tensor with size 1 on the reduced
-    axis, that enters further formulas, and is computed when it is called. Keyword arguments: `backend` ("auto", "CPU",
-    "GPU"), `out` (an array for the result), `use_double_acc`, `dtype_acc`, `sum_scheme`, `use_fast_math`.
+    i, of the arrays' number type, int64 for indices. With `call=False` it returns a lazy tensor with size 1 on the
+    reduced axis, that enters further formulas, and is computed when it is called. Keyword arguments: `backend` ("auto",
+    "CPU", "GPU"), `out` (an array for the result), `verbose` (a call of over a second shows how far it is),
+    `use_double_acc`, `dtype_acc`, `sum_scheme`, `use_fast_math`.
 
     Raises ValueError for an axis that is not there; NotImplementedError for `ranges`.
     """
@@ -29,12 +32,16 @@ class Reductions(TensorBase):
         if axis is None:
             axis = dim
         if axis is None:
-            raise ArgumentError(f"{what}: axis (or dim) is needed: {len(self._batch)} for i, {len(self._batch) + 1} for j")
+            raise ArgumentError(
+                f"{what}: axis (or dim) is needed: {len(self._batch)} for i, {len(self._batch) + 1} for j"
+            )
         count = len(self._batch) + 3
         number = axis + count if axis < 0 else axis
         if not 0 <= number < count - 1:
-            raise ArgumentError(f"{what}: axis={axis} is no axis of a LazyTensor of shape {self._shape} that is reduced: "
-                                f"{len(self._batch)} is i, {len(self._batch) + 1} is j")
+            raise ArgumentError(
+                f"{what}: axis={axis} is no axis of a LazyTensor of shape {self._shape} that is reduced: "
+                f"{len(self._batch)} is i, {len(self._batch) + 1} is j"
+            )
         return int(number)
 
     def _is_last(self, axis: Optional[int], dim: Optional[int]) -> bool:
@@ -42,15 +49,27 @@ class Reductions(TensorBase):
             axis = dim
         return axis == -1 or axis == len(self._batch) + 2
 
-    def _reduce(self: T, op: str, axis: Optional[int], dim: Optional[int], kwargs: Any, *, weight: Any = None, k: int = 0,
-                kind: int = REAL, what: str) -> Any:
+    def _reduce(
+        self: T,
+        op: str,
+        axis: Optional[int],
+        dim: Optional[int],
+        kwargs: Any,
+        *,
+        weight: Any = None,
+        k: int = 0,
+        kind: int = REAL,
+        what: str,
+    ) -> Any:
         call = kwargs.pop("call", True) if kwargs else True
         number = self._axis(axis, dim, what)
         reduced: Any = self
         if weight is not None:
             if self._node.dim != 1:
-                raise ShapeError(f"{what}: with a weight, a LazyTensor of one component is reduced, not of "
-                                 f"{self._node.dim}, shape {self._shape}")
+                raise ShapeError(
+                    f"{what}: with a weight, a LazyTensor of one component is reduced, not of "
+                    f"{self._node.dim}, shape {self._shape}"
+                )
             weight = self._operand(weight)
         batches = len(self._batch)
         over = I if number == batches else J if number == batches + 1 else 0
@@ -66,23 +85,56 @@ class Reductions(TensorBase):
             made._options = options
             return made
         if made._node.axes == BOTH:
-            raise ArgumentError(f"{what}: reduced over a batch axis the LazyTensor still depends on i and j: use call=False "
-                                "and reduce one of them as well")
+            raise ArgumentError(
+                f"{what}: reduced over a batch axis the LazyTensor still depends on i and j: use call=False "
+                "and reduce one of them as well"
+            )
         return made._evaluate(options)
 
-    def _reduced_node(self: T, op: str, params: Tuple[Any, ...], weight: Any, k: int, kind: int, what: str, lost: int,
-                      over_batches: bool) -> T:
+    def _reduced_node(
+        self: T,
+        op: str,
+        params: Tuple[Any, ...],
+        weight: Any,
+        k: int,
+        kind: int,
+        what: str,
+        lost: int,
+        over_batches: bool,
+    ) -> T:
         """The reduction as an operation. `lost` are the axes that it removes."""
         node = self._node
         if weight is not None:
-            return self._nary(op, (weight,), weight._node.dim, params, kind=weight._node.kind, what=what,
-                              axes=(node.axes | weight._node.axes) & ~lost, over_batches=over_batches)
+            return self._nary(
+                op,
+                (weight,),
+                weight._node.dim,
+                params,
+                kind=weight._node.kind,
+                what=what,
+                axes=(node.axes | weight._node.axes) & ~lost,
+                over_batches=over_batches,
+            )
         if node.kind >= INDEX:
             self._number(what)
-        tail: Tuple[int, ...] = () if not k or op.startswith("reduce_mean") else (k,) if node.dim == 1 else (k, node.dim)
+        tail: Tuple[int, ...] = (
+            () if not k or op.startswith("reduce_mean") else (k,) if node.dim == 1 else (k, node.dim)
+        )
         kind = node.kind if node.kind == COMPLEX and kind == REAL else kind
-        return self._like(structure(op, params, (node,), (None,), node.leaves, node.axes & ~lost,
-                                    node.dim * k if tail else node.dim, kind, tail, over_batches))
+        return self._like(
+            structure(
+                op,
+                params,
+                (node,),
+                (None,),
+                node.leaves,
+                node.axes & ~lost,
+                node.dim * k if tail else node.dim,
+                kind,
+                tail,
+                over_batches,
+            )
+        )
 
     def _reduce_rows(self: T, op: str, over: int, weight: Any, k: int, kind: int, what: str) -> T:
         made = self._reduced_node(op, (k, over) if k else (over,), weight, k, kind, what, over, False)
@@ -95,12 +147,14 @@ class Reductions(TensorBase):
     def _reduce_batch(self: T, op: str, place: int, weight: Any, k: int, kind: int, what: str) -> T:
         if self._batch[place] == 1 and weight is None and not k and kind == REAL:
             return self._like(self._node)  # the sum, mean, smallest, largest of one value
-        if all(size == 1 for size in self._batch[:len(self._batch) + place + 1]):
-            raise UnsupportedError(f"{what}: axis {len(self._batch) + place} of the shape {self._shape} has the size 1, and so have "
-                                   "all axes before it: indices, lists and weights are not reduced over such an axis")
+        if all(size == 1 for size in self._batch[: len(self._batch) + place + 1]):
+            raise UnsupportedError(
+                f"{what}: axis {len(self._batch) + place} of the shape {self._shape} has the size 1, and so have "
+                "all axes before it: indices, lists and weights are not reduced over such an axis"
+            )
         made = self._reduced_node(op + "_batch", (k, place) if k else (place,), weight, k, kind, what, 0, True)
         batch = made._batch
-        made._batch = batch[:len(batch) + place] + (1,) + batch[len(batch) + place:][1:]
+        made._batch = batch[: len(batch) + place] + (1,) + batch[len(batch) + place :][1:]
         return made
 
     def _with_axis(self: T, over: int) -> T:
@@ -127,7 +181,9 @@ class Reductions(TensorBase):
         """Mean over i or j."""
         return self._reduce("reduce_mean", axis, dim, kwargs, what="mean")
 
-    def logsumexp(self: T, axis: Optional[int] = None, dim: Optional[int] = None, weight: Any = None, **kwargs: Any) -> Any:
+    def logsumexp(
+        self: T, axis: Optional[int] = None, dim: Optional[int] = None, weight: Any = None, **kwargs: Any
+    ) -> Any:
         """log of the sum of exp(self), or with a weight of exp(self) * weight, over i or j, without overflow."""
         op = "reduce_logsumexp" if weight is None else "reduce_logsumexp_weight"
         return self._reduce(op, axis, dim, kwargs, weight=weight, what="logsumexp")
@@ -136,7 +192,9 @@ class Reductions(TensorBase):
         """The same as logsumexp."""
         return self.logsumexp(**kwargs)
 
-    def sumsoftmaxweight(self: T, weight: Any, axis: Optional[int] = None, dim: Optional[int] = None, **kwargs: Any) -> Any:
+    def sumsoftmaxweight(
+        self: T, weight: Any, axis: Optional[int] = None, dim: Optional[int] = None, **kwargs: Any
+    ) -> Any:
         """The mean of `weight` over i or j with the weights exp(self) / sum of exp(self): attention."""
         return self._reduce("reduce_sumsoftmaxweight", axis, dim, kwargs, weight=weight, what="sumsoftmaxweight")
 
@@ -157,8 +215,8 @@ class Reductions(TensorBase):
         return self._reduce("reduce_min", axis, dim, kwargs, what="min_reduction")
 
     def argmin(self: T, axis: Optional[int] = -1, dim: Optional[int] = None, **kwargs: Any) -> Any:
-        """The index of the smallest value over i or j (int64, the first of equal ones, -1 where all are NaN), or with axis
-        -1 among the components (a number of the arrays' type)."""
+        """The index of the smallest value over i or j (int64, the first of equal ones, -1 where all are NaN), or with
+        axis -1 among the components (a number of the arrays' type)."""
         if self._is_last(axis, dim):
             return self._unary("argmin_inner", 1)
         return self._reduce("reduce_argmin", dim if dim is not None else axis, None, kwargs, kind=INDEX, what="argmin")
@@ -186,8 +244,8 @@ class Reductions(TensorBase):
         return self._reduce("reduce_max", axis, dim, kwargs, what="max_reduction")
 
     def argmax(self: T, axis: Optional[int] = -1, dim: Optional[int] = None, **kwargs: Any) -> Any:
-        """The index of the largest value over i or j (int64, the first of equal ones, -1 where all are NaN), or with axis
-        -1 among the components (a number of the arrays' type)."""
+        """The index of the largest value over i or j (int64, the first of equal ones, -1 where all are NaN), or with
+        axis -1 among the components (a number of the arrays' type)."""
         if self._is_last(axis, dim):
             return self._unary("argmax_inner", 1)
         return self._reduce("reduce_argmax", dim if dim is not None else axis, None, kwargs, kind=INDEX, what="argmax")
@@ -229,8 +287,9 @@ class Reductions(TensorBase):
 
     def Kmin_argKmin(self: T, K: int, axis: Optional[int] = None, dim: Optional[int] = None, **kwargs: Any) -> Any:
         """The K smallest values and their indices, as a pair."""
-        return self._reduce("reduce_kmin_argkmin", axis, dim, kwargs, k=self._k(K, "Kmin_argKmin"), kind=PAIR,
-                            what="Kmin_argKmin")
+        return self._reduce(
+            "reduce_kmin_argkmin", axis, dim, kwargs, k=self._k(K, "Kmin_argKmin"), kind=PAIR, what="Kmin_argKmin"
+        )
 
     def Kmin_argKmin_reduction(self: T, **kwargs: Any) -> Any:
         """The same as Kmin_argKmin."""
@@ -254,8 +313,9 @@ class Reductions(TensorBase):
 
     def Kmax_argKmax(self: T, K: int, axis: Optional[int] = None, dim: Optional[int] = None, **kwargs: Any) -> Any:
         """The K largest values and their indices, as a pair."""
-        return self._reduce("reduce_kmax_argkmax", axis, dim, kwargs, k=self._k(K, "Kmax_argKmax"), kind=PAIR,
-                            what="Kmax_argKmax")
+        return self._reduce(
+            "reduce_kmax_argkmax", axis, dim, kwargs, k=self._k(K, "Kmax_argKmax"), kind=PAIR, what="Kmax_argKmax"
+        )
 
     def Kmax_argKmax_reduction(self: T, **kwargs: Any) -> Any:
         """The same as Kmax_argKmax."""
@@ -267,8 +327,17 @@ class Reductions(TensorBase):
 
     # ---- Any reduction by its name in KeOps --------------------------------------------------------------------------
 
-    def reduction(self: T, reduction_op: str, other: Any = None, opt_arg: Any = None, axis: Optional[int] = None,
-                  dim: Optional[int] = None, call: bool = True, is_complex: Optional[bool] = None, **kwargs: Any) -> Any:
+    def reduction(
+        self: T,
+        reduction_op: str,
+        other: Any = None,
+        opt_arg: Any = None,
+        axis: Optional[int] = None,
+        dim: Optional[int] = None,
+        call: bool = True,
+        is_complex: Optional[bool] = None,
+        **kwargs: Any,
+    ) -> Any:
         """The reduction that Genred calls `reduction_op`; `other` is a weight, `opt_arg` is K."""
         kwargs["call"] = call
         if reduction_op in ("LogSumExp", "LogSumExpWeight"):
@@ -277,16 +346,27 @@ class Reductions(TensorBase):
             return self.sumsoftmaxweight(other, axis, dim, **kwargs)
         method = METHODS.get(reduction_op)
         if method is None:
-            raise ArgumentError(f"reduction: {reduction_op!r} is none of {', '.join(sorted(METHODS))}, LogSumExp, "
-                                "SumSoftMaxWeight")
+            raise ArgumentError(
+                f"reduction: {reduction_op!r} is none of {', '.join(sorted(METHODS))}, LogSumExp, " "SumSoftMaxWeight"
+            )
         if "KM" in reduction_op:
             return getattr(self, method)(opt_arg, axis, dim, **kwargs)
         return getattr(self, method)(axis if axis is not None else dim, **kwargs)
 
 
 METHODS = {
-    "Sum": "sum_reduction", "Mean": "mean", "Min": "min_reduction", "Max": "max_reduction", "ArgMin": "argmin_reduction",
-    "ArgMax": "argmax_reduction", "Min_ArgMin": "min_argmin", "Max_ArgMax": "max_argmax", "KMin": "Kmin",
-    "KMax": "Kmax", "ArgKMin": "argKmin", "ArgKMax": "argKmax", "KMin_ArgKMin": "Kmin_argKmin",
+    "Sum": "sum_reduction",
+    "Mean": "mean",
+    "Min": "min_reduction",
+    "Max": "max_reduction",
+    "ArgMin": "argmin_reduction",
+    "ArgMax": "argmax_reduction",
+    "Min_ArgMin": "min_argmin",
+    "Max_ArgMax": "max_argmax",
+    "KMin": "Kmin",
+    "KMax": "Kmax",
+    "ArgKMin": "argKmin",
+    "ArgKMax": "argKmax",
+    "KMin_ArgKMin": "Kmin_argKmin",
     "KMax_ArgKMax": "Kmax_argKmax",
 }

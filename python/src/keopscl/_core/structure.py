@@ -9,6 +9,7 @@ Structures are interned: the same operations on the same pattern of leaves are t
 object keeps the programs that were compiled for it, so an expression that is built again compiles nothing, and finding
 that out takes no walk through the expression.
 """
+
 from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Tuple
@@ -28,15 +29,28 @@ AXES_OF_ROLE = {lib.KCL_ROLE_I: I, lib.KCL_ROLE_J: J, lib.KCL_ROLE_PARAMETER: 0}
 
 Places = Optional[Tuple[int, ...]]
 
-# The table is emptied when it has this many entries; structures in use stay valid, and are made again by later expressions.
+# The table is emptied when it has this many entries; structures in use stay valid, and are made again by later
+# expressions.
 CAPACITY = 100_000
 
 
 class Structure:
     """An operation of structures. Immutable, but for the programs that are kept."""
 
-    __slots__ = ("op", "params", "children", "places", "leaves", "axes", "dim", "kind", "tail", "over_batches", "programs",
-                 "__weakref__")
+    __slots__ = (
+        "op",
+        "params",
+        "children",
+        "places",
+        "leaves",
+        "axes",
+        "dim",
+        "kind",
+        "tail",
+        "over_batches",
+        "programs",
+        "__weakref__",
+    )
 
     op: str  # the name of the function that builds it in C, without its prefix
     params: Tuple[Any, ...]  # further arguments of the function
@@ -54,9 +68,18 @@ class Structure:
 _table: Dict[Tuple[Any, ...], Structure] = {}
 
 
-def structure(op: str, params: Tuple[Any, ...], children: Tuple[Structure, ...], places: Tuple[Places, ...],
-              leaves: int, axes: int, dim: int, kind: int = REAL, tail: Tuple[int, ...] = (),
-              over_batches: bool = False) -> Structure:
+def structure(
+    op: str,
+    params: Tuple[Any, ...],
+    children: Tuple[Structure, ...],
+    places: Tuple[Places, ...],
+    leaves: int,
+    axes: int,
+    dim: int,
+    kind: int = REAL,
+    tail: Tuple[int, ...] = (),
+    over_batches: bool = False,
+) -> Structure:
     """The structure with these fields."""
     key = (op, params, children, places)
     found = _table.get(key)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The base of LazyTensors: what they hold, how they are made from arrays, joined, evaluated, and printed."""
+
 from __future__ import annotations
 
 import numbers
@@ -65,8 +66,10 @@ class TensorBase:
         count = len(shape)
         if count >= 3 and axis != 2:
             if axis is not None:
-                raise ArgumentError(f"LazyTensor: axis={axis} goes with arrays of 2 axes; an array of shape "
-                                    f"{library.shape(array)} tells its role by its axes -3 and -2")
+                raise ArgumentError(
+                    f"LazyTensor: axis={axis} goes with arrays of 2 axes; an array of shape "
+                    f"{library.shape(array)} tells its role by its axes -3 and -2"
+                )
             batch = shape[:-3]
             if shape[-3] == 1:
                 if shape[-2] == 1:
@@ -76,9 +79,11 @@ class TensorBase:
             elif shape[-2] == 1:
                 role, self.ni = ROLE_I, shape[-3]
             else:
-                raise ShapeError(f"LazyTensor: an array of shape {library.shape(array)} has sizes {shape[-3]} and "
-                                 f"{shape[-2]} on the axes -3 (i) and -2 (j): one of them must be 1, as in x[:, None, :] "
-                                 "and y[None, :, :]")
+                raise ShapeError(
+                    f"LazyTensor: an array of shape {library.shape(array)} has sizes {shape[-3]} and "
+                    f"{shape[-2]} on the axes -3 (i) and -2 (j): one of them must be 1, as in x[:, None, :] "
+                    "and y[None, :, :]"
+                )
             self._batch = batch
             shape, strides = layout(shape, strides, role, count - (2 if role == ROLE_PARAMETER else 1))
         elif count == 2 and axis != 2:
@@ -87,12 +92,16 @@ class TensorBase:
             elif axis == 1:
                 role, self.nj = ROLE_J, shape[0]
             else:
-                raise ArgumentError(f"LazyTensor: an array of 2 axes, here {library.shape(array)}, needs axis=0 (rows are "
-                                    f"i) or axis=1 (rows are j), not axis={axis}")
+                raise ArgumentError(
+                    f"LazyTensor: an array of 2 axes, here {library.shape(array)}, needs axis=0 (rows are "
+                    f"i) or axis=1 (rows are j), not axis={axis}"
+                )
         else:
             if axis is not None and axis != 2:
-                raise ArgumentError(f"LazyTensor: an array of shape {library.shape(array)} is a parameter, axis={axis} "
-                                    "goes with arrays of 2 axes")
+                raise ArgumentError(
+                    f"LazyTensor: an array of shape {library.shape(array)} is a parameter, axis={axis} "
+                    "goes with arrays of 2 axes"
+                )
             role = ROLE_PARAMETER
             shape, strides = layout(shape, strides, role, max(count, 1))
             self._batch = shape[:-1]
@@ -100,8 +109,10 @@ class TensorBase:
         if dim == 0:
             raise ShapeError(f"LazyTensor: an array of shape {library.shape(array)} has no components on its last axis")
         if len(self._batch) > 6:
-            raise ShapeError(f"LazyTensor: an array of shape {library.shape(array)} has {len(self._batch)} batch axes, "
-                             "6 are possible")
+            raise ShapeError(
+                f"LazyTensor: an array of shape {library.shape(array)} has {len(self._batch)} batch axes, "
+                "6 are possible"
+            )
         kind = INDEX if code == I64 else COMPLEX if library.is_complex(array) else REAL
         leaf = ArrayLeaf(source, role, _arrays.describe(address, code, shape, strides), code, keep)
         self._leaves = (leaf,)
@@ -136,16 +147,25 @@ class TensorBase:
             for v in x:
                 values.extend((complex(v).real, complex(v).imag) if kind == COMPLEX else (float(v),))
         else:
-            raise TypeError(f"LazyTensor: expected {self._library.array_name}, numbers, lists of numbers or "
-                            f"(index, dim, role), not {type(x).__name__}")
+            raise TypeError(
+                f"LazyTensor: expected {self._library.array_name}, numbers, lists of numbers or "
+                f"(index, dim, role), not {type(x).__name__}"
+            )
         if axis is not None and axis != 2:
             raise ArgumentError(f"LazyTensor: numbers are parameters: axis is None or 2, not {axis}")
         self._leaves = (NumbersLeaf(values),)
         self._node = variable(ROLE_PARAMETER, len(values), kind)
 
     @classmethod
-    def _new(cls: Type[T], node: Structure, leaves: Tuple[Any, ...], batch: Batch, ni: Optional[int], nj: Optional[int],
-             code: Optional[int]) -> T:
+    def _new(
+        cls: Type[T],
+        node: Structure,
+        leaves: Tuple[Any, ...],
+        batch: Batch,
+        ni: Optional[int],
+        nj: Optional[int],
+        code: Optional[int],
+    ) -> T:
         made = object.__new__(cls)
         made._node = node
         made._leaves = leaves
@@ -185,7 +205,9 @@ class TensorBase:
         """x as a tensor of this library."""
         if isinstance(x, TensorBase):
             if x._library is not self._library:
-                raise TypeError(f"LazyTensors of {self._library.name} and of {x._library.name} do not meet in an expression")
+                raise TypeError(
+                    f"LazyTensors of {self._library.name} and of {x._library.name} do not meet in an expression"
+                )
             return x
         made: TensorBase = self._library.real(x)
         return made
@@ -197,18 +219,40 @@ class TensorBase:
         if self._node.kind == PAIR:
             raise ArgumentError(f"{what}: a reduction with two results is no operand: reduce twice, by min and argmin")
         if self._node.kind == INDEX and self._node.op == "var":
-            raise DtypeError(f"{what}: an array of int64 is an index, for take() only; convert it to float32 or float64")
+            raise DtypeError(
+                f"{what}: an array of int64 is an index, for take() only; convert it to float32 or float64"
+            )
 
-    def _unary(self: T, op: str, dim: Optional[int] = None, params: Tuple[Any, ...] = (),
-               kind: Optional[int] = None) -> T:
+    def _unary(
+        self: T, op: str, dim: Optional[int] = None, params: Tuple[Any, ...] = (), kind: Optional[int] = None
+    ) -> T:
         node = self._node
         if node.kind >= INDEX:
             self._number(op)
-        return self._like(structure(op, params, (node,), (None,), node.leaves, node.axes, node.dim if dim is None else dim,
-                                    (node.kind if node.kind < INDEX else REAL) if kind is None else kind))
+        return self._like(
+            structure(
+                op,
+                params,
+                (node,),
+                (None,),
+                node.leaves,
+                node.axes,
+                node.dim if dim is None else dim,
+                (node.kind if node.kind < INDEX else REAL) if kind is None else kind,
+            )
+        )
 
-    def _nary(self: T, op: str, others: Sequence[Any], dim: int, params: Tuple[Any, ...] = (),
-              kind: Optional[int] = None, what: str = "", axes: Optional[int] = None, over_batches: bool = False) -> T:
+    def _nary(
+        self: T,
+        op: str,
+        others: Sequence[Any],
+        dim: int,
+        params: Tuple[Any, ...] = (),
+        kind: Optional[int] = None,
+        what: str = "",
+        axes: Optional[int] = None,
+        over_batches: bool = False,
+    ) -> T:
         """An operation of self and others."""
         leaves = self._leaves
         batch, ni, nj, code, backend, ranges = self._batch, self.ni, self.nj, self._code, self.backend, self.ranges
@@ -236,15 +280,26 @@ class TensorBase:
                 batch = broadcast(batch, other._batch, what or op)
             if other._code is not None and other._code != code:
                 if code is not None:
-                    raise DtypeError(f"{what or op}: the operands have different number types, {NAMES[code]} and "
-                                     f"{NAMES[other._code]}; nothing is converted silently, convert one of the arrays")
+                    raise DtypeError(
+                        f"{what or op}: the operands have different number types, {NAMES[code]} and "
+                        f"{NAMES[other._code]}; nothing is converted silently, convert one of the arrays"
+                    )
                 code = other._code
             backend = backend or other.backend
             ranges = ranges if ranges is not None else other.ranges
         if kind is None:
             kind = self._node.kind if self._node.kind < INDEX else REAL
-        node = structure(op, params, tuple(nodes), tuple(places), len(leaves), all_axes if axes is None else axes, dim, kind,
-                         over_batches=over_batches)
+        node = structure(
+            op,
+            params,
+            tuple(nodes),
+            tuple(places),
+            len(leaves),
+            all_axes if axes is None else axes,
+            dim,
+            kind,
+            over_batches=over_batches,
+        )
         made: T = object.__new__(type(self) if kind == self._node.kind else self._class_of(kind))
         made._node = node
         made._leaves = leaves
@@ -259,11 +314,20 @@ class TensorBase:
 
     def _sizes_differ(self, what: str, axis: str, first: int, second: int, other: "TensorBase") -> ShapeError:
         number = -3 if axis == "i" else -2
-        return ShapeError(f"{what}: axis {number} ({axis}) has {first} rows in the first operand, of shape {self._shape}, "
-                          f"and {second} in the second, of shape {other._shape}")
+        return ShapeError(
+            f"{what}: axis {number} ({axis}) has {first} rows in the first operand, of shape {self._shape}, "
+            f"and {second} in the second, of shape {other._shape}"
+        )
 
-    def _binary(self: T, other: Any, op: str, what: str, reverse: bool = False, kind: Optional[int] = None,
-                dim: Optional[int] = None) -> T:
+    def _binary(
+        self: T,
+        other: Any,
+        op: str,
+        what: str,
+        reverse: bool = False,
+        kind: Optional[int] = None,
+        dim: Optional[int] = None,
+    ) -> T:
         """An elementwise operation: dimensions are equal, or one of them is 1."""
         if not isinstance(other, TensorBase) or other._library is not self._library:
             other = self._operand(other)
@@ -272,8 +336,10 @@ class TensorBase:
             dim = first
             if first != second:
                 if first != 1 and second != 1:
-                    raise ShapeError(f"{what}: axis -1 has {self._inner(first)} components in the first operand, of shape "
-                                     f"{self._shape}, and {other._inner(second)} in the second, of shape {other._shape}")
+                    raise ShapeError(
+                        f"{what}: axis -1 has {self._inner(first)} components in the first operand, of shape "
+                        f"{self._shape}, and {other._inner(second)} in the second, of shape {other._shape}"
+                    )
                 dim = first if second == 1 else second
         if reverse:
             made: T = other._nary(op, (self,), dim, kind=kind, what=what)
@@ -307,8 +373,11 @@ class TensorBase:
 
     @property
     def _shape(self) -> Tuple[int, ...]:
-        return self._batch + (1 if self.ni is None else self.ni, 1 if self.nj is None else self.nj,
-                              self._inner(self._node.dim))
+        return self._batch + (
+            1 if self.ni is None else self.ni,
+            1 if self.nj is None else self.nj,
+            self._inner(self._node.dim),
+        )
 
     @property
     def shape(self) -> Tuple[int, ...]:
@@ -332,8 +401,11 @@ class TensorBase:
     @property
     def variables(self) -> Tuple[Any, ...]:
         """The arrays and numbers that the formula reads."""
-        return tuple(leaf.source if isinstance(leaf, ArrayLeaf) else list(leaf.values) for leaf in self._leaves
-                     if not isinstance(leaf, SymbolicLeaf))
+        return tuple(
+            leaf.source if isinstance(leaf, ArrayLeaf) else list(leaf.values)
+            for leaf in self._leaves
+            if not isinstance(leaf, SymbolicLeaf)
+        )
 
     @property
     def symbolic_variables(self) -> Tuple[Tuple[int, int, int], ...]:
@@ -352,7 +424,9 @@ class TensorBase:
         pickling.restore(self, state)
 
     def __bool__(self) -> bool:
-        raise ArgumentError("a LazyTensor has no truth value: comparisons of LazyTensors are LazyTensors, reduce them first")
+        raise ArgumentError(
+            "a LazyTensor has no truth value: comparisons of LazyTensors are LazyTensors, reduce them first"
+        )
 
     __hash__ = object.__hash__
 
@@ -366,7 +440,9 @@ class TensorBase:
         if self.ranges is not None:
             raise UnsupportedError("ranges: block-sparse ranges are not there yet, this version has none")
         if self._code is None:
-            raise DtypeError("a LazyTensor of numbers and symbolic variables alone has no number type: bring in an array")
+            raise DtypeError(
+                "a LazyTensor of numbers and symbolic variables alone has no number type: bring in an array"
+            )
         shape = self._batch + (evaluation.rows(node, self.ni, self.nj), node.dim)
         like = None
         for leaf in self._leaves:
@@ -376,7 +452,9 @@ class TensorBase:
         leaves = self._leaves
         batches = evaluation.batch_patterns(leaves, self._code) if node.over_batches else None
         program = program_of(node, options.fast, batches)
-        return self._library.call(Evaluation(self._library, program, self._code, shape, options, like), leaves)
+        return evaluation.call(
+            self._library, Evaluation(self._library, program, self._code, shape, options, like), leaves
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The values of a reduction, or of any formula that does not depend on both i and j.
@@ -385,11 +463,15 @@ class TensorBase:
         (batch axes..., N, D) for j, (batch axes..., D) for a parameter. Keyword arguments are those of reductions.
         """
         if self._node.axes == BOTH:
-            raise ArgumentError(f"a LazyTensor of shape {self._shape} depends on i and j: reduce it before it is called")
+            raise ArgumentError(
+                f"a LazyTensor of shape {self._shape} depends on i and j: reduce it before it is called"
+            )
         options = self._options
         if kwargs:
             options = evaluation.merged(options, kwargs, "call")
-        symbols = sorted((leaf for leaf in self._leaves if isinstance(leaf, SymbolicLeaf)), key=operator.attrgetter("index"))
+        symbols = sorted(
+            (leaf for leaf in self._leaves if isinstance(leaf, SymbolicLeaf)), key=operator.attrgetter("index")
+        )
         if len(args) != len(symbols):
             raise ArgumentError(f"call: {len(symbols)} arrays are needed, for the symbolic variables, not {len(args)}")
         if not symbols:
@@ -413,9 +495,13 @@ class TensorBase:
             code = its_code if its_code != I64 else code
             axes = 1 if symbol.role == ROLE_PARAMETER else 2
             if len(shape) < axes or shape[-1] != symbol.dim:
-                raise ShapeError(f"{what}: expected the shape (..., {'' if axes == 1 else 'rows, '}{symbol.dim}), "
-                                 f"not {library.shape(array)}")
-            given[symbol.key] = ArrayLeaf(x, symbol.role, _arrays.describe(address, its_code, shape, strides), its_code, keep)
+                raise ShapeError(
+                    f"{what}: expected the shape (..., {'' if axes == 1 else 'rows, '}{symbol.dim}), "
+                    f"not {library.shape(array)}"
+                )
+            given[symbol.key] = ArrayLeaf(
+                x, symbol.role, _arrays.describe(address, its_code, shape, strides), its_code, keep
+            )
         leaves = tuple(given.get(leaf.key, leaf) for leaf in self._leaves)
         assert code is not None
         batches = evaluation.batch_patterns(leaves, code) if self._node.over_batches else None
@@ -454,8 +540,10 @@ def broadcast(first: Batch, second: Batch, what: str) -> Batch:
     sizes = []
     for k, (a, b) in enumerate(zip(one, two)):
         if a != b and a != 1 and b != 1:
-            raise ShapeError(f"{what}: batch axis {k - count} (the last is -1) has the size {a} in the first operand, whose "
-                             f"batch axes are {first}, and {b} in the second, whose batch axes are {second}")
+            raise ShapeError(
+                f"{what}: batch axis {k - count} (the last is -1) has the size {a} in the first operand, whose "
+                f"batch axes are {first}, and {b} in the second, whose batch axes are {second}"
+            )
         sizes.append(b if a == 1 else a)
     return tuple(sizes)
 

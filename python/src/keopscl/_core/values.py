@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Values of LazyTensors, written out: K[i], K[:, j], K[2:5, ::3], K.diag(), K.dense(); and components x[k]."""
+
 from __future__ import annotations
 
 from typing import Any, NamedTuple, Optional, Tuple, TypeVar
@@ -53,8 +54,10 @@ def choose(key: Any, length: int, axis: str) -> Chosen:
     if numbers.size == 0:
         numbers = numbers.astype(np.int64)
     if numbers.dtype.kind not in "iu":
-        raise IndexError(f"K[...]: axis {axis} is chosen by whole numbers, slices, lists of numbers and masks, not by "
-                         f"{type(key).__name__}")
+        raise IndexError(
+            f"K[...]: axis {axis} is chosen by whole numbers, slices, lists of numbers and masks, not by "
+            f"{type(key).__name__}"
+        )
     wrong = (numbers < -length) | (numbers >= length)
     if wrong.any():
         raise IndexError(f"K[...]: there is no number {numbers[wrong][0]} on axis {axis}, which has {length}")
@@ -70,14 +73,15 @@ def listed(numbers: Any) -> Chosen:
 
 
 class Values(Vectors):
-    """Values, written out. They are arrays of the arrays' number type, on the device computed and nothing else with them;
-    memory grows with the values asked for."""
+    """Values, written out. They are arrays of the arrays' number type, on the device computed and nothing else with
+    them; memory grows with the values asked for."""
 
     __slots__ = ()
 
     def __getitem__(self: S, key: Any) -> Any:
-        """K[i], K[:, j], K[i, j], K[2:5, ::3], K[list], K[list, list] (pairs), K[mask]: values of a LazyTensor with rows
-        and columns, as NumPy's indexing of the stored array of shape K.shape would give them. Batch axes come first.
+        """K[i], K[:, j], K[i, j], K[2:5, ::3], K[list], K[list, list] (pairs), K[mask]: values of a LazyTensor with
+        rows and columns, as NumPy's indexing of the stored array of shape K.shape would give them. Batch axes come
+        first.
 
         x[k], x[a:b], x[:, :, k], of a LazyTensor that has D > 1 components or depends on i or j only: components, as in
         KeOps, a LazyTensor. Raises IndexError for numbers that are not there.
@@ -92,7 +96,7 @@ class Values(Vectors):
             fill = count - (0 if self._inner(self._node.dim) > 1 or len(key) > count - 1 else 1) - (len(key) - 1)
             if key[0] is Ellipsis and len(key) == 2:
                 return self._component(key[1])
-            key = key[:places[0]] + (WHOLE,) * max(fill, 0) + key[places[0] + 1:]
+            key = key[: places[0]] + (WHOLE,) * max(fill, 0) + key[places[0] + 1 :]
         if len(key) == count and all(isinstance(each, slice) and each == WHOLE for each in key[:-1]):
             return self._component(key[-1])
         return self._chosen(key)
@@ -112,14 +116,18 @@ class Values(Vectors):
         if len(keys) > axes:
             raise IndexError(f"K[...]: {len(keys)} keys for the {axes} axes of a LazyTensor of shape {self.shape}")
         keys = keys + (WHOLE,) * (batches + 2 - len(keys))
-        rows, columns = (choose(key, size or 1, axis) for key, size, axis in
-                         ((keys[batches], self.ni, "i"), (keys[batches + 1], self.nj, "j")))
-        outer, rest = keys[:batches], keys[batches + 2:]
+        rows, columns = (
+            choose(key, size or 1, axis)
+            for key, size, axis in ((keys[batches], self.ni, "i"), (keys[batches + 1], self.nj, "j"))
+        )
+        outer, rest = keys[:batches], keys[batches + 2 :]
         if rows.numbers is not None and columns.numbers is not None:
             try:
                 pairs = np.broadcast_arrays(rows.numbers, columns.numbers)
             except ValueError:
-                raise IndexError(f"K[...]: lists of the shapes {rows.shape} and {columns.shape} make no pairs") from None
+                raise IndexError(
+                    f"K[...]: lists of the shapes {rows.shape} and {columns.shape} make no pairs"
+                ) from None
             rows, columns = listed(pairs[0]), listed(pairs[1])
             result = self._write("kcl_entries", (rows.indices, columns.indices), rows.shape, "K[...]")
         else:

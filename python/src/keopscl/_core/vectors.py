@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The components of a LazyTensor as a vector, a small tensor, or complex numbers; derivatives of formulas."""
+
 from __future__ import annotations
 
 from typing import Any, Optional, Sequence, Tuple, TypeVar
@@ -47,8 +48,10 @@ class Vectors(TensorBase):
     def _dot(self: T, other: Any, reverse: bool) -> T:
         other = self._operand(other)
         if other._node.dim != self._node.dim:
-            raise ShapeError(f"x | y: axis -1 has {self._inner(self._node.dim)} components in the first operand, of shape "
-                             f"{self._shape}, and {other._inner(other._node.dim)} in the second, of shape {other._shape}")
+            raise ShapeError(
+                f"x | y: axis -1 has {self._inner(self._node.dim)} components in the first operand, of shape "
+                f"{self._shape}, and {other._inner(other._node.dim)} in the second, of shape {other._shape}"
+            )
         return self._binary(other, "dot", "x | y", reverse, REAL, 1)
 
     def sqnorm2(self: T) -> T:
@@ -73,8 +76,10 @@ class Vectors(TensorBase):
         """The squared Euclidean distance, D = 1."""
         other = self._operand(other)
         if other._node.dim != self._node.dim and 1 not in (other._node.dim, self._node.dim):
-            raise ShapeError(f"sqdist: axis -1 has {self._node.dim} components in the first operand, of shape {self._shape}, "
-                             f"and {other._node.dim} in the second, of shape {other._shape}")
+            raise ShapeError(
+                f"sqdist: axis -1 has {self._node.dim} components in the first operand, of shape {self._shape}, "
+                f"and {other._node.dim} in the second, of shape {other._shape}"
+            )
         return self._binary(other, "sqdist", "sqdist", False, REAL, 1)
 
     def weightedsqnorm(self: T, other: Any) -> T:
@@ -82,8 +87,10 @@ class Vectors(TensorBase):
         other = self._operand(other)
         dim = self._node.dim
         if other._node.dim not in (1, dim, dim * dim):
-            raise ShapeError(f"weightedsqnorm: the weights have {other._node.dim} components; of a LazyTensor of shape "
-                             f"{self._shape} 1, {dim} or {dim * dim} are possible")
+            raise ShapeError(
+                f"weightedsqnorm: the weights have {other._node.dim} components; of a LazyTensor of shape "
+                f"{self._shape} 1, {dim} or {dim * dim} are possible"
+            )
         return self._nary("weightedsqnorm", (other,), 1, kind=REAL)
 
     def weightedsqdist(self: T, g: Any, s: Any) -> T:
@@ -216,16 +223,18 @@ class Vectors(TensorBase):
         return self._nary("tensorprod", (other,), self._node.dim * other._node.dim, kind=REAL)
 
     def keops_tensordot(self: T, other: Any, dimfa: Any, dimfb: Any, contfa: Any, contfb: Any, *args: Any) -> T:
-        """The product of two tensors, of shapes dimfa and dimfb, summed over the axes contfa with contfb. Of the axes that
-        are left, number k goes to place args[0][k]."""
+        """The product of two tensors, of shapes dimfa and dimfb, summed over the axes contfa with contfb. Of the axes
+        that are left, number k goes to place args[0][k]."""
         other = self._operand(other)
         if COMPLEX in (self._node.kind, other._node.kind):
             raise ArgumentError("keops_tensordot: not of complex LazyTensors")
         a, b, c, d = (whole_numbers(each, "keops_tensordot") for each in (dimfa, dimfb, contfa, contfb))
         for name, shape, tensor in (("dimfa", a, self), ("dimfb", b, other)):
             if product(shape) != tensor._node.dim:
-                raise ShapeError(f"keops_tensordot: {name}={shape} has {product(shape)} components, axis -1 of the LazyTensor "
-                                 f"has {tensor._node.dim}")
+                raise ShapeError(
+                    f"keops_tensordot: {name}={shape} has {product(shape)} components, axis -1 of the LazyTensor "
+                    f"has {tensor._node.dim}"
+                )
         if len(c) != len(d):
             raise ShapeError(f"keops_tensordot: contfa has {len(c)} axes, contfb {len(d)}")
         for k, l in zip(c, d):
@@ -236,7 +245,9 @@ class Vectors(TensorBase):
         left = len(a) + len(b) - len(c) - len(d)
         if places and sorted(places) != list(range(left)):
             raise ArgumentError(f"keops_tensordot: {places} is no permutation of {left} axes")
-        return self._nary("tensordot", (other,), product(a) * product(b) // (summed * summed), (a, b, c, d, places), REAL)
+        return self._nary(
+            "tensordot", (other,), product(a) * product(b) // (summed * summed), (a, b, c, d, places), REAL
+        )
 
     def keops_kron(self: T, other: Any, dimfself: Any, dimfother: Any) -> T:
         """The Kronecker product of two tensors, of shapes dimfself and dimfother, as NumPy's kron."""
@@ -246,8 +257,10 @@ class Vectors(TensorBase):
         a, b = whole_numbers(dimfself, "keops_kron"), whole_numbers(dimfother, "keops_kron")
         for name, shape, tensor in (("dimfself", a, self), ("dimfother", b, other)):
             if product(shape) != tensor._node.dim:
-                raise ShapeError(f"keops_kron: {name}={shape} has {product(shape)} components, axis -1 of the LazyTensor has "
-                                 f"{tensor._node.dim}")
+                raise ShapeError(
+                    f"keops_kron: {name}={shape} has {product(shape)} components, axis -1 of the LazyTensor has "
+                    f"{tensor._node.dim}"
+                )
         if len(a) != len(b):
             raise ShapeError(f"keops_kron: dimfself has {len(a)} axes, dimfother {len(b)}")
         return self._nary("kron", (other,), self._node.dim * other._node.dim, (a, b), REAL)
@@ -255,7 +268,9 @@ class Vectors(TensorBase):
     # ---- Derivatives of formulas -------------------------------------------------------------------------------------
 
     def grad(self: T, other: Any, gradin: Any) -> T:
-        """The transposed Jacobian of self by the variable `other`, times `gradin`, for each i and j: nothing is summed."""
+        """The transposed Jacobian of self by the variable `other`, times `gradin`, for each i and j: nothing is
+        summed.
+        """
         gradin = self._operand(gradin)
         if gradin._node.dim != self._node.dim:
             raise ShapeError(f"grad: gradin has {gradin._node.dim} components, self has {self._node.dim}")
@@ -319,7 +334,8 @@ class Vectors(TensorBase):
 
     def take(self: T, index: Any) -> T:
         """Rows of self, which depends on i or on j only, by their numbers: an int64 array's LazyTensor, or argmin(...,
-        call=False), or a formula, which is rounded. The result has the axis of the index; 0 where there is no such row."""
+        call=False), or a formula, which is rounded. The result has the axis of the index; 0 where there is no such row.
+        """
         index = self._operand(index)
         both = self._node.axes, index._node.axes
         if both[0] not in (1, 2) or both[1] == 3:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """NumPy's arrays for LazyTensors."""
+
 from __future__ import annotations
 
 from typing import Any, Optional, Tuple
@@ -29,7 +30,10 @@ class NumpyLibrary(_arrays.ArrayLibrary):
             return x
         if isinstance(x, np.generic) or not hasattr(x, "__dlpack__"):
             return None
-        return np.from_dlpack(x)
+        try:
+            return np.from_dlpack(x)
+        except (BufferError, RuntimeError, TypeError, ValueError) as error:
+            raise DtypeError(f"an array of type {type(x).__name__} cannot be read: {error}") from error
 
     def shape(self, array: Any) -> Shape:
         shape: Shape = array.shape
@@ -100,12 +104,16 @@ def reason(array: Any) -> str:
     """Why an array cannot be used."""
     dtype = array.dtype
     if not dtype.isnative:
-        return (f"the array of shape {array.shape} is in the other byte order ({dtype.str}); "
-                "convert it with x.astype(x.dtype.newbyteorder('='))")
+        return (
+            f"the array of shape {array.shape} is in the other byte order ({dtype.str}); "
+            "convert it with x.astype(x.dtype.newbyteorder('='))"
+        )
     if dtype == np.float16:
         return f"the array of shape {array.shape} has dtype float16, which is not there yet: convert it to float32"
-    return (f"the array of shape {array.shape} has dtype {dtype}; float32, float64, complex64 and complex128 are possible, "
-            "and int64 for indices")
+    return (
+        f"the array of shape {array.shape} has dtype {dtype}; float32, float64, complex64 and complex128 are possible, "
+        "and int64 for indices"
+    )
 
 
 library = NumpyLibrary()

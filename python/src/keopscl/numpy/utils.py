@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Kernel matrices that are stored, by the names that programs for pykeops.numpy.utils expect."""
+
 from __future__ import annotations
 
 from typing import Any, Callable, Dict
@@ -22,13 +23,19 @@ def differences(x: Any, y: Any) -> Any:
 # Each kernel as a function of q = |x - y|^2 / s^2: its value, its logarithm, and its derivative by q.
 KERNELS: Dict[str, Any] = {
     "gaussian": (lambda q: np.exp(-q), lambda q: -q, lambda q: -np.exp(-q)),
-    "laplacian": (lambda q: np.exp(-np.sqrt(q)), lambda q: -np.sqrt(q), lambda q: -np.exp(-np.sqrt(q)) / (2 * np.sqrt(q))),
+    "laplacian": (
+        lambda q: np.exp(-np.sqrt(q)),
+        lambda q: -np.sqrt(q),
+        lambda q: -np.exp(-np.sqrt(q)) / (2 * np.sqrt(q)),
+    ),
     "cauchy": (lambda q: 1 / (1 + q), lambda q: -np.log1p(q), lambda q: -1 / (1 + q) ** 2),
     "inverse_multiquadric": (lambda q: (1 + q) ** -0.5, lambda q: -0.5 * np.log1p(q), lambda q: -0.5 * (1 + q) ** -1.5),
 }
 
 SPHERE: Dict[str, Callable[[Any, float], Any]] = {
-    "binet": lambda c, s: c**2, "linear": lambda c, s: c, "gaussian_unoriented": lambda c, s: np.exp(-2 * (1 - c**2) / s**2),
+    "binet": lambda c, s: c**2,
+    "linear": lambda c, s: c,
+    "gaussian_unoriented": lambda c, s: np.exp(-2 * (1 - c**2) / s**2),
     "gaussian_oriented": lambda c, s: np.exp(-2 * (1 - c) / s**2),
 }
 
@@ -62,8 +69,8 @@ def np_kernel_sphere(nalpha: Any, nbeta: Any, s: float, kernel: str) -> Any:
 
 
 def chain_rules(q: Any, ax: Any, by: Any, Aa: Any, p: Any) -> Any:
-    """The gradient in x of sum_ij q_i k(|x_i - y_j|^2) p_j, where Aa has the derivatives of k: for each coordinate the sum
-    over the components of q_i times (2 (x_i - y_j) Aa_ij) p_j."""
+    """The gradient in x of sum_ij q_i k(|x_i - y_j|^2) p_j, where Aa has the derivatives of k: for each coordinate the
+    sum over the components of q_i times (2 (x_i - y_j) Aa_ij) p_j."""
     return np.stack([(q * ((2 * each * Aa) @ p)).sum(1) for each in differences(ax, by)], 1).astype(np.float32)
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What programs that say `import pykeops` find: keopscl under the names of pykeops 2.3.
 
-`keopscl.install_as_pykeops()` makes later imports of pykeops find this package, `python -m keopscl.pykeops script.py` runs
-a program with it.
+`keopscl.install_as_pykeops()` makes later imports of pykeops find this package, `python -m keopscl.pykeops script.py`
+runs a program with it.
 """
+
 from __future__ import annotations
 
 from typing import Any, Optional
@@ -28,7 +29,9 @@ def get_build_folder() -> str:
 
 
 def set_build_folder(path: Optional[str] = None) -> None:
-    """Chooses the folder of compiled kernels, by an absolute path; None is the default. Devices that are open keep theirs."""
+    """Chooses the folder of compiled kernels, by an absolute path; None is the default. Devices that are open keep
+    theirs.
+    """
     config.set_build_folder(path)
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""python -m keopscl.pykeops script.py [ARGUMENT...], or -m MODULE [ARGUMENT...]: runs a program that imports pykeops."""
+"""python -m keopscl.pykeops script.py [ARGUMENT...], or -m MODULE [ARGUMENT...]: runs a program that imports
+pykeops.
+"""
+
 from __future__ import annotations
 
 import os
@@ -8,7 +11,9 @@ import sys
 
 from ._install import install_as_pykeops
 
-USAGE = "usage: python -m keopscl.pykeops SCRIPT.py [ARGUMENT...]\n       python -m keopscl.pykeops -m MODULE [ARGUMENT...]"
+USAGE = (
+    "usage: python -m keopscl.pykeops SCRIPT.py [ARGUMENT...]\n       python -m keopscl.pykeops -m MODULE [ARGUMENT...]"
+)
 
 
 def main() -> None:

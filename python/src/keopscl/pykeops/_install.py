@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Imports of pykeops.X find keopscl.pykeops.X, or else keopscl.X."""
+
 from __future__ import annotations
 
 import importlib
@@ -30,11 +31,12 @@ class Alias(importlib.abc.Loader):
 class Finder(importlib.abc.MetaPathFinder):
     """Finds pykeops and what is below it."""
 
-    def find_spec(self, fullname: str, path: Optional[Sequence[str]] = None,
-                  target: Optional[ModuleType] = None) -> Optional[importlib.machinery.ModuleSpec]:
+    def find_spec(
+        self, fullname: str, path: Optional[Sequence[str]] = None, target: Optional[ModuleType] = None
+    ) -> Optional[importlib.machinery.ModuleSpec]:
         if fullname != "pykeops" and not fullname.startswith("pykeops."):
             return None
-        rest = fullname[len("pykeops"):]
+        rest = fullname[len("pykeops") :]
         for name in ("keopscl.pykeops" + rest, "keopscl" + rest):
             try:
                 found = importlib.util.find_spec(name)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """pykeops.config: what the programs of KeOps ask about the machine."""
+
 from __future__ import annotations
 
 import importlib.util

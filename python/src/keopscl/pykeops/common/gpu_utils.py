@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """pykeops.common.gpu_utils."""
+
 from ..._core import contexts
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """pykeops.common.utils."""
+
 from __future__ import annotations
 
 from typing import Any
