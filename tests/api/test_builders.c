@@ -437,6 +437,7 @@ int main(int argc, char **argv)
         {hamiltonian_systems_are_unrolled, 2},
         {expressions_count_as_independent, 2},
         {reduced_batch_axes_stay, 2},
+        {indices_beside_values_have_no_cotangent, 2},
         {operators_are_derived_in_several_arguments, 2},
         {operators_tell_the_shapes_of_outputs, 2},
     };

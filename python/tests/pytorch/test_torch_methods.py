@@ -96,6 +96,13 @@ REDUCTIONS = {
     "of a minimum": lambda K, w: (K.min(axis=1, call=False) * w).logsumexp(axis=0),
 }
 
+# Values that are written out.
+VALUES = {
+    "dense": lambda K: K.dense(), "diag": lambda K: K.diag(), "K[i]": lambda K: K[1], "K[:, j]": lambda K: K[:, 2],
+    "K[i, j]": lambda K: K[2, 0], "K[slices]": lambda K: K[1:, ::2], "K[list]": lambda K: K[[2, 0, 2]],
+    "K[lists]": lambda K: K[[0, 2, 2], [1, 1, 0]], "K[mask]": lambda K: K[:, torch.tensor([True, False, True])],
+}
+
 COMPLEX = {
     "*": lambda z, w: z * w, "/": lambda z, w: z / w, "+": lambda z, w: z + w, "-": lambda z, w: z - w,
     "exp": lambda z, w: (z * w).exp(),
@@ -109,8 +116,8 @@ FIRST_ONLY = {"softdtw_sqdist"}
 
 # What has no derivative, makes no result, or is tested by another name.
 OTHERS = {"argKmax", "argKmax_reduction", "argKmin", "argKmin_reduction", "argmax", "argmax_reduction", "argmin",
-          "argmin_reduction", "axis", "backend", "batchdims", "dim", "dtype", "is_complex", "kernel", "nbatchdims", "ndim", "ni",
-          "nj", "plan", "ranges", "shape", "solve", "symbolic_variables", "variables"}
+          "argmin_reduction", "axis", "backend", "batchdims", "dim", "dtype", "is_complex", "kernel", "nbatchdims",
+          "ndim", "ni", "nj", "plan", "ranges", "shape", "solve", "symbolic_variables", "variables"}
 
 
 def arrays(seed, *shapes, dtype=torch.float64):
@@ -158,10 +165,45 @@ def test_complex_numbers(name):
     check(function, (x, y))
 
 
+@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("batch", [(), (2,)], ids=["", "batch"])
+def test_values_that_are_written_out(name, batch):
+    inputs = arrays(23, batch + (3, 1, 2), (1, 3, 2), (1,))
+
+    def function(x, y, s):
+        K = (LazyTensor(x) - LazyTensor(y)).sqnorm2() * LazyTensor(s)
+        return VALUES[name](K) if not batch or name in ("dense", "diag") else VALUES[name](Behind(K))
+
+    class Behind:
+        def __init__(self, K):
+            self.K = K
+
+        def __getitem__(self, key):
+            return self.K[(slice(None), *(key if isinstance(key, tuple) else (key,)))]
+
+    class Dense:
+        def __init__(self, stored):
+            self.stored = stored
+
+        def dense(self):
+            return self.stored
+
+        def diag(self):
+            return self.stored.diagonal(dim1=-2, dim2=-1)
+
+        def __getitem__(self, key):
+            return self.stored[(slice(None),) * len(batch) + (key if isinstance(key, tuple) else (key,))]
+
+    x, y, s = inputs
+    expected = VALUES[name](Dense(((x - y) ** 2).sum(-1) * s))
+    torch.testing.assert_close(function(*inputs), expected)
+    check(function, inputs)
+
+
 def test_every_method_is_checked():
     """A method that is added later needs a line here."""
     public = {name for name in dir(ComplexLazyTensor) if not name.startswith("_")}
-    assert public - set(METHODS) - set(REDUCTIONS) - set(COMPLEX) == OTHERS
+    assert public - set(METHODS) - set(REDUCTIONS) - set(COMPLEX) - set(VALUES) == OTHERS
 
 
 @pytest.mark.skipif(not contexts.has("cpu"), reason="no OpenCL driver for CPUs")

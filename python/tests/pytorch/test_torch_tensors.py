@@ -93,6 +93,23 @@ def test_tensors_are_not_copied():
         K.sum(axis=0)
 
 
+def test_values_that_are_written_out(pair):
+    x_i, y_j, x, y = pair
+    K, dense = (x_i - y_j).sqnorm2(), ((x - y) ** 2).sum(-1)
+    same(K.dense(), dense)
+    same(K[2], dense[2])
+    same(K[:, torch.tensor([3, 0])], dense[:, [3, 0]])
+    same(Vi(x[:, 0]).sqdist(Vj(x[:, 0])).diag(), torch.zeros(5, dtype=x.dtype))
+    K = (LazyTensor(x.clone().requires_grad_()) - y_j).sqnorm2()
+    assert not K.argmin(axis=1, call=False).dense().requires_grad
+    K = K.sum(axis=1, call=False) * K
+    for values in (K.dense, lambda: K[2]):
+        with pytest.raises(keopscl.DerivativeError, match="requires a gradient.*written out"):
+            values()
+        with torch.no_grad():
+            assert not values().requires_grad
+
+
 def test_complex_numbers_of_any_strides():
     z = torch.randn(4, 6, 2, dtype=torch.complex128)
     for view in (z, z[::2, ::2], z.flip(1), z.conj(), z.transpose(1, 2)[..., :2], z.expand(3, 4, 6, 2)[1]):

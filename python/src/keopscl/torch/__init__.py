@@ -7,9 +7,10 @@ from typing import Any, Optional
 import torch
 
 from .._core.lazy_tensor import LazyTensorBase
+from .._core.structure import INDEX
 from .._core.variables import Makers
 from .._core.vectors import Complex
-from . import cluster
+from . import _values, cluster
 from ._functions import dispatch
 from ._generic import Genred, KernelSolve, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
 from ._library import library
@@ -41,6 +42,14 @@ class LazyTensor(LazyTensorBase):
         if is_complex or complex_numbers(x):
             return object.__new__(ComplexLazyTensor)
         return object.__new__(cls)
+
+    def _write(self, function: str, arguments: Any, shape: Any, what: str) -> Any:
+        """Values, written out, as functions of the tensors that require gradients."""
+        if self._node.kind == INDEX or self._code is None or self.symbolic_variables or not library.records(self._leaves):
+            with torch.no_grad():
+                return super()._write(function, arguments, shape, what)
+        result = _values.write(self, function, arguments, shape)
+        return super()._write(function, arguments, shape, what) if result is None else result
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

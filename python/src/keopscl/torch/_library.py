@@ -120,18 +120,21 @@ class TorchLibrary(_arrays.ArrayLibrary):
         return ArrayLeaf(tensor, role, _arrays.describe(address, code, shape, strides), code,
                          Held(tensor, tensor.data_ptr(), held.alias))
 
+    def records(self, leaves: Sequence[Any]) -> bool:
+        """Whether a result of these leaves is to have gradients."""
+        return torch.is_grad_enabled() and any([type(leaf) is ArrayLeaf and leaf.keep.tensor.requires_grad for leaf in leaves])
+
     def no_gradient(self, leaves: Any, what: str) -> None:
-        if torch.is_grad_enabled() and any([type(leaf) is ArrayLeaf and leaf.keep.tensor.requires_grad for leaf in leaves]):
-            raise DerivativeError(f"{what}: values that are written out have no gradients, and a tensor requires one; call "
-                                  "under torch.no_grad(), or detach the tensor")
+        if self.records(leaves):
+            raise DerivativeError(f"{what}: a tensor requires a gradient, which values have not that are written out of formulas "
+                                  "with reductions, take, transposes or numbers of rows; call under torch.no_grad(), or detach "
+                                  "the tensor")
 
     def call(self, evaluation: Any, leaves: Any) -> Any:
         """The results, with a graph of how they were computed where a tensor requires a gradient."""
         leaves = self.current(leaves)
         options = evaluation.options
-        records = False
-        if torch.is_grad_enabled() and not all(evaluation.program.indices):
-            records = any([type(leaf) is ArrayLeaf and leaf.keep.tensor.requires_grad for leaf in leaves])
+        records = not all(evaluation.program.indices) and self.records(leaves)
         if options.out is not None:
             return self.into(evaluation, leaves, records)
         if not records or (options.double and evaluation.code == F32):
