@@ -6,8 +6,8 @@ Geodesic shooting, for curves and surfaces
 The module of the two scripts that deform shapes (LDDMM). Points :math:`q` and momenta :math:`p` follow the Hamiltonian
 :math:`H(q, p) = \frac12 \sum_{ij} \exp(-|q_i - q_j|^2 / s^2) \, p_i \cdot p_j` from time 0 to time 1. The right-hand side
 :math:`(\partial H / \partial p, -\partial H / \partial q)` consists of reductions of derived formulas. Its transposed
-Jacobian is needed to go back through the steps. It is a second derivative of :math:`H` in one direction, a reduction again:
-no array of pairs is stored.
+Jacobian is needed to go back through the steps. This product is a second derivative of :math:`H` in one direction, a reduction
+again: no array of pairs is stored.
 """
 import numpy as np
 
@@ -28,7 +28,7 @@ class Geodesics:
         return (-Pm(self.scale) * q_i.sqdist(q_j)).exp() * (p_i | p_j), (q_i, p_i, q_j, p_j)
 
     def energy(self, q, p):
-        """H. It does not change along a path."""
+        """H, which is constant along a path."""
         return 0.5 * self.term(q, p)[0].sum(axis=1).sum()
 
     def velocity(self, q, p):

@@ -44,7 +44,7 @@ density = sums[:, 0] / (2 * np.pi * BANDWIDTH**2)  # airports per square kilomet
 mean_elevation = sums[:, 1] / np.maximum(sums[:, 0], 1e-30)
 
 # %%
-# The density is right: it integrates to the number of airports, and some places are computed again in double precision.
+# The density integrates to the number of airports. Some places are computed again in double precision.
 area = (RADIUS * np.pi / HEIGHT) * (RADIUS * 2 * np.pi / WIDTH) * np.cos(np.radians(lat.ravel()))
 assert abs((density * area).sum() / len(airports) - 1) < 0.01
 

@@ -62,7 +62,7 @@ for _ in range(STEPS):
     path.append(x)
 
 # %%
-# The divergence goes to 0, and the gradient is that of finite differences, in a random direction.
+# The divergence goes to 0. In a random direction the gradient agrees with finite differences.
 assert all(after < before + 1e-5 for before, after in zip(values, values[1:]))
 assert values[-1] < 0.01 * values[0] and values[-1] > -1e-5
 direction, step, few = random.standard_normal((N, 2)), 1e-4, path[3]

@@ -29,8 +29,8 @@ while len(centres) < CLUSTERS:
     centres = np.concatenate([centres, points[[nearest.argmax()]]])
 
 # %%
-# Steps until no point changes to another centre. A comparison is a formula, 1 or 0, and behind it stands a 1 as third
-# component: one sweep sums the points of each centre and counts them.
+# Steps until no point changes to another centre. A comparison is a formula, 1 or 0. The points have a 1 as
+# third component, so one sweep sums the points of each centre and counts them.
 inertia = []
 numbers = np.arange(CLUSTERS, dtype=np.float32)[:, None]
 with_one = np.concatenate([points, np.ones_like(points[:, :1])], axis=1)
@@ -46,7 +46,7 @@ while True:
     centres = sums[:, :2] / sums[:, 2:]
 
 # %%
-# Labels are those of the smallest distance, the inertia went down in every step, and the planted centres were found.
+# Labels belong to the smallest distance, the inertia went down in every step, and the planted centres were found.
 dense = ((points[:, None, :].astype(float) - centres[None]) ** 2).sum(-1)
 assert np.allclose(np.take_along_axis(dense, labels, 1)[:, 0], dense.min(1), rtol=1e-5, atol=1e-6)
 assert np.allclose(centres, [points[labels[:, 0] == k].mean(0) for k in range(CLUSTERS)], atol=1e-3)

@@ -4,8 +4,8 @@ Sums of Laplacians: the heat equation
 =====================================
 
 Heat from many points, :math:`u(x, t) = \\sum_j b_j \\exp(-|x - y_j|^2 / 4t) / 4 \\pi t`, solves :math:`\\partial_t u =
-\\Delta u` in the plane. Both sides are sums of derivatives of one formula. ``laplacian`` and ``diff`` derive it before it
-is compiled, so nothing is approximated and no derivative is written by hand.
+\\Delta u` in the plane. Both sides are sums of derivatives of one formula. ``laplacian`` and ``diff`` derive the formula
+before its compilation, so nothing is approximated and no derivative is written by hand.
 """
 
 # %%
@@ -21,7 +21,7 @@ side = np.linspace(0, 1, 150)
 places = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
 
 # %%
-# The time is a parameter. Derivatives are those of each term, and the sums over the sources come last.
+# The time is a parameter. Each term is derived, and the sums over the sources come last.
 time = np.array([0.002])
 x, y, b, t = Vi(places), Vj(sources), Vj(heat), Pm(time)
 term = b * (-x.sqdist(y) / (4 * t)).exp() / (4 * np.pi * t)

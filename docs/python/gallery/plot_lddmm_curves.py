@@ -3,8 +3,8 @@
 LDDMM of curves
 ===============
 
-A closed curve is deformed until it lies on another one, by geodesic shooting: the momenta at time 0 tell the whole
-deformation, and L-BFGS looks for those that make
+A closed curve is deformed until the curve lies on another one, by geodesic shooting: the momenta at time 0 tell the whole
+deformation, and L-BFGS looks for momenta that make
 
 .. math:: E(p) = c H(q, p) + |C(q \\text{ at time } 1) - C(\\text{target})|^2
 
@@ -62,7 +62,7 @@ momenta = found.x.reshape(start.shape)
 path = geodesics.shoot(start, momenta)
 
 # %%
-# The curves lie on each other, the sum over pairs is that of dense arrays, and the constants of the motion are constant:
+# The curves lie on each other, the sum over pairs agrees with dense arrays, and the constants of the motion are constant:
 # energy, momentum and angular momentum.
 assert found.fun < 0.05 * before
 end, last = path[-1]

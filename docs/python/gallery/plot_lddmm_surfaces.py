@@ -3,7 +3,7 @@
 LDDMM of surfaces
 =================
 
-A sphere is deformed until it lies on a surface with three bumps. Equations and gradient are those of the curves: see
+A sphere becomes a surface with three bumps. Curves and surfaces have the same equations and gradient, in
 ``geodesics.py``. A surface is a current by the centres of its triangles and their normals. The target has another
 triangulation, so nothing tells which point belongs to which.
 """
