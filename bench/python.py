@@ -4,9 +4,11 @@
 
 Small calls (M=N=100): a call of a LazyTensor expression that was built before, a call of Genred, and building
 (-((x_i - y_j)**2).sum(-1)).exp() @ b from arrays, each beside kcl_operator_apply of the same operator on the same
-arrays. All sides alternate in blocks of calls; medians of differences count. Whole calls: the cases of compare.py, Genred beside kcl_operator_apply; the
-best time of each counts. Exit code 1: a wrong result, or a bound that is missed. See bench/README.md.
+arrays. All sides alternate in blocks of calls, and the medians of differences count. Whole calls: the cases of
+compare.py, Genred beside kcl_operator_apply; the best time of each counts. Exit code 1: a wrong result, or a bound that
+is missed. See bench/README.md.
 """
+
 import argparse
 import json
 import os
@@ -23,16 +25,16 @@ BOUNDS = {"lazy": 25.0, "genred": 12.0, "build": 60.0}
 # Smallest ratio of the times of a whole call, C to Python.
 RATIO = 0.95
 
-# A case that is below the ratio is measured on, up to this many times as long: other work on the machine disturbs single
-# calls by more than the bound.
+# A case that is below the ratio is measured on, up to this many times as long: other work on the machine disturbs
+# single calls by more than the bound.
 PATIENCE = 6
 
 # Sides take turns after this many calls, the first of which does not count: how soon a driver's threads wake up depends
 # on the call before.
 BLOCK = 20
 
-# Before each call, seconds: a call from C that follows another one at once finds the driver's threads still awake, and is
-# faster by more than what is measured here.
+# Before each call, seconds: a call from C that follows another one at once finds the driver's threads still awake, and
+# is faster by more than what is measured here.
 PAUSE = 20e-6
 
 
@@ -43,6 +45,7 @@ class Native:
         import numpy as np
         from keopscl._core import contexts
         from keopscl._native import ffi, lib
+
         codes = {np.dtype(np.float32): lib.KCL_F32, np.dtype(np.float64): lib.KCL_F64, np.dtype(np.int64): lib.KCL_I64}
         self.keep = [*arguments, out]
 
@@ -54,8 +57,15 @@ class Native:
         arrays = [describe(array) for array in arguments]
         result = [describe(out)]
         self.keep += arrays + result
-        self.call = (lib.kcl_operator_apply, operator, contexts.current(), ffi.new("kcl_array *[]", result), 1,
-                     ffi.new("kcl_array *[]", arrays), len(arrays))
+        self.call = (
+            lib.kcl_operator_apply,
+            operator,
+            contexts.current(),
+            ffi.new("kcl_array *[]", result),
+            1,
+            ffi.new("kcl_array *[]", arrays),
+            len(arrays),
+        )
         self.keep.append(self.call)
         self.out = out
 
@@ -86,6 +96,7 @@ def small(options):
     import numpy as np
 
     import keopscl.numpy
+
     random = np.random.default_rng(options.seed)
     x, y, b = (random.random((options.points, d), dtype=np.float32) for d in (3, 3, 1))
     expected = np.exp(-((x[:, None].astype(np.float64) - y[None]) ** 2).sum(-1)) @ b
@@ -94,8 +105,10 @@ def small(options):
     sides.update((name, call) for name, call in ours.items())
     if not options.no_pykeops:
         import pykeops
+
         pykeops.set_verbose(False)
         import pykeops.numpy
+
         sides.update(("pykeops " + name, call) for name, call in sides_of(pykeops.numpy, x, y, b)[0].items())
     right = True
     for name, call in sides.items():
@@ -120,8 +133,10 @@ def small(options):
     # Of neighbours in time: the clock of a processor and the work of others change the times of all sides alike.
     above_c = {name: statistics.median(time - c for time, c in zip(each, times["C"])) for name, each in times.items()}
     if not options.json:
-        print(f"M=N={options.points}, medians of {options.calls} calls, microseconds\n"
-              f"{'call':<16} {'time':>8} {'above C':>8} {'bound':>8}")
+        print(
+            f"M=N={options.points}, medians of {options.calls} calls, microseconds\n"
+            f"{'call':<16} {'time':>8} {'above C':>8} {'bound':>8}"
+        )
     for name, median in medians.items():
         above, bound = above_c[name], BOUNDS.get(name)
         late = bound is not None and above > bound
@@ -129,8 +144,7 @@ def small(options):
         if options.json:
             print(json.dumps({"part": "small", "call": name, "microseconds": median, "above": above, "bound": bound}))
         else:
-            print(f"{name:<16} {median:>8.1f} {above:>8.1f} {bound or '':>8}"
-                  + ("  ABOVE" if late else ""), flush=True)
+            print(f"{name:<16} {median:>8.1f} {above:>8.1f} {bound or '':>8}" + ("  ABOVE" if late else ""), flush=True)
     return right
 
 
@@ -141,13 +155,17 @@ def whole(options):
     import numpy as np
 
     from keopscl.numpy import Genred
+
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
     import cases
     import compare
+
     right = True
     if not options.json:
-        print(f"M={options.m} N={options.n}, best of {options.repeat}, seconds\n"
-              f"{'case':<16} {'C':>9} {'Python':>9} {'C/Python':>9} {'error':>9}")
+        print(
+            f"M={options.m} N={options.n}, best of {options.repeat}, seconds\n"
+            f"{'case':<16} {'C':>9} {'Python':>9} {'C/Python':>9} {'error':>9}"
+        )
     for name in options.cases.split(",") if options.cases else compare.CASES:
         kind, d, dtype, *_ = compare.CASES[name]
         batches, m, n = compare.BATCHES.get(name, (None, options.m, options.n))
@@ -167,16 +185,24 @@ def whole(options):
         good = c / python >= RATIO and error <= data.tolerance()
         right = right and good
         if options.json:
-            print(json.dumps({"part": "whole", "case": name, "c": c, "python": python, "ratio": c / python, "error": error}))
+            print(
+                json.dumps(
+                    {"part": "whole", "case": name, "c": c, "python": python, "ratio": c / python, "error": error}
+                )
+            )
         else:
-            print(f"{name:<16} {c:>9.4f} {python:>9.4f} {c / python:>9.3f} {error:>9.1e}" + ("" if good else "  MISSED"),
-                  flush=True)
+            print(
+                f"{name:<16} {c:>9.4f} {python:>9.4f} {c / python:>9.3f} {error:>9.1e}" + ("" if good else "  MISSED"),
+                flush=True,
+            )
     return right
 
 
 def main():
-    parser = argparse.ArgumentParser(description="The Python package beside the library's own calls, and pykeops.",
-                                     epilog="example: bench/python.py --parts small --calls 2000")
+    parser = argparse.ArgumentParser(
+        description="The Python package beside the library's own calls, and pykeops.",
+        epilog="example: bench/python.py --parts small --calls 2000",
+    )
     parser.add_argument("--parts", default=",".join(PARTS), help="comma-separated, of: " + ", ".join(PARTS))
     parser.add_argument("--points", type=int, default=100, help="rows and columns of the small calls (default 100)")
     parser.add_argument("--calls", type=int, default=4000, help="small calls of each kind (default 4000)")
@@ -194,7 +220,9 @@ def main():
         parser.error(f"unknown: {', '.join(unknown)}; parts are {', '.join(PARTS)}")
     if len(parts) > 1:
         # Each part is a process of its own: PoCL reads the number of its threads once.
-        return max(subprocess.run([sys.executable, __file__, *sys.argv[1:], "--parts", part]).returncode for part in parts)
+        return max(
+            subprocess.run([sys.executable, __file__, *sys.argv[1:], "--parts", part]).returncode for part in parts
+        )
     os.environ.setdefault("KEOPSCL_DEVICE", "cpu")
     if parts[0] == "small":
         os.environ.setdefault("POCL_MAX_PTHREAD_COUNT", "1")  # waking threads would take longer than the call

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Sphinx's settings: sphinx-build docs/python FOLDER, with the package keopscl installed."""
+
 import importlib.util
 
 import keopscl

@@ -4,6 +4,7 @@
 
 All scripts run where none is named. Exit code 1: a script fails, or draws nothing.
 """
+
 import runpy
 import sys
 from pathlib import Path

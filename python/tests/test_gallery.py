@@ -3,6 +3,7 @@
 
 They take a device, as the interpreter would be slow. KEOPSCL_PICTURES names a folder in which the pictures are left.
 """
+
 import os
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ pytest.importorskip("scipy")
 @pytest.fixture(scope="module")
 def environment():
     from keopscl._core import contexts
+
     device = next((kind for kind in ("gpu", "cpu") if contexts.has(kind)), None)
     if device is None:
         pytest.skip("no OpenCL device")
@@ -38,8 +40,11 @@ def test_there_are_twelve():
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_script(script, environment, tmp_path):
     from matplotlib.image import imread
+
     folder = Path(os.environ.get("KEOPSCL_PICTURES") or tmp_path)
-    done = subprocess.run([sys.executable, DOCS / "pictures.py", folder, script], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, DOCS / "pictures.py", folder, script], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     picture = imread(folder / f"{script.stem[len('plot_'):]}.png")
     assert min(picture.shape[:2]) > 100 and np.ptp(picture[..., :3]) > 0.5
@@ -48,11 +53,13 @@ def test_script(script, environment, tmp_path):
 def program_of(path, start, end):
     """The lines of the first program in Python of a text."""
     text = path.read_text()
-    return text[text.index(start) + len(start):].split(end, 1)[0].strip("\n")
+    return text[text.index(start) + len(start) :].split(end, 1)[0].strip("\n")
 
 
 def assert_runs(program, environment):
-    done = subprocess.run([sys.executable, "-c", program], env=dict(environment, MPLBACKEND="Agg"), capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=dict(environment, MPLBACKEND="Agg"), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -63,8 +70,11 @@ def test_first_page(environment):
     assert_runs(program, environment)
 
 
-@pytest.mark.parametrize("readme", [DOCS.parents[1] / "README.md", DOCS.parents[1] / "python" / "README.md"],
-                         ids=["README.md", "python/README.md"])
+@pytest.mark.parametrize(
+    "readme",
+    [DOCS.parents[1] / "README.md", DOCS.parents[1] / "python" / "README.md"],
+    ids=["README.md", "python/README.md"],
+)
 def test_readme(readme, environment):
     """The programs of the READMEs run, with a thousandth of the points."""
     program = program_of(readme, "```python\n", "```")
@@ -77,8 +87,25 @@ def test_sphinx(tmp_path):
     pytest.importorskip("sphinx_gallery")
     copy = tmp_path / "docs" / "python"
     shutil.copytree(DOCS, copy, ignore=shutil.ignore_patterns("auto_gallery", "sg_execution_times.rst"))
-    done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-D", "plot_gallery=0", "-b", "html", copy,
-                           tmp_path / "html"], env=dict(os.environ, MPLBACKEND="Agg"), capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "sphinx",
+            "-q",
+            "-W",
+            "--keep-going",
+            "-D",
+            "plot_gallery=0",
+            "-b",
+            "html",
+            copy,
+            tmp_path / "html",
+        ],
+        env=dict(os.environ, MPLBACKEND="Agg"),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "html" / "reference.html").read_text()
     assert page.count("keopscl.numpy.LazyTensor.") > 100

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """LazyTensors as linear operators of SciPy. Skipped without SciPy."""
+
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,9 @@ def airports():
         pytest.skip("examples/data is not there: tests of an installed package")
     longitude, latitude, elevation = np.loadtxt(DATA / "airports.csv", delimiter=",", unpack=True)
     longitude, latitude = np.radians(longitude[::20]), np.radians(latitude[::20])
-    position = np.stack([np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=1)
+    position = np.stack(
+        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=1
+    )
     return position, elevation[::20] / 1000
 
 
@@ -85,6 +88,7 @@ def test_interpolation_of_elevations(airports):
 def test_lobpcg_and_svds(airports):
     """Solvers that multiply many columns, and by the transposed matrix."""
     from scipy.sparse.linalg import lobpcg, svds
+
     x, _ = airports
     K = (-Vi(x).sqdist(Vj(x[::3])) * 4.0).exp()
     dense = np.exp(-4 * ((x[:, None] - x[None, ::3]) ** 2).sum(-1))

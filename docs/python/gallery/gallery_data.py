@@ -5,6 +5,7 @@ Data of the gallery
 
 Files of ``examples/data`` in the repository, as the scripts of the gallery read them.
 """
+
 from pathlib import Path
 
 import numpy as np
@@ -20,4 +21,6 @@ def airports():
 def digits():
     """1,797 images of handwritten digits, 64 grey values from 0 to 16 each, and the digits."""
     rows = [line.split() for line in (FOLDER / "digits.txt").read_text().splitlines() if not line.startswith("#")]
-    return np.array([[int(grey, 17) for grey in text] for _, text in rows], dtype=float), np.array([int(label) for label, _ in rows])
+    return np.array([[int(grey, 17) for grey in text] for _, text in rows], dtype=float), np.array(
+        [int(label) for label, _ in rows]
+    )

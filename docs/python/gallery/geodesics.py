@@ -4,11 +4,12 @@ Geodesic shooting, for curves and surfaces
 ==========================================
 
 The module of the two scripts that deform shapes (LDDMM). Points :math:`q` and momenta :math:`p` follow the Hamiltonian
-:math:`H(q, p) = \frac12 \sum_{ij} \exp(-|q_i - q_j|^2 / s^2) \, p_i \cdot p_j` from time 0 to time 1. The right-hand side
-:math:`(\partial H / \partial p, -\partial H / \partial q)` consists of reductions of derived formulas. Its transposed
-Jacobian is needed to go back through the steps. This product is a second derivative of :math:`H` in one direction, a reduction
-again: no array of pairs is stored.
+:math:`H(q, p) = \frac12 \sum_{ij} \exp(-|q_i - q_j|^2 / s^2) \, p_i \cdot p_j` from time 0 to time 1. The right-hand
+side :math:`(\partial H / \partial p, -\partial H / \partial q)` consists of reductions of derived formulas. Its
+transposed Jacobian is needed to go back through the steps. This product is a second derivative of :math:`H` in one
+direction, a reduction again: no array of pairs is stored.
 """
+
 import numpy as np
 
 from keopscl.numpy import Pm, Vi, Vj
@@ -32,7 +33,7 @@ class Geodesics:
         return 0.5 * self.term(q, p)[0].sum(axis=1).sum()
 
     def velocity(self, q, p):
-        """dH/dp and -dH/dq. The two halves of the sum over all pairs give the same, so only q_i and p_i are derived by."""
+        """dH/dp and -dH/dq. Derivatives in q_i and p_i are enough: by symmetry the other half of H adds as much."""
         term, (q_i, p_i, _, _) = self.term(q, p)
         return term.grad(p_i, Pm(ONE)).sum(axis=1), -term.grad(q_i, Pm(ONE)).sum(axis=1)
 

@@ -3,10 +3,10 @@
 Kernel density of airports
 ==========================
 
-Where the airports of the world are, and how high they lie. With a Gaussian :math:`K_{ij}` of the distance between a place
-:math:`x_i` of a map and an airport :math:`y_j` of elevation :math:`v_j`, the map shows the density
-:math:`\\sum_j K_{ij}` and the local mean :math:`\\sum_j K_{ij} v_j / \\sum_j K_{ij}`. Map and airports together are 375
-million pairs, of which no value is stored.
+Where the airports of the world are, and how high they lie. With a Gaussian :math:`K_{ij}` of the distance between a
+place :math:`x_i` of a map and an airport :math:`y_j` of elevation :math:`v_j`, the map shows the density :math:`\\sum_j
+K_{ij}` and the local mean :math:`\\sum_j K_{ij} v_j / \\sum_j K_{ij}`. Map and airports together are 375 million pairs,
+of which no value is stored.
 """
 
 # %%
@@ -22,8 +22,9 @@ RADIUS, BANDWIDTH = 6371.0, 150.0  # km
 
 def on_sphere(longitude, latitude):
     longitude, latitude = np.radians(longitude), np.radians(latitude)
-    return RADIUS * np.stack([np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude),
-                              np.sin(latitude)], axis=-1)
+    return RADIUS * np.stack(
+        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=-1
+    )
 
 
 longitude, latitude, elevation = gallery_data.airports()
@@ -31,8 +32,10 @@ airports = on_sphere(longitude, latitude).astype(np.float32)
 values = np.stack([np.ones_like(elevation), elevation], axis=1).astype(np.float32)
 
 WIDTH, HEIGHT = 360, 180
-lon, lat = np.meshgrid(np.linspace(-180, 180, WIDTH, endpoint=False) + 180 / WIDTH,
-                       np.linspace(90, -90, HEIGHT, endpoint=False) - 90 / HEIGHT)
+lon, lat = np.meshgrid(
+    np.linspace(-180, 180, WIDTH, endpoint=False) + 180 / WIDTH,
+    np.linspace(90, -90, HEIGHT, endpoint=False) - 90 / HEIGHT,
+)
 places = on_sphere(lon.ravel(), lat.ravel()).astype(np.float32)
 
 # %%

@@ -3,9 +3,9 @@
 Attention with a causal mask
 ============================
 
-Attention :math:`o_i = \\sum_j \\mathrm{softmax}_j(q_i \\cdot k_j / \\sqrt D) v_j` is the reduction ``sumsoftmaxweight``.
-A causal mask lets a token see earlier tokens only: the numbers of the row and of the column are formulas too. The
-matrix of scores is never stored, and heads are a batch axis.
+Attention :math:`o_i = \\sum_j \\mathrm{softmax}_j(q_i \\cdot k_j / \\sqrt D) v_j` is the reduction
+``sumsoftmaxweight``. A causal mask lets a token see earlier tokens only: the numbers of the row and of the column are
+formulas too. The matrix of scores is never stored, and heads are a batch axis.
 """
 
 # %%

@@ -4,9 +4,9 @@ A mixture of Gaussians, fitted by EM
 ====================================
 
 With :math:`l_{ij}` the logarithm of weight times density of component :math:`j` at the point :math:`x_i`, the
-log-likelihood is :math:`\\sum_i \\log \\sum_j \\exp l_{ij}`. Point :math:`i` belongs to component :math:`j` by the share
-:math:`r_{ij} = \\exp l_{ij} / \\sum_k \\exp l_{ik}`. The sums over :math:`i` of :math:`r_{ij}`, :math:`r_{ij} x_i` and
-:math:`r_{ij} x_i x_i^T` give the next weights, means and covariances.
+log-likelihood is :math:`\\sum_i \\log \\sum_j \\exp l_{ij}`. Point :math:`i` belongs to component :math:`j` by the
+share :math:`r_{ij} = \\exp l_{ij} / \\sum_k \\exp l_{ik}`. The sums over :math:`i` of :math:`r_{ij}`, :math:`r_{ij}
+x_i` and :math:`r_{ij} x_i x_i^T` give the next weights, means and covariances.
 """
 
 # %%
@@ -20,7 +20,9 @@ random = np.random.default_rng(1)
 COUNT = 20_000
 true_weights = np.array([0.4, 0.3, 0.2, 0.1])
 true_means = np.array([[-2.0, 0.0], [2.0, 1.5], [1.5, -2.0], [-1.5, 3.0]])
-true_roots = np.array([[[0.9, 0.0], [0.5, 0.3]], [[0.4, 0.0], [-0.3, 0.7]], [[1.0, 0.0], [0.0, 0.3]], [[0.3, 0], [0.1, 0.3]]])
+true_roots = np.array(
+    [[[0.9, 0.0], [0.5, 0.3]], [[0.4, 0.0], [-0.3, 0.7]], [[1.0, 0.0], [0.0, 0.3]], [[0.3, 0], [0.1, 0.3]]]
+)
 component = random.choice(4, size=COUNT, p=true_weights)
 points = true_means[component] + np.einsum("nab,nb->na", true_roots[component], random.standard_normal((COUNT, 2)))
 

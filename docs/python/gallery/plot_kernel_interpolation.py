@@ -5,7 +5,8 @@ Kernel interpolation, with SciPy's conjugate gradients
 
 The elevation of Europe's airports, made into a map by kernel ridge regression: with an exponential kernel :math:`K` of
 the distance and a noise level :math:`\\lambda`, the weights :math:`a` solve :math:`(K + \\lambda I) a = v`, and the map
-is :math:`\\sum_j K(x, y_j) a_j`. The solver needs products :math:`K a` alone, and SciPy's linear operators take lazy tensors.
+is :math:`\\sum_j K(x, y_j) a_j`. The solver needs products :math:`K a` alone, and SciPy's linear operators take lazy
+tensors.
 """
 
 # %%

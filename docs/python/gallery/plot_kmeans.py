@@ -3,9 +3,9 @@
 K-means
 =======
 
-Lloyd's algorithm: points go to the nearest centre, and a centre goes to the mean of its points. Both halves of a step are
-reductions of the same two sets of points: the nearest centre is an argmin over the centres, and the sum of a centre's
-points is a sum over all points, of the formula "point i belongs to centre j".
+Lloyd's algorithm: points go to the nearest centre, and a centre goes to the mean of its points. Both halves of a step
+are reductions of the same two sets of points: the nearest centre is an argmin over the centres, and the sum of a
+centre's points is a sum over all points, of the formula "point i belongs to centre j".
 """
 
 # %%

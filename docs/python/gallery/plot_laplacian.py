@@ -4,8 +4,8 @@ Sums of Laplacians: the heat equation
 =====================================
 
 Heat from many points, :math:`u(x, t) = \\sum_j b_j \\exp(-|x - y_j|^2 / 4t) / 4 \\pi t`, solves :math:`\\partial_t u =
-\\Delta u` in the plane. Both sides are sums of derivatives of one formula. ``laplacian`` and ``diff`` derive the formula
-before its compilation, so nothing is approximated and no derivative is written by hand.
+\\Delta u` in the plane. Both sides are sums of derivatives of one formula. ``laplacian`` and ``diff`` derive the
+formula before its compilation, so nothing is approximated and no derivative is written by hand.
 """
 
 # %%
@@ -42,14 +42,18 @@ by_hand = (dense * (squares / (4 * time**2) - 1 / time)).sum(1)
 assert np.allclose(laplacian[:, 0], by_hand, rtol=0, atol=1e-12 * size)
 assert np.allclose(gradient, -(dense[..., None] * off).sum(1) / (2 * time), rtol=0, atol=1e-11 * np.abs(gradient).max())
 grid = u.reshape(150, 150)
-differences = (grid[1:-1, 2:] + grid[1:-1, :-2] + grid[2:, 1:-1] + grid[:-2, 1:-1] - 4 * grid[1:-1, 1:-1]) / side[1] ** 2
+differences = (grid[1:-1, 2:] + grid[1:-1, :-2] + grid[2:, 1:-1] + grid[:-2, 1:-1] - 4 * grid[1:-1, 1:-1]) / side[
+    1
+] ** 2
 assert np.abs(differences - laplacian.reshape(150, 150)[1:-1, 1:-1]).max() < 0.02 * size
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
 for place, field, name in ((axes[0], u, "heat $u$, and its flow"), (axes[1], laplacian, r"$\Delta u = \partial_t u$")):
     limit = np.abs(field).max()
-    image = place.imshow(field.reshape(150, 150), origin="lower", extent=(0, 1, 0, 1), cmap="RdBu_r", vmin=-limit, vmax=limit)
+    image = place.imshow(
+        field.reshape(150, 150), origin="lower", extent=(0, 1, 0, 1), cmap="RdBu_r", vmin=-limit, vmax=limit
+    )
     figure.colorbar(image, ax=place, shrink=0.8)
     place.set_title(name)
 some = np.arange(150 * 150).reshape(150, 150)[5::10, 5::10].ravel()

@@ -3,8 +3,8 @@
 LDDMM of curves
 ===============
 
-A closed curve is deformed until the curve lies on another one, by geodesic shooting: the momenta at time 0 tell the whole
-deformation, and L-BFGS looks for momenta that make
+A closed curve is deformed until the curve lies on another one, by geodesic shooting: the momenta at time 0 tell the
+whole deformation, and L-BFGS looks for momenta that make
 
 .. math:: E(p) = c H(q, p) + |C(q \\text{ at time } 1) - C(\\text{target})|^2
 
@@ -28,7 +28,9 @@ def curve(count, shape):
 
 
 start = curve(POINTS, lambda t: (np.cos(t), np.sin(t)))
-target = curve(TARGET_POINTS, lambda t: ((1 + 0.3 * np.cos(3 * t)) * 1.1 * np.cos(t) + 0.2, (1 + 0.3 * np.cos(3 * t)) * np.sin(t)))
+target = curve(
+    TARGET_POINTS, lambda t: ((1 + 0.3 * np.cos(3 * t)) * 1.1 * np.cos(t) + 0.2, (1 + 0.3 * np.cos(3 * t)) * np.sin(t))
+)
 geodesics = Geodesics(WIDTH)
 
 
@@ -62,8 +64,8 @@ momenta = found.x.reshape(start.shape)
 path = geodesics.shoot(start, momenta)
 
 # %%
-# The curves lie on each other, the sum over pairs agrees with dense arrays, and the constants of the motion are constant:
-# energy, momentum and angular momentum.
+# The curves lie on each other, the sum over pairs agrees with dense arrays, and the constants of the motion are
+# constant: energy, momentum and angular momentum.
 assert found.fun < 0.05 * before
 end, last = path[-1]
 assert np.sqrt(((end[:, None] - target[None]) ** 2).sum(-1)).min(1).max() < 0.05

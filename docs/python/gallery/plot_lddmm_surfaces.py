@@ -53,8 +53,9 @@ def energy(flat):
     p = flat.reshape(start.shape)
     path = geodesics.shoot(start, p)
     end = path[-1][0]
-    distance, of_centres, of_normals = current_distance(*current(end, triangles), *current(target, target_triangles),
-                                                        CURRENT_WIDTH)
+    distance, of_centres, of_normals = current_distance(
+        *current(end, triangles), *current(target, target_triangles), CURRENT_WIDTH
+    )
     corners = end[triangles].transpose(1, 0, 2)
     of_q = np.zeros_like(end)
     for k in range(3):  # the normal is half of a x b + b x c + c x a
@@ -92,8 +93,9 @@ assert ((centres * normals).sum(1) > 0).all()
 
 # %%
 figure = plt.figure(figsize=(8, 3), layout="constrained")
-for k, (points, faces, name) in enumerate(((start, triangles, "start"), (end, triangles, "end"),
-                                           (target, target_triangles, "target"))):
+for k, (points, faces, name) in enumerate(
+    ((start, triangles, "start"), (end, triangles, "end"), (target, target_triangles, "target"))
+):
     place = figure.add_subplot(1, 3, k + 1, projection="3d")
     drawn = place.plot_trisurf(*points.T, triangles=faces, cmap="viridis", edgecolor="none")
     drawn.set_array(np.linalg.norm(points[faces].mean(1), axis=1))

@@ -3,8 +3,8 @@
 K-nearest classification of handwritten digits
 ==============================================
 
-Each image is a point of 64 dimensions, and is taken for the digit that most of its five nearest references have. The five
-nearest are one reduction, ``argKmin``.
+Each image is a point of 64 dimensions, and is taken for the digit that most of its five nearest references have. The
+five nearest are one reduction, ``argKmin``.
 """
 
 # %%

@@ -5,9 +5,9 @@ Optimal transport by Sinkhorn's iterations
 
 Two clouds of :math:`N` points have the mass :math:`1/N` at each point. The plan :math:`P_{ij} = \\exp((f_i + g_j -
 \\tfrac12 |x_i - y_j|^2) / \\varepsilon) / N^2` of least cost, blurred by :math:`\\varepsilon`, has potentials with
-:math:`f_i = -\\varepsilon \\log \\sum_j \\exp((g_j - \\tfrac12 |x_i - y_j|^2) / \\varepsilon) / N`, and the same with the
-clouds exchanged. The iterations go to and fro between the two; each is a ``logsumexp``, so nothing overflows however
-small :math:`\\varepsilon` is, and the plan is never stored.
+:math:`f_i = -\\varepsilon \\log \\sum_j \\exp((g_j - \\tfrac12 |x_i - y_j|^2) / \\varepsilon) / N`, and the same with
+the clouds exchanged. The iterations go to and fro between the two; each is a ``logsumexp``, so nothing overflows
+however small :math:`\\varepsilon` is, and the plan is never stored.
 """
 
 # %%
@@ -27,8 +27,8 @@ y = x @ STRETCH + MOVE
 
 
 # %%
-# The blur shrinks from step to step to its last value. Iterations with the mean of the old and the new potential converge
-# fast where both potentials are updated at once.
+# The blur shrinks from step to step to its last value. Iterations with the mean of the old and the new potential
+# converge fast where both potentials are updated at once.
 def softmin(epsilon, x, y, g):
     """-epsilon log of the mean over j of exp((g_j - |x_i - y_j|^2 / 2) / epsilon)"""
     exponent = (Vj(g) - 0.5 * Vi(x).sqdist(Vj(y))) / epsilon

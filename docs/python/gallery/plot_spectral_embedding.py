@@ -4,8 +4,8 @@ Spectral embedding with SciPy's ``eigsh``
 =========================================
 
 The eigenvectors of the normalised kernel matrix :math:`D^{-1/2} K D^{-1/2}` of handwritten digits, a graph in which
-similar images are neighbours. A lazy tensor has SciPy's interface of linear operators, so ``eigsh`` takes the matrix as a
-formula. Its entries are computed anew in each product.
+similar images are neighbours. A lazy tensor has SciPy's interface of linear operators, so ``eigsh`` takes the matrix as
+a formula. Its entries are computed anew in each product.
 """
 
 # %%
