@@ -14,7 +14,6 @@ import pytest
 from conftest import assert_close
 
 from keopscl._core import structure
-from keopscl._native import lib
 from keopscl.numpy import Genred, LazyTensor, Pm, Vi, Vj
 
 
@@ -48,7 +47,7 @@ def test_without_a_driver_the_interpreter_says_so_once(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     if "interpreter" in result.stdout:  # and no driver of pip's
-        assert result.stderr.count("pip install keopscl[cpu]") == 1
+        assert result.stderr.count('pip install "keopscl[cpu]"') == 1
     asked = run(EXAMPLE + "K.sum(axis=1)", KEOPSCL_DEVICE="host", OCL_ICD_VENDORS=str(tmp_path))
     assert asked.returncode == 0 and not asked.stderr
 
@@ -187,6 +186,20 @@ def test_arrays_are_kept_as_long_as_they_are_needed(rng):
     assert alive() is None
 
 
+def test_arrays_that_another_thread_lets_go_of_during_a_call(rng):
+    x, y = rng.standard_normal((3000, 1, 3)), rng.standard_normal((1, 4000, 3))
+    expected = np.exp(-((x[:5] - y) ** 2).sum(-1)).sum(1)
+    for _ in range(5):
+        holder = [(-LazyTensor(x.copy()).sqdist(LazyTensor(y.copy()))).exp()]
+        results = []
+        thread = threading.Thread(target=lambda: results.append(holder.pop().sum(axis=1)))  # the call alone holds it
+        thread.start()
+        while thread.is_alive():
+            gc.collect()
+        thread.join()
+        np.testing.assert_allclose(results[0][:5, 0], expected)
+
+
 def test_arrays_are_read_when_they_are_reduced(rng):
     x = rng.standard_normal((5, 2))
     total = Vi(x).sum(axis=0, call=False)
@@ -285,7 +298,7 @@ def interrupt():
     sent.append(time.monotonic())
     os.kill(os.getpid(), signal.SIGINT)
 
-for seconds in (0.1, float(sys.argv[1])):  # the first call compiles what the second needs
+for seconds in (2.0, float(sys.argv[1])):  # the first call compiles what the second needs
     threading.Timer(seconds, interrupt).start()
     try:
         K.sum(axis=1, verbose=sys.argv[2] == "verbose")
@@ -297,11 +310,10 @@ assert np.allclose(total, x[:50, 0].sum(0), atol=1e-4)
 """
 
 
-@pytest.mark.skipif(not hasattr(lib, "kcl_context_set_progress"), reason="the library cannot be interrupted")
 @pytest.mark.parametrize("how", ["quiet", "verbose"])
 def test_an_interrupt_ends_a_long_call(how):
     result = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, "2", how],
+        [sys.executable, "-c", INTERRUPTED, "1", how],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,

@@ -72,9 +72,8 @@ CLASSES = {
     lib.KCL_ERROR_DERIVATIVE: DerivativeError,
     lib.KCL_ERROR_IO: FileError,
     lib.KCL_ERROR_INTERNAL: InternalError,
+    lib.KCL_ERROR_CANCELLED: CancelledError,
 }
-if hasattr(lib, "KCL_ERROR_CANCELLED"):
-    CLASSES[lib.KCL_ERROR_CANCELLED] = CancelledError
 
 
 def error_of(status: int, sentence: Any) -> Error:

@@ -9,7 +9,7 @@ from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
 from .._native import ffi, lib
 from . import contexts, interrupts
 from .leaves import F32, F64, I64, NAMES, ArrayLeaf
-from .program import Program, program_of
+from .program import Program
 from .structure import I, J, Structure
 
 

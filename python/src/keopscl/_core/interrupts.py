@@ -69,13 +69,12 @@ def showing() -> Iterator[None]:
 
 def install(context: Any) -> None:
     """Makes the calls on a context end where a signal's handler raises."""
-    if hasattr(lib, "kcl_context_set_progress"):
-        lib.kcl_context_set_progress(context, lib.keopscl_progress, ffi.NULL)
+    lib.kcl_context_set_progress(context, lib.keopscl_progress, ffi.NULL)
 
 
 def raise_if_interrupted(status: int) -> None:
     """After a call that failed: raises what a handler of a signal has raised in it."""
-    if status == getattr(lib, "KCL_ERROR_CANCELLED", None):
+    if status == lib.KCL_ERROR_CANCELLED:
         raised, _state.raised = _state.raised, None
         if raised is not None:
             raise raised

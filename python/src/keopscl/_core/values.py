@@ -14,7 +14,6 @@ from . import contexts
 from .leaves import I64, ArrayLeaf
 from .program import Lowering, scope_of
 from .structure import BOTH, COMPLEX, INDEX, PAIR
-from .tensor import TensorBase
 from .vectors import Vectors, product
 
 S = TypeVar("S", bound="Values")
@@ -25,7 +24,6 @@ class Chosen(NamedTuple):
     """Numbers of rows or columns, and the axes that they have in the result."""
 
     indices: Any  # kcl_indices
-    many: int
     shape: Tuple[int, ...]  # () for a single number
     numbers: Optional[Any]  # a list of numbers as an array of int64
     keep: Any
@@ -38,14 +36,13 @@ def choose(key: Any, length: int, axis: str) -> Chosen:
             if bound is not None and not hasattr(bound, "__index__"):
                 raise IndexError(f"K[...]: bounds of a slice are whole numbers, not {bound!r}")
         start, stop, step = key.indices(length)
-        count = len(range(start, stop, step))
-        return Chosen(lib.kcl_range(start, stop, step), count, (count,), None, None)
+        return Chosen(lib.kcl_range(start, stop, step), (len(range(start, stop, step)),), None, None)
     if hasattr(key, "__index__") and not isinstance(key, (bool, np.bool_)) and getattr(key, "ndim", 0) == 0:
         number = int(key)
         if not -length <= number < length:
             raise IndexError(f"K[...]: there is no number {number} on axis {axis}, which has {length}")
         number %= length
-        return Chosen(lib.kcl_range(number, number + 1, 1), 1, (), None, None)
+        return Chosen(lib.kcl_range(number, number + 1, 1), (), None, None)
     numbers = np.asarray(key)
     if numbers.dtype == np.bool_:
         if numbers.shape != (length,):
@@ -69,7 +66,7 @@ def listed(numbers: Any) -> Chosen:
     """The choice of a list of numbers."""
     flat = np.ascontiguousarray(numbers).reshape(-1)
     array = _arrays.array(_arrays.describe_dense(ffi.from_buffer(flat), I64, flat.shape))
-    return Chosen(lib.kcl_list(array), flat.size, numbers.shape, numbers, (flat, array))
+    return Chosen(lib.kcl_list(array), numbers.shape, numbers, (flat, array))
 
 
 class Values(Vectors):
@@ -192,6 +189,3 @@ class Values(Vectors):
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise TypeError("a LazyTensor is no array, and is not written out by accident: dense() writes out all values")
-
-
-__all__ = ["TensorBase", "Values"]
