@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
-from keopscl._core import structure
+from keopscl._core import interrupts, structure
 from keopscl.numpy import Genred, LazyTensor, Pm, Vi, Vj
 
 
@@ -256,6 +256,14 @@ def test_arrays_of_other_libraries(rng):
 
     with pytest.raises(TypeError, match="Elsewhere cannot be read"):
         Vi(Elsewhere(x))
+
+
+def test_an_interrupt_in_the_last_moment_of_a_call_is_raised(monkeypatch, rng):
+    total = Vi(rng.standard_normal((5, 2))).sum(axis=0, call=False)
+    monkeypatch.setattr(interrupts._state, "raised", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        total()
+    assert total().shape == (1, 2)
 
 
 def test_development_mode_has_nothing_to_say():
