@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import keopscl  # noqa: E402
 from keopscl._core import evaluation  # noqa: E402
+from keopscl.torch import _autograd  # noqa: E402
 from keopscl.torch import Genred, LazyTensor, Pm, Vi, Vj, generic_argkmin, generic_logsumexp, generic_sum  # noqa: E402
 
 
@@ -112,6 +113,21 @@ def test_tensors_are_released_after_backward():
         result.sum().backward()
 
 
+def test_operators_of_gradients_are_released():
+    def stages():
+        gc.collect()
+        return sum(type(each) is _autograd.Stage for each in gc.get_objects())
+
+    x, y = normal(29, (3, 2), (4, 2))
+    before = stages()
+    f = Genred("Exp(-SqDist(x,y))", ["x = Vi(2)", "y = Vj(2)"], axis=1)
+    first, = torch.autograd.grad(f(x, y).sum(), [x], create_graph=True)
+    torch.autograd.grad(first.sum(), [y])
+    assert stages() > before
+    del f, first
+    assert stages() == before
+
+
 def test_a_tensor_that_was_changed_has_no_gradient():
     x, y, b, s = normal(5, (5, 3), (7, 3), (7, 2), (1,))
     result = gaussian(x, y, b, s)
@@ -125,8 +141,8 @@ def test_cotangents_of_any_strides(calls):
     inputs = normal(6, (5, 3), (7, 3), (7, 2), (1,))
     expected = dense_gaussian(*inputs)
     result = gaussian(*inputs)
-    cotangents = [torch.ones(()).double().expand(5, 2), torch.randn(2, 5).double().T, torch.randn(10, 4).double()[::2, ::2],
-                  torch.randn(5, 1).double().expand(5, 2), torch.randn(5, 2).double().flip(0)]
+    one, row, wide, large = (each.detach() for each in normal(26, (), (5, 1), (2, 5), (10, 4)))
+    cotangents = [one.expand(5, 2), row.expand(5, 2), wide.T, large[::2, ::2]]
     for e in cotangents:
         same(torch.autograd.grad(result, inputs, e, retain_graph=True),
              torch.autograd.grad(expected, inputs, e, retain_graph=True))
@@ -148,7 +164,8 @@ def test_inputs_of_any_strides():
     assert x.data_ptr() == Vi(x.T).variables[0].data_ptr()
 
 
-BATCHES = [((2,), (2,), (2,)), ((2, 1), (1, 3), ()), ((), (2,), (1,)), ((1,), (), (3,)), ((2, 3), (3,), (2, 1)), ((), (), (4,))]
+BATCHES = [((2,), (2,), (2,)), ((2, 1), (1, 3), ()), ((), (2,), (1,)), ((1,), (), (3,)), ((2, 3), (3,), (2, 1)),
+           ((), (), (4,))]
 
 
 @pytest.mark.parametrize("batches", BATCHES, ids=str)
@@ -211,7 +228,8 @@ def test_indices_have_no_gradient():
     dense = ((x[:, None] - y[None]) ** 2).sum(-1)
     expected = dense.topk(3, dim=1, largest=False)
     assert torch.equal(indices, expected.indices)
-    same(torch.autograd.grad((values**2).sum(), [x, y]), torch.autograd.grad((expected.values**2).sum(), [x, y], retain_graph=True))
+    same(torch.autograd.grad((values**2).sum(), [x, y]),
+         torch.autograd.grad((expected.values**2).sum(), [x, y], retain_graph=True))
     smallest, _ = Genred("SqDist(x,y)", ["x = Vi(2)", "y = Vj(2)"], reduction_op="Min_ArgMin", axis=1)(x, y)
     same(torch.autograd.grad(smallest.sum(), [x, y]), torch.autograd.grad(dense.min(1).values.sum(), [x, y]))
 
@@ -239,8 +257,8 @@ def test_genred():
     assert generic_argkmin("SqDist(x,y)", "r = Vi(4)", "x = Vi(3)", "y = Vj(3)")(x, y).shape == (5, 4)
     kmin = Genred("SqDist(x,y)", ["x = Vi(3)", "y = Vj(3)"], reduction_op="KMin", opt_arg=2, axis=1)
     assert gradcheck(kmin, (x, y)) and gradgradcheck(kmin, (x, y))
-    weighted = Genred("SqDist(x,y)", ["x = Vi(3)", "y = Vj(3)", "b = Vj(2)"], reduction_op="SumSoftMaxWeight", formula2="b",
-                      axis=1)
+    weighted = Genred("SqDist(x,y)", ["x = Vi(3)", "y = Vj(3)", "b = Vj(2)"], reduction_op="SumSoftMaxWeight",
+                      formula2="b", axis=1)
     assert gradcheck(weighted, (x, y, b)) and gradgradcheck(weighted, (x, y, b))
 
 
@@ -320,12 +338,36 @@ def test_an_operation_without_a_derivative_is_told_in_backward():
         torch.autograd.grad(first.sum(), [x])
 
 
+def test_tangents_of_forward_mode_are_refused():
+    x, y = normal(27, (3, 2), (4, 2))
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, torch.ones_like(x))
+        with pytest.raises(NotImplementedError, match="forward-mode"):
+            Vi(dual).sqdist(Vj(y)).sum(axis=1)
+        assert Vi(y).sqdist(Vj(y)).sum(axis=1).requires_grad
+
+
+def test_jacobians_and_hessians():
+    x, y = normal(28, (3, 2), (4, 2))
+
+    def lazy(x):
+        return Vi(x).sqdist(Vj(y.detach())).logsumexp(axis=1)
+
+    def dense(x):
+        return ((x[:, None] - y[None].detach()) ** 2).sum(-1, keepdim=True).logsumexp(1)
+
+    functional = torch.autograd.functional
+    same([functional.jacobian(lazy, x)], [functional.jacobian(dense, x)])
+    same([functional.hessian(lambda x: lazy(x).sum(), x)], [functional.hessian(lambda x: dense(x).sum(), x)])
+
+
 def test_training():
     """A module whose parameters are moved and replaced between steps."""
     torch.manual_seed(0)
     points = torch.rand(40, 1)
     values = torch.sin(6 * points)
-    module = torch.nn.ParameterDict({"a": torch.nn.Parameter(torch.zeros(40, 1)), "s": torch.nn.Parameter(torch.ones(1))})
+    module = torch.nn.ParameterDict({"a": torch.nn.Parameter(torch.zeros(40, 1)),
+                                     "s": torch.nn.Parameter(torch.ones(1))})
     optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
     losses = []
     for _ in range(60):

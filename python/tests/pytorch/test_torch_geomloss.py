@@ -49,16 +49,16 @@ for first, second in zip(gradients, its_gradients):
 print("calls", used, "loss", float(loss))
 """
 
-# The tensorized backend takes distances below 1e-4 for 1e-4: there the two agree to some 1e-4. In the squares of distances
-# the online backend rounds 1 / blur^2 to float32.
+# The tensorized backend takes distances below 1e-4 for 1e-4: there the two agree to some 1e-4. In the squares of
+# distances the online backend rounds 1 / blur^2 to float32.
 CASES = [("sinkhorn", {"p": 2}, 1e-7), ("sinkhorn", {"p": 1}, 3e-4), ("sinkhorn", {"p": 2, "reach": 0.5}, 1e-7),
          ("gaussian", {}, 1e-9), ("laplacian", {}, 3e-3), ("energy", {}, 3e-4)]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("geomloss") is None, reason="geomloss is not installed: pip install geomloss")
+@pytest.mark.skipif(importlib.util.find_spec("geomloss") is None, reason="no geomloss: pip install --no-deps geomloss")
 @pytest.mark.parametrize("loss,options,tolerance", CASES, ids=str)
 def test_samples_loss(loss, options, tolerance):
-    result = subprocess.run([sys.executable, "-c", PROGRAM, loss, json.dumps(options), str(tolerance)], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, universal_newlines=True, timeout=300)
+    result = subprocess.run([sys.executable, "-c", PROGRAM, loss, json.dumps(options), str(tolerance)],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=300)
     assert result.returncode == 0, result.stderr
     assert "calls" in result.stdout

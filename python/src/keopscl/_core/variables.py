@@ -17,8 +17,8 @@ class Makers(Generic[T]):
         self._lazy = lazy
 
     def Var(self, x_or_ind: Any, dim: Optional[int] = None, cat: Optional[int] = None) -> T:
-        """A LazyTensor of an array in the role `cat` (0: i, 1: j, 2: parameter), or the symbolic variable number x_or_ind
-        of dimension `dim`, which gets its array in a call."""
+        """A LazyTensor of an array in the role `cat` (0: i, 1: j, 2: parameter), or the symbolic variable number
+        x_or_ind of dimension `dim`, which gets its array in a call."""
         return self._lazy(x_or_ind, axis=cat) if dim is None else self._lazy((x_or_ind, dim, cat))
 
     def Vi(self, x_or_ind: Any, dim: Optional[int] = None) -> T:
@@ -34,8 +34,8 @@ class Makers(Generic[T]):
         return self.Var(x_or_ind, dim, 2)
 
     def index_i(self) -> T:
-        """The number of the row i, from 0, as a formula: index_j() <= index_i() is a mask below the diagonal, exact for any
-        size. Something else in the formula must have the axis."""
+        """The number of the row i, from 0, as a formula: index_j() <= index_i() is a mask below the diagonal, exact for
+        any size. Something else in the formula must have the axis."""
         return self._lazy._index(I)
 
     def index_j(self) -> T:
@@ -43,6 +43,8 @@ class Makers(Generic[T]):
         return self._lazy._index(J)
 
     def where(self, condition: Any, x: Any, y: Any) -> T:
-        """x where the condition, a comparison of LazyTensors, is true, else y; what is not chosen may be infinite or NaN."""
-        made: T = (condition if isinstance(condition, TensorBase) else self._lazy(condition)).where(x, y)  # type: ignore
+        """x where the condition, a comparison of LazyTensors, is true, else y; what is not chosen may be infinite or
+        NaN."""
+        lazy: Any = condition if isinstance(condition, TensorBase) else self._lazy(condition)
+        made: T = lazy.where(x, y)
         return made

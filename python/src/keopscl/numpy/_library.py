@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from .._native import ffi
 
 Shape = Tuple[int, ...]
 
-DTYPES = {F32: np.dtype(np.float32), F64: np.dtype(np.float64), I64: np.dtype(np.int64)}
+DTYPES: Dict[int, Any] = {F32: np.dtype(np.float32), F64: np.dtype(np.float64), I64: np.dtype(np.int64)}
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 SINGLE, DOUBLE = DTYPES[F32], DTYPES[F64]
 PAIRS = {np.dtype(np.complex64): F32, np.dtype(np.complex128): F64}

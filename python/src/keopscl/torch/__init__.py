@@ -17,16 +17,18 @@ from ._library import library
 
 
 class LazyTensor(LazyTensorBase):
-    """A formula in PyTorch tensors, of shape (batch axes..., M, N, D), of which no element is computed before it is reduced.
+    """A formula in PyTorch tensors, of shape (batch axes..., M, N, D), of which no element is computed before it is
+    reduced.
 
     LazyTensor(x) of a tensor of shape (batch axes..., M, 1, D) has rows of i, of shape (batch axes..., 1, N, D) rows of
     j, of shape (D,) or (batch axes..., 1, 1, D) it is a parameter; LazyTensor(x, axis=0) and LazyTensor(x, axis=1) tell
-    the role of a tensor of shape (M, D). A float or a list of floats is a parameter, a whole number part of the formula,
-    and (index, dim, role) a variable that gets its tensor in a call. Tensors are float32, float64, complex64 or complex128,
-    on the CPU, of any strides, and are not copied. Complex numbers make a ComplexLazyTensor.
+    the role of a tensor of shape (M, D). A float or a list of floats is a parameter, a whole number part of the
+    formula, and (index, dim, role) a variable that gets its tensor in a call. Tensors are float32, float64, complex64
+    or complex128, on the CPU, of any strides, and are not copied. Complex numbers make a ComplexLazyTensor.
 
     Results are functions of all tensors that require a gradient: backward() and torch.autograd.grad work to any order.
-    Indices are int64 and have no gradient; smallest and largest values have the gradients of the terms that were chosen.
+    Indices are int64 and have no gradient; smallest and largest values have the gradients of the terms that were
+    chosen.
 
     Raises ValueError for shapes that do not fit, TypeError for other types and number types, NotImplementedError for
     tensors that are not on the CPU.
@@ -45,7 +47,8 @@ class LazyTensor(LazyTensorBase):
 
     def _write(self, function: str, arguments: Any, shape: Any, what: str) -> Any:
         """Values, written out, as functions of the tensors that require gradients."""
-        if self._node.kind == INDEX or self._code is None or self.symbolic_variables or not library.records(self._leaves):
+        has_gradients = self._node.kind != INDEX and self._code is not None and not self.symbolic_variables
+        if not has_gradients or not library.records(self._leaves):
             with torch.no_grad():
                 return super()._write(function, arguments, shape, what)
         result = _values.write(self, function, arguments, shape)
@@ -82,5 +85,5 @@ _makers = Makers(LazyTensor)
 Var, Vi, Vj, Pm = _makers.Var, _makers.Vi, _makers.Vj, _makers.Pm
 index_i, index_j, where = _makers.index_i, _makers.index_j, _makers.where
 
-__all__ = ["ComplexLazyTensor", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj", "cluster", "generic_argkmin",
-           "generic_argmin", "generic_logsumexp", "generic_sum", "index_i", "index_j", "where"]
+__all__ = ["ComplexLazyTensor", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj", "cluster",
+           "generic_argkmin", "generic_argmin", "generic_logsumexp", "generic_sum", "index_i", "index_j", "where"]

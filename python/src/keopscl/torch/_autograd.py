@@ -68,8 +68,8 @@ def stage_of(program: Program) -> Stage:
 class Task:
     """What is computed: a stage, the number type, the device, the axes of arguments and results.
 
-    `leaves` are the arguments. A task that is kept for the backward pass has None in the place of tensors, which autograd
-    saves.
+    `leaves` are the arguments. A task that is kept for the backward pass has None in the place of tensors, which
+    autograd saves.
     """
 
     __slots__ = ("library", "stage", "code", "device", "shapes", "leaves", "layouts")
@@ -151,7 +151,8 @@ class Apply(torch.autograd.Function):
                 shape = shape[:-2] + shape[-1:]
             leaves.append(library.leaf(grad_outputs[k], role, shape))
         stage = task.stage.only(given).gradient(tuple(wanted))
-        gradients = iter(compute(Task(library, stage, task.code, task.device, [shape_of(leaves[k]) for k in wanted], leaves)))
+        shapes = [shape_of(leaves[k]) for k in wanted]
+        gradients = iter(compute(Task(library, stage, task.code, task.device, shapes, leaves)))
         return (None, *[None if tensor is None else like(next(gradients), tensor) for tensor in sources])
 
 

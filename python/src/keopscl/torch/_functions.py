@@ -9,8 +9,8 @@ from .._core.tensor import TensorBase
 from .._errors import ArgumentError
 
 # Keyword arguments of PyTorch's functions in these values change nothing.
-DEFAULTS: Dict[str, Any] = {"inplace": False, "out": None, "dtype": None, "keepdim": False, "alpha": 1, "rounding_mode": None,
-                            "eps": 1e-12, "sorted": True}
+DEFAULTS: Dict[str, Any] = {"inplace": False, "out": None, "dtype": None, "keepdim": False, "alpha": 1,
+                            "rounding_mode": None, "eps": 1e-12, "sorted": True}
 
 
 def _times(a: Any, v: Any) -> Any:
@@ -55,8 +55,8 @@ def _normalize(a: Any, p: float = 2.0, dim: int = 1) -> Any:
 def _transpose(a: Any, dim0: int, dim1: int) -> Any:
     axes = {dim + a.dim() if dim < 0 else dim for dim in (dim0, dim1)}
     if axes != {a.dim() - 3, a.dim() - 2}:
-        raise ArgumentError(f"transpose: the axes {a.dim() - 3} (i) and {a.dim() - 2} (j) are exchanged, not {dim0} and "
-                            f"{dim1}")
+        raise ArgumentError(f"transpose: the axes {a.dim() - 3} (i) and {a.dim() - 2} (j) are exchanged, not {dim0} "
+                            f"and {dim1}")
     return a.T
 
 
@@ -68,18 +68,18 @@ FUNCTIONS: Dict[str, Callable[..., Any]] = {
     "amin": lambda a, dim=None: a.min(dim=dim), "amax": lambda a, dim=None: a.max(dim=dim),
     "argmin": lambda a, dim=None: a.argmin(dim=dim), "argmax": lambda a, dim=None: a.argmax(dim=dim),
     "logsumexp": lambda a, dim: a.logsumexp(dim=dim), "min": _extreme("minimum", "min_argmin"),
-    "max": _extreme("maximum", "max_argmax"), "topk": _topk, "norm": _norm, "vector_norm": _norm, "normalize": _normalize,
-    "transpose": _transpose, "swapaxes": _transpose, "t": lambda a: a.T, "real": lambda a: a.real, "imag": lambda a: a.imag,
-    "round": lambda a, decimals=0: a.round(decimals), "rsub": lambda a, b: b - a, "rdiv": lambda a, b: b / a,
-    "rtruediv": lambda a, b: b / a, "rpow": lambda a, b: b**a,
+    "max": _extreme("maximum", "max_argmax"), "topk": _topk, "norm": _norm, "vector_norm": _norm,
+    "normalize": _normalize, "transpose": _transpose, "swapaxes": _transpose, "t": lambda a: a.T,
+    "real": lambda a: a.real, "imag": lambda a: a.imag, "round": lambda a, decimals=0: a.round(decimals),
+    "rsub": lambda a, b: b - a, "rdiv": lambda a, b: b / a, "rtruediv": lambda a, b: b / a, "rpow": lambda a, b: b**a,
 }
 
 PRODUCTS = ("matmul", "mm", "mv", "bmm", "rmatmul")
 
 
 def dispatch(lazy: Any, func: Any, args: Any, kwargs: Any) -> Any:
-    """func(*args, **kwargs) of which an argument is a LazyTensor, of the class `lazy`; NotImplemented for functions that
-    LazyTensors do not have."""
+    """func(*args, **kwargs) of which an argument is a LazyTensor, of the class `lazy`; NotImplemented for functions
+    that LazyTensors do not have."""
     name = getattr(func, "__name__", "").strip("_")
     for prefix in ("special_", "linalg_"):
         name = name[len(prefix):] if name.startswith(prefix) else name

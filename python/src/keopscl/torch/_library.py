@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
+from torch.autograd import forward_ad
 from torch.utils.dlpack import from_dlpack
 
 from .. import _arrays
@@ -24,10 +25,11 @@ NARROW = {wide: narrow for narrow, wide in WIDE.items()}
 
 
 class Held:
-    """What holds the memory of a leaf: the tensor that gradients are for, and where its memory was when it was described.
+    """What holds the memory of a leaf: the tensor that gradients are for, and where its memory was when it was
+    described.
 
-    A tensor may be given other memory later, by `x.data = y` or `x.resize_()`. `alias` holds the memory that was described
-    in the first case, and `pointer` tells that there is other memory in both.
+    A tensor may be given other memory later, by `x.data = y` or `x.resize_()`. `alias` holds the memory that was
+    described in the first case, and `pointer` tells that there is other memory in both.
     """
 
     __slots__ = ("tensor", "pointer", "alias")
@@ -122,17 +124,20 @@ class TorchLibrary(_arrays.ArrayLibrary):
 
     def records(self, leaves: Sequence[Any]) -> bool:
         """Whether a result of these leaves is to have gradients."""
-        return torch.is_grad_enabled() and any([type(leaf) is ArrayLeaf and leaf.keep.tensor.requires_grad for leaf in leaves])
+        return torch.is_grad_enabled() and any([type(leaf) is ArrayLeaf and leaf.keep.tensor.requires_grad
+                                                for leaf in leaves])
 
     def no_gradient(self, leaves: Any, what: str) -> None:
         if self.records(leaves):
-            raise DerivativeError(f"{what}: a tensor requires a gradient, which values have not that are written out of formulas "
-                                  "with reductions, take, transposes or numbers of rows; call under torch.no_grad(), or detach "
-                                  "the tensor")
+            raise DerivativeError(f"{what}: a tensor requires a gradient, which values that are written out do not "
+                                  "have where the formula has reductions, take, transposes or numbers of rows; call "
+                                  "under torch.no_grad(), or detach the tensor")
 
     def call(self, evaluation: Any, leaves: Any) -> Any:
         """The results, with a graph of how they were computed where a tensor requires a gradient."""
         leaves = self.current(leaves)
+        if forward_ad._current_level >= 0:
+            refuse_tangents(leaves)
         options = evaluation.options
         records = not all(evaluation.program.indices) and self.records(leaves)
         if options.out is not None:
@@ -157,10 +162,10 @@ class TorchLibrary(_arrays.ArrayLibrary):
                 count = 1
                 for size in shape:
                     count *= size
-                if tensor.numel() * (2 if tensor.is_complex() else 1) != count or tensor.dtype != leaf.keep.alias.dtype \
-                        and tensor.dtype not in PAIRS:
-                    raise ShapeError(f"a tensor of {count} numbers has become one of the shape {tuple(tensor.shape)} and "
-                                     f"dtype {tensor.dtype} since its LazyTensor was made")
+                parts = 2 if tensor.is_complex() else 1
+                if tensor.numel() * parts != count or leaf.code != PAIRS.get(tensor.dtype, CODES.get(tensor.dtype)):
+                    raise ShapeError(f"a tensor of {count} numbers has become one of the shape {tuple(tensor.shape)} "
+                                     f"and dtype {tensor.dtype} since its LazyTensor was made")
                 leaf = self.leaf(tensor, leaf.role, shape)
             made.append(leaf)
         return made
@@ -170,8 +175,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
         out = evaluation.options.out
         tensors = out if isinstance(out, (tuple, list)) else (out,)
         if records or any(isinstance(each, torch.Tensor) and each.requires_grad for each in tensors):
-            raise ArgumentError("out: results that are written into tensors have no gradients, and an argument or `out` "
-                                "requires one; call under torch.no_grad(), or detach the tensors")
+            raise ArgumentError("out: results that are written into tensors have no gradients, and an argument or "
+                                "`out` requires one; call under torch.no_grad(), or detach the tensors")
         results = evaluation.run(leaves)
         for each in tensors:
             # Tells autograd that the tensor was written to: of no element, a change counts as one.
@@ -183,6 +188,15 @@ def shape_of(leaf: Any) -> Shape:
     """The axes of a leaf as its role has them, in real numbers."""
     shape: Shape = leaf.description[1][1]
     return shape
+
+
+def refuse_tangents(leaves: Sequence[Any]) -> None:
+    """Refuses tensors of forward-mode differentiation, whose tangents would be lost."""
+    unpack: Any = forward_ad.unpack_dual
+    for leaf in leaves:
+        if type(leaf) is ArrayLeaf and unpack(leaf.keep.tensor).tangent is not None:
+            raise UnsupportedError(f"the tensor of shape {tuple(leaf.keep.tensor.shape)} has a tangent: forward-mode "
+                                   "differentiation is not there yet, backward() and torch.autograd.grad are")
 
 
 def address_of(tensor: Any, what: str) -> int:

@@ -2,8 +2,8 @@
 """Values that are written out, as functions of tensors that require gradients.
 
 The value K_ij is the formula at row i of some tensors and row j of others. So the rows that are asked for are taken by
-PyTorch, and the formula is evaluated for pairs of them: rows of i become a batch axis in front of the rows of j, or for a list
-of pairs both become rows of i. The result is an evaluation like any other, with its gradients.
+PyTorch, and the formula is evaluated for pairs of them: rows of i become a batch axis in front of the rows of j, or for
+a list of pairs both become rows of i. The result is an evaluation like any other, with its gradients.
 """
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def in_roles(node: Structure, roles: Dict[int, int]) -> Optional[Structure]:
 
 
 def write(K: Any, function: str, arguments: Tuple[Any, ...], shape: Tuple[int, ...]) -> Optional[Any]:
-    """The result of a function of keopscl/values.h, of shape (batch axes..., `shape`..., D); None if it has no gradients."""
+    """The result of a function of keopscl/values.h, of shape (batch axes..., `shape`..., D); None if it has no
+    gradients."""
     pairs = function in ("kcl_entries", "kcl_diagonal")
     node = in_roles(K._node, PAIRS if pairs else BLOCK)
     if node is None:
@@ -67,7 +68,8 @@ def write(K: Any, function: str, arguments: Tuple[Any, ...], shape: Tuple[int, .
         made = K._new(node, tuple(leaves), batch, m if node.axes & I else None, None, K._code)
         wanted = batch + (m,)
     else:
-        made = K._new(node, tuple(leaves), batch + (m if K._node.axes & I else 1,), None, n if node.axes & J else None, K._code)
+        outer = batch + (m if K._node.axes & I else 1,)
+        made = K._new(node, tuple(leaves), outer, None, n if node.axes & J else None, K._code)
         wanted = batch + (m, n)
     made.backend = K.backend
     dim = node.dim // 2 if node.kind == COMPLEX else node.dim

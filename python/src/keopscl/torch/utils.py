@@ -10,8 +10,8 @@ from .._errors import ArgumentError
 
 # Each kernel as a function of q = |x - y|^2 / s^2.
 KERNELS: Dict[str, Callable[[Any], Any]] = {
-    "gaussian": lambda q: torch.exp(-q), "laplacian": lambda q: torch.exp(-torch.sqrt(q)), "cauchy": lambda q: 1 / (1 + q),
-    "inverse_multiquadric": lambda q: torch.rsqrt(1 + q),
+    "gaussian": lambda q: torch.exp(-q), "laplacian": lambda q: torch.exp(-torch.sqrt(q)),
+    "cauchy": lambda q: 1 / (1 + q), "inverse_multiquadric": lambda q: torch.rsqrt(1 + q),
 }
 
 
