@@ -5,6 +5,7 @@ They take a device, as the interpreter would be slow. KEOPSCL_PICTURES names a f
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,14 @@ def environment():
 
 def test_there_are_twelve():
     assert len(SCRIPTS) >= 12
+
+
+def test_pictures_of_the_readme():
+    """README shows three pictures, which are small and there."""
+    text = (DOCS.parents[1] / "README.md").read_text()
+    pictures = re.findall(r"\]\((docs/python/pictures/[^)]*)\)", text)
+    assert len(pictures) == 3
+    assert all(0 < (DOCS.parents[1] / picture).stat().st_size < 60_000 for picture in pictures)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
