@@ -21,7 +21,7 @@ SCRIPTS = sorted(DOCS.glob("gallery/plot_*.py"))
 if not SCRIPTS:
     pytest.skip("docs/python/gallery is not there: tests of an installed package", allow_module_level=True)
 pytest.importorskip("matplotlib")
-pytest.importorskip("scipy")
+pytest.importorskip("scipy", "1.12")  # cg has rtol
 
 
 @pytest.fixture(scope="module")
