@@ -2,7 +2,7 @@
 """The reductions that the benchmarks time: data, formulas for both libraries, results in double on sampled rows."""
 import numpy as np
 
-import keopscl
+import binding
 
 GAUSS = "Exp(-g*SqDist(x,y))*b"
 REAL = {"f32": np.float32, "f64": np.float64}
@@ -115,6 +115,6 @@ class Data:
 
 
 def describe(array):
-    """A NumPy array for keopscl.py."""
-    dtype = {np.dtype(np.float32): keopscl.F32, np.dtype(np.float64): keopscl.F64, np.dtype(np.int64): keopscl.I64}
-    return keopscl.array(array.ctypes.data, dtype[array.dtype], *array.shape)
+    """A NumPy array for binding.py."""
+    dtype = {np.dtype(np.float32): binding.F32, np.dtype(np.float64): binding.F64, np.dtype(np.int64): binding.I64}
+    return binding.array(array.ctypes.data, dtype[array.dtype], *array.shape)

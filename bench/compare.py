@@ -22,7 +22,7 @@ import time
 import numpy as np
 
 import cases
-import keopscl
+import binding
 
 # name: (kind, dimension, dtype, needed ratio to pykeops, needed ratio to the loop; 0: none is set)
 CASES = {
@@ -154,7 +154,7 @@ def main():
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; cases are {', '.join(CASES)}; peers are pykeops, loop")
 
-    library = None if options.only_peers else keopscl.Library(options.library)
+    library = None if options.only_peers else binding.Library(options.library)
     context = library.context(options.device or os.environ.get("KEOPSCL_DEVICE") or "cpu") if library else None
     if not options.json:
         print(f"M={options.m} N={options.n}, best of {options.repeat}; errors: see bench/README.md\n"

@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 import cases
-import keopscl
+import binding
 
 # name: a formula in x, y of three components and b of one, which are uniform in [0.25, 1.25)
 FORMULAS = {
@@ -44,13 +44,13 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", help="what KEOPSCL_DEVICE takes (default: the variable, else the best device)")
     options = parser.parse_args()
-    library = keopscl.Library(None)
+    library = binding.Library(None)
     context = library.context(options.device or os.environ.get("KEOPSCL_DEVICE"))
     info = context.device_info()
     print(f"{info.name.decode()} ({info.platform.decode()}), {options.size} x {options.size}, Gpair/s\n\n"
           "| formula | type | precise | fast | ratio | difference |\n|---|---|---|---|---|---|")
     random = np.random.default_rng(options.seed)
-    for dtype, real in ((keopscl.F32, np.float32), (keopscl.F64, np.float64)):
+    for dtype, real in ((binding.F32, np.float32), (binding.F64, np.float64)):
         data = [random.uniform(0.25, 1.25, (options.size, dim)).astype(real) for dim in (3, 3, 1)]
         arrays = [context.upload(cases.describe(array)) for array in data]
         for name, formula in FORMULAS.items():

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-import keopscl
+import binding
 
 # Of a GPU seconds; of a CPU processor time of a program, relative to that of the kernel that adds.
 NEEDED = {"gpu": {"median": 0.2, "largest": 0.8}, "cpu": {"median": 1.3, "largest": 3.0}}
@@ -151,7 +151,7 @@ def first_result(loaded, context, number, points):
         role, dims = role[:2], int(role[3:-1])
         data = floats(rows[role] * dims, 101)
         shape = (dims,) if role == "Pm" else (rows[role], dims)
-        arrays.append((data, keopscl.array(ctypes.addressof(data), keopscl.F32, *shape)))
+        arrays.append((data, binding.array(ctypes.addressof(data), binding.F32, *shape)))
     start = clocks()
     operator = loaded.operator(formula, [f"{name}={role}" for name, role in used.items()])
     outputs = operator.outputs()
@@ -159,13 +159,13 @@ def first_result(loaded, context, number, points):
         operator = operator.gradient(gradient)
         for slot in outputs:
             data = floats(points * slot.dim, 89)
-            arrays.append((data, keopscl.array(ctypes.addressof(data), keopscl.F32, points, slot.dim)))
+            arrays.append((data, binding.array(ctypes.addressof(data), binding.F32, points, slot.dim)))
         outputs = operator.outputs()
     results = []
     for slot in outputs:
-        dtype, rows = slot.dtype or keopscl.F32, 1 if slot.role == keopscl.PM else points
-        data = ((ctypes.c_int64 if dtype == keopscl.I64 else ctypes.c_float) * (slot.dim * rows))()
-        results.append((data, keopscl.array(ctypes.addressof(data), dtype, rows, slot.dim)))
+        dtype, rows = slot.dtype or binding.F32, 1 if slot.role == binding.PM else points
+        data = ((ctypes.c_int64 if dtype == binding.I64 else ctypes.c_float) * (slot.dim * rows))()
+        results.append((data, binding.array(ctypes.addressof(data), dtype, rows, slot.dim)))
     operator.bind(context, [array for _, array in results], [array for _, array in arrays])()
     seconds = [now - then for now, then in zip(clocks(), start)]
     values = [value for data, _ in results for value in data]
@@ -176,7 +176,7 @@ def first_result(loaded, context, number, points):
 
 def child(options):
     """A JSON object a formula, or for the kernel that adds."""
-    loaded = keopscl.Library(options.library)
+    loaded = binding.Library(options.library)
     for number in (int(number) for number in options.child.split(",")):
         context = loaded.context(options.device)
         info = context.device_info()

@@ -18,7 +18,7 @@ import time
 import numpy as np
 
 import cases
-import keopscl
+import binding
 
 X, GPAIRS = "x", " Gpair/s"
 
@@ -56,10 +56,10 @@ class Ours:
 
     def __init__(self, data, library, context, schedule, form):
         self.data, self.context = data, context
-        self.dtype = keopscl.F32 if data.dtype == "f32" else keopscl.F64
+        self.dtype = binding.F32 if data.dtype == "f32" else binding.F64
         self.operator = data.operator(library, schedule, form)
         self.inputs = [context.upload(cases.describe(array)) for array in data.arguments()]
-        self.out = context.empty(keopscl.I64 if data.is_index else self.dtype, *data.out_shape)
+        self.out = context.empty(binding.I64 if data.is_index else self.dtype, *data.out_shape)
         self.run = self.operator.bind(context, [self.out], self.inputs)
         self.wait = context.finish
 
@@ -243,7 +243,7 @@ def main():
         parser.error("--repeat: 5 or more")
     options.schedules = [name or None for name in options.schedule.split(",")]
 
-    library = keopscl.Library(options.library)
+    library = binding.Library(options.library)
     context = library.context(options.device or os.environ.get("KEOPSCL_DEVICE") or "gpu")
     reason = "left out" if options.no_pykeops else why_no_pykeops()
     info = context.device_info()

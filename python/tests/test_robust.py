@@ -276,6 +276,17 @@ def test_development_mode_has_nothing_to_say():
     assert result.returncode == 0 and not result.stderr, result.stderr
 
 
+def test_what_outlives_the_modules_is_left_alone():
+    """When Python ends, modules that something refers to are emptied, those first that were imported last."""
+    result = run(EXAMPLE + """
+import os, sys
+from keopscl.numpy import Genred
+os.kept = [K, Genred("SqDist(x,y)", ["x = Vi(3)", "y = Vj(3)"]), sys.modules["keopscl._core.program"], os]
+K.sum(axis=1)
+""", KEOPSCL_DEVICE="host")
+    assert result.returncode == 0 and not result.stderr, result.stderr
+
+
 INTERRUPTED = """
 import os, signal, sys, threading, time
 import numpy as np, keopscl

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from .._errors import ShapeError
-from .structure import BOTH, I, J, structure
+from .structure import BOTH, COMPLEX, I, J, structure
 from .tensor import TensorBase
 
 S = TypeVar("S", bound="Linear")
@@ -49,8 +49,15 @@ class Linear(TensorBase):
         return self @ v
 
     def rmatvec(self: S, v: Any) -> Any:
-        """K.T @ v, by the name that SciPy's linear operators have."""
-        return self.T @ v
+        """The adjoint times v, by the name that SciPy's linear operators have: K.T @ v, of complex K its conjugate."""
+        return self._adjoint() @ v
+
+    def rmatmat(self: S, v: Any) -> Any:
+        """The adjoint times the columns of v, in one sweep, by the name that SciPy's linear operators have."""
+        return self._adjoint() @ v
+
+    def _adjoint(self: S) -> S:
+        return self.T.conj() if self._node.kind == COMPLEX else self.T  # type: ignore[attr-defined]
 
     def t(self: S) -> S:
         """The same values with the axes i and j exchanged."""

@@ -86,5 +86,19 @@ _makers = Makers(LazyTensor)
 Var, Vi, Vj, Pm = _makers.Var, _makers.Vi, _makers.Vj, _makers.Pm
 index_i, index_j, where = _makers.index_i, _makers.index_j, _makers.where
 
-__all__ = ["ComplexLazyTensor", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj", "cluster", "generic_argkmin",
-           "generic_argmin", "generic_logsumexp", "generic_sum", "index_i", "index_j", "where"]
+
+def aslinearoperator(K: LazyTensor) -> Any:
+    """A LazyTensor of shape (M, N) as a scipy.sparse.linalg.LinearOperator.
+
+    SciPy's own aslinearoperator(K), and functions such as eigsh(K) and cg(K, b), take K as it is. This operator multiplies
+    several columns in one sweep besides, and converts vectors to K's number type, as mixed types are an error elsewhere.
+
+    Raises ValueError for batch axes and for more than one component, ImportError without SciPy.
+    """
+    from ._scipy import operator
+
+    return operator(K)
+
+
+__all__ = ["ComplexLazyTensor", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj", "aslinearoperator", "cluster",
+           "generic_argkmin", "generic_argmin", "generic_logsumexp", "generic_sum", "index_i", "index_j", "where"]
