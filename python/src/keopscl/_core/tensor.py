@@ -59,6 +59,8 @@ class TensorBase:
             self._of_symbol(x, axis)
         else:
             self._of_numbers(x, axis)
+        if isinstance(self, self._library.complex) and self._node.kind != COMPLEX:
+            raise DtypeError("ComplexLazyTensor: complex numbers are needed; see real2complex()")
 
     def _of_array(self, source: Any, array: Any, axis: Optional[int]) -> None:
         library = self._library
