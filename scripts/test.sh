@@ -91,8 +91,9 @@ elif [ $code != 0 ]; then
     logs+=(build/meson-logs/python.xml)
 else
     run_python python "$env"
-    LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$PWD/build/python/asan \
-        run_pytest python-sanitizer "$env" python -c pyproject.toml tests --ignore=tests/foreign \
+    # The sanitizer finds the functions that throw exceptions, as PyTorch does, where libstdc++ is loaded early as well.
+    LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libstdc++.so) ASAN_OPTIONS=detect_leaks=0 \
+        PYTHONPATH=$PWD/build/python/asan run_pytest python-sanitizer "$env" python -c pyproject.toml tests --ignore=tests/foreign \
         --ignore=tests/test_typing.py
 fi
 if [ $code = 0 ] && [ $long = true ]; then

@@ -17,6 +17,7 @@ import tarfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 UNREACHABLE = 77
+NO_NETWORK = ("NewConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "Temporary failure in name")
 
 # (file, text, text in its place): faults by which a test would pass whatever it finds.
 MENDED = (
@@ -36,9 +37,7 @@ def download(folder):
             stderr=subprocess.PIPE, universal_newlines=True)
         if result.returncode:
             sys.stderr.write(result.stderr)
-            # pip says this after its attempts to connect, and something else about hashes that differ.
-            unreachable = "Could not find a version" in result.stderr or "onnection" in result.stderr
-            sys.exit(UNREACHABLE if unreachable else 1)
+            sys.exit(UNREACHABLE if any(sign in result.stderr for sign in NO_NETWORK) else 1)
     return paths
 
 
