@@ -44,3 +44,12 @@ def test_parameters_have_batch_axes(rng, dtype):
     values = (p[:, None, None].astype("float64") * x * y).sum(2)
     assert_close((Pm(p) * LazyTensor(x) * LazyTensor(y)).sum(axis=2), values, 10)
     assert_close((LazyTensor(p[:, None, None]) * LazyTensor(x) * LazyTensor(y)).sum(axis=2), values, 10)
+
+
+def test_one_array_read_in_two_ways(rng):
+    """A parameter of three batch axes, and of one, from the same array of four axes."""
+    p, x = rng.standard_normal((2, 1, 1, 3)), rng.standard_normal((2, 4, 1, 3))
+    three, one = Pm(p), LazyTensor(p)
+    assert three._shape == (2, 1, 1, 1, 1, 3) and one._shape == (2, 1, 1, 3)
+    expected = p[:, :, :, None, None] * x * p
+    assert_close((three * LazyTensor(x) * one).sum(axis=4), expected.sum(4))

@@ -79,6 +79,12 @@ def test_sums_shapes_and_types(rng):
     assert_close(Vi(x[:, ::2]).sum(axis=0), x[:, ::2].astype("complex128").sum(0)[None])
 
 
+def test_real_numbers_are_not_complex(rng):
+    for make in (lambda: ComplexLazyTensor(2.0), lambda: LazyTensor(rng.standard_normal((4, 1, 2)), is_complex=True)):
+        with pytest.raises(TypeError, match="real2complex"):
+            make()
+
+
 def test_what_complex_numbers_do_not_have(rng):
     z = Vi(numbers(rng, M, "complex128"))
     for call in (

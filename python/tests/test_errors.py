@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keopscl
-from keopscl.numpy import LazyTensor, Pm, Vi, Vj
+from keopscl.numpy import LazyTensor, Pm, Vi
 
 x, y = np.ones((5, 1, 3)), np.ones((1, 7, 3))
 X, Y = LazyTensor(x), LazyTensor(y)

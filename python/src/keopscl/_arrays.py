@@ -88,7 +88,6 @@ class ArrayLibrary:
 
 
 ARRAY = ffi.typeof("kcl_array *")
-POINTERS = ffi.typeof("kcl_array *[]")
 
 # A place in memory and how an array lies there: (address, (number type, sizes, strides in bytes)).
 Layout = Tuple[int, Shape, Shape]

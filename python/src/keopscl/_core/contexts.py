@@ -71,8 +71,8 @@ def current(device: Optional[str] = None) -> Any:
 
 def check(status: int, context: Any) -> None:
     """Raises what a call on a context has to tell."""
+    interrupts.raise_if_interrupted()
     if status < 0:
-        interrupts.raise_if_interrupted(status)
         raise error_of(status, lib.kcl_context_error(context))
 
 

@@ -19,7 +19,7 @@ from typing import List, NamedTuple, Optional, Tuple
 from .._native import ffi, lib
 
 VARIABLE = "KEOPSCL_DRIVER"
-COMMAND = "pip install keopscl[cpu]"
+COMMAND = 'pip install "keopscl[cpu]"'
 
 
 class Driver(NamedTuple):

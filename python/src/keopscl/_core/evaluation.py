@@ -9,7 +9,7 @@ from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
 from .._native import ffi, lib
 from . import contexts, interrupts
 from .leaves import F32, F64, I64, NAMES, ArrayLeaf
-from .program import Program, program_of
+from .program import Program
 from .structure import I, J, Structure
 
 
@@ -194,8 +194,7 @@ def apply(program: Program, descriptions: Sequence[Any], device: Optional[str]) 
     outs = len(program.indices)
     status = lib.keopscl_apply(program.operator, context, arrays, [description[0] for description in descriptions], outs,
                                len(key) - outs)
-    if status < 0:
-        contexts.check(status, context)
+    contexts.check(status, context)
 
 
 def batch_patterns(leaves: Sequence[Any], code: int) -> Tuple[Tuple[int, ...], ...]:

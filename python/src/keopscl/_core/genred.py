@@ -9,7 +9,7 @@ from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError
 from .._native import ffi, lib
 from . import evaluation
-from .evaluation import Evaluation, Options, options_of
+from .evaluation import Evaluation, options_of
 from .leaves import I64, NAMES, ArrayLeaf
 from .program import Program, operator_params, own
 from .tensor import broadcast
@@ -191,6 +191,3 @@ class GenredBase:
             self._checked.clear()
         self._checked[tuple(signature)] = known
         return known
-
-
-__all__ = ["GenredBase", "Options"]

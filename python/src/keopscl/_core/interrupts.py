@@ -72,9 +72,9 @@ def install(context: Any) -> None:
     lib.kcl_context_set_progress(context, lib.keopscl_progress, ffi.NULL)
 
 
-def raise_if_interrupted(status: int) -> None:
-    """After a call that failed: raises what a handler of a signal has raised in it."""
-    if status == lib.KCL_ERROR_CANCELLED:
-        raised, _state.raised = _state.raised, None
-        if raised is not None:
-            raise raised
+def raise_if_interrupted() -> None:
+    """After a call: raises what a handler of a signal has raised in it, though the call may have been done by then."""
+    raised = _state.raised
+    if raised is not None:
+        _state.raised = None
+        raise raised

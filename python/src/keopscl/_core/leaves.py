@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 from .. import _arrays
 from .._errors import DtypeError
@@ -13,7 +13,6 @@ F32: int = lib.KCL_F32
 F64: int = lib.KCL_F64
 I64: int = lib.KCL_I64
 NAMES = {F32: "float32", F64: "float64", I64: "int64"}
-CODES = {name: code for code, name in NAMES.items()}
 C_TYPES = {F32: "float[]", F64: "double[]"}
 
 
@@ -39,7 +38,7 @@ class ArrayLeaf(Leaf):
     __slots__ = ("source", "description", "code", "keep", "role")
 
     def __init__(self, source: Any, role: int, description: _arrays.Description, code: int, keep: Any) -> None:
-        self.key = (id(source), role)
+        self.key = (id(source), role, len(description[1][1]))
         self.source = source  # the user's array
         self.role = role
         self.description = description  # with axes (batch axes..., rows, components), or (batch axes..., components)
@@ -103,15 +102,3 @@ class SymbolicLeaf(Leaf):
 
     def __reduce__(self) -> Any:
         return SymbolicLeaf, (self.index, self.dim, self.role)
-
-
-def common_dtype(first: Optional[str], second: Optional[str], what: str) -> Optional[str]:
-    """The number type of two operands, of which None means any."""
-    if first is None or first == second:
-        return second
-    if second is None:
-        return first
-    raise DtypeError(
-        f"{what}: the operands have different number types, {first} and {second}. "
-        "Nothing is converted silently; convert one of the arrays."
-    )

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, List, Optional, Sequence, Tuple, Type, TypeVar
 
 from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
-from .._native import ffi, lib
+from .._native import lib
 from . import contexts, evaluation, pickling
 from .evaluation import DEFAULTS, Evaluation, Options
-from .leaves import F32, F64, I64, NAMES, ArrayLeaf, Leaf, NumbersLeaf, SymbolicLeaf, layout
+from .leaves import F32, I64, NAMES, ArrayLeaf, NumbersLeaf, SymbolicLeaf, layout
 from .program import program_of
 from .structure import BOTH, COMPLEX, I, INDEX, J, PAIR, REAL, Places, Structure, join, structure, variable
 
@@ -59,6 +59,8 @@ class TensorBase:
             self._of_symbol(x, axis)
         else:
             self._of_numbers(x, axis)
+        if isinstance(self, self._library.complex) and self._node.kind != COMPLEX:
+            raise DtypeError("ComplexLazyTensor: complex numbers are needed; see real2complex()")
 
     def _of_array(self, source: Any, array: Any, axis: Optional[int]) -> None:
         library = self._library
@@ -547,6 +549,3 @@ def broadcast(first: Batch, second: Batch, what: str) -> Batch:
             )
         sizes.append(b if a == 1 else a)
     return tuple(sizes)
-
-
-__all__ = ["F32", "F64", "Leaf", "ROLE_I", "ROLE_J", "ROLE_PARAMETER", "TensorBase", "broadcast", "constant", "ffi"]

@@ -142,7 +142,8 @@ class Values(Vectors):
         NumPy's indexing of the stored array of shape K.shape gives them. Batch axes come first.
 
         x[k] and x[a:b] of a LazyTensor that has D > 1 components or depends on i or j only, and x[:, :, k] and
-        x[:, :, a:b] of every LazyTensor: components, as in KeOps, a LazyTensor. `rows`, `block` and `entries` give values of every LazyTensor.
+        x[:, :, a:b] of every LazyTensor: components, as in KeOps, a LazyTensor.
+        `rows`, `block` and `entries` give values of every LazyTensor.
         """
         if not isinstance(key, tuple):
             if key is not Ellipsis and (self._node.axes != BOTH or self._inner(self._node.dim) > 1):
@@ -275,12 +276,13 @@ class Values(Vectors):
         return made if shape else made[()]
 
     def rows(self, i: Any) -> Any:
-        """The rows that `i` chooses, with all columns: (batch axes..., rows, N), or (batch axes..., rows, N, D) for D > 1."""
+        """The rows that `i` chooses, with all columns: (batch axes..., rows, N), or (batch axes..., rows, N, D) for
+        D > 1."""
         return self._outer(i, WHOLE, "rows")
 
     def columns(self, j: Any) -> Any:
-        """The columns that `j` chooses, with all rows: (batch axes..., M, columns), or (batch axes..., M, columns, D) for
-        D > 1."""
+        """The columns that `j` chooses, with all rows: (batch axes..., M, columns), or (batch axes..., M, columns, D)
+        for D > 1."""
         return self._outer(WHOLE, j, "columns")
 
     def block(self, i: Any, j: Any) -> Any:

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Sequence, Tuple, TypeVar
 
 from .._errors import ArgumentError, ShapeError
-from .structure import COMPLEX, INDEX, REAL
+from .structure import COMPLEX, REAL
 from .elementwise import is_int
 from .tensor import TensorBase
 
@@ -368,6 +368,3 @@ class Complex:
     def conj(self: Any) -> Any:
         """The complex conjugate."""
         return self._unary("conj")
-
-
-__all__ = ["Complex", "INDEX", "Optional", "Vectors"]
