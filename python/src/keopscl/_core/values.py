@@ -237,7 +237,7 @@ class Values(Vectors):
 
     def _compute(self, function: str, arguments: Tuple[Any, ...], sizes: Tuple[int, ...], what: str) -> Any:
         """The result of a function of keopscl/values.h, of shape (batch axes..., `sizes`..., D)."""
-        node, library, leaves = self._node, self._library, self._leaves
+        node, library = self._node, self._library
         if node.kind == PAIR:
             raise ArgumentError(f"{what}: a reduction with two results has no values; take min or argmin")
         if self.symbolic_variables:
@@ -245,6 +245,7 @@ class Values(Vectors):
         options, real, like = self._prepared(self._options)
         if options.out is not None:
             raise UnsupportedError(f"{what}: out is for calls of the reduction; values are in an array of their own")
+        leaves = library.current(self._leaves)
         library.no_gradient(leaves, what)
         wide = options.double and real == F32
         if wide:
