@@ -107,6 +107,13 @@ def listed(numbers: Any) -> Chosen:
     return Chosen(lib.kcl_list(array), flat.size, numbers.shape, numbers, (flat, array))
 
 
+def chosen_by(indices: Any) -> int:
+    """How many numbers a kcl_indices of a Chosen has."""
+    if indices.kind == lib.KCL_INDICES_LIST:
+        return int(indices.list.shape[0])
+    return len(range(indices.start, indices.stop, indices.step))
+
+
 def paired(rows: Chosen, columns: Chosen, what: str) -> Tuple[Chosen, Chosen]:
     """Two choices as lists of the same shape, of which each row goes with the column at the same place."""
     first, second = (
@@ -198,12 +205,12 @@ class Values(Vectors):
         pairs = rows.listed and columns.listed
         if pairs:
             rows, columns = paired(rows, columns, what)
-        values = self._take(rows, columns, pairs, what)
+        shape = rows.shape if pairs else rows.shape + columns.shape
         if whole(before + after):
-            return self._shaped(values, rows.shape if pairs else rows.shape + columns.shape)
+            return self._take(rows, columns, pairs, shape, what)
         # The axes of i and j of the values are numbered anew, in the order of the choice. The array library's rules for
         # lists on several axes then hold for all keys together.
-        values = self._shaped(values, (rows.many, 1) if pairs else (rows.many, columns.many))
+        values = self._take(rows, columns, pairs, (rows.many, 1) if pairs else (rows.many, columns.many), what)
         inner = [
             np.arange(each.many).reshape(each.shape) if each.listed else WHOLE if each.shape else 0
             for each in (rows, columns)
@@ -224,16 +231,27 @@ class Values(Vectors):
                 raise IndexError(f"{what}: Ellipsis is no key of one axis: a slice, :, chooses all")
         return choose(normal(rows, what), m, "i", what), choose(normal(columns, what), n, "j", what)
 
-    def _take(self, rows: Chosen, columns: Chosen, pairs: bool, what: str) -> Any:
-        """Values of pairs, of shape (batch axes..., pairs, D), or of each row with each column."""
-        sizes = (rows.many,) if pairs else (rows.many, columns.many)
+    def _take(self, rows: Chosen, columns: Chosen, pairs: bool, shape: Tuple[int, ...], what: str) -> Any:
+        """Values of pairs, or of each row with each column, of shape (batch axes..., `shape`..., D)."""
         if self._node.kind == INDEX:
             # The library gives all of the indices or none; they depend on i or on j alone.
             numbers = [np.asarray(each.numbers, np.int64).reshape(-1) for each in (rows, columns)]
             if not pairs:
                 numbers[0] = numbers[0][:, None]
-            return self._compute("kcl_dense", (), self._sizes(), what)[(WHOLE,) * len(self._batch) + tuple(numbers)]
-        return self._compute("kcl_entries" if pairs else "kcl_block", (rows.indices, columns.indices), sizes, what)
+            values = self._compute("kcl_dense", (), self._sizes(), what)
+            return self._shaped(values[(WHOLE,) * len(self._batch) + tuple(numbers)], shape)
+        function = "kcl_entries" if pairs else "kcl_block"
+        return self._write(function, (rows.indices, columns.indices), shape, what)
+
+    def _write(self, function: str, arguments: Tuple[Any, ...], shape: Tuple[int, ...], what: str) -> Any:
+        """The result of a function of keopscl/values.h, of shape (batch axes..., `shape`..., D). Array libraries with
+        gradients override it."""
+        sizes = shape
+        if arguments:
+            # The library takes rows and columns in one axis each, or pairs in one.
+            sizes = tuple(chosen_by(each) for each in arguments)
+            sizes = sizes[:1] if function == "kcl_entries" else sizes
+        return self._shaped(self._compute(function, arguments, sizes, what), shape)
 
     def _compute(self, function: str, arguments: Tuple[Any, ...], sizes: Tuple[int, ...], what: str) -> Any:
         """The result of a function of keopscl/values.h, of shape (batch axes..., `sizes`..., D)."""
@@ -246,7 +264,8 @@ class Values(Vectors):
         if options.out is not None:
             raise UnsupportedError(f"{what}: out is for calls of the reduction; values are in an array of their own")
         leaves = library.current(self._leaves)
-        library.no_gradient(leaves, what)
+        if node.kind != INDEX:
+            library.no_gradient(leaves, what)
         wide = options.double and real == F32
         if wide:
             leaves = tuple(
@@ -293,17 +312,17 @@ class Values(Vectors):
 
     def _outer(self, i: Any, j: Any, what: str) -> Any:
         rows, columns = self._choices(i, j, what)
-        return self._shaped(self._take(rows, columns, False, what), rows.shape + columns.shape)
+        return self._take(rows, columns, False, rows.shape + columns.shape, what)
 
     def entries(self, i: Any, j: Any) -> Any:
         """The k-th of the rows that `i` chooses with the k-th of the columns that `j` chooses: (batch axes..., pairs),
         or (batch axes..., pairs, D) for D > 1. Both are broadcast to one shape, which may have several axes."""
         rows, columns = paired(*self._choices(i, j, "entries"), "entries")
-        return self._shaped(self._take(rows, columns, True, "entries"), rows.shape)
+        return self._take(rows, columns, True, rows.shape, "entries")
 
     def dense(self) -> Any:
         """All values: an array of shape (batch axes..., M, N), or (batch axes..., M, N, D) for D > 1."""
-        return self._shaped(self._compute("kcl_dense", (), self._sizes(), "dense"), self._sizes())
+        return self._write("kcl_dense", (), self._sizes(), "dense")
 
     def diag(self) -> Any:
         """The values K_ii: an array of shape (batch axes..., M), or (batch axes..., M, D) for D > 1. Raises ValueError
@@ -311,7 +330,7 @@ class Values(Vectors):
         m, n = self._sizes()
         if m != n:
             raise ShapeError(f"diag: axis i has {m} rows and axis j {n} columns, there must be as many")
-        return self._shaped(self._compute("kcl_diagonal", (), (m,), "diag"), (m,))
+        return self._write("kcl_diagonal", (), (m,), "diag")
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise TypeError("a LazyTensor is no array, and is not written out by accident: K.dense() writes out all values")
