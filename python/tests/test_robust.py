@@ -320,3 +320,19 @@ def test_an_interrupt_ends_a_long_call(how):
     last = result.stdout.splitlines()[-1].split()
     assert last[0] == "interrupted" and float(last[-1]) < 1.0, result.stdout
     assert ("%" in result.stderr) == (how == "verbose"), result.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")
+def test_memory_stays_flat(rng):
+    genred = Genred("SqDist(x,y)", ["x=Vi(3)", "y=Vj(3)"], axis=1)
+
+    def steps(count):
+        for k in range(count):
+            x, y = rng.standard_normal((5 + k % 200, 1, 3)), rng.standard_normal((1, 7, 3))
+            K = (-((LazyTensor(x) - LazyTensor(y)) ** 2).sum(-1) / (1.0 + k)).exp()
+            K @ y[0], K.argKmin(2, axis=1), K[0], (K**2).T.sum(axis=1), genred(x[:, 0], y[0])
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before = steps(400)
+    assert steps(1200) - before < 2 * 2**20
