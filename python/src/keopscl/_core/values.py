@@ -132,8 +132,8 @@ def paired(rows: Chosen, columns: Chosen, what: str) -> Tuple[Chosen, Chosen]:
 
 class Values(Vectors):
     """Values, written out: arrays of the arrays' number type (int64 for argmin and its like), computed on the device.
-    Of rows and columns nothing but what is asked for is computed, with all batches and components, and memory grows with
-    these values alone.
+    Of rows and columns nothing but what is asked for is computed, with all batches and components, and memory grows
+    with these values alone.
 
     `rows`, `columns`, `block`, `entries`, `dense` and `diag` give values of every LazyTensor. An axis is chosen by a
     whole number, which leaves the axis out of the result, a slice, a list or an array of whole numbers in any order, or
