@@ -30,7 +30,9 @@ def smooth(x: Array, y: Array, b: Array) -> Array:
     total: Array = K.sum(axis=1)
     result: Array = (K @ b) / total
     neighbours: npt.NDArray[np.int64] = Vi(x).sqdist(Vj(y)).argKmin(3, axis=1)
-    print(K.shape, K.T.dtype, neighbours.shape, keopscl.device_name())
+    some: Array = K[:3, [0, -1]] + K.block([0, 1, 2], [0, 1]) + K.rows(0)[:2]
+    pairs: Array = K.entries([0, 1], [1, 0]) + K.diag()[:2] + K.dense()[0, :2] + K.columns(0)[:2]
+    print(some, pairs, K.shape, K.T.dtype, neighbours.shape, keopscl.device_name())
     return result
 
 

@@ -7,7 +7,7 @@ An ArrayLibrary tells which objects are arrays, describes their memory to the C 
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 from ._native import ffi, lib
 
@@ -78,6 +78,10 @@ class ArrayLibrary:
     def narrowed(self, array: Any) -> Any:
         """An array of float64 in float32, complex128 in complex64."""
         raise NotImplementedError
+
+    def current(self, leaves: Sequence[Any]) -> Sequence[Any]:
+        """The leaves, of which those are described anew whose arrays have other memory by now."""
+        return leaves
 
     def no_gradient(self, leaves: Any, what: str) -> None:
         """Refuses leaves whose gradients would be asked for, before something that has none."""
