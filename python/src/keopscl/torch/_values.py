@@ -62,7 +62,8 @@ def write(K: Any, function: str, arguments: Tuple[Any, ...], shape: Tuple[int, .
         return None
     rows, columns = [numbers(each) for each in arguments] if arguments else (None, None)
     leaves = [chosen(K._library, leaf, rows, columns, pairs) if type(leaf) is ArrayLeaf else leaf for leaf in K._leaves]
-    m, n = (K.ni or 1) if rows is None else len(rows), (K.nj or 1) if columns is None else len(columns)
+    m, n = (1 if size is None else size for size in (K.ni, K.nj))
+    m, n = m if rows is None else len(rows), n if columns is None else len(columns)
     batch = K._batch
     if pairs:
         made = K._new(node, tuple(leaves), batch, m if node.axes & I else None, None, K._code)
