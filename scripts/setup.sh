@@ -50,6 +50,7 @@ if [ $python = true ]; then
     for module in numpy scipy matplotlib pytest torch; do
         has_module $module || need python3-$module
     done
+    has_module sphinx_gallery || need python3-sphinx-gallery python3-sphinx
 else
     meson_is_new_enough || need meson
     have ninja || need ninja-build

@@ -2,6 +2,7 @@
 """Sphinx's settings: sphinx-build docs/python FOLDER, with the package keopscl installed."""
 
 import importlib.util
+import os
 
 import keopscl
 
@@ -27,6 +28,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "min_reported_time": 1000,
+    "plot_gallery": os.environ.get("PLOT_GALLERY", "1") != "0",  # whether the scripts are run
 }
 
 
