@@ -418,9 +418,15 @@ START_TEST(test_operators_with_indices)
                KCL_ERROR_SHAPE, "argument \"x\"");
     CALL_FAILS(kcl_operator_apply(op, c, outs, 4, (const kcl_array *[]){kcl_i64(same, 3, 3), &y.array}, 2),
                KCL_ERROR_TYPE, "argument \"x\"", "int64");
-    ck_assert_int_eq(kcl_operator_grad(&grad, op, "x"), KCL_ERROR_DERIVATIVE);
+    /* Indices beside values have no cotangent; indices alone have no gradient. */
+    ck_assert_int_eq(kcl_operator_grad(&grad, op, "x"), KCL_OK);
+    ck_assert_int_eq(kcl_operator_input_count(grad), 3);
+    kcl_operator_destroy(&grad);
+    kcl_operator *indices = make("ArgMin_Reduction(SqDist(x,y),0); ArgMin_Reduction(x*y,2)", 2, aliases);
+    ck_assert_int_eq(kcl_operator_grad(&grad, indices, "x"), KCL_ERROR_DERIVATIVE);
     CONTAINS(kcl_operator_error(grad), "ArgMin_Reduction", "no gradient");
     kcl_operator_destroy(&grad);
+    kcl_operator_destroy(&indices);
     kcl_operator_destroy(&scale);
     kcl_operator_destroy(&op);
     free_points();
