@@ -38,7 +38,7 @@ void KCL_NAME(sweep)(KCL_SWEEP_PARAMETERS const long rows, const long cols, cons
     __local lanes joined[KCL_JOINED];
     const int item = get_local_id(0);
 #endif
-    const long part = first_part + KCL_WORKER(1), first = KCL_COLUMN_PART(part) * part_length;
+    const long part = KCL_FROM(first_part, KCL_WORKER(1)), first = KCL_COLUMN_PART(part) * part_length;
     const long last = min(cols, first + part_length);
     const long lane_count = cols, groups = (rows + KCL_STATES - 1) / KCL_STATES;
     KCL_DECLARE

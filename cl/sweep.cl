@@ -47,7 +47,7 @@ void KCL_NAME(sweep)(KCL_SWEEP_PARAMETERS const long rows, const long cols, cons
 #endif
     const long lane_count = rows, blocks = (rows + KCL_BLOCK_ROWS - 1) / KCL_BLOCK_ROWS;
 #if KCL_SHAPE == KCL_ROWS_SPLIT
-    const long part = first_part + KCL_WORKER(1), first = KCL_COLUMN_PART(part) * part_length;
+    const long part = KCL_FROM(first_part, KCL_WORKER(1)), first = KCL_COLUMN_PART(part) * part_length;
     const long last = min(cols, first + part_length);
 #else
     const long first = 0, last = cols;
@@ -57,7 +57,7 @@ void KCL_NAME(sweep)(KCL_SWEEP_PARAMETERS const long rows, const long cols, cons
 #if KCL_SHAPE == KCL_ROWS_BOTH
     KCL_INIT
 #endif
-    for (long block = first_worker + KCL_WORKER(0); block < blocks; block += workers) {
+    for (long block = KCL_FROM(first_worker, KCL_WORKER(0)); block < blocks; block += workers) {
         const long i = KCL_ROW_OF(block);
 #if KCL_SHAPE != KCL_ROWS_BOTH
         KCL_INIT
@@ -146,7 +146,7 @@ void KCL_NAME(sweep)(KCL_SWEEP_PARAMETERS const long rows, const long cols, cons
 #ifdef KCL_GROUP
     KCL_TERMS(KCL_JOIN_STATES)
 #endif
-    const long part = KCL_ALL_PARTS(first_worker + KCL_WORKER(0)), row = 0, state = 0;
+    const long part = KCL_ALL_PARTS(KCL_FROM(first_worker, KCL_WORKER(0))), row = 0, state = 0;
     if (KCL_ITEM == 0) {
 #define rows 1
         KCL_TERMS(KCL_SAVE_SUM)

@@ -105,7 +105,15 @@ static void put_entry(kb_str *out, kt_kernel_id id, const kt_signature *s)
         put_name(out, &s->args[k]);
         kb_str_put(out, ", ");
     }
-    kb_str_put(out, "get_global_id(0), get_global_id(1), get_global_id(2), get_global_size(0));\n}\n");
+    /* The numbers of a worker and of its part count from the first ones of the launch. */
+    for (size_t k = 0; k < s->count; k++)
+        if (s->args[k].kind == KT_ARG_FIRST_WORKER)
+            kb_str_put(out, "first_worker + ");
+    kb_str_put(out, "get_global_id(0), ");
+    for (size_t k = 0; k < s->count; k++)
+        if (s->args[k].kind == KT_ARG_FIRST_PART)
+            kb_str_put(out, "first_part + ");
+    kb_str_put(out, "get_global_id(1), get_global_id(2), get_global_size(0));\n}\n");
 }
 
 void kt_put_entries(kt_program *program)
