@@ -24,7 +24,7 @@
 #define KCL_PLACES , const long global_id0, const long global_id1, const long global_id2, const long global_size
 #define KCL_GLOBAL_ID(axis) global_id##axis
 #define KCL_GLOBAL_SIZE global_size /* of axis 0 */
-#define KCL_FROM(first, number) (number) /* the kernel has added them; where the function adds, argkmin takes 8 % longer */
+#define KCL_FROM(first, number) (number) /* the kernel has added them: if the function adds, argkmin takes 8 % longer */
 #else
 #define KCL_KERNEL __kernel
 #define KCL_NAME(kernel) kernel
