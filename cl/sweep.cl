@@ -2,7 +2,8 @@
  * cl/sweep.cl: the loop over rows and columns of cl/lanes.cl and cl/rows.cl, whose lanes run over rows. These two
  * files define
  *
- *     KCL_WORKER(axis)                number of a work-item of the launch (of a work-group, where these have several)
+ *     KCL_WORKER(axis)                number of a work-item (of a work-group, where these have several). KCL_FROM adds
+ *                                     the first number of the launch, unless the kernel has (cl/common.cl)
  *     KCL_BLOCK_ROWS                  rows that it takes at a time
  *     KCL_ROW_OF(block)               the first row of the work-item's lanes
  *     KCL_BEGIN_SWEEP                 declarations in front of all

@@ -19,6 +19,8 @@ shift $(($# > 0))
 
 packages=()
 need() { packages+=("$@"); }
+wishes=()
+wish() { wishes+=("$@"); }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 meson_is_new_enough() {
@@ -47,10 +49,12 @@ if [ $python = true ]; then
     has_module ensurepip || need python3-venv
     "$python3" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||
         need python3-dev
-    for module in numpy scipy matplotlib pytest torch; do
+    for module in numpy scipy matplotlib pytest; do
         has_module $module || need python3-$module
     done
-    has_module sphinx_gallery || need python3-sphinx-gallery python3-sphinx
+    # Tests of these are skipped, and say so, where the system has no such package.
+    has_module torch || wish python3-torch
+    has_module sphinx_gallery || wish python3-sphinx-gallery python3-sphinx
 else
     meson_is_new_enough || need meson
     have ninja || need ninja-build
@@ -59,6 +63,15 @@ else
     has_header check.h || need check
     has_header png.h || need libpng-dev
 fi
+
+grant() { # takes up the wishes that apt knows
+    local package
+    for package in "${wishes[@]}"; do
+        if have apt-cache && apt-cache show "$package" >/dev/null 2>&1; then need "$package"; fi
+    done
+    wishes=()
+}
+[ ${#packages[@]} -gt 0 ] || grant
 
 if [ ${#packages[@]} -gt 0 ]; then
     if ! have apt-get; then
@@ -77,6 +90,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     fi
     echo "setup.sh: installing ${packages[*]}"
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+    grant # after the update, for apt knows no package before the first one
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${packages[@]}" \
         >/dev/null
     if [ $python = false ] && ! meson_is_new_enough; then

@@ -24,6 +24,30 @@ T = TypeVar("T", bound="TensorBase")
 Batch = Tuple[int, ...]
 
 
+def _filled(
+    made: T,
+    node: Structure,
+    leaves: Tuple[Any, ...],
+    batch: Batch,
+    ni: Optional[int],
+    nj: Optional[int],
+    code: Optional[int],
+    ranges: Any,
+    backend: Optional[str],
+) -> T:
+    """A tensor that was made without its arguments, with all of its fields."""
+    made._node = node
+    made._leaves = leaves
+    made._batch = batch
+    made.ni = ni
+    made.nj = nj
+    made._code = code
+    made.ranges = ranges
+    made.backend = backend
+    made._options = DEFAULTS
+    return made
+
+
 class TensorBase:
     """A formula in arrays, of shape (batch axes..., M, N, D), of which no element is computed before it is reduced."""
 
@@ -168,17 +192,7 @@ class TensorBase:
         nj: Optional[int],
         code: Optional[int],
     ) -> T:
-        made = object.__new__(cls)
-        made._node = node
-        made._leaves = leaves
-        made._batch = batch
-        made.ni = ni
-        made.nj = nj
-        made._code = code
-        made.ranges = None
-        made.backend = None
-        made._options = DEFAULTS
-        return made
+        return _filled(object.__new__(cls), node, leaves, batch, ni, nj, code, None, None)
 
     @classmethod
     def _index(cls: Type[T], axes: int) -> T:
@@ -189,16 +203,7 @@ class TensorBase:
     def _like(self: T, node: Structure) -> T:
         """A tensor of the same leaves and sizes."""
         made: T = object.__new__(type(self) if node.kind == self._node.kind else self._class_of(node.kind))
-        made._node = node
-        made._leaves = self._leaves
-        made._batch = self._batch
-        made.ni = self.ni
-        made.nj = self.nj
-        made._code = self._code
-        made.ranges = self.ranges
-        made.backend = self.backend
-        made._options = DEFAULTS
-        return made
+        return _filled(made, node, self._leaves, self._batch, self.ni, self.nj, self._code, self.ranges, self.backend)
 
     def _class_of(self, kind: int) -> Any:
         return self._library.complex if kind == COMPLEX else self._library.real
@@ -303,16 +308,7 @@ class TensorBase:
             over_batches=over_batches,
         )
         made: T = object.__new__(type(self) if kind == self._node.kind else self._class_of(kind))
-        made._node = node
-        made._leaves = leaves
-        made._batch = batch
-        made.ni = ni
-        made.nj = nj
-        made._code = code
-        made.ranges = ranges
-        made.backend = backend
-        made._options = DEFAULTS
-        return made
+        return _filled(made, node, leaves, batch, ni, nj, code, ranges, backend)
 
     def _sizes_differ(self, what: str, axis: str, first: int, second: int, other: "TensorBase") -> ShapeError:
         number = -3 if axis == "i" else -2

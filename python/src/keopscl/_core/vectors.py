@@ -30,6 +30,15 @@ def product(sizes: Sequence[int]) -> int:
     return result
 
 
+def _check_components(what: str, *operands: Tuple[str, Tuple[int, ...], Any]) -> None:
+    """Whether tensors have as many components as the shapes that they are given; `operands`: name, shape, tensor."""
+    for name, shape, tensor in operands:
+        if product(shape) != tensor._node.dim:
+            raise ShapeError(
+                f"{what}: {name}={shape} has {product(shape)} components, axis -1 of the LazyTensor has {tensor._node.dim}"
+            )
+
+
 class Vectors(TensorBase):
     """Operations of the vector of D components. Results are LazyTensors; the axes of batches, i and j are those of the
     operands together."""
@@ -229,12 +238,7 @@ class Vectors(TensorBase):
         if COMPLEX in (self._node.kind, other._node.kind):
             raise ArgumentError("keops_tensordot: not of complex LazyTensors")
         a, b, c, d = (whole_numbers(each, "keops_tensordot") for each in (dimfa, dimfb, contfa, contfb))
-        for name, shape, tensor in (("dimfa", a, self), ("dimfb", b, other)):
-            if product(shape) != tensor._node.dim:
-                raise ShapeError(
-                    f"keops_tensordot: {name}={shape} has {product(shape)} components, axis -1 of the LazyTensor "
-                    f"has {tensor._node.dim}"
-                )
+        _check_components("keops_tensordot", ("dimfa", a, self), ("dimfb", b, other))
         if len(c) != len(d):
             raise ShapeError(f"keops_tensordot: contfa has {len(c)} axes, contfb {len(d)}")
         for k, l in zip(c, d):
@@ -255,12 +259,7 @@ class Vectors(TensorBase):
         if COMPLEX in (self._node.kind, other._node.kind):
             raise ArgumentError("keops_kron: not of complex LazyTensors")
         a, b = whole_numbers(dimfself, "keops_kron"), whole_numbers(dimfother, "keops_kron")
-        for name, shape, tensor in (("dimfself", a, self), ("dimfother", b, other)):
-            if product(shape) != tensor._node.dim:
-                raise ShapeError(
-                    f"keops_kron: {name}={shape} has {product(shape)} components, axis -1 of the LazyTensor has "
-                    f"{tensor._node.dim}"
-                )
+        _check_components("keops_kron", ("dimfself", a, self), ("dimfother", b, other))
         if len(a) != len(b):
             raise ShapeError(f"keops_kron: dimfself has {len(a)} axes, dimfother {len(b)}")
         return self._nary("kron", (other,), self._node.dim * other._node.dim, (a, b), REAL)
