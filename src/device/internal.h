@@ -16,7 +16,11 @@
 typedef struct kd_cl {
 #define KD_CALL(result, name, parameters, arguments) result(CL_API_CALL *name) parameters;
 #include "cl_calls.def"
+    const void *driver; /* the functions of the one driver that the table is of; NULL: an object's driver is found */
 } kd_cl;
+
+/* Whether the table can be asked about an object of OpenCL, which is one: a driver knows no object of another driver. */
+bool kd_serves(const kd_cl *cl, const void *object);
 
 /*
  * Opens the ICD loader and fills the table. The loader is never closed: drivers keep threads of their own.
@@ -120,6 +124,8 @@ typedef enum kd_sharing {
     KD_COPIED,   /* GPUs and the rest */
 } kd_sharing;
 
+enum { KD_MOST_DEVICES = 64 }; /* of a cl_context whose programs are kept on disk */
+
 typedef struct kd_program {
     struct kd_program *next;
     cl_program program;
@@ -220,6 +226,7 @@ struct kcl_memory {
     bool is_retained;   /* foreign, and a reference to the cl_mem is ours */
     const void *holder; /* see kd_memory_holder */
     uint64_t origin;
+    bool is_unreadable, is_unwritable; /* by kernels */
     kd_buffer foreign;
 };
 
@@ -287,6 +294,15 @@ typedef struct kd_given {
  */
 kcl_status kd_context_create_given(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
                                    const kd_given *given);
+
+/* kcl_opencl_context_create with a given table; NULL: the table of the ICD loader. */
+struct kcl_opencl_params;
+kcl_status kd_opencl_context_create_with(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
+                                         const struct kcl_opencl_params *opencl);
+
+/* A context that only tells why it could not be made; returns the status of `err`. */
+kcl_status kd_context_refuse(kcl_context **context, const kcl_context_params *params, const kb_error *err);
+kcl_status kd_refuse_fork(kb_error *err); /* in a child of the process that uses OpenCL */
 
 /*
  * A kcl_memory that stands for `bytes` bytes of the user's memory, which the library neither allocates, counts nor

@@ -61,14 +61,21 @@ static kcl_status open_driver(kd_cl *cl, const char *path, kb_error *err)
         missing = #name;
 #include "cl_calls.def"
     cl->clGetPlatformIDs = platforms;
+    cl->driver = table;
     if (missing)
         return kb_fail(err, KCL_ERROR_NO_DEVICE, "the OpenCL driver %s lacks the function %s of OpenCL 1.2", path,
                        missing);
     return KCL_OK;
 }
 
+bool kd_serves(const kd_cl *cl, const void *object)
+{
+    return !cl->driver || *(const void *const *)object == cl->driver;
+}
+
 kcl_status kd_open_loader(kd_cl *cl, const char **name, kb_error *err)
 {
+    cl->driver = NULL;
     const char *driver = getenv("KEOPSCL_DRIVER");
     if (driver && *driver) {
         if (name)

@@ -170,3 +170,13 @@ uint64_t kd_memory_origin(const kcl_memory *memory)
 {
     return memory->origin;
 }
+
+bool kd_is_readable(const kcl_memory *memory)
+{
+    return !memory->is_unreadable;
+}
+
+bool kd_is_writable(const kcl_memory *memory)
+{
+    return !memory->is_unwritable;
+}

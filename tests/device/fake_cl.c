@@ -183,10 +183,16 @@ static cl_int fake_clGetDeviceInfo(cl_device_id id, cl_device_info what, size_t 
 {
     FAILS;
     const fake_device *d = whole(id);
+    const void *platform = NULL;
+    for (cl_uint k = 0; k < fake.platform_count; k++)
+        for (cl_uint m = 0; m < fake.platforms[k].count; m++)
+            platform = &fake.platforms[k].devices[m] == d ? &fake.platforms[k] : platform;
     const cl_device_id parent = d == (const fake_device *)id ? NULL : (cl_device_id)(uintptr_t)d;
     const size_t group = 4096, sizes[3] = {1024, 1024, 64};
     const cl_ulong local = 32768;
     switch (what) {
+    case CL_DEVICE_PLATFORM:
+        return ANSWER(platform);
     case CL_DEVICE_PARENT_DEVICE:
         return ANSWER(parent);
     case CL_DEVICE_NAME:
