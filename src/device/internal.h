@@ -99,6 +99,12 @@ bool kd_wants_host(const kd_settings *settings); /* by id or name: OpenCL is not
 kcl_status kd_describe(kd_candidate *found, const kd_cl *cl, cl_platform_id platform, cl_device_id device,
                        const kcl_allocator *allocator, const kb_log *log, kb_error *err);
 
+/*
+ * The number of the device among `count` devices, or of the whole of which it is a part: PoCL tells the whole devices of
+ * contexts and programs that are on parts. `count`: it is none of them.
+ */
+size_t kd_find_device(const kd_cl *cl, const cl_device_id *ids, size_t count, cl_device_id device);
+
 void kd_host_info(kcl_device_info *info, int threads);
 cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_device_info *info);
 

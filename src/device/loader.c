@@ -10,18 +10,32 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The only state of the library outside its objects. Drivers do not survive fork, so the process must be known. */
+/*
+ * The only state of the library outside its objects. Drivers do not survive fork, so the process must be known. Every
+ * call asks, so a handler of fork tells the child; where there is no handler, the number of the process is asked for,
+ * which is a system call.
+ */
 static atomic_long first_user;
+static atomic_bool has_handler, in_child;
+
+static void mark_child(void)
+{
+    atomic_store(&in_child, true);
+}
 
 void kd_mark_use(void)
 {
     long none = 0;
-    atomic_compare_exchange_strong(&first_user, &none, (long)getpid());
+    if (atomic_compare_exchange_strong(&first_user, &none, (long)getpid()) &&
+        pthread_atfork(NULL, NULL, mark_child) == 0)
+        atomic_store(&has_handler, true);
 }
 
 bool kd_forked(void)
 {
-    long user = atomic_load_explicit(&first_user, memory_order_relaxed);
+    if (atomic_load_explicit(&has_handler, memory_order_relaxed))
+        return atomic_load_explicit(&in_child, memory_order_relaxed);
+    const long user = atomic_load_explicit(&first_user, memory_order_relaxed);
     return user && user != (long)getpid();
 }
 

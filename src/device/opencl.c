@@ -20,16 +20,14 @@ static kcl_status query_failed(kb_error *err, const char *call, cl_int code, con
 static kcl_status check_device(const kd_cl *cl, cl_context context, cl_device_id device, const kcl_allocator *allocator,
                                kb_error *err)
 {
-    size_t bytes = 0, count = 0, at = 0;
+    size_t bytes = 0;
     cl_int code = cl->clGetContextInfo(context, CL_CONTEXT_DEVICES, 0, NULL, &bytes);
     cl_device_id *devices = code ? NULL : kb_calloc(allocator, 1, bytes + 1);
     if (!code && !devices)
         return kb_no_memory(err);
     if (!code)
         code = cl->clGetContextInfo(context, CL_CONTEXT_DEVICES, bytes, devices, NULL);
-    count = code ? 0 : bytes / sizeof *devices;
-    while (at < count && devices[at] != device)
-        at++;
+    const size_t count = code ? 0 : bytes / sizeof *devices, at = kd_find_device(cl, devices, count, device);
     kb_free(allocator, devices);
     if (code)
         return query_failed(err, "clGetContextInfo", code, ": kcl_opencl_params.context is no context");

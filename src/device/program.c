@@ -330,15 +330,17 @@ void kd_drop_entry(kcl_context *c, kd_program *p)
  */
 static cl_int find_binary(const kcl_device *d, cl_program program, size_t *size, size_t *number, size_t *count)
 {
-    size_t sizes[KD_MOST_DEVICES] = {0}, bytes = sizeof *sizes;
-    cl_device_id ids[KD_MOST_DEVICES] = {d->id};
-    cl_int code = d->cl.clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof sizes, sizes, &bytes);
-    if (!code && bytes > sizeof *sizes)
-        code = d->cl.clGetProgramInfo(program, CL_PROGRAM_DEVICES, sizeof ids, ids, NULL);
-    for (*number = 0; *number < KD_MOST_DEVICES - 1 && ids[*number] != d->id;)
-        ++*number;
-    *size = sizes[*number];
+    size_t sizes[KD_MOST_DEVICES + 1] = {0}, bytes = sizeof *sizes;
+    cl_device_id ids[KD_MOST_DEVICES];
+    cl_int code =
+        d->cl.clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, KD_MOST_DEVICES * sizeof *sizes, sizes, &bytes);
     *count = bytes / sizeof *sizes;
+    *number = 0;
+    if (!code && *count > 1) {
+        code = d->cl.clGetProgramInfo(program, CL_PROGRAM_DEVICES, sizeof ids, ids, NULL);
+        *number = code ? 0 : kd_find_device(&d->cl, ids, *count, d->id);
+    }
+    *size = sizes[*number];
     return code;
 }
 
@@ -347,7 +349,7 @@ static void save_program(kcl_context *c, kd_program *p)
     kcl_device *d = c->device;
     kb_str key;
     size_t size = 0, number = 0, count = 0;
-    unsigned char *binaries[KD_MOST_DEVICES] = {NULL}; /* drivers leave out those that have no place */
+    unsigned char *binaries[KD_MOST_DEVICES + 1] = {NULL}; /* drivers leave out those that have no place */
     double start = kb_seconds();
     cl_int code = find_binary(d, p->program, &size, &number, &count);
     make_key(&key, d, p);

@@ -49,6 +49,7 @@ typedef struct object {
     size_t size;
     const void *device;     /* sub-device: the whole one; context, queue: their device */
     struct object *context; /* queue, buffer */
+    bool in_place;          /* context */
 } object;
 
 static object *objects;
@@ -326,6 +327,7 @@ static cl_context fake_clCreateContext(const cl_context_properties *properties, 
     FAILS_CREATE;
     object *c = new_object(CONTEXT);
     c->device = ids[0];
+    c->in_place = whole(ids[0]) == &pocl_devices[0];
     return (cl_context)c;
 }
 
@@ -469,7 +471,7 @@ static cl_mem fake_clCreateBuffer(cl_context c, cl_mem_flags flags, size_t size,
     o->context = context;
     o->size = size;
     o->host = flags & CL_MEM_USE_HOST_PTR ? host : NULL;
-    o->data = o->host && whole(context->device) == &pocl_devices[0] ? o->host : malloc(size);
+    o->data = o->host && context->in_place ? o->host : malloc(size);
     if (o->host && o->data != o->host)
         memcpy(o->data, o->host, size);
     return (cl_mem)o;
