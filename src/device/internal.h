@@ -91,6 +91,18 @@ bool kd_wants_host(const kd_settings *settings); /* by id or name: OpenCL is not
 void kd_host_info(kcl_device_info *info, int threads);
 cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_device_info *info);
 
+/* ---- CUDA: see cuda.h --------------------------------------------------------------------------------------------- */
+
+extern const char kd_cuda_platform[]; /* the name of the platform in kd_open_cuda's table */
+
+/*
+ * Fills the table with calls that the CUDA driver serves, for the devices "cuda:0" and so on. KCL_ERROR_NO_DEVICE: there
+ * is no such driver, or it lacks something, and the text tells what.
+ */
+kcl_status kd_open_cuda(kd_cl *cl, kb_error *err);
+bool kd_wants_cuda(const kd_settings *settings); /* "cuda" or "cuda:N" */
+const char *kd_cuda_error_name(cl_int code);     /* NULL for codes that are not CUDA's */
+
 /* ---- PoCL's own cache -------------------------------------------------------------------------------------------- */
 
 bool kd_is_pocl(const char *platform);
