@@ -351,6 +351,15 @@ static kcl_status make_room(kcl_context *c, kd_kernel *k, int arg_count)
     return KCL_OK;
 }
 
+/* What the arguments of a kernel that are this buffer add to the bytes that the kernel works on. */
+static uint64_t bytes_of_args(const kd_kernel *k, int arg_count, const kd_buffer *b)
+{
+    uint64_t bytes = 0;
+    for (int a = 0; a < arg_count; a++)
+        bytes += k->saved[a].serial == b->serial ? b->size : 0;
+    return bytes;
+}
+
 static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_arg *args, const size_t global[3],
                         const size_t local[3])
 {
@@ -385,8 +394,9 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
             return c->error.status = KCL_ERROR_UNSUPPORTED;
         }
         for (size_t n = 0; n < c->buffer_count; n++)
-            for (int a = 0; a < arg_count && !c->buffers[n]->idle; a++)
-                bytes += k->saved[a].serial == c->buffers[n]->serial ? c->buffers[n]->size : 0;
+            bytes += c->buffers[n]->idle ? 0 : bytes_of_args(k, arg_count, c->buffers[n]);
+        for (const kcl_memory *m = c->memories; m; m = m->next)
+            bytes += m->is_foreign ? bytes_of_args(k, arg_count, m->buffer) : 0;
         return command_failed(c, "clEnqueueNDRangeKernel", code, bytes, what);
     }
     k->last_launch = ++c->launches;

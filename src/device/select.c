@@ -221,6 +221,50 @@ void kd_list_finish(kd_candidates *list)
     *list = (kd_candidates){.allocator = list->allocator};
 }
 
+kcl_status kd_describe(kd_candidate *found, const kd_cl *cl, cl_platform_id platform, cl_device_id device,
+                       const kcl_allocator *allocator, const kb_log *log, kb_error *err)
+{
+    kd_candidates list = {.allocator = *allocator};
+    const kd_candidate *match = NULL;
+    cl_uint number = 0;
+    cl_int code = cl->clGetPlatformIDs(0, NULL, &list.platforms);
+    cl_platform_id *ids = code ? NULL : kb_calloc(allocator, list.platforms + 1, sizeof *ids);
+    if (!code && !ids)
+        return kb_no_memory(err);
+    if (!code)
+        code = cl->clGetPlatformIDs(list.platforms, ids, NULL);
+    while (!code && number < list.platforms && ids[number] != platform)
+        number++;
+    kb_free(allocator, ids);
+    if (code)
+        return kd_cl_fail(err, NULL, "clGetPlatformIDs", code, NULL);
+    if (number == list.platforms)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "the device is of no platform that the OpenCL loader of keopscl lists");
+    kcl_status status = list_platform(&list, cl, number, platform, log, err);
+    /* Parts of a device are not listed: a part is known by the device that it is a part of. */
+    for (cl_device_id id = device; status >= 0 && id && !match;) {
+        for (size_t k = 0; k < list.count && !match; k++)
+            match = list.items[k].id == id ? &list.items[k] : NULL;
+        cl_device_id parent = NULL;
+        if (!match && cl->clGetDeviceInfo(id, CL_DEVICE_PARENT_DEVICE, sizeof parent, &parent, NULL))
+            parent = NULL;
+        id = parent;
+    }
+    if (status >= 0 && !match)
+        status = kb_fail(err, KCL_ERROR_ARGUMENT, "the device is not among the devices that its platform lists");
+    if (status >= 0) {
+        *found = *match;
+        found->id = device;
+        if (match->id != device)
+            look_at(cl, found);
+        if (*found->problem)
+            status = kb_fail(err, KCL_ERROR_NO_DEVICE, "device %s \"%s\" cannot be used: %s", found->info.id,
+                             found->info.name, found->problem);
+    }
+    kd_list_finish(&list);
+    return status;
+}
+
 static bool is_number_pair(const char *wish)
 {
     size_t a = strspn(wish, "0123456789");
