@@ -250,6 +250,27 @@ static cl_command_queue CL_API_CALL create_queue(cl_context context, cl_device_i
     return (cl_command_queue)(void *)q;
 }
 
+/* Objects of CUDA are checked by functions of CUDA: see cuda_context.c. */
+static cl_int CL_API_CALL get_context_info(cl_context context, cl_context_info what, size_t size, void *value,
+                                           size_t *need)
+{
+    (void)context, (void)what, (void)size, (void)value, (void)need;
+    return CL_INVALID_OPERATION;
+}
+
+static cl_int CL_API_CALL get_queue_info(cl_command_queue queue, cl_command_queue_info what, size_t size, void *value,
+                                         size_t *need)
+{
+    (void)queue, (void)what, (void)size, (void)value, (void)need;
+    return CL_INVALID_OPERATION;
+}
+
+static cl_int CL_API_CALL get_mem_info(cl_mem mem, cl_mem_info what, size_t size, void *value, size_t *need)
+{
+    (void)mem, (void)what, (void)size, (void)value, (void)need;
+    return CL_INVALID_OPERATION;
+}
+
 static cl_int CL_API_CALL retain_queue(cl_command_queue queue)
 {
     atomic_fetch_add(&((kd_cuda_queue *)queue)->references, 1);
@@ -639,9 +660,11 @@ kcl_status kd_open_cuda(kd_cl *cl, kb_error *err)
                   .clReleaseDevice = release_device,
                   .clCreateContext = create_context,
                   .clRetainContext = retain_context,
+                  .clGetContextInfo = get_context_info,
                   .clReleaseContext = release_context,
                   .clCreateCommandQueue = create_queue,
                   .clRetainCommandQueue = retain_queue,
+                  .clGetCommandQueueInfo = get_queue_info,
                   .clReleaseCommandQueue = release_queue,
                   .clCreateProgramWithSource = create_with_source,
                   .clCreateProgramWithBinary = create_with_binary,
@@ -655,6 +678,7 @@ kcl_status kd_open_cuda(kd_cl *cl, kb_error *err)
                   .clReleaseKernel = release_kernel,
                   .clCreateBuffer = create_buffer,
                   .clRetainMemObject = retain_mem,
+                  .clGetMemObjectInfo = get_mem_info,
                   .clReleaseMemObject = release_mem,
                   .clEnqueueNDRangeKernel = launch,
                   .clGetEventInfo = get_event_info,

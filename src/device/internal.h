@@ -235,6 +235,13 @@ struct kcl_memory {
     kd_buffer foreign;
 };
 
+/* Where the device memory of a context comes from: see kcl_cuda_params. NULL as `allocate`: from the driver. */
+typedef struct kd_memory_source {
+    void *(*allocate)(void *user, size_t bytes);
+    void (*release)(void *user, void *pointer);
+    void *user;
+} kd_memory_source;
+
 struct kcl_context {
     kcl_allocator allocator;
     kcl_device *device;
@@ -244,6 +251,7 @@ struct kcl_context {
     uint64_t serial;
     kcl_context_stats stats;
     cl_command_queue queue;
+    kd_memory_source source;
     kd_kernel *kernels;
     kd_buffer **buffers;
     size_t buffer_count, buffer_capacity;
@@ -297,6 +305,9 @@ typedef struct kd_given {
  * Settings are read as for other contexts, but the device is the one that is given, and all its processors are used.
  * Failures as for kcl_context_create, and KCL_ERROR_ARGUMENT. The caller has checked that the objects belong together.
  */
+/* A context that only tells why there is none. Returns the status of the error, or KCL_ERROR_NO_MEMORY. */
+kcl_status kd_context_create_failed(kcl_context **context, const kcl_context_params *params, const kb_error *err);
+
 kcl_status kd_context_create_given(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
                                    const kd_given *given);
 
