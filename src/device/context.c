@@ -78,7 +78,8 @@ static kcl_status prepare(kcl_device *d, const kd_candidate *c, const kd_setting
     d->longest_wait = LONGEST_WAIT;
     d->sharing = sharing_of(&d->info);
     d->takes_turns = d->sharing == KD_IN_PLACE;
-    d->tells_registers = strncmp(d->info.platform, "NVIDIA", 6) == 0;
+    const bool is_cuda = strcmp(d->info.platform, kd_cuda_platform) == 0;
+    d->tells_registers = is_cuda || strncmp(d->info.platform, "NVIDIA", 6) == 0;
     d->build_options = d->tells_registers ? "-cl-std=CL1.2 -cl-nv-verbose" : "-cl-std=CL1.2";
     if (pthread_mutex_init(&d->lock, NULL) != 0)
         return kb_no_memory(err);
@@ -131,6 +132,22 @@ static kcl_status open_opencl(kcl_device *d, const kd_settings *settings, const 
     return status;
 }
 
+/* Without CUDA's driver the card is used by OpenCL, to which arrays of the host are the same. */
+static kcl_status open_cuda(kcl_device *d, const kd_settings *settings, const kb_log *log, kb_error *err)
+{
+    kd_settings instead = *settings;
+    kb_error why, other;
+    if (kd_open_cuda(&d->cl, &why) >= 0)
+        return open_opencl(d, settings, log, err);
+    instead.device = "NVIDIA";
+    if (kd_open_loader(&d->cl, NULL, &other) >= 0 && open_opencl(d, &instead, log, &other) >= 0) {
+        kb_log_line(log, "%s=\"%s\": %s; OpenCL's device is used", settings->device_source, settings->device, why.text);
+        return KCL_OK;
+    }
+    return kb_fail(err, KCL_ERROR_NO_DEVICE, "%s=\"%s\" names no device: %.1200s; OpenCL cannot serve instead: %.1200s",
+                   settings->device_source, settings->device, why.text, other.text);
+}
+
 static kcl_device *new_device(const kd_settings *settings, const kcl_allocator *allocator)
 {
     kcl_device *d = kb_calloc(allocator, 1, sizeof *d);
@@ -171,6 +188,8 @@ kcl_status kd_device_open(kcl_device **device, const kd_cl *cl, const kd_setting
     } else if (cl) {
         d->cl = *cl;
         status = open_opencl(d, settings, log, err);
+    } else if (kd_wants_cuda(settings)) {
+        status = open_cuda(d, settings, log, err);
     } else if (kd_open_loader(&d->cl, NULL, err) >= 0) {
         status = open_opencl(d, settings, log, err);
     } else if (*settings->device) {
@@ -226,6 +245,14 @@ void kd_device_release(kcl_device *d)
     kb_free(&d->allocator, d);
 }
 
+/* Adds the devices of a list to `infos`, as far as there is room, and to *count. */
+static void put_usable(const kd_candidates *list, kcl_device_info *infos, int capacity, int *count)
+{
+    for (size_t k = 0; k < list->count; k++)
+        if (!*list->items[k].problem && (*count)++ < capacity)
+            infos[*count - 1] = list->items[k].info;
+}
+
 int kd_device_list_with(const kd_cl *cl, kcl_device_info *infos, int capacity)
 {
     const kcl_allocator allocator = kb_allocator(NULL);
@@ -234,6 +261,7 @@ int kd_device_list_with(const kd_cl *cl, kcl_device_info *infos, int capacity)
     kb_error err;
     kd_cl opened;
     int count = 0;
+    const bool is_real = !cl; /* else a table of tests, which has nothing to do with CUDA */
     if (capacity < 0 || (capacity > 0 && !infos))
         return KCL_ERROR_ARGUMENT;
     if (kd_forked())
@@ -246,12 +274,17 @@ int kd_device_list_with(const kd_cl *cl, kcl_device_info *infos, int capacity)
         if (status < 0)
             return status;
     }
-    for (size_t k = 0; k < list.count; k++)
-        if (!*list.items[k].problem && count++ < capacity)
-            infos[count - 1] = list.items[k].info;
+    put_usable(&list, infos, capacity, &count);
+    kd_list_finish(&list);
+    if (is_real && kd_open_cuda(&opened, &err) >= 0) {
+        kcl_status status = kd_list(&list, &opened, &allocator, &log, &err);
+        if (status < 0)
+            return status;
+        put_usable(&list, infos, capacity, &count);
+        kd_list_finish(&list);
+    }
     if (count++ < capacity)
         kd_host_info(&infos[count - 1], kb_processors());
-    kd_list_finish(&list);
     return count;
 }
 
@@ -423,6 +456,16 @@ static kcl_status open_given(kcl_context *c, held *h, const kd_cl *cl, const kcl
     return open_queue(c);
 }
 
+kcl_status kd_context_create_failed(kcl_context **context, const kcl_context_params *params, const kb_error *err)
+{
+    const kcl_allocator allocator = kb_allocator(params ? &params->allocator : NULL);
+    kcl_context *c = *context = new_context(&allocator);
+    if (!c)
+        return KCL_ERROR_NO_MEMORY;
+    c->error = *err;
+    return settle(context, err->status);
+}
+
 kcl_status kd_context_create_given(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
                                    const kd_given *given)
 {
@@ -438,16 +481,6 @@ kcl_status kd_context_create_given(const kd_cl *cl, kcl_context **context, const
     if (h.context && !kd_forked())
         cl->clReleaseContext(h.context);
     return c ? settle(context, status) : status;
-}
-
-kcl_status kd_context_refuse(kcl_context **context, const kcl_context_params *params, const kb_error *err)
-{
-    const kcl_allocator allocator = kb_allocator(params ? &params->allocator : NULL);
-    kcl_context *c = *context = new_context(&allocator);
-    if (!c)
-        return KCL_ERROR_NO_MEMORY;
-    c->error = *err;
-    return settle(context, err->status);
 }
 
 kcl_status kcl_context_create_shared(kcl_context **context, const kcl_context *other)

@@ -108,6 +108,18 @@ size_t kd_find_device(const kd_cl *cl, const cl_device_id *ids, size_t count, cl
 void kd_host_info(kcl_device_info *info, int threads);
 cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_device_info *info);
 
+/* ---- CUDA: see cuda.h --------------------------------------------------------------------------------------------- */
+
+extern const char kd_cuda_platform[]; /* the name of the platform in kd_open_cuda's table */
+
+/*
+ * Fills the table with calls that the CUDA driver serves, for the devices "cuda:0" and so on. KCL_ERROR_NO_DEVICE: there
+ * is no such driver, or it lacks something, and the text tells what.
+ */
+kcl_status kd_open_cuda(kd_cl *cl, kb_error *err);
+bool kd_wants_cuda(const kd_settings *settings); /* "cuda" or "cuda:N" */
+const char *kd_cuda_error_name(cl_int code);     /* NULL for codes that are not CUDA's */
+
 /* ---- PoCL's own cache -------------------------------------------------------------------------------------------- */
 
 bool kd_is_pocl(const char *platform);
@@ -236,6 +248,13 @@ struct kcl_memory {
     kd_buffer foreign;
 };
 
+/* Where the device memory of a context comes from: see kcl_cuda_params. NULL as `allocate`: from the driver. */
+typedef struct kd_memory_source {
+    void *(*allocate)(void *user, size_t bytes);
+    void (*release)(void *user, void *pointer);
+    void *user;
+} kd_memory_source;
+
 struct kcl_context {
     kcl_allocator allocator;
     kcl_device *device;
@@ -245,6 +264,7 @@ struct kcl_context {
     uint64_t serial;
     kcl_context_stats stats;
     cl_command_queue queue;
+    kd_memory_source source;
     kd_kernel *kernels;
     kd_buffer **buffers;
     size_t buffer_count, buffer_capacity;
@@ -301,13 +321,14 @@ typedef struct kd_given {
 kcl_status kd_context_create_given(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
                                    const kd_given *given);
 
+/* A context that only tells why there is none. Returns the status of the error, or KCL_ERROR_NO_MEMORY. */
+kcl_status kd_context_create_failed(kcl_context **context, const kcl_context_params *params, const kb_error *err);
+
 /* kcl_opencl_context_create with a given table; NULL: the table of the ICD loader. */
 struct kcl_opencl_params;
 kcl_status kd_opencl_context_create_with(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
                                          const struct kcl_opencl_params *opencl);
 
-/* A context that only tells why it could not be made; returns the status of `err`. */
-kcl_status kd_context_refuse(kcl_context **context, const kcl_context_params *params, const kb_error *err);
 kcl_status kd_refuse_fork(kb_error *err); /* in a child of the process that uses OpenCL */
 
 /*

@@ -4,6 +4,8 @@
 
 #include <keopscl/opencl.h>
 
+#include <string.h>
+
 /* ---- Contexts ---------------------------------------------------------------------------------------------------- */
 
 static kcl_status query_failed(kb_error *err, const char *call, cl_int code, const char *what)
@@ -106,7 +108,7 @@ kcl_status kd_opencl_context_create_with(const kd_cl *cl, kcl_context **context,
         kd_mark_use();
         status = check_params(&given, cl, opencl, &allocator, &err);
     }
-    return status < 0 ? kd_context_refuse(context, params, &err) : kd_context_create_given(cl, context, params, &given);
+    return status < 0 ? kd_context_create_failed(context, params, &err) : kd_context_create_given(cl, context, params, &given);
 }
 
 kcl_status kcl_opencl_context_create(kcl_context **context, const kcl_context_params *params,
@@ -166,8 +168,10 @@ kcl_status kcl_opencl_memory(kcl_context *context, struct _cl_mem *mem, kcl_memo
     kcl_status status = kd_enter(context);
     if (status < 0)
         return status;
-    if (context->device->host)
-        return kb_fail(&context->error, KCL_ERROR_UNSUPPORTED, "the interpreter has no OpenCL memory");
+    if (context->device->host || strcmp(context->device->info.platform, kd_cuda_platform) == 0)
+        return kb_fail(&context->error, KCL_ERROR_UNSUPPORTED,
+                       "kcl_opencl_memory: the context is on the device %s, which has no memory of OpenCL",
+                       context->device->info.id);
     if (!mem || !memory)
         return kb_fail(&context->error, KCL_ERROR_ARGUMENT, "kcl_opencl_memory: %s (NULL)",
                        mem ? "there is no place for the memory" : "there is no cl_mem");
