@@ -60,16 +60,23 @@ static kcl_status keopscl_apply(const kcl_operator *op, kcl_context *context, co
 """
 
 
+# What includes all others, and the headers of those who use a driver themselves.
+INCLUDES = "#include <keopscl/keopscl.h>\n#include <keopscl/opencl.h>\n"
+
+
 def headers(include):
     folder = os.path.join(include, "keopscl")
     return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(".h")]
 
 
 def declarations(include, compiler):
-    """The declarations of keopscl.h as the compiler sees them, without function bodies."""
+    """The declarations of the headers as the compiler sees them, without function bodies."""
     with tempfile.TemporaryDirectory() as folder:
         for name in SYSTEM_HEADERS:
             open(os.path.join(folder, name), "w").close()
+        source = os.path.join(folder, "headers.c")
+        with open(source, "w") as file:
+            file.write(INCLUDES)
         text = subprocess.run(
             [
                 *compiler,
@@ -81,7 +88,7 @@ def declarations(include, compiler):
                 folder,
                 "-I",
                 include,
-                os.path.join(include, "keopscl", "keopscl.h"),
+                source,
             ],
             check=True,
             stdout=subprocess.PIPE,
@@ -100,7 +107,7 @@ def main():
         + ";\n"
         + "".join(f"#define {name} ...\n" for name in CONSTANTS)
     )
-    ffi.set_source(MODULE, "#include <stdlib.h>\n#include <keopscl/keopscl.h>\n" + APPLY)
+    ffi.set_source(MODULE, "#include <stdlib.h>\n" + INCLUDES + APPLY)
     ffi.emit_c_code(output)
     with open(depfile, "w") as file:
         file.write(f"{output}: {' '.join(headers(include))}\n")
