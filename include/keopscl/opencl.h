@@ -30,9 +30,9 @@
  * nor events are needed. Which calls return without waiting is told in keopscl/memory.h. Work on other queues is not
  * known to the library: the program orders that work itself, by events on this queue or by waiting (clFinish,
  * kcl_context_finish).
- * PoCL's CPU devices work in place, so every call on them waits for the queue. Versions 5 and later of PoCL end the
- * process at times when two queues run kernels of a device at once. Calls on contexts of the library that share a device take turns
- * there; a program with further queues waits for those queues before such a call.
+ * PoCL's CPU devices work in place, so every call on them waits for the queue. Some versions of PoCL (5 is one) can end
+ * the process when two queues run kernels of a device at once: there calls take turns on contexts that share their
+ * programs, and a program with further queues of its own waits for them before a call.
  *
  * Lifetime
  * --------
@@ -80,8 +80,9 @@ KCL_API kcl_status kcl_opencl_context_create(kcl_context **context, const kcl_co
  * description only; the cl_mem stays the program's. On failure *memory is NULL.
  *
  * A call reads its arguments and writes its outputs: buffers made with CL_MEM_READ_ONLY are refused as outputs, and
- * buffers made with CL_MEM_WRITE_ONLY are refused as arguments. Errors: KCL_ERROR_ARGUMENT for NULL, a cl_mem of another cl_context and one
- * that is no buffer, KCL_ERROR_UNSUPPORTED for a context on the interpreter, KCL_ERROR_NO_MEMORY, KCL_ERROR_OPENCL.
+ * buffers made with CL_MEM_WRITE_ONLY are refused as arguments. Errors: KCL_ERROR_ARGUMENT for NULL, for a cl_mem of
+ * another cl_context and for one that is no buffer, KCL_ERROR_UNSUPPORTED for a context that is not on a device of
+ * OpenCL, KCL_ERROR_NO_MEMORY, KCL_ERROR_OPENCL.
  */
 KCL_API kcl_status kcl_opencl_memory(kcl_context *context, struct _cl_mem *mem, kcl_memory **memory);
 
