@@ -305,11 +305,11 @@ typedef struct kd_given {
  * Settings are read as for other contexts, but the device is the one that is given, and all its processors are used.
  * Failures as for kcl_context_create, and KCL_ERROR_ARGUMENT. The caller has checked that the objects belong together.
  */
-/* A context that only tells why there is none. Returns the status of the error, or KCL_ERROR_NO_MEMORY. */
-kcl_status kd_context_create_failed(kcl_context **context, const kcl_context_params *params, const kb_error *err);
-
 kcl_status kd_context_create_given(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
                                    const kd_given *given);
+
+/* A context that only tells why there is none. Returns the status of the error, or KCL_ERROR_NO_MEMORY. */
+kcl_status kd_context_create_failed(kcl_context **context, const kcl_context_params *params, const kb_error *err);
 
 /*
  * A kcl_memory that stands for `bytes` bytes of the user's memory, which the library neither allocates, counts nor
