@@ -16,7 +16,11 @@
 typedef struct kd_cl {
 #define KD_CALL(result, name, parameters, arguments) result(CL_API_CALL *name) parameters;
 #include "cl_calls.def"
+    const void *driver; /* the functions of the one driver that the table is of; NULL: an object's driver is found */
 } kd_cl;
+
+/* Whether the table can be asked about an object of OpenCL, which is one: a driver knows no object of another driver. */
+bool kd_serves(const kd_cl *cl, const void *object);
 
 /*
  * Opens the ICD loader and fills the table. The loader is never closed: drivers keep threads of their own.
@@ -95,6 +99,12 @@ bool kd_wants_host(const kd_settings *settings); /* by id or name: OpenCL is not
 kcl_status kd_describe(kd_candidate *found, const kd_cl *cl, cl_platform_id platform, cl_device_id device,
                        const kcl_allocator *allocator, const kb_log *log, kb_error *err);
 
+/*
+ * The number of the device among `count` devices, or of the whole of which it is a part: PoCL tells the whole devices of
+ * contexts and programs that are on parts. `count`: it is none of them.
+ */
+size_t kd_find_device(const kd_cl *cl, const cl_device_id *ids, size_t count, cl_device_id device);
+
 void kd_host_info(kcl_device_info *info, int threads);
 cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_device_info *info);
 
@@ -131,6 +141,8 @@ typedef enum kd_sharing {
     KD_MAPPED,   /* the driver uses the memory of the host, and mapping makes results visible (other CPUs) */
     KD_COPIED,   /* GPUs and the rest */
 } kd_sharing;
+
+enum { KD_MOST_DEVICES = 64 }; /* of a cl_context whose programs are kept on disk */
 
 typedef struct kd_program {
     struct kd_program *next;
@@ -232,6 +244,7 @@ struct kcl_memory {
     bool is_retained;   /* foreign, and a reference to the cl_mem is ours */
     const void *holder; /* see kd_memory_holder */
     uint64_t origin;
+    bool is_unreadable, is_unwritable; /* by kernels */
     kd_buffer foreign;
 };
 
@@ -307,6 +320,13 @@ typedef struct kd_given {
  */
 kcl_status kd_context_create_given(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
                                    const kd_given *given);
+
+/* kcl_opencl_context_create with a given table; NULL: the table of the ICD loader. */
+struct kcl_opencl_params;
+kcl_status kd_opencl_context_create_with(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
+                                         const struct kcl_opencl_params *opencl);
+
+kcl_status kd_refuse_fork(kb_error *err); /* in a child of the process that uses OpenCL */
 
 /* A context that only tells why there is none. Returns the status of the error, or KCL_ERROR_NO_MEMORY. */
 kcl_status kd_context_create_failed(kcl_context **context, const kcl_context_params *params, const kb_error *err);
