@@ -86,6 +86,13 @@ bool kd_has_memory(const kcl_context *context, const kcl_memory *memory);
 kd_buffer *kd_memory_buffer(const kcl_memory *memory); /* what kernels see of the memory; NULL for the interpreter */
 void *kd_memory_host(const kcl_memory *memory);        /* memory of the interpreter; NULL for other devices */
 
+/*
+ * Where memory lies: arrays have bytes in common only in memories of the same holder, whose first bytes lie at the
+ * origins. Users can describe the same memory more than once, and parts of it.
+ */
+const void *kd_memory_holder(const kcl_memory *memory);
+uint64_t kd_memory_origin(const kcl_memory *memory);
+
 /* Start copying between `bytes` of host memory and a buffer; the host memory is in use until kd_finish. */
 kcl_status kd_write(kcl_context *context, kd_buffer *buffer, size_t offset, const void *from, size_t bytes);
 kcl_status kd_read(kcl_context *context, kd_buffer *buffer, size_t offset, void *to, size_t bytes);

@@ -180,7 +180,8 @@ const char *kd_cl_error_name(cl_int code)
     case -1001:
         return "CL_PLATFORM_NOT_FOUND_KHR";
     }
-    return "unknown error";
+    const char *name = kd_cuda_error_name(code);
+    return name ? name : "unknown error";
 }
 
 kcl_status kd_cl_fail(kb_error *err, const kcl_device_info *device, const char *call, cl_int code, const char *more)

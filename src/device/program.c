@@ -63,7 +63,7 @@ static kcl_status build_failed(kcl_context *c, const kd_program *p, cl_program p
         hint[0] = 0;
     kd_cl_fail(&c->error, &d->info, call, code, NULL);
     if (c->error.status != KCL_ERROR_NO_MEMORY)
-        c->error.status = KCL_ERROR_BUILD;
+        c->error.status = code == CL_COMPILER_NOT_AVAILABLE ? KCL_ERROR_UNSUPPORTED : KCL_ERROR_BUILD;
     kb_fail(&c->error, c->error.status, "%s, program %s (KEOPSCL_DUMP_DIR=folder keeps its text). %s%s%s%.*s",
             c->error.text, p->label, hint, *hint ? ". " : "",
             log && *log ? "The driver says:\n" : "The driver gives no reason.", (int)MOST, log ? log : "");

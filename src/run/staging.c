@@ -169,11 +169,17 @@ kcl_status kx_check_memory(kcl_context *context, const kcl_memory *memory, int64
                        "%s is in device memory that this context does not have: it was released, or belongs to another "
                        "context",
                        what);
+    const uint64_t origin = kd_memory_origin(memory);
     if (offset % (int64_t)kb_dtype_size(dtype))
         return kb_fail(err, KCL_ERROR_ARGUMENT,
                        "%s begins at byte %lld of its device memory, which is no multiple of "
                        "the %zu bytes of a %s",
                        what, (long long)offset, kb_dtype_size(dtype), kb_dtype_name(dtype));
+    if (origin % kb_dtype_size(dtype))
+        return kb_fail(err, KCL_ERROR_ARGUMENT,
+                       "%s is in device memory that begins at the address %#llx, which is no multiple of the %zu bytes "
+                       "of a %s",
+                       what, (unsigned long long)origin, kb_dtype_size(dtype), kb_dtype_name(dtype));
     if (lowest < 0 || (uint64_t)highest > kcl_memory_size(memory))
         return kb_fail(err, KCL_ERROR_ARGUMENT, "%s takes the bytes %lld to %lld of its device memory, which has %zu",
                        what, (long long)lowest, (long long)highest, kcl_memory_size(memory));
