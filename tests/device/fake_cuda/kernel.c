@@ -114,29 +114,36 @@ FC_EXPORT cu_result cuLinkDestroy(void *link)
 
 static fc_module *modules;
 
-/* Sets the sizes of the arguments, 0 for pointers. False: an argument of a kind that the driver could not pass. */
-static bool look_at_arguments(const fc_cl *cl, fc_function *f)
+/*
+ * The size of a value: what the CPU's driver takes; 0: none. It takes any size for a type with a name of the program's
+ * own, which is `real` in the library's kernels.
+ */
+static size_t size_of_value(const fc_cl *cl, cl_kernel kernel, cl_uint index, size_t real)
 {
-    static const struct {
-        const char *name;
-        size_t size;
-    } types[] = {{"int", 4}, {"uint", 4}, {"float", 4}, {"long", 8}, {"ulong", 8}, {"double", 8}};
+    static const size_t sizes[] = {8, 4, 16, 2, 1};
+    static const double nothing[2];
+    if (!cl->clSetKernelArg(kernel, index, 8, nothing) && !cl->clSetKernelArg(kernel, index, 4, nothing))
+        return real;
+    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++)
+        if (!cl->clSetKernelArg(kernel, index, sizes[k], nothing))
+            return sizes[k];
+    return 0;
+}
+
+/* Sets the sizes of the arguments, 0 for pointers. False: an argument of a kind that the driver could not pass. */
+static bool look_at_arguments(const fc_cl *cl, fc_function *f, size_t real)
+{
     cl_uint count = 0;
     if (cl->clGetKernelInfo(f->kernel, CL_KERNEL_NUM_ARGS, sizeof count, &count, NULL) || count > FC_ARGUMENTS)
         return false;
     f->count = count;
     for (cl_uint k = 0; k < count; k++) {
         cl_kernel_arg_address_qualifier place = 0;
-        char type[64] = "";
-        if (cl->clGetKernelArgInfo(f->kernel, k, CL_KERNEL_ARG_ADDRESS_QUALIFIER, sizeof place, &place, NULL) ||
-            cl->clGetKernelArgInfo(f->kernel, k, CL_KERNEL_ARG_TYPE_NAME, sizeof type, type, NULL))
+        if (cl->clGetKernelArgInfo(f->kernel, k, CL_KERNEL_ARG_ADDRESS_QUALIFIER, sizeof place, &place, NULL))
             return false;
         if (place == CL_KERNEL_ARG_ADDRESS_GLOBAL || place == CL_KERNEL_ARG_ADDRESS_CONSTANT)
             continue;
-        for (size_t n = 0; n < sizeof types / sizeof types[0]; n++)
-            if (strcmp(type, types[n].name) == 0)
-                f->sizes[k] = types[n].size;
-        if (place != CL_KERNEL_ARG_ADDRESS_PRIVATE || !f->sizes[k])
+        if (place != CL_KERNEL_ARG_ADDRESS_PRIVATE || !(f->sizes[k] = size_of_value(cl, f->kernel, k, real)))
             return false;
     }
     return true;
@@ -163,7 +170,7 @@ static void free_module(fc_module *m)
     free(m);
 }
 
-static cu_result add_function(const fc_host *host, fc_module *m, const char *name)
+static cu_result add_function(const fc_host *host, fc_module *m, const char *name, size_t real)
 {
     const fc_cl *cl = &host->cl;
     fc_function *f = calloc(1, sizeof *f);
@@ -171,7 +178,7 @@ static cu_result add_function(const fc_host *host, fc_module *m, const char *nam
     *f = (fc_function){.next = m->functions, .module = m, .name = strdup(name)};
     m->functions = f;
     f->kernel = cl->clCreateKernel(m->program, name, NULL);
-    if (!f->kernel || !look_at_arguments(cl, f))
+    if (!f->kernel || !look_at_arguments(cl, f, real))
         return CU_INVALID_IMAGE;
     cl->clGetKernelWorkGroupInfo(f->kernel, host->device, CL_KERNEL_COMPILE_WORK_GROUP_SIZE, sizeof f->group, f->group,
                                  NULL);
@@ -192,7 +199,7 @@ static cu_result build(const fc_host *host, fc_module *m, const char *source, co
         cl->clGetProgramInfo(m->program, CL_PROGRAM_KERNEL_NAMES, sizeof names, names, NULL))
         return CU_INVALID_IMAGE;
     for (char *name = strtok_r(names, ";", &rest); name && !code; name = strtok_r(NULL, ";", &rest))
-        code = add_function(host, m, name);
+        code = add_function(host, m, name, strstr(source, "#define KCL_REAL_F64") ? 8 : 4);
     return code;
 }
 
