@@ -68,16 +68,13 @@ const char *kd_cuda_error_name(cl_int code)
 
 static kcl_status fill_table(kd_cuda *driver, kb_error *err)
 {
-    static const char *const names[] = {"libcuda.so.1", "libcuda.so"};
-    void *library = NULL;
-    const char *name = names[0], *why = NULL;
-    for (size_t k = 0; k < KB_COUNT(names) && !library; k++) {
-        library = dlopen(name = names[k], RTLD_NOW | RTLD_LOCAL);
-        if (!library && !k)
-            why = dlerror();
+    /* The name that drivers register. */
+    static const char name[] = "libcuda.so.1";
+    void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        const char *why = dlerror();
+        return kb_fail(err, KCL_ERROR_NO_DEVICE, "there is no CUDA driver (%s)", why ? why : name);
     }
-    if (!library)
-        return kb_fail(err, KCL_ERROR_NO_DEVICE, "there is no CUDA driver (%s)", why ? why : names[0]);
 #define KD_CUDA_CALL(name_, exported, parameters)                                                                      \
     {                                                                                                                  \
         void *address = dlsym(library, exported);                                                                      \

@@ -89,6 +89,23 @@ static void put_device(kb_str *out, const kd_candidate *c)
                 *c->problem ? "; cannot be used: " : "", c->problem);
 }
 
+/* Which device of the list KEOPSCL_DEVICE means. */
+static void put_choice(kb_str *out, const kd_candidates *list, const kd_settings *settings, const kb_log *log)
+{
+    const kd_candidate *chosen;
+    kb_error err;
+    if (kd_choose(&chosen, list, settings, log, &err) < 0)
+        kb_str_putf(out, "  %s\n", err.text);
+    else
+        kb_str_putf(out, "  chosen: %s\n", chosen ? chosen->info.id : "host");
+}
+
+static kd_settings wish(void)
+{
+    const char *device = getenv("KEOPSCL_DEVICE");
+    return (kd_settings){.device = device ? device : "", .device_source = "KEOPSCL_DEVICE"};
+}
+
 /* The CUDA driver, and which of its devices can be used. */
 static void put_cuda(kb_str *out)
 {
@@ -104,6 +121,9 @@ static void put_cuda(kb_str *out)
     }
     for (size_t k = 0; k < list.count; k++)
         put_device(out, &list.items[k]);
+    const kd_settings settings = wish();
+    if (kd_wants_cuda(&settings))
+        put_choice(out, &list, &settings, &log);
     kd_list_finish(&list);
 }
 
@@ -142,13 +162,9 @@ static kcl_status put_devices(kb_str *out, const kd_cl *cl, kb_error *err)
                     : list.platforms == 1 ? "one platform, which has no device"
                                           : "no platform has a device");
     kb_str_put(out, "  host  the interpreter: always there, needs no driver, far slower than a device\n");
-    const char *wish = getenv("KEOPSCL_DEVICE");
-    const kd_settings settings = {.device = wish ? wish : "", .device_source = "KEOPSCL_DEVICE"};
-    const kd_candidate *chosen;
-    if (kd_choose(&chosen, &list, &settings, &log, err) < 0)
-        kb_str_putf(out, "  %s\n", err->text);
-    else
-        kb_str_putf(out, "  chosen: %s\n", chosen ? chosen->info.id : "host");
+    const kd_settings settings = wish();
+    if (!kd_wants_cuda(&settings))
+        put_choice(out, &list, &settings, &log);
     kd_list_finish(&list);
     return KCL_OK;
 }
