@@ -73,8 +73,8 @@ static void check_sums(double g)
 {
     plain_loop(g);
     for (int i = 0; i < M; i++)
-        ck_assert_msg(fabs(got[i] - want[i]) <= 1e-9 * (1 + fabs(want[i])), "row %d, g %g: %.17g, not %.17g", i, g, got[i],
-                      want[i]);
+        ck_assert_msg(fabs(got[i] - want[i]) <= 1e-9 * (1 + fabs(want[i])), "row %d, g %g: %.17g, not %.17g", i, g,
+                      got[i], want[i]);
 }
 
 /* What the user has on the device, and the descriptions of it in a context. */
@@ -163,7 +163,8 @@ START_TEST(test_device_arrays_are_not_waited_for)
     const double g = 0.25;
     memset(got, 0, sizeof got);
     OK(kcl_operator_apply(op, c, &to_host, 1,
-                          (const kcl_array *[]){&p.arrays[0], kcl_f64(&y[0][0], N, D), &p.arrays[2], kcl_f64(&g, 1)}, 4));
+                          (const kcl_array *[]){&p.arrays[0], kcl_f64(&y[0][0], N, D), &p.arrays[2], kcl_f64(&g, 1)},
+                          4));
     check_sums(g);
     forget_points(&p);
     kcl_context_destroy(&c);
@@ -338,9 +339,8 @@ START_TEST(test_a_gradient)
     kcl_array es = describe(c, e_at, sizeof e, M, 1, &memories[0]);
     kcl_array out = describe(c, to, sizeof gradient, M, D, &memories[1]);
     const kcl_array *outs = &out;
-    OK(kcl_operator_apply(
-        slope, c, &outs, 1,
-        (const kcl_array *[]){&p.arrays[0], &p.arrays[1], &p.arrays[2], kcl_f64(&g, 1), &es}, 5));
+    OK(kcl_operator_apply(slope, c, &outs, 1,
+                          (const kcl_array *[]){&p.arrays[0], &p.arrays[1], &p.arrays[2], kcl_f64(&g, 1), &es}, 5));
     cuda_download(gradient, to, sizeof gradient, stream);
     for (int i = 0; i < M; i++) {
         for (int k = 0; k < D; k++) {
@@ -398,12 +398,9 @@ int main(int argc, char **argv)
     if (!open_cuda())
         return 77;
     announce_seed(argv[0]);
-    const test_entry tests[] = {{test_device_arrays_are_not_waited_for, 0},
-                                {test_two_streams_with_allocators, 0},
-                                {test_each_allocation_fails_in_turn, 0},
-                                {test_a_call_in_a_graph, 0},
-                                {test_calls_that_no_graph_can_have, 0},
-                                {test_a_gradient, 0},
+    const test_entry tests[] = {{test_device_arrays_are_not_waited_for, 0}, {test_two_streams_with_allocators, 0},
+                                {test_each_allocation_fails_in_turn, 0},    {test_a_call_in_a_graph, 0},
+                                {test_calls_that_no_graph_can_have, 0},     {test_a_gradient, 0},
                                 {test_ptx_that_cannot_be_edited, 0}};
     return run_entries("operators on CUDA", tests, KB_COUNT(tests), setup, teardown);
 }

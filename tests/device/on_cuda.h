@@ -16,7 +16,8 @@ typedef struct cuda_calls {
 } cuda_calls;
 
 extern cuda_calls cu;
-extern fake_cuda_state *fake_cuda_found; /* NULL: the driver is a real one, and tests that need the other are left out */
+extern fake_cuda_state
+    *fake_cuda_found; /* NULL: the driver is a real one, and tests that need the other are left out */
 
 /* Opens the driver and makes the primary context of device 0 current. False, after a line that says why: no driver. */
 bool open_cuda(void);

@@ -17,12 +17,13 @@
 enum { N = 1000, GROUP = 64 };
 
 /* y = a * x + b: exact for the numbers here, so that every device gives the same. */
-static const char line_source[] = "__kernel void line(__global const float *x, __global float *y, float a, float b, int n)\n"
-                                  "{\n"
-                                  "    int i = get_global_id(0);\n"
-                                  "    if (i < n)\n"
-                                  "        y[i] = a * x[i] + b;\n"
-                                  "}\n";
+static const char line_source[] =
+    "__kernel void line(__global const float *x, __global float *y, float a, float b, int n)\n"
+    "{\n"
+    "    int i = get_global_id(0);\n"
+    "    if (i < n)\n"
+    "        y[i] = a * x[i] + b;\n"
+    "}\n";
 
 static float xs[N], got[N];
 static void *stream;
@@ -617,9 +618,8 @@ START_TEST(test_launches_that_fail)
         fake_cuda_found->fail_call = "cuLaunchKernel";
         fake_cuda_found->fail_at = -1;
         fake_cuda_found->fail_code = cases[k].code;
-        const kcl_status status =
-            launch_line(c, &(kd_arg){KD_ARG_HOST_IN, xs, sizeof xs, NULL},
-                        &(kd_arg){KD_ARG_HOST_OUT, got, sizeof got, NULL}, 2, 1);
+        const kcl_status status = launch_line(c, &(kd_arg){KD_ARG_HOST_IN, xs, sizeof xs, NULL},
+                                              &(kd_arg){KD_ARG_HOST_OUT, got, sizeof got, NULL}, 2, 1);
         ck_assert_int_eq(status, cases[k].status);
         HAS(kcl_context_error(c), cases[k].name, "kernel line", "cuda:0");
         kd_finish(c);

@@ -332,7 +332,17 @@ static fc_function *find_function(const void *handle)
     return NULL;
 }
 
-enum { MOST_THREADS = 0, SHARED = 1, CONSTANT = 2, LOCAL = 3, REGISTERS = 4, PTX = 5, BINARY = 6, CACHE = 7, DYNAMIC = 8 };
+enum {
+    MOST_THREADS = 0,
+    SHARED = 1,
+    CONSTANT = 2,
+    LOCAL = 3,
+    REGISTERS = 4,
+    PTX = 5,
+    BINARY = 6,
+    CACHE = 7,
+    DYNAMIC = 8
+};
 
 FC_EXPORT cu_result cuFuncGetAttribute(int *value, int what, void *function)
 {

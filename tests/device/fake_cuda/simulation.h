@@ -11,7 +11,15 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-enum { FC_DEVICES = 2, FC_VERSION = 13000, FC_WARP = 32, FC_BLOCK = 1024, FC_SHARED = 49152, FC_UNITS = 8, FC_GUARD = 256 };
+enum {
+    FC_DEVICES = 2,
+    FC_VERSION = 13000,
+    FC_WARP = 32,
+    FC_BLOCK = 1024,
+    FC_SHARED = 49152,
+    FC_UNITS = 8,
+    FC_GUARD = 256
+};
 
 #define FC_EXPORT __attribute__((visibility("default")))
 
@@ -125,7 +133,7 @@ typedef struct fc_task {
     struct fc_wait {
         struct fc_stream *stream;
         uint64_t count;
-    } *waits;
+    } * waits;
     size_t wait_count;
 } fc_task;
 
