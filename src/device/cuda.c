@@ -183,10 +183,16 @@ cl_context kd_cuda_context_new(kd_cuda_device *device, CUcontext given, cl_int *
     c->device = device;
     c->context = given;
     c->is_primary = !given;
+    if (pthread_mutex_init(&c->lock, NULL)) {
+        free(c);
+        *code = CL_OUT_OF_HOST_MEMORY;
+        return NULL;
+    }
     if (!given)
         *code = kd_cuda_code(kd_cuda_driver()->cuDevicePrimaryCtxRetain(&c->context, device->id));
     if (!*code)
         return (cl_context)(void *)c;
+    pthread_mutex_destroy(&c->lock);
     free(c);
     return NULL;
 }
@@ -211,6 +217,8 @@ static cl_int CL_API_CALL release_context(cl_context context)
     kd_cuda_context *c = (kd_cuda_context *)context;
     if (atomic_fetch_sub(&c->references, 1) != 1)
         return CL_SUCCESS;
+    kd_cuda_end_compiler(c);
+    pthread_mutex_destroy(&c->lock);
     const CUresult result = c->is_primary ? kd_cuda_driver()->cuDevicePrimaryCtxRelease(c->device->id) : CUDA_SUCCESS;
     free(c);
     return kd_cuda_code(result);
@@ -498,6 +506,7 @@ static cl_int CL_API_CALL launch(cl_command_queue queue, cl_kernel kernel, cl_ui
         groups[n] = (unsigned int)count;
         group[n] = (unsigned int)local[n];
     }
+    kd_cuda_rest(q->context);
     const bool entered = kd_cuda_enter(q->context);
     const CUresult result = kd_cuda_driver()->cuLaunchKernel(k->function, groups[0], groups[1], groups[2], group[0],
                                                              group[1], group[2], 0, q->stream, k->parameters, NULL);
@@ -635,6 +644,7 @@ static cl_int CL_API_CALL flush(cl_command_queue queue)
 static cl_int CL_API_CALL finish(cl_command_queue queue)
 {
     const kd_cuda_queue *q = (const kd_cuda_queue *)queue;
+    kd_cuda_rest(q->context);
     const bool entered = kd_cuda_enter(q->context);
     const CUresult result = kd_cuda_driver()->cuStreamSynchronize(q->stream);
     kd_cuda_leave(entered);

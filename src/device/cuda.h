@@ -77,6 +77,10 @@ typedef struct kd_cuda_context {
     kd_cuda_device *device;
     CUcontext context;
     bool is_primary; /* the device's own context, which was retained */
+    pthread_mutex_t lock; /* guards what follows */
+    cl_context compiler;  /* NVIDIA's OpenCL, while programs are compiled: see kd_cuda_rest */
+    double compiled_at;   /* when a program was compiled last */
+    atomic_bool compiles; /* `compiler` is there */
 } kd_cuda_context;
 
 /* A cl_command_queue: a stream. */
@@ -148,6 +152,14 @@ cl_command_queue kd_cuda_queue_new(cl_context context, CUstream stream, cl_int *
  * memory is out, or the text reads another of these registers, whose number is put into *unknown, else -1.
  */
 char *kd_cuda_edit(const kcl_allocator *allocator, const char *ptx, int *unknown);
+
+/*
+ * A context of OpenCL takes hundreds of megabytes of the device's memory beside what CUDA takes, and some time to make, in
+ * which other processes wait. So it is kept between programs that are compiled one after another, and released by the
+ * first launch or wait that comes more than a second after the last of them.
+ */
+void kd_cuda_rest(kd_cuda_context *context);
+void kd_cuda_end_compiler(kd_cuda_context *context);
 
 /* Makes the binary of a program with source, and loads the binary. Sets the log. Returns a code of clBuildProgram. */
 cl_int kd_cuda_build(kd_cuda_program *program, const char *options);

@@ -83,6 +83,39 @@ static char *read_ptx(const kd_cl *cl, cl_program program, cl_int *code)
     return NULL;
 }
 
+/* With the lock of the context held. */
+static cl_context compiler_of(kd_cuda_context *c, cl_int *code)
+{
+    const kd_cuda_device *d = c->device;
+    const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)d->platform, 0};
+    *code = CL_SUCCESS;
+    if (!c->compiler)
+        c->compiler = kd_cuda_compiler()->clCreateContext(properties, 1, &d->compiler, NULL, NULL, code);
+    atomic_store(&c->compiles, c->compiler != NULL);
+    return c->compiler;
+}
+
+void kd_cuda_end_compiler(kd_cuda_context *c)
+{
+    pthread_mutex_lock(&c->lock);
+    if (c->compiler)
+        kd_cuda_compiler()->clReleaseContext(c->compiler);
+    c->compiler = NULL;
+    atomic_store(&c->compiles, false);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void kd_cuda_rest(kd_cuda_context *c)
+{
+    if (!atomic_load_explicit(&c->compiles, memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&c->lock);
+    const bool is_over = kb_seconds() - c->compiled_at > 1;
+    pthread_mutex_unlock(&c->lock);
+    if (is_over)
+        kd_cuda_end_compiler(c);
+}
+
 /* The PTX of the source, by NVIDIA's OpenCL. */
 static char *compile(kd_cuda_program *p, const char *options, cl_int *code)
 {
@@ -93,14 +126,10 @@ static char *compile(kd_cuda_program *p, const char *options, cl_int *code)
         *code = CL_COMPILER_NOT_AVAILABLE;
         return NULL;
     }
-    const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)d->platform, 0};
     const char *source = p->source;
     char *ptx = NULL;
-    /*
-     * A context of OpenCL takes hundreds of megabytes of the device's memory, beside those of CUDA. So it lives only
-     * while a program is compiled.
-     */
-    cl_context context = cl->clCreateContext(properties, 1, &d->compiler, NULL, NULL, code);
+    pthread_mutex_lock(&p->context->lock);
+    cl_context context = compiler_of(p->context, code);
     cl_program program = context ? cl->clCreateProgramWithSource(context, 1, &source, NULL, code) : NULL;
     if (program) {
         *code = cl->clBuildProgram(program, 1, &d->compiler, options, NULL, NULL);
@@ -109,8 +138,8 @@ static char *compile(kd_cuda_program *p, const char *options, cl_int *code)
             ptx = read_ptx(cl, program, code);
         cl->clReleaseProgram(program);
     }
-    if (context)
-        cl->clReleaseContext(context);
+    p->context->compiled_at = kb_seconds();
+    pthread_mutex_unlock(&p->context->lock);
     return ptx;
 }
 
