@@ -576,10 +576,14 @@ static CUresult write_captured(CUdeviceptr to, const void *from, size_t bytes, C
     return result;
 }
 
-static bool is_captured(CUstream stream)
+bool kd_cuda_is_captured(cl_command_queue queue)
 {
+    const kd_cuda_queue *q = (const kd_cuda_queue *)queue;
     int status = CU_STREAM_CAPTURE_STATUS_NONE;
-    return !kd_cuda_driver()->cuStreamIsCapturing(stream, &status) && status != CU_STREAM_CAPTURE_STATUS_NONE;
+    const bool entered = kd_cuda_enter(q->context);
+    const CUresult result = kd_cuda_driver()->cuStreamIsCapturing(q->stream, &status);
+    kd_cuda_leave(entered);
+    return !result && status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
 static cl_int CL_API_CALL write_buffer(cl_command_queue queue, cl_mem mem, cl_bool blocking, size_t offset, size_t size,
@@ -589,8 +593,9 @@ static cl_int CL_API_CALL write_buffer(cl_command_queue queue, cl_mem mem, cl_bo
     const kd_cuda_queue *q = (const kd_cuda_queue *)queue;
     const CUdeviceptr to = address_of(mem) + offset;
     const bool entered = kd_cuda_enter(q->context);
-    const CUresult result = is_captured(q->stream) ? write_captured(to, data, size, q->stream)
-                                                   : kd_cuda_driver()->cuMemcpyHtoDAsync(to, data, size, q->stream);
+    const CUresult result = kd_cuda_is_captured(queue)
+                                ? write_captured(to, data, size, q->stream)
+                                : kd_cuda_driver()->cuMemcpyHtoDAsync(to, data, size, q->stream);
     kd_cuda_leave(entered);
     return kd_cuda_code(result);
 }

@@ -94,7 +94,8 @@ static cu_result allocate(fc_context *context, size_t bytes, cu_pointer *pointer
         posix_memalign(&memory, FC_GUARD, bytes + 2 * FC_GUARD))
         return CU_OUT_OF_MEMORY;
     fc_allocation *a = calloc(1, sizeof *a);
-    *a = (fc_allocation){.next = allocations, .context = context, .host = (unsigned char *)memory + FC_GUARD, .size = bytes};
+    *a = (fc_allocation){
+        .next = allocations, .context = context, .host = (unsigned char *)memory + FC_GUARD, .size = bytes};
     memset(memory, GUARD_BYTE, bytes + 2 * FC_GUARD);
     memset(a->host, NAN_BYTE, bytes);
     allocations = a;
@@ -245,9 +246,9 @@ static cu_result give_copy(const char *call, const char *log, void *stream, cons
     fc_stream *s = code ? NULL : fc_stream_of(context, stream);
     if (!code && !s)
         code = CU_INVALID_HANDLE;
-    if (!code && ((task->to && !fc_find(context, task->to, task->bytes, NULL)) ||
-                  (task->from && !fc_find(context, task->from, task->bytes, NULL)) ||
-                  (!task->host && !task->to && !task->from)))
+    if (!code &&
+        ((task->to && !fc_find(context, task->to, task->bytes, NULL)) ||
+         (task->from && !fc_find(context, task->from, task->bytes, NULL)) || (!task->host && !task->to && !task->from)))
         code = CU_INVALID_VALUE;
     if (code || !task->bytes)
         return fc_end(code);
