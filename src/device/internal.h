@@ -253,6 +253,7 @@ typedef struct kd_memory_source {
     void *(*allocate)(void *user, size_t bytes);
     void (*release)(void *user, void *pointer);
     void *user;
+    bool (*is_captured)(cl_command_queue queue); /* commands are recorded, to be run later, time and again */
 } kd_memory_source;
 
 struct kcl_context {
@@ -284,9 +285,9 @@ struct kcl_context {
     kcl_progress_fn progress;
     void *progress_user;
     bool cancellable;
-    atomic_int cancel; /* asked for: the running call ends, or the next one */
-    double told_at;    /* when the progress function was called last, or the call began */
-    bool was_told;     /* of the running call */
+    atomic_int cancel;    /* asked for: the running call ends, or the next one */
+    double told_at;       /* when the progress function was called last, or the call began */
+    bool was_told;        /* of the running call */
     bool save_pending;    /* a program of this submission belongs on disk */
     kd_build_lock *locks; /* until the end of the submission */
     struct {
@@ -421,7 +422,6 @@ void kd_read_build_log(const char *log, const char *kernel, kd_limits *limits);
 
 /* ---- Buffers ----------------------------------------------------------------------------------------------------- */
 
-void kd_drop_idle_buffers(kcl_context *context);
 void kd_buffers_free(kcl_context *context);    /* with kd_forked(), host memory only */
 void kd_memories_orphan(kcl_context *context); /* users may still hold them; their buffers go with all other buffers */
 

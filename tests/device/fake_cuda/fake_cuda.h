@@ -62,4 +62,11 @@ typedef struct fake_cuda_state {
  */
 typedef void fake_cuda_reset_fn(void);
 
+/*
+ * Exported as `fake_cuda_lend`: makes memory of the process memory of a device, until memory that overlaps it is lent, and
+ * returns the address on the device; 0 where there is no such device. For programs that know device memory by objects of
+ * their own: whoever frees the memory waits for the streams before. Retains the primary context of the device.
+ */
+typedef cu_pointer fake_cuda_lend_fn(int device, void *host, size_t bytes);
+
 #endif

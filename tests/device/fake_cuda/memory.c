@@ -53,6 +53,10 @@ static void release_at(fc_allocation **link)
     fc_allocation *a = *link;
     bool is_overrun = false;
     *link = a->next;
+    if (a->is_lent) {
+        free(a);
+        return;
+    }
     for (int k = 0; k < FC_GUARD; k++)
         is_overrun |= a->host[-1 - k] != GUARD_BYTE || a->host[a->size + (size_t)k] != GUARD_BYTE;
     fake_cuda.overruns += is_overrun;
@@ -101,6 +105,29 @@ static cu_result allocate(fc_context *context, size_t bytes, cu_pointer *pointer
     fake_cuda.live_bytes += bytes;
     *pointer = address_of(a);
     return CU_SUCCESS;
+}
+
+FC_EXPORT fake_cuda_lend_fn fake_cuda_lend;
+FC_EXPORT cu_pointer fake_cuda_lend(int device, void *host, size_t bytes)
+{
+    unsigned char *const begin = host, *const end = begin + bytes;
+    void *context = NULL;
+    fc_allocation *made = calloc(1, sizeof *made);
+    if (cuDevicePrimaryCtxRetain(&context, device) || !made) {
+        free(made);
+        return 0;
+    }
+    pthread_mutex_lock(&fc_world);
+    for (fc_allocation **link = &allocations; *link;) {
+        if ((*link)->is_lent && (*link)->host < end && begin < (*link)->host + (*link)->size)
+            release_at(link);
+        else
+            link = &(*link)->next;
+    }
+    *made = (fc_allocation){.next = allocations, .context = context, .host = begin, .size = bytes, .is_lent = true};
+    allocations = made;
+    pthread_mutex_unlock(&fc_world);
+    return address_of(made);
 }
 
 FC_EXPORT cu_result cuMemAlloc_v2(cu_pointer *pointer, size_t bytes)

@@ -94,6 +94,7 @@ typedef struct fc_allocation {
     unsigned char *host; /* the first byte, after the guard */
     size_t size;
     bool is_leaving; /* a free was given to a stream */
+    bool is_lent;    /* memory of the process: see fake_cuda_lend */
 } fc_allocation;
 
 typedef struct fc_module {
