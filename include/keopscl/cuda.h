@@ -50,7 +50,9 @@ typedef struct kcl_cuda_params {
      * Where memory of the device for intermediate results comes from: `allocate` returns an address of the device, a
      * multiple of 256, or NULL; `release` takes the memory back while work of the stream that uses the memory may still
      * be running, so whoever uses the memory next is ordered behind that work. The thread that makes a call on the
-     * context calls both, during the call. Both or neither are set. NULL: memory of the CUDA driver.
+     * context calls both, during the call. Both or neither are set. NULL: memory of the CUDA driver. A context keeps
+     * little of what `allocate` gave between calls, and nothing of calls while the stream is captured: these take what
+     * they need during the capture, and give it back.
      */
     void *(*allocate)(void *user, size_t bytes);
     void (*release)(void *user, void *pointer);

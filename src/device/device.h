@@ -39,8 +39,7 @@ kcl_context_stats *kd_stats(kcl_context *context);   /* the caller counts `evalu
  */
 typedef enum kd_place { KD_PLACE_PROGRAMS, KD_PLACE_HANDLES, KD_PLACES } kd_place;
 void *kd_attachment(const kcl_context *context, kd_place place);
-void kd_attach(kcl_context *context, kd_place place, void *object,
-               void (*destroy)(kcl_context *context, void *object));
+void kd_attach(kcl_context *context, kd_place place, void *object, void (*destroy)(kcl_context *context, void *object));
 
 /*
  * A compiled kernel, cloned for this context. The same source and name give the same kernel. The program is looked for
@@ -59,7 +58,15 @@ kcl_status kd_kernel_get(kcl_context *context, const char *source, const char *n
 void kd_kernel_release(kcl_context *context, kd_kernel **kernel);
 
 size_t kd_most_programs(const kcl_context *context);
-void kd_drop_unused(kcl_context *context); /* programs without kernels, memory that waits for reuse */
+void kd_drop_unused(kcl_context *context);       /* programs without kernels, memory that waits for reuse */
+void kd_drop_idle_buffers(kcl_context *context); /* memory that waits for reuse */
+
+/*
+ * Of a context whose memory others lend. kd_is_captured: commands become part of a graph, so memory that they use belongs
+ * to the graph, and no other call may use the memory. kd_holds_much: the context has memory that is wanted back.
+ */
+bool kd_is_captured(const kcl_context *context);
+bool kd_holds_much(const kcl_context *context);
 
 /* What is known of a kernel once its program is built. Sizes in bytes. */
 typedef struct kd_limits {

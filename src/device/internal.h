@@ -253,6 +253,7 @@ typedef struct kd_memory_source {
     void *(*allocate)(void *user, size_t bytes);
     void (*release)(void *user, void *pointer);
     void *user;
+    bool (*is_captured)(cl_command_queue queue); /* commands are recorded, to be run later, time and again */
 } kd_memory_source;
 
 struct kcl_context {
@@ -284,9 +285,9 @@ struct kcl_context {
     kcl_progress_fn progress;
     void *progress_user;
     bool cancellable;
-    atomic_int cancel; /* asked for: the running call ends, or the next one */
-    double told_at;    /* when the progress function was called last, or the call began */
-    bool was_told;     /* of the running call */
+    atomic_int cancel;    /* asked for: the running call ends, or the next one */
+    double told_at;       /* when the progress function was called last, or the call began */
+    bool was_told;        /* of the running call */
     bool save_pending;    /* a program of this submission belongs on disk */
     kd_build_lock *locks; /* until the end of the submission */
     struct {
@@ -321,15 +322,15 @@ typedef struct kd_given {
 kcl_status kd_context_create_given(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
                                    const kd_given *given);
 
-/* A context that only tells why there is none. Returns the status of the error, or KCL_ERROR_NO_MEMORY. */
-kcl_status kd_context_create_failed(kcl_context **context, const kcl_context_params *params, const kb_error *err);
-
 /* kcl_opencl_context_create with a given table; NULL: the table of the ICD loader. */
 struct kcl_opencl_params;
 kcl_status kd_opencl_context_create_with(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
                                          const struct kcl_opencl_params *opencl);
 
 kcl_status kd_refuse_fork(kb_error *err); /* in a child of the process that uses OpenCL */
+
+/* A context that only tells why there is none. Returns the status of the error, or KCL_ERROR_NO_MEMORY. */
+kcl_status kd_context_create_failed(kcl_context **context, const kcl_context_params *params, const kb_error *err);
 
 /*
  * A kcl_memory that stands for `bytes` bytes of the user's memory, which the library neither allocates, counts nor
@@ -421,7 +422,6 @@ void kd_read_build_log(const char *log, const char *kernel, kd_limits *limits);
 
 /* ---- Buffers ----------------------------------------------------------------------------------------------------- */
 
-void kd_drop_idle_buffers(kcl_context *context);
 void kd_buffers_free(kcl_context *context);    /* with kd_forked(), host memory only */
 void kd_memories_orphan(kcl_context *context); /* users may still hold them; their buffers go with all other buffers */
 

@@ -498,6 +498,16 @@ void kd_drop_idle_buffers(kcl_context *c)
     trim_idle(c, 0, 0);
 }
 
+bool kd_is_captured(const kcl_context *c)
+{
+    return c->source.allocate && c->source.is_captured(c->queue);
+}
+
+bool kd_holds_much(const kcl_context *c)
+{
+    return c->source.allocate && bytes_in_use(c) > most_idle_bytes(c);
+}
+
 kcl_status kd_launch(kcl_context *c, kd_kernel *k, int arg_count, const kd_arg *args, const size_t global[3],
                      const size_t local[3])
 {

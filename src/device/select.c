@@ -134,8 +134,9 @@ static void look_at(const kd_cl *cl, kd_candidate *c)
         snprintf(c->problem, sizeof c->problem, "its driver says it is not available");
     else if (!compiler)
         snprintf(c->problem, sizeof c->problem, "%s",
-                 strcmp(c->info.platform, kd_cuda_platform) == 0 ? "no OpenCL of NVIDIA is there, which compiles for CUDA"
-                                                                 : "its driver has no compiler");
+                 strcmp(c->info.platform, kd_cuda_platform) == 0
+                     ? "no OpenCL of NVIDIA is there, which compiles for CUDA"
+                     : "its driver has no compiler");
 }
 
 static kcl_status list_platform(kd_candidates *list, const kd_cl *cl, cl_uint number, cl_platform_id platform,
