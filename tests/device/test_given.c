@@ -341,7 +341,7 @@ START_TEST(test_memory_of_users_is_neither_kept_nor_counted)
     ck_assert_int_eq(kcl_memory_create(c, 4096, &own), KCL_OK);
     ck_assert_int_eq(fake.buffers, 1);
     ck_assert(kd_memory_holder(own) != kd_memory_holder(m));
-    /* The context holds 4096 bytes of its own, and those of the user are not told to be. */
+    /* The context holds 4096 bytes of its own; the bytes of the user are not counted. */
     kcl_memory *more;
     fake.fail_call = "clCreateBuffer";
     fake.fail_code = CL_MEM_OBJECT_ALLOCATION_FAILURE;
