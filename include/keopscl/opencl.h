@@ -37,7 +37,8 @@
  * Lifetime
  * --------
  * The context holds references to the cl_context and the queue until it is destroyed, and a kcl_memory holds a reference
- * to its cl_mem until the kcl_memory is released or the context destroyed. So the program may release what it has at any time.
+ * to its cl_mem until the kcl_memory is released or the context destroyed. So the program may release what it has at any
+ * time.
  */
 #ifndef KEOPSCL_OPENCL_H
 #define KEOPSCL_OPENCL_H
@@ -63,8 +64,8 @@ typedef struct kcl_opencl_params {
 
 /*
  * Creates a context on a cl_context and a queue that the program has. `params` may be NULL; its settings and the
- * settings of the environment count as for kcl_context_create, but neither `device` nor KEOPSCL_DEVICE is looked at, and
- * `threads` has no effect: the device is the given one, as a whole. With `share`, which must outlive the call only,
+ * settings of the environment count as for kcl_context_create, but neither `device` nor KEOPSCL_DEVICE is looked at,
+ * and `threads` has no effect: the device is the given one, as a whole. With `share`, which must outlive the call only,
  * compiled programs are shared, as are the settings that concern them.
  *
  * On failure *context tells why, as with kcl_context_create. Errors: those of kcl_context_create, and
