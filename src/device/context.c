@@ -338,6 +338,7 @@ static kcl_status open_queue(kcl_context *c)
 {
     kcl_device *d = c->device;
     cl_int code;
+    c->is_cuda = !d->host && strcmp(d->info.platform, kd_cuda_platform) == 0;
     if (d->host || c->queue)
         return KCL_OK;
     c->queue = d->cl.clCreateCommandQueue(d->context, d->id, 0, &code);

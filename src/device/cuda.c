@@ -507,13 +507,13 @@ static bool is_captured(CUstream stream)
     return !kd_cuda_driver()->cuStreamIsCapturing(stream, &status) && status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
-bool kd_cuda_is_captured(cl_command_queue queue)
+bool kd_cuda_captures(cl_command_queue queue)
 {
     const kd_cuda_queue *q = (const kd_cuda_queue *)queue;
     bool entered;
-    const bool captured = !kd_cuda_enter(q->context, &entered) && is_captured(q->stream);
+    const bool captures = !kd_cuda_enter(q->context, &entered) && is_captured(q->stream);
     kd_cuda_leave(entered);
-    return captured;
+    return captures;
 }
 
 static cl_int CL_API_CALL launch(cl_command_queue queue, cl_kernel kernel, cl_uint dim, const size_t *offset,

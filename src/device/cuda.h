@@ -132,9 +132,6 @@ const kd_cl *kd_cuda_compiler(void);
 /* The OpenCL code of an answer of the CUDA driver; a number of its own, which has a name, for what OpenCL does not know. */
 cl_int kd_cuda_code(CUresult result);
 
-/* Whether the stream of a queue is captured for a graph. */
-bool kd_cuda_is_captured(cl_command_queue queue);
-
 /*
  * Makes the context current in the thread. *entered: the context was not current before. kd_cuda_leave is due in any case,
  * also after a failure.

@@ -109,7 +109,7 @@ kcl_status kcl_cuda_context_create(kcl_context **context, const kcl_context_para
         return kd_context_create_failed(context, params, &err);
     status = kd_context_create_given(&cl, context, params, &given);
     if (status >= 0)
-        (*context)->source = (kd_memory_source){cuda->allocate, cuda->release, cuda->user, kd_cuda_is_captured};
+        (*context)->source = (kd_memory_source){cuda->allocate, cuda->release, cuda->user};
     return status;
 }
 

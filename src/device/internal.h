@@ -117,6 +117,8 @@ extern const char kd_cuda_platform[]; /* the name of the platform in kd_open_cud
  * is no such driver, or it lacks something, and the text tells what.
  */
 kcl_status kd_open_cuda(kd_cl *cl, kb_error *err);
+/* Whether the stream of a queue is captured: commands do not run now, but each time that the graph is launched. */
+bool kd_cuda_captures(cl_command_queue queue);
 bool kd_wants_cuda(const kd_settings *settings); /* "cuda" or "cuda:N" */
 const char *kd_cuda_error_name(cl_int code);     /* NULL for codes that are not CUDA's */
 
@@ -150,10 +152,11 @@ typedef struct kd_program {
     char *source, *label;
     char *notes; /* the build log of a driver that reports registers, else NULL; kept with the entry on disk */
     uint64_t hash;
-    int users;           /* kernels of all contexts; guarded by the device's lock, like the next */
-    uint64_t used;       /* the device's count of uses when a kernel was last made or let go */
-    atomic_bool loaded;  /* from disk */
-    atomic_bool unsaved; /* built here and not yet on disk */
+    int users;             /* kernels of all contexts; guarded by the device's lock, like the next */
+    uint64_t used;         /* the device's count of uses when a kernel was last made or let go */
+    atomic_bool loaded;    /* from disk */
+    atomic_bool unsaved;   /* built here and not yet on disk */
+    atomic_bool is_pinned; /* a graph may use the program later: it stays until the device is closed */
 } kd_program;
 
 struct kcl_device {
@@ -218,6 +221,7 @@ struct kd_buffer {
     bool is_own;      /* memory of the buffer, not of the host */
     bool is_kept;     /* `host` was copied to memory of ours: the submission does not refer to `host` */
     bool idle;        /* waits for reuse */
+    bool is_pinned;   /* a graph may use the memory later: the memory stays until the context is destroyed */
 };
 
 /* This context builds the program of an entry on disk, and others wait for the entry. */
@@ -253,7 +257,6 @@ typedef struct kd_memory_source {
     void *(*allocate)(void *user, size_t bytes);
     void (*release)(void *user, void *pointer);
     void *user;
-    bool (*is_captured)(cl_command_queue queue); /* commands are recorded, to be run later, time and again */
 } kd_memory_source;
 
 struct kcl_context {
@@ -265,6 +268,8 @@ struct kcl_context {
     uint64_t serial;
     kcl_context_stats stats;
     cl_command_queue queue;
+    bool is_cuda;     /* the queue is a stream of CUDA */
+    bool is_captured; /* what is being launched becomes part of a graph: see kd_cuda_captures */
     kd_memory_source source;
     kd_kernel *kernels;
     kd_buffer **buffers;

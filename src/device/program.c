@@ -156,7 +156,10 @@ void kd_programs_free(kcl_device *device)
     device->program_count = 0;
 }
 
-/* Frees programs that have no kernels, the longest unused first, until at most `most` programs are left. */
+/*
+ * Frees programs that have no kernels, the longest unused first, until at most `most` programs are left, beside those that
+ * stay.
+ */
 static void trim_programs(kcl_context *c, size_t most)
 {
     kcl_device *d = c->device;
@@ -169,7 +172,7 @@ static void trim_programs(kcl_context *c, size_t most)
     while (d->program_count > most) {
         kd_program **oldest = NULL, *gone;
         for (kd_program **link = &d->programs; *link; link = &(*link)->next)
-            if (!(*link)->users && (!oldest || (*link)->used < (*oldest)->used))
+            if (!(*link)->users && !atomic_load(&(*link)->is_pinned) && (!oldest || (*link)->used < (*oldest)->used))
                 oldest = link;
         if (!oldest)
             break;
@@ -298,6 +301,7 @@ static kcl_status get_program(kcl_context *c, const char *source, uint64_t hash,
     p->label = kb_strdup(&d->allocator, label);
     atomic_init(&p->loaded, false);
     atomic_init(&p->unsaved, false);
+    atomic_init(&p->is_pinned, false);
     kcl_status status = p->source && p->label ? dump_source(c, p) : kb_no_memory(&c->error);
     if (status >= 0)
         status = load_or_build(c, p, found);

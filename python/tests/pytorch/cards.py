@@ -66,6 +66,7 @@ class Simulated:
         self.is_captured = False
         self.on_host, self.on_second = [], []  # storages
         self.temporaries = {}  # by address, what the library holds
+        self.released = []  # what work that is not done may use
         self.allocations = 0
         self.limit = None  # bytes that an allocation may have
 
@@ -99,7 +100,7 @@ class Simulated:
             return address
 
         def release(address):
-            del self.temporaries[address]
+            self.released.append(self.temporaries.pop(address))
 
         patch.setattr(_cuda, "is_on_host", lambda tensor: number_of(tensor) == _cuda.HOST)
         patch.setattr(_cuda, "number_of", number_of)
@@ -126,10 +127,17 @@ class Simulated:
             return true(library, array) if self.place is None else ffi.cast("void *", address_of(array))
 
         def check(status, context, place=None, true=contexts.check):
-            if place is not None:
+            if place is not None and not self.is_captured:
                 lib.kcl_context_finish(context)
+                self.released.clear()
             true(status, context, place)
 
+        def filled(place, values, code, true=_cuda.Stream.filled):
+            made = true(place, values, code)
+            self.released.append(made)
+            return made
+
+        patch.setattr(_cuda.Stream, "filled", filled)
         patch.setattr(TorchLibrary, "describe", describe)
         patch.setattr(TorchLibrary, "place", place)
         patch.setattr(TorchLibrary, "address", address)

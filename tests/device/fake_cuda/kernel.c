@@ -332,6 +332,11 @@ static fc_function *find_function(const void *handle)
     return NULL;
 }
 
+bool fc_is_function(const fc_function *function)
+{
+    return find_function(function) != NULL;
+}
+
 enum {
     MOST_THREADS = 0,
     SHARED = 1,

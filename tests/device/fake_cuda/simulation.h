@@ -199,6 +199,8 @@ void fc_wait_for_context(fc_context *context);
 
 /* ---- Kernels (kernel.c) ------------------------------------------------------------------------------------------ */
 
+bool fc_is_function(const fc_function *function); /* its module is loaded */
+
 /* Called by the thread of a stream, without the lock of the world. */
 cu_result fc_run_kernel(fc_task *task);
 void fc_unload_all(fc_context *context);
