@@ -36,9 +36,9 @@
  *
  * Lifetime
  * --------
- * The context holds references to the cl_context and the queue until it is destroyed, and a kcl_memory holds a reference
- * to its cl_mem until the kcl_memory is released or the context destroyed. So the program may release what it has at any
- * time.
+ * The context holds references to the cl_context and the queue until it is destroyed. A kcl_memory holds a reference
+ * to its cl_mem until the kcl_memory is released or the context is destroyed. So the program may release what it has at
+ * any time.
  */
 #ifndef KEOPSCL_OPENCL_H
 #define KEOPSCL_OPENCL_H
