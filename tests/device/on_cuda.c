@@ -47,7 +47,7 @@ void reset_cuda(void)
         reset();
 }
 
-static void collect(void *user, const char *line)
+void cuda_collect(void *user, const char *line)
 {
     (void)user;
     if (strlen(cuda_log) + strlen(line) + 2 < sizeof cuda_log) {
@@ -82,7 +82,7 @@ kcl_context *open_on(void *stream, const kcl_context *share)
 {
     kcl_context *c;
     const kcl_status status =
-        kcl_cuda_context_create(&c, &(kcl_context_params){.log = collect, .allocator = {reallocate, NULL}},
+        kcl_cuda_context_create(&c, &(kcl_context_params){.log = cuda_collect, .allocator = {reallocate, NULL}},
                                 &(kcl_cuda_params){.stream = stream, .share = share});
     ck_assert_msg(status == KCL_OK, "%s", kcl_context_error(c));
     return c;
