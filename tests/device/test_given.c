@@ -67,13 +67,6 @@ static kcl_context *open_or_fail(const user *u)
     return c;
 }
 
-static void has_parts(const char *text, const char *const *parts)
-{
-    for (; *parts; parts++)
-        ck_assert_msg(strstr(text, *parts) != NULL, "no \"%s\" in: %s", *parts, text);
-}
-#define HAS(text, ...) has_parts(text, (const char *const[]){__VA_ARGS__, NULL})
-
 /* out = 2 * in for N floats in device memory; waits. */
 static kcl_status twice(kcl_context *c, const kcl_memory *in, const kcl_memory *out)
 {
