@@ -97,7 +97,7 @@ class TorchLibrary(_arrays.ArrayLibrary):
         return self.on_host(leaves)
 
     def on_host(self, leaves: Sequence[Any]) -> Tuple[Sequence[Any], Any]:
-        """What `brought` returns where tensors are copied to the memory of the host; gradients go through the copies."""
+        """What `brought` returns where tensors are copied to memory of the host. Gradients go through the copies."""
         copied: List[Any] = []
         device = None
         for leaf in leaves:
@@ -203,8 +203,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
             results = self.compute(evaluation, copies)
             return tuple(map(back, results)) if isinstance(results, tuple) else back(results)
         tensors = out if isinstance(out, (tuple, list)) else (out,)
-        given = [_cuda.to_host(each.detach()).requires_grad_(each.requires_grad) if isinstance(each, torch.Tensor) else each
-                 for each in tensors]
+        given = [_cuda.to_host(each.detach()).requires_grad_(each.requires_grad)
+                 if isinstance(each, torch.Tensor) else each for each in tensors]
         options = evaluation.options._replace(out=given if isinstance(out, (tuple, list)) else given[0])
         inner = Evaluation(self, evaluation.program, evaluation.code, evaluation.shape, options)
         self.compute(inner, copies)
