@@ -91,8 +91,8 @@ static kcl_status keopscl_apply(const kcl_operator *op, kcl_context *context, co
 
 HELPERS = (ON_CARD, APPLY)
 
-# What includes all others, and the header of those who use CUDA.
-INCLUDES = "#include <keopscl/keopscl.h>\n#include <keopscl/cuda.h>\n"
+# What includes all others, and the headers of those who use a driver themselves.
+INCLUDES = "".join(f"#include <keopscl/{name}.h>\n" for name in ("keopscl", "cuda", "opencl"))
 
 
 def headers(include):

@@ -107,7 +107,7 @@ static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_set
     return KCL_OK;
 }
 
-static kcl_status refuse_fork(kb_error *err)
+kcl_status kd_refuse_fork(kb_error *err)
 {
     return !kd_forked() ? KCL_OK
                         : kb_fail(err, KCL_ERROR_FORKED,
@@ -183,7 +183,7 @@ kcl_status kd_device_open(kcl_device **device, const kd_cl *cl, const kd_setting
     kcl_status status = KCL_OK;
     if (kd_wants_host(settings)) {
         open_host(d, settings);
-    } else if (refuse_fork(err) < 0) {
+    } else if (kd_refuse_fork(err) < 0) {
         status = KCL_ERROR_FORKED;
     } else if (cl) {
         d->cl = *cl;
@@ -338,6 +338,7 @@ static kcl_status open_queue(kcl_context *c)
 {
     kcl_device *d = c->device;
     cl_int code;
+    c->is_cuda = !d->host && strcmp(d->info.platform, kd_cuda_platform) == 0;
     if (d->host || c->queue)
         return KCL_OK;
     c->queue = d->cl.clCreateCommandQueue(d->context, d->id, 0, &code);
@@ -434,7 +435,7 @@ static kcl_status open_given(kcl_context *c, held *h, const kd_cl *cl, const kcl
     kd_settings settings;
     kcl_status status = kd_read_settings(&settings, &c->log, params, &c->error);
     if (status >= 0)
-        status = refuse_fork(&c->error);
+        status = kd_refuse_fork(&c->error);
     if (status < 0)
         return status;
     kd_mark_use();

@@ -158,8 +158,8 @@ static cl_int CL_API_CALL get_device_info(cl_device_id id, cl_device_info what, 
     return CL_INVALID_VALUE;
 }
 
-static cl_int CL_API_CALL create_sub_devices(cl_device_id device, const cl_device_partition_property *parts, cl_uint most,
-                                             cl_device_id *ids, cl_uint *count)
+static cl_int CL_API_CALL create_sub_devices(cl_device_id device, const cl_device_partition_property *parts,
+                                             cl_uint most, cl_device_id *ids, cl_uint *count)
 {
     (void)device, (void)parts, (void)most, (void)ids, (void)count;
     return CL_DEVICE_PARTITION_FAILED;
@@ -249,8 +249,11 @@ static cl_command_queue CL_API_CALL create_queue(cl_context context, cl_device_i
     (void)device, (void)properties;
     kd_cuda_context *c = (kd_cuda_context *)context;
     CUstream stream = NULL;
-    const bool entered = kd_cuda_enter(c);
-    *code = kd_cuda_code(kd_cuda_driver()->cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    bool entered;
+    CUresult result = kd_cuda_enter(c, &entered);
+    if (!result)
+        result = kd_cuda_driver()->cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING);
+    *code = kd_cuda_code(result);
     kd_cuda_queue *q = *code ? NULL : new_queue(c, stream, true, code);
     if (!q && stream)
         kd_cuda_driver()->cuStreamDestroy(stream);
@@ -292,8 +295,10 @@ static cl_int CL_API_CALL release_queue(cl_command_queue queue)
     if (atomic_fetch_sub(&q->references, 1) != 1)
         return CL_SUCCESS;
     if (q->is_own) {
-        const bool entered = kd_cuda_enter(q->context);
-        result = kd_cuda_driver()->cuStreamDestroy(q->stream);
+        bool entered;
+        result = kd_cuda_enter(q->context, &entered);
+        if (!result)
+            result = kd_cuda_driver()->cuStreamDestroy(q->stream);
         kd_cuda_leave(entered);
     }
     release_context((cl_context)(void *)q->context);
@@ -310,8 +315,10 @@ static cl_int CL_API_CALL release_program(cl_program program)
     if (atomic_fetch_sub(&p->references, 1) != 1)
         return CL_SUCCESS;
     if (p->module) {
-        const bool entered = kd_cuda_enter(p->context);
-        result = kd_cuda_driver()->cuModuleUnload(p->module);
+        bool entered;
+        result = kd_cuda_enter(p->context, &entered);
+        if (!result)
+            result = kd_cuda_driver()->cuModuleUnload(p->module);
         kd_cuda_leave(entered);
     }
     release_context((cl_context)(void *)p->context);
@@ -405,9 +412,12 @@ static cl_kernel CL_API_CALL create_kernel(cl_program program, const char *name,
         *code = CL_OUT_OF_HOST_MEMORY;
         return NULL;
     }
-    const bool entered = kd_cuda_enter(p->context);
-    *code = kd_cuda_code(kd_cuda_driver()->cuModuleGetFunction(&k->function, p->module, name));
+    bool entered;
+    CUresult result = kd_cuda_enter(p->context, &entered);
+    if (!result)
+        result = kd_cuda_driver()->cuModuleGetFunction(&k->function, p->module, name);
     kd_cuda_leave(entered);
+    *code = kd_cuda_code(result);
     if (*code) {
         free(k);
         return NULL;
@@ -461,8 +471,8 @@ static cl_int CL_API_CALL set_kernel_arg(cl_kernel kernel, cl_uint index, size_t
     return CL_SUCCESS;
 }
 
-static cl_int CL_API_CALL get_kernel_info(cl_kernel kernel, cl_device_id id, cl_kernel_work_group_info what, size_t size,
-                                          void *value, size_t *need)
+static cl_int CL_API_CALL get_kernel_info(cl_kernel kernel, cl_device_id id, cl_kernel_work_group_info what,
+                                          size_t size, void *value, size_t *need)
 {
     const kd_cuda *driver = kd_cuda_driver();
     const kd_cuda_kernel *k = (const kd_cuda_kernel *)kernel;
@@ -491,6 +501,21 @@ static cl_int CL_API_CALL get_kernel_info(cl_kernel kernel, cl_device_id id, cl_
                : give(&(size_t){(size_t)number}, sizeof(size_t), size, value, need);
 }
 
+static bool is_captured(CUstream stream)
+{
+    int status = CU_STREAM_CAPTURE_STATUS_NONE;
+    return !kd_cuda_driver()->cuStreamIsCapturing(stream, &status) && status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
+bool kd_cuda_captures(cl_command_queue queue)
+{
+    const kd_cuda_queue *q = (const kd_cuda_queue *)queue;
+    bool entered;
+    const bool captures = !kd_cuda_enter(q->context, &entered) && is_captured(q->stream);
+    kd_cuda_leave(entered);
+    return captures;
+}
+
 static cl_int CL_API_CALL launch(cl_command_queue queue, cl_kernel kernel, cl_uint dim, const size_t *offset,
                                  const size_t *global, const size_t *local, cl_uint waits, const cl_event *list,
                                  cl_event *event)
@@ -506,10 +531,13 @@ static cl_int CL_API_CALL launch(cl_command_queue queue, cl_kernel kernel, cl_ui
         groups[n] = (unsigned int)count;
         group[n] = (unsigned int)local[n];
     }
-    kd_cuda_rest(q->context);
-    const bool entered = kd_cuda_enter(q->context);
-    const CUresult result = kd_cuda_driver()->cuLaunchKernel(k->function, groups[0], groups[1], groups[2], group[0],
-                                                             group[1], group[2], 0, q->stream, k->parameters, NULL);
+    if (atomic_load_explicit(&q->context->compiles, memory_order_relaxed) && !is_captured(q->stream))
+        kd_cuda_rest(q->context);
+    bool entered;
+    CUresult result = kd_cuda_enter(q->context, &entered);
+    if (!result)
+        result = kd_cuda_driver()->cuLaunchKernel(k->function, groups[0], groups[1], groups[2], group[0], group[1],
+                                                  group[2], 0, q->stream, k->parameters, NULL);
     kd_cuda_leave(entered);
     return kd_cuda_code(result);
 }
@@ -527,9 +555,12 @@ static cl_mem CL_API_CALL create_buffer(cl_context context, cl_mem_flags flags, 
     *code = host || (flags & CL_MEM_USE_HOST_PTR) ? CL_INVALID_HOST_PTR : CL_SUCCESS;
     if (*code)
         return NULL;
-    const bool entered = kd_cuda_enter((const kd_cuda_context *)context);
-    *code = kd_cuda_code(kd_cuda_driver()->cuMemAlloc(&address, size));
+    bool entered;
+    CUresult result = kd_cuda_enter((const kd_cuda_context *)context, &entered);
+    if (!result)
+        result = kd_cuda_driver()->cuMemAlloc(&address, size);
     kd_cuda_leave(entered);
+    *code = kd_cuda_code(result);
     return *code ? NULL : (cl_mem)(uintptr_t)address;
 }
 
@@ -551,8 +582,10 @@ static cl_int CL_API_CALL release_mem(cl_mem mem)
     CUresult result = driver->cuPointerGetAttribute(&owner.context, CU_POINTER_ATTRIBUTE_CONTEXT, address_of(mem));
     if (result)
         return kd_cuda_code(result);
-    const bool entered = kd_cuda_enter(&owner);
-    result = driver->cuMemFree(address_of(mem));
+    bool entered;
+    result = kd_cuda_enter(&owner, &entered);
+    if (!result)
+        result = driver->cuMemFree(address_of(mem));
     kd_cuda_leave(entered);
     return kd_cuda_code(result);
 }
@@ -566,8 +599,9 @@ static cl_int CL_API_CALL release_mem(cl_mem mem)
 static CUresult write_captured(CUdeviceptr to, const void *from, size_t bytes, CUstream stream)
 {
     enum { MOST = 64 }; /* words, each of which is a node of the graph */
-    CUresult result = bytes % sizeof(uint32_t) || bytes / sizeof(uint32_t) > MOST ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED
-                                                                                  : CUDA_SUCCESS;
+    CUresult result = bytes % sizeof(uint32_t) || bytes / sizeof(uint32_t) > MOST
+                          ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED
+                          : CUDA_SUCCESS;
     for (size_t k = 0; !result && k < bytes / sizeof(uint32_t); k++) {
         uint32_t word;
         memcpy(&word, (const char *)from + k * sizeof word, sizeof word);
@@ -576,26 +610,17 @@ static CUresult write_captured(CUdeviceptr to, const void *from, size_t bytes, C
     return result;
 }
 
-bool kd_cuda_is_captured(cl_command_queue queue)
-{
-    const kd_cuda_queue *q = (const kd_cuda_queue *)queue;
-    int status = CU_STREAM_CAPTURE_STATUS_NONE;
-    const bool entered = kd_cuda_enter(q->context);
-    const CUresult result = kd_cuda_driver()->cuStreamIsCapturing(q->stream, &status);
-    kd_cuda_leave(entered);
-    return !result && status != CU_STREAM_CAPTURE_STATUS_NONE;
-}
-
 static cl_int CL_API_CALL write_buffer(cl_command_queue queue, cl_mem mem, cl_bool blocking, size_t offset, size_t size,
                                        const void *data, cl_uint waits, const cl_event *list, cl_event *event)
 {
     (void)blocking, (void)waits, (void)list, (void)event;
     const kd_cuda_queue *q = (const kd_cuda_queue *)queue;
     const CUdeviceptr to = address_of(mem) + offset;
-    const bool entered = kd_cuda_enter(q->context);
-    const CUresult result = kd_cuda_is_captured(queue)
-                                ? write_captured(to, data, size, q->stream)
-                                : kd_cuda_driver()->cuMemcpyHtoDAsync(to, data, size, q->stream);
+    bool entered;
+    CUresult result = kd_cuda_enter(q->context, &entered);
+    if (!result)
+        result = is_captured(q->stream) ? write_captured(to, data, size, q->stream)
+                                        : kd_cuda_driver()->cuMemcpyHtoDAsync(to, data, size, q->stream);
     kd_cuda_leave(entered);
     return kd_cuda_code(result);
 }
@@ -605,8 +630,10 @@ static cl_int CL_API_CALL read_buffer(cl_command_queue queue, cl_mem mem, cl_boo
 {
     (void)blocking, (void)waits, (void)list, (void)event;
     const kd_cuda_queue *q = (const kd_cuda_queue *)queue;
-    const bool entered = kd_cuda_enter(q->context);
-    const CUresult result = kd_cuda_driver()->cuMemcpyDtoHAsync(data, address_of(mem) + offset, size, q->stream);
+    bool entered;
+    CUresult result = kd_cuda_enter(q->context, &entered);
+    if (!result)
+        result = kd_cuda_driver()->cuMemcpyDtoHAsync(data, address_of(mem) + offset, size, q->stream);
     kd_cuda_leave(entered);
     return kd_cuda_code(result);
 }
@@ -650,8 +677,10 @@ static cl_int CL_API_CALL finish(cl_command_queue queue)
 {
     const kd_cuda_queue *q = (const kd_cuda_queue *)queue;
     kd_cuda_rest(q->context);
-    const bool entered = kd_cuda_enter(q->context);
-    const CUresult result = kd_cuda_driver()->cuStreamSynchronize(q->stream);
+    bool entered;
+    CUresult result = kd_cuda_enter(q->context, &entered);
+    if (!result)
+        result = kd_cuda_driver()->cuStreamSynchronize(q->stream);
     kd_cuda_leave(entered);
     return kd_cuda_code(result);
 }

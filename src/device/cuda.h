@@ -76,7 +76,7 @@ typedef struct kd_cuda_context {
     atomic_int references;
     kd_cuda_device *device;
     CUcontext context;
-    bool is_primary; /* the device's own context, which was retained */
+    bool is_primary;      /* the device's own context, which was retained */
     pthread_mutex_t lock; /* guards what follows */
     cl_context compiler;  /* NVIDIA's OpenCL, while programs are compiled: see kd_cuda_rest */
     double compiled_at;   /* when a program was compiled last */
@@ -132,11 +132,11 @@ const kd_cl *kd_cuda_compiler(void);
 /* The OpenCL code of an answer of the CUDA driver; a number of its own, which has a name, for what OpenCL does not know. */
 cl_int kd_cuda_code(CUresult result);
 
-/* Whether the stream of a queue is captured for a graph. */
-bool kd_cuda_is_captured(cl_command_queue queue);
-
-/* Makes the context current in the thread. True: it was not before, and kd_cuda_leave is due. */
-bool kd_cuda_enter(const kd_cuda_context *context);
+/*
+ * Makes the context current in the thread. *entered: the context was not current before. kd_cuda_leave is due in any case,
+ * also after a failure.
+ */
+CUresult kd_cuda_enter(const kd_cuda_context *context, bool *entered);
 void kd_cuda_leave(bool entered);
 
 /* ---- cuda.c ------------------------------------------------------------------------------------------------------- */

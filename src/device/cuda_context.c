@@ -50,10 +50,11 @@ static kcl_status make_objects(const kd_cl *cl, const kcl_cuda_params *p, kd_giv
     if (status < 0)
         return status;
     if (p->device < 0 || p->device >= count)
-        return kb_fail(err, KCL_ERROR_NO_DEVICE,
-                       "kcl_cuda_context_create: kcl_cuda_params.device is %d, the CUDA driver has %d devices, numbered "
-                       "from 0",
-                       p->device, count);
+        return kb_fail(
+            err, KCL_ERROR_NO_DEVICE,
+            "kcl_cuda_context_create: kcl_cuda_params.device is %d, the CUDA driver has %d devices, numbered "
+            "from 0",
+            p->device, count);
     kd_cuda_device *d = &devices[p->device];
     if ((p->allocate == NULL) != (p->release == NULL))
         return kb_fail(err, KCL_ERROR_ARGUMENT,
@@ -87,8 +88,7 @@ static kcl_status make_objects(const kd_cl *cl, const kcl_cuda_params *p, kd_giv
     return kd_cl_fail(err, NULL, "kcl_cuda_context_create", code, NULL);
 }
 
-kcl_status kcl_cuda_context_create(kcl_context **context, const kcl_context_params *params,
-                                   const kcl_cuda_params *cuda)
+kcl_status kcl_cuda_context_create(kcl_context **context, const kcl_context_params *params, const kcl_cuda_params *cuda)
 {
     static const kcl_cuda_params defaults;
     kd_given given = {.share = cuda ? cuda->share : NULL};
@@ -98,17 +98,18 @@ kcl_status kcl_cuda_context_create(kcl_context **context, const kcl_context_para
         return KCL_ERROR_ARGUMENT;
     if (!cuda)
         cuda = &defaults;
-    kcl_status status = kd_forked() ? kb_fail(&err, KCL_ERROR_FORKED,
-                                              "this process was forked after CUDA or OpenCL was used, and the drivers do "
-                                              "not survive that: fork before the first context")
-                                    : kd_open_cuda(&cl, &err);
+    kcl_status status = kd_forked()
+                            ? kb_fail(&err, KCL_ERROR_FORKED,
+                                      "this process was forked after CUDA or OpenCL was used, and the drivers do "
+                                      "not survive that: fork before the first context")
+                            : kd_open_cuda(&cl, &err);
     if (status >= 0)
         status = make_objects(&cl, cuda, &given, &err);
     if (status < 0)
         return kd_context_create_failed(context, params, &err);
     status = kd_context_create_given(&cl, context, params, &given);
     if (status >= 0)
-        (*context)->source = (kd_memory_source){cuda->allocate, cuda->release, cuda->user, kd_cuda_is_captured};
+        (*context)->source = (kd_memory_source){cuda->allocate, cuda->release, cuda->user};
     return status;
 }
 
@@ -124,15 +125,17 @@ kcl_status kcl_cuda_memory(kcl_context *context, void *pointer, size_t bytes, kc
     if (!memory)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_cuda_memory: there is no place for the memory (NULL)");
     if (!own)
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_cuda_memory: the context is on the device %s, which is not of CUDA",
+        return kb_fail(err, KCL_ERROR_ARGUMENT,
+                       "kcl_cuda_memory: the context is on the device %s, which is not of CUDA",
                        context->device->info.id);
     int ordinal = -1;
     const CUdeviceptr address = (CUdeviceptr)(uintptr_t)pointer;
     if (bytes && kd_cuda_driver()->cuPointerGetAttribute(&ordinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, address))
-        return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_cuda_memory: the pointer %p is no memory of a CUDA device", pointer);
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_cuda_memory: the pointer %p is no memory of a CUDA device",
+                       pointer);
     if (bytes && ordinal != own->device->ordinal)
         return kb_fail(err, KCL_ERROR_ARGUMENT,
-                       "kcl_cuda_memory: the pointer %p is memory of the device cuda:%d, the context is on cuda:%d", pointer,
-                       ordinal, own->device->ordinal);
+                       "kcl_cuda_memory: the pointer %p is memory of the device cuda:%d, the context is on cuda:%d",
+                       pointer, ordinal, own->device->ordinal);
     return kd_memory_wrap(context, (cl_mem)pointer, bytes, false, memory);
 }

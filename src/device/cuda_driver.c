@@ -166,12 +166,15 @@ kcl_status kd_cuda_open(kd_cuda_device **devices, int *count, kb_error *err)
 
 /* ---- The current context ------------------------------------------------------------------------------------------ */
 
-bool kd_cuda_enter(const kd_cuda_context *context)
+CUresult kd_cuda_enter(const kd_cuda_context *context, bool *entered)
 {
     CUcontext current = NULL;
+    *entered = false;
     if (!cuda.driver.cuCtxGetCurrent(&current) && current == context->context)
-        return false;
-    return cuda.driver.cuCtxPushCurrent(context->context) == CUDA_SUCCESS;
+        return CUDA_SUCCESS;
+    const CUresult result = cuda.driver.cuCtxPushCurrent(context->context);
+    *entered = result == CUDA_SUCCESS;
+    return result;
 }
 
 void kd_cuda_leave(bool entered)

@@ -122,7 +122,9 @@ static char *compile(kd_cuda_program *p, const char *options, cl_int *code)
     const kd_cl *cl = kd_cuda_compiler();
     kd_cuda_device *d = p->context->device;
     if (!d->compiler) {
-        set_log(p, copy("there is no OpenCL of NVIDIA that compiles for this device (libnvidia-opencl, part of the driver)"));
+        set_log(
+            p,
+            copy("there is no OpenCL of NVIDIA that compiles for this device (libnvidia-opencl, part of the driver)"));
         *code = CL_COMPILER_NOT_AVAILABLE;
         return NULL;
     }
@@ -177,8 +179,10 @@ static cl_int link_ptx(kd_cuda_program *p, char *ptx)
 
 cl_int kd_cuda_load(kd_cuda_program *p)
 {
-    const bool entered = kd_cuda_enter(p->context);
-    const CUresult result = kd_cuda_driver()->cuModuleLoadData(&p->module, p->binary);
+    bool entered;
+    CUresult result = kd_cuda_enter(p->context, &entered);
+    if (!result)
+        result = kd_cuda_driver()->cuModuleLoadData(&p->module, p->binary);
     kd_cuda_leave(entered);
     return kd_cuda_code(result);
 }
@@ -197,13 +201,15 @@ cl_int kd_cuda_build(kd_cuda_program *p, const char *options)
         if (!edited && unknown >= 0) {
             char why[200];
             snprintf(why, sizeof why,
-                     "the OpenCL compiler's PTX reads the register %%envreg%d, which nothing in CUDA stands for", unknown);
+                     "the OpenCL compiler's PTX reads the register %%envreg%d, which nothing in CUDA stands for",
+                     unknown);
             set_log(p, copy(why));
         }
         if (!edited)
             return unknown >= 0 ? CL_COMPILER_NOT_AVAILABLE : CL_OUT_OF_HOST_MEMORY;
-        const bool entered = kd_cuda_enter(p->context);
-        code = link_ptx(p, edited);
+        bool entered;
+        const CUresult result = kd_cuda_enter(p->context, &entered);
+        code = result ? kd_cuda_code(result) : link_ptx(p, edited);
         kd_cuda_leave(entered);
         kb_free(&allocator, edited);
     }

@@ -93,6 +93,10 @@ bool kd_has_memory(const kcl_context *context, const kcl_memory *memory);
 kd_buffer *kd_memory_buffer(const kcl_memory *memory); /* what kernels see of the memory; NULL for the interpreter */
 void *kd_memory_host(const kcl_memory *memory);        /* memory of the interpreter; NULL for other devices */
 
+/* Whether kernels may read memory, or write it: users can have made their memory for one of both. */
+bool kd_is_readable(const kcl_memory *memory);
+bool kd_is_writable(const kcl_memory *memory);
+
 /*
  * Where memory lies: arrays have bytes in common only in memories of the same holder, whose first bytes lie at the
  * origins. Users can describe the same memory more than once, and parts of it.

@@ -116,7 +116,8 @@ static void put_cuda(kb_str *out)
     kb_error err;
     kb_str_put(out, "CUDA\n");
     if (kd_open_cuda(&cl, &err) < 0 || kd_list(&list, &cl, &allocator, &log, &err) < 0) {
-        kb_str_putf(out, "  %s\n  Without it memory of CUDA (PyTorch's tensors on GPUs) is copied to OpenCL.\n", err.text);
+        kb_str_putf(out, "  %s\n  Without it memory of CUDA (PyTorch's tensors on GPUs) is copied to OpenCL.\n",
+                    err.text);
         return;
     }
     for (size_t k = 0; k < list.count; k++)

@@ -16,7 +16,11 @@
 typedef struct kd_cl {
 #define KD_CALL(result, name, parameters, arguments) result(CL_API_CALL *name) parameters;
 #include "cl_calls.def"
+    const void *driver; /* the functions of the one driver that the table is of; NULL: an object's driver is found */
 } kd_cl;
+
+/* Whether the table can be asked about an object of OpenCL, which is one: a driver knows no object of another driver. */
+bool kd_serves(const kd_cl *cl, const void *object);
 
 /*
  * Opens the ICD loader and fills the table. The loader is never closed: drivers keep threads of their own.
@@ -95,6 +99,12 @@ bool kd_wants_host(const kd_settings *settings); /* by id or name: OpenCL is not
 kcl_status kd_describe(kd_candidate *found, const kd_cl *cl, cl_platform_id platform, cl_device_id device,
                        const kcl_allocator *allocator, const kb_log *log, kb_error *err);
 
+/*
+ * The number of the device among `count` devices, or of the whole of which it is a part: PoCL tells the whole devices of
+ * contexts and programs that are on parts. `count`: it is none of them.
+ */
+size_t kd_find_device(const kd_cl *cl, const cl_device_id *ids, size_t count, cl_device_id device);
+
 void kd_host_info(kcl_device_info *info, int threads);
 cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_device_info *info);
 
@@ -107,6 +117,8 @@ extern const char kd_cuda_platform[]; /* the name of the platform in kd_open_cud
  * is no such driver, or it lacks something, and the text tells what.
  */
 kcl_status kd_open_cuda(kd_cl *cl, kb_error *err);
+/* Whether the stream of a queue is captured: commands do not run now, but each time that the graph is launched. */
+bool kd_cuda_captures(cl_command_queue queue);
 bool kd_wants_cuda(const kd_settings *settings); /* "cuda" or "cuda:N" */
 const char *kd_cuda_error_name(cl_int code);     /* NULL for codes that are not CUDA's */
 
@@ -132,16 +144,19 @@ typedef enum kd_sharing {
     KD_COPIED,   /* GPUs and the rest */
 } kd_sharing;
 
+enum { KD_MOST_DEVICES = 64 }; /* of a cl_context whose programs are kept on disk */
+
 typedef struct kd_program {
     struct kd_program *next;
     cl_program program;
     char *source, *label;
     char *notes; /* the build log of a driver that reports registers, else NULL; kept with the entry on disk */
     uint64_t hash;
-    int users;           /* kernels of all contexts; guarded by the device's lock, like the next */
-    uint64_t used;       /* the device's count of uses when a kernel was last made or let go */
-    atomic_bool loaded;  /* from disk */
-    atomic_bool unsaved; /* built here and not yet on disk */
+    int users;             /* kernels of all contexts; guarded by the device's lock, like the next */
+    uint64_t used;         /* the device's count of uses when a kernel was last made or let go */
+    atomic_bool loaded;    /* from disk */
+    atomic_bool unsaved;   /* built here and not yet on disk */
+    atomic_bool is_pinned; /* a graph may use the program later: it stays until the device is closed */
 } kd_program;
 
 struct kcl_device {
@@ -206,6 +221,7 @@ struct kd_buffer {
     bool is_own;      /* memory of the buffer, not of the host */
     bool is_kept;     /* `host` was copied to memory of ours: the submission does not refer to `host` */
     bool idle;        /* waits for reuse */
+    bool is_pinned;   /* a graph may use the memory later: the memory stays until the context is destroyed */
 };
 
 /* This context builds the program of an entry on disk, and others wait for the entry. */
@@ -232,6 +248,7 @@ struct kcl_memory {
     bool is_retained;   /* foreign, and a reference to the cl_mem is ours */
     const void *holder; /* see kd_memory_holder */
     uint64_t origin;
+    bool is_unreadable, is_unwritable; /* by kernels */
     kd_buffer foreign;
 };
 
@@ -240,7 +257,6 @@ typedef struct kd_memory_source {
     void *(*allocate)(void *user, size_t bytes);
     void (*release)(void *user, void *pointer);
     void *user;
-    bool (*is_captured)(cl_command_queue queue); /* commands are recorded, to be run later, time and again */
 } kd_memory_source;
 
 struct kcl_context {
@@ -252,6 +268,8 @@ struct kcl_context {
     uint64_t serial;
     kcl_context_stats stats;
     cl_command_queue queue;
+    bool is_cuda;     /* the queue is a stream of CUDA */
+    bool is_captured; /* what is being launched becomes part of a graph: see kd_cuda_captures */
     kd_memory_source source;
     kd_kernel *kernels;
     kd_buffer **buffers;
@@ -306,11 +324,18 @@ typedef struct kd_given {
  * Settings are read as for other contexts, but the device is the one that is given, and all its processors are used.
  * Failures as for kcl_context_create, and KCL_ERROR_ARGUMENT. The caller has checked that the objects belong together.
  */
-/* A context that only tells why there is none. Returns the status of the error, or KCL_ERROR_NO_MEMORY. */
-kcl_status kd_context_create_failed(kcl_context **context, const kcl_context_params *params, const kb_error *err);
-
 kcl_status kd_context_create_given(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
                                    const kd_given *given);
+
+/* kcl_opencl_context_create with a given table; NULL: the table of the ICD loader. */
+struct kcl_opencl_params;
+kcl_status kd_opencl_context_create_with(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
+                                         const struct kcl_opencl_params *opencl);
+
+kcl_status kd_refuse_fork(kb_error *err); /* in a child of the process that uses OpenCL */
+
+/* A context that only tells why there is none. Returns the status of the error, or KCL_ERROR_NO_MEMORY. */
+kcl_status kd_context_create_failed(kcl_context **context, const kcl_context_params *params, const kb_error *err);
 
 /*
  * A kcl_memory that stands for `bytes` bytes of the user's memory, which the library neither allocates, counts nor

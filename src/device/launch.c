@@ -70,14 +70,17 @@ static uint64_t bytes_in_use(const kcl_context *c)
     return bytes;
 }
 
-/* Releases idle buffers, the oldest first, until at most `count` buffers with at most `bytes` together are left. */
+/*
+ * Releases idle buffers, the oldest first, until at most `count` buffers with at most `bytes` together are left, beside
+ * those that stay.
+ */
 static void trim_idle(kcl_context *c, size_t count, uint64_t bytes)
 {
     for (;;) {
         size_t idle = 0, oldest = 0;
         uint64_t idle_bytes = 0;
         for (size_t k = 0; k < c->buffer_count; k++) {
-            if (!c->buffers[k]->idle)
+            if (!c->buffers[k]->idle || c->buffers[k]->is_pinned)
                 continue;
             if (!idle++ || c->buffers[k]->serial < c->buffers[oldest]->serial)
                 oldest = k;
@@ -159,7 +162,7 @@ static bool made_memory(kcl_context *c, cl_int code)
     if (!means_memory(code))
         return false;
     for (size_t k = 0; k < c->buffer_count; k++)
-        idle += c->buffers[k]->idle;
+        idle += c->buffers[k]->idle && !c->buffers[k]->is_pinned;
     if (!idle || c->device->cl.clFinish(c->queue))
         return false;
     trim_idle(c, 0, 0);
@@ -343,6 +346,7 @@ static kcl_status set_arg(kcl_context *c, kd_kernel *k, int index, const kd_arg 
         kcl_status status = buffer_of(c, arg, &b);
         if (status < 0)
             return status;
+        b->is_pinned |= c->is_captured && !c->source.allocate; /* memory that others lend is theirs to keep */
         if (saved->serial == b->serial)
             return KCL_OK;
     } else if (arg->size == saved->size && saved->size && memcmp(arg->data, saved->value, arg->size) == 0) {
@@ -388,6 +392,9 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
                         const size_t local[3])
 {
     kcl_device *d = c->device;
+    c->is_captured = c->is_cuda && kd_cuda_captures(c->queue);
+    if (c->is_captured)
+        atomic_store(&k->program->is_pinned, true);
     kcl_status status = make_room(c, k, arg_count);
     for (int a = 0; status >= 0 && a < arg_count; a++)
         status = set_arg(c, k, a, &args[a]);
@@ -500,7 +507,7 @@ void kd_drop_idle_buffers(kcl_context *c)
 
 bool kd_is_captured(const kcl_context *c)
 {
-    return c->source.allocate && c->source.is_captured(c->queue);
+    return c->source.allocate && kd_cuda_captures(c->queue);
 }
 
 bool kd_holds_much(const kcl_context *c)

@@ -20,7 +20,7 @@ static void put_in(kcl_context *context, kcl_memory *m)
 }
 
 /* A description of memory that is not there yet. */
-static kcl_status new_memory(kcl_context *context, size_t bytes, kcl_memory **memory)
+static kcl_status new_memory(kcl_context *context, const char *call, size_t bytes, kcl_memory **memory)
 {
     if (memory)
         *memory = NULL;
@@ -28,7 +28,7 @@ static kcl_status new_memory(kcl_context *context, size_t bytes, kcl_memory **me
     if (status < 0)
         return status;
     if (!memory)
-        return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT, "there is no place for the memory (NULL)");
+        return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT, "%s: there is no place for the memory (NULL)", call);
     kcl_memory *m = *memory = kb_calloc(&context->allocator, 1, sizeof *m);
     if (!m)
         return kb_no_memory(&context->error);
@@ -40,7 +40,7 @@ static kcl_status new_memory(kcl_context *context, size_t bytes, kcl_memory **me
 
 kcl_status kcl_memory_create(kcl_context *context, size_t bytes, kcl_memory **memory)
 {
-    kcl_status status = new_memory(context, bytes, memory);
+    kcl_status status = new_memory(context, __func__, bytes, memory);
     if (status < 0)
         return status;
     kcl_memory *m = *memory;
@@ -67,7 +67,7 @@ kcl_status kcl_memory_create(kcl_context *context, size_t bytes, kcl_memory **me
 
 kcl_status kd_memory_wrap(kcl_context *context, cl_mem mem, size_t bytes, bool retain, kcl_memory **memory)
 {
-    kcl_status status = new_memory(context, bytes, memory);
+    kcl_status status = new_memory(context, __func__, bytes, memory);
     if (status < 0)
         return status;
     kcl_memory *m = *memory;
@@ -169,4 +169,14 @@ const void *kd_memory_holder(const kcl_memory *memory)
 uint64_t kd_memory_origin(const kcl_memory *memory)
 {
     return memory->origin;
+}
+
+bool kd_is_readable(const kcl_memory *memory)
+{
+    return !memory->is_unreadable;
+}
+
+bool kd_is_writable(const kcl_memory *memory)
+{
+    return !memory->is_unwritable;
 }

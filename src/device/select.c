@@ -134,8 +134,9 @@ static void look_at(const kd_cl *cl, kd_candidate *c)
         snprintf(c->problem, sizeof c->problem, "its driver says it is not available");
     else if (!compiler)
         snprintf(c->problem, sizeof c->problem, "%s",
-                 strcmp(c->info.platform, kd_cuda_platform) == 0 ? "no OpenCL of NVIDIA is there, which compiles for CUDA"
-                                                                 : "its driver has no compiler");
+                 strcmp(c->info.platform, kd_cuda_platform) == 0
+                     ? "no OpenCL of NVIDIA is there, which compiles for CUDA"
+                     : "its driver has no compiler");
 }
 
 static kcl_status list_platform(kd_candidates *list, const kd_cl *cl, cl_uint number, cl_platform_id platform,
@@ -221,6 +222,20 @@ void kd_list_finish(kd_candidates *list)
     *list = (kd_candidates){.allocator = list->allocator};
 }
 
+size_t kd_find_device(const kd_cl *cl, const cl_device_id *ids, size_t count, cl_device_id device)
+{
+    while (device) {
+        for (size_t k = 0; k < count; k++)
+            if (ids[k] == device)
+                return k;
+        cl_device_id whole = NULL;
+        if (cl->clGetDeviceInfo(device, CL_DEVICE_PARENT_DEVICE, sizeof whole, &whole, NULL))
+            return count;
+        device = whole;
+    }
+    return count;
+}
+
 kcl_status kd_describe(kd_candidate *found, const kd_cl *cl, cl_platform_id platform, cl_device_id device,
                        const kcl_allocator *allocator, const kb_log *log, kb_error *err)
 {
@@ -242,14 +257,8 @@ kcl_status kd_describe(kd_candidate *found, const kd_cl *cl, cl_platform_id plat
         return kb_fail(err, KCL_ERROR_ARGUMENT, "the device is of no platform that the OpenCL loader of keopscl lists");
     kcl_status status = list_platform(&list, cl, number, platform, log, err);
     /* Parts of a device are not listed: a part is known by the device that it is a part of. */
-    for (cl_device_id id = device; status >= 0 && id && !match;) {
-        for (size_t k = 0; k < list.count && !match; k++)
-            match = list.items[k].id == id ? &list.items[k] : NULL;
-        cl_device_id parent = NULL;
-        if (!match && cl->clGetDeviceInfo(id, CL_DEVICE_PARENT_DEVICE, sizeof parent, &parent, NULL))
-            parent = NULL;
-        id = parent;
-    }
+    for (size_t k = 0; status >= 0 && k < list.count && !match; k++)
+        match = kd_find_device(cl, &list.items[k].id, 1, device) == 0 ? &list.items[k] : NULL;
     if (status >= 0 && !match)
         status = kb_fail(err, KCL_ERROR_ARGUMENT, "the device is not among the devices that its platform lists");
     if (status >= 0) {

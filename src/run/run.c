@@ -148,7 +148,8 @@ kcl_status kx_run_program(const kg_program *program, kcl_context *context, kcl_d
     kcl_context_stats *stats = kd_stats(context);
     bool shares;
     const bool is_watched = kd_is_watched(context);
-    if (kx_check_arrays(program, context, slots, outs, &shares) < 0 || (is_watched && kd_begin_call(context) < 0))
+    if (kx_check_arrays(program, context, slots, outs, scales, &shares) < 0 ||
+        (is_watched && kd_begin_call(context) < 0))
         return kd_error(context)->status;
     const bool is_captured = kd_is_captured(context);
     if (is_captured)

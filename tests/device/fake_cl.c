@@ -49,6 +49,7 @@ typedef struct object {
     size_t size;
     const void *device;     /* sub-device: the whole one; context, queue: their device */
     struct object *context; /* queue, buffer */
+    bool in_place;          /* context */
 } object;
 
 static object *objects;
@@ -183,10 +184,16 @@ static cl_int fake_clGetDeviceInfo(cl_device_id id, cl_device_info what, size_t 
 {
     FAILS;
     const fake_device *d = whole(id);
+    const void *platform = NULL;
+    for (cl_uint k = 0; k < fake.platform_count; k++)
+        for (cl_uint m = 0; m < fake.platforms[k].count; m++)
+            platform = &fake.platforms[k].devices[m] == d ? &fake.platforms[k] : platform;
     const cl_device_id parent = d == (const fake_device *)id ? NULL : (cl_device_id)(uintptr_t)d;
     const size_t group = 4096, sizes[3] = {1024, 1024, 64};
     const cl_ulong local = 32768;
     switch (what) {
+    case CL_DEVICE_PLATFORM:
+        return ANSWER(platform);
     case CL_DEVICE_PARENT_DEVICE:
         return ANSWER(parent);
     case CL_DEVICE_NAME:
@@ -320,6 +327,7 @@ static cl_context fake_clCreateContext(const cl_context_properties *properties, 
     FAILS_CREATE;
     object *c = new_object(CONTEXT);
     c->device = ids[0];
+    c->in_place = whole(ids[0]) == &pocl_devices[0];
     return (cl_context)c;
 }
 
@@ -463,7 +471,7 @@ static cl_mem fake_clCreateBuffer(cl_context c, cl_mem_flags flags, size_t size,
     o->context = context;
     o->size = size;
     o->host = flags & CL_MEM_USE_HOST_PTR ? host : NULL;
-    o->data = o->host && whole(context->device) == &pocl_devices[0] ? o->host : malloc(size);
+    o->data = o->host && context->in_place ? o->host : malloc(size);
     if (o->host && o->data != o->host)
         memcpy(o->data, o->host, size);
     return (cl_mem)o;

@@ -45,11 +45,11 @@ enum {
     CU_CALL(cuGetErrorName, (cu_result code, const char **text))                                                       \
     CU_CALL(cuGetErrorString, (cu_result code, const char **text))                                                     \
     CU_CALL(cuDeviceGetCount, (int *count))                                                                            \
-    CU_CALL(cuDeviceGet, (cu_device *device, int ordinal))                                                             \
+    CU_CALL(cuDeviceGet, (cu_device * device, int ordinal))                                                            \
     CU_CALL(cuDeviceGetName, (char *name, int length, cu_device device))                                               \
-    CU_CALL(cuDeviceGetUuid, (cu_uuid *uuid, cu_device device))                                                        \
-    CU_CALL(cuDeviceGetUuid_v2, (cu_uuid *uuid, cu_device device))                                                     \
-    CU_CALL(cuDeviceTotalMem_v2, (size_t *bytes, cu_device device))                                                    \
+    CU_CALL(cuDeviceGetUuid, (cu_uuid * uuid, cu_device device))                                                       \
+    CU_CALL(cuDeviceGetUuid_v2, (cu_uuid * uuid, cu_device device))                                                    \
+    CU_CALL(cuDeviceTotalMem_v2, (size_t * bytes, cu_device device))                                                   \
     CU_CALL(cuDeviceGetAttribute, (int *value, int what, cu_device device))                                            \
     CU_CALL(cuDevicePrimaryCtxRetain, (void **context, cu_device device))                                              \
     CU_CALL(cuDevicePrimaryCtxRelease_v2, (cu_device device))                                                          \
@@ -58,7 +58,7 @@ enum {
     CU_CALL(cuCtxSetCurrent, (void *context))                                                                          \
     CU_CALL(cuCtxPushCurrent_v2, (void *context))                                                                      \
     CU_CALL(cuCtxPopCurrent_v2, (void **context))                                                                      \
-    CU_CALL(cuCtxGetDevice, (cu_device *device))                                                                       \
+    CU_CALL(cuCtxGetDevice, (cu_device * device))                                                                      \
     CU_CALL(cuCtxSynchronize, (void))                                                                                  \
     CU_CALL(cuModuleLoadData, (void **module, const void *image))                                                      \
     CU_CALL(cuModuleUnload, (void *module))                                                                            \
@@ -74,7 +74,7 @@ enum {
     CU_CALL(cuMemFree_v2, (cu_pointer pointer))                                                                        \
     CU_CALL(cuMemAllocAsync, (cu_pointer * pointer, size_t bytes, void *stream))                                       \
     CU_CALL(cuMemFreeAsync, (cu_pointer pointer, void *stream))                                                        \
-    CU_CALL(cuMemGetInfo_v2, (size_t *available, size_t *total))                                                       \
+    CU_CALL(cuMemGetInfo_v2, (size_t * available, size_t * total))                                                     \
     CU_CALL(cuPointerGetAttribute, (void *value, int what, cu_pointer pointer))                                        \
     CU_CALL(cuMemcpyHtoDAsync_v2, (cu_pointer to, const void *from, size_t bytes, void *stream))                       \
     CU_CALL(cuMemcpyDtoHAsync_v2, (void *to, cu_pointer from, size_t bytes, void *stream))                             \

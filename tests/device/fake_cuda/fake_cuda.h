@@ -36,23 +36,23 @@ enum { FAKE_CUDA_COMMANDS = 4096 };
  * environment variables when the library is loaded, and by fake_cuda_reset to what the environment says.
  */
 typedef struct fake_cuda_state {
-    int devices;              /* FAKE_CUDA_DEVICES: 0 to 2 */
-    size_t memory;            /* FAKE_CUDA_MEMORY: bytes of each device */
-    int delay;                /* FAKE_CUDA_DELAY: microseconds that a stream sleeps before each command */
-    int envreg;               /* FAKE_CUDA_ENVREG: a register that compiled programs read as well; -1: none */
-    unsigned most_threads;    /* of a block that launches; larger blocks: CU_LAUNCH_OUT_OF_RESOURCES */
-    const char *fail_call;    /* FAKE_CUDA_FAIL=call:code: the call that fails; NULL: any */
-    int fail_at;              /* the number of the call, from 1, among those of the name, that fails; 0: none; -1: all */
+    int devices;           /* FAKE_CUDA_DEVICES: 0 to 2 */
+    size_t memory;         /* FAKE_CUDA_MEMORY: bytes of each device */
+    int delay;             /* FAKE_CUDA_DELAY: microseconds that a stream sleeps before each command */
+    int envreg;            /* FAKE_CUDA_ENVREG: a register that compiled programs read as well; -1: none */
+    unsigned most_threads; /* of a block that launches; larger blocks: CU_LAUNCH_OUT_OF_RESOURCES */
+    const char *fail_call; /* FAKE_CUDA_FAIL=call:code: the call that fails; NULL: any */
+    int fail_at;           /* the number of the call, from 1, among those of the name, that fails; 0: none; -1: all */
     cu_result fail_code;
-    int calls;                /* of fail_call since fail_at was set: set to 0 with it */
-    const char *failed;       /* the name of the call that was made to fail last */
+    int calls;          /* of fail_call since fail_at was set: set to 0 with it */
+    const char *failed; /* the name of the call that was made to fail last */
     /* What was seen. */
     int builds, links, loads; /* programs compiled by OpenCL, cubins made, modules loaded */
     int allocations, frees, launches, writes, reads, waits; /* calls; waits: of the host for the device */
-    int overruns;             /* allocations around which bytes had changed */
-    int early_unloads;        /* modules unloaded while their kernels were to run */
+    int overruns;                                           /* allocations around which bytes had changed */
+    int early_unloads;                                      /* modules unloaded while their kernels were to run */
     size_t live_allocations, live_bytes, live_modules, live_streams, live_events;
-    size_t command_count;     /* all; the list keeps the first ones */
+    size_t command_count; /* all; the list keeps the first ones */
     fake_cuda_command commands[FAKE_CUDA_COMMANDS];
 } fake_cuda_state;
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* tests/device/fake_cuda/host.c: the OpenCL CPU that computes for the simulated devices. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* pthread_setattr_default_np */
+#endif
 #include "simulation.h"
 
 #include <dlfcn.h>
@@ -28,11 +31,26 @@ static bool load(fc_cl *cl)
     return true;
 }
 
+/*
+ * Private arrays of the 256 work-items of a group lie on the stack of one thread of the CPU's driver, which has a stack
+ * of the default size.
+ */
+static void enlarge_stacks(void)
+{
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes))
+        return;
+    pthread_attr_setstacksize(&attributes, (size_t)256 << 20);
+    pthread_setattr_default_np(&attributes);
+    pthread_attr_destroy(&attributes);
+}
+
 static void open_host(void)
 {
     cl_platform_id platforms[16];
     cl_uint count = 0;
     cl_int code = CL_DEVICE_NOT_FOUND;
+    enlarge_stacks();
     if (!load(&host.cl) || host.cl.clGetPlatformIDs(16, platforms, &count))
         return;
     for (cl_uint k = 0; k < count && k < 16 && code; k++) {

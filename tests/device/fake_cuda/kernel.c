@@ -165,8 +165,6 @@ static void free_module(fc_module *m)
         free_function(&host->cl, m->functions);
         m->functions = next;
     }
-    if (m->program)
-        host->cl.clReleaseProgram(m->program);
     free(m);
 }
 
@@ -187,16 +185,39 @@ static cu_result add_function(const fc_host *host, fc_module *m, const char *nam
     return f->local > FC_SHARED ? CU_INVALID_PTX : CU_SUCCESS;
 }
 
-/* Builds what is inside a text for the CPU. */
-static cu_result build(const fc_host *host, fc_module *m, const char *source, const char *options)
+/* Programs of the CPU, which stay: one text is loaded again and again, and a build takes a tenth of a second. */
+typedef struct fc_built {
+    struct fc_built *next;
+    char *source, *options;
+    cl_program program;
+} fc_built;
+
+static fc_built *all_built;
+
+static cl_program build_program(const fc_host *host, const char *source, const char *options)
 {
     const fc_cl *cl = &host->cl;
-    char with[512], names[4096] = "", *rest;
-    cu_result code = CU_SUCCESS;
+    char with[512];
+    for (const fc_built *b = all_built; b; b = b->next)
+        if (strcmp(b->source, source) == 0 && strcmp(b->options, options) == 0)
+            return b->program;
     snprintf(with, sizeof with, "%s -cl-kernel-arg-info", options);
-    m->program = cl->clCreateProgramWithSource(host->context, 1, &source, NULL, NULL);
-    if (!m->program || cl->clBuildProgram(m->program, 1, &host->device, with, NULL, NULL) ||
-        cl->clGetProgramInfo(m->program, CL_PROGRAM_KERNEL_NAMES, sizeof names, names, NULL))
+    cl_program program = cl->clCreateProgramWithSource(host->context, 1, &source, NULL, NULL);
+    if (!program || cl->clBuildProgram(program, 1, &host->device, with, NULL, NULL))
+        return NULL;
+    fc_built *b = calloc(1, sizeof *b);
+    *b = (fc_built){all_built, strdup(source), strdup(options), program};
+    all_built = b;
+    return program;
+}
+
+/* Builds what is inside a text. */
+static cu_result build(const fc_host *host, fc_module *m, const char *source, const char *options)
+{
+    char names[4096] = "", *rest;
+    cu_result code = CU_SUCCESS;
+    m->program = build_program(host, source, options);
+    if (!m->program || host->cl.clGetProgramInfo(m->program, CL_PROGRAM_KERNEL_NAMES, sizeof names, names, NULL))
         return CU_INVALID_IMAGE;
     for (char *name = strtok_r(names, ";", &rest); name && !code; name = strtok_r(NULL, ";", &rest))
         code = add_function(host, m, name, strstr(source, "#define KCL_REAL_F64") ? 8 : 4);
@@ -311,7 +332,22 @@ static fc_function *find_function(const void *handle)
     return NULL;
 }
 
-enum { MOST_THREADS = 0, SHARED = 1, CONSTANT = 2, LOCAL = 3, REGISTERS = 4, PTX = 5, BINARY = 6, CACHE = 7, DYNAMIC = 8 };
+bool fc_is_function(const fc_function *function)
+{
+    return find_function(function) != NULL;
+}
+
+enum {
+    MOST_THREADS = 0,
+    SHARED = 1,
+    CONSTANT = 2,
+    LOCAL = 3,
+    REGISTERS = 4,
+    PTX = 5,
+    BINARY = 6,
+    CACHE = 7,
+    DYNAMIC = 8
+};
 
 FC_EXPORT cu_result cuFuncGetAttribute(int *value, int what, void *function)
 {

@@ -110,8 +110,15 @@ static cl_int CL_API_CALL get_devices(cl_platform_id id, cl_device_type type, cl
 
 static cl_int get_of_simulated(int device, cl_device_info what, size_t size, void *value, size_t *need)
 {
-    enum { UUID = 0x106a, CAPABILITY_MAJOR = 0x4000, CAPABILITY_MINOR = 0x4001, WARP = 0x4003, BUS = 0x4008,
-           SLOT = 0x4009, DOMAIN = 0x400a };
+    enum {
+        UUID = 0x106a,
+        CAPABILITY_MAJOR = 0x4000,
+        CAPABILITY_MINOR = 0x4001,
+        WARP = 0x4003,
+        BUS = 0x4008,
+        SLOT = 0x4009,
+        DOMAIN = 0x400a
+    };
     const cl_platform_id id = (cl_platform_id)&platform;
     const cl_device_type type = CL_DEVICE_TYPE_GPU;
     const cl_ulong memory = fake_cuda.memory, buffer = fake_cuda.memory / 4, shared = FC_SHARED;
@@ -182,7 +189,8 @@ static cl_int CL_API_CALL release_device(cl_device_id id)
 /* ---- Contexts and programs --------------------------------------------------------------------------------------- */
 
 static cl_context CL_API_CALL create_context(const cl_context_properties *properties, cl_uint count,
-                                             const cl_device_id *ids, void(CL_CALLBACK *notify)(const char *, const void *, size_t, void *),
+                                             const cl_device_id *ids,
+                                             void(CL_CALLBACK *notify)(const char *, const void *, size_t, void *),
                                              void *user, cl_int *error)
 {
     if (count != 1 || ordinal_of(ids[0]) < 0)

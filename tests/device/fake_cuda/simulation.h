@@ -11,7 +11,15 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-enum { FC_DEVICES = 2, FC_VERSION = 13000, FC_WARP = 32, FC_BLOCK = 1024, FC_SHARED = 49152, FC_UNITS = 8, FC_GUARD = 256 };
+enum {
+    FC_DEVICES = 2,
+    FC_VERSION = 13000,
+    FC_WARP = 32,
+    FC_BLOCK = 1024,
+    FC_SHARED = 49152,
+    FC_UNITS = 8,
+    FC_GUARD = 256
+};
 
 #define FC_EXPORT __attribute__((visibility("default")))
 
@@ -126,7 +134,7 @@ typedef struct fc_task {
     struct fc_wait {
         struct fc_stream *stream;
         uint64_t count;
-    } *waits;
+    } * waits;
     size_t wait_count;
 } fc_task;
 
@@ -190,6 +198,8 @@ void fc_wait_for_stream(fc_stream *stream, uint64_t count);
 void fc_wait_for_context(fc_context *context);
 
 /* ---- Kernels (kernel.c) ------------------------------------------------------------------------------------------ */
+
+bool fc_is_function(const fc_function *function); /* its module is loaded */
 
 /* Called by the thread of a stream, without the lock of the world. */
 cu_result fc_run_kernel(fc_task *task);

@@ -451,7 +451,7 @@ FC_EXPORT cu_result cuGraphLaunch(void *executable, void *stream)
     cu_result code = begin_on(__func__, stream, &s);
     const fc_graph *g = executable;
     for (const fc_task *t = code ? NULL : g->first; t && !code; t = t->next)
-        code = fc_give(s, t);
+        code = t->kind == FC_LAUNCH && !fc_is_function(t->function) ? CU_INVALID_HANDLE : fc_give(s, t);
     return fc_end(code);
 }
 

@@ -136,27 +136,27 @@ FC_EXPORT cu_result cuDriverGetVersion(int *version)
 static const struct {
     cu_result code;
     const char *name, *text;
-} errors[] = {{CU_SUCCESS, "CUDA_SUCCESS", "no error"},
-              {CU_INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE", "invalid argument"},
-              {CU_OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
-              {CU_NOT_INITIALIZED, "CUDA_ERROR_NOT_INITIALIZED", "initialization error"},
-              {CU_NO_DEVICE, "CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"},
-              {CU_INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"},
-              {CU_INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE", "device kernel image is invalid"},
-              {CU_INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
-              {CU_INVALID_PTX, "CUDA_ERROR_INVALID_PTX", "a PTX JIT compilation failed"},
-              {CU_INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
-              {CU_NOT_FOUND, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
-              {CU_NOT_READY, "CUDA_ERROR_NOT_READY", "device not ready"},
-              {CU_ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
-              {CU_LAUNCH_OUT_OF_RESOURCES, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES",
-               "too many resources requested for launch"},
-              {CU_LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
-              {CU_CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
-               "operation not permitted when stream is capturing"},
-              {CU_CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED",
-               "operation failed due to a previous error during capture"},
-              {CU_UNKNOWN, "CUDA_ERROR_UNKNOWN", "unknown error"}};
+} errors[] = {
+    {CU_SUCCESS, "CUDA_SUCCESS", "no error"},
+    {CU_INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE", "invalid argument"},
+    {CU_OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
+    {CU_NOT_INITIALIZED, "CUDA_ERROR_NOT_INITIALIZED", "initialization error"},
+    {CU_NO_DEVICE, "CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"},
+    {CU_INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"},
+    {CU_INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE", "device kernel image is invalid"},
+    {CU_INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
+    {CU_INVALID_PTX, "CUDA_ERROR_INVALID_PTX", "a PTX JIT compilation failed"},
+    {CU_INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
+    {CU_NOT_FOUND, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
+    {CU_NOT_READY, "CUDA_ERROR_NOT_READY", "device not ready"},
+    {CU_ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
+    {CU_LAUNCH_OUT_OF_RESOURCES, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested for launch"},
+    {CU_LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
+    {CU_CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
+     "operation not permitted when stream is capturing"},
+    {CU_CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED",
+     "operation failed due to a previous error during capture"},
+    {CU_UNKNOWN, "CUDA_ERROR_UNKNOWN", "unknown error"}};
 
 FC_EXPORT cu_result cuGetErrorName(cu_result code, const char **text)
 {
@@ -236,14 +236,13 @@ FC_EXPORT cu_result cuDeviceTotalMem_v2(size_t *bytes, cu_device device)
 FC_EXPORT cu_result cuDeviceGetAttribute(int *value, int what, cu_device device)
 {
     /* By the numbers of CUdevice_attribute. */
-    const int values[][2] = {{1, FC_BLOCK},      {2, FC_BLOCK},  {3, FC_BLOCK},    {4, 64},       {5, 2147483647},
-                             {6, 65535},         {7, 65535},     {8, FC_SHARED},   {9, 65536},    {10, FC_WARP},
-                             {12, 65536},        {13, 1000000},  {14, 512},        {15, 1},       {16, FC_UNITS},
-                             {17, 0},            {18, 0},        {19, 1},          {20, 0},       {31, 1},
-                             {33, FC_BUS + device}, {34, 0},     {36, 1000000},    {37, 1024},    {38, 1 << 20},
-                             {39, 2048},         {40, 2},        {41, 1},          {50, 0},       {75, 9},
-                             {76, 0},            {81, 65536},    {82, 65536},      {83, 0},       {97, FC_SHARED},
-                             {106, 32},          {115, 1}};
+    const int values[][2] = {
+        {1, FC_BLOCK},  {2, FC_BLOCK}, {3, FC_BLOCK}, {4, 64},       {5, 2147483647}, {6, 65535}, {7, 65535},
+        {8, FC_SHARED}, {9, 65536},    {10, FC_WARP}, {12, 65536},   {13, 1000000},   {14, 512},  {15, 1},
+        {16, FC_UNITS}, {17, 0},       {18, 0},       {19, 1},       {20, 0},         {31, 1},    {33, FC_BUS + device},
+        {34, 0},        {36, 1000000}, {37, 1024},    {38, 1 << 20}, {39, 2048},      {40, 2},    {41, 1},
+        {50, 0},        {75, 9},       {76, 0},       {81, 65536},   {82, 65536},     {83, 0},    {97, FC_SHARED},
+        {106, 32},      {115, 1}};
     cu_result code = begin_of(__func__, device);
     bool is_known = false;
     for (size_t k = 0; !code && k < sizeof values / sizeof values[0]; k++) {
