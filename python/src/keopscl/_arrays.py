@@ -19,6 +19,7 @@ class ArrayLibrary:
 
     name: str  # "numpy"
     array_name: str  # in messages: "NumPy arrays"
+    array_type: type  # whose objects, not those of subclasses, as_array returns as they are
     real: Any  # the class of LazyTensors of real numbers
     complex: Any  # and of complex numbers
 
@@ -82,6 +83,10 @@ class ArrayLibrary:
     def current(self, leaves: Sequence[Any]) -> Sequence[Any]:
         """The leaves, of which those are described anew whose arrays have other memory by now."""
         return leaves
+
+    def computes_only(self, arrays: Sequence[Any]) -> bool:
+        """Whether `call` would do nothing but run an evaluation of these arrays, of the user's."""
+        return False
 
     def no_gradient(self, leaves: Any, what: str) -> None:
         """Refuses leaves whose gradients would be asked for, before something that has none."""

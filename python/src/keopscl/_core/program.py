@@ -203,7 +203,7 @@ class Program:
     these sizes, and where `complex`, as half as many complex numbers.
     """
 
-    __slots__ = ("operator", "order", "dim", "indices", "tail", "complex", "derived", "layouts")
+    __slots__ = ("operator", "order", "dim", "indices", "tail", "complex", "plain", "derived", "layouts")
 
     def __init__(
         self,
@@ -220,6 +220,7 @@ class Program:
         self.indices = indices  # for each result, whether it is int64
         self.tail = tail
         self.complex = complex
+        self.plain = not tail and not complex  # users see a result as it is
         self.layouts: Dict[Any, Any] = {}  # kcl_array[] of calls, by their types, sizes and strides
         self.derived: Dict[Any, Any] = {}  # for array libraries: what they have made of the program, its gradients
 

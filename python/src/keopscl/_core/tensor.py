@@ -9,16 +9,12 @@ from typing import Any, ClassVar, List, Optional, Sequence, Tuple, Type, TypeVar
 
 from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
-from .._native import lib
 from . import contexts, evaluation, pickling
 from .evaluation import DEFAULTS, Evaluation, Options
-from .leaves import F32, I64, NAMES, ArrayLeaf, NumbersLeaf, SymbolicLeaf, layout
+from .leaves import (F32, I64, NAMES, ROLE_I, ROLE_J, ROLE_PARAMETER, ArrayLeaf, NumbersLeaf, SymbolicLeaf, first_array,
+                     layout)
 from .program import program_of
 from .structure import BOTH, COMPLEX, I, INDEX, J, PAIR, REAL, Places, Structure, join, structure, variable
-
-ROLE_I: int = lib.KCL_ROLE_I
-ROLE_J: int = lib.KCL_ROLE_J
-ROLE_PARAMETER: int = lib.KCL_ROLE_PARAMETER
 
 T = TypeVar("T", bound="TensorBase")
 Batch = Tuple[int, ...]
@@ -45,13 +41,14 @@ def _filled(
     made.ranges = ranges
     made.backend = backend
     made._options = DEFAULTS
+    made._ready = None
     return made
 
 
 class TensorBase:
     """A formula in arrays, of shape (batch axes..., M, N, D), of which no element is computed before it is reduced."""
 
-    __slots__ = ("_node", "_leaves", "_batch", "ni", "nj", "_code", "ranges", "backend", "_options", "__weakref__")
+    __slots__ = ("_node", "_leaves", "_batch", "ni", "nj", "_code", "ranges", "backend", "_options", "_ready", "__weakref__")
 
     _library: ClassVar[_arrays.ArrayLibrary]
 
@@ -64,6 +61,7 @@ class TensorBase:
     ranges: Any
     backend: Optional[str]
     _options: Options  # for calls of a reduction that was not called at once
+    _ready: Optional[Evaluation]  # of the last call, for the next one
 
     # ---- Construction ------------------------------------------------------------------------------------------------
 
@@ -71,6 +69,7 @@ class TensorBase:
         self.ranges = None
         self.backend = None
         self._options = DEFAULTS
+        self._ready = None
         self._leaves = ()
         self._batch = ()
         self.ni = self.nj = self._code = None
@@ -441,19 +440,21 @@ class TensorBase:
             raise DtypeError(
                 "a LazyTensor of numbers, indices and symbolic variables alone has no number type: bring in an array"
             )
-        return options, self._code, next((leaf.source for leaf in self._leaves if isinstance(leaf, ArrayLeaf)), None)
+        return options, self._code, first_array(self._leaves)
 
     def _evaluate(self, options: Options) -> Any:
         """The values of a tensor that does not depend on both i and j."""
         node = self._node
+        own = options is self._options and self.backend is None
         options, code, like = self._prepared(options)
         shape = self._batch + (evaluation.rows(node, self.ni, self.nj), node.dim)
         leaves = self._leaves
         batches = evaluation.batch_patterns(leaves, code) if node.over_batches else None
         program = program_of(node, options.fast, batches)
-        return evaluation.call(
-            self._library, Evaluation(self._library, program, code, shape, options, like), leaves
-        )
+        made = Evaluation(self._library, program, code, shape, options, like)
+        if own:
+            self._ready = made
+        return evaluation.call(self._library, made, leaves)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The values of a reduction, or of any formula that does not depend on both i and j.
@@ -461,6 +462,9 @@ class TensorBase:
         Arguments are the arrays of the symbolic variables in the order of their indices: (batch axes..., M, D) for i,
         (batch axes..., N, D) for j, (batch axes..., D) for a parameter. Keyword arguments are those of reductions.
         """
+        ready = self._ready
+        if ready is not None and not args and not kwargs and self.backend is None and self.ranges is None:
+            return evaluation.call(self._library, ready, self._leaves)
         if self._node.axes == BOTH:
             raise ArgumentError(
                 f"a LazyTensor of shape {self._shape} depends on i and j: reduce it before it is called"

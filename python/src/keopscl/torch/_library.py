@@ -46,6 +46,7 @@ class Held:
 class TorchLibrary(_arrays.ArrayLibrary):
     name = "torch"
     array_name = "PyTorch tensors"
+    array_type = torch.Tensor
 
     def as_array(self, x: Any) -> Optional[Any]:
         if isinstance(x, torch.Tensor):
