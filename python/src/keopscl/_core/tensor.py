@@ -10,11 +10,12 @@ from typing import Any, ClassVar, List, Optional, Sequence, Tuple, Type, TypeVar
 from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
 from . import contexts, evaluation, pickling
+from .chain import Places, has_symbols, join
 from .evaluation import DEFAULTS, Evaluation, Options
 from .leaves import (F32, I64, NAMES, ROLE_I, ROLE_J, ROLE_PARAMETER, ArrayLeaf, NumbersLeaf, SymbolicLeaf, first_array,
                      layout)
 from .program import program_of
-from .structure import BOTH, COMPLEX, I, INDEX, J, PAIR, REAL, Places, Structure, join, structure, variable
+from .structure import BOTH, COMPLEX, I, INDEX, J, PAIR, REAL, Structure, structure, variable
 
 T = TypeVar("T", bound="TensorBase")
 Batch = Tuple[int, ...]
@@ -23,7 +24,7 @@ Batch = Tuple[int, ...]
 def _filled(
     made: T,
     node: Structure,
-    leaves: Tuple[Any, ...],
+    leaves: Sequence[Any],
     batch: Batch,
     ni: Optional[int],
     nj: Optional[int],
@@ -53,7 +54,7 @@ class TensorBase:
     _library: ClassVar[_arrays.ArrayLibrary]
 
     _node: Structure
-    _leaves: Tuple[Any, ...]
+    _leaves: Sequence[Any]  # a tuple, or a Chain of many
     _batch: Batch  # sizes of the batch axes
     ni: Optional[int]  # M, or None where nothing depends on i
     nj: Optional[int]
@@ -185,7 +186,7 @@ class TensorBase:
     def _new(
         cls: Type[T],
         node: Structure,
-        leaves: Tuple[Any, ...],
+        leaves: Sequence[Any],
         batch: Batch,
         ni: Optional[int],
         nj: Optional[int],
@@ -270,7 +271,9 @@ class TensorBase:
         for other in others:
             if other._node.kind >= INDEX and op != "gather":
                 other._number(what or op)
-            leaves, of_other = join(leaves, other._leaves)
+            leaves, of_these, of_other = join(leaves, other._leaves)
+            if of_these is not None:
+                places = [moved(each, of_these, below.leaves) for each, below in zip(places, nodes)]
             nodes.append(other._node)
             places.append(of_other)
             all_axes |= other._node.axes
@@ -524,6 +527,11 @@ class TensorBase:
         from . import printing
 
         return printing.describe(self)
+
+
+def moved(places: Places, to: Tuple[int, ...], count: int) -> Tuple[int, ...]:
+    """The places of `count` leaves among leaves that go to other places themselves."""
+    return to[:count] if places is None else tuple([to[k] for k in places])
 
 
 def constant(value: float) -> Structure:
