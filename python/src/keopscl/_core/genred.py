@@ -9,6 +9,7 @@ from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError
 from .._native import ffi, lib
 from . import evaluation
+from .cards import OnlyOpenCLError
 from .evaluation import Evaluation, options_of
 from .leaves import I64, NAMES, ArrayLeaf
 from .program import Program, operator_params, own
@@ -139,29 +140,39 @@ class GenredBase:
             raise ArgumentError(f"Genred: {len(slots)} arrays are needed ({', '.join(slot[0] for slot in slots)}), not "
                                 f"{len(args)}")
         library = self._library
+        exact = library.array_type
         described = []
         signature = []
         for x, slot in zip(args, slots):
-            array = library.as_array(x)
+            array = x if type(x) is exact else library.as_array(x)
             if array is None:
                 raise TypeError(f"{slot[0]}: expected one of {library.array_name}, not {type(x).__name__}")
             address, code, keep, shape, strides = library.describe(array, slot[0])
-            described.append((x, address, keep))
+            described.append((address, keep))
             signature.append((code, shape, strides))
         known = self._checked.get(tuple(signature))
         if known is None:
             known = self._check(signature)
-        code, shape, layouts = known
-        leaves = [ArrayLeaf(x, role, _arrays.describe(address, *layout), layout[0], keep)
-                  for (x, address, keep), layout, (_, role, _) in zip(described, layouts, slots)]
+        code, shape, layouts, arrays = known
         options = self._options
         if backend != "auto" or ranges is not None or out is not None or verbose:
             options = evaluation.merged(options, {"backend": backend, "device_id": device_id, "ranges": ranges, "out": out,
                                                   "verbose": verbose}, "Genred")
+        elif not options.double:
+            ready, place = library.direct(self._program, args, [keep for _, keep in described])
+            if ready:
+                addresses = [described[k][0] for k in self._program.order]
+                try:
+                    return evaluation.computed(library, self._program, code, shape, place, None, arrays, addresses)
+                except OnlyOpenCLError:
+                    pass  # `call` knows what to do
+        leaves = [ArrayLeaf(x, slot[1], _arrays.describe(address, *layout), layout[0], keep)
+                  for x, (address, keep), layout, slot in zip(args, described, layouts, slots)]
         return evaluation.call(library, Evaluation(library, self._program, code, shape, options), leaves)
 
     def _check(self, signature: Sequence[Tuple[int, Tuple[int, ...], Tuple[int, ...]]]) -> Any:
-        """The number type of a call, the shape of its result, and the axes of the arguments; remembered."""
+        """The number type of a call, the shape of its results, the layouts of the arguments, and the kcl_array[] of
+        results and arguments; remembered."""
         code = None
         batch: Tuple[int, ...] = ()
         sizes: List[Optional[int]] = [None, None]
@@ -191,7 +202,9 @@ class GenredBase:
         if code is None:
             raise DtypeError("Genred: no array tells the number type, float32 or float64")
         count = sizes[1 - self.axis]
-        known = code, batch + (1 if count is None else count, self._program.dim), layouts
+        its_shape = batch + (1 if count is None else count, self._program.dim)
+        known = code, its_shape, layouts, evaluation.arrays_of(
+            self._program, code, its_shape, [layouts[k] for k in self._program.order])
         if len(self._checked) >= 64:
             self._checked.clear()
         self._checked[tuple(signature)] = known

@@ -140,6 +140,9 @@ class Stream(Place):
             return self.view_of_numbers(leaf.values, code)
         return leaf.view(code)
 
+    def stays(self, leaves: Sequence[Any]) -> bool:
+        return all(type(leaf) is not NumbersLeaf for leaf in leaves)
+
     def view_of_numbers(self, values: Tuple[float, ...], code: int) -> Any:
         """The description of numbers in the memory of the card, which are put there when they are first met.
 

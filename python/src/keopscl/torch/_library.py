@@ -50,6 +50,7 @@ class Held:
 class TorchLibrary(_arrays.ArrayLibrary):
     name = "torch"
     array_name = "PyTorch tensors"
+    array_type = torch.Tensor
 
     def as_array(self, x: Any) -> Optional[Any]:
         if isinstance(x, torch.Tensor):
@@ -89,6 +90,21 @@ class TorchLibrary(_arrays.ArrayLibrary):
                 number = leaf.keep.number
                 return None if number == HOST else _cuda.current_stream(number)
         return None
+
+    def direct(self, program: Any, arrays: Sequence[Any], keeps: Sequence[Any]) -> Tuple[bool, Optional[_cuda.Stream]]:
+        if forward_ad._current_level >= 0 or "by OpenCL" in program.derived:
+            return False, None
+        if torch.is_grad_enabled():
+            for keep in keeps:
+                if keep.tensor.requires_grad:
+                    return False, None
+        number = keeps[0].number
+        for keep in keeps:
+            if keep.number != number:
+                return False, None
+        if number == HOST:
+            return True, None
+        return (False, None) if _cuda.copies(number, None) else (True, _cuda.current_stream(number))
 
     def brought(self, leaves: Sequence[Any], device: Optional[str]) -> Tuple[Sequence[Any], Any]:
         number = _cuda.number_of_leaves(leaves)
