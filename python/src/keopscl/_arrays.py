@@ -112,6 +112,22 @@ class ArrayLibrary:
         """The leaves, of which those are described anew whose arrays have other memory by now."""
         return leaves
 
+    glances: bool = False  # whether `glance` tells anything
+
+    def glance(self, program: Any, arrays: Sequence[Any]) -> Any:
+        """What a call needs to know of arrays, of the user's, that nothing special is the matter with: a key, which tells
+        their number types, sizes and strides, where they are, as `place` tells, and their addresses as numbers. None if
+        there is more to look at. Arrays that are not where the first one is are noticed by the call at the latest."""
+        return None
+
+    def glance_holds(self, arrays: Sequence[Any]) -> bool:
+        """Whether all arrays with the key of these are described by the same sizes and strides, without a copy."""
+        return False
+
+    def fresh(self, like: Any, shape: Shape, code: int) -> Tuple[Any, int]:
+        """A new dense array in the place of an array, and its address as a number: for `glance`."""
+        raise NotImplementedError
+
     def direct(self, program: Any, arrays: Sequence[Any], keeps: Sequence[Any]) -> Tuple[bool, Optional["Place"]]:
         """Whether `call` would do nothing but run an evaluation of a program on these arrays, of the user's, and where
         the arrays are, as `place` tells. `keeps`: what holds their memory, by `describe`."""

@@ -104,6 +104,9 @@ class Simulated:
 
         patch.setattr(_cuda, "is_on_host", lambda tensor: number_of(tensor) == _cuda.HOST)
         patch.setattr(_cuda, "number_of", number_of)
+        patch.setattr(_cuda, "index_of", number_of)
+        patch.setattr(_cuda, "pointer_of",
+                      lambda tensor: tensor.data_ptr() if number_of(tensor) == _cuda.HOST else address_of(tensor))
         patch.setattr(_cuda, "stream_of", lambda card: self.stream)
         patch.setattr(_cuda, "is_capturing", lambda card: self.is_captured)
         patch.setattr(_cuda, "device_of", lambda number: self.device)
@@ -144,9 +147,9 @@ class Simulated:
         patch.setattr(TorchLibrary, "describe", describe)
         patch.setattr(TorchLibrary, "empty", empty)
         patch.setattr(TorchLibrary, "address", address)
-        def compute(program, device, place, arrays, addresses, true=evaluation.compute):
+        def compute(program, device, place, *rest, true=evaluation.compute):
             try:
-                true(program, device, place, arrays, addresses)
+                true(program, device, place, *rest)
             finally:
                 wait(place)
 

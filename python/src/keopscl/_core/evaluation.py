@@ -227,14 +227,14 @@ def apply(program: Program, descriptions: Sequence[Any], device: Optional[str],
 
 
 def compute(program: Program, device: Optional[str], place: Optional[_arrays.Place], arrays: Any,
-            addresses: List[Any]) -> None:
+            addresses: List[Any], apply_to: Any = None) -> None:
     """Computes a program's results from kcl_arrays with the memory at these addresses. Other threads run in the
     meantime."""
     global evaluated
     context = contexts.current(device) if place is None else place.context
     outs = len(program.indices)
-    status = lib.keopscl_apply(program.operator, context, arrays, addresses, outs, len(addresses) - outs,
-                               place is not None)
+    apply_to = apply_to or lib.keopscl_apply
+    status = apply_to(program.operator, context, arrays, addresses, outs, len(addresses) - outs, place is not None)
     if status < 0 or interrupts.state.raised is not None:
         contexts.check(status, context, place)
     evaluated += 1
@@ -251,6 +251,17 @@ def computed(library: _arrays.ArrayLibrary, program: Program, code: int, shape: 
     results = [library.empty(shape, I64 if index else code, place) for index in indices]
     compute(program, device, place, arrays, [library.address(result) for result in results] + addresses)
     return tuple([seen(library, program, shape, result) for result in results])
+
+
+def computed_at(library: _arrays.ArrayLibrary, program: Program, code: int, shape: Tuple[int, ...],
+                place: Optional[_arrays.Place], like: Any, arrays: Any, addresses: List[int]) -> Any:
+    """The same, of arguments whose addresses are numbers, where the array `like` is, on the default device."""
+    results = [library.fresh(like, shape, I64 if index else code) for index in program.indices]
+    compute(program, None, place, arrays, [result[1] for result in results] + addresses, lib.keopscl_apply_at)
+    if len(results) == 1:
+        result = results[0][0]
+        return result if program.plain else seen(library, program, shape, result)
+    return tuple([seen(library, program, shape, result) for result, _ in results])
 
 
 def seen(library: _arrays.ArrayLibrary, program: Program, shape: Tuple[int, ...], result: Any) -> Any:

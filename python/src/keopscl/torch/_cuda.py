@@ -31,6 +31,8 @@ of_build: Any = getattr(torch, "_C")
 
 # What tells where a tensor is. All functions of this module are looked up in it, so tests can put others there.
 is_on_host: Any = attrgetter("is_cpu")
+index_of: Any = torch.Tensor.get_device  # the number of the card, HOST for memory of the host
+pointer_of: Any = torch.Tensor.data_ptr
 
 
 class CopyWarning(UserWarning):
