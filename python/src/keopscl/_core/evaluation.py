@@ -61,7 +61,9 @@ def options_of(kwargs: Any, what: str) -> Options:
         raise ArgumentError(f"{what}: use_double_acc and dtype_acc cannot both be given")
     scheme = rest.pop("sum_scheme", "auto")
     if scheme not in ("auto", "direct_sum", "block_sum", "kahan_scheme"):
-        raise ArgumentError(f"{what}: sum_scheme={scheme!r} is none of 'auto', 'direct_sum', 'block_sum', 'kahan_scheme'")
+        raise ArgumentError(
+            f"{what}: sum_scheme={scheme!r} is none of 'auto', 'direct_sum', 'block_sum', 'kahan_scheme'"
+        )
     double = double or accumulator == "float64" or scheme == "kahan_scheme"
     fast = rest.pop("use_fast_math", False) is True
     out = rest.pop("out", None)
@@ -89,8 +91,8 @@ def rows(node: Structure, ni: Optional[int], nj: Optional[int]) -> int:
     return 1 if size is None else size
 
 
-# Leaves as the arguments of a program whose results are new arrays: the leaves, which hold the memory; the kcl_array[] of
-# results and arguments, without addresses; the addresses of the arguments. A plain tuple, because making it counts.
+# Leaves as the arguments of a program whose results are new arrays: the leaves, which hold the memory; the kcl_array[]
+# of results and arguments, without addresses; the addresses of the arguments. A plain tuple, because making it counts.
 Bound = Tuple[Sequence[Any], Any, List[Any]]
 
 
@@ -119,7 +121,7 @@ class Evaluation:
         bound = self.bound
         if bound is None or bound[0] is not leaves:
             bound = self.bound = self.bind(leaves)
-        return computed(self.library, self.program, self.code, self.shape, self.like, options.device, bound[1], bound[2])
+        return computed(self.library, self.program, self.code, self.shape, self.like, options.device, *bound[1:])
 
     def bind(self, leaves: Sequence[Any]) -> Bound:
         """The leaves as arguments."""
@@ -168,8 +170,10 @@ class Evaluation:
                 raise ShapeError(f"out: for a result of shape {wanted} the last two axes are dense, without gaps")
             shape, strides = shape[:-2] + (shape[-2] * shape[-1],), strides[:-2] + strides[-1:]
         if not library.writes_to(array, keep):
-            raise ArgumentError(f"out: an array of shape {library.shape(array)} that can be written to is needed, whose "
-                                "numbers need no copy")
+            raise ArgumentError(
+                f"out: an array of shape {library.shape(array)} that can be written to is needed, whose numbers need "
+                "no copy"
+            )
         return _arrays.describe(address, code, shape, strides)
 
     def run_in_double(self, leaves: Sequence[Any]) -> Any:
@@ -189,8 +193,8 @@ evaluated = 0  # how many computations of the library have succeeded in this pro
 
 
 def arrays_of(program: Program, code: int, shape: Tuple[int, ...], layouts: Sequence[Any]) -> Any:
-    """The kcl_array[] of a call, without addresses: of results that are new arrays, then of arguments with these layouts.
-    The program keeps it."""
+    """The kcl_array[] of a call, without addresses: of results that are new arrays, then of arguments with these
+    layouts. The program keeps it."""
     key = (code, shape, *layouts)
     arrays = program.layouts.get(key)
     if arrays is None:
