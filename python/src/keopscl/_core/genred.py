@@ -9,6 +9,7 @@ from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError
 from .._native import ffi, lib
 from . import evaluation
+from .cards import OnlyOpenCLError
 from .evaluation import Evaluation, options_of
 from .leaves import I64, NAMES, ArrayLeaf
 from .program import Program, operator_params, own
@@ -83,10 +84,11 @@ class GenredBase:
 
     _library: ClassVar[_arrays.ArrayLibrary]
 
-    def __init__(self, formula: str, aliases: Sequence[str], reduction_op: str = "Sum", axis: int = 0, dtype: Any = None,
-                 opt_arg: Optional[int] = None, formula2: Optional[str] = None, cuda_type: Any = None, dtype_acc: str = "auto",
-                 use_double_acc: bool = False, sum_scheme: str = "auto", enable_chunks: bool = True,
-                 rec_multVar_highdim: Any = False, use_fast_math: Optional[bool] = None) -> None:
+    def __init__(self, formula: str, aliases: Sequence[str], reduction_op: str = "Sum", axis: int = 0,
+                 dtype: Any = None, opt_arg: Optional[int] = None, formula2: Optional[str] = None,
+                 cuda_type: Any = None, dtype_acc: str = "auto", use_double_acc: bool = False,
+                 sum_scheme: str = "auto", enable_chunks: bool = True, rec_multVar_highdim: Any = False,
+                 use_fast_math: Optional[bool] = None) -> None:
         self.reduction_op, self.axis, self.opt_arg = reduction_op, axis, opt_arg
         self.formula = formula_text(formula, reduction_op, axis, opt_arg, formula2)
         self.aliases = list(aliases)
@@ -105,7 +107,8 @@ class GenredBase:
         for k in range(lib.kcl_operator_input_count(operator)):
             lib.kcl_operator_input(operator, k, slot)
             name = ffi.string(slot.name).decode()
-            self._slots.append((name if name and not name.startswith("unnamed") else f"argument {k}", slot.role, slot.dim))
+            given = name and not name.startswith("unnamed")
+            self._slots.append((name if given else f"argument {k}", slot.role, slot.dim))
         count = len(self._slots)
         # Variables that the library simplifies away are arguments all the same.
         unused = {int(place): (int(role), int(dim)) for place, dim, role in VAR.findall(self.formula)}
@@ -119,11 +122,12 @@ class GenredBase:
             tail = (self.opt_arg,) if dim == self.opt_arg else (self.opt_arg, dim // self.opt_arg)
         self.nargs = len(self._slots)
         self._checked: Dict[Any, Any] = {}  # by types, sizes and strides of the arguments
+        self._glanced: Dict[Any, Any] = {}  # by what the array library tells at a glance
         self._program = Program(operator, range(count), dim, indices, tail, False)
 
     def __getstate__(self) -> Any:
         state = dict(self.__dict__)
-        del state["_program"], state["_slots"], state["_checked"]
+        del state["_program"], state["_slots"], state["_checked"], state["_glanced"]
         return state
 
     def __setstate__(self, state: Any) -> None:
@@ -132,36 +136,62 @@ class GenredBase:
 
     def __call__(self, *args: Any, backend: str = "auto", device_id: int = -1, ranges: Any = None, out: Any = None,
                  verbose: bool = False) -> Any:
-        """The reduction of arrays, one for each alias: (batch axes..., M, D) for Vi, (batch axes..., N, D) for Vj, (batch
-        axes..., D) for Pm. Returns (batch axes..., M, D), or N rows where axis is 0."""
+        """The reduction of arrays, one for each alias: (batch axes..., M, D) for Vi, (batch axes..., N, D) for Vj,
+        (batch axes..., D) for Pm. Returns (batch axes..., M, D), or N rows where axis is 0."""
         slots = self._slots
         if len(args) != len(slots):
             raise ArgumentError(f"Genred: {len(slots)} arrays are needed ({', '.join(slot[0] for slot in slots)}), not "
                                 f"{len(args)}")
         library = self._library
+        glance = None
+        if library.glances and backend == "auto" and ranges is None and out is None and not verbose:
+            glance = library.glance(self._program, args)
+            known = glance and self._glanced.get(glance[0])
+            if known is not None:
+                code, shape, arrays = known
+                try:
+                    return evaluation.computed_at(library, self._program, code, shape, glance[1], args[0], arrays,
+                                                  glance[2])
+                except (ArgumentError, OnlyOpenCLError):
+                    pass  # a longer look tells what is the matter
+        exact = library.array_type
         described = []
         signature = []
         for x, slot in zip(args, slots):
-            array = library.as_array(x)
+            array = x if type(x) is exact else library.as_array(x)
             if array is None:
                 raise TypeError(f"{slot[0]}: expected one of {library.array_name}, not {type(x).__name__}")
             address, code, keep, shape, strides = library.describe(array, slot[0])
-            described.append((x, address, keep))
+            described.append((address, keep))
             signature.append((code, shape, strides))
         known = self._checked.get(tuple(signature))
         if known is None:
             known = self._check(signature)
-        code, shape, layouts = known
-        leaves = [ArrayLeaf(x, role, _arrays.describe(address, *layout), layout[0], keep)
-                  for (x, address, keep), layout, (_, role, _) in zip(described, layouts, slots)]
+        code, shape, layouts, arrays = known
+        if glance is not None and len(self._program.order) == len(args) and not self._options.double and (
+                library.glance_holds(args)):
+            if len(self._glanced) >= 64:
+                self._glanced.clear()
+            self._glanced[glance[0]] = code, shape, arrays
         options = self._options
         if backend != "auto" or ranges is not None or out is not None or verbose:
-            options = evaluation.merged(options, {"backend": backend, "device_id": device_id, "ranges": ranges, "out": out,
-                                                  "verbose": verbose}, "Genred")
+            given = {"backend": backend, "device_id": device_id, "ranges": ranges, "out": out, "verbose": verbose}
+            options = evaluation.merged(options, given, "Genred")
+        elif not options.double:
+            ready, place = library.direct(self._program, args, [keep for _, keep in described])
+            if ready:
+                addresses = [described[k][0] for k in self._program.order]
+                try:
+                    return evaluation.computed(library, self._program, code, shape, place, None, arrays, addresses)
+                except OnlyOpenCLError:
+                    pass  # `call` knows what to do
+        leaves = [ArrayLeaf(x, slot[1], _arrays.describe(address, *layout), layout[0], keep)
+                  for x, (address, keep), layout, slot in zip(args, described, layouts, slots)]
         return evaluation.call(library, Evaluation(library, self._program, code, shape, options), leaves)
 
     def _check(self, signature: Sequence[Tuple[int, Tuple[int, ...], Tuple[int, ...]]]) -> Any:
-        """The number type of a call, the shape of its result, and the axes of the arguments; remembered."""
+        """The number type of a call, the shape of its results, the layouts of the arguments, and the kcl_array[] of
+        results and arguments; remembered."""
         code = None
         batch: Tuple[int, ...] = ()
         sizes: List[Optional[int]] = [None, None]
@@ -169,7 +199,9 @@ class GenredBase:
         for (its_code, shape, strides), (name, role, dim) in zip(signature, self._slots):
             if its_code != code and its_code != I64:
                 if code is not None:
-                    raise DtypeError(f"{name} has the number type {NAMES[its_code]}, the arrays before it {NAMES[code]}")
+                    raise DtypeError(
+                        f"{name} has the number type {NAMES[its_code]}, the arrays before it {NAMES[code]}"
+                    )
                 code = its_code
             if role != 2:
                 if len(shape) == 1 and dim == 1:
@@ -191,7 +223,9 @@ class GenredBase:
         if code is None:
             raise DtypeError("Genred: no array tells the number type, float32 or float64")
         count = sizes[1 - self.axis]
-        known = code, batch + (1 if count is None else count, self._program.dim), layouts
+        its_shape = batch + (1 if count is None else count, self._program.dim)
+        known = code, its_shape, layouts, evaluation.arrays_of(
+            self._program, code, its_shape, [layouts[k] for k in self._program.order])
         if len(self._checked) >= 64:
             self._checked.clear()
         self._checked[tuple(signature)] = known

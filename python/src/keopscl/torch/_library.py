@@ -19,6 +19,8 @@ from ._cuda import HOST
 
 Shape = Tuple[int, ...]
 
+Tensor, Parameter = torch.Tensor, torch.nn.Parameter
+
 DTYPES = {F32: torch.float32, F64: torch.float64, I64: torch.int64}
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 SIZES = {F32: 4, F64: 8, I64: 8}
@@ -39,17 +41,18 @@ class Held:
 
     __slots__ = ("tensor", "pointer", "alias", "number")
 
-    def __init__(self, tensor: Any, alias: Any) -> None:
+    def __init__(self, tensor: Any, alias: Any, number: int) -> None:
         self.tensor = tensor
         pointer: int = tensor.data_ptr()
         self.pointer = pointer if pointer == alias.data_ptr() else -1
         self.alias = alias
-        self.number = HOST if _cuda.is_on_host(alias) else _cuda.number_of(alias)  # of the device that has the memory
+        self.number = number  # of the device that has the memory: see _cuda.number_of
 
 
 class TorchLibrary(_arrays.ArrayLibrary):
     name = "torch"
     array_name = "PyTorch tensors"
+    array_type = torch.Tensor
 
     def as_array(self, x: Any) -> Optional[Any]:
         if isinstance(x, torch.Tensor):
@@ -65,7 +68,12 @@ class TorchLibrary(_arrays.ArrayLibrary):
         return bool(array.is_complex())
 
     def describe(self, array: Any, what: str) -> Tuple[Any, int, Any, Shape, Shape]:
-        if array.layout is not torch.strided or not (_cuda.is_on_host(array) or _cuda.number_of(array) != HOST):
+        number = HOST
+        if not _cuda.is_on_host(array):
+            number = _cuda.number_of(array)
+            if number == HOST:
+                raise UnsupportedError(f"{what}: {place(array)}")
+        if array.layout is not torch.strided:
             raise UnsupportedError(f"{what}: {place(array)}")
         dtype = array.dtype
         real = array.detach()
@@ -81,7 +89,7 @@ class TorchLibrary(_arrays.ArrayLibrary):
         pointer = address_of(real, what)
         size = SIZES[code]
         strides = tuple([size * n for n in real.stride()])
-        return ffi.cast("void *", pointer), code, Held(array, real), tuple(real.shape), strides
+        return ffi.cast("void *", pointer), code, Held(array, real, number), tuple(real.shape), strides
 
     def place(self, leaves: Sequence[Any]) -> Optional[_cuda.Stream]:
         for leaf in leaves:
@@ -90,6 +98,59 @@ class TorchLibrary(_arrays.ArrayLibrary):
                 return None if number == HOST else _cuda.current_stream(number)
         return None
 
+    glances = True
+
+    def glance(self, program: Any, arrays: Sequence[Any]) -> Any:
+        if forward_ad._current_level >= 0 or "by OpenCL" in program.derived or not arrays:
+            return None
+        records = torch.is_grad_enabled()
+        index_of, pointer_of, is_on_host = _cuda.index_of, _cuda.pointer_of, _cuda.is_on_host
+        key: List[Any] = []
+        addresses: List[int] = []
+        try:
+            number = index_of(arrays[0])
+            for x in arrays:
+                kind = type(x)
+                if kind is not Tensor and kind is not Parameter or records and x.requires_grad:
+                    return None
+                if number == HOST and not is_on_host(x):
+                    return None
+                key += x.dtype, x.shape, x.stride()
+                addresses.append(pointer_of(x))
+        except (RuntimeError, TypeError, AttributeError):
+            return None  # no tensors, or tensors without strides or memory
+        if 0 in addresses:
+            return None
+        if number == HOST:
+            return tuple(key), None, addresses
+        if _cuda.copies(number, None):
+            return None
+        return (number, *key), _cuda.current_stream(number), addresses
+
+    def glance_holds(self, arrays: Sequence[Any]) -> bool:
+        # Imaginary parts of conjugates are negated where they are read; all of their strides are even.
+        return all([x.dtype in CODES and any([n % 2 for n in x.stride()]) for x in arrays])
+
+    def fresh(self, like: Any, shape: Shape, code: int) -> Tuple[Any, int]:
+        dtype = DTYPES[code]
+        made = like.new_empty(shape) if like.dtype is dtype else like.new_empty(shape, dtype=dtype)
+        return made, _cuda.pointer_of(made)
+
+    def direct(self, program: Any, arrays: Sequence[Any], keeps: Sequence[Any]) -> Tuple[bool, Optional[_cuda.Stream]]:
+        if forward_ad._current_level >= 0 or "by OpenCL" in program.derived:
+            return False, None
+        if torch.is_grad_enabled():
+            for keep in keeps:
+                if keep.tensor.requires_grad:
+                    return False, None
+        number = keeps[0].number
+        for keep in keeps:
+            if keep.number != number:
+                return False, None
+        if number == HOST:
+            return True, None
+        return (False, None) if _cuda.copies(number, None) else (True, _cuda.current_stream(number))
+
     def brought(self, leaves: Sequence[Any], device: Optional[str]) -> Tuple[Sequence[Any], Any]:
         number = _cuda.number_of_leaves(leaves)
         if number == HOST or not _cuda.copies(number, device):
@@ -97,7 +158,7 @@ class TorchLibrary(_arrays.ArrayLibrary):
         return self.on_host(leaves)
 
     def on_host(self, leaves: Sequence[Any]) -> Tuple[Sequence[Any], Any]:
-        """What `brought` returns where tensors are copied to the memory of the host; gradients go through the copies."""
+        """What `brought` returns where tensors are copied to memory of the host. Gradients go through the copies."""
         copied: List[Any] = []
         device = None
         for leaf in leaves:
@@ -152,7 +213,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
         if tuple(seen.shape) != shape:
             seen = seen.reshape(shape)
         address, code, held, shape, strides = self.describe(seen, "LazyTensor")
-        return ArrayLeaf(tensor, role, _arrays.describe(address, code, shape, strides), code, Held(tensor, held.alias))
+        return ArrayLeaf(tensor, role, _arrays.describe(address, code, shape, strides), code,
+                        Held(tensor, held.alias, held.number))
 
     def records(self, leaves: Sequence[Any]) -> bool:
         """Whether a result of these leaves is to have gradients."""
@@ -203,8 +265,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
             results = self.compute(evaluation, copies)
             return tuple(map(back, results)) if isinstance(results, tuple) else back(results)
         tensors = out if isinstance(out, (tuple, list)) else (out,)
-        given = [_cuda.to_host(each.detach()).requires_grad_(each.requires_grad) if isinstance(each, torch.Tensor) else each
-                 for each in tensors]
+        given = [_cuda.to_host(each.detach()).requires_grad_(each.requires_grad)
+                 if isinstance(each, torch.Tensor) else each for each in tensors]
         options = evaluation.options._replace(out=given if isinstance(out, (tuple, list)) else given[0])
         inner = Evaluation(self, evaluation.program, evaluation.code, evaluation.shape, options)
         self.compute(inner, copies)
