@@ -12,11 +12,16 @@
 
 /*
  * Beside a sweep these kernels take no time, so their loops over components stay loops on GPUs: unrolled, their text was
- * most of what compilers spent their time with. Loops of up to four components still become straight code.
+ * most of what compilers spent their time with. Loops of up to four components still become straight code, but not where
+ * vectors are long: two loads are under way together there.
  */
 #if defined(KCL_GROUP) && defined(KCL_TERMS)
 #undef FOR_INDEX
+#if defined(KCL_UNROLLED) && !defined(KCL_WIDE)
 #define FOR_INDEX(k, from, to) _Pragma("unroll 4") for (int k = (from); k < (to); k++)
+#else
+#define FOR_INDEX(k, from, to) _Pragma("unroll 2") for (int k = (from); k < (to); k++)
+#endif
 #endif
 
 #define KCL_PREPARE(name, X)                                                                                           \
