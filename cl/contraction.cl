@@ -139,7 +139,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long fir
     const long lane_count = rows, row_blocks = (rows + KCL_ROW_TILE - 1) / KCL_ROW_TILE;
     KCL_DECLARE
     KCL_SWEEP_LAUNCH
-    for (long block = first_worker + get_group_id(0); block < row_blocks; block += workers) {
+    FOR_BLOCKS(block, first_worker + get_group_id(0), row_blocks, workers) {
         const long row_start = block * KCL_ROW_TILE, i = row_start + down * KCL_LANES;
         const int last_row = (int)min((long)KCL_ROW_TILE, rows - row_start) - 1;
         KCL_INIT

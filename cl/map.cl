@@ -29,7 +29,7 @@
     {                                                                                                                  \
         const long blocks = (lane_count + KCL_LANES - 1) / KCL_LANES;                                                  \
         X##_LAUNCH                                                                                                     \
-        for (long block = KCL_GLOBAL_ID(0); block < blocks; block += KCL_GLOBAL_SIZE) {                                \
+        FOR_ITEM_BLOCKS(block, KCL_GLOBAL_ID(0), blocks, KCL_GLOBAL_SIZE) {                                            \
             const long i = block * KCL_LANES;                                                                          \
             X##_LANE                                                                                                   \
             X##_OUT                                                                                                    \
@@ -65,7 +65,7 @@ KCL_KERNEL void KCL_NAME(finish)(KCL_FINISH_PARAMETERS const long rows
     KCL_FIND_STATE
 #endif
     KCL_FINISH_LAUNCH
-    for (long block = KCL_GLOBAL_ID(0); block < blocks; block += KCL_GLOBAL_SIZE) {
+    FOR_ITEM_BLOCKS(block, KCL_GLOBAL_ID(0), blocks, KCL_GLOBAL_SIZE) {
         const long i = block * KCL_LANES;
         KCL_FINISH_LANE
 #ifdef KCL_TERMS
