@@ -43,7 +43,7 @@ void KCL_NAME(sweep)(KCL_SWEEP_PARAMETERS const long rows, const long cols, cons
     const long lane_count = cols, groups = (rows + KCL_STATES - 1) / KCL_STATES;
     KCL_DECLARE
     KCL_SWEEP_LAUNCH
-    for (long group = KCL_WORKER(0); group < groups; group += KCL_GROUPS) {
+    FOR_BLOCKS(group, KCL_WORKER(0), groups, KCL_GROUPS) {
         const long group_first = group * KCL_STATES;
 #ifndef KCL_GROUP
         const long group_rows = min((long)KCL_STATES, rows - group_first);

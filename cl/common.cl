@@ -48,6 +48,21 @@
 #define FOR_INDEX(k, from, to) for (int k = (from); k < (to); k++)
 #endif
 
+/*
+ * The blocks of a work-group (FOR_BLOCKS) and of a work-item (FOR_ITEM_BLOCKS), `step` apart. With KCL_ONE_BLOCK a launch has
+ * exactly one work-group for every block, and no fewer work-items than blocks. There is no loop then, which compilers would
+ * go through again and again around all other loops.
+ */
+#ifdef KCL_ONE_BLOCK
+#define FOR_BLOCKS(block, from, count, step) const long block = (from);
+#define FOR_ITEM_BLOCKS(block, from, count, step)                                                                      \
+    const long block = (from);                                                                                         \
+    if (block < (count))
+#else
+#define FOR_BLOCKS(block, from, count, step) for (long block = (from); block < (count); block += (step))
+#define FOR_ITEM_BLOCKS FOR_BLOCKS
+#endif
+
 /* One lane an element, from `first` on; lanes beyond the last element repeat it. */
 KCL_FN lanes kcl_gather(__global const real *restrict from, long first, long count, long stride, long component)
 {

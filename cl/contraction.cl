@@ -41,9 +41,12 @@
 
 typedef KCL_CAT_(KCL_REAL_NAME, 4) real4;
 
-/* Where row or column r of a block is in local memory, where a work-item has `count` of them. */
-KCL_FN int kcl_place(int r, int count)
+/* Where row or column far + near of a block is in local memory, where a work-item has `count` of them. */
+KCL_FN uint kcl_place(uint far, uint near, uint count)
 {
+    if (far % count == 0) /* far / count pieces of each of the count / 4 parts: known when the kernel is compiled */
+        return far / count * 4 + near / 4 % (count / 4) * (KCL_SIDE * 4) + near / count * 4 + near % 4;
+    const uint r = far + near;
     return r / 4 % (count / 4) * (KCL_SIDE * 4) + r / count * 4 + r % 4;
 }
 
@@ -69,32 +72,40 @@ KCL_FN void kcl_take(__local const real *memory, int of, int count, real *to)
 #define FOR_CHUNK _Pragma("unroll 8") for (int m = 0; m < KCL_CHUNK; m++)
 #endif
 
-#define FOR_FETCHES(tile) _Pragma("unroll") for (int f = 0; f < KCL_FETCHES(tile); f++)
+#define FOR_FETCHES(tile) _Pragma("unroll") for (uint f = 0; f < KCL_FETCHES(tile); f++)
 
 /*
- * Component next + e % KCL_CHUNK of row or column base + e / KCL_CHUNK, where `next` and `whole` tell that all these
- * exist; else those beyond the last are repetitions.
+ * Number f of those that a work-item fetches: its row or column in the block, and its component in the step. Components
+ * recur with f, every KCL_PERIOD, at a constant distance of the rows: places that differ by constants take few instructions.
+ */
+enum { KCL_PERIOD = KCL_CHUNK / (KCL_CHUNK & -KCL_CHUNK), KCL_PERIOD_ROWS = KCL_PERIOD * KCL_GROUP / KCL_CHUNK };
+#define KCL_FETCHED_FAR(f) ((f) / KCL_PERIOD * KCL_PERIOD_ROWS)
+#define KCL_FETCHED_NEAR(f) (((f) % KCL_PERIOD * KCL_GROUP + item) / KCL_CHUNK)
+#define KCL_FETCHED(f) ((long)KCL_FETCHED_FAR(f) + (long)KCL_FETCHED_NEAR(f))
+#define KCL_FETCHED_COMPONENT(f) (((f) % KCL_PERIOD * KCL_GROUP + item) % KCL_CHUNK)
+
+/* Whether all f of a work-item are components of the block. */
+#define KCL_FETCHES_ALL(tile) ((tile) * KCL_CHUNK % KCL_GROUP == 0)
+
+/*
+ * Components from `next` on of the rows or columns from `base` on, where `next` and `last` tell that all these exist; else
+ * those beyond the last are repetitions.
  */
 #define KCL_FETCH(to, memory, stride, base, last, tile)                                                                \
-    if (last == (tile) - 1 && next + KCL_CHUNK <= KCL_DIM && (tile) * KCL_CHUNK % KCL_GROUP == 0) {                    \
+    if (last == (tile) - 1 && next + KCL_CHUNK <= KCL_DIM && KCL_FETCHES_ALL(tile)) {                                  \
         FOR_FETCHES(tile)                                                                                              \
-        {                                                                                                              \
-            const int e = f * KCL_GROUP + item;                                                                        \
-            to[f] = (memory)[((base) + e / KCL_CHUNK) * (stride) + next + e % KCL_CHUNK];                              \
-        }                                                                                                              \
+        to[f] = ((memory) + (base) * (stride) + next)[KCL_FETCHED(f) * (stride) + KCL_FETCHED_COMPONENT(f)];           \
     } else {                                                                                                           \
         FOR_FETCHES(tile)                                                                                              \
-        {                                                                                                              \
-            const int e = f * KCL_GROUP + item;                                                                        \
-            to[f] = (memory)[((base) + min(e / KCL_CHUNK, last)) * (stride) + min(next + e % KCL_CHUNK, KCL_DIM - 1)]; \
-        }                                                                                                              \
+        to[f] = ((memory) + (base) * (stride))[min(KCL_FETCHED(f), (long)last) * (stride) +                            \
+                                               min(next + (int)KCL_FETCHED_COMPONENT(f), KCL_DIM - 1)];                \
     }
 #define KCL_KEEP(from, memory, tile, count)                                                                            \
     FOR_FETCHES(tile)                                                                                                  \
     {                                                                                                                  \
-        const int e = f * KCL_GROUP + item;                                                                            \
-        if ((tile) * KCL_CHUNK % KCL_GROUP == 0 || e < (tile) * KCL_CHUNK)                                             \
-            (memory)[e % KCL_CHUNK * KCL_PITCH(tile) + kcl_place(e / KCL_CHUNK, count)] = from[f];                     \
+        if (KCL_FETCHES_ALL(tile) || f * KCL_GROUP + item < (tile) * KCL_CHUNK)                                        \
+            (memory)[KCL_FETCHED_COMPONENT(f) * KCL_PITCH(tile) +                                                      \
+                     kcl_place(KCL_FETCHED_FAR(f), KCL_FETCHED_NEAR(f), count)] = from[f];                             \
     }
 
 /* Component m of operand n in one of two buffers: one is filled while the other is read. */
@@ -128,7 +139,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long fir
      * Neighbouring work-items, 32 of which run in step on many GPUs, are 4 x 8 of the block: they read 4 different
      * pieces of local memory for the rows and 8 for the columns.
      */
-    const int item = get_local_id(0), warp = item / 32, lane = item % 32;
+    const uint item = get_local_id(0), warp = item / 32, lane = item % 32;
 #if KCL_SIDE >= 8
     const int across = warp % (KCL_SIDE / 8) * 8 + lane % 8, down = warp / (KCL_SIDE / 8) * 4 + lane / 8;
 #else
@@ -139,7 +150,7 @@ void sweep(KCL_SWEEP_PARAMETERS const long rows, const long cols, const long fir
     const long lane_count = rows, row_blocks = (rows + KCL_ROW_TILE - 1) / KCL_ROW_TILE;
     KCL_DECLARE
     KCL_SWEEP_LAUNCH
-    for (long block = first_worker + get_group_id(0); block < row_blocks; block += workers) {
+    FOR_BLOCKS(block, first_worker + get_group_id(0), row_blocks, workers) {
         const long row_start = block * KCL_ROW_TILE, i = row_start + down * KCL_LANES;
         const int last_row = (int)min((long)KCL_ROW_TILE, rows - row_start) - 1;
         KCL_INIT

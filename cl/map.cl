@@ -12,11 +12,16 @@
 
 /*
  * Beside a sweep these kernels take no time, so their loops over components stay loops on GPUs: unrolled, their text was
- * most of what compilers spent their time with. Loops of up to four components still become straight code.
+ * most of what compilers spent their time with. Loops of up to four components still become straight code, but not where
+ * vectors are long: two loads are under way together there.
  */
 #if defined(KCL_GROUP) && defined(KCL_TERMS)
 #undef FOR_INDEX
+#if defined(KCL_UNROLLED) && !defined(KCL_WIDE)
 #define FOR_INDEX(k, from, to) _Pragma("unroll 4") for (int k = (from); k < (to); k++)
+#else
+#define FOR_INDEX(k, from, to) _Pragma("unroll 2") for (int k = (from); k < (to); k++)
+#endif
 #endif
 
 #define KCL_PREPARE(name, X)                                                                                           \
@@ -24,7 +29,7 @@
     {                                                                                                                  \
         const long blocks = (lane_count + KCL_LANES - 1) / KCL_LANES;                                                  \
         X##_LAUNCH                                                                                                     \
-        for (long block = KCL_GLOBAL_ID(0); block < blocks; block += KCL_GLOBAL_SIZE) {                                \
+        FOR_ITEM_BLOCKS(block, KCL_GLOBAL_ID(0), blocks, KCL_GLOBAL_SIZE) {                                            \
             const long i = block * KCL_LANES;                                                                          \
             X##_LANE                                                                                                   \
             X##_OUT                                                                                                    \
@@ -60,7 +65,7 @@ KCL_KERNEL void KCL_NAME(finish)(KCL_FINISH_PARAMETERS const long rows
     KCL_FIND_STATE
 #endif
     KCL_FINISH_LAUNCH
-    for (long block = KCL_GLOBAL_ID(0); block < blocks; block += KCL_GLOBAL_SIZE) {
+    FOR_ITEM_BLOCKS(block, KCL_GLOBAL_ID(0), blocks, KCL_GLOBAL_SIZE) {
         const long i = block * KCL_LANES;
         KCL_FINISH_LANE
 #ifdef KCL_TERMS

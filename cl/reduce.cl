@@ -170,26 +170,36 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 #define KCL_PART_(numbers, d, p, part, n, q)                                                                           \
     kcl_gather(&KCL_PARTIAL((numbers) * (d), p, part, 0, 0), i, rows, (numbers) * (d), (numbers) * (n) + (q))
 
-/* number: the parts of rows i, i + 1, ..., joined from first to last. */
+/*
+ * number: the parts of rows i, i + 1, ..., joined from first to last. The components of a part are joined before the next
+ * part is read: they lie side by side in memory, and their loads are under way together. While parts are joined, the
+ * numbers of a component are followed by the element that is the join's own.
+ */
 #define KCL_MERGE(R, t, d, p)                                                                                          \
-    lanes number##t[KCL_COUNT(R, t) * (d)];                                                                            \
+    lanes number##t[(KCL_COUNT(R, t) + 1) * (d)];                                                                      \
     FOR_INDEX(n, 0, d)                                                                                                 \
     {                                                                                                                  \
-        lanes a[KCL_COUNT(R, t) + 1], b[R##_NUMBERS];                                                                  \
-        a[KCL_COUNT(R, t)] = 0;                                                                                        \
         FOR_INDEX(q, 0, KCL_COUNT(R, t))                                                                               \
-            a[q] = KCL_PART_(KCL_COUNT(R, t), d, p, 0, n, q);                                                          \
-        for (long part = 1; part < parts; part++) {                                                                    \
+            number##t[(KCL_COUNT(R, t) + 1) * n + q] = KCL_PART_(KCL_COUNT(R, t), d, p, 0, n, q);                      \
+        number##t[(KCL_COUNT(R, t) + 1) * n + KCL_COUNT(R, t)] = 0;                                                    \
+    }                                                                                                                  \
+    for (long part = 1; part < parts; part++) {                                                                        \
+        FOR_INDEX(n, 0, d)                                                                                             \
+        {                                                                                                              \
             FOR_INDEX(piece, 0, R##_PIECES(t))                                                                         \
             {                                                                                                          \
+                lanes b[R##_NUMBERS];                                                                                  \
                 FOR_INDEX(q, 0, R##_NUMBERS)                                                                           \
                     b[q] = KCL_PART_(KCL_COUNT(R, t), d, p, part, n, R##_NUMBERS * piece + q);                         \
-                R##_JOIN(t, a, b)                                                                                      \
+                R##_JOIN(t, number##t + (KCL_COUNT(R, t) + 1) * n, b)                                                  \
             }                                                                                                          \
         }                                                                                                              \
-        R##_JOINED(a)                                                                                                  \
+    }                                                                                                                  \
+    FOR_INDEX(n, 0, d)                                                                                                 \
+    {                                                                                                                  \
+        R##_JOINED(number##t + (KCL_COUNT(R, t) + 1) * n)                                                              \
         FOR_INDEX(q, 0, KCL_COUNT(R, t))                                                                               \
-            number##t[KCL_COUNT(R, t) * n + q] = a[q];                                                                 \
+            number##t[KCL_COUNT(R, t) * n + q] = number##t[(KCL_COUNT(R, t) + 1) * n + q];                             \
     }
 
 /* ---- Work-groups ------------------------------------------------------------------------------------------------- */

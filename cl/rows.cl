@@ -17,12 +17,25 @@
 #if KCL_RECORD
 #define KCL_READ(variable, k) KCL_LOCAL_##variable(k)
 #define KCL_FILL_(offset, from, stride, dim)                                                                           \
-    for (int e = item; e < count * (dim); e += KCL_GROUP)                                                              \
-        tile[e / (dim) * KCL_RECORD + (offset) + e % (dim)] = (from)[(start + e / (dim)) * (stride) + e % (dim)];
-/* A short loop is left as it is, for compilers write its text several times. */
+    for (uint e = (uint)item; e < (uint)(count * (dim)); e += KCL_GROUP)                                               \
+        tile[e / (dim) * KCL_RECORD + (offset) + e % (dim)] =                                                          \
+            ((from) + start * (stride))[e / (dim) * (stride) + e % (dim)];
+/*
+ * A short loop is left as it is, for compilers write its text several times. Where the dimension divides the work-group, a
+ * work-item copies the same component of every column that it copies, in a loop of known length: places behind the last
+ * column are filled with repetitions of the last column.
+ */
 #define KCL_FILL(offset, from, stride, dim)                                                                            \
     if (KCL_TILE * (dim) <= 4 * KCL_GROUP) {                                                                           \
         _Pragma("unroll 1") KCL_FILL_(offset, from, stride, dim)                                                       \
+    } else if (KCL_GROUP % (dim) == 0) {                                                                               \
+        const uint component = (uint)item % (dim), last_column = count - 1;                                            \
+        _Pragma("unroll 4") for (uint f = 0; f < KCL_TILE * (dim) / KCL_GROUP; f++)                                    \
+        {                                                                                                              \
+            const uint column = f * (KCL_GROUP / (dim)) + (uint)item / (dim);                                          \
+            tile[column * KCL_RECORD + (offset) + component] =                                                         \
+                ((from) + start * (stride))[min(column, last_column) * (stride) + component];                          \
+        }                                                                                                              \
     } else {                                                                                                           \
         KCL_FILL_(offset, from, stride, dim)                                                                           \
     }

@@ -58,7 +58,7 @@ void KCL_NAME(sweep)(KCL_SWEEP_PARAMETERS const long rows, const long cols, cons
 #if KCL_SHAPE == KCL_ROWS_BOTH
     KCL_INIT
 #endif
-    for (long block = KCL_FROM(first_worker, KCL_WORKER(0)); block < blocks; block += workers) {
+    FOR_BLOCKS(block, KCL_FROM(first_worker, KCL_WORKER(0)), blocks, workers) {
         const long i = KCL_ROW_OF(block);
 #if KCL_SHAPE != KCL_ROWS_BOTH
         KCL_INIT

@@ -180,6 +180,8 @@ kcl_status kp_plan_create(kp_plan **out, const kp_request *request, kb_error *er
     plan->empty = request->choice.empty;
     plan->slow_divider = caps->slow_divider;
     plan->native = caps->device_class == KP_GPU;
+    /* As many work-groups as there can be rows; with both axes reduced, parts of the rows have several blocks. */
+    plan->one_block = caps->max_groups >= INT32_MAX && plan->shape != KP_ROWS_BOTH;
     plan->group = request->choice.group;
     plan->outer_batches = request->batches.outer;
     plan->each_batches = request->batches.each;

@@ -299,6 +299,8 @@ static void put_preface(kb_str *out, const kp_plan *plan)
                 plan->dtype == KCL_F32 ? "KCL_REAL_F32" : "KCL_REAL_F64", plan->lanes);
     if (plan->native)
         kb_str_put(out, "#define KCL_NATIVE\n");
+    if (plan->one_block)
+        kb_str_put(out, "#define KCL_ONE_BLOCK\n");
     if (plan->fast && plan->slow_divider)
         kb_str_put(out, "#define KCL_SLOW_DIVIDER\n");
     if (plan->many_periodic)

@@ -100,6 +100,14 @@ static void check_group_launch(const kp_plan *plan, const kp_caps *c, int64_t ro
     EXPECT(l.prepare_items[0] % group == 0 && l.prepare_items[1] % group == 0);
     EXPECT_EQUAL(l.prepare_items[0] + l.prepare_items[1] > 0, plan->prepared_count > 0);
     EXPECT(l.finish_items % group == 0 && (l.finish_items > 0) == (plan->shape != KP_ROWS));
+    if (plan->one_block) { /* kernels have no loop over blocks then */
+        const int64_t row_blocks = (rows + plan->lanes - 1) / plan->lanes,
+                      col_blocks = (cols + plan->lanes - 1) / plan->lanes;
+        EXPECT(!l.finish_items || (int64_t)l.finish_items >= row_blocks);
+        EXPECT(!l.prepare_items[0] || (int64_t)l.prepare_items[0] >= row_blocks);
+        EXPECT(!l.prepare_items[1] || (int64_t)l.prepare_items[1] >= col_blocks);
+        EXPECT_EQUAL(c->max_groups, INT32_MAX);
+    }
     EXPECT_AT_MOST((int64_t)(l.sweep_items[0] / group), c->max_groups);
     EXPECT_AT_MOST((int64_t)l.sweep_items[1], c->max_groups);
     /* There is no work-group without rows. */

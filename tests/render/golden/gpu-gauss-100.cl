@@ -5,6 +5,7 @@
 #define KCL_REAL_F32
 #define KCL_LANES 8
 #define KCL_NATIVE
+#define KCL_ONE_BLOCK
 #define KCL_SHAPE KCL_ROWS_SPLIT
 #define KCL_STREAM 8
 #define KCL_TILE 128
