@@ -123,9 +123,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
             return None
         if number == HOST:
             return tuple(key), None, addresses
-        if _cuda.copies(number, None):
-            return None
-        return (number, *key), _cuda.current_stream(number), addresses
+        place = _cuda.stream_at_a_glance(number)
+        return None if place is None else ((number, *key), place, addresses)
 
     def glance_holds(self, arrays: Sequence[Any]) -> bool:
         # Imaginary parts of conjugates are negated where they are read; all of their strides are even.
