@@ -175,6 +175,35 @@ def test_bad_input():
         LazyTensor(x).sum(axis=0, out=torch.empty(1, 3))
 
 
+def test_what_a_glance_at_tensors_does_not_tell():
+    """Calls of Genred after a call with the same number types, sizes and strides."""
+    f = Genred("x*y", ["x = Vi(1)", "y = Vj(1)"], axis=1)
+    y = torch.rand(3, 1)
+    z = torch.randn(6, 1, dtype=torch.complex64)
+    negated = z.conj().imag
+    dense = torch.rand(12).as_strided((6, 1), negated.stride())
+    for x in (dense, dense, negated, z.imag, torch.nn.Parameter(dense), torch.rand(6, 1), torch.rand(6, 1)):
+        with torch.no_grad():
+            same(f(x, y), x * y.sum())
+    assert negated.is_neg()
+    x = torch.rand(6, 1).requires_grad_()
+    (gradient,) = torch.autograd.grad(f(x, y).sum(), [x])
+    same(gradient, y.sum().expand(6, 1))
+    x = torch.rand(6, 1)
+    x.resize_(7, 1)[6] = 1.0
+    same(f(x, y), x * y.sum())
+    with pytest.raises(TypeError):
+        f(torch.rand(6, 1).double(), y)
+    with pytest.raises(TypeError):
+        f(None, y)
+    with pytest.raises(NotImplementedError):
+        f(torch.rand(6, 1).to_sparse(), y)
+    released = torch.rand(6, 1)
+    released.storage().resize_(0)
+    with pytest.raises(NotImplementedError, match="no memory"):
+        f(released, y)
+
+
 def test_tensors_of_other_devices_are_refused():
     with pytest.raises(NotImplementedError, match=r"the tensor of shape \(3, 1, 2\) is on the device meta"):
         LazyTensor(torch.rand(3, 1, 2, device="meta"))
