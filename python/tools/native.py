@@ -99,8 +99,8 @@ static void keopscl_forget(keopscl_memories *memories)
 }
 """
 
-# kcl_operator_apply on `arrays`, results first, with the memory at `addresses`: of the host, or, with `memories`, of the
-# context's CUDA device. Filling the fields of each array in Python takes longer than a small computation.
+# kcl_operator_apply on `arrays`, results first, with the memory at `addresses`: of the host, or, with `memories`, of
+# the context's CUDA device. Filling the fields of each array in Python takes longer than a small computation.
 APPLY = """
 static kcl_status keopscl_apply(const kcl_operator *op, kcl_context *context, const kcl_array *arrays,
                                 void *const *addresses, int out_count, int arg_count,
