@@ -2,9 +2,16 @@
 """Genred and its short forms for PyTorch tensors."""
 from __future__ import annotations
 
+from typing import Any
+
+import torch
+
 from .._core.generic import KernelSolve, short_forms
-from .._core.genred import GenredBase
-from ._library import library
+from .._core.genred import REDUCTIONS, GenredBase
+from .._core.leaves import F32
+from ._library import CODES, HALVES, PYTORCH_2_4, WIDE, autocasts, library
+from ._plans import Plan
+from ._stages import stage_of
 
 
 class Genred(GenredBase):
@@ -21,6 +28,39 @@ class Genred(GenredBase):
     """
 
     _library = library
+
+    def _compile(self) -> None:
+        super()._compile()
+        if PYTORCH_2_4:
+            stage = stage_of(self._program)
+            self._text = Plan(stage, None, (None,) * len(stage.arguments)).text
+
+    def _traced(self, args: Any) -> Any:
+        """The call as torch.compile reads it: the operator keopscl::apply among views of the tensors."""
+        tensors = [real_numbers(x, slot[0]) for x, slot in zip(args, self._slots)]
+        code, shape, layouts = self._check([(CODES[x.dtype], tuple(x.shape), tuple(x.shape)) for x in tensors])
+        tensors = [x.reshape(layout[1]) for x, layout in zip(tensors, layouts)]
+        double = self._options.double and code == F32
+        if double:
+            tensors = [x.to(WIDE.get(x.dtype, x.dtype)) for x in tensors]
+        results = []
+        for result, index in zip(torch.ops.keopscl.apply(tensors, self._text), REDUCTIONS[self.reduction_op][2]):
+            if double and not index:
+                result = result.to(torch.float32)
+            results.append(result.reshape(shape[:-1] + (self._program.tail or shape[-1:])))
+        return results[0] if len(results) == 1 else tuple(results)
+
+
+def real_numbers(x: Any, what: str) -> Any:
+    """A tensor in real numbers, as TorchLibrary.describe sees it, by operations that torch.compile reads."""
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"{what}: expected one of {library.array_name}, not {type(x).__name__}")
+    if x.is_complex():
+        x = torch.view_as_real(x.resolve_conj().resolve_neg())
+        return x.reshape(tuple(x.shape[:-2]) + (2 * x.shape[-2],)) if x.dim() > 1 else x
+    if x.dtype in HALVES and autocasts(x):
+        return x.float()
+    return x
 
 
 generic_sum, generic_logsumexp, generic_argmin, generic_argkmin = short_forms(Genred)
