@@ -14,6 +14,7 @@ from . import _values, cluster
 from ._functions import dispatch
 from ._generic import Genred, KernelSolve, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
 from ._library import library
+from ._tracing import leave_to_python
 
 
 class LazyTensor(LazyTensorBase):
@@ -84,6 +85,8 @@ library.complex = ComplexLazyTensor
 _makers = Makers(LazyTensor)
 Var, Vi, Vj, Pm = _makers.Var, _makers.Vi, _makers.Vj, _makers.Pm
 index_i, index_j, where = _makers.index_i, _makers.index_j, _makers.where
+
+leave_to_python(LazyTensor, ComplexLazyTensor, Makers, KernelSolve)
 
 __all__ = ["ComplexLazyTensor", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj", "cluster",
            "generic_argkmin", "generic_argmin", "generic_logsumexp", "generic_sum", "index_i", "index_j", "where"]
