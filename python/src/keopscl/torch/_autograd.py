@@ -13,8 +13,9 @@ from torch.autograd import forward_ad
 
 from .._core.evaluation import apply
 from .._core.leaves import I64, ArrayLeaf
+from .._errors import UnsupportedError
 from .._native import lib
-from ._library import Deferred, TorchLibrary, has_tangent, shape_of
+from ._library import PYTORCH_2, Deferred, TorchLibrary, has_tangent, shape_of
 from ._stages import Stage, stage_of
 
 Shape = Tuple[int, ...]
@@ -151,7 +152,10 @@ def compute(task: Task) -> Tuple[Any, ...]:
         from . import _plans
 
         return _plans.compute_leaves(task.stage, task.device, task.leaves)
-    if torch.is_grad_enabled() and any([tensor.requires_grad for tensor in tensors]) or has_tangent(tensors):
+    moves = has_tangent(tensors)
+    if moves and any(task.stage.indices) and not PYTORCH_2:
+        raise UnsupportedError("tangents of values beside indices need PyTorch 2: reduce twice, by min and argmin")
+    if moves or torch.is_grad_enabled() and any([tensor.requires_grad for tensor in tensors]):
         results = Apply.apply(task, *tensors)
         return results
     return task.run()

@@ -96,7 +96,9 @@ class TorchLibrary(_arrays.ArrayLibrary):
         size = SIZES[code]
         strides = tuple([size * n for n in real.stride()])
         if pointer is None:
-            return ffi.NULL, code, Deferred(array), tuple(real.shape), strides
+            # The number of components is part of the formula, also where what traces a program leaves sizes open.
+            shape = tuple(real.shape)
+            return ffi.NULL, code, Deferred(array), shape[:-1] + tuple([int(size) for size in shape[-1:]]), strides
         return ffi.cast("void *", pointer), code, Held(array, real), tuple(real.shape), strides
 
     def empty(self, shape: Shape, code: int, like: Any) -> Any:
