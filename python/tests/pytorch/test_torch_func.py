@@ -195,7 +195,8 @@ def test_batch_axes_and_vmap():
     for dims in ((0, 0, 0), (0, None, None), (None, None, 0)):
         given = [each if dim == 0 else each[0] for each, dim in zip((x, y, s), dims)]
         same(vmap(lazy_sums, dims)(*given), vmap(dense_sums, dims)(*given))
-        same(vmap(grad(loss(lazy_sums), (0, 1, 2)), dims)(*given), vmap(grad(loss(dense_sums), (0, 1, 2)), dims)(*given))
+        same(vmap(grad(loss(lazy_sums), (0, 1, 2)), dims)(*given),
+             vmap(grad(loss(dense_sums), (0, 1, 2)), dims)(*given))
         same(vmap(jacfwd(lazy_sums), dims)(*given), vmap(jacfwd(dense_sums), dims)(*given))
 
 
@@ -307,8 +308,9 @@ def test_values_written_out():
 
 def test_wider_accumulators_and_out():
     x, y, b, s = [each.float() for each in tensors_of(14)]
-    wide = vmap(lambda x: (-Vi(x).sqdist(Vj(y)) * Pm(s)).exp().sum(axis=1, use_double_acc=True))(torch.stack([x, 2 * x]))
-    expected = torch.exp(-((torch.stack([x, 2 * x]).double()[:, :, None] - y.double()) ** 2).sum(-1) * s.double())
+    both = torch.stack([x, 2 * x])
+    wide = vmap(lambda x: (-Vi(x).sqdist(Vj(y)) * Pm(s)).exp().sum(axis=1, use_double_acc=True))(both)
+    expected = torch.exp(-((both.double()[:, :, None] - y.double()) ** 2).sum(-1) * s.double())
     same(wide, expected.sum(-1, keepdim=True).float(), 1e-6)
     with pytest.raises(keopscl.ArgumentError, match="out: not together with torch.func"):
         vmap(lambda x: Vi(x).sqdist(Vj(y)).sum(axis=1, out=torch.empty(5, 1)))(torch.stack([x, x]))

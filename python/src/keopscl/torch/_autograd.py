@@ -62,10 +62,6 @@ class Task:
         kept.layouts = [(leaf.role, shape_of(leaf)) if type(leaf) is ArrayLeaf else None for leaf in self.leaves]
         return kept
 
-    def tensors(self) -> List[Any]:
-        """The tensors among the arguments."""
-        return [leaf.keep.tensor for leaf in self.leaves if type(leaf) is ArrayLeaf]
-
 
 class Apply(torch.autograd.Function):
     """The results of a task as a function of its tensors. An argument that stands twice is a tensor twice."""
@@ -118,7 +114,8 @@ class Apply(torch.autograd.Function):
         task: Task = ctx.task
         library, indices = task.library, task.stage.indices
         # Without their tangents, so that the tangent is computed as values are.
-        saved = iter([forward_ad.unpack_dual(tensor).primal for tensor in ctx.saved_tensors])
+        unpack: Any = forward_ad.unpack_dual
+        saved = iter([unpack(tensor).primal for tensor in ctx.saved_tensors])
         tangents = iter(grad_inputs[1:])
         leaves = list(task.leaves)
         moved: List[int] = []
@@ -146,17 +143,23 @@ def like(gradient: Any, tensor: Any) -> Any:
 
 def compute(task: Task) -> Tuple[Any, ...]:
     """The results of a task. Nothing is kept where no gradient is required."""
-    tensors = task.tensors()
-    results: Tuple[Any, ...]
-    if any([type(leaf) is ArrayLeaf and type(leaf.keep) is Deferred for leaf in task.leaves]):
-        from . import _plans
+    tensors: List[Any] = []
+    requires = False
+    for leaf in task.leaves:
+        if type(leaf) is ArrayLeaf:
+            keep: Any = leaf.keep
+            if type(keep) is Deferred:
+                from . import _plans
 
-        return _plans.compute_leaves(task.stage, task.device, task.leaves)
-    moves = has_tangent(tensors)
+                return _plans.compute_leaves(task.stage, task.device, task.leaves)
+            tensors.append(keep.tensor)
+            if keep.tensor.requires_grad:
+                requires = True
+    moves = forward_ad._current_level >= 0 and has_tangent(tensors)
     if moves and any(task.stage.indices) and not PYTORCH_2:
         raise UnsupportedError("tangents of values beside indices need PyTorch 2: reduce twice, by min and argmin")
-    if moves or torch.is_grad_enabled() and any([tensor.requires_grad for tensor in tensors]):
-        results = Apply.apply(task, *tensors)
+    if moves or requires and torch.is_grad_enabled():
+        results: Tuple[Any, ...] = Apply.apply(task, *tensors)
         return results
     return task.run()
 

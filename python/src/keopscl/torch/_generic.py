@@ -9,7 +9,8 @@ import torch
 from .._core.generic import KernelSolve, short_forms
 from .._core.genred import REDUCTIONS, GenredBase
 from .._core.leaves import F32
-from ._library import CODES, HALVES, PYTORCH_2_4, WIDE, autocasts, library
+from .._errors import DtypeError
+from ._library import CODES, HALVES, PYTORCH_2_4, WIDE, autocasts, library, reason
 from ._plans import Plan
 from ._stages import stage_of
 
@@ -22,9 +23,9 @@ class Genred(GenredBase):
     >>> a.sum().backward()     # in all arguments that require a gradient, by one sweep
 
     `reduction_op` is Sum, LogSumExp, SumSoftMaxWeight, Min, ArgMin, Min_ArgMin, KMin, ArgKMin, KMin_ArgKMin, the same
-    with Max, or Max_SumShiftExp; `opt_arg` is K; `formula2` the weight. Indices are int64. Raises ValueError for a
-    formula that cannot be read, for shapes that do not fit and for K and axis out of range, TypeError for arguments of
-    other types.
+    with Max, or Max_SumShiftExp; `opt_arg` is K; `formula2` the weight. Indices are int64. For torch.compile a call is
+    one node of the graph (from PyTorch 2.4 on). Raises ValueError for a formula that cannot be read, for shapes that do
+    not fit and for K and axis out of range, TypeError for arguments of other types.
     """
 
     _library = library
@@ -57,9 +58,11 @@ def real_numbers(x: Any, what: str) -> Any:
         raise TypeError(f"{what}: expected one of {library.array_name}, not {type(x).__name__}")
     if x.is_complex():
         x = torch.view_as_real(x.resolve_conj().resolve_neg())
-        return x.reshape(tuple(x.shape[:-2]) + (2 * x.shape[-2],)) if x.dim() > 1 else x
+        return x.flatten(-2) if x.dim() > 1 else x
     if x.dtype in HALVES and autocasts(x):
         return x.float()
+    if x.dtype not in CODES:
+        raise DtypeError(f"{what}: {reason(x)}")
     return x
 
 

@@ -148,8 +148,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
         return ArrayLeaf(tensor, role, _arrays.describe(address, code, shape, strides), code, keep)
 
     def records(self, leaves: Sequence[Any]) -> bool:
-        """Whether a result of these leaves is more than its values: it has gradients or a tangent, or stands for results
-        of a transform."""
+        """Whether a result of these leaves is more than its values: it has gradients or a tangent, or stands for
+        results of a transform."""
         holders = [leaf.keep for leaf in leaves if type(leaf) is ArrayLeaf]
         return (any([type(each) is Deferred for each in holders])
                 or torch.is_grad_enabled() and any([each.tensor.requires_grad for each in holders])
@@ -157,9 +157,9 @@ class TorchLibrary(_arrays.ArrayLibrary):
 
     def no_gradient(self, leaves: Any, what: str) -> None:
         if self.records(leaves):
-            raise DerivativeError(f"{what}: a tensor requires a gradient or has a tangent, which values that are written "
-                                  "out do not have where the formula has reductions, take, transposes or numbers of "
-                                  "rows; call under torch.no_grad(), or detach the tensor")
+            raise DerivativeError(f"{what}: a tensor requires a gradient or has a tangent, which values that are "
+                                  "written out do not have where the formula has reductions, take, transposes or "
+                                  "numbers of rows; call under torch.no_grad(), or detach the tensor")
 
     def call(self, evaluation: Any, leaves: Any) -> Any:
         """The results, with a graph of how they were computed where a tensor requires a gradient."""
@@ -176,9 +176,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
                     requires = True
         if stale:
             leaves = self.current(leaves)
-        if forward_ad._current_level >= 0:
-            requires = requires or has_tangent([leaf.keep.tensor for leaf in leaves if type(leaf) is ArrayLeaf])
-        records = requires and not all(evaluation.program.indices) and self.records(leaves)
+        records = requires and torch.is_grad_enabled() or forward_ad._current_level >= 0 and self.records(leaves)
+        records = records and not all(evaluation.program.indices)
         options = evaluation.options
         if options.out is not None:
             return self.into(evaluation, leaves, records)
@@ -208,8 +207,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
                 made.append(leaf)
                 continue
             if type(leaf.keep) is Deferred:
-                raise UnsupportedError(f"the tensor of shape {tuple(leaf.keep.tensor.shape)} has no memory (of torch.func "
-                                       "or torch.compile): values of such tensors cannot be written out")
+                raise UnsupportedError(f"the tensor of shape {tuple(leaf.keep.tensor.shape)} has no memory, it is one of "
+                                       "torch.func or torch.compile: values of it cannot be written out")
             if leaf.keep.tensor.data_ptr() != leaf.keep.pointer:
                 tensor, shape = leaf.keep.tensor, shape_of(leaf)
                 count = 1
@@ -266,8 +265,8 @@ def address_of(tensor: Any, what: str) -> Optional[int]:
         except RuntimeError:
             pointer = None  # a tensor of torch.func
     if not pointer and tensor.numel() and (pointer == 0 or not PYTORCH_2):
-        raise UnsupportedError(f"{what}: the tensor of shape {tuple(tensor.shape)} has no memory: it was released, or it "
-                               "is a tensor of functorch, for which PyTorch 2 is needed")
+        raise UnsupportedError(f"{what}: the tensor of shape {tuple(tensor.shape)} has no memory: it was released, or "
+                               "it is a tensor of functorch, for which PyTorch 2 is needed")
     return pointer
 
 

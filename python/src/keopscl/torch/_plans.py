@@ -26,6 +26,7 @@ from ._stages import Stage, described, frozen, stage_of, undescribed
 
 Shape = Tuple[int, ...]
 MOST_AXES = 6  # batch axes that the library has
+MOST_PLANS = 1000  # of texts that are kept: others are read again
 
 
 class Plan:
@@ -47,7 +48,6 @@ class Plan:
         if self._text is None:
             numbers = [None if leaf is None else leaf.values for leaf in self.numbers]
             self._text = json.dumps([described(self.stage), self.device, numbers])
-            _plans.setdefault(self._text, self)
         return self._text
 
     @staticmethod
@@ -57,6 +57,8 @@ class Plan:
         if found is None:
             stage, device, numbers = json.loads(text)
             leaves = [None if values is None else NumbersLeaf(values) for values in numbers]
+            if len(_plans) >= MOST_PLANS:
+                _plans.clear()
             found = _plans.setdefault(text, Plan(undescribed(frozen(stage)), device, leaves))
         return found
 
@@ -79,11 +81,12 @@ class Plan:
         """The results of tensors that have memory."""
         given = iter(tensors)
         leaves: List[Any] = []
-        for leaf, (role, _) in zip(self.numbers, self.stage.arguments):
-            if leaf is None:
+        for number, (role, _) in zip(self.numbers, self.stage.arguments):
+            if number is None:
                 tensor = next(given)
-                leaf = library.leaf(tensor, role, tuple(tensor.shape))
-            leaves.append(leaf)
+                leaves.append(library.leaf(tensor, role, tuple(tensor.shape)))
+            else:
+                leaves.append(number)
         shapes = self.shapes([tuple(tensor.shape) for tensor in tensors])
         return Task(library, self.stage, code_of(tensors), self.device, shapes, leaves).run()
 
@@ -146,7 +149,7 @@ class Plan:
         return [None if index else next(results) for index in stage.indices]
 
 
-_plans: Dict[str, Plan] = {}  # by text: what a compiled program has once named stays, for the program may be run again
+_plans: Dict[str, Plan] = {}  # what programs that were traced have called, by text
 
 
 def shapes_of(stage: Stage, shapes: Sequence[Shape]) -> List[Shape]:
@@ -252,14 +255,14 @@ def evaluate(library: TorchLibrary, evaluation: Any, leaves: Sequence[Any]) -> A
 def apply(tensors: List[Any], text: str) -> List[Any]:
     """The results of the plan of a text, as one operator of PyTorch."""
     if not PYTORCH_2_4:
-        raise UnsupportedError("a tensor stands for others while a program is traced (torch.compile, torch.export): this "
-                               "needs PyTorch 2.4")
+        raise UnsupportedError("a tensor stands for others while a program is traced (torch.compile, torch.export): "
+                               "this needs PyTorch 2.4")
     results: List[Any] = torch.ops.keopscl.apply(tensors, text)
     return results
 
 
 def _run(tensors: List[Any], plan: str) -> List[Any]:
-    return list(Plan.of(plan).run([tensor.detach() for tensor in tensors]))
+    return list(Plan.of(plan).run(tensors))
 
 
 def _shapes(tensors: List[Any], plan: str) -> List[Any]:

@@ -12,8 +12,8 @@ from typing import Any, Iterator
 
 import torch
 
-REASON = ("LazyTensors are built by Python, not in a graph: torch.compiler.allow_in_graph(f) makes a function f of tensors "
-          "that builds and reduces LazyTensors one node of the graph")
+REASON = ("LazyTensors are built by Python, not in a graph: torch.compiler.allow_in_graph(f) makes a function f of "
+          "tensors that builds and reduces LazyTensors one node of the graph")
 
 
 def functions_of(cls: type) -> Iterator[types.FunctionType]:
