@@ -46,9 +46,9 @@ def calls(monkeypatch):
         def __getattr__(self, name):
             return getattr(real, name)
 
-        def keopscl_apply(self, operator, context, arrays, addresses, outs, arguments):
+        def keopscl_apply(self, operator, context, arrays, addresses, outs, *rest):
             made.append(outs)
-            return real.keopscl_apply(operator, context, arrays, addresses, outs, arguments)
+            return real.keopscl_apply(operator, context, arrays, addresses, outs, *rest)
 
     monkeypatch.setattr(evaluation, "lib", Counting())
     return made

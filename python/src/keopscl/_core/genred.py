@@ -161,7 +161,7 @@ class GenredBase:
         if backend != "auto" or ranges is not None or out is not None or verbose:
             options = evaluation.merged(options, {"backend": backend, "device_id": device_id, "ranges": ranges, "out": out,
                                                   "verbose": verbose}, "Genred")
-        return evaluation.call(library, Evaluation(library, self._program, code, shape, options, args[0]), leaves)
+        return evaluation.call(library, Evaluation(library, self._program, code, shape, options), leaves)
 
     def _traced(self, args: Any) -> Any:
         """What a call is in a program that is traced: for array libraries that trace programs."""

@@ -17,9 +17,11 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
+from .._core.cards import OnlyOpenCLError
 from .._core.leaves import ArrayLeaf, NumbersLeaf
 from .._errors import ShapeError, UnsupportedError
 from .._native import lib
+from . import _cuda
 from ._autograd import Task, finished
 from ._library import CODES, PYTORCH_2_4, TorchLibrary, is_traced, library, shape_of
 from ._stages import Stage, described, frozen, stage_of, undescribed
@@ -80,15 +82,19 @@ class Plan:
     def run(self, tensors: Sequence[Any]) -> Tuple[Any, ...]:
         """The results of tensors that have memory."""
         given = iter(tensors)
-        leaves: List[Any] = []
-        for number, (role, _) in zip(self.numbers, self.stage.arguments):
-            if number is None:
-                tensor = next(given)
-                leaves.append(library.leaf(tensor, role, tuple(tensor.shape)))
-            else:
-                leaves.append(number)
+        leaves: Sequence[Any] = [
+            number if number is not None else library.leaf(each := next(given), role, tuple(each.shape))
+            for number, (role, _) in zip(self.numbers, self.stage.arguments)]
         shapes = self.shapes([tuple(tensor.shape) for tensor in tensors])
-        return Task(library, self.stage, code_of(tensors), self.device, shapes, leaves).run()
+        stage, code = self.stage, code_of(tensors)
+        card = _cuda.number_of_leaves(leaves)
+        if card == _cuda.HOST or library.computes_there(stage, card, self.device):
+            try:
+                return Task(library, stage, code, self.device, shapes, leaves).run()
+            except OnlyOpenCLError as error:
+                library.only_by_copies(stage, error)
+        leaves, back = library.on_host(leaves)
+        return tuple(map(back, Task(library, stage, code, self.device, shapes, leaves).run()))
 
     # ---- Transforms --------------------------------------------------------------------------------------------------
 

@@ -121,7 +121,7 @@ class Stage(Program):
         for place, (role, dim) in zip(self.order, self.arguments):
             shape = batches[place] + (() if role == lib.KCL_ROLE_PARAMETER else (2,)) + (dim,)
             arrays.append(_arrays.array(_arrays.describe_dense(ffi.cast("void *", 64), lib.KCL_F32, shape)))
-        context = contexts.current()
+        context = contexts.for_formulas()
         status = lib.kcl_operator_output_shape(self.operator, context, 0, ffi.new("kcl_array *[]", arrays), len(arrays),
                                                made)
         contexts.check(status, context)

@@ -85,7 +85,7 @@ def chosen(library: Any, leaf: ArrayLeaf, rows: Optional[Any], columns: Optional
     tensor = tensor.reshape(shape[:-1] + (shape[-1] // parts,))
     which = rows if leaf.role == ROLE_I else columns
     if leaf.role != ROLE_PARAMETER and which is not None:
-        tensor = tensor.index_select(-2, which)
+        tensor = tensor.index_select(-2, which.to(tensor.device))
     if not pairs and leaf.role == ROLE_J:
         tensor = tensor.unsqueeze(-3)
     elif not pairs and leaf.role == ROLE_PARAMETER:
