@@ -19,7 +19,7 @@ if PATH:
     os.environ["KEOPSCL_DRIVER"] = PATH
 
 import keopscl  # noqa: E402
-from keopscl._core import contexts  # noqa: E402
+from keopscl._core import contexts, evaluation  # noqa: E402
 from keopscl._native import ffi, lib  # noqa: E402
 from keopscl.torch import _cuda  # noqa: E402
 from keopscl.torch._library import TorchLibrary  # noqa: E402
@@ -104,6 +104,9 @@ class Simulated:
 
         patch.setattr(_cuda, "is_on_host", lambda tensor: number_of(tensor) == _cuda.HOST)
         patch.setattr(_cuda, "number_of", number_of)
+        patch.setattr(_cuda, "index_of", number_of)
+        patch.setattr(_cuda, "pointer_of",
+                      lambda tensor: tensor.data_ptr() if number_of(tensor) == _cuda.HOST else address_of(tensor))
         patch.setattr(_cuda, "stream_of", lambda card: self.stream)
         patch.setattr(_cuda, "is_capturing", lambda card: self.is_captured)
         patch.setattr(_cuda, "device_of", lambda number: self.device)
@@ -119,17 +122,20 @@ class Simulated:
                 address = ffi.cast("void *", address_of(keep.alias))
             return address, code, keep, shape, strides
 
-        def place(library, leaves, true=TorchLibrary.place):
-            self.place = true(library, leaves)
-            return self.place
+        def empty(library, shape, code, place, true=TorchLibrary.empty):
+            self.place = place
+            return true(library, shape, code, place)
 
         def address(library, array, true=TorchLibrary.address):
             return true(library, array) if self.place is None else ffi.cast("void *", address_of(array))
 
-        def check(status, context, place=None, true=contexts.check):
+        def wait(place):
             if place is not None and not self.is_captured:
-                lib.kcl_context_finish(context)
+                lib.kcl_context_finish(place.context)
                 self.released.clear()
+
+        def check(status, context, place=None, true=contexts.check):
+            wait(place)
             true(status, context, place)
 
         def filled(place, values, code, true=_cuda.Stream.filled):
@@ -139,9 +145,16 @@ class Simulated:
 
         patch.setattr(_cuda.Stream, "filled", filled)
         patch.setattr(TorchLibrary, "describe", describe)
-        patch.setattr(TorchLibrary, "place", place)
+        patch.setattr(TorchLibrary, "empty", empty)
         patch.setattr(TorchLibrary, "address", address)
+        def compute(program, device, place, *rest, true=evaluation.compute):
+            try:
+                true(program, device, place, *rest)
+            finally:
+                wait(place)
+
         patch.setattr(contexts, "check", check)
+        patch.setattr(evaluation, "compute", compute)
 
     def put(self, tensor):
         return tensor

@@ -11,10 +11,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 
-from .._core.leaves import ArrayLeaf
+from .._core.leaves import ROLE_I, ROLE_J, ROLE_PARAMETER, ArrayLeaf
 from .._core.pickling import flatten, unflatten
 from .._core.structure import AXES_OF_ROLE, COMPLEX, I, J, Structure
-from .._core.tensor import ROLE_I, ROLE_J, ROLE_PARAMETER
 from .._native import ffi, lib
 from ._library import shape_of
 
