@@ -49,40 +49,97 @@ static kcl_status keopscl_on_card(kcl_context *context, kcl_array *array)
 }
 """
 
-# kcl_operator_apply on `arrays`, results first, with the memory at `addresses`, of the host or of the context's CUDA
-# device: filling the fields of each array in Python takes longer than a small computation.
+# Descriptions of memory that calls in a context have used, by address: most calls use the same memory again, and a new
+# description costs a microsecond in a call of some.
+MEMORIES = """
+enum { KEOPSCL_PLACES = 128 };
+typedef struct keopscl_memories {
+    unsigned call;
+    struct keopscl_known {
+        kcl_memory *memory;
+        const void *address;
+        size_t bytes;
+        unsigned call; /* the last one that used it */
+    } known[KEOPSCL_PLACES];
+} keopscl_memories;
+
+/* keopscl_on_card, with a description that is known or becomes so. *own: the caller gives the description back. */
+static kcl_status keopscl_remember(kcl_context *context, keopscl_memories *memories, kcl_array *array, int *own)
+{
+    const uintptr_t address = (uintptr_t)array->data;
+    struct keopscl_known *known = &memories->known[(address >> 4 ^ address >> 9 ^ address >> 16) % KEOPSCL_PLACES];
+    int64_t bytes = array->dtype == KCL_F32 ? 4 : 8;
+    *own = 0;
+    for (int k = 0; k < array->ndim; k++)
+        bytes += array->shape[k] ? (array->shape[k] - 1) * array->stride[k] : 0;
+    if (known->memory && known->address == array->data && known->bytes == (size_t)bytes) {
+        array->memory = known->memory;
+        array->data = NULL;
+        array->offset = 0;
+        known->call = memories->call;
+        return KCL_OK;
+    }
+    *own = 1;
+    kcl_status status = keopscl_on_card(context, array);
+    if (status < 0 || !array->memory || (known->memory && known->call == memories->call))
+        return status;
+    kcl_memory_release(&known->memory);
+    *known = (struct keopscl_known){array->memory, (const void *)address, (size_t)bytes, memories->call};
+    *own = 0;
+    return status;
+}
+"""
+
+# Before the context is destroyed.
+FORGET = """
+static void keopscl_forget(keopscl_memories *memories)
+{
+    for (int k = 0; k < KEOPSCL_PLACES; k++)
+        kcl_memory_release(&memories->known[k].memory);
+}
+"""
+
+# kcl_operator_apply on `arrays`, results first, with the memory at `addresses`: of the host, or, with `memories`, of
+# the context's CUDA device. Filling the fields of each array in Python takes longer than a small computation.
 APPLY = """
 static kcl_status keopscl_apply(const kcl_operator *op, kcl_context *context, const kcl_array *arrays,
-                                void *const *addresses, int out_count, int arg_count, int on_card)
+                                void *const *addresses, int out_count, int arg_count,
+                                keopscl_memories *memories)
 {
     enum { FEW = 32 };
     kcl_array few[FEW], *copies = few;
     const kcl_array *few_pointers[FEW] = {0}, **pointers = few_pointers;
+    int few_own[FEW] = {0}, *own = few_own;
     const size_t count = (size_t)out_count + (size_t)arg_count;
     if (count > FEW) {
         copies = malloc(count * sizeof *copies);
         pointers = malloc(count * sizeof *pointers);
+        own = calloc(count, sizeof *own);
     }
+    if (memories)
+        memories->call++;
     kcl_status status = KCL_ERROR_NO_MEMORY;
-    if (copies && pointers) {
+    if (copies && pointers && own) {
         size_t ready = 0;
         status = KCL_OK;
         while (status >= 0 && ready < count) {
             copies[ready] = arrays[ready];
             copies[ready].data = addresses[ready];
             pointers[ready] = &copies[ready];
-            if (on_card)
-                status = keopscl_on_card(context, &copies[ready]);
+            if (memories)
+                status = keopscl_remember(context, memories, &copies[ready], &own[ready]);
             ready++;
         }
         if (status >= 0)
             status = kcl_operator_apply(op, context, pointers, out_count, pointers + out_count, arg_count);
-        for (size_t k = 0; on_card && k < ready; k++)
-            kcl_memory_release(&copies[k].memory);
+        for (size_t k = 0; memories && k < ready; k++)
+            if (own[k])
+                kcl_memory_release(&copies[k].memory);
     }
     if (count > FEW) {
         free(copies);
         free(pointers);
+        free(own);
     }
     return status;
 }
@@ -92,13 +149,18 @@ static kcl_status keopscl_apply(const kcl_operator *op, kcl_context *context, co
 # The same with addresses as numbers.
 APPLY_AT = """
 static kcl_status keopscl_apply_at(const kcl_operator *op, kcl_context *context, const kcl_array *arrays,
-                                   const uintptr_t *addresses, int out_count, int arg_count, int on_card)
+                                   const uintptr_t *addresses, int out_count, int arg_count,
+                                   keopscl_memories *memories)
 {
-    return keopscl_apply(op, context, arrays, (void *const *)addresses, out_count, arg_count, on_card);
+    return keopscl_apply(op, context, arrays, (void *const *)addresses, out_count, arg_count, memories);
 }
 """
 
-HELPERS = (ON_CARD, APPLY, APPLY_AT)
+TYPES = """
+typedef struct keopscl_memories { ...; } keopscl_memories;
+"""
+
+HELPERS = (ON_CARD, MEMORIES, FORGET, APPLY, APPLY_AT)
 
 # What includes all others, and the headers of those who use a driver themselves.
 INCLUDES = "".join(f"#include <keopscl/{name}.h>\n" for name in ("keopscl", "cuda", "opencl"))
@@ -137,13 +199,19 @@ def declarations(include, compiler):
     return re.sub(r"static inline [^{}]*\{[^{}]*\}", "", text)
 
 
+def declaration(helper):
+    """The declaration of a function that is defined in a text."""
+    return helper.split("{")[0].replace("static ", "") + ";\n"
+
+
 def main():
     output, depfile, include, compiler = *sys.argv[1:4], sys.argv[4:]
     ffi = cffi.FFI()
     ffi.cdef(
         declarations(include, compiler)
         + CALLBACKS
-        + "".join(helper.split("{")[0].replace("static ", "") + ";\n" for helper in HELPERS)
+        + TYPES
+        + "".join(declaration(helper) for helper in HELPERS if helper is not MEMORIES)
         + "".join(f"#define {name} ...\n" for name in CONSTANTS)
     )
     ffi.set_source(MODULE, "#include <stdlib.h>\n" + INCLUDES + "".join(HELPERS))

@@ -22,7 +22,7 @@ import keopscl  # noqa: E402
 from keopscl._core import contexts, evaluation  # noqa: E402
 from keopscl._native import ffi, lib  # noqa: E402
 from keopscl.torch import _cuda  # noqa: E402
-from keopscl.torch._library import TorchLibrary  # noqa: E402
+from keopscl.torch._library import Held, TorchLibrary  # noqa: E402
 
 REAL = torch.cuda.is_available() and torch.version.hip is None and not PATH
 
@@ -71,7 +71,10 @@ class Simulated:
         self.limit = None  # bytes that an allocation may have
 
         def is_among(tensor, some):
-            pointer = storage_of(tensor).data_ptr()
+            try:
+                pointer = storage_of(tensor).data_ptr()
+            except (RuntimeError, NotImplementedError):
+                return False  # of torch.func: it has no memory
             return any(each.data_ptr() == pointer for each in some)
 
         def number_of(tensor):
@@ -118,7 +121,7 @@ class Simulated:
 
         def describe(library, array, what, true=TorchLibrary.describe):
             address, code, keep, shape, strides = true(library, array, what)
-            if keep.number != _cuda.HOST:
+            if type(keep) is Held and keep.number != _cuda.HOST:
                 address = ffi.cast("void *", address_of(keep.alias))
             return address, code, keep, shape, strides
 

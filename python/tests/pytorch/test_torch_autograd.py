@@ -341,15 +341,6 @@ def test_an_operation_without_a_derivative_is_told_in_backward():
         torch.autograd.grad(first.sum(), [x])
 
 
-def test_tangents_of_forward_mode_are_refused():
-    x, y = normal(27, (3, 2), (4, 2))
-    with torch.autograd.forward_ad.dual_level():
-        dual = torch.autograd.forward_ad.make_dual(x, torch.ones_like(x))
-        with pytest.raises(NotImplementedError, match="forward-mode"):
-            Vi(dual).sqdist(Vj(y)).sum(axis=1)
-        assert Vi(y).sqdist(Vj(y)).sum(axis=1).requires_grad
-
-
 def test_jacobians_and_hessians():
     x, y = normal(28, (3, 2), (4, 2))
 

@@ -168,6 +168,29 @@ def test_genred(card):
     same(nearest(*on_card[:2]), distances(x.double(), y.double()).topk(2, dim=1, largest=False)[1], torch.float32)
 
 
+def test_many_tensors(card):
+    """More than there are descriptions of memory that calls keep."""
+    y = data(2, N, D)
+    on_card = card.put(y)
+    function = Genred("SqDist(x,y)", ["x = Vi(3)", "y = Vj(3)"], axis=1)
+    tensors = [data(k, M, D) for k in range(300)]
+    put = [card.put(x) for x in tensors]
+    for _ in range(2):
+        results = [function(x, on_card) for x in put]
+        for x, result in zip(tensors[::30], results[::30]):
+            same(result, distances(x.double(), y.double()).sum(1, keepdim=True), torch.float32)
+
+
+def test_many_arguments(card):
+    numbers = [card.put(torch.full((1,), float(k))) for k in range(40)]
+    function = Genred("(" + "+".join(f"p{k}" for k in range(40)) + ")*x*y",
+                      ["x = Vi(3)", "y = Vj(3)"] + [f"p{k} = Pm(1)" for k in range(40)], axis=1)
+    x, y = data(1, M, D), data(2, N, D)
+    for _ in range(2):
+        result = function(card.put(x), card.put(y), *numbers)
+        same(result, sum(range(40)) * x.double() * y.double().sum(0), torch.float32)
+
+
 def test_strides_and_offsets(card):
     wide = card.put(data(5, 4 * M + 1, 2 * D + 1))
     flat = card.put(data(6, 1 + M * D))
@@ -231,7 +254,15 @@ def test_tensors_of_several_devices(card):
         (Vi(x) * Vj(y)).sum(axis=1)
     with pytest.raises(ValueError, match=r"\(17, 3\) is on cpu and the tensor of shape \(13, 3\)"):
         Genred("x*y", ["y = Vi(3)", "x = Vj(3)"])(y, x)
-    with pytest.raises(ValueError, match="several|all on one device"):
+    product = Genred("x*y", ["x = Vi(3)", "y = Vj(3)"], axis=1)
+    there = card.put(data(2, N, D))
+    for arguments in ((x, there), (x, there), (x, y), (y, there), (x, there)):
+        if any(each is y for each in arguments):
+            with pytest.raises(ValueError, match="all on one device"):
+                product(*arguments)
+        else:
+            same(product(*arguments), x.cpu().double() * there.cpu().double().sum(0), torch.float32)
+    with pytest.raises(ValueError, match="all on one device"):
         (Vi(x) * Vj(y)).dense()
     with pytest.raises(ValueError, match="all on one device"):
         out = torch.empty(M, D)
@@ -256,6 +287,11 @@ def test_two_cards(card):
     other = second(card, x)
     with pytest.raises(ValueError, match="all on one device"):
         (Vi(other) * Vj(card.put(y))).sum(axis=1)
+    product = Genred("x*y", ["x = Vi(3)", "y = Vj(3)"], axis=1)
+    product(card.put(x), card.put(y))
+    product(card.put(x), card.put(y))
+    with pytest.raises(ValueError, match="all on one device"):
+        product(card.put(x), second(card, y))
     if card.is_real:
         result = (Vi(other) * Vj(second(card, y))).sum(axis=1)
         assert result.device == torch.device("cuda", 1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from functools import partial
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from .._errors import ArgumentError, Error, UnsupportedError, error_of
 from .._native import ffi, lib
@@ -96,24 +96,28 @@ def problem(card: int) -> Optional[Error]:
 
 def _destroy(
     handle: Any,
+    memories: Any,
     context: Any,
+    forget: Any = lib.keopscl_forget,
     destroy: Any = lib.kcl_context_destroy,
     new: Any = ffi.new,
     is_finalizing: Any = sys.is_finalizing,
 ) -> None:
     """Frees a context, but at the end of the process, when the driver may be gone. `handle` lives till then."""
     if not is_finalizing():
+        forget(memories)
         destroy(new("kcl_context **", context))
 
 
-def create(card: int, stream: int, allocator: Allocator, watched: bool) -> Any:
-    """A context of this thread on a stream, whose address is `stream`, owned by the object that is returned. `watched`:
-    calls show how far they are."""
+def create(card: int, stream: int, allocator: Allocator, watched: bool) -> Tuple[Any, Any]:
+    """A context of this thread on a stream, whose address is `stream`, owned by the object that is returned, and the
+    descriptions of memory that its calls keep (keopscl_memories). `watched`: calls show how far they are."""
     handle = ffi.new_handle(allocator)
+    memories = ffi.new("keopscl_memories *")
     context = _made(card, stream, _root(card), handle)
     if watched:
         interrupts.install(context)
-    return ffi.gc(context, partial(_destroy, handle))
+    return ffi.gc(context, partial(_destroy, handle, memories)), memories
 
 
 def wanted(name: str, card: int) -> bool:

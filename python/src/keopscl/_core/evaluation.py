@@ -239,7 +239,8 @@ def compute(program: Program, device: Optional[str], place: Optional[_arrays.Pla
     context = contexts.current(device) if place is None else place.context
     outs = len(program.indices)
     apply_to = apply_to or lib.keopscl_apply
-    status = apply_to(program.operator, context, arrays, addresses, outs, len(addresses) - outs, place is not None)
+    status = apply_to(program.operator, context, arrays, addresses, outs, len(addresses) - outs,
+                      ffi.NULL if place is None else place.memories)
     if status < 0 or interrupts.state.raised is not None:
         contexts.check(status, context, place)
     evaluated += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, ClassVar, Dict, List, Optional, Sequence, Tuple
 
 from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError
@@ -12,7 +12,7 @@ from . import evaluation
 from .cards import OnlyOpenCLError
 from .evaluation import Evaluation, options_of
 from .leaves import I64, NAMES, ArrayLeaf
-from .program import Program, operator_params, own
+from .program import Program, of_text
 from .tensor import broadcast
 
 ROLES = {"Vi": 0, "Vj": 1, "Pm": 2, "Vx": 0, "Vy": 1}
@@ -83,6 +83,7 @@ class GenredBase:
     """A reduction of a formula in text, compiled once: see keopscl.numpy.Genred."""
 
     _library: ClassVar[_arrays.ArrayLibrary]
+    _traces: ClassVar[Optional[Callable[[], bool]]] = None  # whether calls are traced, not run; None: they never are
 
     def __init__(self, formula: str, aliases: Sequence[str], reduction_op: str = "Sum", axis: int = 0,
                  dtype: Any = None, opt_arg: Optional[int] = None, formula2: Optional[str] = None,
@@ -97,11 +98,8 @@ class GenredBase:
         self._compile()
 
     def _compile(self) -> None:
-        texts = [ffi.new("char[]", declaration(alias, k).encode()) for k, alias in enumerate(self.aliases)]
-        made = ffi.new("kcl_operator **")
-        params, _word = operator_params(self._options.fast)
-        status = lib.kcl_operator_create(made, self.formula.encode(), len(texts), ffi.new("char *[]", texts), params)
-        operator = own(made, status)
+        origin = self.formula, [declaration(alias, k) for k, alias in enumerate(self.aliases)], self._options.fast
+        operator = of_text(*origin)
         slot = ffi.new("kcl_slot_info *")
         self._slots: List[Tuple[str, int, int]] = []
         for k in range(lib.kcl_operator_input_count(operator)):
@@ -124,6 +122,7 @@ class GenredBase:
         self._checked: Dict[Any, Any] = {}  # by types, sizes and strides of the arguments
         self._glanced: Dict[Any, Any] = {}  # by what the array library tells at a glance
         self._program = Program(operator, range(count), dim, indices, tail, False)
+        self._program.origin = origin
 
     def __getstate__(self) -> Any:
         state = dict(self.__dict__)
@@ -139,6 +138,8 @@ class GenredBase:
         """The reduction of arrays, one for each alias: (batch axes..., M, D) for Vi, (batch axes..., N, D) for Vj,
         (batch axes..., D) for Pm. Returns (batch axes..., M, D), or N rows where axis is 0."""
         slots = self._slots
+        if self._traces is not None and self._traces() and backend == "auto" and ranges is None and out is None:
+            return self._traced(args)
         if len(args) != len(slots):
             raise ArgumentError(f"Genred: {len(slots)} arrays are needed ({', '.join(slot[0] for slot in slots)}), not "
                                 f"{len(args)}")
@@ -166,7 +167,7 @@ class GenredBase:
             signature.append((code, shape, strides))
         known = self._checked.get(tuple(signature))
         if known is None:
-            known = self._check(signature)
+            known = self._known(signature)
         code, shape, layouts, arrays = known
         if glance is not None and len(self._program.order) == len(args) and not self._options.double and (
                 library.glance_holds(args)):
@@ -189,9 +190,12 @@ class GenredBase:
                   for x, (address, keep), layout, slot in zip(args, described, layouts, slots)]
         return evaluation.call(library, Evaluation(library, self._program, code, shape, options), leaves)
 
+    def _traced(self, args: Any) -> Any:
+        """What a call is in a program that is traced: for array libraries that trace programs."""
+        raise NotImplementedError
+
     def _check(self, signature: Sequence[Tuple[int, Tuple[int, ...], Tuple[int, ...]]]) -> Any:
-        """The number type of a call, the shape of its results, the layouts of the arguments, and the kcl_array[] of
-        results and arguments; remembered."""
+        """The number type of a call, the shape of its results, and the layouts of the arguments."""
         code = None
         batch: Tuple[int, ...] = ()
         sizes: List[Optional[int]] = [None, None]
@@ -223,9 +227,13 @@ class GenredBase:
         if code is None:
             raise DtypeError("Genred: no array tells the number type, float32 or float64")
         count = sizes[1 - self.axis]
-        its_shape = batch + (1 if count is None else count, self._program.dim)
-        known = code, its_shape, layouts, evaluation.arrays_of(
-            self._program, code, its_shape, [layouts[k] for k in self._program.order])
+        return code, batch + (1 if count is None else count, self._program.dim), layouts
+
+    def _known(self, signature: Sequence[Tuple[int, Tuple[int, ...], Tuple[int, ...]]]) -> Any:
+        """What _check gives, and the kcl_array[] of results and arguments; remembered."""
+        code, shape, layouts = self._check(signature)
+        known = code, shape, layouts, evaluation.arrays_of(
+            self._program, code, shape, [layouts[k] for k in self._program.order])
         if len(self._checked) >= 64:
             self._checked.clear()
         self._checked[tuple(signature)] = known

@@ -231,7 +231,7 @@ class Program:
     these sizes, and where `complex`, as half as many complex numbers.
     """
 
-    __slots__ = ("operator", "order", "dim", "indices", "tail", "complex", "plain", "derived", "layouts")
+    __slots__ = ("operator", "order", "dim", "indices", "tail", "complex", "plain", "derived", "layouts", "origin")
 
     def __init__(
         self,
@@ -251,6 +251,7 @@ class Program:
         self.plain = not tail and not complex  # users see a result as it is
         self.layouts: Dict[Any, Any] = {}  # kcl_array[] of calls, by their types, sizes and strides
         self.derived: Dict[Any, Any] = {}  # for array libraries: what they have made of the program, its gradients
+        self.origin: Any = None  # from what the program can be made again: (structure, fast, batches), or of_text's
 
 
 def own(operator: Any, status: int) -> Any:
@@ -291,7 +292,18 @@ def compile(node: Structure, fast: bool, batches: Optional[Tuple[Tuple[int, ...]
         operator = own(made, status)
     indices = (False, True) if node.kind == PAIR else (node.kind == INDEX,)
     order = [place for place, _ in lowering.variables]
-    return Program(operator, order, node.dim, indices, node.tail, node.kind == COMPLEX)
+    program = Program(operator, order, node.dim, indices, node.tail, node.kind == COMPLEX)
+    program.origin = (node, fast, batches)
+    return program
+
+
+def of_text(formula: str, declarations: Sequence[str], fast: bool) -> Any:
+    """The operator of a formula in text."""
+    texts = [ffi.new("char[]", declaration.encode()) for declaration in declarations]
+    made = ffi.new("kcl_operator **")
+    params, _word = operator_params(fast)
+    status = lib.kcl_operator_create(made, formula.encode(), len(texts), ffi.new("char *[]", texts), params)
+    return own(made, status)
 
 
 def program_of(node: Structure, fast: bool, batches: Optional[Tuple[Tuple[int, ...], ...]]) -> Program:

@@ -33,6 +33,7 @@ of_build: Any = getattr(torch, "_C")
 is_on_host: Any = attrgetter("is_cpu")
 index_of: Any = torch.Tensor.get_device  # the number of the card, HOST for memory of the host
 pointer_of: Any = torch.Tensor.data_ptr
+stream_of: Any = getattr(of_build, "_cuda_getCurrentRawStream", None)  # the address of a card's current stream
 
 
 class CopyWarning(UserWarning):
@@ -47,11 +48,6 @@ def number_of(tensor: Any) -> int:
     if tensor.device.type == "xpu":
         return HOST - 1 - int(tensor.get_device())
     return HOST
-
-
-def stream_of(card: int) -> int:
-    """The address of the current stream of a card."""
-    return int(of_build._cuda_getCurrentRawStream(card))
 
 
 def is_capturing(card: int) -> bool:
@@ -130,13 +126,14 @@ MOST_NUMBERS = 1024
 class Stream(Place):
     """Calls on a stream of a card, from one thread."""
 
-    __slots__ = ("card", "device", "allocator", "numbers")
+    __slots__ = ("card", "device", "allocator", "numbers", "default")
 
     def __init__(self, card: int, stream: int, watched: bool) -> None:
         self.card = card
         self.device = device_of(card)
         self.allocator = Allocator(card, stream)
-        self.context = cards.create(card, stream, self.allocator, watched)
+        self.context, self.memories = cards.create(card, stream, self.allocator, watched)
+        self.default: Any = self  # what set_device asked for when calls without a keyword were found to compute here
         self.numbers: Dict[Any, Any] = {}  # descriptions of parameters that are numbers, with their tensors
 
     def view(self, leaf: Any, code: int) -> Any:
@@ -179,6 +176,18 @@ class Stream(Place):
             raise refusal
         if status == lib.KCL_ERROR_UNSUPPORTED:
             raise cards.OnlyOpenCLError(ffi.string(lib.kcl_context_error(self.context)).decode("utf-8", "replace"))
+
+
+def stream_at_a_glance(card: int) -> Optional[Stream]:
+    """The current stream of a card, on which calls without keywords compute; None if the tensors are to be copied."""
+    found = _streams.known.get((card, stream_of(card), False))
+    if found is None or found.default is not contexts.default():
+        if copies(card, None):
+            return None
+        found = current_stream(card)
+        if not interrupts.is_showing():
+            found.default = contexts.default()
+    return found
 
 
 class Streams(threading.local):
