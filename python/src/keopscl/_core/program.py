@@ -262,7 +262,10 @@ def compile(node: Structure, fast: bool, batches: Optional[Tuple[Tuple[int, ...]
         operator = own(made, status)
     indices = (False, True) if node.kind == PAIR else (node.kind == INDEX,)
     order = [place for place, _ in lowering.variables]
-    return Program(operator, order, node.dim, indices, node.tail, node.kind == COMPLEX)
+    program = Program(operator, order, node.dim, indices, node.tail, node.kind == COMPLEX)
+    if node.over_batches:
+        program.derived["source"] = node, fast
+    return program
 
 
 def program_of(node: Structure, fast: bool, batches: Optional[Tuple[Tuple[int, ...], ...]]) -> Program:
