@@ -18,7 +18,7 @@ from .._core.vectors import Complex
 from .._core.written import write
 from . import _values
 from ._generic import Genred, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
-from ._library import library, settled
+from ._library import is_weak, library, settled
 
 
 class LazyTensor(LazyTensorBase):
@@ -51,13 +51,13 @@ class LazyTensor(LazyTensorBase):
 
     def _of_array(self, source: Any, array: Any, axis: Optional[int]) -> None:
         super()._of_array(source, array, axis)
-        if array.weak_type and self._code is not None:
+        if is_weak(array) and self._code is not None:
             self._code = None  # a number of Python's has the type of the arrays that it meets
 
     def _strong(self) -> Any:
         """The tensor with a number type, where all that tells one are numbers of Python's in the place of arrays."""
         if self._code is None:
-            codes = [leaf.code for leaf in self._leaves if isinstance(leaf, ArrayLeaf) and leaf.keep.weak_type]
+            codes = [leaf.code for leaf in self._leaves if isinstance(leaf, ArrayLeaf) and is_weak(leaf.keep)]
             if codes:
                 made = self._like(self._node)
                 made._code, made._options = max(codes), self._options
@@ -78,6 +78,9 @@ class LazyTensor(LazyTensorBase):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return super().__call__(*settled(args, self._code), **kwargs)
+
+    def __rmatmul__(self, v: Any) -> Any:
+        raise TypeError("array @ K: write K.T @ array, the array's rows being those of i")
 
     @property
     def dtype(self) -> Any:

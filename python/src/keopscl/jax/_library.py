@@ -34,7 +34,7 @@ class JaxLibrary(_arrays.ArrayLibrary):
 
     def as_array(self, x: Any) -> Optional[Any]:
         if isinstance(x, jax.Array):
-            if x.ndim == 0 and x.weak_type and jnp.issubdtype(x.dtype, jnp.integer):
+            if x.ndim == 0 and is_weak(x) and jnp.issubdtype(x.dtype, jnp.integer):
                 return x * 1.0  # a whole number of Python's that jit has made a tracer of
             return x
         if isinstance(x, np.ndarray):
@@ -127,8 +127,7 @@ def index_dtype() -> Any:
 
 
 def operand_of(leaf: ArrayLeaf, code: int) -> Any:
-    """The array of a leaf as real numbers, in the number type of the call: numbers of Python's, which JAX calls weak,
-    take the type of the arrays that they meet."""
+    """The array of a leaf as real numbers, in the number type of the call, which numbers of Python's do not have yet."""
     array: Any = leaf.keep
     if leaf.code == I64:
         return array
@@ -137,18 +136,23 @@ def operand_of(leaf: ArrayLeaf, code: int) -> Any:
     return array if leaf.code == code else lax.convert_element_type(array, DTYPES[code])
 
 
+def is_weak(x: Any) -> bool:
+    """Whether x is a number of Python's in the place of an array: JAX calls the type of such an array weak."""
+    return isinstance(x, jax.Array) and bool(getattr(x, "weak_type", False))
+
+
 def settled(args: Sequence[Any], code: Optional[int]) -> Sequence[Any]:
-    """Arrays of a call, of which numbers of Python's, which JAX calls weak, have the number type `code`, or if there is
-    none the type of the first other array."""
-    if not any(isinstance(x, jax.Array) and x.weak_type for x in args):
+    """Arrays of a call, of which numbers of Python's have the number type `code`, or if there is none the type of the
+    first other array."""
+    if not any(is_weak(x) for x in args):
         return args
     for x in args:
-        if code is None and hasattr(x, "dtype") and not getattr(x, "weak_type", False):
+        if code is None and hasattr(x, "dtype") and not is_weak(x):
             found = PAIRS.get(x.dtype, CODES.get(x.dtype))
             code = None if found == I64 else found
     if code is None:
         return args
-    return [x.astype(DTYPES[code]) if isinstance(x, jax.Array) and x.weak_type and not jnp.iscomplexobj(x) else x
+    return [x.astype(DTYPES[code]) if is_weak(x) and not jnp.iscomplexobj(x) else x
             for x in args]
 
 
