@@ -33,3 +33,13 @@ def assert_close(result, expected, scale=None):
     np.testing.assert_allclose(
         result, expected, rtol=TOLERANCE[str(result.dtype)], atol=TOLERANCE[str(result.dtype)] * scale
     )
+
+
+@pytest.fixture
+def x64():
+    """JAX with 64 bits."""
+    jax = pytest.importorskip("jax")
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)

@@ -16,6 +16,7 @@ from .._core.evaluation import apply
 from .._core.leaves import F32, F64, I64, NumbersLeaf
 from .._core.program import program_of
 from .._core.stage import Stage, stage_of
+from .._errors import ShapeError
 from .._native import ffi
 
 Shape = Tuple[int, ...]
@@ -162,6 +163,8 @@ class Task:
         batches = max([len(each.view) - each.inner for each in self.inputs]
                       + [len(each.view) - each.inner for each in self.outputs])
         derived = isinstance(self.stage, Tangent) or self.stage.base is not None
+        if batches >= 6:
+            raise ShapeError(f"vmap: {batches + 1} batch axes, of arrays and of vmaps together; 6 are possible")
         has = iter(which)
 
         def front(shape: Shape, inner: int, count: int) -> Shape:
