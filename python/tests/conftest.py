@@ -43,3 +43,17 @@ def x64():
     jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture
+def opencl_device():
+    """A device that starts kernels, which the interpreter does not."""
+    import keopscl
+    from keopscl._core import contexts
+
+    kind = next((kind for kind in ("cpu", "gpu") if contexts.has(kind)), None)
+    if kind is None:
+        pytest.skip("no OpenCL device")
+    keopscl.set_device(kind)
+    yield
+    keopscl.set_device(None)

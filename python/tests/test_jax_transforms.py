@@ -11,9 +11,8 @@ from jax import lax
 from jax.scipy.sparse.linalg import cg
 from jax.test_util import check_grads
 
-import keopscl
 from keopscl import DerivativeError
-from keopscl._core import contexts, evaluation
+from keopscl._core import evaluation
 from keopscl.jax import Genred, LazyTensor, Pm, Vi, Vj, where
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -138,19 +137,8 @@ def test_values_and_cotangents_of_some_results():
 AXES = [(0, None, None), (None, 0, None), (None, None, 1), (2, None, 1), (0, 1, 2), (-1, 0, 0)]
 
 
-@pytest.fixture
-def device():
-    """A device that starts kernels, which the interpreter does not."""
-    kind = next((kind for kind in ("cpu", "gpu") if contexts.has(kind)), None)
-    if kind is None:
-        pytest.skip("no OpenCL device")
-    keopscl.set_device(kind)
-    yield
-    keopscl.set_device(None)
-
-
 @pytest.mark.parametrize("axes", AXES, ids=str)
-def test_vmap_is_one_launch(axes, device):
+def test_vmap_is_one_launch(axes, opencl_device):
     """A vmapped reduction starts as many kernels as one that is not vmapped, and so does its gradient."""
     inputs = normal(7, (4, 2), (3, 2), (3, 2))
     stacked = [each if axis is None else jnp.stack([each, each / 2, -each, each + 1, each * each], axis)
