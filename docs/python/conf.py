@@ -18,7 +18,7 @@ html_show_sourcelink = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-autodoc_mock_imports = [name for name in ("jax", "torch") if not importlib.util.find_spec(name)]
+autodoc_mock_imports = [] if importlib.util.find_spec("torch") else ["torch"]
 
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
