@@ -190,7 +190,7 @@ class Task:
             node, fast = source
             patterns: List[Shape] = [()] * node.leaves
             for place, each in zip(first.order, inputs):
-                patterns[place] = tuple(min(count, 2) for count in each.view[:len(each.view) - each.inner])
+                patterns[place] = tuple(1 if count == 1 else 2 for count in each.view[:len(each.view) - each.inner])
             stage = made_anew(stage, stage_of(program_of(node, fast, tuple(patterns))))
         return self.replaced(stage, inputs, outputs)
 
