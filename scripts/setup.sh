@@ -54,6 +54,7 @@ if [ $python = true ]; then
     done
     # Tests of these are skipped, and say so, where the system has no such package.
     has_module torch || wish python3-torch
+    has_module pyopencl || wish python3-pyopencl
     has_module sphinx_gallery || wish python3-sphinx-gallery python3-sphinx
 else
     meson_is_new_enough || need meson

@@ -66,8 +66,8 @@ static void limit_threads(kcl_device *d, const kd_settings *settings, const kb_l
  */
 enum { LONGEST_WAIT = 30 };
 
-static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_settings *settings, const kb_log *log,
-                              kb_error *err)
+/* All but the context. */
+static kcl_status prepare(kcl_device *d, const kd_candidate *c, const kd_settings *settings, kb_error *err)
 {
     d->id = c->id;
     d->info = c->info;
@@ -78,7 +78,8 @@ static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_set
     d->longest_wait = LONGEST_WAIT;
     d->sharing = sharing_of(&d->info);
     d->takes_turns = d->sharing == KD_IN_PLACE;
-    d->tells_registers = strncmp(d->info.platform, "NVIDIA", 6) == 0;
+    const bool is_cuda = strcmp(d->info.platform, kd_cuda_platform) == 0;
+    d->tells_registers = is_cuda || strncmp(d->info.platform, "NVIDIA", 6) == 0;
     d->build_options = d->tells_registers ? "-cl-std=CL1.2 -cl-nv-verbose" : "-cl-std=CL1.2";
     if (pthread_mutex_init(&d->lock, NULL) != 0)
         return kb_no_memory(err);
@@ -87,8 +88,16 @@ static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_set
         return kb_no_memory(err);
     d->has_turn = true;
     cl_int code = kd_fill_caps(&d->caps, &d->cl, d->id, &d->info);
-    if (code)
-        return kd_cl_fail(err, &d->info, "clGetDeviceInfo", code, NULL);
+    return code ? kd_cl_fail(err, &d->info, "clGetDeviceInfo", code, NULL) : KCL_OK;
+}
+
+static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_settings *settings, const kb_log *log,
+                              kb_error *err)
+{
+    cl_int code;
+    kcl_status status = prepare(d, c, settings, err);
+    if (status < 0)
+        return status;
     limit_threads(d, settings, log);
     const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)c->platform, 0};
     d->context = d->cl.clCreateContext(properties, 1, &d->id, NULL, NULL, &code);
@@ -96,6 +105,14 @@ static kcl_status open_chosen(kcl_device *d, const kd_candidate *c, const kd_set
         return kd_cl_fail(err, &d->info, "clCreateContext", code,
                           "; KEOPSCL_DEVICE chooses another device, KEOPSCL_DEVICE=host needs no driver");
     return KCL_OK;
+}
+
+kcl_status kd_refuse_fork(kb_error *err)
+{
+    return !kd_forked() ? KCL_OK
+                        : kb_fail(err, KCL_ERROR_FORKED,
+                                  "this process was forked after OpenCL was used, and OpenCL drivers do not survive "
+                                  "that: fork before the first context, or use KEOPSCL_DEVICE=host");
 }
 
 static kcl_status open_opencl(kcl_device *d, const kd_settings *settings, const kb_log *log, kb_error *err)
@@ -115,27 +132,64 @@ static kcl_status open_opencl(kcl_device *d, const kd_settings *settings, const 
     return status;
 }
 
-kcl_status kd_device_open(kcl_device **device, const kd_cl *cl, const kd_settings *settings,
-                          const kcl_allocator *allocator, const kb_log *log, kb_error *err)
+/* Without CUDA's driver the card is used by OpenCL, to which arrays of the host are the same. */
+static kcl_status open_cuda(kcl_device *d, const kd_settings *settings, const kb_log *log, kb_error *err)
+{
+    kd_settings instead = *settings;
+    kb_error why, other;
+    if (kd_open_cuda(&d->cl, &why) >= 0)
+        return open_opencl(d, settings, log, err);
+    instead.device = "NVIDIA";
+    if (kd_open_loader(&d->cl, NULL, &other) >= 0 && open_opencl(d, &instead, log, &other) >= 0) {
+        kb_log_line(log, "%s=\"%s\": %s; OpenCL's device is used", settings->device_source, settings->device, why.text);
+        return KCL_OK;
+    }
+    return kb_fail(err, KCL_ERROR_NO_DEVICE, "%s=\"%s\" names no device: %.1200s; OpenCL cannot serve instead: %.1200s",
+                   settings->device_source, settings->device, why.text, other.text);
+}
+
+static kcl_device *new_device(const kd_settings *settings, const kcl_allocator *allocator)
 {
     kcl_device *d = kb_calloc(allocator, 1, sizeof *d);
-    *device = NULL;
     if (!d)
-        return kb_no_memory(err);
+        return NULL;
     atomic_init(&d->references, 1);
     d->allocator = *allocator;
     memcpy(d->dump_dir, settings->dump_dir, sizeof d->dump_dir);
     d->most_programs = (size_t)settings->programs;
+    return d;
+}
+
+/* Hands the device out, or releases it if it could not be opened. */
+static kcl_status hand_out(kcl_device **device, kcl_device *d, kcl_status status, const kb_log *log)
+{
+    if (status < 0) {
+        kd_device_release(d);
+        return status;
+    }
+    kb_log_line(log, "device %s: %s \"%s\" of platform \"%s\", driver %s, %d of %d compute units", d->info.id,
+                d->info.type, d->info.name, d->info.platform, d->info.version, d->threads, d->info.compute_units);
+    *device = d;
+    return KCL_OK;
+}
+
+kcl_status kd_device_open(kcl_device **device, const kd_cl *cl, const kd_settings *settings,
+                          const kcl_allocator *allocator, const kb_log *log, kb_error *err)
+{
+    kcl_device *d = new_device(settings, allocator);
+    *device = NULL;
+    if (!d)
+        return kb_no_memory(err);
     kcl_status status = KCL_OK;
     if (kd_wants_host(settings)) {
         open_host(d, settings);
-    } else if (kd_forked()) {
-        status = kb_fail(err, KCL_ERROR_FORKED,
-                         "this process was forked after OpenCL was used, and OpenCL drivers do not survive that: fork "
-                         "before the first context, or use KEOPSCL_DEVICE=host");
+    } else if (kd_refuse_fork(err) < 0) {
+        status = KCL_ERROR_FORKED;
     } else if (cl) {
         d->cl = *cl;
         status = open_opencl(d, settings, log, err);
+    } else if (kd_wants_cuda(settings)) {
+        status = open_cuda(d, settings, log, err);
     } else if (kd_open_loader(&d->cl, NULL, err) >= 0) {
         status = open_opencl(d, settings, log, err);
     } else if (*settings->device) {
@@ -147,14 +201,30 @@ kcl_status kd_device_open(kcl_device **device, const kd_cl *cl, const kd_setting
         kb_error_clear(err);
         open_host(d, settings);
     }
-    if (status < 0) {
-        kd_device_release(d);
-        return status;
+    return hand_out(device, d, status, log);
+}
+
+kcl_status kd_device_open_given(kcl_device **device, const kd_cl *cl, const kd_given *given,
+                                const kd_settings *settings, const kcl_allocator *allocator, const kb_log *log,
+                                kb_error *err)
+{
+    kd_candidate found;
+    kcl_device *d = new_device(settings, allocator);
+    *device = NULL;
+    if (!d)
+        return kb_no_memory(err);
+    d->cl = *cl;
+    kcl_status status = kd_describe(&found, cl, given->platform, given->device, allocator, log, err);
+    if (status >= 0)
+        status = prepare(d, &found, settings, err);
+    if (status >= 0) {
+        d->context = given->context;
+        d->threads = d->info.compute_units;
+        if (settings->threads && settings->threads < d->threads)
+            kb_log_line(log, "%s=%d has no effect on a device that was given: device %s uses %d threads",
+                        settings->threads_source, settings->threads, d->info.id, d->threads);
     }
-    kb_log_line(log, "device %s: %s \"%s\" of platform \"%s\", driver %s, %d of %d compute units", d->info.id,
-                d->info.type, d->info.name, d->info.platform, d->info.version, d->threads, d->info.compute_units);
-    *device = d;
-    return KCL_OK;
+    return hand_out(device, d, status, log);
 }
 
 void kd_device_release(kcl_device *d)
@@ -175,6 +245,14 @@ void kd_device_release(kcl_device *d)
     kb_free(&d->allocator, d);
 }
 
+/* Adds the devices of a list to `infos`, as far as there is room, and to *count. */
+static void put_usable(const kd_candidates *list, kcl_device_info *infos, int capacity, int *count)
+{
+    for (size_t k = 0; k < list->count; k++)
+        if (!*list->items[k].problem && (*count)++ < capacity)
+            infos[*count - 1] = list->items[k].info;
+}
+
 int kd_device_list_with(const kd_cl *cl, kcl_device_info *infos, int capacity)
 {
     const kcl_allocator allocator = kb_allocator(NULL);
@@ -183,6 +261,7 @@ int kd_device_list_with(const kd_cl *cl, kcl_device_info *infos, int capacity)
     kb_error err;
     kd_cl opened;
     int count = 0;
+    const bool is_real = !cl; /* else a table of tests, which has nothing to do with CUDA */
     if (capacity < 0 || (capacity > 0 && !infos))
         return KCL_ERROR_ARGUMENT;
     if (kd_forked())
@@ -195,12 +274,17 @@ int kd_device_list_with(const kd_cl *cl, kcl_device_info *infos, int capacity)
         if (status < 0)
             return status;
     }
-    for (size_t k = 0; k < list.count; k++)
-        if (!*list.items[k].problem && count++ < capacity)
-            infos[count - 1] = list.items[k].info;
+    put_usable(&list, infos, capacity, &count);
+    kd_list_finish(&list);
+    if (is_real && kd_open_cuda(&opened, &err) >= 0) {
+        kcl_status status = kd_list(&list, &opened, &allocator, &log, &err);
+        if (status < 0)
+            return status;
+        put_usable(&list, infos, capacity, &count);
+        kd_list_finish(&list);
+    }
     if (count++ < capacity)
         kd_host_info(&infos[count - 1], kb_processors());
-    kd_list_finish(&list);
     return count;
 }
 
@@ -254,7 +338,8 @@ static kcl_status open_queue(kcl_context *c)
 {
     kcl_device *d = c->device;
     cl_int code;
-    if (d->host)
+    c->is_cuda = !d->host && strcmp(d->info.platform, kd_cuda_platform) == 0;
+    if (d->host || c->queue)
         return KCL_OK;
     c->queue = d->cl.clCreateCommandQueue(d->context, d->id, 0, &code);
     return c->queue ? KCL_OK : kd_cl_fail(&c->error, &d->info, "clCreateCommandQueue", code, NULL);
@@ -299,6 +384,106 @@ kcl_status kcl_context_create(kcl_context **context, const kcl_context_params *p
     return kd_context_create_with(NULL, context, params);
 }
 
+static void share_device(kcl_context *c, kcl_device *device)
+{
+    c->device = device;
+    atomic_fetch_add(&device->references, 1);
+}
+
+/* Refuses a context whose programs are not for the device that is given. */
+static kcl_status check_share(const kd_cl *cl, const kd_given *given, kb_error *err)
+{
+    char name[128] = "";
+    const kcl_device *d = given->share->device;
+    if (check(given->share) < 0) {
+        *err = given->share->error;
+        return err->status;
+    }
+    if (!d->host && d->id == given->device && d->context == given->context)
+        return KCL_OK;
+    const bool same_device = !d->host && d->id == given->device;
+    kd_device_text(cl, given->device, CL_DEVICE_NAME, name, sizeof name);
+    return kb_fail(err, KCL_ERROR_ARGUMENT,
+                   "the context whose programs are to be shared is on device %s \"%s\"%s, the given one on device "
+                   "\"%s\": programs are shared by contexts on the same device and cl_context",
+                   d->info.id, d->info.name, same_device ? " and another cl_context of the device" : "", name);
+}
+
+/* Objects whose references are ours, and nobody's yet. */
+typedef struct held {
+    cl_context context;
+    cl_command_queue queue;
+} held;
+
+static kcl_status hold(held *h, const kd_cl *cl, const kd_given *given, kb_error *err)
+{
+    cl_int code;
+    if (!given->retain)
+        return KCL_OK; /* they are ours already */
+    if ((code = cl->clRetainContext(given->context)))
+        return kd_cl_fail(err, NULL, "clRetainContext", code, NULL);
+    h->context = given->context;
+    if (given->queue && (code = cl->clRetainCommandQueue(given->queue)))
+        return kd_cl_fail(err, NULL, "clRetainCommandQueue", code, NULL);
+    h->queue = given->queue;
+    return KCL_OK;
+}
+
+static kcl_status open_given(kcl_context *c, held *h, const kd_cl *cl, const kcl_context_params *params,
+                             const kd_given *given)
+{
+    kd_settings settings;
+    kcl_status status = kd_read_settings(&settings, &c->log, params, &c->error);
+    if (status >= 0)
+        status = kd_refuse_fork(&c->error);
+    if (status < 0)
+        return status;
+    kd_mark_use();
+    status = hold(h, cl, given, &c->error);
+    if (status >= 0 && given->share)
+        status = check_share(cl, given, &c->error);
+    if (status < 0)
+        return status;
+    if (given->share) {
+        share_device(c, given->share->device);
+    } else {
+        status = kd_device_open_given(&c->device, cl, given, &settings, &c->allocator, &c->log, &c->error);
+        if (status < 0)
+            return status;
+        h->context = NULL;
+    }
+    c->queue = h->queue;
+    h->queue = NULL;
+    return open_queue(c);
+}
+
+kcl_status kd_context_create_failed(kcl_context **context, const kcl_context_params *params, const kb_error *err)
+{
+    const kcl_allocator allocator = kb_allocator(params ? &params->allocator : NULL);
+    kcl_context *c = *context = new_context(&allocator);
+    if (!c)
+        return KCL_ERROR_NO_MEMORY;
+    c->error = *err;
+    return settle(context, err->status);
+}
+
+kcl_status kd_context_create_given(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
+                                   const kd_given *given)
+{
+    static const kcl_context_params defaults;
+    if (!params)
+        params = &defaults;
+    held h = {given->retain ? NULL : given->context, given->retain ? NULL : given->queue};
+    const kcl_allocator allocator = kb_allocator(&params->allocator);
+    kcl_context *c = *context = new_context(&allocator);
+    const kcl_status status = c ? open_given(c, &h, cl, params, given) : KCL_ERROR_NO_MEMORY;
+    if (h.queue && !kd_forked())
+        cl->clReleaseCommandQueue(h.queue);
+    if (h.context && !kd_forked())
+        cl->clReleaseContext(h.context);
+    return c ? settle(context, status) : status;
+}
+
 kcl_status kcl_context_create_shared(kcl_context **context, const kcl_context *other)
 {
     if (!context)
@@ -314,8 +499,7 @@ kcl_status kcl_context_create_shared(kcl_context **context, const kcl_context *o
         c->error = other->error;
     } else {
         c->log = other->log;
-        c->device = other->device;
-        atomic_fetch_add(&c->device->references, 1);
+        share_device(c, other->device);
         status = open_queue(c);
     }
     return settle(context, status);

@@ -39,8 +39,7 @@ kcl_context_stats *kd_stats(kcl_context *context);   /* the caller counts `evalu
  */
 typedef enum kd_place { KD_PLACE_PROGRAMS, KD_PLACE_HANDLES, KD_PLACES } kd_place;
 void *kd_attachment(const kcl_context *context, kd_place place);
-void kd_attach(kcl_context *context, kd_place place, void *object,
-               void (*destroy)(kcl_context *context, void *object));
+void kd_attach(kcl_context *context, kd_place place, void *object, void (*destroy)(kcl_context *context, void *object));
 
 /*
  * A compiled kernel, cloned for this context. The same source and name give the same kernel. The program is looked for
@@ -59,7 +58,15 @@ kcl_status kd_kernel_get(kcl_context *context, const char *source, const char *n
 void kd_kernel_release(kcl_context *context, kd_kernel **kernel);
 
 size_t kd_most_programs(const kcl_context *context);
-void kd_drop_unused(kcl_context *context); /* programs without kernels, memory that waits for reuse */
+void kd_drop_unused(kcl_context *context);       /* programs without kernels, memory that waits for reuse */
+void kd_drop_idle_buffers(kcl_context *context); /* memory that waits for reuse */
+
+/*
+ * Of a context whose memory others lend. kd_is_captured: commands become part of a graph, so memory that they use belongs
+ * to the graph, and no other call may use the memory. kd_holds_much: the context has memory that is wanted back.
+ */
+bool kd_is_captured(const kcl_context *context);
+bool kd_holds_much(const kcl_context *context);
 
 /* What is known of a kernel once its program is built. Sizes in bytes. */
 typedef struct kd_limits {
@@ -85,6 +92,17 @@ void kd_buffer_release(kcl_context *context, kd_buffer **buffer); /* work that u
 bool kd_has_memory(const kcl_context *context, const kcl_memory *memory);
 kd_buffer *kd_memory_buffer(const kcl_memory *memory); /* what kernels see of the memory; NULL for the interpreter */
 void *kd_memory_host(const kcl_memory *memory);        /* memory of the interpreter; NULL for other devices */
+
+/* Whether kernels may read memory, or write it: users can have made their memory for one of both. */
+bool kd_is_readable(const kcl_memory *memory);
+bool kd_is_writable(const kcl_memory *memory);
+
+/*
+ * Where memory lies: arrays have bytes in common only in memories of the same holder, whose first bytes lie at the
+ * origins. Users can describe the same memory more than once, and parts of it.
+ */
+const void *kd_memory_holder(const kcl_memory *memory);
+uint64_t kd_memory_origin(const kcl_memory *memory);
 
 /* Start copying between `bytes` of host memory and a buffer; the host memory is in use until kd_finish. */
 kcl_status kd_write(kcl_context *context, kd_buffer *buffer, size_t offset, const void *from, size_t bytes);

@@ -80,6 +80,54 @@ static void put_line(void *user, const char *line)
     kb_str_putf(user, "  %s\n", line);
 }
 
+static void put_device(kb_str *out, const kd_candidate *c)
+{
+    kb_str_putf(out,
+                "  %s  %s \"%s\", %s, driver %s, %d compute units, %d MHz, %" PRIu64 " MiB, double precision: %s%s%s\n",
+                c->info.id, c->info.type, c->info.name, c->device_version, c->info.version, c->info.compute_units,
+                c->info.clock_mhz, c->info.memory >> 20, c->info.has_f64 ? "yes" : "no, float64 arrays are refused",
+                *c->problem ? "; cannot be used: " : "", c->problem);
+}
+
+/* Which device of the list KEOPSCL_DEVICE means. */
+static void put_choice(kb_str *out, const kd_candidates *list, const kd_settings *settings, const kb_log *log)
+{
+    const kd_candidate *chosen;
+    kb_error err;
+    if (kd_choose(&chosen, list, settings, log, &err) < 0)
+        kb_str_putf(out, "  %s\n", err.text);
+    else
+        kb_str_putf(out, "  chosen: %s\n", chosen ? chosen->info.id : "host");
+}
+
+static kd_settings wish(void)
+{
+    const char *device = getenv("KEOPSCL_DEVICE");
+    return (kd_settings){.device = device ? device : "", .device_source = "KEOPSCL_DEVICE"};
+}
+
+/* The CUDA driver, and which of its devices can be used. */
+static void put_cuda(kb_str *out)
+{
+    const kcl_allocator allocator = kb_allocator(NULL);
+    const kb_log log = {put_line, out};
+    kd_candidates list;
+    kd_cl cl;
+    kb_error err;
+    kb_str_put(out, "CUDA\n");
+    if (kd_open_cuda(&cl, &err) < 0 || kd_list(&list, &cl, &allocator, &log, &err) < 0) {
+        kb_str_putf(out, "  %s\n  Without it memory of CUDA (PyTorch's tensors on GPUs) is copied to OpenCL.\n",
+                    err.text);
+        return;
+    }
+    for (size_t k = 0; k < list.count; k++)
+        put_device(out, &list.items[k]);
+    const kd_settings settings = wish();
+    if (kd_wants_cuda(&settings))
+        put_choice(out, &list, &settings, &log);
+    kd_list_finish(&list);
+}
+
 static kcl_status put_devices(kb_str *out, const kd_cl *cl, kb_error *err)
 {
     const kcl_allocator allocator = kb_allocator(NULL);
@@ -96,11 +144,7 @@ static kcl_status put_devices(kb_str *out, const kd_cl *cl, kb_error *err)
         const kd_candidate *c = &list.items[k];
         if (!k || c->platform != c[-1].platform)
             kb_str_putf(out, "  platform \"%s\", %s\n", c->info.platform, c->platform_version);
-        kb_str_putf(
-            out, "  %s  %s \"%s\", %s, driver %s, %d compute units, %d MHz, %" PRIu64 " MiB, double precision: %s",
-            c->info.id, c->info.type, c->info.name, c->device_version, c->info.version, c->info.compute_units,
-            c->info.clock_mhz, c->info.memory >> 20, c->info.has_f64 ? "yes" : "no, float64 arrays are refused");
-        kb_str_putf(out, "%s%s\n", *c->problem ? "; cannot be used: " : "", c->problem);
+        put_device(out, c);
     }
     char pocl[KD_PATH];
     const char *named = getenv("KEOPSCL_CACHE_DIR");
@@ -119,13 +163,9 @@ static kcl_status put_devices(kb_str *out, const kd_cl *cl, kb_error *err)
                     : list.platforms == 1 ? "one platform, which has no device"
                                           : "no platform has a device");
     kb_str_put(out, "  host  the interpreter: always there, needs no driver, far slower than a device\n");
-    const char *wish = getenv("KEOPSCL_DEVICE");
-    const kd_settings settings = {.device = wish ? wish : "", .device_source = "KEOPSCL_DEVICE"};
-    const kd_candidate *chosen;
-    if (kd_choose(&chosen, &list, &settings, &log, err) < 0)
-        kb_str_putf(out, "  %s\n", err->text);
-    else
-        kb_str_putf(out, "  chosen: %s\n", chosen ? chosen->info.id : "host");
+    const kd_settings settings = wish();
+    if (!kd_wants_cuda(&settings))
+        put_choice(out, &list, &settings, &log);
     kd_list_finish(&list);
     return KCL_OK;
 }
@@ -186,6 +226,7 @@ kcl_status kd_doctor_with(const kd_cl *cl, kcl_write_fn write, void *user)
     kb_error err;
     kd_cl opened;
     const char *loader = "given";
+    const bool is_real = !cl; /* else a table of tests, which has nothing to do with CUDA */
     kcl_status status = KCL_OK;
     if (!write)
         return KCL_ERROR_ARGUMENT;
@@ -209,6 +250,8 @@ kcl_status kd_doctor_with(const kd_cl *cl, kcl_write_fn write, void *user)
     kb_str_init(&devices, NULL);
     if (cl && !forked)
         status = put_devices(&devices, cl, &err);
+    if (is_real && !forked)
+        put_cuda(&devices);
     put_drivers(&out);
     kb_str_putf(&out, "\n%s%s", kb_str_text(&devices), devices.length ? "\n" : "");
     kb_str_put(&out, "Dense algebra on GPUs (CLBlast)\n  ");

@@ -16,7 +16,11 @@
 typedef struct kd_cl {
 #define KD_CALL(result, name, parameters, arguments) result(CL_API_CALL *name) parameters;
 #include "cl_calls.def"
+    const void *driver; /* the functions of the one driver that the table is of; NULL: an object's driver is found */
 } kd_cl;
+
+/* Whether the table can be asked about an object of OpenCL, which is one: a driver knows no object of another driver. */
+bool kd_serves(const kd_cl *cl, const void *object);
 
 /*
  * Opens the ICD loader and fills the table. The loader is never closed: drivers keep threads of their own.
@@ -88,8 +92,35 @@ kcl_status kd_choose(const kd_candidate **chosen, const kd_candidates *list, con
                      const kb_log *log, kb_error *err);
 bool kd_wants_host(const kd_settings *settings); /* by id or name: OpenCL is not to be touched */
 
+/*
+ * Describes a device that a user has: the device, or the device that it is a part of, is looked for among the devices
+ * of its platform. KCL_ERROR_ARGUMENT for another device, KCL_ERROR_NO_DEVICE for a device that cannot be used.
+ */
+kcl_status kd_describe(kd_candidate *found, const kd_cl *cl, cl_platform_id platform, cl_device_id device,
+                       const kcl_allocator *allocator, const kb_log *log, kb_error *err);
+
+/*
+ * The number of the device among `count` devices, or of the whole of which it is a part: PoCL tells the whole devices of
+ * contexts and programs that are on parts. `count`: it is none of them.
+ */
+size_t kd_find_device(const kd_cl *cl, const cl_device_id *ids, size_t count, cl_device_id device);
+
 void kd_host_info(kcl_device_info *info, int threads);
 cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_device_info *info);
+
+/* ---- CUDA: see cuda.h --------------------------------------------------------------------------------------------- */
+
+extern const char kd_cuda_platform[]; /* the name of the platform in kd_open_cuda's table */
+
+/*
+ * Fills the table with calls that the CUDA driver serves, for the devices "cuda:0" and so on. KCL_ERROR_NO_DEVICE: there
+ * is no such driver, or it lacks something, and the text tells what.
+ */
+kcl_status kd_open_cuda(kd_cl *cl, kb_error *err);
+/* Whether the stream of a queue is captured: commands do not run now, but each time that the graph is launched. */
+bool kd_cuda_captures(cl_command_queue queue);
+bool kd_wants_cuda(const kd_settings *settings); /* "cuda" or "cuda:N" */
+const char *kd_cuda_error_name(cl_int code);     /* NULL for codes that are not CUDA's */
 
 /* ---- PoCL's own cache -------------------------------------------------------------------------------------------- */
 
@@ -113,16 +144,19 @@ typedef enum kd_sharing {
     KD_COPIED,   /* GPUs and the rest */
 } kd_sharing;
 
+enum { KD_MOST_DEVICES = 64 }; /* of a cl_context whose programs are kept on disk */
+
 typedef struct kd_program {
     struct kd_program *next;
     cl_program program;
     char *source, *label;
     char *notes; /* the build log of a driver that reports registers, else NULL; kept with the entry on disk */
     uint64_t hash;
-    int users;           /* kernels of all contexts; guarded by the device's lock, like the next */
-    uint64_t used;       /* the device's count of uses when a kernel was last made or let go */
-    atomic_bool loaded;  /* from disk */
-    atomic_bool unsaved; /* built here and not yet on disk */
+    int users;             /* kernels of all contexts; guarded by the device's lock, like the next */
+    uint64_t used;         /* the device's count of uses when a kernel was last made or let go */
+    atomic_bool loaded;    /* from disk */
+    atomic_bool unsaved;   /* built here and not yet on disk */
+    atomic_bool is_pinned; /* a graph may use the program later: it stays until the device is closed */
 } kd_program;
 
 struct kcl_device {
@@ -187,6 +221,7 @@ struct kd_buffer {
     bool is_own;      /* memory of the buffer, not of the host */
     bool is_kept;     /* `host` was copied to memory of ours: the submission does not refer to `host` */
     bool idle;        /* waits for reuse */
+    bool is_pinned;   /* a graph may use the memory later: the memory stays until the context is destroyed */
 };
 
 /* This context builds the program of an entry on disk, and others wait for the entry. */
@@ -203,13 +238,26 @@ typedef struct kd_kept {
 } kd_kept;
 
 struct kcl_memory {
-    struct kcl_memory *next; /* in the context's list */
-    kcl_context *context;    /* NULL: the context was destroyed */
+    struct kcl_memory *next, *previous; /* in the context's list */
+    kcl_context *context;               /* NULL: the context was destroyed */
     kcl_allocator allocator;
     size_t size;
-    kd_buffer *buffer; /* OpenCL devices */
-    void *host;        /* the interpreter */
+    kd_buffer *buffer;  /* OpenCL devices */
+    void *host;         /* the interpreter */
+    bool is_foreign;    /* memory of the user: `buffer` is `foreign`, which is not among the buffers of the context */
+    bool is_retained;   /* foreign, and a reference to the cl_mem is ours */
+    const void *holder; /* see kd_memory_holder */
+    uint64_t origin;
+    bool is_unreadable, is_unwritable; /* by kernels */
+    kd_buffer foreign;
 };
+
+/* Where the device memory of a context comes from: see kcl_cuda_params. NULL as `allocate`: from the driver. */
+typedef struct kd_memory_source {
+    void *(*allocate)(void *user, size_t bytes);
+    void (*release)(void *user, void *pointer);
+    void *user;
+} kd_memory_source;
 
 struct kcl_context {
     kcl_allocator allocator;
@@ -220,6 +268,9 @@ struct kcl_context {
     uint64_t serial;
     kcl_context_stats stats;
     cl_command_queue queue;
+    bool is_cuda;     /* the queue is a stream of CUDA */
+    bool is_captured; /* what is being launched becomes part of a graph: see kd_cuda_captures */
+    kd_memory_source source;
     kd_kernel *kernels;
     kd_buffer **buffers;
     size_t buffer_count, buffer_capacity;
@@ -239,9 +290,9 @@ struct kcl_context {
     kcl_progress_fn progress;
     void *progress_user;
     bool cancellable;
-    atomic_int cancel; /* asked for: the running call ends, or the next one */
-    double told_at;    /* when the progress function was called last, or the call began */
-    bool was_told;     /* of the running call */
+    atomic_int cancel;    /* asked for: the running call ends, or the next one */
+    double told_at;       /* when the progress function was called last, or the call began */
+    bool was_told;        /* of the running call */
     bool save_pending;    /* a program of this submission belongs on disk */
     kd_build_lock *locks; /* until the end of the submission */
     struct {
@@ -255,9 +306,54 @@ kcl_status kd_context_create_with(const kd_cl *cl, kcl_context **context, const 
 int kd_device_list_with(const kd_cl *cl, kcl_device_info *infos, int capacity);
 kcl_status kd_doctor_with(const kd_cl *cl, kcl_write_fn write, void *user);
 
-/* Opens the device that the settings ask for; `cl` as above. */
+/*
+ * What a user gives for a context. The device of `share`, and with it the programs, is shared if it was opened on the
+ * same objects; else the call fails. Without a queue the context makes one.
+ */
+typedef struct kd_given {
+    cl_platform_id platform;
+    cl_device_id device;
+    cl_context context;
+    cl_command_queue queue;
+    bool retain; /* false: the caller's references pass to the library, also if the call fails */
+    const kcl_context *share;
+} kd_given;
+
+/*
+ * A context on given objects, made by the calls of the table `cl` (not NULL), and held until the context is destroyed.
+ * Settings are read as for other contexts, but the device is the one that is given, and all its processors are used.
+ * Failures as for kcl_context_create, and KCL_ERROR_ARGUMENT. The caller has checked that the objects belong together.
+ */
+kcl_status kd_context_create_given(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
+                                   const kd_given *given);
+
+/* kcl_opencl_context_create with a given table; NULL: the table of the ICD loader. */
+struct kcl_opencl_params;
+kcl_status kd_opencl_context_create_with(const kd_cl *cl, kcl_context **context, const kcl_context_params *params,
+                                         const struct kcl_opencl_params *opencl);
+
+kcl_status kd_refuse_fork(kb_error *err); /* in a child of the process that uses OpenCL */
+
+/* A context that only tells why there is none. Returns the status of the error, or KCL_ERROR_NO_MEMORY. */
+kcl_status kd_context_create_failed(kcl_context **context, const kcl_context_params *params, const kb_error *err);
+
+/*
+ * A kcl_memory that stands for `bytes` bytes of the user's memory, which the library neither allocates, counts nor
+ * frees. `retain`: the memory holds a reference to the cl_mem. Without `retain` the cl_mem is an address of the device,
+ * and the user keeps the memory while work uses it. Made and released with hardly more than the driver's calls: bindings
+ * do so for every array of every call.
+ */
+kcl_status kd_memory_wrap(kcl_context *context, cl_mem mem, size_t bytes, bool retain, kcl_memory **memory);
+
+/*
+ * Opens the device that the settings ask for, or the device that is given, whose context the device takes over if the
+ * call succeeds; `cl` as above.
+ */
 kcl_status kd_device_open(kcl_device **device, const kd_cl *cl, const kd_settings *settings,
                           const kcl_allocator *allocator, const kb_log *log, kb_error *err);
+kcl_status kd_device_open_given(kcl_device **device, const kd_cl *cl, const kd_given *given,
+                                const kd_settings *settings, const kcl_allocator *allocator, const kb_log *log,
+                                kb_error *err);
 void kd_device_release(kcl_device *device);
 
 /*
@@ -331,7 +427,6 @@ void kd_read_build_log(const char *log, const char *kernel, kd_limits *limits);
 
 /* ---- Buffers ----------------------------------------------------------------------------------------------------- */
 
-void kd_drop_idle_buffers(kcl_context *context);
 void kd_buffers_free(kcl_context *context);    /* with kd_forked(), host memory only */
 void kd_memories_orphan(kcl_context *context); /* users may still hold them; their buffers go with all other buffers */
 

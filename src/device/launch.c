@@ -33,13 +33,31 @@ static size_t rounded(const kcl_device_info *info, size_t bytes)
     return info->max_buffer && up > info->max_buffer ? bytes : up;
 }
 
+/* Memory of the device from where the context takes memory. */
+static cl_mem take(kcl_context *c, cl_mem_flags flags, size_t bytes, const void *host, cl_int *code)
+{
+    if (host || !c->source.allocate)
+        return c->device->cl.clCreateBuffer(c->device->context, flags, bytes, (void *)(uintptr_t)host, code);
+    cl_mem mem = (cl_mem)c->source.allocate(c->source.user, bytes);
+    *code = mem ? CL_SUCCESS : CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    return mem;
+}
+
+static void give_back(kcl_context *c, const kd_buffer *b)
+{
+    if (b->is_own && c->source.release)
+        c->source.release(c->source.user, (void *)b->mem);
+    else
+        c->device->cl.clReleaseMemObject(b->mem);
+}
+
 /* `forked`: kd_forked(), a system call. Calls that have passed kd_enter do not ask again for every buffer. */
 static void release_at(kcl_context *c, size_t index, bool forked)
 {
     kd_buffer *b = c->buffers[index];
     c->buffers[index] = c->buffers[--c->buffer_count];
     if (!forked)
-        c->device->cl.clReleaseMemObject(b->mem);
+        give_back(c, b);
     kb_free(&c->allocator, b);
 }
 
@@ -52,14 +70,17 @@ static uint64_t bytes_in_use(const kcl_context *c)
     return bytes;
 }
 
-/* Releases idle buffers, the oldest first, until at most `count` buffers with at most `bytes` together are left. */
+/*
+ * Releases idle buffers, the oldest first, until at most `count` buffers with at most `bytes` together are left, beside
+ * those that stay.
+ */
 static void trim_idle(kcl_context *c, size_t count, uint64_t bytes)
 {
     for (;;) {
         size_t idle = 0, oldest = 0;
         uint64_t idle_bytes = 0;
         for (size_t k = 0; k < c->buffer_count; k++) {
-            if (!c->buffers[k]->idle)
+            if (!c->buffers[k]->idle || c->buffers[k]->is_pinned)
                 continue;
             if (!idle++ || c->buffers[k]->serial < c->buffers[oldest]->serial)
                 oldest = k;
@@ -69,6 +90,12 @@ static void trim_idle(kcl_context *c, size_t count, uint64_t bytes)
             return;
         release_at(c, oldest, kd_forked());
     }
+}
+
+/* Memory that others gave is wanted back: what waits is small, so that scalars need no allocation a call. */
+static uint64_t most_idle_bytes(const kcl_context *c)
+{
+    return c->source.allocate ? (uint64_t)1 << 20 : c->device->info.memory / 8;
 }
 
 static void rest(kd_buffer *b)
@@ -81,7 +108,7 @@ static void rest(kd_buffer *b)
 static void make_idle(kcl_context *c, kd_buffer *b)
 {
     rest(b);
-    trim_idle(c, MOST_IDLE, c->device->info.memory / 8);
+    trim_idle(c, MOST_IDLE, most_idle_bytes(c));
 }
 
 static kcl_status no_device_memory(kcl_context *c, size_t bytes, cl_int code)
@@ -135,7 +162,7 @@ static bool made_memory(kcl_context *c, cl_int code)
     if (!means_memory(code))
         return false;
     for (size_t k = 0; k < c->buffer_count; k++)
-        idle += c->buffers[k]->idle;
+        idle += c->buffers[k]->idle && !c->buffers[k]->is_pinned;
     if (!idle || c->device->cl.clFinish(c->queue))
         return false;
     trim_idle(c, 0, 0);
@@ -157,10 +184,10 @@ static kcl_status new_buffer(kcl_context *c, size_t bytes, size_t capacity, cons
     }
     /* Inputs too are opened for writing: one memory may be an output of one launch and an input of the next. */
     const cl_mem_flags flags = CL_MEM_READ_WRITE | (host ? CL_MEM_USE_HOST_PTR : 0);
-    b->mem = d->cl.clCreateBuffer(d->context, flags, capacity, (void *)(uintptr_t)host, &code);
+    b->mem = take(c, flags, capacity, host, &code);
     if (!b->mem && made_memory(c, code)) {
         code = CL_SUCCESS;
-        b->mem = d->cl.clCreateBuffer(d->context, flags, capacity, (void *)(uintptr_t)host, &code);
+        b->mem = take(c, flags, capacity, host, &code);
     }
     if (!b->mem) {
         kb_free(&c->allocator, b);
@@ -319,6 +346,7 @@ static kcl_status set_arg(kcl_context *c, kd_kernel *k, int index, const kd_arg 
         kcl_status status = buffer_of(c, arg, &b);
         if (status < 0)
             return status;
+        b->is_pinned |= c->is_captured && !c->source.allocate; /* memory that others lend is theirs to keep */
         if (saved->serial == b->serial)
             return KCL_OK;
     } else if (arg->size == saved->size && saved->size && memcmp(arg->data, saved->value, arg->size) == 0) {
@@ -351,10 +379,22 @@ static kcl_status make_room(kcl_context *c, kd_kernel *k, int arg_count)
     return KCL_OK;
 }
 
+/* What the arguments of a kernel that are this buffer add to the bytes that the kernel works on. */
+static uint64_t bytes_of_args(const kd_kernel *k, int arg_count, const kd_buffer *b)
+{
+    uint64_t bytes = 0;
+    for (int a = 0; a < arg_count; a++)
+        bytes += k->saved[a].serial == b->serial ? b->size : 0;
+    return bytes;
+}
+
 static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_arg *args, const size_t global[3],
                         const size_t local[3])
 {
     kcl_device *d = c->device;
+    c->is_captured = c->is_cuda && kd_cuda_captures(c->queue);
+    if (c->is_captured)
+        atomic_store(&k->program->is_pinned, true);
     kcl_status status = make_room(c, k, arg_count);
     for (int a = 0; status >= 0 && a < arg_count; a++)
         status = set_arg(c, k, a, &args[a]);
@@ -385,8 +425,9 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
             return c->error.status = KCL_ERROR_UNSUPPORTED;
         }
         for (size_t n = 0; n < c->buffer_count; n++)
-            for (int a = 0; a < arg_count && !c->buffers[n]->idle; a++)
-                bytes += k->saved[a].serial == c->buffers[n]->serial ? c->buffers[n]->size : 0;
+            bytes += c->buffers[n]->idle ? 0 : bytes_of_args(k, arg_count, c->buffers[n]);
+        for (const kcl_memory *m = c->memories; m; m = m->next)
+            bytes += m->is_foreign ? bytes_of_args(k, arg_count, m->buffer) : 0;
         return command_failed(c, "clEnqueueNDRangeKernel", code, bytes, what);
     }
     k->last_launch = ++c->launches;
@@ -464,6 +505,16 @@ void kd_drop_idle_buffers(kcl_context *c)
     trim_idle(c, 0, 0);
 }
 
+bool kd_is_captured(const kcl_context *c)
+{
+    return c->source.allocate && kd_cuda_captures(c->queue);
+}
+
+bool kd_holds_much(const kcl_context *c)
+{
+    return c->source.allocate && bytes_in_use(c) > most_idle_bytes(c);
+}
+
 kcl_status kd_launch(kcl_context *c, kd_kernel *k, int arg_count, const kd_arg *args, const size_t global[3],
                      const size_t local[3])
 {
@@ -520,7 +571,7 @@ static void end_submission(kcl_context *c)
         else
             release_at(c, k, false);
     }
-    trim_idle(c, MOST_IDLE, c->device->info.memory / 8);
+    trim_idle(c, MOST_IDLE, most_idle_bytes(c));
     c->submission_status = KCL_OK;
     c->batch_launches = 0;
 }

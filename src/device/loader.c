@@ -10,18 +10,32 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The only state of the library outside its objects. Drivers do not survive fork, so the process must be known. */
+/*
+ * The only state of the library outside its objects. Drivers do not survive fork, so the process must be known. Every
+ * call asks, so a handler of fork tells the child; where there is no handler, the number of the process is asked for,
+ * which is a system call.
+ */
 static atomic_long first_user;
+static atomic_bool has_handler, in_child;
+
+static void mark_child(void)
+{
+    atomic_store(&in_child, true);
+}
 
 void kd_mark_use(void)
 {
     long none = 0;
-    atomic_compare_exchange_strong(&first_user, &none, (long)getpid());
+    if (atomic_compare_exchange_strong(&first_user, &none, (long)getpid()) &&
+        pthread_atfork(NULL, NULL, mark_child) == 0)
+        atomic_store(&has_handler, true);
 }
 
 bool kd_forked(void)
 {
-    long user = atomic_load_explicit(&first_user, memory_order_relaxed);
+    if (atomic_load_explicit(&has_handler, memory_order_relaxed))
+        return atomic_load_explicit(&in_child, memory_order_relaxed);
+    const long user = atomic_load_explicit(&first_user, memory_order_relaxed);
     return user && user != (long)getpid();
 }
 
@@ -61,14 +75,21 @@ static kcl_status open_driver(kd_cl *cl, const char *path, kb_error *err)
         missing = #name;
 #include "cl_calls.def"
     cl->clGetPlatformIDs = platforms;
+    cl->driver = table;
     if (missing)
         return kb_fail(err, KCL_ERROR_NO_DEVICE, "the OpenCL driver %s lacks the function %s of OpenCL 1.2", path,
                        missing);
     return KCL_OK;
 }
 
+bool kd_serves(const kd_cl *cl, const void *object)
+{
+    return !cl->driver || *(const void *const *)object == cl->driver;
+}
+
 kcl_status kd_open_loader(kd_cl *cl, const char **name, kb_error *err)
 {
+    cl->driver = NULL;
     const char *driver = getenv("KEOPSCL_DRIVER");
     if (driver && *driver) {
         if (name)
@@ -180,7 +201,8 @@ const char *kd_cl_error_name(cl_int code)
     case -1001:
         return "CL_PLATFORM_NOT_FOUND_KHR";
     }
-    return "unknown error";
+    const char *name = kd_cuda_error_name(code);
+    return name ? name : "unknown error";
 }
 
 kcl_status kd_cl_fail(kb_error *err, const kcl_device_info *device, const char *call, cl_int code, const char *more)

@@ -1,17 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/* device/memory.c: memory of the device that users hold. */
+/* device/memory.c: memory of the device that users hold, and memory of users. */
 #include "internal.h"
 
 static void take_out(kcl_memory *m)
 {
-    kcl_memory **link = &m->context->memories;
-    while (*link != m)
-        link = &(*link)->next;
-    *link = m->next;
+    if (m->next)
+        m->next->previous = m->previous;
+    *(m->previous ? &m->previous->next : &m->context->memories) = m->next;
     m->context = NULL;
 }
 
-kcl_status kcl_memory_create(kcl_context *context, size_t bytes, kcl_memory **memory)
+static void put_in(kcl_context *context, kcl_memory *m)
+{
+    m->context = context;
+    m->next = context->memories;
+    if (m->next)
+        m->next->previous = m;
+    context->memories = m;
+}
+
+/* A description of memory that is not there yet. */
+static kcl_status new_memory(kcl_context *context, const char *call, size_t bytes, kcl_memory **memory)
 {
     if (memory)
         *memory = NULL;
@@ -19,13 +28,22 @@ kcl_status kcl_memory_create(kcl_context *context, size_t bytes, kcl_memory **me
     if (status < 0)
         return status;
     if (!memory)
-        return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT,
-                       "kcl_memory_create: there is no place for the memory (NULL)");
-    kcl_memory *m = kb_calloc(&context->allocator, 1, sizeof *m);
+        return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT, "%s: there is no place for the memory (NULL)", call);
+    kcl_memory *m = *memory = kb_calloc(&context->allocator, 1, sizeof *m);
     if (!m)
         return kb_no_memory(&context->error);
     m->allocator = context->allocator;
     m->size = bytes;
+    m->holder = m;
+    return KCL_OK;
+}
+
+kcl_status kcl_memory_create(kcl_context *context, size_t bytes, kcl_memory **memory)
+{
+    kcl_status status = new_memory(context, __func__, bytes, memory);
+    if (status < 0)
+        return status;
+    kcl_memory *m = *memory;
     if (context->device->host) {
         const uint64_t all = context->device->info.memory;
         if (bytes > PTRDIFF_MAX || (all && bytes > all))
@@ -37,15 +55,56 @@ kcl_status kcl_memory_create(kcl_context *context, size_t bytes, kcl_memory **me
         status = kd_buffer_create(context, bytes, &m->buffer);
     }
     if (status < 0) {
-        kb_free(&m->allocator, m);
+        kb_free(&context->allocator, m);
+        *memory = NULL;
         return status;
     }
-    m->context = context;
-    m->next = context->memories;
-    context->memories = m;
-    *memory = m;
+    put_in(context, m);
     return KCL_OK;
 }
+
+/* ---- Memory of users --------------------------------------------------------------------------------------------- */
+
+kcl_status kd_memory_wrap(kcl_context *context, cl_mem mem, size_t bytes, bool retain, kcl_memory **memory)
+{
+    kcl_status status = new_memory(context, __func__, bytes, memory);
+    if (status < 0)
+        return status;
+    kcl_memory *m = *memory;
+    kcl_device *d = context->device;
+    cl_int code = 0;
+    if (d->host)
+        status = kb_fail(&context->error, KCL_ERROR_UNSUPPORTED, "the interpreter has no device memory");
+    else if (retain && (code = d->cl.clRetainMemObject(mem)))
+        status = kd_cl_fail(&context->error, &d->info, "clRetainMemObject", code, NULL);
+    if (status < 0) {
+        kb_free(&context->allocator, m);
+        *memory = NULL;
+        return status;
+    }
+    m->is_foreign = true;
+    m->is_retained = retain;
+    m->foreign = (kd_buffer){.mem = mem, .serial = ++context->last_serial, .size = bytes, .capacity = bytes};
+    m->buffer = &m->foreign;
+    /* Addresses of one device are places in one memory. */
+    m->holder = retain ? (const void *)mem : d;
+    m->origin = retain ? 0 : (uint64_t)(uintptr_t)mem;
+    put_in(context, m);
+    return KCL_OK;
+}
+
+/*
+ * Work that uses the memory may still be running: the driver holds the memory objects of commands until they are done,
+ * and memory without references is the user's to keep.
+ */
+static void let_go(kcl_memory *m)
+{
+    if (m->is_retained && !kd_forked())
+        m->context->device->cl.clReleaseMemObject(m->foreign.mem);
+    m->buffer = NULL;
+}
+
+/* ---- All memory -------------------------------------------------------------------------------------------------- */
 
 size_t kcl_memory_size(const kcl_memory *memory)
 {
@@ -59,7 +118,10 @@ void kcl_memory_release(kcl_memory **memory)
         return;
     *memory = NULL;
     if (m->context) {
-        kd_buffer_release(m->context, &m->buffer);
+        if (m->is_foreign)
+            let_go(m);
+        else
+            kd_buffer_release(m->context, &m->buffer);
         take_out(m);
     }
     const kcl_allocator allocator = m->allocator;
@@ -73,6 +135,8 @@ void kd_memories_orphan(kcl_context *context)
         kcl_memory *m = context->memories;
         kb_free(&m->allocator, m->host);
         m->host = NULL;
+        if (m->is_foreign)
+            let_go(m);
         m->buffer = NULL; /* freed with all buffers of the context */
         take_out(m);
     }
@@ -95,4 +159,24 @@ kd_buffer *kd_memory_buffer(const kcl_memory *memory)
 void *kd_memory_host(const kcl_memory *memory)
 {
     return memory->host;
+}
+
+const void *kd_memory_holder(const kcl_memory *memory)
+{
+    return memory->holder;
+}
+
+uint64_t kd_memory_origin(const kcl_memory *memory)
+{
+    return memory->origin;
+}
+
+bool kd_is_readable(const kcl_memory *memory)
+{
+    return !memory->is_unreadable;
+}
+
+bool kd_is_writable(const kcl_memory *memory)
+{
+    return !memory->is_unwritable;
 }

@@ -63,7 +63,7 @@ static kcl_status build_failed(kcl_context *c, const kd_program *p, cl_program p
         hint[0] = 0;
     kd_cl_fail(&c->error, &d->info, call, code, NULL);
     if (c->error.status != KCL_ERROR_NO_MEMORY)
-        c->error.status = KCL_ERROR_BUILD;
+        c->error.status = code == CL_COMPILER_NOT_AVAILABLE ? KCL_ERROR_UNSUPPORTED : KCL_ERROR_BUILD;
     kb_fail(&c->error, c->error.status, "%s, program %s (KEOPSCL_DUMP_DIR=folder keeps its text). %s%s%s%.*s",
             c->error.text, p->label, hint, *hint ? ". " : "",
             log && *log ? "The driver says:\n" : "The driver gives no reason.", (int)MOST, log ? log : "");
@@ -156,7 +156,10 @@ void kd_programs_free(kcl_device *device)
     device->program_count = 0;
 }
 
-/* Frees programs that have no kernels, the longest unused first, until at most `most` programs are left. */
+/*
+ * Frees programs that have no kernels, the longest unused first, until at most `most` programs are left, beside those that
+ * stay.
+ */
 static void trim_programs(kcl_context *c, size_t most)
 {
     kcl_device *d = c->device;
@@ -169,7 +172,7 @@ static void trim_programs(kcl_context *c, size_t most)
     while (d->program_count > most) {
         kd_program **oldest = NULL, *gone;
         for (kd_program **link = &d->programs; *link; link = &(*link)->next)
-            if (!(*link)->users && (!oldest || (*link)->used < (*oldest)->used))
+            if (!(*link)->users && !atomic_load(&(*link)->is_pinned) && (!oldest || (*link)->used < (*oldest)->used))
                 oldest = link;
         if (!oldest)
             break;
@@ -298,6 +301,7 @@ static kcl_status get_program(kcl_context *c, const char *source, uint64_t hash,
     p->label = kb_strdup(&d->allocator, label);
     atomic_init(&p->loaded, false);
     atomic_init(&p->unsaved, false);
+    atomic_init(&p->is_pinned, false);
     kcl_status status = p->source && p->label ? dump_source(c, p) : kb_no_memory(&c->error);
     if (status >= 0)
         status = load_or_build(c, p, found);
@@ -324,26 +328,46 @@ void kd_drop_entry(kcl_context *c, kd_program *p)
     pthread_mutex_unlock(&c->device->lock);
 }
 
+/*
+ * The size of a program's binary for the device, and its number among the `count` binaries of the program: the context
+ * of a user may have several devices, and drivers tell a binary for each of them.
+ */
+static cl_int find_binary(const kcl_device *d, cl_program program, size_t *size, size_t *number, size_t *count)
+{
+    size_t sizes[KD_MOST_DEVICES + 1] = {0}, bytes = sizeof *sizes;
+    cl_device_id ids[KD_MOST_DEVICES];
+    cl_int code =
+        d->cl.clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, KD_MOST_DEVICES * sizeof *sizes, sizes, &bytes);
+    *count = bytes / sizeof *sizes;
+    *number = 0;
+    if (!code && *count > 1) {
+        code = d->cl.clGetProgramInfo(program, CL_PROGRAM_DEVICES, sizeof ids, ids, NULL);
+        *number = code ? 0 : kd_find_device(&d->cl, ids, *count, d->id);
+    }
+    *size = sizes[*number];
+    return code;
+}
+
 static void save_program(kcl_context *c, kd_program *p)
 {
     kcl_device *d = c->device;
     kb_str key;
-    size_t size = 0;
-    unsigned char *binary = NULL;
+    size_t size = 0, number = 0, count = 0;
+    unsigned char *binaries[KD_MOST_DEVICES + 1] = {NULL}; /* drivers leave out those that have no place */
     double start = kb_seconds();
-    cl_int code = d->cl.clGetProgramInfo(p->program, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL);
+    cl_int code = find_binary(d, p->program, &size, &number, &count);
     make_key(&key, d, p);
-    if (!code && size && !key.failed && (binary = kb_alloc(&d->allocator, size))) {
-        code = d->cl.clGetProgramInfo(p->program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL);
+    if (!code && size && !key.failed && (binaries[number] = kb_alloc(&d->allocator, size))) {
+        code = d->cl.clGetProgramInfo(p->program, CL_PROGRAM_BINARIES, count * sizeof *binaries, binaries, NULL);
         if (!code)
-            kd_disk_store(d, &c->log, &key, binary, size, p->notes);
+            kd_disk_store(d, &c->log, &key, binaries[number], size, p->notes);
     }
     if (code)
         kb_log_line(&c->log, "program %s is not kept on disk: clGetProgramInfo failed: %s (%d)", p->label,
                     kd_cl_error_name(code), (int)code);
     else
         kb_log_line(&c->log, "program %s: saving took %.4f s", p->label, kb_seconds() - start);
-    kb_free(&d->allocator, binary);
+    kb_free(&d->allocator, binaries[number]);
     kb_str_finish(&key);
 }
 

@@ -44,6 +44,16 @@ bool kd_wants_host(const kd_settings *settings)
     return same_text(settings->device, host_id) || same_text(settings->device, host_name);
 }
 
+bool kd_wants_cuda(const kd_settings *settings)
+{
+    static const char name[] = "cuda";
+    const char *wish = settings->device;
+    for (size_t k = 0; name[k]; k++, wish++)
+        if (lower(*wish) != name[k])
+            return false;
+    return !*wish || (*wish == ':' && wish[1] && !wish[1 + strspn(wish + 1, "0123456789")]);
+}
+
 void kd_host_info(kcl_device_info *info, int threads)
 {
     memset(info, 0, sizeof *info);
@@ -71,6 +81,9 @@ static double score(const kcl_device_info *info, bool own_memory)
     double speed = (double)info->compute_units * (double)KB_MAX(info->clock_mhz, 1);
     return kind * 1e9 + (info->has_f64 ? 1e8 : 0) + KB_MIN(speed, 9.9e7);
 }
+
+/* Of devices that are used when they are asked for, and listed before the interpreter. */
+#define LEAST_SCORE 0.5
 
 /* Sets `problem` if the device cannot be used. */
 static void look_at(const kd_cl *cl, kd_candidate *c)
@@ -120,7 +133,10 @@ static void look_at(const kd_cl *cl, kd_candidate *c)
     else if (!available)
         snprintf(c->problem, sizeof c->problem, "its driver says it is not available");
     else if (!compiler)
-        snprintf(c->problem, sizeof c->problem, "its driver has no compiler");
+        snprintf(c->problem, sizeof c->problem, "%s",
+                 strcmp(c->info.platform, kd_cuda_platform) == 0
+                     ? "no OpenCL of NVIDIA is there, which compiles for CUDA"
+                     : "its driver has no compiler");
 }
 
 static kcl_status list_platform(kd_candidates *list, const kd_cl *cl, cl_uint number, cl_platform_id platform,
@@ -162,10 +178,16 @@ static kcl_status list_platform(kd_candidates *list, const kd_cl *cl, cl_uint nu
         memset(c, 0, sizeof *c);
         c->platform = platform;
         c->id = ids[k];
-        snprintf(c->info.id, sizeof c->info.id, "%u:%u", (unsigned)number % 1000000, (unsigned)k % 1000000);
+        if (strcmp(name, kd_cuda_platform) == 0)
+            snprintf(c->info.id, sizeof c->info.id, "cuda:%u", (unsigned)k % 1000000);
+        else
+            snprintf(c->info.id, sizeof c->info.id, "%u:%u", (unsigned)number % 1000000, (unsigned)k % 1000000);
         memcpy(c->info.platform, name, sizeof name);
         memcpy(c->platform_version, version, sizeof version);
         look_at(cl, c);
+        /* The arrays of the host gain nothing by CUDA, so who does not ask for CUDA gets OpenCL. */
+        if (strcmp(name, kd_cuda_platform) == 0)
+            c->info.score = LEAST_SCORE;
     }
     kb_free(&list->allocator, ids);
     return room ? KCL_OK : kb_no_memory(err);
@@ -200,6 +222,58 @@ void kd_list_finish(kd_candidates *list)
     *list = (kd_candidates){.allocator = list->allocator};
 }
 
+size_t kd_find_device(const kd_cl *cl, const cl_device_id *ids, size_t count, cl_device_id device)
+{
+    while (device) {
+        for (size_t k = 0; k < count; k++)
+            if (ids[k] == device)
+                return k;
+        cl_device_id whole = NULL;
+        if (cl->clGetDeviceInfo(device, CL_DEVICE_PARENT_DEVICE, sizeof whole, &whole, NULL))
+            return count;
+        device = whole;
+    }
+    return count;
+}
+
+kcl_status kd_describe(kd_candidate *found, const kd_cl *cl, cl_platform_id platform, cl_device_id device,
+                       const kcl_allocator *allocator, const kb_log *log, kb_error *err)
+{
+    kd_candidates list = {.allocator = *allocator};
+    const kd_candidate *match = NULL;
+    cl_uint number = 0;
+    cl_int code = cl->clGetPlatformIDs(0, NULL, &list.platforms);
+    cl_platform_id *ids = code ? NULL : kb_calloc(allocator, list.platforms + 1, sizeof *ids);
+    if (!code && !ids)
+        return kb_no_memory(err);
+    if (!code)
+        code = cl->clGetPlatformIDs(list.platforms, ids, NULL);
+    while (!code && number < list.platforms && ids[number] != platform)
+        number++;
+    kb_free(allocator, ids);
+    if (code)
+        return kd_cl_fail(err, NULL, "clGetPlatformIDs", code, NULL);
+    if (number == list.platforms)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "the device is of no platform that the OpenCL loader of keopscl lists");
+    kcl_status status = list_platform(&list, cl, number, platform, log, err);
+    /* Parts of a device are not listed: a part is known by the device that it is a part of. */
+    for (size_t k = 0; status >= 0 && k < list.count && !match; k++)
+        match = kd_find_device(cl, &list.items[k].id, 1, device) == 0 ? &list.items[k] : NULL;
+    if (status >= 0 && !match)
+        status = kb_fail(err, KCL_ERROR_ARGUMENT, "the device is not among the devices that its platform lists");
+    if (status >= 0) {
+        *found = *match;
+        found->id = device;
+        if (match->id != device)
+            look_at(cl, found);
+        if (*found->problem)
+            status = kb_fail(err, KCL_ERROR_NO_DEVICE, "device %s \"%s\" cannot be used: %s", found->info.id,
+                             found->info.name, found->problem);
+    }
+    kd_list_finish(&list);
+    return status;
+}
+
 static bool is_number_pair(const char *wish)
 {
     size_t a = strspn(wish, "0123456789");
@@ -220,6 +294,8 @@ static bool matches(const kd_candidate *c, const char *wish)
         return true;
     if (same_text(wish, "gpu") || same_text(wish, "cpu"))
         return same_text(wish, c->info.type);
+    if (same_text(wish, c->info.id))
+        return true;
     if (is_number_pair(wish))
         return same_number_pair(wish, c->info.id);
     return contains(c->info.name, wish) || contains(c->info.platform, wish);

@@ -187,6 +187,12 @@ void kx_empty_rooms(kcl_context *context)
         kx_empty_room(context, &all->places[n]);
 }
 
+void kx_give_back(kcl_context *context)
+{
+    kx_empty_rooms(context);
+    kd_drop_idle_buffers(context);
+}
+
 kcl_status kx_make_room(kcl_context *context, kx_room *r, int64_t elements, kcl_dtype dtype)
 {
     int64_t bytes;

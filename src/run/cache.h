@@ -21,6 +21,7 @@ void kx_empty_room(kcl_context *context, kx_room *room);
 
 /* Gives back all memory of intermediate results: the device has no more. */
 void kx_empty_rooms(kcl_context *context);
+void kx_give_back(kcl_context *context); /* the same, and memory that waits for reuse */
 
 /* The memory of a place of temporaries (kg_temp); NULL: host memory is out (the context's error). */
 kx_room *kx_room_of_place(kcl_context *context, uint32_t place);

@@ -40,7 +40,7 @@ static int merge(int count, axis axes[MOST_AXES])
 bool kx_is_same_array(const kx_view *a, const kx_view *b)
 {
     axis of[2][MOST_AXES];
-    if (a->memory != b->memory || kx_place_of(a) != kx_place_of(b) || a->dtype != b->dtype)
+    if (kx_holder_of(a) != kx_holder_of(b) || kx_place_of(a) != kx_place_of(b) || a->dtype != b->dtype)
         return false;
     const int count = merge(axes_of(a, of[0]), of[0]);
     if (count != merge(axes_of(b, of[1]), of[1]))

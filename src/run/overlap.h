@@ -14,10 +14,16 @@
  */
 bool kx_elements_meet(const kx_view *a, const kx_view *b);
 
-/* The address of the first element; of a device array, the place in its memory. */
+/* What holds the elements of a device array: several memories of users may have one holder. NULL for host arrays. */
+static inline const void *kx_holder_of(const kx_view *v)
+{
+    return v->memory ? kd_memory_holder(v->memory) : NULL;
+}
+
+/* The address of the first element; of a device array, the place in its holder. */
 static inline uint64_t kx_place_of(const kx_view *v)
 {
-    return v->memory ? (uint64_t)v->offset : (uint64_t)(uintptr_t)v->data;
+    return v->memory ? kd_memory_origin(v->memory) + (uint64_t)v->offset : (uint64_t)(uintptr_t)v->data;
 }
 
 static inline bool kx_overlap(const kx_view *a, const kx_view *b)
@@ -25,7 +31,8 @@ static inline bool kx_overlap(const kx_view *a, const kx_view *b)
     const uint64_t place[2] = {kx_place_of(a), kx_place_of(b)};
     const bool ranges_meet = place[0] + (uint64_t)a->low < place[1] + (uint64_t)b->high &&
                              place[1] + (uint64_t)b->low < place[0] + (uint64_t)a->high;
-    return ranges_meet && a->memory == b->memory && a->low != a->high && b->low != b->high && kx_elements_meet(a, b);
+    return ranges_meet && kx_holder_of(a) == kx_holder_of(b) && a->low != a->high && b->low != b->high &&
+           kx_elements_meet(a, b);
 }
 
 /*

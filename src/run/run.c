@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* run/run.c: programs run on the arrays of a call. */
 #include "backend.h"
+#include "cache.h"
 #include "staging.h"
 
 #include <stdio.h>
@@ -147,8 +148,12 @@ kcl_status kx_run_program(const kg_program *program, kcl_context *context, kcl_d
     kcl_context_stats *stats = kd_stats(context);
     bool shares;
     const bool is_watched = kd_is_watched(context);
-    if (kx_check_arrays(program, context, slots, outs, &shares) < 0 || (is_watched && kd_begin_call(context) < 0))
+    if (kx_check_arrays(program, context, slots, outs, scales, &shares) < 0 ||
+        (is_watched && kd_begin_call(context) < 0))
         return kd_error(context)->status;
+    const bool is_captured = kd_is_captured(context);
+    if (is_captured)
+        kx_give_back(context);
     double start = kb_seconds(), built = stats->build_seconds;
     kx_run r = {.program = program,
                 .context = context,
@@ -171,6 +176,8 @@ kcl_status kx_run_program(const kg_program *program, kcl_context *context, kcl_d
     kb_arena_finish(&r.arena);
     kx_unstage(&in, context, NULL);
     kx_unstage(&out, context, status == KCL_OK ? outs : NULL);
+    if (is_captured || kd_holds_much(context))
+        kx_give_back(context);
     if (is_watched)
         kd_end_call(context, status);
     double seconds = kb_seconds() - start;

@@ -169,11 +169,17 @@ kcl_status kx_check_memory(kcl_context *context, const kcl_memory *memory, int64
                        "%s is in device memory that this context does not have: it was released, or belongs to another "
                        "context",
                        what);
+    const uint64_t origin = kd_memory_origin(memory);
     if (offset % (int64_t)kb_dtype_size(dtype))
         return kb_fail(err, KCL_ERROR_ARGUMENT,
                        "%s begins at byte %lld of its device memory, which is no multiple of "
                        "the %zu bytes of a %s",
                        what, (long long)offset, kb_dtype_size(dtype), kb_dtype_name(dtype));
+    if (origin % kb_dtype_size(dtype))
+        return kb_fail(err, KCL_ERROR_ARGUMENT,
+                       "%s is in device memory that begins at the address %#llx, which is no multiple of the %zu bytes "
+                       "of a %s",
+                       what, (unsigned long long)origin, kb_dtype_size(dtype), kb_dtype_name(dtype));
     if (lowest < 0 || (uint64_t)highest > kcl_memory_size(memory))
         return kb_fail(err, KCL_ERROR_ARGUMENT, "%s takes the bytes %lld to %lld of its device memory, which has %zu",
                        what, (long long)lowest, (long long)highest, kcl_memory_size(memory));
@@ -189,8 +195,9 @@ static bool has_whole_strides(const kx_view *v)
     return v->row_stride % size == 0 && v->step % size == 0;
 }
 
-/* Whether a device array is there, and kernels can work on it or copy it. */
-static kcl_status check_device_array(kcl_context *context, const kx_view *v, const char *what)
+/* Whether a device array is there, and kernels can read it, write it, or copy it. */
+static kcl_status check_device_array(kcl_context *context, const kx_view *v, const char *what, bool is_read,
+                                     bool is_written)
 {
     const bool is_empty = v->low == v->high;
     if (kx_check_memory(context, v->memory, is_empty ? 0 : v->offset + v->low, is_empty ? 0 : v->offset + v->high,
@@ -200,6 +207,12 @@ static kcl_status check_device_array(kcl_context *context, const kx_view *v, con
         return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT,
                        "%s is in device memory, where strides must be multiples of the %zu bytes of a %s", what,
                        kb_dtype_size(v->dtype), kb_dtype_name(v->dtype));
+    const bool cannot_write = is_written && !kd_is_writable(v->memory);
+    if (cannot_write || (is_read && !kd_is_readable(v->memory)))
+        return kb_fail(kd_error(context), KCL_ERROR_ARGUMENT,
+                       "%s is in device memory that kernels may only %s (%s), and the call %s it", what,
+                       cannot_write ? "read" : "write", cannot_write ? "CL_MEM_READ_ONLY" : "CL_MEM_WRITE_ONLY",
+                       cannot_write ? "writes" : "reads");
     return KCL_OK;
 }
 
@@ -225,17 +238,17 @@ static kcl_status check_output(const kg_program *e, const kx_view *slots, const 
 }
 
 kcl_status kx_check_arrays(const kg_program *e, kcl_context *context, const kx_view *slots, const kx_view *outs,
-                           bool *shares)
+                           const kr_scale *scales, bool *shares)
 {
     char output[32];
     *shares = false;
     for (size_t k = 0; k < e->slot_count; k++)
-        if (slots[k].memory && check_device_array(context, &slots[k], slots[k].name) < 0)
+        if (slots[k].memory && check_device_array(context, &slots[k], slots[k].name, true, false) < 0)
             return kd_error(context)->status;
     for (size_t k = 0; k < e->root_count; k++) {
         if (outs[k].memory) {
             snprintf(output, sizeof output, "output %zu", k);
-            if (check_device_array(context, &outs[k], output) < 0)
+            if (check_device_array(context, &outs[k], output, kx_is_read(scales, k), true) < 0)
                 return kd_error(context)->status;
         }
         if (check_output(e, slots, outs, k, shares, kd_error(context)) < 0)

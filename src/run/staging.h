@@ -30,11 +30,11 @@ bool kx_all_reached(const kx_backend *backend, kcl_context *context, size_t coun
                     bool is_output);
 
 /*
- * Checks that device arrays are there (kx_check_memory) and that outputs overlap nothing, but for one that is the array
- * of an input as a whole; *shares tells whether there is such an output.
+ * Checks that device arrays are there (kx_check_memory) and may be used as they are to be, and that outputs overlap nothing, but for one that is the array
+ * of an input as a whole; *shares tells whether there is such an output. `scales` as in kx_run_program.
  */
 kcl_status kx_check_arrays(const kg_program *e, kcl_context *context, const kx_view *slots, const kx_view *outs,
-                           bool *shares);
+                           const kr_scale *scales, bool *shares);
 
 /* Whether there are so few bytes of host arrays among the arguments that they are copied rather than waited for. */
 bool kx_has_little_host_data(size_t count, const kx_view *views);

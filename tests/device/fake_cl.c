@@ -37,8 +37,8 @@ enum { CONTEXT = 1, QUEUE, PROGRAM, KERNEL, BUFFER, SUB_DEVICE, EVENT };
 
 typedef struct object {
     struct object *next;
-    int kind, alive;
-    char *source; /* program */
+    int kind, references; /* 0: released */
+    char *source;         /* program */
     bool built, launched;
     int last_launch;        /* kernel */
     char *name;             /* kernel */
@@ -47,7 +47,9 @@ typedef struct object {
     int value[8];           /* kernel: arguments of 4 bytes */
     char *data, *host;      /* buffer */
     size_t size;
-    const void *device; /* sub-device: the whole one; context: its device */
+    const void *device;     /* sub-device: the whole one; context, queue: their device */
+    struct object *context; /* queue, buffer */
+    bool in_place;          /* context */
 } object;
 
 static object *objects;
@@ -56,7 +58,7 @@ static object *new_object(int kind)
 {
     object *o = calloc(1, sizeof *o);
     o->kind = kind;
-    o->alive = 1;
+    o->references = 1;
     o->next = objects;
     objects = o;
     fake.live++;
@@ -66,7 +68,7 @@ static object *new_object(int kind)
 static object *use(void *handle, int kind)
 {
     object *o = handle;
-    if (!o || o->kind != kind || !o->alive) {
+    if (!o || o->kind != kind || !o->references) {
         fprintf(stderr, "fake OpenCL: an object of kind %d is used that is not one or was released\n", kind);
         abort();
     }
@@ -77,8 +79,7 @@ static void release(void *handle, int kind)
 {
     object *o = use(handle, kind);
     fake.early_releases += kind == KERNEL && o->last_launch > fake.finished;
-    o->alive = 0;
-    fake.live--;
+    fake.live -= --o->references == 0;
 }
 
 void fake_reset(void)
@@ -170,13 +171,31 @@ static cl_int fake_clGetDeviceIDs(cl_platform_id id, cl_device_type type, cl_uin
     return CL_SUCCESS;
 }
 
+/* The whole device of a device or of a part of one. */
+static const fake_device *whole(const void *device)
+{
+    for (const object *o = objects; o; o = o->next)
+        if (o == device)
+            return o->device;
+    return device;
+}
+
 static cl_int fake_clGetDeviceInfo(cl_device_id id, cl_device_info what, size_t size, void *value, size_t *need)
 {
     FAILS;
-    const fake_device *d = (const fake_device *)id;
+    const fake_device *d = whole(id);
+    const void *platform = NULL;
+    for (cl_uint k = 0; k < fake.platform_count; k++)
+        for (cl_uint m = 0; m < fake.platforms[k].count; m++)
+            platform = &fake.platforms[k].devices[m] == d ? &fake.platforms[k] : platform;
+    const cl_device_id parent = d == (const fake_device *)id ? NULL : (cl_device_id)(uintptr_t)d;
     const size_t group = 4096, sizes[3] = {1024, 1024, 64};
     const cl_ulong local = 32768;
     switch (what) {
+    case CL_DEVICE_PLATFORM:
+        return ANSWER(platform);
+    case CL_DEVICE_PARENT_DEVICE:
+        return ANSWER(parent);
     case CL_DEVICE_NAME:
         return ANSWER_TEXT(d->name);
     case CL_DEVICE_VERSION:
@@ -248,28 +267,80 @@ RELEASE(clReleaseKernel, cl_kernel, KERNEL)
 RELEASE(clReleaseMemObject, cl_mem, BUFFER)
 RELEASE(clReleaseEvent, cl_event, EVENT)
 
+#define RETAIN(call, type, kind)                                                                                       \
+    static cl_int fake_##call(type handle)                                                                             \
+    {                                                                                                                  \
+        object *o = use(handle, kind);                                                                                 \
+        FAILS;                                                                                                         \
+        o->references++;                                                                                               \
+        return CL_SUCCESS;                                                                                             \
+    }
+RETAIN(clRetainContext, cl_context, CONTEXT)
+RETAIN(clRetainCommandQueue, cl_command_queue, QUEUE)
+RETAIN(clRetainMemObject, cl_mem, BUFFER)
+
+static cl_int fake_clGetContextInfo(cl_context handle, cl_context_info what, size_t size, void *value, size_t *need)
+{
+    object *o = use(handle, CONTEXT);
+    FAILS;
+    return what == CL_CONTEXT_DEVICES ? ANSWER(o->device) : CL_INVALID_VALUE;
+}
+
+static cl_int fake_clGetCommandQueueInfo(cl_command_queue handle, cl_command_queue_info what, size_t size, void *value,
+                                         size_t *need)
+{
+    object *o = use(handle, QUEUE);
+    const cl_command_queue_properties properties = 0;
+    FAILS;
+    return what == CL_QUEUE_CONTEXT  ? ANSWER(o->context)
+           : what == CL_QUEUE_DEVICE ? ANSWER(o->device)
+                                     : ANSWER(properties);
+}
+
+static cl_int fake_clGetMemObjectInfo(cl_mem handle, cl_mem_info what, size_t size, void *value, size_t *need)
+{
+    object *o = use(handle, BUFFER);
+    const cl_mem_object_type type = CL_MEM_OBJECT_BUFFER;
+    const cl_mem_flags flags = CL_MEM_READ_WRITE;
+    const cl_mem parent = NULL;
+    FAILS;
+    switch (what) {
+    case CL_MEM_TYPE:
+        return ANSWER(type);
+    case CL_MEM_FLAGS:
+        return ANSWER(flags);
+    case CL_MEM_SIZE:
+        return ANSWER(o->size);
+    case CL_MEM_CONTEXT:
+        return ANSWER(o->context);
+    case CL_MEM_ASSOCIATED_MEMOBJECT:
+        return ANSWER(parent);
+    }
+    return CL_INVALID_VALUE;
+}
+
 static cl_context fake_clCreateContext(const cl_context_properties *properties, cl_uint count, const cl_device_id *ids,
                                        void(CL_CALLBACK *notify)(const char *, const void *, size_t, void *),
                                        void *user, cl_int *error)
 {
     (void)properties, (void)count, (void)notify, (void)user;
     FAILS_CREATE;
-    const void *device = ids[0];
-    for (const object *o = objects; o; o = o->next)
-        if (o == device)
-            device = o->device;
     object *c = new_object(CONTEXT);
-    c->device = device;
+    c->device = ids[0];
+    c->in_place = whole(ids[0]) == &pocl_devices[0];
     return (cl_context)c;
 }
 
 static cl_command_queue fake_clCreateCommandQueue(cl_context c, cl_device_id id, cl_command_queue_properties properties,
                                                   cl_int *error)
 {
-    (void)id, (void)properties;
-    use(c, CONTEXT);
+    (void)properties;
+    object *context = use(c, CONTEXT);
     FAILS_CREATE;
-    return (cl_command_queue)new_object(QUEUE);
+    object *o = new_object(QUEUE);
+    o->device = id;
+    o->context = context;
+    return (cl_command_queue)o;
 }
 
 static char *copy_text(const char *text)
@@ -397,9 +468,10 @@ static cl_mem fake_clCreateBuffer(cl_context c, cl_mem_flags flags, size_t size,
         return NULL;
     }
     object *o = new_object(BUFFER);
+    o->context = context;
     o->size = size;
     o->host = flags & CL_MEM_USE_HOST_PTR ? host : NULL;
-    o->data = o->host && context->device == &pocl_devices[0] ? o->host : malloc(size);
+    o->data = o->host && context->in_place ? o->host : malloc(size);
     if (o->host && o->data != o->host)
         memcpy(o->data, o->host, size);
     return (cl_mem)o;

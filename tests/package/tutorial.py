@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """docs/tutorial.md as a program.
 
-tutorial.py code PAGE.md OUT.c          writes the C blocks of the page, one after another
-tutorial.py check PAGE.md PROGRAM       runs the program; it must print the text blocks that follow C blocks
+tutorial.py code PAGE.md OUT.c [NAME]      writes the C blocks of the page, one after another
+tutorial.py check PAGE.md PROGRAM [NAME]   runs the program; it must print the text blocks that follow C blocks
 tutorial.py shell PAGE.md KEOPSCL       runs the console blocks: lines "$ keopscl ..." must print the lines below them,
                                         numbers to 4 digits
 
-The page's C blocks are one program, in the order of the page. A text block is what the C block above it prints.
+The page's C blocks are one program, in the order of the page. A text block is what the C block above it prints. Blocks
+whose language is followed by a name ("c opencl", "text opencl") are a program of their own; it exits with 77 where what
+it needs is not there.
 """
 import os
 import re
@@ -30,10 +32,14 @@ def blocks(page):
     return found
 
 
-def code(page, out):
+def fence(language, name):
+    return language + " " + name if name else language
+
+
+def code(page, out, name=""):
     with open(out, "w", encoding="utf-8") as file:
         for language, number, text in blocks(page):
-            if language == "c":
+            if language == fence("c", name):
                 file.write('#line %d "%s"\n%s' % (number, os.path.basename(page), text))
 
 
@@ -45,11 +51,14 @@ def report(results):
     print("1..%d" % len(results))
 
 
-def check(page, program):
+def check(page, program, name=""):
     run = subprocess.run([program], capture_output=True, text=True)
+    if name and run.returncode == 77:
+        print("1..0 # SKIP " + " ".join(run.stderr.split()))
+        return
     output, position, results = run.stdout, 0, []
     for language, number, text in blocks(page):
-        if language == "text":
+        if language == fence("text", name):
             got = output[position:position + len(text)]
             results.append(("output at line %d" % number, "" if got == text else
                             "expected:\n%sprinted:\n%s" % (text, output[position:])))

@@ -4,13 +4,18 @@
 #endif
 #include "sharing.h"
 
+#include <string.h>
+
 kcl_context *host, *device, *c;
 
 static kd_sharing natural; /* how the device shares arrays where no way is chosen */
 
 void choose(int which)
 {
-    const kd_sharing sharing[] = {[IN_PLACE] = natural, [MAPPED] = KD_MAPPED, [COPIED] = KD_COPIED};
+    /* The memory of the host is nothing that CUDA's functions map. */
+    const bool can_map = device && strncmp(device->device->info.id, "cuda", 4) != 0;
+    const kd_sharing sharing[] = {
+        [IN_PLACE] = natural, [MAPPED] = can_map ? KD_MAPPED : natural, [COPIED] = KD_COPIED};
     c = which == HOST ? host : device;
     if (which != HOST)
         device->device->sharing = sharing[which];

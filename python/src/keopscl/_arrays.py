@@ -15,6 +15,21 @@ from ._native import ffi, lib
 Shape = Tuple[int, ...]
 
 
+class Place:
+    """Memory of a device that a context computes in without a copy."""
+
+    __slots__ = ("context",)
+
+    context: Any  # kcl_context
+
+    def view(self, leaf: Any, code: int) -> Any:
+        """The description of a leaf's array, whose address is of the device. What holds the memory may follow."""
+        raise NotImplementedError
+
+    def explain(self, status: int) -> None:
+        """Raises the array library's own exception for a status, if it has one."""
+
+
 class ArrayLibrary:
     """The base of all array libraries."""
 
@@ -44,8 +59,17 @@ class ArrayLibrary:
         """
         raise NotImplementedError
 
-    def empty(self, shape: Shape, code: int, like: Any) -> Any:
-        """A new dense array on the device of the array `like`, which may be None."""
+    def place(self, leaves: Sequence[Any]) -> Optional["Place"]:
+        """Where the arrays of these leaves are, if it is not the memory of the host."""
+        return None
+
+    def brought(self, leaves: Sequence[Any], device: Optional[str]) -> Tuple[Sequence[Any], Any]:
+        """The leaves with arrays that the device of a call reaches, and a function that brings the result to where the
+        arrays were, None if it is there."""
+        return leaves, None
+
+    def empty(self, shape: Shape, code: int, place: Optional["Place"]) -> Any:
+        """A new dense array in a place, which `place` gave."""
         raise NotImplementedError
 
     def address(self, array: Any) -> Any:

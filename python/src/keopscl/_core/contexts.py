@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Optional
 
+from .._arrays import Place
 from .._errors import ArgumentError, DeviceError, error_of
 from .._native import ffi, lib
 from . import drivers, interrupts
@@ -96,10 +97,17 @@ def lent() -> Iterator[None]:
         _lent.append(contexts)
 
 
-def check(status: int, context: Any) -> None:
-    """Raises what a call on a context has to tell."""
+def for_formulas() -> Any:
+    """The calling thread's kcl_context for what computes nothing: no device is opened."""
+    return current("host")
+
+
+def check(status: int, context: Any, place: Optional[Place] = None) -> None:
+    """Raises what a call on a context has to tell. `place`: where the arrays of the call are."""
     interrupts.raise_if_interrupted()
     if status < 0:
+        if place is not None:
+            place.explain(status)
         raise error_of(status, lib.kcl_context_error(context))
 
 
@@ -112,7 +120,8 @@ def _info(context: Any) -> Any:
 
 def set_device(name: Optional[str]) -> None:
     """Chooses the device of all later calls: "gpu", "cpu", "host" (the built-in interpreter), "0:1" (device 1 of
-    platform 0), or part of a name. None: the device that KEOPSCL_DEVICE names, or the best one.
+    platform 0), "cuda:0" (device 0 of CUDA), or part of a name. None: the device that KEOPSCL_DEVICE names, or the best
+    one.
 
     Raises DeviceError where no device answers to the name.
     """
@@ -128,6 +137,16 @@ def device_name() -> str:
     info = _info(current())
     name, platform = ffi.string(info.name).decode(), ffi.string(info.platform).decode()
     return f"{name} ({platform})" if platform else name
+
+
+def default() -> Optional[str]:
+    """The name that set_device was given."""
+    return _default
+
+
+def wanted() -> str:
+    """The name of the device that set_device or KEOPSCL_DEVICE asks for, "" where neither does."""
+    return _default or os.environ.get("KEOPSCL_DEVICE", "")
 
 
 GPUS = ("GPU", "GPU_1D", "GPU_1D_device", "GPU_1D_host", "GPU_2D", "GPU_2D_device", "GPU_2D_host")
@@ -155,13 +174,13 @@ _devices: Optional[List[drivers.Device]] = None
 
 
 def ids(kind: str) -> List[str]:
-    """The names of the devices of a type, "gpu", "cpu", "host" (the interpreter)."""
+    """The names of the devices of a type, "gpu", "cpu", "host" (the interpreter). A card has one name, by OpenCL."""
     global _devices
     if _devices is None:
         drivers.load_needs()
         drivers.prepare("cpu")
         _devices = drivers.devices()
-    return [device.id for device in _devices if device.type == kind]
+    return [device.id for device in _devices if device.type == kind and not device.id.startswith("cuda")]
 
 
 def has(kind: str) -> bool:

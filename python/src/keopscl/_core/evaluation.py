@@ -92,16 +92,15 @@ def rows(node: Structure, ni: Optional[int], nj: Optional[int]) -> int:
 class Evaluation:
     """A program whose results are wanted. `run` computes them from leaves that have arrays."""
 
-    __slots__ = ("library", "program", "code", "shape", "options", "like")
+    __slots__ = ("library", "program", "code", "shape", "options")
 
     def __init__(self, library: _arrays.ArrayLibrary, program: Program, code: int, shape: Tuple[int, ...],
-                 options: Options, like: Any) -> None:
+                 options: Options) -> None:
         self.library = library
         self.program = program
         self.code = code  # number type of the arrays
         self.shape = shape  # of the results: (batch axes..., rows, components)
         self.options = options
-        self.like = like  # an array of the user, on whose device results are made
 
     def run(self, leaves: Sequence[Any]) -> Any:
         """The result, or a tuple of results."""
@@ -111,6 +110,7 @@ class Evaluation:
             return self.run_in_double(leaves)
         library = self.library
         program = self.program
+        place = library.place(leaves)
         results: List[Any] = []
         descriptions: List[Any] = []
         for index in program.indices:
@@ -118,13 +118,13 @@ class Evaluation:
             if options.out is not None:
                 result, out = self.given(len(results), its_code)
             else:
-                result = library.empty(self.shape, its_code, self.like)
+                result = library.empty(self.shape, its_code, place)
                 out = library.address(result), (its_code, self.shape)
             results.append(result)
             descriptions.append(out)
         for k in program.order:
-            descriptions.append(leaves[k].view(code))
-        apply(program, descriptions, options.device)
+            descriptions.append(leaves[k].view(code) if place is None else place.view(leaves[k], code))
+        apply(program, descriptions, options.device, place)
         if options.out is not None:
             return options.out
         if program.tail:
@@ -133,14 +133,14 @@ class Evaluation:
             results = [library.view_as_complex(result) for result in results]
         return results[0] if len(results) == 1 else tuple(results)
 
-    def given(self, place: int, code: int) -> Tuple[Any, Any]:
+    def given(self, number: int, code: int) -> Tuple[Any, Any]:
         """An array that the user gave for a result, and its kcl_array."""
         library = self.library
         out = self.options.out
         if isinstance(out, (tuple, list)):
-            if place >= len(out):
-                raise ArgumentError(f"out: {len(out)} arrays for {place + 1} results or more")
-            out = out[place]
+            if number >= len(out):
+                raise ArgumentError(f"out: {len(out)} arrays for {number + 1} results or more")
+            out = out[number]
         elif len(self.program.indices) > 1:
             raise ArgumentError(f"out: a tuple of {len(self.program.indices)} arrays is needed")
         array = library.as_array(out)
@@ -171,7 +171,7 @@ class Evaluation:
         if self.options.out is not None:
             raise UnsupportedError("out: not together with a wider accumulator or Kahan sums yet")
         wide = [library.widened(leaf) if isinstance(leaf, ArrayLeaf) and leaf.code == F32 else leaf for leaf in leaves]
-        inner = Evaluation(library, self.program, F64, self.shape, self.options._replace(double=False), self.like)
+        inner = Evaluation(library, self.program, F64, self.shape, self.options._replace(double=False))
         results = library.call(inner, wide)
         if isinstance(results, tuple):
             return (library.narrowed(results[0]), *results[1:])
@@ -181,24 +181,25 @@ class Evaluation:
 evaluated = 0  # how many computations of the library have succeeded in this process
 
 
-def apply(program: Program, descriptions: Sequence[Any], device: Optional[str]) -> None:
+def apply(program: Program, descriptions: Sequence[Any], device: Optional[str],
+          place: Optional[_arrays.Place] = None) -> None:
     """Computes a program's results from arrays: descriptions of the results, then of the arguments; results without
-    strides are dense. Other threads run in the meantime."""
+    strides are dense. `place`: where all arrays are, else in memory of the host. Other threads run in the meantime."""
     global evaluated
-    context = contexts.current(device)
+    context = contexts.current(device) if place is None else place.context
     key = tuple([description[1] for description in descriptions])
     arrays = program.layouts.get(key)
     if arrays is None:
         arrays = ffi.new("kcl_array[]", len(key))
-        for place, layout in enumerate(key):
-            _arrays.fill(arrays[place], layout if len(layout) > 2 else _arrays.describe_dense(None, *layout)[1])
+        for k, layout in enumerate(key):
+            _arrays.fill(arrays[k], layout if len(layout) > 2 else _arrays.describe_dense(None, *layout)[1])
         if len(program.layouts) >= 64:
             program.layouts.clear()
         program.layouts[key] = arrays
     outs = len(program.indices)
     status = lib.keopscl_apply(program.operator, context, arrays, [description[0] for description in descriptions], outs,
-                               len(key) - outs)
-    contexts.check(status, context)
+                               len(key) - outs, place is not None)
+    contexts.check(status, context, place)
     evaluated += 1
 
 
@@ -214,7 +215,7 @@ def batch_patterns(leaves: Sequence[Any], code: int) -> Tuple[Tuple[int, ...], .
 
 def output_shape(program: Program, leaves: Sequence[Any], code: int) -> Tuple[int, ...]:
     """The shape of a result, (batch axes..., rows, components), or without rows for a single row."""
-    context = contexts.current()
+    context = contexts.for_formulas()
     arguments = [leaves[k].array(code) for k in program.order]
     made = ffi.new("kcl_array *")
     status = lib.kcl_operator_output_shape(program.operator, context, 0, ffi.new("kcl_array *[]", arguments),

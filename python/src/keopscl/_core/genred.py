@@ -158,8 +158,7 @@ class GenredBase:
         if backend != "auto" or ranges is not None or out is not None or verbose:
             options = evaluation.merged(options, {"backend": backend, "device_id": device_id, "ranges": ranges, "out": out,
                                                   "verbose": verbose}, "Genred")
-        return evaluation.call(library, Evaluation(library, self._program, code, shape, options, args[0]), leaves)
-
+        return evaluation.call(library, Evaluation(library, self._program, code, shape, options), leaves)
 
     def _check(self, signature: Sequence[Tuple[int, Tuple[int, ...], Tuple[int, ...]]]) -> Any:
         """The number type of a call, the shape of its result, and the axes of the arguments; remembered."""

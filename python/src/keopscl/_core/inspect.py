@@ -36,7 +36,8 @@ class Inspect(TensorBase):
         node = reduced._node
         batches = batch_patterns(reduced._leaves, code) if node.over_batches else None
         program = program_of(node, False, batches)
-        context = contexts.current()
+        place = self._library.place(reduced._leaves)
+        context = contexts.current() if place is None else place.context
         status = []
         text = text_of(
             lambda function, user: status.append(

@@ -20,7 +20,7 @@ from .._native import ffi, lib
 class State(threading.local):
     """What a thread's call has to tell."""
 
-    raised: Optional[BaseException] = None  # by a handler of a signal
+    raised: Optional[BaseException] = None  # by a handler of a signal, or a function that the library called
     shows: bool = False  # how far the call is
     begun: float = 0.0  # when the call began to tell
     width: int = 0  # of the line that shows it
@@ -30,12 +30,12 @@ _state = State()
 DELAY = 1.0  # seconds before a call shows how far it is
 
 
-def _keep(kind: Any, value: BaseException, traceback: Any) -> int:
+def keep(kind: Any, value: BaseException, traceback: Any) -> None:
+    """Keeps what a function that the library calls has raised, until the call is done."""
     _state.raised = value
-    return 1
 
 
-@ffi.def_extern(error=1, onerror=_keep)  # type: ignore[untyped-decorator, unused-ignore]
+@ffi.def_extern(error=1, onerror=keep)  # type: ignore[untyped-decorator, unused-ignore]
 def keopscl_progress(user: Any, fraction: float) -> int:
     """Called by the library: 0 to go on."""
     if _state.shows:
@@ -67,13 +67,19 @@ def showing() -> Iterator[None]:
         _state.shows, _state.width = before, 0
 
 
+def is_showing() -> bool:
+    """Whether calls of this thread show how far they are."""
+    return _state.shows
+
+
 def install(context: Any) -> None:
     """Makes the calls on a context end where a signal's handler raises."""
     lib.kcl_context_set_progress(context, lib.keopscl_progress, ffi.NULL)
 
 
 def raise_if_interrupted() -> None:
-    """After a call: raises what a handler of a signal has raised in it, though the call may have been done by then."""
+    """After a call: raises what a handler of a signal, or a function that the library called, has raised in it, though
+    the call may have been done by then."""
     raised = _state.raised
     if raised is not None:
         _state.raised = None

@@ -250,7 +250,7 @@ def operator_params(fast: bool) -> Any:
 
 def compile(node: Structure, fast: bool, batches: Optional[Tuple[Tuple[int, ...], ...]]) -> Program:
     """The program of a structure."""
-    with scope_of(contexts.current()) as scope:
+    with scope_of(contexts.for_formulas()) as scope:
         lowering = Lowering(scope, None if batches is None else stand_in(batches))
         exprs = lowering.lower(node)
         variables = list(lowering.variables.values())

@@ -430,9 +430,9 @@ class TensorBase:
 
     # ---- Values ------------------------------------------------------------------------------------------------------
 
-    def _prepared(self, options: Options) -> Tuple[Options, int, Any]:
-        """The options with the device that is asked for, the number type of the arrays, and an array of the user, on
-        whose device results are made. Refuses what has no values."""
+    def _prepared(self, options: Options) -> Tuple[Options, int]:
+        """The options with the device that is asked for, and the number type of the arrays. Refuses what has no
+        values."""
         if options.device is None and self.backend is not None:
             options = options._replace(device=contexts.of_backend(self.backend))
         if self.ranges is not None:
@@ -441,18 +441,18 @@ class TensorBase:
             raise DtypeError(
                 "a LazyTensor of numbers, indices and symbolic variables alone has no number type: bring in an array"
             )
-        return options, self._code, next((leaf.source for leaf in self._leaves if isinstance(leaf, ArrayLeaf)), None)
+        return options, self._code
 
     def _evaluate(self, options: Options) -> Any:
         """The values of a tensor that does not depend on both i and j."""
         node = self._node
-        options, code, like = self._prepared(options)
+        options, code = self._prepared(options)
         shape = self._batch + (evaluation.rows(node, self.ni, self.nj), node.dim)
         leaves = self._leaves
         batches = evaluation.batch_patterns(leaves, code) if node.over_batches else None
         program = program_of(node, options.fast, batches)
         return evaluation.call(
-            self._library, Evaluation(self._library, program, code, shape, options, like), leaves
+            self._library, Evaluation(self._library, program, code, shape, options), leaves
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

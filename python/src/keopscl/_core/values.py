@@ -69,7 +69,7 @@ def normal(key: Any, what: str) -> Any:
         except TypeError:
             raise IndexError(f"{what}: an axis is chosen by {kinds}, not by {key!r}") from None
     try:
-        array = np.asarray(key)
+        array = np.asarray(key.cpu() if hasattr(key, "cpu") else key)
     except (TypeError, ValueError):
         array = np.asarray(None)
     if array.size == 0 and isinstance(key, (list, tuple)):
@@ -255,7 +255,7 @@ class Values(Vectors):
             sizes = sizes[:1] if function == "kcl_entries" else sizes
         return self._shaped(self._compute(function, arguments, sizes, what), shape)
 
-    def _valued(self, what: str) -> Tuple[Options, int, Any]:
+    def _valued(self, what: str) -> Tuple[Options, int]:
         """What _prepared gives for values. Refuses what has none."""
         if self._node.kind == PAIR:
             raise ArgumentError(f"{what}: a reduction with two results has no values; take min or argmin")
@@ -269,10 +269,11 @@ class Values(Vectors):
     def _compute(self, function: str, arguments: Tuple[Any, ...], sizes: Tuple[int, ...], what: str) -> Any:
         """The result of a function of keopscl/values.h, of shape (batch axes..., `sizes`..., D)."""
         node, library = self._node, self._library
-        options, real, like = self._valued(what)
+        options, real = self._valued(what)
         leaves = library.current(self._leaves)
         if node.kind != INDEX:
             library.no_gradient(leaves, what)
+        leaves, back = library.brought(leaves, options.device)
         wide = options.double and real == F32
         if wide:
             leaves = tuple(
@@ -281,19 +282,54 @@ class Values(Vectors):
             real = F64
         code = I64 if node.kind == INDEX else real
         shape = self._batch + sizes + (node.dim,)
-        result = library.empty(shape, code, like)
-        if product(shape):
-            out = _arrays.array(_arrays.describe_dense(library.address(result), code, shape))
-            context = contexts.current(options.device)
+        with interrupts.showing() if options.verbose else nullcontext():
+            place = library.place(leaves)
+            result = library.empty(shape, code, place)
+            if product(shape):
+                out = _arrays.describe_dense(library.address(result), code, shape)
+                self._run(function, arguments, out, leaves, real, options, place)
+        if node.kind == COMPLEX:
+            result = library.view_as_complex(result)
+        if wide and code != I64:
+            result = library.narrowed(result)
+        return result if back is None else back(result)
+
+    def _run(
+        self,
+        function: str,
+        arguments: Tuple[Any, ...],
+        out: Any,
+        leaves: Sequence[Any],
+        code: int,
+        options: Options,
+        place: Any,
+    ) -> None:
+        """Calls a function of keopscl/values.h with the result at `out`, a description."""
+        context = contexts.current(options.device) if place is None else place.context
+        held = []  # what arrays refer to
+
+        def array(description: Any) -> Any:
+            made = _arrays.array(description)
+            held.append((made, description))
+            if place is not None:
+                contexts.check(lib.keopscl_on_card(context, made), context)
+            return made
+
+        try:
             with scope_of(context) as scope:
                 if options.fast:
                     contexts.check(lib.kcl_scope_set_math(scope, b"fast"), context)
-                expr = Lowering(scope, lambda place, role, dim: leaves[place].array(real)).lower(node)[0]
-                with interrupts.showing() if options.verbose else nullcontext():
-                    contexts.check(getattr(lib, function)(expr, *arguments, out), context)
-        if node.kind == COMPLEX:
-            result = library.view_as_complex(result)
-        return library.narrowed(result) if wide and code != I64 else result
+
+                def array_of(number: int, role: int, dim: int) -> Any:
+                    return array(leaves[number].view(code) if place is None else place.view(leaves[number], code))
+
+                expr = Lowering(scope, array_of).lower(self._node)[0]
+                status = getattr(lib, function)(expr, *arguments, array(out))
+                contexts.check(status, context, place)
+        finally:
+            if place is not None:
+                for each, _ in held:
+                    lib.kcl_array_free(each)
 
     def _shaped(self, values: Any, shape: Tuple[int, ...]) -> Any:
         """Values with `shape` between the batch axes and the components, of which a single one has no axis."""

@@ -23,7 +23,7 @@ from ._task import DTYPES
 def compute(K: Any, function: str, arguments: Tuple[Any, ...], sizes: Tuple[int, ...], what: str) -> Any:
     """The result of a function of keopscl/values.h, of shape (batch axes..., `sizes`..., D): of arrays at once, of
     tracers when the function that is traced runs."""
-    options, code, _ = K._valued(what)
+    options, code = K._valued(what)
     node = K._node
     places = [k for k, leaf in enumerate(K._leaves) if isinstance(leaf, ArrayLeaf)]
     operands = [K._leaves[k].keep for k in places]

@@ -61,7 +61,7 @@ class NumpyLibrary(_arrays.ArrayLibrary):
             address = ffi.cast("void *", array.__array_interface__["data"][0])
         return address, code, array, array.shape, array.strides
 
-    def empty(self, shape: Shape, code: int, like: Any) -> Any:
+    def empty(self, shape: Shape, code: int, place: Any) -> Any:
         return np.empty(shape, DTYPES[code])
 
     def address(self, array: Any) -> Any:

@@ -41,16 +41,17 @@ class Task:
     def run(self) -> Tuple[Any, ...]:
         """The results."""
         library = self.library
+        place = library.place(self.leaves)
         results: List[Any] = []
         descriptions: List[Any] = []
         for index, shape in zip(self.stage.indices, self.shapes):
             code = I64 if index else self.code
-            result = library.empty(shape, code, None)
+            result = library.empty(shape, code, place)
             results.append(result)
             descriptions.append((library.address(result), (code, shape)))
         for leaf in self.leaves:
-            descriptions.append(leaf.view(self.code))
-        apply(self.stage, descriptions, self.device)
+            descriptions.append(leaf.view(self.code) if place is None else place.view(leaf, self.code))
+        apply(self.stage, descriptions, self.device, place)
         return tuple(results)
 
     def without_tensors(self) -> "Task":

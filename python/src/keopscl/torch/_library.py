@@ -9,10 +9,13 @@ from torch.autograd import forward_ad
 from torch.utils.dlpack import from_dlpack
 
 from .. import _arrays
+from .._core.cards import OnlyOpenCLError
 from .._core.evaluation import Evaluation
 from .._core.leaves import F32, F64, I64, ArrayLeaf
 from .._errors import ArgumentError, DerivativeError, DtypeError, ShapeError, UnsupportedError
 from .._native import ffi
+from . import _cuda
+from ._cuda import HOST
 
 Shape = Tuple[int, ...]
 
@@ -34,13 +37,14 @@ class Held:
     tensor anew.
     """
 
-    __slots__ = ("tensor", "pointer", "alias")
+    __slots__ = ("tensor", "pointer", "alias", "number")
 
     def __init__(self, tensor: Any, alias: Any) -> None:
         self.tensor = tensor
         pointer: int = tensor.data_ptr()
         self.pointer = pointer if pointer == alias.data_ptr() else -1
         self.alias = alias
+        self.number = HOST if _cuda.is_on_host(alias) else _cuda.number_of(alias)  # of the device that has the memory
 
 
 class TorchLibrary(_arrays.ArrayLibrary):
@@ -61,7 +65,7 @@ class TorchLibrary(_arrays.ArrayLibrary):
         return bool(array.is_complex())
 
     def describe(self, array: Any, what: str) -> Tuple[Any, int, Any, Shape, Shape]:
-        if not array.is_cpu or array.layout is not torch.strided:
+        if array.layout is not torch.strided or not (_cuda.is_on_host(array) or _cuda.number_of(array) != HOST):
             raise UnsupportedError(f"{what}: {place(array)}")
         dtype = array.dtype
         real = array.detach()
@@ -79,8 +83,33 @@ class TorchLibrary(_arrays.ArrayLibrary):
         strides = tuple([size * n for n in real.stride()])
         return ffi.cast("void *", pointer), code, Held(array, real), tuple(real.shape), strides
 
-    def empty(self, shape: Shape, code: int, like: Any) -> Any:
-        return torch.empty(shape, dtype=DTYPES[code], device="cpu")
+    def place(self, leaves: Sequence[Any]) -> Optional[_cuda.Stream]:
+        for leaf in leaves:
+            if type(leaf) is ArrayLeaf:
+                number = leaf.keep.number
+                return None if number == HOST else _cuda.current_stream(number)
+        return None
+
+    def brought(self, leaves: Sequence[Any], device: Optional[str]) -> Tuple[Sequence[Any], Any]:
+        number = _cuda.number_of_leaves(leaves)
+        if number == HOST or not _cuda.copies(number, device):
+            return leaves, None
+        return self.on_host(leaves)
+
+    def on_host(self, leaves: Sequence[Any]) -> Tuple[Sequence[Any], Any]:
+        """What `brought` returns where tensors are copied to the memory of the host; gradients go through the copies."""
+        copied: List[Any] = []
+        device = None
+        for leaf in leaves:
+            if type(leaf) is ArrayLeaf:
+                tensor = leaf.keep.tensor
+                device = device or tensor.device
+                leaf = self.leaf(_cuda.to_host(tensor), leaf.role, shape_of(leaf))
+            copied.append(leaf)
+        return copied, lambda result: result.to(device)
+
+    def empty(self, shape: Shape, code: int, place: Any) -> Any:
+        return torch.empty(shape, dtype=DTYPES[code], device="cpu" if place is None else place.device)
 
     def address(self, array: Any) -> Any:
         return ffi.cast("void *", array.data_ptr())
@@ -97,7 +126,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
 
     def zeros_like(self, leaves: Any) -> Any:
         code = next((leaf.code for leaf in leaves if isinstance(leaf, ArrayLeaf) and leaf.code != I64), F32)
-        return torch.zeros((1, 1), dtype=DTYPES[code], device="cpu")
+        device = next((leaf.keep.tensor.device for leaf in leaves if isinstance(leaf, ArrayLeaf)), "cpu")
+        return torch.zeros((1, 1), dtype=DTYPES[code], device=device)
 
     def columns(self, v: Any, array: Any) -> Any:
         shape = tuple(array.shape)
@@ -127,7 +157,7 @@ class TorchLibrary(_arrays.ArrayLibrary):
         return leaf.keep.tensor
 
     def rows_of(self, array: Any, numbers: Any) -> Any:
-        return array.index_select(-2, torch.tensor(numbers.tolist(), dtype=torch.int64))
+        return array.index_select(-2, torch.tensor(numbers.tolist(), device=array.device, dtype=torch.int64))
 
     def repeated(self, array: Any, shape: Shape) -> Any:
         return array.expand(shape)
@@ -148,6 +178,21 @@ class TorchLibrary(_arrays.ArrayLibrary):
         leaves = self.current(leaves)
         if forward_ad._current_level >= 0:
             refuse_tangents(leaves)
+        number = _cuda.number_of_leaves(leaves)
+        if number == HOST:
+            return self.compute(evaluation, leaves)
+        derived = evaluation.program.derived
+        if "by OpenCL" in derived or _cuda.copies(number, evaluation.options.device):
+            return self.compute_on_host(evaluation, leaves)
+        try:
+            return self.compute(evaluation, leaves)
+        except OnlyOpenCLError as error:
+            _cuda.tell("program", f"tensors of a GPU are copied to be computed with: {error}")
+            derived["by OpenCL"] = True
+        return self.compute_on_host(evaluation, leaves)
+
+    def compute(self, evaluation: Any, leaves: Sequence[Any]) -> Any:
+        """The results of leaves that are as they are described, and on one device that computes with them there."""
         options = evaluation.options
         records = not all(evaluation.program.indices) and self.records(leaves)
         if options.out is not None:
@@ -157,6 +202,23 @@ class TorchLibrary(_arrays.ArrayLibrary):
         from . import _autograd
 
         return _autograd.evaluate(self, evaluation, leaves)
+
+    def compute_on_host(self, evaluation: Any, leaves: Sequence[Any]) -> Any:
+        """The results, computed with copies in the memory of the host, and brought to the device of the leaves."""
+        copies, back = self.on_host(leaves)
+        out = evaluation.options.out
+        if out is None:
+            results = self.compute(evaluation, copies)
+            return tuple(map(back, results)) if isinstance(results, tuple) else back(results)
+        tensors = out if isinstance(out, (tuple, list)) else (out,)
+        given = [_cuda.to_host(each.detach()).requires_grad_(each.requires_grad) if isinstance(each, torch.Tensor) else each
+                 for each in tensors]
+        options = evaluation.options._replace(out=given if isinstance(out, (tuple, list)) else given[0])
+        inner = Evaluation(self, evaluation.program, evaluation.code, evaluation.shape, options)
+        self.compute(inner, copies)
+        for each, copy in zip(tensors, given):
+            each.copy_(copy)
+        return out
 
     def current(self, leaves: Sequence[Any]) -> Sequence[Any]:
         """The leaves, of which those are described anew whose tensors have other memory by now."""
@@ -187,6 +249,10 @@ class TorchLibrary(_arrays.ArrayLibrary):
         if records or any(isinstance(each, torch.Tensor) and each.requires_grad for each in tensors):
             raise ArgumentError("out: results that are written into tensors have no gradients, and an argument or "
                                 "`out` requires one; call under torch.no_grad(), or detach the tensors")
+        first = next((leaf.keep for leaf in leaves if type(leaf) is ArrayLeaf), None)
+        for each in tensors:
+            if first is not None and isinstance(each, torch.Tensor) and _cuda.number_of(each) != first.number:
+                raise _cuda.mixed(first.tensor, each)
         results = evaluation.run(leaves)
         for each in tensors:
             # Tells autograd that the tensor was written to: of no element, a change counts as one.
@@ -225,10 +291,8 @@ def address_of(tensor: Any, what: str) -> int:
 def place(array: Any) -> str:
     """Why a tensor cannot be read where it is."""
     what = f"the tensor of shape {tuple(array.shape)} is"
-    if array.is_cuda:
-        return f"{what} on {array.device}: CUDA tensors come later, with x.cpu() it can be used"
-    if not array.is_cpu:
-        return f"{what} on the device {array.device}: only tensors of the CPU can be used, x.cpu()"
+    if array.layout is torch.strided:
+        return f"{what} on the device {array.device}: only tensors of the CPU and of CUDA devices can be used, x.cpu()"
     return f"{what} stored as {array.layout}: only dense tensors can be used, x.to_dense()"
 
 
