@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import jax
-import jax.numpy as jnp
 
 from .._core.leaves import ArrayLeaf
 from .._core.lazy_tensor import LazyTensorBase
@@ -18,7 +17,7 @@ from .._core.vectors import Complex
 from .._core.written import write
 from . import _values
 from ._generic import Genred, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
-from ._library import is_weak, library, settled
+from ._library import PAIRS, is_weak, library, settled
 
 
 class LazyTensor(LazyTensorBase):
@@ -114,9 +113,7 @@ def complex_numbers(x: Any) -> bool:
     """Whether a LazyTensor of x is complex."""
     if isinstance(x, list):
         return any(isinstance(each, complex) for each in x)
-    if hasattr(x, "dtype"):
-        return bool(jnp.iscomplexobj(x))
-    return isinstance(x, complex)
+    return getattr(x, "dtype", None) in PAIRS or isinstance(x, complex)
 
 
 library.real = LazyTensor

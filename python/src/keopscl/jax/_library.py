@@ -47,7 +47,7 @@ class JaxLibrary(_arrays.ArrayLibrary):
         return tuple(array.shape)
 
     def is_complex(self, array: Any) -> bool:
-        return bool(jnp.iscomplexobj(array))
+        return array.dtype in PAIRS
 
     def describe(self, array: Any, what: str) -> Tuple[Any, int, Any, Shape, Shape]:
         shape: Shape = tuple(array.shape)
@@ -131,7 +131,7 @@ def operand_of(leaf: ArrayLeaf, code: int) -> Any:
     array: Any = leaf.keep
     if leaf.code == I64:
         return array
-    if jnp.iscomplexobj(array):
+    if array.dtype in PAIRS:
         array = pairs(array)
     return array if leaf.code == code else lax.convert_element_type(array, DTYPES[code])
 
@@ -152,7 +152,7 @@ def settled(args: Sequence[Any], code: Optional[int]) -> Sequence[Any]:
             code = None if found == I64 else found
     if code is None:
         return args
-    return [x.astype(DTYPES[code]) if is_weak(x) and not jnp.iscomplexobj(x) else x
+    return [x.astype(DTYPES[code]) if is_weak(x) and x.dtype not in PAIRS else x
             for x in args]
 
 
