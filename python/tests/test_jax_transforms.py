@@ -120,6 +120,14 @@ def test_third_order():
     same(third[0](0.7), third[1](0.7))
 
 
+def test_terms_that_cancel():
+    """Derivatives of the second order at a place of symmetry, where sums of cotangents are 0."""
+    x, y = jnp.zeros((2, 2)), jnp.asarray([[1.0, -1.0], [-1.0, 1.0], [1.0, -1.0]])
+    for transform in (lambda f: jax.jacfwd(jax.jacrev(f)), lambda f: jax.jacfwd(jax.jacfwd(f))):
+        same(transform(lambda x: squares(x, y).logsumexp(1)[:, 0])(x),
+             transform(lambda x: jax.nn.logsumexp(dense_squares(x, y), 1))(x))
+
+
 def test_values_and_cotangents_of_some_results():
     """value_and_grad with auxiliary indices, which have no derivative."""
 

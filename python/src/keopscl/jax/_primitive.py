@@ -50,7 +50,8 @@ _as_pure_callback = mlir.lower_fun(lambda *operands, task: jax.pure_callback(tas
 def _lower(ctx: Any, *operands: Any, task: Task) -> Any:
     operator_of(task.stage)  # raises what makes a derivative impossible
     module = ctx.module_context
-    if tuple(module.platforms) == ("cpu",) and getattr(module.axis_context, "num_devices", 0) == 1:
+    one_cpu = tuple(module.platforms) == ("cpu",) and getattr(module.axis_context, "num_devices", 0) == 1
+    if one_cpu and hasattr(mlir, "emit_python_callback"):
         # What pure_callback does, but for arrays of JAX that it makes of the operands: ten times the time of a call.
         results, _, _ = mlir.emit_python_callback(ctx, task, None, list(operands), ctx.avals_in, ctx.avals_out,
                                                   has_side_effect=False)

@@ -80,6 +80,12 @@ def made_anew(stage: Derived, first: Stage) -> Derived:
     return operator_of(made_anew(stage.base, first)).gradient(stage.wanted)
 
 
+def anything(count: int, dtype: Any) -> Any:
+    """Memory with numbers for an argument on which no result depends. The formulas of derivatives leave out terms whose
+    cotangents sum to 0, so the numbers are of a kind that no sum makes 0 by chance."""
+    return ffi.from_buffer((1 + np.arange(1, count + 1) * 0.6180339887498949 % 1).astype(dtype))
+
+
 class Task:
     """A stage, with the number type, the device, and the axes of arguments and results."""
 
@@ -209,11 +215,10 @@ class Task:
                 its_code = I64 if each.is_index else code
                 strides, step = [], DTYPES[its_code].itemsize
                 for own, count in zip(reversed(each.own), reversed(each.view)):
-                    strides.append(step if own == count and each.kind == ARRAY else 0)
+                    strides.append(step if own == count and (each.kind == ARRAY or not strides) else 0)
                     step *= own
                 layout = (its_code, each.view, tuple(reversed(strides)))
-                anything = ffi.from_buffer(np.ones((), DTYPES[its_code])) if each.kind == ANY else None
-                inputs.append((anything, layout))
+                inputs.append((anything(each.view[-1], DTYPES[its_code]) if each.kind == ANY else None, layout))
             self.layouts = outputs, inputs
         return self.layouts
 
