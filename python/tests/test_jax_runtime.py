@@ -205,6 +205,12 @@ sharded = jax.device_put(x, NamedSharding(Mesh(np.array([one, two]), ("rows",)),
 for result in (f(a, b), jax.jit(f)(a, b), f(sharded, y), jax.jit(f)(sharded, y)):
     np.testing.assert_allclose(result, expected, rtol=1e-5)
     print(sorted(device.id for device in result.devices()))
+if hasattr(jax, "shard_map"):
+    each = jax.shard_map(f, mesh=Mesh(np.array([one, two]), ("rows",)), in_specs=(PartitionSpec("rows"), PartitionSpec()),
+                         out_specs=PartitionSpec("rows"), check_vma=False)
+    total = lambda f: jax.grad(lambda x, y: (f(x, y) ** 2).sum(), (0, 1))
+    for ours, alone in zip(total(jax.jit(each))(x, y), total(f)(x, y)):
+        np.testing.assert_allclose(ours, alone, rtol=1e-5)
 """, XLA_FLAGS="--xla_force_host_platform_device_count=2")
     assert lines[:2] == ["[1]", "[1]"] and lines[3] == "[0, 1]"
 
