@@ -99,6 +99,17 @@ KCL_API kcl_status kcl_operator_grad_many(kcl_operator **grad, const kcl_operato
                                           const char *const *variables);
 
 /*
+ * The Jacobian-vector product: the derivative of the outputs when the arguments variables[k], 1 or more, move. Its
+ * arguments are the arguments of `op` followed by one direction for each entry of the list, of the role and the
+ * dimension of that argument. Its outputs are the tangents of the outputs of `op`, of the same rows and dimensions;
+ * outputs that are indices beside others have none (KCL_ERROR_DERIVATIVE if all are). A direction may have batch axes
+ * that its argument lacks: outputs have the batch axes of all arguments together, so one call takes a batch of
+ * directions. The tangent of a gradient has the batch axes of the gradient. KCL_ERROR_ARGUMENT for an empty list.
+ */
+KCL_API kcl_status kcl_operator_jvp(kcl_operator **jvp, const kcl_operator *op, int variable_count,
+                                    const char *const *variables);
+
+/*
  * An operator with the arguments of `op` whose outputs are the scale against which errors are measured. Every sum of F
  * is replaced by the sum of |F|, every L = LogSumExp of F by 1 + |L|, and every ArgMin of F by the sum of F: applied to
  * arrays of one row, this sum gives the values at an index.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* api/derived.c: operators made of another one: gradients, magnitudes. */
+/* api/derived.c: operators made of another one: derivatives in both modes, magnitudes. */
 #include "derive.h"
 #include "make.h"
 #include "operator.h"
@@ -53,12 +53,30 @@ static int64_t find_input(const kcl_operator *op, const char *name)
     return -1;
 }
 
-/* A name for the cotangent of output k that no argument has. */
-static void cotangent_name(const kcl_operator *op, size_t k, char name[64])
+/* A name that no argument has: e, e1, e2, ... for the cotangent of output k, u, u1, ... for direction k. */
+static void free_name(const kcl_operator *op, char letter, size_t k, char name[64])
 {
-    snprintf(name, 64, k ? "e%zu" : "e", k);
+    snprintf(name, 64, k ? "%c%zu" : "%c", letter, k);
     for (int n = 1; find_input(op, name) >= 0; n++)
-        snprintf(name, 64, "e%zu_%d", k, n);
+        snprintf(name, 64, "%c%zu_%d", letter, k, n);
+}
+
+/* The arguments that are derived by: their numbers and their variables. */
+static kcl_status find_variables(kcl_operator *op, int count, const char *const *names, int64_t *at, const kf_node **v)
+{
+    if (count < 1 || !names)
+        return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the list of arguments to derive by is NULL or empty (%d)",
+                       count);
+    for (int n = 0; n < count; n++) {
+        if (!names[n] || (at[n] = find_input(op, names[n])) < 0)
+            return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the operator has no argument \"%s\"",
+                           names[n] ? names[n] : "(NULL)");
+        const ka_argument *in = &op->inputs[at[n]];
+        v[n] = kf_on_batches(&op->graph, kf_var(&op->graph, at[n], in->dim, in->role), in->batches);
+        if (!v[n])
+            return op->graph.error.status;
+    }
+    return KCL_OK;
 }
 
 /* Whether a result is a constant to gradients: an index beside results that are real numbers. */
@@ -87,24 +105,13 @@ kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, 
     const kf_node **sums = roots + count, **parts = sums + wanted, **v = parts + wanted;
     kcl_status status = derived_operator(out, from, roots);
     kcl_operator *op = out ? *out : NULL;
-    if (status == KCL_OK && (!wanted || !variables))
-        status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the list of arguments to derive by is NULL or empty (%d)",
-                         variable_count);
-    for (size_t n = 0; status == KCL_OK && n < wanted; n++) {
-        if (!variables[n] || (at[n] = find_input(op, variables[n])) < 0) {
-            status = kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the operator has no argument \"%s\"",
-                             variables[n] ? variables[n] : "(NULL)");
-            break;
-        }
-        const ka_argument *in = &op->inputs[at[n]];
-        v[n] = kf_on_batches(&op->graph, kf_var(&op->graph, at[n], in->dim, in->role), in->batches);
-        status = v[n] ? KCL_OK : op->graph.error.status;
-    }
+    if (status == KCL_OK)
+        status = find_variables(op, variable_count, variables, at, v);
     for (size_t k = 0; status == KCL_OK && k < count; k++) {
         if (is_constant(count, roots, k))
             continue;
         char name[64];
-        cotangent_name(op, k, name);
+        free_name(op, 'e', k, name);
         const kf_role role = from->outputs[k].role;
         int64_t number = (int64_t)op->input_count;
         status = ka_operator_declare(op, number, name, roots[k]->dim, role);
@@ -140,6 +147,59 @@ kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, 
 kcl_status kcl_operator_grad(kcl_operator **out, const kcl_operator *from, const char *variable)
 {
     return kcl_operator_grad_many(out, from, 1, &variable);
+}
+
+/* Declares the direction in which argument `at` moves. NULL: the error of the operator or of the graph. */
+static const kf_node *add_direction(kcl_operator *op, size_t k, int64_t at)
+{
+    const ka_argument moved = op->inputs[at];
+    const int64_t number = (int64_t)op->input_count;
+    char name[64];
+    free_name(op, 'u', k, name);
+    if (ka_operator_declare(op, number, name, moved.dim, moved.role) < 0)
+        return NULL;
+    op->inputs[number].batches = moved.batches;
+    return kf_on_batches(&op->graph, kf_var(&op->graph, number, moved.dim, moved.role), moved.batches);
+}
+
+kcl_status kcl_operator_jvp(kcl_operator **out, const kcl_operator *from, int variable_count,
+                            const char *const *variables)
+{
+    kcl_allocator a = kb_allocator(from ? &from->allocator : NULL);
+    const size_t count = from ? from->root_count : 0, moved = variable_count > 0 ? (size_t)variable_count : 0;
+    const kf_node **roots = kb_calloc(&a, count + 2 * moved + 1, sizeof *roots);
+    int64_t *at = kb_calloc(&a, moved + 1, sizeof *at);
+    if (!roots || !at) {
+        kb_free(&a, roots);
+        kb_free(&a, at);
+        if (out)
+            *out = NULL;
+        return KCL_ERROR_NO_MEMORY;
+    }
+    const kf_node **v = roots + count, **u = v + moved;
+    kcl_status status = derived_operator(out, from, roots);
+    kcl_operator *op = out ? *out : NULL;
+    if (status == KCL_OK)
+        status = find_variables(op, variable_count, variables, at, v);
+    for (size_t n = 0; status == KCL_OK && n < moved; n++)
+        if (!(u[n] = add_direction(op, n, at[n])))
+            status = op->error.status < 0 ? op->error.status : op->graph.error.status;
+    if (status == KCL_OK)
+        status = ka_operator_add_roots(op, count);
+    size_t made = 0;
+    for (size_t k = 0; status == KCL_OK && k < count; k++) {
+        if (is_constant(count, roots, k))
+            continue;
+        op->outputs[made] = from->outputs[k];
+        status = kf_jvp(&op->graph, roots[k], moved, v, u, &op->roots[made++]);
+    }
+    if (status == KCL_OK) {
+        op->root_count = made;
+        status = ka_operator_compile(op);
+    }
+    kb_free(&a, roots);
+    kb_free(&a, at);
+    return op ? ka_operator_finish(out, op, status) : status;
 }
 
 typedef struct magnitude_context {

@@ -325,6 +325,106 @@ START_TEST(indices_beside_values_have_no_cotangent)
 END_TEST
 
 /*
+ * F_i = sum_j p x_i y_j^2 in batches of x. When x and y move, y in another direction in each batch, F moves by
+ * p dx_i sum_j y_j^2 + 2 p x_i sum_j y_j dy_j. The gradient in y with the cotangent e moves by 2 p y_j sum_i e_i dx_i
+ * with x, summed over the batches, which y lacks.
+ */
+START_TEST(operators_move_with_several_arguments)
+{
+    enum { B = 2, M = 3, N = 4 };
+    choose_type(_i);
+    static const char *const aliases[] = {"x=Vi(1)", "y=Vj(1)", "p=Pm(1)"}, *const moved[] = {"1", "x"};
+    values x, y, p = VALUES(1.5), dx, dy, e, got, in_y;
+    values *const all[] = {&x, &y, &p, &dx, &dy, &e};
+    fill(&x, B * M, -1, 1);
+    fill(&y, N, -1, 1);
+    fill(&dx, B * M, -1, 1);
+    fill(&dy, B * N, -1, 1);
+    fill(&e, B * M, -1, 1);
+    for (int k = 0; k < 6; k++)
+        round_values(all[k]);
+    kcl_operator *op, *jvp, *grad, *second, *bad;
+    ok(kcl_operator_create(&op, "Sum_Reduction(p*x*Square(y),0)", 3, aliases, NULL));
+    ck_assert_int_eq(kcl_operator_jvp(&jvp, op, 2, moved), KCL_OK);
+    ck_assert_int_eq(kcl_operator_input_count(jvp), 5);
+    ck_assert_int_eq(kcl_operator_output_count(jvp), 1);
+    kcl_slot_info info;
+    ok(kcl_operator_input(jvp, 3, &info));
+    ck_assert_int_eq(info.role, KCL_ROLE_J);
+    const kcl_array of_x = described(&x, 3, (const int64_t[]){B, M, 1}),
+                    of_y = described(&y, 2, (const int64_t[]){N, 1}), of_p = described(&p, 1, (const int64_t[]){1}),
+                    of_dx = described(&dx, 3, (const int64_t[]){B, M, 1}),
+                    of_dy = described(&dy, 3, (const int64_t[]){B, N, 1}),
+                    of_e = described(&e, 3, (const int64_t[]){B, M, 1}),
+                    out = described(&got, 3, (const int64_t[]){B, M, 1}),
+                    out_y = described(&in_y, 2, (const int64_t[]){N, 1});
+    const kcl_array *const args[] = {&of_x, &of_y, &of_p, &of_dy, &of_dx};
+    ok(kcl_operator_apply(jvp, c, (const kcl_array *const[]){&out}, 1, args, 5));
+    SHAPE_IS(jvp, 0, args, dtype, B, M, 1);
+    double squares = 0, along[N] = {0};
+    for (int j = 0; j < N; j++)
+        squares += y.exact[j] * y.exact[j];
+    for (int n = 0; n < B * M; n++) {
+        double moves = p.exact[0] * dx.exact[n] * squares;
+        for (int j = 0; j < N; j++)
+            moves += 2 * p.exact[0] * x.exact[n] * y.exact[j] * dy.exact[n / M * N + j];
+        near(dtype == KCL_F32 ? (double)got.rounded[n] : got.exact[n], moves, tolerance(), "tangent", n);
+        for (int j = 0; j < N; j++)
+            along[j] += 2 * p.exact[0] * y.exact[j] * e.exact[n] * dx.exact[n];
+    }
+    ok(kcl_operator_grad(&grad, op, "y"));
+    ok(kcl_operator_jvp(&second, grad, 1, &moved[1]));
+    ok(kcl_operator_apply(second, c, (const kcl_array *const[]){&out_y}, 1,
+                          (const kcl_array *const[]){&of_x, &of_y, &of_p, &of_e, &of_dx}, 5));
+    for (int j = 0; j < N; j++)
+        near(dtype == KCL_F32 ? (double)in_y.rounded[j] : in_y.exact[j], along[j], tolerance(), "of the gradient", j);
+    kcl_operator_destroy(&second);
+    kcl_operator_destroy(&grad);
+    ck_assert_int_eq(kcl_operator_jvp(&bad, op, 2, (const char *const[]){"x", "z"}), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_operator_error(bad), "no argument \"z\"");
+    kcl_operator_destroy(&bad);
+    ck_assert_int_eq(kcl_operator_jvp(&bad, op, 0, NULL), KCL_ERROR_ARGUMENT);
+    CONTAINS(kcl_operator_error(bad), "empty");
+    kcl_operator_destroy(&bad);
+    ck_assert_int_eq(kcl_operator_jvp(NULL, op, 2, moved), KCL_ERROR_ARGUMENT);
+    ck_assert_int_eq(kcl_operator_jvp(&bad, NULL, 2, moved), KCL_ERROR_ARGUMENT);
+    kcl_operator_destroy(&bad);
+    kcl_operator_destroy(&jvp);
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+/* The smallest y_j^2 - x_i moves by 2 y_j dy_j - dx_i of the chosen j; the index beside it has no tangent. */
+START_TEST(indices_beside_values_have_no_tangent)
+{
+    choose_type(_i);
+    static const char *const aliases[] = {"x=Vi(1)", "y=Vj(1)"}, *const moved[] = {"x", "y"};
+    values x = VALUES(0.5, -1), y = VALUES(2, -0.5, 1), dx = VALUES(3, 4), dy = VALUES(7, 2, 9), got;
+    values *const all[] = {&x, &y, &dx, &dy};
+    for (int k = 0; k < 4; k++)
+        round_values(all[k]);
+    kcl_operator *op, *jvp;
+    ok(kcl_operator_create(&op, "Min_ArgMin_Reduction(Square(y)-x,0)", 2, aliases, NULL));
+    ok(kcl_operator_jvp(&jvp, op, 2, moved));
+    ck_assert_int_eq(kcl_operator_output_count(jvp), 1);
+    const kcl_array args[] = {described(&x, 2, (const int64_t[]){2, 1}), described(&y, 2, (const int64_t[]){3, 1}),
+                              described(&dx, 2, (const int64_t[]){2, 1}), described(&dy, 2, (const int64_t[]){3, 1})};
+    const kcl_array out = described(&got, 2, (const int64_t[]){2, 1});
+    ok(kcl_operator_apply(jvp, c, (const kcl_array *const[]){&out}, 1,
+                          (const kcl_array *const[]){&args[0], &args[1], &args[2], &args[3]}, 4));
+    for (int i = 0; i < 2; i++)
+        near(dtype == KCL_F32 ? (double)got.rounded[i] : got.exact[i], 2 * -0.5 * 2 - dx.exact[i], tolerance(),
+             "tangent", i);
+    kcl_operator_destroy(&jvp);
+    kcl_operator_destroy(&op);
+    ok(kcl_operator_create(&op, "ArgMin_Reduction(Square(y)-x,0)", 2, aliases, NULL));
+    ck_assert_int_eq(kcl_operator_jvp(&jvp, op, 2, moved), KCL_ERROR_DERIVATIVE);
+    kcl_operator_destroy(&jvp);
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
+/*
  * Of F_i = sum_j p x_i y_j^2 with the cotangent e_i, in batches of x alone: all three, each with the batches of its
  * argument.
  */
@@ -437,6 +537,8 @@ int main(int argc, char **argv)
         {hamiltonian_systems_are_unrolled, 2},
         {expressions_count_as_independent, 2},
         {reduced_batch_axes_stay, 2},
+        {operators_move_with_several_arguments, 2},
+        {indices_beside_values_have_no_tangent, 2},
         {indices_beside_values_have_no_cotangent, 2},
         {operators_are_derived_in_several_arguments, 2},
         {operators_tell_the_shapes_of_outputs, 2},

@@ -285,3 +285,34 @@ assert torch.allclose(torch_kernel(x, x, 0.5, "gaussian").sum(1), (-Vi(x).sqdist
     result = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             universal_newlines=True, timeout=120)
     assert result.returncode == 0 and "torch bindings is working" in result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast(dtype):
+    """Under autocast, tensors of half precision are computed with in float32; gradients have the tensor's type."""
+    x, y, b = (torch.rand(n, d, generator=torch.Generator().manual_seed(n)).to(dtype).requires_grad_()
+               for n, d in ((5, 3), (7, 3), (8, 1)))
+    b = b[:7]
+    genred = Genred("Exp(-SqDist(x,y))*b", ["x=Vi(3)", "y=Vj(3)", "b=Vj(1)"], axis=1)
+    wide = [each.detach().float().requires_grad_() for each in (x, y, b)]
+    expected = torch.exp(-((wide[0][:, None] - wide[1]) ** 2).sum(-1)) @ wide[2]
+    gradients = torch.autograd.grad(expected.sum(), wide)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        results = [(-Vi(x).sqdist(Vj(y))).exp() @ b, genred(x, y, b),
+                   (-LazyTensor(x[:, None]).sqdist(LazyTensor(y.float()[None]))).exp() @ b]
+        mixed = (-(Vi(x) - Vj(y)).norm2()).exp().sum(axis=1, call=False)
+        assert mixed().dtype == torch.float32
+        with pytest.raises(keopscl.ArgumentError, match="out"):
+            Vi(x).sqdist(Vj(y)).sum(axis=1, out=torch.empty(5, 1, dtype=dtype))
+        with pytest.raises(TypeError, match="float64"):
+            Vi(x).sqdist(Vj(y.double()))
+    for result in results:
+        assert result.dtype == torch.float32
+        torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
+        for gradient, value in zip(torch.autograd.grad(result.sum(), (x, y, b)), gradients):
+            assert gradient.dtype == dtype
+            torch.testing.assert_close(gradient.float(), value, rtol=1e-2, atol=1e-2)
+    with pytest.raises(TypeError, match="not there yet: convert it"):
+        Vi(x)
+    with torch.autocast("cpu", enabled=False), pytest.raises(TypeError, match="not there yet: convert it"):
+        genred(x, y, b)

@@ -11,7 +11,7 @@ from .._native import ffi, lib
 from . import evaluation
 from .evaluation import Evaluation, options_of
 from .leaves import I64, NAMES, ArrayLeaf
-from .program import Program, operator_params, own
+from .program import Program, of_text
 from .tensor import broadcast
 
 ROLES = {"Vi": 0, "Vj": 1, "Pm": 2, "Vx": 0, "Vy": 1}
@@ -95,11 +95,8 @@ class GenredBase:
         self._compile()
 
     def _compile(self) -> None:
-        texts = [ffi.new("char[]", declaration(alias, k).encode()) for k, alias in enumerate(self.aliases)]
-        made = ffi.new("kcl_operator **")
-        params, _word = operator_params(self._options.fast)
-        status = lib.kcl_operator_create(made, self.formula.encode(), len(texts), ffi.new("char *[]", texts), params)
-        operator = own(made, status)
+        origin = self.formula, [declaration(alias, k) for k, alias in enumerate(self.aliases)], self._options.fast
+        operator = of_text(*origin)
         slot = ffi.new("kcl_slot_info *")
         self._slots: List[Tuple[str, int, int]] = []
         for k in range(lib.kcl_operator_input_count(operator)):
@@ -120,6 +117,7 @@ class GenredBase:
         self.nargs = len(self._slots)
         self._checked: Dict[Any, Any] = {}  # by types, sizes and strides of the arguments
         self._program = Program(operator, range(count), dim, indices, tail, False)
+        self._program.origin = origin
 
     def __getstate__(self) -> Any:
         state = dict(self.__dict__)
@@ -139,6 +137,8 @@ class GenredBase:
             raise ArgumentError(f"Genred: {len(slots)} arrays are needed ({', '.join(slot[0] for slot in slots)}), not "
                                 f"{len(args)}")
         library = self._library
+        if library.traces is not None and library.traces() and backend == "auto" and ranges is None and out is None:
+            return self._traced(args)
         described = []
         signature = []
         for x, slot in zip(args, slots):
@@ -151,6 +151,9 @@ class GenredBase:
         known = self._checked.get(tuple(signature))
         if known is None:
             known = self._check(signature)
+            if len(self._checked) >= 64:
+                self._checked.clear()
+            self._checked[tuple(signature)] = known
         code, shape, layouts = known
         leaves = [ArrayLeaf(x, role, _arrays.describe(address, *layout), layout[0], keep)
                   for (x, address, keep), layout, (_, role, _) in zip(described, layouts, slots)]
@@ -160,8 +163,12 @@ class GenredBase:
                                                   "verbose": verbose}, "Genred")
         return evaluation.call(library, Evaluation(library, self._program, code, shape, options), leaves)
 
+    def _traced(self, args: Any) -> Any:
+        """What a call is in a program that is traced: for array libraries that trace programs."""
+        raise NotImplementedError
+
     def _check(self, signature: Sequence[Tuple[int, Tuple[int, ...], Tuple[int, ...]]]) -> Any:
-        """The number type of a call, the shape of its result, and the axes of the arguments; remembered."""
+        """The number type of a call, the shape of its result, and the axes of the arguments."""
         code = None
         batch: Tuple[int, ...] = ()
         sizes: List[Optional[int]] = [None, None]
@@ -191,8 +198,4 @@ class GenredBase:
         if code is None:
             raise DtypeError("Genred: no array tells the number type, float32 or float64")
         count = sizes[1 - self.axis]
-        known = code, batch + (1 if count is None else count, self._program.dim), layouts
-        if len(self._checked) >= 64:
-            self._checked.clear()
-        self._checked[tuple(signature)] = known
-        return known
+        return code, batch + (1 if count is None else count, self._program.dim), layouts

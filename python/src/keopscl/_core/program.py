@@ -203,7 +203,7 @@ class Program:
     these sizes, and where `complex`, as half as many complex numbers.
     """
 
-    __slots__ = ("operator", "order", "dim", "indices", "tail", "complex", "derived", "layouts")
+    __slots__ = ("operator", "order", "dim", "indices", "tail", "complex", "derived", "layouts", "origin")
 
     def __init__(
         self,
@@ -222,6 +222,7 @@ class Program:
         self.complex = complex
         self.layouts: Dict[Any, Any] = {}  # kcl_array[] of calls, by their types, sizes and strides
         self.derived: Dict[Any, Any] = {}  # for array libraries: what they have made of the program, its gradients
+        self.origin: Any = None  # from what the program can be made again: (structure, fast, batches), or of_text's
 
 
 def own(operator: Any, status: int) -> Any:
@@ -263,9 +264,17 @@ def compile(node: Structure, fast: bool, batches: Optional[Tuple[Tuple[int, ...]
     indices = (False, True) if node.kind == PAIR else (node.kind == INDEX,)
     order = [place for place, _ in lowering.variables]
     program = Program(operator, order, node.dim, indices, node.tail, node.kind == COMPLEX)
-    if node.over_batches:
-        program.derived["source"] = node, fast
+    program.origin = (node, fast, batches)
     return program
+
+
+def of_text(formula: str, declarations: Sequence[str], fast: bool) -> Any:
+    """The operator of a formula in text."""
+    texts = [ffi.new("char[]", declaration.encode()) for declaration in declarations]
+    made = ffi.new("kcl_operator **")
+    params, _word = operator_params(fast)
+    status = lib.kcl_operator_create(made, formula.encode(), len(texts), ffi.new("char *[]", texts), params)
+    return own(made, status)
 
 
 def program_of(node: Structure, fast: bool, batches: Optional[Tuple[Tuple[int, ...], ...]]) -> Program:

@@ -14,8 +14,7 @@ import numpy as np
 from .._core import contexts, interrupts
 from .._core.evaluation import apply
 from .._core.leaves import F32, F64, I64, NumbersLeaf
-from .._core.program import program_of
-from .._core.stage import Stage, stage_of
+from .._core.stage import Stage
 from .._errors import ShapeError
 from .._native import ffi
 
@@ -61,23 +60,19 @@ Derived = Union[Stage, Tangent]
 
 def operator_of(stage: Derived) -> Stage:
     """The stage, with its operator."""
-    return operator_of(stage.stage).tangent(stage.moved) if isinstance(stage, Tangent) else stage
+    return operator_of(stage.stage).derivative(("forth", stage.moved)) if isinstance(stage, Tangent) else stage
 
 
-def first_of(stage: Derived) -> Stage:
-    """The stage that a stage is derived from."""
-    while isinstance(stage, Tangent) or stage.base is not None:
-        stage = stage.stage if isinstance(stage, Tangent) else stage.base  # type: ignore[assignment]
-    return stage
+def knows_batches(stage: Derived) -> bool:
+    """Whether the operator takes arguments with the batch axes alone that it was made for."""
+    return knows_batches(stage.stage) if isinstance(stage, Tangent) else stage.knows_batches
 
 
-def made_anew(stage: Derived, first: Stage) -> Derived:
-    """The same derivatives of another first stage."""
+def for_batches(stage: Derived, shapes: Sequence[Shape]) -> Derived:
+    """The stage for arguments with other batch axes."""
     if isinstance(stage, Tangent):
-        return Tangent(made_anew(stage.stage, first), stage.moved)
-    if stage.base is None:
-        return first
-    return operator_of(made_anew(stage.base, first)).gradient(stage.wanted)
+        return Tangent(for_batches(stage.stage, shapes), stage.moved)
+    return stage.for_batches(shapes)
 
 
 def anything(count: int, dtype: Any) -> Any:
@@ -136,8 +131,7 @@ class Task:
 
     def tangent(self, moved: Tuple[int, ...]) -> "Task":
         """The derivative of the results when these inputs move: their tangents are further operands."""
-        still = [Input(ANY, (), each.view, each.view, each.inner) for each in self.cotangents()]
-        return self.replaced(Tangent(self.stage, moved), [*self.inputs, *still, *[self.inputs[k] for k in moved]],
+        return self.replaced(Tangent(self.stage, moved), [*self.inputs, *[self.inputs[k] for k in moved]],
                              self.cotangents())
 
     def transpose(self, wanted: Tuple[int, ...], given: Tuple[int, ...]) -> "Task":
@@ -147,7 +141,7 @@ class Task:
         if isinstance(stage, Tangent) and min(wanted) >= len(inputs) - len(stage.moved):
             # The transpose of a derivative is the gradient.
             first = len(inputs) - len(stage.moved)
-            inputs = inputs[:first - len(self.outputs)]
+            inputs = inputs[:first]
             places = tuple(stage.moved[k - first] for k in wanted)
             stage = stage.stage
         else:
@@ -155,7 +149,7 @@ class Task:
                 inputs[k] = Input(ANY, (), inputs[k].view, inputs[k].view, inputs[k].inner)
         made = operator_of(stage)
         valued = [k for k, index in enumerate(made.indices) if not index]
-        made = made.only([valued[k] for k in given]).gradient(places)
+        made = made.only([valued[k] for k in given]).derivative(("back", places))
         sources = [self.cotangents()[k] for k in given]
         inputs.extend(Input(ARRAY, each.shape, each.own, each.view, each.inner) for each in sources)
         results = [self.inputs[k] for k in wanted]
@@ -189,15 +183,9 @@ class Task:
                                         view=front(each.view, each.inner, size)))
         outputs = [each._replace(shape=(size,) + each.shape, own=front(each.own, each.inner, size),
                                  view=front(each.view, each.inner, size)) for each in self.outputs]
-        stage, first = self.stage, first_of(self.stage)
-        source = first.source
-        if source is not None:
-            # Where batch axes are reduced, an operator is for arguments with the batch axes that it was made for.
-            node, fast = source
-            patterns: List[Shape] = [()] * node.leaves
-            for place, each in zip(first.order, inputs):
-                patterns[place] = tuple(1 if count == 1 else 2 for count in each.view[:len(each.view) - each.inner])
-            stage = made_anew(stage, stage_of(program_of(node, fast, tuple(patterns))))
+        stage = self.stage
+        if knows_batches(stage):
+            stage = for_batches(stage, [each.view for each in inputs])
         return self.replaced(stage, inputs, outputs)
 
     # ---- Running -----------------------------------------------------------------------------------------------------
@@ -213,7 +201,8 @@ class Task:
                     inputs.append(NumbersLeaf(each.values).view(code))
                     continue
                 its_code = I64 if each.is_index else code
-                strides, step = [], DTYPES[its_code].itemsize
+                strides: List[int] = []
+                step = DTYPES[its_code].itemsize
                 for own, count in zip(reversed(each.own), reversed(each.view)):
                     strides.append(step if own == count and (each.kind == ARRAY or not strides) else 0)
                     step *= own

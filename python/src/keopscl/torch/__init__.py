@@ -15,6 +15,7 @@ from . import cluster
 from ._functions import dispatch
 from ._generic import Genred, KernelSolve, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
 from ._library import library
+from ._tracing import leave_to_python
 
 
 class LazyTensor(LazyTensorBase):
@@ -27,9 +28,12 @@ class LazyTensor(LazyTensorBase):
     formula, and (index, dim, role) a variable that gets its tensor in a call. Tensors are float32, float64, complex64
     or complex128, on the CPU, of any strides, and are not copied. Complex numbers make a ComplexLazyTensor.
 
-    Results are functions of all tensors that require a gradient: backward() and torch.autograd.grad work to any order.
+    Results are functions of all tensors that require a gradient: backward() and torch.autograd.grad work to any order,
+    and so do forward mode and, from PyTorch 2.0 on, torch.func: vmap makes a batch axis, and one call of all problems.
     Indices are int64 and have no gradient; smallest and largest values have the gradients of the terms that were
-    chosen.
+    chosen. torch.compile builds LazyTensors in Python, between graphs; a function of tensors that builds and reduces
+    them is one node of a graph where torch.compiler.allow_in_graph marks it. Under torch.autocast tensors of half
+    precision are computed with in float32.
 
     Raises ValueError for shapes that do not fit, TypeError for other types and number types, NotImplementedError for
     tensors that are not on the CPU.
@@ -85,6 +89,8 @@ library.complex = ComplexLazyTensor
 _makers = Makers(LazyTensor)
 Var, Vi, Vj, Pm = _makers.Var, _makers.Vi, _makers.Vj, _makers.Pm
 index_i, index_j, where = _makers.index_i, _makers.index_j, _makers.where
+
+leave_to_python(LazyTensor, ComplexLazyTensor, Makers, KernelSolve)
 
 __all__ = ["ComplexLazyTensor", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj", "cluster",
            "generic_argkmin", "generic_argmin", "generic_logsumexp", "generic_sum", "index_i", "index_j", "where"]

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""Gradients of what LazyTensors compute, to any order.
+"""Gradients and tangents of what LazyTensors compute, to any order.
 
-The gradient of an operator is again an operator (see keopscl._core.stage). So one torch.autograd.Function serves all
-orders: its backward evaluates the operator of the gradient by the same Function.
+The derivative of an operator is again an operator (keopscl._core.stage). So one torch.autograd.Function serves all
+orders: its backward evaluates the operator of the gradient by the same Function, its jvp the operator of the tangent.
 """
 from __future__ import annotations
 
 from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
+from torch.autograd import forward_ad
 
 from .._core.evaluation import apply
 from .._core.leaves import I64, ArrayLeaf
 from .._core.stage import Stage, stage_of
+from .._errors import UnsupportedError
 from .._native import lib
-from ._library import TorchLibrary, shape_of
+from ._library import PYTORCH_2, Deferred, TorchLibrary, has_tangent, shape_of
 
 Shape = Tuple[int, ...]
 
@@ -61,10 +63,6 @@ class Task:
         kept.layouts = [(leaf.role, shape_of(leaf)) if type(leaf) is ArrayLeaf else None for leaf in self.leaves]
         return kept
 
-    def tensors(self) -> List[Any]:
-        """The tensors among the arguments."""
-        return [leaf.keep.tensor for leaf in self.leaves if type(leaf) is ArrayLeaf]
-
 
 class Apply(torch.autograd.Function):
     """The results of a task as a function of its tensors. An argument that stands twice is a tensor twice."""
@@ -76,6 +74,8 @@ class Apply(torch.autograd.Function):
         ctx.task = task.without_tensors()
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
+        if forward_ad._current_level >= 0:
+            ctx.save_for_forward(*tensors)
         ctx.mark_non_differentiable(*[result for result, index in zip(results, task.stage.indices) if index])
         return results
 
@@ -102,13 +102,37 @@ class Apply(torch.autograd.Function):
             return (None,) * (len(sources) + 1)
         for k in given:
             shape, role = task.shapes[k], task.stage.roles[k]
-            if role == lib.KCL_ROLE_PARAMETER and task.stage.base is None:
+            if role == lib.KCL_ROLE_PARAMETER and not task.stage.flat:
                 shape = shape[:-2] + shape[-1:]
             leaves.append(library.leaf(grad_outputs[k], role, shape))
-        stage = task.stage.only(given).gradient(tuple(wanted))
+        stage = task.stage.only(given).derivative(("back", tuple(wanted)))
         shapes = [shape_of(leaves[k]) for k in wanted]
         gradients = iter(compute(Task(library, stage, task.code, task.device, shapes, leaves)))
         return (None, *[None if tensor is None else like(next(gradients), tensor) for tensor in sources])
+
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        task: Task = ctx.task
+        library, indices = task.library, task.stage.indices
+        # Without their tangents, so that the tangent is computed as values are.
+        unpack: Any = forward_ad.unpack_dual
+        saved = iter([unpack(tensor).primal for tensor in ctx.saved_tensors])
+        tangents = iter(grad_inputs[1:])
+        leaves = list(task.leaves)
+        moved: List[int] = []
+        for k, layout in enumerate(task.layouts):
+            if layout is not None:
+                leaves[k] = library.leaf(next(saved), *layout)
+                tangent = next(tangents)
+                if tangent is not None:
+                    moved.append(k)
+                    leaves.append(library.leaf(tangent, *layout))
+        if all(indices) or not moved:
+            return (None,) * len(indices)
+        stage = task.stage.derivative(("forth", tuple(moved)))
+        shapes = [shape for shape, index in zip(task.shapes, indices) if not index]
+        results = iter(compute(Task(library, stage, task.code, task.device, shapes, leaves)))
+        return tuple([None if index else next(results) for index in indices])
 
 
 def like(gradient: Any, tensor: Any) -> Any:
@@ -120,8 +144,22 @@ def like(gradient: Any, tensor: Any) -> Any:
 
 def compute(task: Task) -> Tuple[Any, ...]:
     """The results of a task. Nothing is kept where no gradient is required."""
-    tensors = task.tensors()
-    if torch.is_grad_enabled() and any([tensor.requires_grad for tensor in tensors]):
+    tensors: List[Any] = []
+    requires = False
+    for leaf in task.leaves:
+        if type(leaf) is ArrayLeaf:
+            keep: Any = leaf.keep
+            if type(keep) is Deferred:
+                from . import _plans
+
+                return _plans.compute_leaves(task.stage, task.device, task.leaves)
+            tensors.append(keep.tensor)
+            if keep.tensor.requires_grad:
+                requires = True
+    moves = forward_ad._current_level >= 0 and has_tangent(tensors)
+    if moves and any(task.stage.indices) and not PYTORCH_2:
+        raise UnsupportedError("tangents of values beside indices need PyTorch 2: reduce twice, by min and argmin")
+    if moves or requires and torch.is_grad_enabled():
         results: Tuple[Any, ...] = Apply.apply(task, *tensors)
         return results
     return task.run()
@@ -133,6 +171,11 @@ def evaluate(library: TorchLibrary, evaluation: Any, leaves: Sequence[Any]) -> A
     shape = evaluation.shape
     results = list(compute(Task(library, stage_of(program), evaluation.code, evaluation.options.device,
                                 [shape] * len(program.indices), [leaves[k] for k in program.order])))
+    return finished(library, program, shape, results)
+
+
+def finished(library: TorchLibrary, program: Any, shape: Shape, results: List[Any]) -> Any:
+    """Results as users see them."""
     if program.tail:
         results = [library.reshape(result, shape[:-1] + program.tail) for result in results]
     elif program.complex:

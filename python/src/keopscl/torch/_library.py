@@ -24,7 +24,12 @@ CODES = {dtype: code for code, dtype in DTYPES.items()}
 SIZES = {F32: 4, F64: 8, I64: 8}
 PAIRS = {torch.complex64: F32, torch.complex128: F64}
 WIDE = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+HALVES = (torch.float16, torch.bfloat16)
 NARROW = {wide: narrow for narrow, wide in WIDE.items()}
+
+VERSION = tuple([int(part) for part in torch.__version__.split(".")[:2]])
+PYTORCH_2 = VERSION >= (2, 0)
+PYTORCH_2_4 = VERSION >= (2, 4)
 
 
 class Held:
@@ -47,9 +52,20 @@ class Held:
         self.number = HOST if _cuda.is_on_host(alias) else _cuda.number_of(alias)  # of the device that has the memory
 
 
+class Deferred:
+    """What a leaf keeps of a tensor that has no memory: it stands for tensors that a transform of torch.func, or what
+    traces a program, will put in its place."""
+
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor: Any) -> None:
+        self.tensor = tensor
+
+
 class TorchLibrary(_arrays.ArrayLibrary):
     name = "torch"
     array_name = "PyTorch tensors"
+    traces = staticmethod(torch.compiler.is_compiling) if PYTORCH_2_4 else None
 
     def as_array(self, x: Any) -> Optional[Any]:
         if isinstance(x, torch.Tensor):
@@ -73,6 +89,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
         if code is None:
             code = PAIRS.get(dtype)
             if code is None:
+                if dtype in HALVES and autocasts(array):
+                    return self.describe(array.float(), what)
                 raise DtypeError(f"{what}: {reason(array)}")
             real = torch.view_as_real(real.resolve_conj().resolve_neg())
             real = real.reshape(tuple(array.shape[:-1]) + (2 * (array.shape[-1] if array.ndim else 1),))
@@ -81,6 +99,10 @@ class TorchLibrary(_arrays.ArrayLibrary):
         pointer = address_of(real, what)
         size = SIZES[code]
         strides = tuple([size * n for n in real.stride()])
+        if pointer is None:
+            # The number of components is part of the formula, also where what traces a program leaves sizes open.
+            shape = tuple(real.shape)
+            return ffi.NULL, code, Deferred(array), shape[:-1] + tuple([int(size) for size in shape[-1:]]), strides
         return ffi.cast("void *", pointer), code, Held(array, real), tuple(real.shape), strides
 
     def place(self, leaves: Sequence[Any]) -> Optional[_cuda.Stream]:
@@ -122,7 +144,7 @@ class TorchLibrary(_arrays.ArrayLibrary):
         return torch.view_as_complex(array.reshape(shape[:-1] + (shape[-1] // 2, 2)))
 
     def writes_to(self, array: Any, memory: Any) -> bool:
-        return bool(memory.alias.data_ptr() == array.data_ptr() and not array.is_conj())
+        return type(memory) is Held and memory.alias.data_ptr() == array.data_ptr() and not array.is_conj()
 
     def zeros_like(self, leaves: Any) -> Any:
         code = next((leaf.code for leaf in leaves if isinstance(leaf, ArrayLeaf) and leaf.code != I64), F32)
@@ -151,7 +173,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
         if tuple(seen.shape) != shape:
             seen = seen.reshape(shape)
         address, code, held, shape, strides = self.describe(seen, "LazyTensor")
-        return ArrayLeaf(array, role, _arrays.describe(address, code, shape, strides), code, Held(array, held.alias))
+        keep = Deferred(array) if type(held) is Deferred else Held(array, held.alias)
+        return ArrayLeaf(array, role, _arrays.describe(address, code, shape, strides), code, keep)
 
     def array_of(self, leaf: Any) -> Any:
         return leaf.keep.tensor
@@ -163,38 +186,59 @@ class TorchLibrary(_arrays.ArrayLibrary):
         return array.expand(shape)
 
     def records(self, leaves: Sequence[Any]) -> bool:
-        """Whether a result of these leaves is to have gradients."""
-        return torch.is_grad_enabled() and any([type(leaf) is ArrayLeaf and leaf.keep.tensor.requires_grad
-                                                for leaf in leaves])
+        """Whether a result of these leaves is more than its values: it has gradients or a tangent, or stands for
+        results of a transform."""
+        holders = [leaf.keep for leaf in leaves if type(leaf) is ArrayLeaf]
+        return (any([type(each) is Deferred for each in holders])
+                or torch.is_grad_enabled() and any([each.tensor.requires_grad for each in holders])
+                or has_tangent([each.tensor for each in holders]))
 
     def no_gradient(self, leaves: Any, what: str) -> None:
         if self.records(leaves):
-            raise DerivativeError(f"{what}: a tensor requires a gradient, which values that are written out do not "
-                                  "have where the formula has reductions, take, transposes or numbers of rows; call "
-                                  "under torch.no_grad(), or detach the tensor")
+            raise DerivativeError(f"{what}: a tensor requires a gradient or has a tangent, which values that are "
+                                  "written out do not have where the formula has reductions, take, transposes or "
+                                  "numbers of rows; call under torch.no_grad(), or detach the tensor")
 
     def call(self, evaluation: Any, leaves: Any) -> Any:
         """The results, with a graph of how they were computed where a tensor requires a gradient."""
-        leaves = self.current(leaves)
-        if forward_ad._current_level >= 0:
-            refuse_tangents(leaves)
+        stale = requires = False
+        for leaf in leaves:
+            if type(leaf) is ArrayLeaf:
+                keep = leaf.keep
+                if type(keep) is Deferred:
+                    return self.deferred(evaluation, leaves)
+                tensor = keep.tensor
+                if tensor.data_ptr() != keep.pointer:
+                    stale = True
+                if tensor.requires_grad:
+                    requires = True
+        if stale:
+            leaves = self.current(leaves)
+        records = requires and torch.is_grad_enabled() or forward_ad._current_level >= 0 and self.records(leaves)
+        records = records and not all(evaluation.program.indices)
         number = _cuda.number_of_leaves(leaves)
         if number == HOST:
-            return self.compute(evaluation, leaves)
-        derived = evaluation.program.derived
-        if "by OpenCL" in derived or _cuda.copies(number, evaluation.options.device):
-            return self.compute_on_host(evaluation, leaves)
-        try:
-            return self.compute(evaluation, leaves)
-        except OnlyOpenCLError as error:
-            _cuda.tell("program", f"tensors of a GPU are copied to be computed with: {error}")
-            derived["by OpenCL"] = True
-        return self.compute_on_host(evaluation, leaves)
+            return self.compute(evaluation, leaves, records)
+        if self.computes_there(evaluation.program, number, evaluation.options.device):
+            try:
+                return self.compute(evaluation, leaves, records)
+            except OnlyOpenCLError as error:
+                self.only_by_copies(evaluation.program, error)
+        return self.compute_on_host(evaluation, leaves, records)
 
-    def compute(self, evaluation: Any, leaves: Sequence[Any]) -> Any:
-        """The results of leaves that are as they are described, and on one device that computes with them there."""
+    def computes_there(self, program: Any, number: int, device: Optional[str]) -> bool:
+        """Whether the card that holds the tensors of a call computes with them."""
+        return "by OpenCL" not in program.derived and not _cuda.copies(number, device)
+
+    def only_by_copies(self, program: Any, error: OnlyOpenCLError) -> None:
+        """Notes that cards cannot run a program, and says why."""
+        _cuda.tell("program", f"tensors of a GPU are copied to be computed with: {error}")
+        program.derived["by OpenCL"] = True
+
+    def compute(self, evaluation: Any, leaves: Sequence[Any], records: bool) -> Any:
+        """The results of leaves that are as they are described, and on one device that computes with them there.
+        `records`: they have gradients or tangents."""
         options = evaluation.options
-        records = not all(evaluation.program.indices) and self.records(leaves)
         if options.out is not None:
             return self.into(evaluation, leaves, records)
         if not records or (options.double and evaluation.code == F32):
@@ -203,33 +247,46 @@ class TorchLibrary(_arrays.ArrayLibrary):
 
         return _autograd.evaluate(self, evaluation, leaves)
 
-    def compute_on_host(self, evaluation: Any, leaves: Sequence[Any]) -> Any:
+    def deferred(self, evaluation: Any, leaves: Sequence[Any]) -> Any:
+        """The results where a tensor has no memory yet."""
+        options = evaluation.options
+        if options.out is not None:
+            raise ArgumentError("out: not together with torch.func and torch.compile, which put other tensors in the "
+                                "place of the argument")
+        if options.double and evaluation.code == F32:
+            return evaluation.run(leaves)
+        from . import _plans
+
+        return _plans.evaluate(self, evaluation, leaves)
+
+    def compute_on_host(self, evaluation: Any, leaves: Sequence[Any], records: bool) -> Any:
         """The results, computed with copies in the memory of the host, and brought to the device of the leaves."""
         copies, back = self.on_host(leaves)
         out = evaluation.options.out
         if out is None:
-            results = self.compute(evaluation, copies)
+            results = self.compute(evaluation, copies, records)
             return tuple(map(back, results)) if isinstance(results, tuple) else back(results)
         tensors = out if isinstance(out, (tuple, list)) else (out,)
         given = [_cuda.to_host(each.detach()).requires_grad_(each.requires_grad) if isinstance(each, torch.Tensor) else each
                  for each in tensors]
         options = evaluation.options._replace(out=given if isinstance(out, (tuple, list)) else given[0])
         inner = Evaluation(self, evaluation.program, evaluation.code, evaluation.shape, options)
-        self.compute(inner, copies)
+        self.compute(inner, copies, records)
         for each, copy in zip(tensors, given):
             each.copy_(copy)
         return out
 
     def current(self, leaves: Sequence[Any]) -> Sequence[Any]:
         """The leaves, of which those are described anew whose tensors have other memory by now."""
-        for leaf in leaves:
-            if type(leaf) is ArrayLeaf and leaf.keep.tensor.data_ptr() != leaf.keep.pointer:
-                break
-        else:
-            return leaves
         made: List[Any] = []
         for leaf in leaves:
-            if type(leaf) is ArrayLeaf and leaf.keep.tensor.data_ptr() != leaf.keep.pointer:
+            if type(leaf) is not ArrayLeaf:
+                made.append(leaf)
+                continue
+            if type(leaf.keep) is Deferred:
+                raise UnsupportedError(f"the tensor of shape {tuple(leaf.keep.tensor.shape)} has no memory, it is one of "
+                                       "torch.func or torch.compile: values of it cannot be written out")
+            if leaf.keep.tensor.data_ptr() != leaf.keep.pointer:
                 tensor, shape = leaf.keep.tensor, shape_of(leaf)
                 count = 1
                 for size in shape:
@@ -267,25 +324,39 @@ def shape_of(leaf: Any) -> Shape:
     return shape
 
 
-def refuse_tangents(leaves: Sequence[Any]) -> None:
-    """Refuses tensors of forward-mode differentiation, whose tangents would be lost."""
+def has_tangent(tensors: Sequence[Any]) -> bool:
+    """Whether a tensor has a tangent, of forward-mode differentiation."""
+    if forward_ad._current_level < 0:
+        return False
     unpack: Any = forward_ad.unpack_dual
-    for leaf in leaves:
-        if type(leaf) is ArrayLeaf and unpack(leaf.keep.tensor).tangent is not None:
-            raise UnsupportedError(f"the tensor of shape {tuple(leaf.keep.tensor.shape)} has a tangent: forward-mode "
-                                   "differentiation is not there yet, backward() and torch.autograd.grad are")
+    return any([unpack(tensor).tangent is not None for tensor in tensors])
 
 
-def address_of(tensor: Any, what: str) -> int:
-    """The address of the first element."""
-    try:
-        pointer: int = tensor.data_ptr()
-    except RuntimeError:
-        pointer = 0
-    if not pointer and tensor.numel():
-        raise UnsupportedError(f"{what}: the tensor of shape {tuple(tensor.shape)} has no memory (of torch.func, "
-                               "torch.compile, or released): it is not supported yet")
+def is_traced(tensor: Any) -> bool:
+    """Whether a tensor stands for others while a program is traced, as those of torch.compile and torch.export do."""
+    return type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__
+
+
+def address_of(tensor: Any, what: str) -> Optional[int]:
+    """The address of the first element; None of a tensor that stands for others, and has no memory."""
+    pointer: Optional[int] = None
+    if type(tensor) is torch.Tensor or not is_traced(tensor):
+        try:
+            pointer = tensor.data_ptr()
+        except RuntimeError:
+            pointer = None  # a tensor of torch.func
+    if not pointer and tensor.numel() and (pointer == 0 or not PYTORCH_2):
+        raise UnsupportedError(f"{what}: the tensor of shape {tuple(tensor.shape)} has no memory: it was released, or "
+                               "it is a tensor of functorch, for which PyTorch 2 is needed")
     return pointer
+
+
+def autocasts(tensor: Any) -> bool:
+    """Whether torch.autocast is on for the device of a tensor."""
+    kind = tensor.device.type
+    if PYTORCH_2_4:
+        return bool(torch.is_autocast_enabled(kind))
+    return bool(torch.is_autocast_cpu_enabled() if kind == "cpu" else torch.is_autocast_enabled())
 
 
 def place(array: Any) -> str:
@@ -299,7 +370,7 @@ def place(array: Any) -> str:
 def reason(array: Any) -> str:
     """Why the elements of a tensor cannot be used."""
     what = f"the tensor of shape {tuple(array.shape)} has dtype {array.dtype}"
-    if array.dtype in (torch.float16, torch.bfloat16):
+    if array.dtype in HALVES:
         return f"{what}, which is not there yet: convert it with x.float()"
     return f"{what}; float32, float64, complex64 and complex128 are possible, and int64 for indices"
 
