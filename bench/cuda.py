@@ -106,7 +106,8 @@ def c_call(function, tensors, out):
     for tensor in (out, *tensors):
         shape = tuple(tensor.shape)
         code = {torch.float32: lib.KCL_F32, torch.float64: lib.KCL_F64, torch.int64: lib.KCL_I64}[tensor.dtype]
-        array = ffi.new("kcl_array *", lib.kcl_array_of(ffi.cast("void *", address_of(tensor)), code, len(shape), shape))
+        address = ffi.cast("void *", address_of(tensor))
+        array = ffi.new("kcl_array *", lib.kcl_array_of(address, code, len(shape), shape))
         if lib.keopscl_on_card(place.context, array) < 0:
             raise RuntimeError(ffi.string(lib.kcl_context_error(place.context)).decode())
         arrays.append(ffi.gc(array, lib.kcl_array_free))
@@ -145,7 +146,8 @@ def bench_cases(options, pykeops):
             theirs = data.genred(pykeops.Genred)
             engines["pykeops " + backend] = functools.partial(theirs, *tensors, backend=backend)
         fastest = seconds_a_call(run, 2)
-        times = alternating(engines, lambda each: seconds_a_call(each, min(200, math.ceil(0.02 / fastest))), options.repeat)
+        calls = min(200, math.ceil(0.02 / fastest))
+        times = alternating(engines, lambda each: seconds_a_call(each, calls), options.repeat)
         peer = min((each for key, each in times.items() if key.startswith("pykeops") and each), default=None)
         slower = ratio(times["Python"], times["C"])
         problem = ("WRONG" if not error <= data.tolerance() else
@@ -160,8 +162,11 @@ def bare_launch():
     from cffi import FFI
 
     cuda = FFI()
-    cuda.cdef("""int cuModuleLoadData(void **, const void *); int cuModuleGetFunction(void **, void *, const char *);
-        int cuLaunchKernel(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *, void **, void **);
+    cuda.cdef("""
+        int cuModuleLoadData(void **, const void *);
+        int cuModuleGetFunction(void **, void *, const char *);
+        int cuLaunchKernel(void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void *,
+                           void **, void **);
         """)
     driver = cuda.dlopen("libcuda.so.1")
     module, kernel = cuda.new("void **"), cuda.new("void **")
@@ -196,8 +201,9 @@ def bench_small(options, pykeops):
         if pykeops:
             engines["pykeops"] = functools.partial(data.genred(pykeops.Genred), *tensors, backend="GPU_1D")
             if name == "LazyTensor":
+                v_i, v_j = pykeops.Vi, pykeops.Vj
                 engines["pykeops"] = lambda: (
-                    (-pykeops.Vi(x).sqdist(pykeops.Vj(y)) * 2.0).exp() * pykeops.Vj(weights)).sum(axis=1, backend="GPU_1D")
+                    (-v_i(x).sqdist(v_j(y)) * 2.0).exp() * v_j(weights)).sum(axis=1, backend="GPU_1D")
         host = alternating(engines, host_seconds_a_call, options.repeat)
         waited = alternating(engines, lambda run: seconds_a_call(run, 100, True), options.repeat)
         above = host["ours"] and host["ours"] - bare
@@ -206,8 +212,8 @@ def bench_small(options, pykeops):
         if options.scale == 1 and (above is None or (name != "LazyTensor" and above * 1e6 > HOST_MICROSECONDS)
                                    or (share and share > OF_PYKEOPS)):
             problem = "slow"
-        table.row(name, *[each and 1e6 * each for each in (host["ours"], host["C"], above, host.get("pykeops"),
-                                                           waited["ours"], waited.get("pykeops"))], share, problem=problem)
+        seconds = host["ours"], host["C"], above, host.get("pykeops"), waited["ours"], waited.get("pykeops")
+        table.row(name, *[each and 1e6 * each for each in seconds], share, problem=problem)
     return table.ok
 
 
@@ -231,8 +237,9 @@ def bench_backward(options, pykeops):
                           for one, other in zip(results.get("ours", ()), results.get("pykeops", ()))), default=None)
         problem = "slow" if options.scale == 1 and size == 1000 and share and share < 1 / OF_PYKEOPS else None
         problem = "WRONG" if difference is not None and not difference < 1e-4 else problem
-        table.row(f"d{d}, {size} x {size}", *[each and 1e3 * each for each in (times["ours"], times.get("pykeops"))], share,
-                  difference, problem=problem)
+        seconds = times["ours"], times.get("pykeops")
+        table.row(f"d{d}, {size} x {size}", *[each and 1e3 * each for each in seconds], share, difference,
+                  problem=problem)
     return table.ok
 
 
@@ -267,8 +274,8 @@ def bench_sinkhorn(options, pykeops):
     difference = float((results["ours"][0] - results["pykeops"][0]).abs().max()) if times.get("pykeops") else None
     problem = "slow" if options.scale == 1 and share and share < SINKHORN else None
     problem = "WRONG" if difference is not None and not difference < 1e-3 else problem
-    table.row(f"{size} x {size}, d3", *[each and 1e3 * each for each in (times["ours"], times.get("pykeops"))], share,
-              difference, problem=problem)
+    seconds = times["ours"], times.get("pykeops")
+    table.row(f"{size} x {size}, d3", *[each and 1e3 * each for each in seconds], share, difference, problem=problem)
     return table.ok
 
 
@@ -280,13 +287,14 @@ def main():
                                      epilog="example: bench/cuda.py --only small,cases --case sum-d3,argmin-d3")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, comma-separated, of: " + ", ".join(PARTS))
     parser.add_argument("--case", default=",".join(gpu.CASES), help="cases, comma-separated (default: all of gpu.py)")
-    parser.add_argument("--scale", type=float, default=1, help="factor of sizes above 1,000; other than 1 nothing is called "
-                        "too slow (default 1)")
+    parser.add_argument("--scale", type=float, default=1, help="factor of sizes above 1,000; other than 1 nothing is "
+                        "called too slow (default 1)")
     parser.add_argument("--repeat", type=int, default=5, help="measurements of each side (default 5)")
     parser.add_argument("--no-pykeops", action="store_true", help="time our side alone")
     options = parser.parse_args()
     parts = options.only.split(",")
-    unknown = [name for name in parts if name not in PARTS] + [name for name in options.case.split(",") if name not in gpu.CASES]
+    unknown = [name for name in parts if name not in PARTS]
+    unknown += [name for name in options.case.split(",") if name not in gpu.CASES]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}")
     if not torch.cuda.is_available():

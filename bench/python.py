@@ -20,7 +20,7 @@ import time
 PARTS = ("small", "whole")
 
 # Largest time above the call from C, in microseconds.
-BOUNDS = {"lazy": 25.0, "genred": 12.0, "build": 60.0}
+BOUNDS = {"lazy": 10.0, "genred": 10.0, "build": 60.0}
 
 # Smallest ratio of the times of a whole call, C to Python.
 RATIO = 0.95

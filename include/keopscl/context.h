@@ -136,7 +136,7 @@ typedef int (*kcl_progress_fn)(void *user, double fraction);
  * and neither while a kernel is compiled nor during copies.
  *
  * With a function, or once kcl_context_set_cancellable asks for it, long work is given to the device in pieces of about
- * a tenth of a second, and the call waits for each; results are the same, bit for bit. So a long call waits even if all
+ * a fifth of a second, and the call waits for each; results are the same, bit for bit. So a long call waits even if all
  * its outputs are device arrays. Short calls are as they are without. How long a call will take is known from earlier
  * pieces of the same computation; the first ones are very small. Pieces are longer where work cannot be divided so far:
  * a sum over both axes has at most 1024 of them, a handful of rows against more than 1e8 columns has one.

@@ -258,9 +258,30 @@ def test_arrays_of_other_libraries(rng):
         Vi(Elsewhere(x))
 
 
+def test_a_reduction_that_was_called_is_called_again(rng):
+    x, y = rng.standard_normal((5, 2)), rng.standard_normal((4, 2))
+    total = Vi(x).sqdist(Vj(y)).sum(axis=1, call=False)
+    results, expected = [], []
+    for _ in range(3):
+        x[:] = rng.standard_normal((5, 2))
+        results.append(total())
+        expected.append(((x[:, None] - y) ** 2).sum(-1).sum(1)[:, None])
+    assert_close(np.stack(results), np.stack(expected))
+    copies = pickle.loads(pickle.dumps(total))
+    y[:] = 0
+    assert_close(total(), 4 * (x**2).sum(-1, keepdims=True))
+    assert_close(copies(), expected[-1])
+    total.backend = "nowhere"
+    with pytest.raises(ValueError, match="nowhere"):
+        total()
+    total.backend, total.ranges = None, "some"
+    with pytest.raises(NotImplementedError, match="ranges"):
+        total()
+
+
 def test_an_interrupt_in_the_last_moment_of_a_call_is_raised(monkeypatch, rng):
     total = Vi(rng.standard_normal((5, 2))).sum(axis=0, call=False)
-    monkeypatch.setattr(interrupts._state, "raised", KeyboardInterrupt())
+    monkeypatch.setattr(interrupts.state, "raised", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         total()
     assert total().shape == (1, 2)

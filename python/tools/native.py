@@ -89,7 +89,16 @@ static kcl_status keopscl_apply(const kcl_operator *op, kcl_context *context, co
 """
 
 
-HELPERS = (ON_CARD, APPLY)
+# The same with addresses as numbers.
+APPLY_AT = """
+static kcl_status keopscl_apply_at(const kcl_operator *op, kcl_context *context, const kcl_array *arrays,
+                                   const uintptr_t *addresses, int out_count, int arg_count, int on_card)
+{
+    return keopscl_apply(op, context, arrays, (void *const *)addresses, out_count, arg_count, on_card);
+}
+"""
+
+HELPERS = (ON_CARD, APPLY, APPLY_AT)
 
 # What includes all others, and the headers of those who use a driver themselves.
 INCLUDES = "".join(f"#include <keopscl/{name}.h>\n" for name in ("keopscl", "cuda", "opencl"))

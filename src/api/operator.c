@@ -300,9 +300,32 @@ kcl_status kcl_operator_create(kcl_operator **out, const char *formula, int alia
 typedef struct rename_context {
     kcl_operator *op;
     const kcl_scope *scope;
-    int count;
     kcl_expr *const *vars;
+    int *first; /* by list: its first variable; -1: there is none */
+    int *next;  /* by variable: the next one of the list */
 } rename_context;
+
+/* The list of a variable: there is one for each of the scope's data, and one for numbers that are bound to no data. */
+static int *list_of(const rename_context *r, const kf_node *var)
+{
+    return &r->first[KB_MIN(var->param[0], (int64_t)r->scope->data_count)];
+}
+
+static kcl_status list_variables(rename_context *r, int count)
+{
+    const size_t data_count = r->scope->data_count;
+    r->first = kb_calloc(&r->op->allocator, data_count + 1, sizeof *r->first);
+    r->next = kb_calloc(&r->op->allocator, (size_t)count + 1, sizeof *r->next);
+    if (!r->first || !r->next)
+        return kb_no_memory(&r->op->error);
+    memset(r->first, 0xff, (data_count + 1) * sizeof *r->first);
+    for (int k = count; k-- > 0;) {
+        int *first = list_of(r, r->vars[k]->node);
+        r->next[k] = *first;
+        *first = k;
+    }
+    return KCL_OK;
+}
 
 static const kf_node *rename_variable(void *user, const kf_node *leaf)
 {
@@ -311,7 +334,7 @@ static const kf_node *rename_variable(void *user, const kf_node *leaf)
         return leaf;
     const kf_role role = (kf_role)leaf->param[2];
     int at = -1;
-    for (int k = 0; k < r->count; k++) {
+    for (int k = *list_of(r, leaf); k >= 0; k = r->next[k]) {
         const int64_t *p = r->vars[k]->node->param;
         if (p[0] != leaf->param[0])
             continue;
@@ -403,9 +426,14 @@ static kcl_status operator_from(kcl_operator **out, int count, kcl_expr *const *
         status = kf_import(&op->graph, &exprs[0]->scope->graph, (size_t)count, op->roots, op->roots);
     if (status == KCL_OK)
         status = find_batch_reductions(op);
-    if (status == KCL_OK)
-        status = kf_substitute(&op->graph, (size_t)count, op->roots, false, rename_variable,
-                               &(rename_context){op, exprs[0]->scope, var_count, vars}, op->roots);
+    if (status == KCL_OK) {
+        rename_context r = {.op = op, .scope = exprs[0]->scope, .vars = vars};
+        status = list_variables(&r, var_count);
+        if (status == KCL_OK)
+            status = kf_substitute(&op->graph, (size_t)count, op->roots, false, rename_variable, &r, op->roots);
+        kb_free(&op->allocator, r.first);
+        kb_free(&op->allocator, r.next);
+    }
     for (int k = 0; status == KCL_OK && k < var_count; k++)
         if ((status = ka_operator_declare(op, k, "", vars[k]->node->dim, (kf_role)vars[k]->node->param[2])) == KCL_OK)
             op->inputs[k].batches = op->knows_batches ? vars[k]->node->axes & KF_BATCH_AXES : 0;

@@ -59,14 +59,17 @@ static void clear(kcl_scope *scope, bool destroyed)
     kf_graph_finish(&scope->graph);
     kb_arena_finish(&scope->arena);
     kb_free(a, scope->data);
+    kb_free(a, scope->symbols);
     kb_free(a, scope->exprs);
     kb_free(a, scope->batch);
     scope->data = NULL;
+    scope->symbols = NULL;
     scope->exprs = NULL;
     scope->batch = NULL;
     scope->batch_count = scope->batch_capacity = 0;
     scope->has_batches = false;
     scope->data_count = scope->data_capacity = scope->expr_capacity = 0;
+    scope->symbol_count = scope->symbol_capacity = 0;
     scope->data_lost = false;
     ka_retire(scope, &gone_error, destroyed);
 }

@@ -17,6 +17,8 @@ struct kcl_scope {
     kb_arena arena;
     kcl_data **data; /* by index */
     size_t data_count, data_capacity;
+    kcl_data **symbols; /* the data of kcl_var, by number in ascending order */
+    size_t symbol_count, symbol_capacity;
     bool data_lost;   /* memory was out when a handle was to be made, so a NULL handle stands for this handle */
     kcl_expr **exprs; /* by node id: one expression a node */
     size_t expr_capacity;

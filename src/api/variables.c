@@ -6,6 +6,7 @@
 #include "text.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- Variables --------------------------------------------------------------------------------------------------- */
 
@@ -133,6 +134,20 @@ kcl_status kcl_scalar_set(kcl_expr *scalar, double value)
     return KCL_OK;
 }
 
+/* The place of the symbol with this number, or the place that the symbol would have. */
+static size_t symbol_place(const kcl_scope *scope, int number)
+{
+    size_t low = 0, high = scope->symbol_count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (scope->symbols[middle]->number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
 {
     if (ka_scope_error(scope))
@@ -142,10 +157,9 @@ kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
                        "kcl_var: index %d, dimension %d, role %d: the index must be 0 or more, the dimension between 1 "
                        "and %d, the role one of KCL_ROLE_I, KCL_ROLE_J and KCL_ROLE_PARAMETER",
                        index, dim, (int)role, KF_MAX_DIM);
-    for (size_t k = 0; k < scope->data_count; k++) {
-        const kcl_data *known = scope->data[k];
-        if (!known->is_symbol || known->number != index)
-            continue;
+    const size_t place = symbol_place(scope, index);
+    if (place < scope->symbol_count && scope->symbols[place]->number == index) {
+        const kcl_data *known = scope->symbols[place];
         if (known->symbol_dim == dim && known->symbol_role == (kf_role)role)
             return ka_expr_of(scope, kf_var(&scope->graph, known->index, dim, (kf_role)role));
         static const char *const names[] = {"i", "j", "parameter"};
@@ -155,9 +169,14 @@ kcl_expr *kcl_var(kcl_scope *scope, int index, int dim, kcl_role role)
             "%s as well",
             index, known->symbol_dim, names[known->symbol_role], dim, names[role]);
     }
-    kcl_data *data = ka_new_data(__func__, scope, &(kcl_array){.dtype = KCL_F64});
+    const bool has_room = kb_reserve(kd_allocator(scope->context), (void **)&scope->symbols, &scope->symbol_capacity,
+                                     scope->symbol_count + 1, sizeof *scope->symbols);
+    kcl_data *data = has_room ? ka_new_data(__func__, scope, &(kcl_array){.dtype = KCL_F64}) : NULL;
     if (!data)
         return &scope->out_of_memory;
+    memmove(scope->symbols + place + 1, scope->symbols + place, (scope->symbol_count - place) * sizeof *scope->symbols);
+    scope->symbols[place] = data;
+    scope->symbol_count++;
     data->is_symbol = true;
     data->number = index;
     data->symbol_dim = dim;

@@ -162,7 +162,12 @@ kcl_status kd_submit(kcl_context *context);
 
 /* ---- watch.c: calls that tell how far they are, and can be cancelled ---------------------------------------------- */
 
-enum { KD_PIECES_PER_SECOND = 10 }; /* long work of a watched call is given to the device in pieces */
+/*
+ * Long work of a watched call is given to the device in pieces. At the end of each the device waits for its slowest
+ * processor, and then for the host: of ten a second a machine with other work loses some hundredths. A call has to end
+ * within a second of a cancel, also where a piece takes a few times as long as the piece before.
+ */
+enum { KD_PIECES_PER_SECOND = 5 };
 
 bool kd_is_watched(const kcl_context *context);
 

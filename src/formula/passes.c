@@ -281,9 +281,8 @@ kcl_status kf_import(kf_graph *g, const kf_graph *from, size_t root_count, const
     return kf_rewrite(g, from, root_count, roots, false, import_node, NULL, out);
 }
 
-static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
+const kf_node *kf_transpose_node(kf_graph *g, const kf_node *f, const kf_node *const *args)
 {
-    (void)user;
     static const kf_role swapped[] = {KF_ROLE_J, KF_ROLE_I, KF_ROLE_P, KF_ROLE_ACC};
     static const unsigned swapped_axes[] = {0, KF_AXIS_J, KF_AXIS_I, KF_AXIS_I | KF_AXIS_J};
     if (!(f->axes & KF_PAIR_AXES))
@@ -301,6 +300,12 @@ static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, 
         return kf_reduce(g, (kf_reduction)f->param[0], axes, f->param[2], args[0]);
     }
     return kf_rebuild(g, f, args);
+}
+
+static const kf_node *transpose_node(void *user, kf_graph *g, const kf_node *f, const kf_node *const *args)
+{
+    (void)user;
+    return kf_transpose_node(g, f, args);
 }
 
 const kf_node *kf_transpose(kf_graph *g, const kf_node *f)

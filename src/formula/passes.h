@@ -48,6 +48,9 @@ static inline bool kf_keeps_operands(const kf_node *f, const kf_node *const *arg
  */
 const kf_node *kf_transpose(kf_graph *g, const kf_node *f);
 
+/* One node of kf_transpose: `args` are its operands with their axes exchanged. */
+const kf_node *kf_transpose_node(kf_graph *g, const kf_node *f, const kf_node *const *args);
+
 /*
  * The same formulas with leaves replaced. `replace(user, leaf)` is asked for every VAR and REDUCE node, and returns the
  * node to stand for the leaf (the leaf itself where nothing changes). out[k] belongs to roots[k].

@@ -25,10 +25,11 @@ typedef struct kg_facts {
 
 /* A node of the graph, by id. */
 typedef struct kg_note {
-    bool is_known;     /* `facts` are */
-    bool is_visited;   /* the reductions below the node are items */
-    uint32_t item;     /* of a reduction */
-    uint32_t of_terms; /* of a formula: the first item whose term computes it */
+    bool is_known;         /* `facts` are */
+    bool is_visited;       /* the reductions below the node are items */
+    uint32_t item;         /* of a reduction */
+    uint32_t of_terms;     /* of a formula: the first item whose term computes it */
+    const kf_node *turned; /* the node with its axes i and j exchanged; NULL: nobody has asked for that */
     kg_facts facts;
 } kg_note;
 
@@ -150,10 +151,16 @@ bool kg_find_batch(kg_compiler *c, const kg_batch *batch, uint32_t *number);
 
 /*
  * facts.c: goes through what is below `f`, operands first, and through no node twice: `is_done` tells what to leave out,
- * `take` is called for each node, and may walk too.
+ * `is_leaf` which operands do not count (NULL: all do), `take` is called for each node, and may walk too.
  */
 bool kg_walk(kg_compiler *c, const kf_node *f, bool (*is_done)(kg_compiler *c, const kf_node *f),
              bool (*is_leaf)(const kf_node *f), bool (*take)(kg_compiler *c, const kf_node *f));
+
+/*
+ * facts.c: `f` with its axes i and j exchanged. Reductions that go into each other, over i and over j in turn, are
+ * exchanged again and again, so what was exchanged before is not gone through. NULL, after setting the error: it failed.
+ */
+const kf_node *kg_turned(kg_compiler *c, const kf_node *f);
 
 /* facts.c: the item of a reduction; NULL: the reduction is not known. */
 kg_item *kg_item_of(const kg_compiler *c, const kf_node *reduce);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* program/facts.c: what is known of the nodes of a program while it is compiled, each fact found once. */
 #include "compile.h"
+#include "passes.h"
 
 #include <string.h>
 
@@ -112,7 +113,7 @@ bool kg_walk(kg_compiler *c, const kf_node *f, bool (*is_done)(kg_compiler *c, c
         }
         const kf_node *top = c->stack[c->stack_depth - 1];
         next = NULL;
-        for (int n = 0; !is_leaf(top) && n < top->arg_count && !next; n++)
+        for (int n = 0; !(is_leaf && is_leaf(top)) && n < top->arg_count && !next; n++)
             if (!kg_reserve_notes(c, top->arg[n]->id))
                 return false;
             else if (!is_done(c, top->arg[n]))
@@ -158,6 +159,25 @@ bool kg_facts_of(kg_compiler *c, const kf_node *f, kg_facts *facts)
         return false;
     *facts = c->notes[f->id].facts;
     return true;
+}
+
+static bool is_turned(kg_compiler *c, const kf_node *f)
+{
+    return c->notes[f->id].turned != NULL;
+}
+
+static bool turn(kg_compiler *c, const kf_node *f)
+{
+    const kf_node *args[KF_MAX_ARGS] = {NULL};
+    for (int k = 0; k < f->arg_count; k++)
+        args[k] = c->notes[f->arg[k]->id].turned;
+    c->notes[f->id].turned = kf_transpose_node(c->g, f, args);
+    return c->notes[f->id].turned || kg_graph_error(c);
+}
+
+const kf_node *kg_turned(kg_compiler *c, const kf_node *f)
+{
+    return kg_walk(c, f, is_turned, NULL, turn) ? c->notes[f->id].turned : NULL;
 }
 
 bool kg_leaves_init(kg_leaves *leaves, kg_compiler *c, const kf_node *f)

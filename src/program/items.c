@@ -2,7 +2,6 @@
 /* program/items.c: the reductions of a program, and which of them share a sweep. */
 #include "compile.h"
 #include "make.h"
-#include "passes.h"
 #include "reductions.h"
 
 #include <string.h>
@@ -10,20 +9,20 @@
 /* ---- Items -------------------------------------------------------------------------------------------------------- */
 
 /* The reduction in the orientation of sweeps, also where its result has no axis. */
-static const kf_node *canonical(kf_graph *g, const kf_node *reduce)
+static const kf_node *canonical(kg_compiler *c, const kf_node *reduce)
 {
     unsigned batches = reduce->param[1] & KF_BATCH_AXES, pair = reduce->param[1] & KF_PAIR_AXES;
     bool of_columns = !pair && (reduce->arg[0]->axes & KF_PAIR_AXES) == KF_AXIS_J;
     if (pair != KF_AXIS_I && !of_columns)
         return reduce;
-    return kf_reduce(g, (kf_reduction)reduce->param[0], batches | (pair ? KF_AXIS_J : 0), reduce->param[2],
-                     kf_transpose(g, reduce->arg[0]));
+    return kf_reduce(c->g, (kf_reduction)reduce->param[0], batches | (pair ? KF_AXIS_J : 0), reduce->param[2],
+                     kg_turned(c, reduce->arg[0]));
 }
 
 /* The same values as a formula of rows. */
 static const kf_node *of_rows(kg_compiler *c, const kf_node *f)
 {
-    return (f->axes & KF_PAIR_AXES) == KF_AXIS_J ? kf_transpose(c->g, f) : f;
+    return (f->axes & KF_PAIR_AXES) == KF_AXIS_J ? kg_turned(c, f) : f;
 }
 
 /* The extent class of the only axis of the pair that `f` has, 0: it has none. */
@@ -159,7 +158,7 @@ static bool keep_item(kg_compiler *c, const kf_node *reduce, const kg_item *it)
 
 static bool add_item(kg_compiler *c, const kf_node *reduce)
 {
-    const kf_node *node = kf_is_indexed(reduce) ? of_rows(c, reduce) : canonical(c->g, reduce);
+    const kf_node *node = kf_is_indexed(reduce) ? of_rows(c, reduce) : canonical(c, reduce);
     if (!node)
         return kg_graph_error(c);
     if (!kg_reserve_notes(c, KB_MAX(node->id, reduce->id)))
@@ -212,12 +211,6 @@ static bool is_visited(kg_compiler *c, const kf_node *f)
     return c->notes[f->id].is_visited;
 }
 
-static bool is_no_node(const kf_node *f)
-{
-    (void)f;
-    return false;
-}
-
 static bool visit(kg_compiler *c, const kf_node *f)
 {
     if (f->op == KF_REDUCE && !kg_item_of(c, f) && !add_item(c, f))
@@ -233,16 +226,16 @@ bool kg_find_items(kg_compiler *c)
     if (!kg_find_batch(c, &none, &number))
         return false;
     for (size_t r = 0; r < c->program->root_count; r++)
-        if (!kg_walk(c, c->roots[r], is_visited, is_no_node, visit))
+        if (!kg_walk(c, c->roots[r], is_visited, NULL, visit))
             return false;
     /* Transposed reductions hold further transposed reductions, and steps of their own have operands as formulas of rows. */
     for (size_t k = 0; k < c->item_count; k++) {
         const kf_node *node = c->items[k].node, *operand[2] = {c->items[k].operand[0], c->items[k].operand[1]};
         for (int n = 0; n < node->arg_count; n++)
-            if (!kg_walk(c, node->arg[n], is_visited, is_no_node, visit))
+            if (!kg_walk(c, node->arg[n], is_visited, NULL, visit))
                 return false;
         for (int n = 0; n < 2 && operand[n]; n++)
-            if (!kg_walk(c, operand[n], is_visited, is_no_node, visit))
+            if (!kg_walk(c, operand[n], is_visited, NULL, visit))
                 return false;
     }
     return true;

@@ -56,7 +56,7 @@ static bool orient_roots(kg_compiler *c)
 {
     for (size_t r = 0; r < c->program->root_count; r++) {
         if ((c->roots[r]->axes & KF_PAIR_AXES) == KF_AXIS_J)
-            c->roots[r] = kf_transpose(c->g, c->roots[r]);
+            c->roots[r] = kg_turned(c, c->roots[r]);
         if (!c->roots[r])
             return kg_graph_error(c);
     }

@@ -53,7 +53,7 @@ static bool compare_sum(kg_compiler *c, kg_item *it, const kg_group *gr, const k
         const int rows = turn ? it->facts.cols : it->facts.rows, cols = turn ? it->facts.rows : it->facts.cols;
         if (rows != gr->rows || cols != gr->cols)
             continue;
-        const kf_node *f = turn ? kf_transpose(c->g, it->node->arg[0]) : it->node->arg[0];
+        const kf_node *f = turn ? kg_turned(c, it->node->arg[0]) : it->node->arg[0];
         size_t shared;
         if (!f)
             return kg_graph_error(c);

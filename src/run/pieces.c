@@ -2,15 +2,17 @@
 /* run/pieces.c: launches of one kernel that divide its work. */
 #include "pieces.h"
 
+#include <math.h>
+
 enum { MOST_BATCHES = 65535 }; /* of a launch: work-groups along the last axis, where drivers are narrow */
 
 static const double longest = 1.0 / KD_PIECES_PER_SECOND; /* of a piece, seconds */
 
 /*
- * The first piece of a kernel whose speed is not known takes a tenth of that, at a speed that kernels exceed some ten
- * times or more: so many seconds a unit of work, on one compute unit.
+ * The first piece of a kernel whose speed is not known takes so many seconds at a speed that kernels exceed some ten
+ * times or more: `slowest` seconds a unit of work, on one compute unit.
  */
-static const double slowest = 1e-9;
+static const double first_piece = 0.01, slowest = 1e-9;
 
 static kcl_status launch_part(kcl_context *context, const kx_kernel_call *call, const int64_t first[3],
                               const int64_t count[3])
@@ -55,6 +57,15 @@ static int64_t whole_rounds(kcl_context *context, int64_t count, const kx_kernel
     return count > round ? count - count % round : KB_MAX(count, least);
 }
 
+/*
+ * How much of the work that is left the next piece has: one of equal parts, of all that takes so many seconds. A last piece
+ * of a few rows would cost as much as any other.
+ */
+static int64_t next_piece(int64_t left, double seconds)
+{
+    return (int64_t)ceil((double)left / KB_MAX(round(seconds / longest), 1));
+}
+
 kcl_status kx_launch_in_pieces(kx_run *r, const kx_kernel_call *call, double pairs, kx_pace *pace)
 {
     kcl_context *context = r->context;
@@ -62,14 +73,14 @@ kcl_status kx_launch_in_pieces(kx_run *r, const kx_kernel_call *call, double pai
     const double work = pairs * pace->weight;
     const double guess =
         work * (pace->seconds > 0 ? pace->seconds : slowest / KB_MAX(kd_caps(context)->compute_units, 1));
-    const double soon = pace->seconds > 0 ? longest : longest / 10;
+    const double soon = pace->seconds > 0 ? longest : first_piece;
     if (guess <= soon || axis < 0) {
         const kcl_status status = kx_launch(context, call);
         return status == KCL_OK ? kd_pace(context, guess) : status;
     }
     int64_t first[3] = {0}, count[3] = {call->count[0], call->count[1], call->count[2]};
     const int64_t all = call->count[axis];
-    int64_t next = (int64_t)KB_MAX((double)all * (soon / guess), 1);
+    int64_t next = pace->seconds > 0 ? next_piece(all, guess) : (int64_t)KB_MAX((double)all * (soon / guess), 1);
     kcl_status status = kd_wait(context);
     while (status == KCL_OK && first[axis] < all) {
         count[axis] = KB_MIN(whole_rounds(context, next, call, axis), all - first[axis]);
@@ -85,7 +96,8 @@ kcl_status kx_launch_in_pieces(kx_run *r, const kx_kernel_call *call, double pai
         const double measured = seconds * (double)all / ((double)count[axis] * work);
         if (seconds > longest / 20 || pace->seconds <= 0 || measured < pace->seconds)
             pace->seconds = measured;
-        next = (int64_t)KB_MAX((double)count[axis] * KB_MIN(longest / seconds, 8), 1);
+        const int64_t left = all - first[axis];
+        next = KB_MIN(next_piece(left, seconds * (double)left / (double)count[axis]), 8 * count[axis]);
     }
     return status;
 }

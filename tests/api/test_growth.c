@@ -38,9 +38,28 @@ static double cpu_seconds(void)
 enum { M = 4 };
 static double x[M] = {0.1, 0.2, 0.3, 0.4};
 
-/* One step of the chain: v_i = 0.3 sum_j exp(-(u_i - x_j)^2), u + v if it `adds`. `slope`: du/dx_i through the rows. */
-static void step(bool adds, double *u, double *slope)
+/* A chain: u + v follows on u, or v alone; its derivative in the rows; v in turn over j and over i. */
+typedef struct kind {
+    bool adds, gradient, turns;
+} kind;
+
+static const kind kinds[] = {
+    {0}, {.adds = true}, {.gradient = true}, {.adds = true, .gradient = true}, {.turns = true}};
+
+/*
+ * One step of the chain: v_i = 0.3 sum_j exp(-(u_i - x_j)^2), or v_j = 0.3 sum_i of the same in a chain that turns.
+ * `slope`: du/dx_i through the rows.
+ */
+static void step(kind of, double *u, double *slope)
 {
+    if (of.turns) {
+        double v[M] = {0};
+        for (int j = 0; j < M; j++)
+            for (int i = 0; i < M; i++)
+                v[j] += 0.3 * exp(-(u[i] - x[j]) * (u[i] - x[j]));
+        memcpy(u, v, sizeof v);
+        return;
+    }
     for (int i = 0; i < M; i++) {
         double v = 0, dv = 0;
         for (int j = 0; j < M; j++) {
@@ -48,8 +67,8 @@ static void step(bool adds, double *u, double *slope)
             v += e;
             dv += -2 * d * e;
         }
-        slope[i] *= dv + adds;
-        u[i] = v + (adds ? u[i] : 0);
+        slope[i] *= dv + of.adds;
+        u[i] = v + (of.adds ? u[i] : 0);
     }
 }
 
@@ -58,24 +77,26 @@ typedef struct cost {
 } cost;
 
 /* Builds, evaluates and checks a chain, and evaluates it again: in a scope of its own, as a loop would. */
-static cost measure(int count, bool adds, bool gradient)
+static cost measure(int count, kind of)
 {
     cost spent = {0};
     double out[M], u[M], slope[M] = {1, 1, 1, 1};
     memcpy(u, x, sizeof u);
     for (int k = 0; k < count; k++)
-        step(adds, u, slope);
+        step(of, u, slope);
     for (int round = 0; round < 2; round++) {
         requested = 0;
         const double start = cpu_seconds();
         kcl_scope *s = kcl_scope_create(c);
         kcl_expr *rows = kcl_vi(s, kcl_f64(x, M, 1)), *columns = kcl_vj(s, kcl_f64(x, M, 1)), *f = rows;
         for (int k = 0; k < count; k++) {
-            kcl_expr *power = kcl_exp(kcl_neg(kcl_square(kcl_sub(f, columns))));
-            kcl_expr *v = kcl_reduce_sum(kcl_mul(power, kcl_constant(s, 0.3)), KCL_OVER_J);
-            f = adds ? kcl_add(f, v) : v;
+            const bool turned = of.turns && k % 2; /* f has rows of j */
+            kcl_expr *power = kcl_exp(kcl_neg(kcl_square(kcl_sub(f, turned ? rows : columns))));
+            kcl_expr *v =
+                kcl_reduce_sum(kcl_mul(power, kcl_constant(s, 0.3)), of.turns && !turned ? KCL_OVER_I : KCL_OVER_J);
+            f = of.adds ? kcl_add(f, v) : v;
         }
-        if (gradient)
+        if (of.gradient)
             f = kcl_grad(kcl_reduce_sum(f, KCL_OVER_I), rows);
         const double before = requested;
         ck_assert_msg(kcl_eval1(f, kcl_f64(out, M, 1)) == KCL_OK, "%s", kcl_context_error(c));
@@ -83,7 +104,7 @@ static cost measure(int count, bool adds, bool gradient)
         *(round ? &spent.bytes_again : &spent.bytes) = requested - before;
         kcl_scope_destroy(&s);
         for (int i = 0; i < M; i++) {
-            const double want = gradient ? slope[i] : u[i];
+            const double want = of.gradient ? slope[i] : u[i];
             ck_assert_double_le(fabs(out[i] - want), 1e-10 * (1 + fabs(want)));
         }
     }
@@ -97,10 +118,10 @@ static cost measure(int count, bool adds, bool gradient)
 #define IN_SECONDS false
 #endif
 
-static cost measure_anew(int count, bool adds, bool gradient)
+static cost measure_anew(int count, kind of)
 {
     kcl_context_drop_programs(c);
-    return measure(count, adds, gradient);
+    return measure(count, of);
 }
 
 /*
@@ -111,26 +132,27 @@ START_TEST(test_chains_grow_linearly)
 {
     enum { COUNT = 1600 };
     const double most = 3;
-    const bool adds = _i % 2, gradient = _i / 2;
+    const kind of = kinds[_i];
     growth first = {0}, again = {0};
-    cost half = measure_anew(COUNT, adds, gradient), whole = half;
+    cost half = measure_anew(COUNT, of), whole = half;
     double least = half.seconds;
     growth_add(&first, 0, half.seconds);
     growth_add(&again, 0, half.again);
     while (growth_goes_on(&first, most) || growth_goes_on(&again, most)) {
         if (first.runs == GROWTH_MOST_RUNS)
             break;
-        whole = measure_anew(2 * COUNT, adds, gradient);
-        half = measure_anew(COUNT, adds, gradient);
+        whole = measure_anew(2 * COUNT, of);
+        half = measure_anew(COUNT, of);
         growth_add(&first, whole.seconds, half.seconds);
         growth_add(&again, whole.again, half.again);
         least = fmin(least, half.seconds);
     }
-    printf(
-        "%d reductions%s%s: %.3g s; twice as many: %.2f times, evaluated again %.2f times (%d runs); %.3g MB requested "
-        "by the evaluation, again %.3g MB\n",
-        COUNT, adds ? " that add u" : "", gradient ? ", gradient" : "", least, growth_median(&first),
-        growth_median(&again), first.runs, half.bytes / 1e6, half.bytes_again / 1e6);
+    printf("%d reductions%s%s%s: %.3g s; twice as many: %.2f times, evaluated again %.2f times (%d runs); %.3g MB "
+           "requested "
+           "by the evaluation, again %.3g MB\n",
+           COUNT, of.adds ? " that add u" : "", of.gradient ? ", gradient" : "",
+           of.turns ? ", over j and over i in turn" : "", least, growth_median(&first), growth_median(&again),
+           first.runs, half.bytes / 1e6, half.bytes_again / 1e6);
     ck_assert_double_lt(growth_median(&first), most);
     ck_assert_double_lt(growth_median(&again), most);
     ck_assert_msg(!IN_SECONDS || least < 0.1, "%g s", least);
@@ -165,7 +187,7 @@ END_TEST
 
 int main(void)
 {
-    const test_entry tests[] = {{test_chains_grow_linearly, 4}, {test_kept_programs_are_bounded, 0}};
+    const test_entry tests[] = {{test_chains_grow_linearly, KB_COUNT(kinds)}, {test_kept_programs_are_bounded, 0}};
     const kcl_context_params params = {.device = "host", .allocator = {reallocate, NULL}};
     if (kcl_context_create(&c, &params) < 0) {
         printf("%s\n", kcl_context_error(c));

@@ -26,6 +26,10 @@ class Place:
         """The description of a leaf's array, whose address is of the device. What holds the memory may follow."""
         raise NotImplementedError
 
+    def stays(self, leaves: Sequence[Any]) -> bool:
+        """Whether later calls find the arrays of these leaves at the same addresses."""
+        raise NotImplementedError
+
     def explain(self, status: int) -> None:
         """Raises the array library's own exception for a status, if it has one."""
 
@@ -35,6 +39,7 @@ class ArrayLibrary:
 
     name: str  # "numpy"
     array_name: str  # in messages: "NumPy arrays"
+    array_type: type  # whose objects, not those of subclasses, as_array returns as they are
     real: Any  # the class of LazyTensors of real numbers
     complex: Any  # and of complex numbers
     traces: Optional[Callable[[], bool]] = None  # tells whether calls are being traced, not run; None: they never are
@@ -124,6 +129,27 @@ class ArrayLibrary:
     def current(self, leaves: Sequence[Any]) -> Sequence[Any]:
         """The leaves, of which those are described anew whose arrays have other memory by now."""
         return leaves
+
+    glances: bool = False  # whether `glance` tells anything
+
+    def glance(self, program: Any, arrays: Sequence[Any]) -> Any:
+        """What a call needs to know of arrays, of the user's, that nothing special is the matter with: a key, which tells
+        their number types, sizes and strides, where they are, as `place` tells, and their addresses as numbers. None if
+        there is more to look at. Arrays that are not where the first one is are noticed by the call at the latest."""
+        return None
+
+    def glance_holds(self, arrays: Sequence[Any]) -> bool:
+        """Whether all arrays with the key of these are described by the same sizes and strides, without a copy."""
+        return False
+
+    def fresh(self, like: Any, shape: Shape, code: int) -> Tuple[Any, int]:
+        """A new dense array in the place of an array, and its address as a number: for `glance`."""
+        raise NotImplementedError
+
+    def direct(self, program: Any, arrays: Sequence[Any], keeps: Sequence[Any]) -> Tuple[bool, Optional["Place"]]:
+        """Whether `call` would do nothing but run an evaluation of a program on these arrays, of the user's, and where
+        the arrays are, as `place` tells. `keeps`: what holds their memory, by `describe`."""
+        return False, None
 
     def no_gradient(self, leaves: Any, what: str) -> None:
         """Refuses leaves whose gradients would be asked for, before something that has none."""

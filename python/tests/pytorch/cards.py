@@ -19,10 +19,10 @@ if PATH:
     os.environ["KEOPSCL_DRIVER"] = PATH
 
 import keopscl  # noqa: E402
-from keopscl._core import contexts  # noqa: E402
+from keopscl._core import contexts, evaluation  # noqa: E402
 from keopscl._native import ffi, lib  # noqa: E402
 from keopscl.torch import _cuda  # noqa: E402
-from keopscl.torch._library import TorchLibrary  # noqa: E402
+from keopscl.torch._library import Held, TorchLibrary  # noqa: E402
 
 REAL = torch.cuda.is_available() and torch.version.hip is None and not PATH
 
@@ -71,7 +71,10 @@ class Simulated:
         self.limit = None  # bytes that an allocation may have
 
         def is_among(tensor, some):
-            pointer = storage_of(tensor).data_ptr()
+            try:
+                pointer = storage_of(tensor).data_ptr()
+            except (RuntimeError, NotImplementedError):
+                return False  # of torch.func: it has no memory
             return any(each.data_ptr() == pointer for each in some)
 
         def number_of(tensor):
@@ -104,6 +107,9 @@ class Simulated:
 
         patch.setattr(_cuda, "is_on_host", lambda tensor: number_of(tensor) == _cuda.HOST)
         patch.setattr(_cuda, "number_of", number_of)
+        patch.setattr(_cuda, "index_of", number_of)
+        patch.setattr(_cuda, "pointer_of",
+                      lambda tensor: tensor.data_ptr() if number_of(tensor) == _cuda.HOST else address_of(tensor))
         patch.setattr(_cuda, "stream_of", lambda card: self.stream)
         patch.setattr(_cuda, "is_capturing", lambda card: self.is_captured)
         patch.setattr(_cuda, "device_of", lambda number: self.device)
@@ -115,21 +121,24 @@ class Simulated:
 
         def describe(library, array, what, true=TorchLibrary.describe):
             address, code, keep, shape, strides = true(library, array, what)
-            if keep.number != _cuda.HOST:
+            if type(keep) is Held and keep.number != _cuda.HOST:
                 address = ffi.cast("void *", address_of(keep.alias))
             return address, code, keep, shape, strides
 
-        def place(library, leaves, true=TorchLibrary.place):
-            self.place = true(library, leaves)
-            return self.place
+        def empty(library, shape, code, place, true=TorchLibrary.empty):
+            self.place = place
+            return true(library, shape, code, place)
 
         def address(library, array, true=TorchLibrary.address):
             return true(library, array) if self.place is None else ffi.cast("void *", address_of(array))
 
-        def check(status, context, place=None, true=contexts.check):
+        def wait(place):
             if place is not None and not self.is_captured:
-                lib.kcl_context_finish(context)
+                lib.kcl_context_finish(place.context)
                 self.released.clear()
+
+        def check(status, context, place=None, true=contexts.check):
+            wait(place)
             true(status, context, place)
 
         def filled(place, values, code, true=_cuda.Stream.filled):
@@ -139,9 +148,16 @@ class Simulated:
 
         patch.setattr(_cuda.Stream, "filled", filled)
         patch.setattr(TorchLibrary, "describe", describe)
-        patch.setattr(TorchLibrary, "place", place)
+        patch.setattr(TorchLibrary, "empty", empty)
         patch.setattr(TorchLibrary, "address", address)
+        def compute(program, device, place, *rest, true=evaluation.compute):
+            try:
+                true(program, device, place, *rest)
+            finally:
+                wait(place)
+
         patch.setattr(contexts, "check", check)
+        patch.setattr(evaluation, "compute", compute)
 
     def put(self, tensor):
         return tensor

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tensors on a CUDA device, real or simulated (see cards.py), against dense results of PyTorch in float64 on the CPU."""
+"""Tensors on a CUDA device, real or simulated (see cards.py), against dense results of PyTorch in float64."""
 import ctypes
 import gc
 import threading
@@ -315,7 +315,8 @@ def test_a_card_that_cannot_be_used(card, monkeypatch):
 class State(ctypes.Structure):
     """The beginning of fake_cuda_state."""
 
-    _fields_ = [("devices", ctypes.c_int), ("memory", ctypes.c_size_t), ("delay", ctypes.c_int), ("envreg", ctypes.c_int)]
+    _fields_ = [("devices", ctypes.c_int), ("memory", ctypes.c_size_t), ("delay", ctypes.c_int),
+                ("envreg", ctypes.c_int)]
 
 
 def test_programs_that_run_by_opencl_alone(card, monkeypatch):

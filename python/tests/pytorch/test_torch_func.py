@@ -160,9 +160,9 @@ def test_what_problems_share_is_not_repeated(monkeypatch):
 
     seen = []
     real = _autograd.apply
-    monkeypatch.setattr(_autograd, "apply", lambda stage, descriptions, device:
+    monkeypatch.setattr(_autograd, "apply", lambda stage, descriptions, *rest:
                         (seen.append([layout[1] for _, layout in descriptions[len(stage.indices):]]),
-                         real(stage, descriptions, device))[1])
+                         real(stage, descriptions, *rest))[1])
     x, y, b, s = tensors_of(3, 4)
     vmap(REDUCTIONS["sum"][0], (0, None, None, None))(x, y, b, s)
     assert sorted(seen.pop(), key=len)[:-1] == sorted([(1,), (7, 3), (7, 2)], key=len) and not seen

@@ -3,12 +3,13 @@
 "tensorized" backend, which stores matrices: losses and gradients."""
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 PROGRAM = """
 import json, sys
@@ -31,7 +32,7 @@ keopscl.torch._autograd.apply = counted
 torch.manual_seed(0)
 x, y = torch.rand(40, 2, dtype=torch.float64), torch.rand(50, 2, dtype=torch.float64) + 0.3
 a, b = torch.rand(40, dtype=torch.float64), torch.rand(50, dtype=torch.float64)
-a, b = a / a.sum(), b / b.sum()
+a, b, x, y = (each.to(sys.argv[4]) for each in (a / a.sum(), b / b.sum(), x, y))
 results = {}
 for backend in ("tensorized", "online"):
     inputs = [each.clone().requires_grad_() for each in (a, x, b, y)]
@@ -56,9 +57,12 @@ CASES = [("sinkhorn", {"p": 2}, 1e-7), ("sinkhorn", {"p": 1}, 3e-4), ("sinkhorn"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("geomloss") is None, reason="no geomloss: pip install --no-deps geomloss")
+@pytest.mark.parametrize("device", ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
 @pytest.mark.parametrize("loss,options,tolerance", CASES, ids=str)
-def test_samples_loss(loss, options, tolerance):
-    result = subprocess.run([sys.executable, "-c", PROGRAM, loss, json.dumps(options), str(tolerance)],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=300)
+def test_samples_loss(loss, options, tolerance, device):
+    environment = dict(os.environ, KEOPSCL_DEVICE=device if device == "cuda" else os.environ["KEOPSCL_DEVICE"])
+    result = subprocess.run([sys.executable, "-c", PROGRAM, loss, json.dumps(options), str(tolerance), device],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=300,
+                            env=environment)
     assert result.returncode == 0, result.stderr
     assert "calls" in result.stdout

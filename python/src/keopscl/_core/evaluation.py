@@ -89,10 +89,16 @@ def rows(node: Structure, ni: Optional[int], nj: Optional[int]) -> int:
     return 1 if size is None else size
 
 
+# Leaves as the arguments of a program whose results are new arrays: the leaves, which hold the memory; where their arrays
+# are; the kcl_array[] of results and arguments, without addresses; the addresses of the arguments, and their descriptions,
+# which hold more memory. A plain tuple, because making it counts.
+Bound = Tuple[Sequence[Any], Optional[_arrays.Place], Any, List[Any], List[Any]]
+
+
 class Evaluation:
     """A program whose results are wanted. `run` computes them from leaves that have arrays."""
 
-    __slots__ = ("library", "program", "code", "shape", "options")
+    __slots__ = ("library", "program", "code", "shape", "options", "bound")
 
     def __init__(self, library: _arrays.ArrayLibrary, program: Program, code: int, shape: Tuple[int, ...],
                  options: Options) -> None:
@@ -101,40 +107,45 @@ class Evaluation:
         self.code = code  # number type of the arrays
         self.shape = shape  # of the results: (batch axes..., rows, components)
         self.options = options
+        self.bound: Optional[Bound] = None  # of the last call
 
     def run(self, leaves: Sequence[Any]) -> Any:
         """The result, or a tuple of results."""
         options = self.options
-        code = self.code
-        if options.double and code == F32:
+        if options.double and self.code == F32:
             return self.run_in_double(leaves)
-        library = self.library
-        program = self.program
-        place = library.place(leaves)
-        results: List[Any] = []
-        descriptions: List[Any] = []
-        for index in program.indices:
-            its_code = I64 if index else code
-            if options.out is not None:
-                result, out = self.given(len(results), its_code)
-            else:
-                result = library.empty(self.shape, its_code, place)
-                out = library.address(result), (its_code, self.shape)
-            results.append(result)
-            descriptions.append(out)
-        for k in program.order:
-            descriptions.append(leaves[k].view(code) if place is None else place.view(leaves[k], code))
-        apply(program, descriptions, options.device, place)
+        place = self.library.place(leaves)
         if options.out is not None:
-            return options.out
-        if program.tail:
-            results = [library.reshape(result, self.shape[:-1] + program.tail) for result in results]
-        elif program.complex:
-            results = [library.view_as_complex(result) for result in results]
-        return results[0] if len(results) == 1 else tuple(results)
+            return self.run_into(leaves, place)
+        bound = self.bound
+        if bound is None or bound[0] is not leaves or bound[1] is not place:
+            bound = self.bind(leaves, place)
+            if place is None or place.stays(leaves):
+                self.bound = bound
+        return computed(self.library, self.program, self.code, self.shape, place, options.device, bound[2], bound[3])
 
-    def given(self, number: int, code: int) -> Tuple[Any, Any]:
-        """An array that the user gave for a result, and its kcl_array."""
+    def bind(self, leaves: Sequence[Any], place: Optional[_arrays.Place]) -> Bound:
+        """The leaves as arguments."""
+        views = self.views(leaves, place)
+        arrays = arrays_of(self.program, self.code, self.shape, [view[1] for view in views])
+        return leaves, place, arrays, [view[0] for view in views], views
+
+    def views(self, leaves: Sequence[Any], place: Optional[_arrays.Place]) -> List[Any]:
+        """The descriptions of the arguments."""
+        code = self.code
+        if place is None:
+            return [leaves[k].view(code) for k in self.program.order]
+        return [place.view(leaves[k], code) for k in self.program.order]
+
+    def run_into(self, leaves: Sequence[Any], place: Optional[_arrays.Place]) -> Any:
+        """The results, in arrays that the user gave."""
+        program = self.program
+        descriptions = [self.given(k, I64 if index else self.code) for k, index in enumerate(program.indices)]
+        apply(program, [*descriptions, *self.views(leaves, place)], self.options.device, place)
+        return self.options.out
+
+    def given(self, number: int, code: int) -> _arrays.Description:
+        """The description of the array that the user gave for a result."""
         library = self.library
         out = self.options.out
         if isinstance(out, (tuple, list)):
@@ -163,7 +174,7 @@ class Evaluation:
         if not library.writes_to(array, keep):
             raise ArgumentError(f"out: an array of shape {library.shape(array)} that can be written to is needed, whose "
                                 "numbers need no copy")
-        return array, _arrays.describe(address, code, shape, strides)
+        return _arrays.describe(address, code, shape, strides)
 
     def run_in_double(self, leaves: Sequence[Any]) -> Any:
         """The results in float32, computed in float64: a wider accumulator, and sums that lose nothing to it."""
@@ -181,26 +192,83 @@ class Evaluation:
 evaluated = 0  # how many computations of the library have succeeded in this process
 
 
+def arrays_of(program: Program, code: int, shape: Tuple[int, ...], layouts: Sequence[Any]) -> Any:
+    """The kcl_array[] of a call, without addresses: of results that are new arrays, then of arguments with these layouts.
+    The program keeps it."""
+    key = (code, shape, *layouts)
+    arrays = program.layouts.get(key)
+    if arrays is None:
+        dense = [_arrays.describe_dense(None, I64 if index else code, shape)[1] for index in program.indices]
+        arrays = kept(program, key, [*dense, *layouts])
+    return arrays
+
+
+def kept(program: Program, key: Any, layouts: Sequence[Any]) -> Any:
+    """A new kcl_array[] with these layouts, which the program keeps under a key."""
+    arrays = ffi.new("kcl_array[]", len(layouts))
+    for place, layout in enumerate(layouts):
+        _arrays.fill(arrays[place], layout)
+    if len(program.layouts) >= 64:
+        program.layouts.clear()
+    program.layouts[key] = arrays
+    return arrays
+
+
 def apply(program: Program, descriptions: Sequence[Any], device: Optional[str],
           place: Optional[_arrays.Place] = None) -> None:
     """Computes a program's results from arrays: descriptions of the results, then of the arguments; results without
     strides are dense. `place`: where all arrays are, else in memory of the host. Other threads run in the meantime."""
-    global evaluated
-    context = contexts.current(device) if place is None else place.context
     key = tuple([description[1] for description in descriptions])
     arrays = program.layouts.get(key)
     if arrays is None:
-        arrays = ffi.new("kcl_array[]", len(key))
-        for k, layout in enumerate(key):
-            _arrays.fill(arrays[k], layout if len(layout) > 2 else _arrays.describe_dense(None, *layout)[1])
-        if len(program.layouts) >= 64:
-            program.layouts.clear()
-        program.layouts[key] = arrays
+        arrays = kept(program, key, [layout if len(layout) > 2 else _arrays.describe_dense(None, *layout)[1]
+                                     for layout in key])
+    compute(program, device, place, arrays, [description[0] for description in descriptions])
+
+
+def compute(program: Program, device: Optional[str], place: Optional[_arrays.Place], arrays: Any,
+            addresses: List[Any], apply_to: Any = None) -> None:
+    """Computes a program's results from kcl_arrays with the memory at these addresses. Other threads run in the
+    meantime."""
+    global evaluated
+    context = contexts.current(device) if place is None else place.context
     outs = len(program.indices)
-    status = lib.keopscl_apply(program.operator, context, arrays, [description[0] for description in descriptions], outs,
-                               len(key) - outs, place is not None)
-    contexts.check(status, context, place)
+    apply_to = apply_to or lib.keopscl_apply
+    status = apply_to(program.operator, context, arrays, addresses, outs, len(addresses) - outs, place is not None)
+    if status < 0 or interrupts.state.raised is not None:
+        contexts.check(status, context, place)
     evaluated += 1
+
+
+def computed(library: _arrays.ArrayLibrary, program: Program, code: int, shape: Tuple[int, ...],
+             place: Optional[_arrays.Place], device: Optional[str], arrays: Any, addresses: List[Any]) -> Any:
+    """The result, or a tuple of results, in new arrays; `addresses` are those of the arguments."""
+    indices = program.indices
+    if len(indices) == 1:  # no list is made and read again
+        result = library.empty(shape, I64 if indices[0] else code, place)
+        compute(program, device, place, arrays, [library.address(result), *addresses])
+        return result if program.plain else seen(library, program, shape, result)
+    results = [library.empty(shape, I64 if index else code, place) for index in indices]
+    compute(program, device, place, arrays, [library.address(result) for result in results] + addresses)
+    return tuple([seen(library, program, shape, result) for result in results])
+
+
+def computed_at(library: _arrays.ArrayLibrary, program: Program, code: int, shape: Tuple[int, ...],
+                place: Optional[_arrays.Place], like: Any, arrays: Any, addresses: List[int]) -> Any:
+    """The same, of arguments whose addresses are numbers, where the array `like` is, on the default device."""
+    results = [library.fresh(like, shape, I64 if index else code) for index in program.indices]
+    compute(program, None, place, arrays, [result[1] for result in results] + addresses, lib.keopscl_apply_at)
+    if len(results) == 1:
+        result = results[0][0]
+        return result if program.plain else seen(library, program, shape, result)
+    return tuple([seen(library, program, shape, result) for result, _ in results])
+
+
+def seen(library: _arrays.ArrayLibrary, program: Program, shape: Tuple[int, ...], result: Any) -> Any:
+    """A result as users see it."""
+    if program.tail:
+        return library.reshape(result, shape[:-1] + program.tail)
+    return library.view_as_complex(result) if program.complex else result
 
 
 def batch_patterns(leaves: Sequence[Any], code: int) -> Tuple[Tuple[int, ...], ...]:

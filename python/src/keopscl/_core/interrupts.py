@@ -26,50 +26,50 @@ class State(threading.local):
     width: int = 0  # of the line that shows it
 
 
-_state = State()
+state = State()
 DELAY = 1.0  # seconds before a call shows how far it is
 
 
 def keep(kind: Any, value: BaseException, traceback: Any) -> None:
     """Keeps what a function that the library calls has raised, until the call is done."""
-    _state.raised = value
+    state.raised = value
 
 
 @ffi.def_extern(error=1, onerror=keep)  # type: ignore[untyped-decorator, unused-ignore]
 def keopscl_progress(user: Any, fraction: float) -> int:
     """Called by the library: 0 to go on."""
-    if _state.shows:
+    if state.shows:
         now = time.monotonic()
-        _state.begun = _state.begun or now
-        if now - _state.begun >= DELAY or _state.width:
+        state.begun = state.begun or now
+        if now - state.begun >= DELAY or state.width:
             _show(fraction)
     return 0
 
 
 def _show(fraction: float) -> None:
     text = f"keopscl: {100 * fraction:3.0f} %"
-    sys.stderr.write("\r" + text + " " * max(_state.width - len(text), 0))
+    sys.stderr.write("\r" + text + " " * max(state.width - len(text), 0))
     if fraction >= 1:
         sys.stderr.write("\r" + " " * len(text) + "\r")
     sys.stderr.flush()
-    _state.width = 0 if fraction >= 1 else len(text)
+    state.width = 0 if fraction >= 1 else len(text)
 
 
 @contextmanager
 def showing() -> Iterator[None]:
     """Calls of this thread show on standard error how far they are, after a second."""
-    before, _state.shows, _state.begun, _state.width = _state.shows, True, 0.0, 0
+    before, state.shows, state.begun, state.width = state.shows, True, 0.0, 0
     try:
         yield
     finally:
-        if _state.width:
+        if state.width:
             sys.stderr.write("\n")
-        _state.shows, _state.width = before, 0
+        state.shows, state.width = before, 0
 
 
 def is_showing() -> bool:
     """Whether calls of this thread show how far they are."""
-    return _state.shows
+    return state.shows
 
 
 def install(context: Any) -> None:
@@ -80,7 +80,7 @@ def install(context: Any) -> None:
 def raise_if_interrupted() -> None:
     """After a call: raises what a handler of a signal, or a function that the library called, has raised in it, though
     the call may have been done by then."""
-    raised = _state.raised
+    raised = state.raised
     if raised is not None:
-        _state.raised = None
+        state.raised = None
         raise raised

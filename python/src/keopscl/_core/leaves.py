@@ -13,6 +13,9 @@ F32: int = lib.KCL_F32
 F64: int = lib.KCL_F64
 I64: int = lib.KCL_I64
 NAMES = {F32: "float32", F64: "float64", I64: "int64"}
+ROLE_I: int = lib.KCL_ROLE_I
+ROLE_J: int = lib.KCL_ROLE_J
+ROLE_PARAMETER: int = lib.KCL_ROLE_PARAMETER
 C_TYPES = {F32: "float[]", F64: "double[]"}
 
 
@@ -80,8 +83,8 @@ def layout(
         return shape, strides
     if not shape:
         return (1,), (8,)
-    first = {lib.KCL_ROLE_I: -2, lib.KCL_ROLE_J: -3}.get(role, -3)
-    end = {lib.KCL_ROLE_I: -1, lib.KCL_ROLE_J: -2}.get(role, -1)
+    first = -2 if role == ROLE_I else -3
+    end = -2 if role == ROLE_J else -1
     return shape[:first] + shape[end:], strides[:first] + strides[end:]
 
 

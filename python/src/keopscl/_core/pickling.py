@@ -84,6 +84,7 @@ def restore(tensor: Any, saved: Any) -> None:
     rows, leaves, tensor._batch, tensor.ni, tensor.nj, tensor._code, tensor.ranges, tensor.backend, tensor._options = (
         saved
     )
+    tensor._ready = None
     tensor._node = unflatten(rows)
     made = []
     for kind, *fields in leaves:

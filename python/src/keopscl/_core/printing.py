@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, List
 
 from .._native import ffi, lib
 from . import contexts
@@ -24,12 +24,15 @@ def keopscl_write(user: Any, text: Any, length: int) -> None:
 
 
 def formula(tensor: Any) -> str:
-    """The formula of a LazyTensor, with variables as Var(number, dim, role)."""
-    with scope_of(contexts.current()) as scope:
+    """The formula of a LazyTensor, with variables as Var(number, dim, role), or why it cannot be written."""
+    context = contexts.current()
+    with scope_of(context) as scope:
         expr = Lowering(scope).lower(tensor._node)[0]
         if lib.kcl_expr_status(expr) < 0:
             return str(ffi.string(lib.kcl_expr_error(expr)).decode())
-        return text_of(lambda function, user: lib.kcl_expr_print(expr, function, user))
+        status: List[int] = []
+        text = text_of(lambda function, user: status.append(lib.kcl_expr_print(expr, function, user)))
+        return text if status[0] >= 0 else str(ffi.string(lib.kcl_context_error(context)).decode())
 
 
 def describe(tensor: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 from .._errors import error_of
 from .._native import ffi, lib
 from . import contexts
+from .chain import Places
 from .structure import COMPLEX, INDEX, PAIR, Structure
 
 # What becomes of structures: op -> function of (scope, operands, parameters). All others are the function kcl_OP of the
@@ -84,7 +85,11 @@ BUILDERS: Dict[str, Builder] = {
 }
 
 
-Item = Tuple[Structure, Tuple[int, ...], bool]
+# A structure, the number of a map from the places of its leaves to places among all leaves, and whether it stands below
+# a transposition.
+Item = Tuple[Structure, int, bool]
+
+SHORT = 64  # entries of a map that is cut to the leaves that a structure has, so that equal maps are found
 
 SWAPPED_ROLE = {
     lib.KCL_ROLE_I: lib.KCL_ROLE_J,
@@ -107,6 +112,31 @@ class Lowering:
         self.array_of = array_of  # the kcl_array of a leaf, by place, role and dimension; None for symbolic variables
         self.variables: Dict[Tuple[int, int], Any] = {}  # by place and role, in the order of arguments
         self.done: Dict[Item, List[Any]] = {}
+        # The map 0 leaves all places as they are, whatever their number. Maps have numbers because finding a tuple in
+        # a dictionary takes a time that grows with its length, at each operation of a long formula.
+        self.maps: List[Tuple[int, ...]] = [()]
+        self.numbers: Dict[Tuple[int, ...], int] = {}
+
+    def number_of(self, places: Tuple[int, ...]) -> int:
+        """The number of a map."""
+        found = self.numbers.get(places)
+        if found is None:
+            if places == tuple(range(len(places))):
+                found = self.numbers[places] = 0
+            else:
+                found = self.numbers[places] = len(self.maps)
+                self.maps.append(places)
+        return found
+
+    def map_below(self, number: int, child: Structure, places: Places) -> int:
+        """The map of an operand, whose leaves are at these places among those of its operation, whose map is told."""
+        if places is None:
+            spots = self.maps[number]
+            return self.number_of(spots[: child.leaves]) if child.leaves < len(spots) <= SHORT else number
+        if number:
+            spots = self.maps[number]
+            places = tuple([spots[k] for k in places])
+        return self.number_of(places)
 
     def variable(self, place: int, role: int, dim: int) -> Any:
         made = self.variables.get((place, role))
@@ -122,10 +152,11 @@ class Lowering:
         return made
 
     def build(self, item: Item, operands: List[Any]) -> List[Any]:
-        node, places, swapped = item
+        node, number, swapped = item
         op, params = node.op, node.params
         if op == "var":
-            return [self.variable(places[0], SWAPPED_ROLE[params[0]] if swapped else params[0], params[1])]
+            place = self.maps[number][0] if number else 0
+            return [self.variable(place, SWAPPED_ROLE[params[0]] if swapped else params[0], params[1])]
         if op == "transpose":
             return operands
         if swapped:
@@ -145,24 +176,21 @@ class Lowering:
         """The expressions of a structure's results. Goes through operands before what is made of them, without
         recursion."""
         done = self.done
-        first: Item = (root, tuple(range(root.leaves)), False)
+        first: Item = (root, 0, False)
         stack: List[Item] = [first]
         while stack:
-            node, spots, swapped = item = stack[-1]
+            node, number, swapped = item = stack[-1]
             if item in done:
                 stack.pop()
                 continue
             below = swapped != (node.op == "transpose")
             waiting = []
             operands = []
-            for child, of_child in zip(node.children, node.places):
-                if of_child is None:
-                    at = spots if child.leaves == len(spots) else spots[: child.leaves]
-                else:
-                    at = tuple([spots[k] for k in of_child])
-                made = done.get((child, at, below))
+            for child, places in zip(node.children, node.places):
+                operand = child, self.map_below(number, child, places), below
+                made = done.get(operand)
                 if made is None:
-                    waiting.append((child, at, below))
+                    waiting.append(operand)
                 else:
                     operands.append(made[0])
             if waiting:
@@ -203,7 +231,7 @@ class Program:
     these sizes, and where `complex`, as half as many complex numbers.
     """
 
-    __slots__ = ("operator", "order", "dim", "indices", "tail", "complex", "derived", "layouts", "origin")
+    __slots__ = ("operator", "order", "dim", "indices", "tail", "complex", "plain", "derived", "layouts", "origin")
 
     def __init__(
         self,
@@ -220,6 +248,7 @@ class Program:
         self.indices = indices  # for each result, whether it is int64
         self.tail = tail
         self.complex = complex
+        self.plain = not tail and not complex  # users see a result as it is
         self.layouts: Dict[Any, Any] = {}  # kcl_array[] of calls, by their types, sizes and strides
         self.derived: Dict[Any, Any] = {}  # for array libraries: what they have made of the program, its gradients
         self.origin: Any = None  # from what the program can be made again: (structure, fast, batches), or of_text's

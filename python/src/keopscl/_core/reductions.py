@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any, Optional, Tuple, TypeVar
 
 from .._errors import ArgumentError, ShapeError, UnsupportedError
+from .chain import has_symbols
 from .evaluation import options_of
 from .structure import BOTH, COMPLEX, I, INDEX, J, PAIR, REAL, structure
 from .tensor import TensorBase
@@ -81,7 +82,7 @@ class Reductions(TensorBase):
         else:
             made = reduced._reduce_batch(op, number - batches, weight, k, kind, what)
         options = options_of(kwargs, what)
-        if not call or made._code is None or made.symbolic_variables:
+        if not call or made._code is None or has_symbols(made._leaves):
             made._options = options
             return made
         if made._node.axes == BOTH:

@@ -12,9 +12,10 @@ that out takes no walk through the expression.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Tuple
 
 from .._native import lib
+from .chain import Places
 
 # Axes that a structure has.
 I: int = lib.KCL_OVER_I
@@ -26,8 +27,6 @@ REAL, COMPLEX, INDEX, PAIR = range(4)
 
 # The axes of a variable by its role.
 AXES_OF_ROLE = {lib.KCL_ROLE_I: I, lib.KCL_ROLE_J: J, lib.KCL_ROLE_PARAMETER: 0}
-
-Places = Optional[Tuple[int, ...]]
 
 # The table is emptied when it has this many entries; structures in use stay valid, and are made again by later
 # expressions.
@@ -98,38 +97,3 @@ def structure(
 def variable(role: int, dim: int, kind: int = REAL) -> Structure:
     """A leaf."""
     return structure("var", (role, dim, kind), (), (), 1, AXES_OF_ROLE[role], dim, kind)
-
-
-def join(first: Tuple[Any, ...], second: Tuple[Any, ...]) -> Tuple[Tuple[Any, ...], Places]:
-    """The leaves of both, without those of the second that the first has; and the places of the second's."""
-    if second is first or not second:
-        return first, None
-    if not first:
-        return second, None
-    if len(second) == 1 and len(first) > 32 and type(second[0].key) is int:
-        # A number is not looked for among many leaves: it may be an argument twice.
-        return first + second, (len(first),)
-    if len(second) <= 2 or len(first) * len(second) <= 32:
-        places: List[int] = []
-        count = len(first)
-        added: List[Any] = []
-        for leaf in second:
-            key = leaf.key
-            for place, other in enumerate(first):
-                if other.key == key:
-                    places.append(place)
-                    break
-            else:
-                places.append(count + len(added))
-                added.append(leaf)
-        return (first + tuple(added) if added else first), tuple(places)
-    known = {leaf.key: place for place, leaf in enumerate(first)}
-    together = list(first)
-    spots = []
-    for leaf in second:
-        spot = known.get(leaf.key)
-        if spot is None:
-            spot = known[leaf.key] = len(together)
-            together.append(leaf)
-        spots.append(spot)
-    return tuple(together), tuple(spots)

@@ -9,16 +9,12 @@ from typing import Any, ClassVar, List, Optional, Sequence, Tuple, Type, TypeVar
 
 from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
-from .._native import lib
 from . import contexts, evaluation, pickling
+from .chain import Places, has_symbols, join
 from .evaluation import DEFAULTS, Evaluation, Options
-from .leaves import F32, I64, NAMES, ArrayLeaf, NumbersLeaf, SymbolicLeaf, layout
+from .leaves import F32, I64, NAMES, ROLE_I, ROLE_J, ROLE_PARAMETER, ArrayLeaf, NumbersLeaf, SymbolicLeaf, layout
 from .program import program_of
-from .structure import BOTH, COMPLEX, I, INDEX, J, PAIR, REAL, Places, Structure, join, structure, variable
-
-ROLE_I: int = lib.KCL_ROLE_I
-ROLE_J: int = lib.KCL_ROLE_J
-ROLE_PARAMETER: int = lib.KCL_ROLE_PARAMETER
+from .structure import BOTH, COMPLEX, I, INDEX, J, PAIR, REAL, Structure, structure, variable
 
 T = TypeVar("T", bound="TensorBase")
 Batch = Tuple[int, ...]
@@ -27,7 +23,7 @@ Batch = Tuple[int, ...]
 def _filled(
     made: T,
     node: Structure,
-    leaves: Tuple[Any, ...],
+    leaves: Sequence[Any],
     batch: Batch,
     ni: Optional[int],
     nj: Optional[int],
@@ -45,18 +41,19 @@ def _filled(
     made.ranges = ranges
     made.backend = backend
     made._options = DEFAULTS
+    made._ready = None
     return made
 
 
 class TensorBase:
     """A formula in arrays, of shape (batch axes..., M, N, D), of which no element is computed before it is reduced."""
 
-    __slots__ = ("_node", "_leaves", "_batch", "ni", "nj", "_code", "ranges", "backend", "_options", "__weakref__")
+    __slots__ = ("_node", "_leaves", "_batch", "ni", "nj", "_code", "ranges", "backend", "_options", "_ready", "__weakref__")
 
     _library: ClassVar[_arrays.ArrayLibrary]
 
     _node: Structure
-    _leaves: Tuple[Any, ...]
+    _leaves: Sequence[Any]  # a tuple, or a Chain of many
     _batch: Batch  # sizes of the batch axes
     ni: Optional[int]  # M, or None where nothing depends on i
     nj: Optional[int]
@@ -64,6 +61,7 @@ class TensorBase:
     ranges: Any
     backend: Optional[str]
     _options: Options  # for calls of a reduction that was not called at once
+    _ready: Optional[Evaluation]  # of the last call, for the next one
 
     # ---- Construction ------------------------------------------------------------------------------------------------
 
@@ -71,6 +69,7 @@ class TensorBase:
         self.ranges = None
         self.backend = None
         self._options = DEFAULTS
+        self._ready = None
         self._leaves = ()
         self._batch = ()
         self.ni = self.nj = self._code = None
@@ -186,7 +185,7 @@ class TensorBase:
     def _new(
         cls: Type[T],
         node: Structure,
-        leaves: Tuple[Any, ...],
+        leaves: Sequence[Any],
         batch: Batch,
         ni: Optional[int],
         nj: Optional[int],
@@ -271,7 +270,9 @@ class TensorBase:
         for other in others:
             if other._node.kind >= INDEX and op != "gather":
                 other._number(what or op)
-            leaves, of_other = join(leaves, other._leaves)
+            leaves, of_these, of_other = join(leaves, other._leaves)
+            if of_these is not None:
+                places = [moved(each, of_these, below.leaves) for each, below in zip(places, nodes)]
             nodes.append(other._node)
             places.append(of_other)
             all_axes |= other._node.axes
@@ -446,14 +447,16 @@ class TensorBase:
     def _evaluate(self, options: Options) -> Any:
         """The values of a tensor that does not depend on both i and j."""
         node = self._node
+        own = options is self._options and self.backend is None
         options, code = self._prepared(options)
         shape = self._batch + (evaluation.rows(node, self.ni, self.nj), node.dim)
         leaves = self._leaves
         batches = evaluation.batch_patterns(leaves, code) if node.over_batches else None
         program = program_of(node, options.fast, batches)
-        return evaluation.call(
-            self._library, Evaluation(self._library, program, code, shape, options), leaves
-        )
+        made = Evaluation(self._library, program, code, shape, options)
+        if own:
+            self._ready = made
+        return evaluation.call(self._library, made, leaves)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The values of a reduction, or of any formula that does not depend on both i and j.
@@ -461,6 +464,9 @@ class TensorBase:
         Arguments are the arrays of the symbolic variables in the order of their indices: (batch axes..., M, D) for i,
         (batch axes..., N, D) for j, (batch axes..., D) for a parameter. Keyword arguments are those of reductions.
         """
+        ready = self._ready
+        if ready is not None and not args and not kwargs and self.backend is None and self.ranges is None:
+            return evaluation.call(self._library, ready, self._leaves)
         if self._node.axes == BOTH:
             raise ArgumentError(
                 f"a LazyTensor of shape {self._shape} depends on i and j: reduce it before it is called"
@@ -520,6 +526,11 @@ class TensorBase:
         from . import printing
 
         return printing.describe(self)
+
+
+def moved(places: Places, to: Tuple[int, ...], count: int) -> Tuple[int, ...]:
+    """The places of `count` leaves among leaves that go to other places themselves."""
+    return to[:count] if places is None else tuple([to[k] for k in places])
 
 
 def constant(value: float) -> Structure:

@@ -12,10 +12,9 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from .._native import ffi, lib
-from .leaves import ArrayLeaf
+from .leaves import ROLE_I, ROLE_J, ROLE_PARAMETER, ArrayLeaf
 from .pickling import flatten, unflatten
 from .structure import AXES_OF_ROLE, COMPLEX, I, J, Structure
-from .tensor import ROLE_I, ROLE_J, ROLE_PARAMETER
 
 # Operations whose values are not those of single rows.
 OF_MANY_ROWS = ("reduce_", "gather", "transpose", "index_")

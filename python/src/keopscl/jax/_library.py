@@ -11,9 +11,8 @@ from jax import lax
 
 from .. import _arrays
 from .._core.evaluation import Evaluation
-from .._core.leaves import F32, F64, I64, ArrayLeaf
+from .._core.leaves import F32, F64, I64, ROLE_PARAMETER, ArrayLeaf
 from .._core.stage import stage_of
-from .._core.tensor import ROLE_PARAMETER
 from .._errors import DtypeError, UnsupportedError
 from .._native import ffi
 from ._primitive import complexes, compute, pairs
@@ -31,6 +30,7 @@ NOWHERE = ffi.cast("void *", 64)
 class JaxLibrary(_arrays.ArrayLibrary):
     name = "jax"
     array_name = "JAX arrays"
+    array_type = jax.Array
 
     def as_array(self, x: Any) -> Optional[Any]:
         if isinstance(x, jax.Array):

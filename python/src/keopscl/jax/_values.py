@@ -25,8 +25,9 @@ def compute(K: Any, function: str, arguments: Tuple[Any, ...], sizes: Tuple[int,
     tracers when the function that is traced runs."""
     options, code = K._valued(what)
     node = K._node
-    places = [k for k, leaf in enumerate(K._leaves) if isinstance(leaf, ArrayLeaf)]
-    operands = [K._leaves[k].keep for k in places]
+    own = list(K._leaves)
+    places = [k for k, leaf in enumerate(own) if isinstance(leaf, ArrayLeaf)]
+    operands = [own[k].keep for k in places]
     chosen = [numbers(each) for each in arguments]  # what `arguments` refer to may be gone when the function runs
     dim, dtype = node.dim, DTYPES[code]
     if node.kind == INDEX:
@@ -35,7 +36,7 @@ def compute(K: Any, function: str, arguments: Tuple[Any, ...], sizes: Tuple[int,
         dim, dtype = dim // 2, np.dtype(np.complex64 if code == F32 else np.complex128)
 
     def values(*arrays: Any) -> Any:
-        leaves: List[Any] = list(K._leaves)
+        leaves: List[Any] = list(own)
         for k, array in zip(places, arrays):
             leaves[k] = leaf_of(leaves[k], np.asarray(array), code)
         made = HostTensor._new(node, tuple(leaves), K._batch, K.ni, K.nj, code)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ COMPLEX = {F32: np.dtype(np.complex64), F64: np.dtype(np.complex128)}
 class NumpyLibrary(_arrays.ArrayLibrary):
     name = "numpy"
     array_name = "NumPy arrays"
+    array_type = np.ndarray
 
     def as_array(self, x: Any) -> Optional[Any]:
         if isinstance(x, np.ndarray):
@@ -60,6 +61,9 @@ class NumpyLibrary(_arrays.ArrayLibrary):
         except (ValueError, BufferError):
             address = ffi.cast("void *", array.__array_interface__["data"][0])
         return address, code, array, array.shape, array.strides
+
+    def direct(self, program: Any, arrays: Sequence[Any], keeps: Sequence[Any]) -> Tuple[bool, None]:
+        return True, None
 
     def empty(self, shape: Shape, code: int, place: Any) -> Any:
         return np.empty(shape, DTYPES[code])

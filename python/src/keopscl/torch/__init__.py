@@ -12,6 +12,7 @@ from .._core.variables import Makers
 from .._core.vectors import Complex
 from .._core.written import write
 from . import cluster
+from ._cuda import CopyWarning
 from ._functions import dispatch
 from ._generic import Genred, KernelSolve, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
 from ._library import library
@@ -26,7 +27,8 @@ class LazyTensor(LazyTensorBase):
     j, of shape (D,) or (batch axes..., 1, 1, D) it is a parameter; LazyTensor(x, axis=0) and LazyTensor(x, axis=1) tell
     the role of a tensor of shape (M, D). A float or a list of floats is a parameter, a whole number part of the
     formula, and (index, dim, role) a variable that gets its tensor in a call. Tensors are float32, float64, complex64
-    or complex128, on the CPU, of any strides, and are not copied. Complex numbers make a ComplexLazyTensor.
+    or complex128, on the CPU or on a CUDA device, of any strides, and are not copied. Complex numbers make a
+    ComplexLazyTensor.
 
     Results are functions of all tensors that require a gradient: backward() and torch.autograd.grad work to any order,
     and so do forward mode and, from PyTorch 2.0 on, torch.func: vmap makes a batch axis, and one call of all problems.
@@ -36,7 +38,7 @@ class LazyTensor(LazyTensorBase):
     precision are computed with in float32.
 
     Raises ValueError for shapes that do not fit, TypeError for other types and number types, NotImplementedError for
-    tensors that are not on the CPU.
+    tensors of devices of other kinds.
     """
 
     __slots__ = ()
@@ -92,5 +94,6 @@ index_i, index_j, where = _makers.index_i, _makers.index_j, _makers.where
 
 leave_to_python(LazyTensor, ComplexLazyTensor, Makers, KernelSolve)
 
-__all__ = ["ComplexLazyTensor", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj", "cluster",
-           "generic_argkmin", "generic_argmin", "generic_logsumexp", "generic_sum", "index_i", "index_j", "where"]
+__all__ = ["ComplexLazyTensor", "CopyWarning", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj",
+           "cluster", "generic_argkmin", "generic_argmin", "generic_logsumexp", "generic_sum", "index_i", "index_j",
+           "where"]

@@ -25,8 +25,14 @@ from .._native import ffi, lib
 
 HOST = -1
 
-# What tells where a tensor is. Functions of this module are looked up in it, so that tests can put others in their place.
+# Functions of PyTorch without types, and functions that it has where it was built for CUDA.
+of_cuda: Any = torch.cuda
+of_build: Any = getattr(torch, "_C")
+
+# What tells where a tensor is. All functions of this module are looked up in it, so tests can put others there.
 is_on_host: Any = attrgetter("is_cpu")
+index_of: Any = torch.Tensor.get_device  # the number of the card, HOST for memory of the host
+pointer_of: Any = torch.Tensor.data_ptr
 
 
 class CopyWarning(UserWarning):
@@ -45,13 +51,13 @@ def number_of(tensor: Any) -> int:
 
 def stream_of(card: int) -> int:
     """The address of the current stream of a card."""
-    return int(torch._C._cuda_getCurrentRawStream(card))  # type: ignore[attr-defined, unused-ignore]
+    return int(of_build._cuda_getCurrentRawStream(card))
 
 
 def is_capturing(card: int) -> bool:
     """Whether the current stream of a card is captured, for a graph."""
     with torch.cuda.device(card):
-        return bool(torch.cuda.is_current_stream_capturing())
+        return bool(of_cuda.is_current_stream_capturing())
 
 
 def device_of(number: int) -> Any:
@@ -73,7 +79,7 @@ def to_host(tensor: Any) -> Any:
     return copy.copy_(tensor)
 
 
-# ---- Memory for intermediate results -----------------------------------------------------------------------------------
+# ---- Memory for intermediate results ---------------------------------------------------------------------------------
 
 
 def address_of(tensor: Any) -> int:
@@ -83,14 +89,14 @@ def address_of(tensor: Any) -> int:
 
 def allocate(size: int, card: int, stream: int) -> int:
     """The address of memory that PyTorch gives for a stream."""
-    if torch._C._cuda_getDevice() == card:  # type: ignore[attr-defined, unused-ignore]
-        return int(torch._C._cuda_cudaCachingAllocator_raw_alloc(size, stream))  # type: ignore[attr-defined, unused-ignore]
-    return int(torch.cuda.caching_allocator_alloc(size, card, stream))
+    if of_build._cuda_getDevice() == card:
+        return int(of_build._cuda_cudaCachingAllocator_raw_alloc(size, stream))
+    return int(of_cuda.caching_allocator_alloc(size, card, stream))
 
 
 def release(address: int) -> None:
     """Gives the memory back."""
-    torch.cuda.caching_allocator_delete(address)
+    of_cuda.caching_allocator_delete(address)
 
 
 class Allocator(cards.Allocator):
@@ -112,7 +118,7 @@ class Allocator(cards.Allocator):
         release(address)
 
 
-# ---- Calls on a stream -------------------------------------------------------------------------------------------------
+# ---- Calls on a stream -----------------------------------------------------------------------------------------------
 
 
 MOST_STREAMS = 80  # that a thread keeps a context for; PyTorch has 64 of its own on a card, and the default stream
@@ -136,6 +142,9 @@ class Stream(Place):
             return self.view_of_numbers(leaf.values, code)
         return leaf.view(code)
 
+    def stays(self, leaves: Sequence[Any]) -> bool:
+        return all(type(leaf) is not NumbersLeaf for leaf in leaves)
+
     def view_of_numbers(self, values: Tuple[float, ...], code: int) -> Any:
         """The description of numbers in the memory of the card, which are put there when they are first met.
 
@@ -152,7 +161,7 @@ class Stream(Place):
         return found
 
     def filled(self, values: Tuple[float, ...], code: int) -> Any:
-        """Numbers that the stream writes to memory of the card: no memory of the host is read later, and nobody waits."""
+        """Numbers that the stream writes to memory of the card. No memory of the host is read later, nobody waits."""
         tensor = torch.empty(len(values), dtype=torch.float32 if code == F32 else torch.float64, device=self.device)
         for k, value in enumerate(values):
             tensor[k : k + 1].fill_(value)
@@ -192,7 +201,7 @@ def current_stream(card: int) -> Stream:
     return found
 
 
-# ---- Which device computes ---------------------------------------------------------------------------------------------
+# ---- Which device computes -------------------------------------------------------------------------------------------
 
 
 def number_of_leaves(leaves: Sequence[Any]) -> int:
@@ -249,7 +258,7 @@ def decide(number: int, keyword: Optional[str]) -> bool:
         cards.wanted(f"cuda:{gpus.index(keyword)}", number)
     problem = cards.problem(number)
     if problem is not None:
-        tell("problem", f"tensors on cuda:{number} are copied to be computed with, and results are copied back, because "
+        tell("problem", f"tensors on cuda:{number} are copied to be computed with, and results are copied back, since "
              f"CUDA cannot be used: {problem}")
     return problem is not None
 

@@ -19,6 +19,8 @@ from ._cuda import HOST
 
 Shape = Tuple[int, ...]
 
+Tensor, Parameter = torch.Tensor, torch.nn.Parameter
+
 DTYPES = {F32: torch.float32, F64: torch.float64, I64: torch.int64}
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 SIZES = {F32: 4, F64: 8, I64: 8}
@@ -65,6 +67,7 @@ class Deferred:
 class TorchLibrary(_arrays.ArrayLibrary):
     name = "torch"
     array_name = "PyTorch tensors"
+    array_type = torch.Tensor
     traces = staticmethod(torch.compiler.is_compiling) if PYTORCH_2_4 else None
 
     def as_array(self, x: Any) -> Optional[Any]:
@@ -112,6 +115,60 @@ class TorchLibrary(_arrays.ArrayLibrary):
                 return None if number == HOST else _cuda.current_stream(number)
         return None
 
+    glances = True
+
+    def glance(self, program: Any, arrays: Sequence[Any]) -> Any:
+        if forward_ad._current_level >= 0 or "by OpenCL" in program.derived or not arrays:
+            return None
+        records = torch.is_grad_enabled()
+        index_of, pointer_of, is_on_host = _cuda.index_of, _cuda.pointer_of, _cuda.is_on_host
+        key: List[Any] = []
+        addresses: List[int] = []
+        try:
+            number = index_of(arrays[0])
+            for x in arrays:
+                kind = type(x)
+                if kind is not Tensor and kind is not Parameter or records and x.requires_grad:
+                    return None
+                if number == HOST and not is_on_host(x):
+                    return None
+                key += x.dtype, x.shape, x.stride()
+                addresses.append(pointer_of(x))
+        except (RuntimeError, TypeError, AttributeError):
+            return None  # no tensors, or tensors without strides or memory
+        if 0 in addresses:
+            return None
+        if number == HOST:
+            return tuple(key), None, addresses
+        if _cuda.copies(number, None):
+            return None
+        return (number, *key), _cuda.current_stream(number), addresses
+
+    def glance_holds(self, arrays: Sequence[Any]) -> bool:
+        # Imaginary parts of conjugates are negated where they are read; all of their strides are even.
+        return all([x.dtype in CODES and any([n % 2 for n in x.stride()]) for x in arrays])
+
+    def fresh(self, like: Any, shape: Shape, code: int) -> Tuple[Any, int]:
+        dtype = DTYPES[code]
+        made = like.new_empty(shape) if like.dtype is dtype else like.new_empty(shape, dtype=dtype)
+        return made, _cuda.pointer_of(made)
+
+    def direct(self, program: Any, arrays: Sequence[Any], keeps: Sequence[Any]) -> Tuple[bool, Optional[_cuda.Stream]]:
+        if forward_ad._current_level >= 0 or "by OpenCL" in program.derived:
+            return False, None
+        records = torch.is_grad_enabled()
+        number: Any = None
+        for keep in keeps:
+            if type(keep) is Deferred or records and keep.tensor.requires_grad:
+                return False, None
+            if keep.number != number:
+                if number is not None:
+                    return False, None
+                number = keep.number
+        if number == HOST:
+            return True, None
+        return (False, None) if _cuda.copies(number, None) else (True, _cuda.current_stream(number))
+
     def brought(self, leaves: Sequence[Any], device: Optional[str]) -> Tuple[Sequence[Any], Any]:
         number = _cuda.number_of_leaves(leaves)
         if number == HOST or not _cuda.copies(number, device):
@@ -119,7 +176,7 @@ class TorchLibrary(_arrays.ArrayLibrary):
         return self.on_host(leaves)
 
     def on_host(self, leaves: Sequence[Any]) -> Tuple[Sequence[Any], Any]:
-        """What `brought` returns where tensors are copied to the memory of the host; gradients go through the copies."""
+        """What `brought` returns where tensors are copied to memory of the host. Gradients go through the copies."""
         copied: List[Any] = []
         device = None
         for leaf in leaves:
@@ -267,8 +324,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
             results = self.compute(evaluation, copies, records)
             return tuple(map(back, results)) if isinstance(results, tuple) else back(results)
         tensors = out if isinstance(out, (tuple, list)) else (out,)
-        given = [_cuda.to_host(each.detach()).requires_grad_(each.requires_grad) if isinstance(each, torch.Tensor) else each
-                 for each in tensors]
+        given = [_cuda.to_host(each.detach()).requires_grad_(each.requires_grad)
+                 if isinstance(each, torch.Tensor) else each for each in tensors]
         options = evaluation.options._replace(out=given if isinstance(out, (tuple, list)) else given[0])
         inner = Evaluation(self, evaluation.program, evaluation.code, evaluation.shape, options)
         self.compute(inner, copies, records)
