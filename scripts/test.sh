@@ -93,6 +93,12 @@ elif [ $code != 0 ]; then
     logs+=(build/meson-logs/python.xml)
 else
     run_python python "$env"
+    if [ -e build/python/jax.txt ]; then
+        skip python-jax "$(cat build/python/jax.txt)"
+    else
+        run_pytest python-jax "$PWD/build/python/jax" python -c pyproject.toml tests/test_{jax,jax_runtime,jax_transforms,gallery}.py \
+            -k jax
+    fi
     # The sanitizer finds the functions that throw exceptions, as PyTorch does, where libstdc++ is loaded early as well.
     LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libstdc++.so) ASAN_OPTIONS=detect_leaks=0 \
         PYTHONPATH=$PWD/build/python/asan run_pytest python-sanitizer "$env" python -c pyproject.toml tests --ignore=tests/foreign \

@@ -49,3 +49,27 @@ def assert_close(result, expected, scale=None):
     np.testing.assert_allclose(
         result, expected, rtol=TOLERANCE[str(result.dtype)], atol=TOLERANCE[str(result.dtype)] * scale
     )
+
+
+@pytest.fixture
+def x64():
+    """JAX with 64 bits."""
+    jax = pytest.importorskip("jax")
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture
+def opencl_device():
+    """A device that starts kernels, which the interpreter does not."""
+    import keopscl
+    from keopscl._core import contexts
+
+    kind = next((kind for kind in ("cpu", "gpu") if contexts.has(kind)), None)
+    if kind is None:
+        pytest.skip("no OpenCL device")
+    keopscl.set_device(kind)
+    yield
+    keopscl.set_device(None)

@@ -2,8 +2,8 @@
 """LazyTensors on OpenCL devices: matrices that are given by a formula, and too large to store, reduced and
 differentiated.
 
-keopscl.numpy has LazyTensor, Genred and their like for NumPy arrays, keopscl.torch for PyTorch tensors. Importing opens
-no OpenCL driver: the first computation does.
+keopscl.numpy has LazyTensor, Genred and their like for NumPy arrays, keopscl.torch for PyTorch tensors, keopscl.jax for
+JAX arrays. Importing opens no OpenCL driver: the first computation does.
 """
 
 from ._core.contexts import device_name, set_device

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What LazyTensors need to know of an array library. keopscl.numpy and keopscl.torch have one object each.
+"""What LazyTensors need to know of an array library. keopscl.numpy, keopscl.torch and keopscl.jax have one object each.
 
 An ArrayLibrary tells which objects are arrays, describes their memory to the C library, and makes arrays for results.
-`call` may be overridden by a library that records what is computed, for gradients.
+`call` may be overridden by a library that records what is computed, for gradients; `array_of`, `leaf`, `rows_of` and
+`repeated` are for libraries with gradients.
 """
 
 from __future__ import annotations
@@ -107,6 +108,22 @@ class ArrayLibrary:
 
     def narrowed(self, array: Any) -> Any:
         """An array of float64 in float32, complex128 in complex64."""
+        raise NotImplementedError
+
+    def array_of(self, leaf: Any) -> Any:
+        """The array of an ArrayLeaf, of which results are functions."""
+        raise NotImplementedError
+
+    def leaf(self, array: Any, role: int, shape: Shape) -> Any:
+        """An ArrayLeaf of an array whose real numbers are seen with the axes `shape`, which the role has."""
+        raise NotImplementedError
+
+    def rows_of(self, array: Any, numbers: Any) -> Any:
+        """The rows, on the last axis but one, that a NumPy array of int64 names."""
+        raise NotImplementedError
+
+    def repeated(self, array: Any, shape: Shape) -> Any:
+        """An array whose axes of size 1 are repeated to this shape."""
         raise NotImplementedError
 
     def current(self, leaves: Sequence[Any]) -> Sequence[Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Dict, List, Optional
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Optional
 
 from .._arrays import Place
 from .._errors import ArgumentError, DeviceError, error_of
@@ -53,7 +54,9 @@ def _create(device: Optional[str]) -> Any:
         lib.kcl_context_destroy(made)
         raise error
     interrupts.install(made[0])
-    return ffi.gc(made[0], _destroy) if threading.current_thread() is not threading.main_thread() else made[0]
+    if getattr(_local, "kept", False) or threading.current_thread() is threading.main_thread():
+        return made[0]
+    return ffi.gc(made[0], _destroy)
 
 
 def current(device: Optional[str] = None) -> Any:
@@ -68,6 +71,30 @@ def current(device: Optional[str] = None) -> Any:
         pass
     context = _local.contexts[device] = _create(device)
     return context
+
+
+# Contexts that threads borrow, for each device.
+_lent: List[Dict[Optional[str], Any]] = []
+
+
+@contextmanager
+def lent() -> Iterator[None]:
+    """Lends contexts to the calling thread, which another program has started. Python forgets what it keeps for a
+    thread as soon as the thread leaves Python, so contexts of the thread's own would be made anew in each call. There
+    are as many as threads that computed at the same time. A thread that has contexts of its own keeps to them."""
+    if hasattr(_local, "contexts"):
+        yield
+        return
+    try:
+        contexts = _lent.pop()
+    except IndexError:
+        contexts = {}
+    _local.contexts, _local.kept = contexts, True
+    try:
+        yield
+    finally:
+        del _local.contexts, _local.kept
+        _lent.append(contexts)
 
 
 def for_formulas() -> Any:

@@ -255,16 +255,21 @@ class Values(Vectors):
             sizes = sizes[:1] if function == "kcl_entries" else sizes
         return self._shaped(self._compute(function, arguments, sizes, what), shape)
 
-    def _compute(self, function: str, arguments: Tuple[Any, ...], sizes: Tuple[int, ...], what: str) -> Any:
-        """The result of a function of keopscl/values.h, of shape (batch axes..., `sizes`..., D)."""
-        node, library = self._node, self._library
-        if node.kind == PAIR:
+    def _valued(self, what: str) -> Tuple[Options, int]:
+        """What _prepared gives for values. Refuses what has none."""
+        if self._node.kind == PAIR:
             raise ArgumentError(f"{what}: a reduction with two results has no values; take min or argmin")
         if self.symbolic_variables:
             raise ArgumentError(f"{what}: the LazyTensor has symbolic variables, which have no values")
-        options, real = self._prepared(self._options)
-        if options.out is not None:
+        prepared = self._prepared(self._options)
+        if prepared[0].out is not None:
             raise UnsupportedError(f"{what}: out is for calls of the reduction; values are in an array of their own")
+        return prepared
+
+    def _compute(self, function: str, arguments: Tuple[Any, ...], sizes: Tuple[int, ...], what: str) -> Any:
+        """The result of a function of keopscl/values.h, of shape (batch axes..., `sizes`..., D)."""
+        node, library = self._node, self._library
+        options, real = self._valued(what)
         leaves = library.current(self._leaves)
         if node.kind != INDEX:
             library.no_gradient(leaves, what)

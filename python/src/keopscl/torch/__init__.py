@@ -10,7 +10,8 @@ from .._core.lazy_tensor import LazyTensorBase
 from .._core.structure import INDEX
 from .._core.variables import Makers
 from .._core.vectors import Complex
-from . import _values, cluster
+from .._core.written import write
+from . import cluster
 from ._cuda import CopyWarning
 from ._functions import dispatch
 from ._generic import Genred, KernelSolve, generic_argkmin, generic_argmin, generic_logsumexp, generic_sum
@@ -57,7 +58,7 @@ class LazyTensor(LazyTensorBase):
         if not has_gradients or not library.records(self._leaves):
             with torch.no_grad():
                 return super()._write(function, arguments, shape, what)
-        result = _values.write(self, function, arguments, shape)
+        result = write(self, function, arguments, shape)
         return super()._write(function, arguments, shape, what) if result is None else result
 
     @classmethod

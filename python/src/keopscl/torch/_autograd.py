@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Gradients and tangents of what LazyTensors compute, to any order.
 
-The derivative of an operator is again an operator (_stages.py). So one torch.autograd.Function serves all orders: its
-backward evaluates the operator of the gradient by the same Function, its jvp the operator of the tangent.
+The derivative of an operator is again an operator (keopscl._core.stage). So one torch.autograd.Function serves all
+orders: its backward evaluates the operator of the gradient by the same Function, its jvp the operator of the tangent.
 """
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch.autograd import forward_ad
 
 from .._core.evaluation import apply
 from .._core.leaves import I64, ArrayLeaf
+from .._core.stage import Stage, stage_of
 from .._errors import UnsupportedError
 from .._native import lib
 from ._library import PYTORCH_2, Deferred, TorchLibrary, has_tangent, shape_of
-from ._stages import Stage, stage_of
 
 Shape = Tuple[int, ...]
 

@@ -9,10 +9,10 @@ import torch
 from .._core.generic import KernelSolve, short_forms
 from .._core.genred import REDUCTIONS, GenredBase
 from .._core.leaves import F32
+from .._core.stage import stage_of
 from .._errors import ArgumentError, DtypeError
 from ._library import CODES, HALVES, PYTORCH_2_4, WIDE, autocasts, library, reason
 from ._plans import Plan
-from ._stages import stage_of
 
 
 class Genred(GenredBase):

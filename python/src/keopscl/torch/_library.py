@@ -226,9 +226,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
     def narrowed(self, array: Any) -> Any:
         return array.to(NARROW[array.dtype])
 
-    def leaf(self, tensor: Any, role: int, shape: Shape) -> ArrayLeaf:
-        """A leaf of a tensor whose real numbers are seen with the axes `shape`, which the role has."""
-        seen = tensor.detach()
+    def leaf(self, array: Any, role: int, shape: Shape) -> ArrayLeaf:
+        seen = array.detach()
         if seen.is_complex():
             seen = torch.view_as_real(seen.resolve_conj().resolve_neg())
         if tuple(seen.shape) != shape:
@@ -236,6 +235,15 @@ class TorchLibrary(_arrays.ArrayLibrary):
         address, code, held, shape, strides = self.describe(seen, "LazyTensor")
         keep = Deferred(tensor) if type(held) is Deferred else Held(tensor, held.alias, held.number)
         return ArrayLeaf(tensor, role, _arrays.describe(address, code, shape, strides), code, keep)
+
+    def array_of(self, leaf: Any) -> Any:
+        return leaf.keep.tensor
+
+    def rows_of(self, array: Any, numbers: Any) -> Any:
+        return array.index_select(-2, torch.tensor(numbers.tolist(), device=array.device, dtype=torch.int64))
+
+    def repeated(self, array: Any, shape: Shape) -> Any:
+        return array.expand(shape)
 
     def records(self, leaves: Sequence[Any]) -> bool:
         """Whether a result of these leaves is more than its values: it has gradients or a tangent, or stands for

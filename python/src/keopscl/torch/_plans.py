@@ -19,12 +19,12 @@ import torch
 
 from .._core.cards import OnlyOpenCLError
 from .._core.leaves import ArrayLeaf, NumbersLeaf
+from .._core.stage import Stage, described, frozen, stage_of, undescribed
 from .._errors import ShapeError, UnsupportedError
 from .._native import lib
 from . import _cuda
 from ._autograd import Task, finished
 from ._library import CODES, PYTORCH_2_4, TorchLibrary, is_traced, library, shape_of
-from ._stages import Stage, described, frozen, stage_of, undescribed
 
 Shape = Tuple[int, ...]
 MOST_AXES = 6  # batch axes that the library has

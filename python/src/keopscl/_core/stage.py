@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .. import _arrays
-from .._core import contexts
-from .._core.pickling import flatten, unflatten
-from .._core.program import Program, of_text, own, program_of
 from .._native import ffi, lib
+from . import contexts
+from .pickling import flatten, unflatten
+from .program import Program, of_text, own, program_of
 
 Shape = Tuple[int, ...]
 Way = Tuple[str, Tuple[int, ...]]  # how a derivative is taken, "back" or "forth", and by which arguments

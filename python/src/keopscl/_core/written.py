@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Values that are written out, as functions of tensors that require gradients.
+"""Values that are written out, as an evaluation like any other, which has derivatives.
 
-The value K_ij is the formula at row i of some tensors and row j of others. So the rows that are asked for are taken by
-PyTorch, and the formula is evaluated for pairs of them: rows of i become a batch axis in front of the rows of j, or for
-a list of pairs both become rows of i. The result is an evaluation like any other, with its gradients.
+The value K_ij is the formula at row i of some arrays and row j of others. So the rows that are asked for are taken by
+the array library, and the formula is evaluated for pairs of them: rows of i become a batch axis in front of the rows of
+j, or for a list of pairs both become rows of i.
 """
 from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Tuple
 
-import torch
+import numpy as np
 
-from .._core.leaves import ROLE_I, ROLE_J, ROLE_PARAMETER, ArrayLeaf
-from .._core.pickling import flatten, unflatten
-from .._core.structure import AXES_OF_ROLE, COMPLEX, I, J, Structure
 from .._native import ffi, lib
-from ._library import shape_of
+from .leaves import ROLE_I, ROLE_J, ROLE_PARAMETER, ArrayLeaf
+from .pickling import flatten, unflatten
+from .structure import AXES_OF_ROLE, COMPLEX, I, J, Structure
 
 # Operations whose values are not those of single rows.
 OF_MANY_ROWS = ("reduce_", "gather", "transpose", "index_")
@@ -25,14 +24,13 @@ BLOCK = {ROLE_I: ROLE_PARAMETER, ROLE_J: ROLE_J, ROLE_PARAMETER: ROLE_PARAMETER}
 
 
 def numbers(indices: Any) -> Optional[Any]:
-    """The numbers that a kcl_indices stands for, as a tensor; None for all."""
+    """The numbers that a kcl_indices stands for, an array of int64; None for all."""
     if indices.kind == lib.KCL_INDICES_RANGE:
-        chosen = range(indices.start, indices.stop, indices.step)
-        return torch.tensor(list(chosen), dtype=torch.int64)
+        return np.arange(indices.start, indices.stop, indices.step, dtype=np.int64)
     if indices.kind == lib.KCL_INDICES_ALL:
         return None
     count = indices.list.shape[0]
-    return torch.tensor(list(ffi.cast("int64_t *", indices.list.data)[0:count]), dtype=torch.int64)
+    return np.array(ffi.unpack(ffi.cast("int64_t *", indices.list.data), count), np.int64)
 
 
 def in_roles(node: Structure, roles: Dict[int, int]) -> Optional[Structure]:
@@ -59,8 +57,9 @@ def write(K: Any, function: str, arguments: Tuple[Any, ...], shape: Tuple[int, .
     node = in_roles(K._node, PAIRS if pairs else BLOCK)
     if node is None:
         return None
+    library = K._library
     rows, columns = [numbers(each) for each in arguments] if arguments else (None, None)
-    leaves = [chosen(K._library, leaf, rows, columns, pairs) if type(leaf) is ArrayLeaf else leaf for leaf in K._leaves]
+    leaves = [chosen(library, leaf, rows, columns, pairs) if isinstance(leaf, ArrayLeaf) else leaf for leaf in K._leaves]
     m, n = (1 if size is None else size for size in (K.ni, K.nj))
     m, n = m if rows is None else len(rows), n if columns is None else len(columns)
     batch = K._batch
@@ -73,22 +72,24 @@ def write(K: Any, function: str, arguments: Tuple[Any, ...], shape: Tuple[int, .
         wanted = batch + (m, n)
     made.backend = K.backend
     dim = node.dim // 2 if node.kind == COMPLEX else node.dim
-    return made().expand(wanted + (dim,)).reshape(batch + shape + ((dim,) if dim != 1 else ()))
+    values = library.repeated(made(), wanted + (dim,))
+    return library.reshape(values, batch + shape + ((dim,) if dim != 1 else ()))
 
 
 def chosen(library: Any, leaf: ArrayLeaf, rows: Optional[Any], columns: Optional[Any], pairs: bool) -> ArrayLeaf:
     """The leaf of the rows that are asked for, with the axes that it has as a batch axis or in the other role."""
-    keep: Any = leaf.keep
-    tensor, shape = keep.tensor, shape_of(leaf)
-    parts = 2 if tensor.is_complex() else 1
-    tensor = tensor.reshape(shape[:-1] + (shape[-1] // parts,))
+    array, shape = library.array_of(leaf), leaf.description[1][1]
+    parts = 2 if library.is_complex(array) else 1
+    shape = shape[:-1] + (shape[-1] // parts,)
+    array = library.reshape(array, shape)
     which = rows if leaf.role == ROLE_I else columns
     if leaf.role != ROLE_PARAMETER and which is not None:
-        tensor = tensor.index_select(-2, which.to(tensor.device))
-    if not pairs and leaf.role == ROLE_J:
-        tensor = tensor.unsqueeze(-3)
-    elif not pairs and leaf.role == ROLE_PARAMETER:
-        tensor = tensor.unsqueeze(-2)
-    shape = tuple(tensor.shape)
-    made: ArrayLeaf = library.leaf(tensor, (PAIRS if pairs else BLOCK)[leaf.role], shape[:-1] + (shape[-1] * parts,))
+        array = library.rows_of(array, which)
+        shape = shape[:-2] + (len(which),) + shape[-1:]
+    if not pairs and leaf.role != ROLE_I:
+        # In front of the rows of j, or of the components, comes the axis that was the axis of i.
+        before = 2 if leaf.role == ROLE_J else 1
+        shape = shape[:-before] + (1,) + shape[-before:]
+        array = library.reshape(array, shape)
+    made: ArrayLeaf = library.leaf(array, (PAIRS if pairs else BLOCK)[leaf.role], shape[:-1] + (shape[-1] * parts,))
     return made
