@@ -260,8 +260,10 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     int64_t local = (int64_t)KB_MIN(caps->local_memory, (size_t)INT64_MAX);
     for (size_t k = 0; k < order->count; k++)
         longest = KB_MAX(longest, order->nodes[k]->dim);
+    /* Loops over more components are no straight code in any case. */
+    is_long = is_long && plan->schedule == KP_BY_ROWS && longest <= UNROLLED;
     if (plan->schedule != KP_BY_LANES && longest <= UNROLLED)
-        plan->loops = is_long && plan->schedule == KP_BY_ROWS ? KP_LOOPS_SHORT : KP_LOOPS_UNROLLED;
+        plan->loops = is_long ? KP_LOOPS_SHORT : KP_LOOPS_UNROLLED;
     if (plan->schedule == KP_BY_CONTRACTION)
         return; /* kp_check_contraction has chosen them */
     plan->tile = TILE;
@@ -295,7 +297,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
             plan->tile = TILE;
         }
     }
-    plan->stream = is_long && plan->schedule == KP_BY_ROWS ? 1 : choose_step(plan, order, caps);
+    plan->stream = is_long ? 1 : choose_step(plan, order, caps);
 }
 
 /* Chooses the sizes of blocks: fewer states, then narrower vectors, if the arrays of a work-item would not fit. */
