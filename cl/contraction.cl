@@ -63,13 +63,13 @@ KCL_FN void kcl_take(__local const real *memory, int of, int count, real *to)
     }
 }
 
-/* Components of a step: half of a long step as straight code, which is as fast as all of it and built sooner. */
+/* Components of a step: a quarter of a long step as straight code, which compilers build sooner than all of it. */
 #if KCL_CHUNK % 10 == 0
-#define FOR_CHUNK _Pragma("unroll 10") for (int m = 0; m < KCL_CHUNK; m++)
+#define FOR_CHUNK _Pragma("unroll 5") for (int m = 0; m < KCL_CHUNK; m++)
 #elif KCL_CHUNK % 12 == 0
-#define FOR_CHUNK _Pragma("unroll 12") for (int m = 0; m < KCL_CHUNK; m++)
+#define FOR_CHUNK _Pragma("unroll 6") for (int m = 0; m < KCL_CHUNK; m++)
 #else
-#define FOR_CHUNK _Pragma("unroll 8") for (int m = 0; m < KCL_CHUNK; m++)
+#define FOR_CHUNK _Pragma("unroll 4") for (int m = 0; m < KCL_CHUNK; m++)
 #endif
 
 #define FOR_FETCHES(tile) _Pragma("unroll") for (uint f = 0; f < KCL_FETCHES(tile); f++)

@@ -7,15 +7,16 @@ enum {
     TILE = 128,       /* terms added up before they meet the total: rounding errors stay as small as in a short sum */
     LISTS = 64,       /* vectors in the lists that a work-item keeps while columns pass */
     STEP_WORK = 2048, /* additions that the unrolled text of a block may cost: compilers are slow */
-    PERIODIC_WORK = 1000, /* cost of a sine on GPUs: the function of the driver has a long text for large arguments */
-    PERIODIC_LANES = 500, /* cost of a sine on CPUs: only lanes with large arguments take the function of the driver */
-    CALL_WORK = 8192,     /* cost of an operation of whole vectors, such as a time warp */
-    ROW_WORK = 8192,      /* additions that the text of a pair may cost, for all rows of a work-item of a GPU */
-    BLOCK_WORK = 1100,    /* the same for a block of more than two columns: short sums gain nothing by more */
-    UNROLLED = 66,        /* components of the vectors that registers hold: 64, and an exponent beside weights */
-    REGISTERS = 220,      /* 32-bit registers for vectors and sums: some 255 less those for places and for a pair */
-    WIDE = 48,            /* components from which on sums are long, and rows beside them from half as many on */
-    LOCAL_TILE = 256,     /* columns in local memory, at most */
+    PERIODIC_WORK = 1000,  /* cost of a sine on GPUs: the function of the driver has a long text for large arguments */
+    PERIODIC_LANES = 500,  /* cost of a sine on CPUs: only lanes with large arguments take the function of the driver */
+    CALL_WORK = 8192,      /* cost of an operation of whole vectors, such as a time warp */
+    ROW_WORK = 8192,       /* additions that the text of a pair may cost, for all rows of a work-item of a GPU */
+    BLOCK_WORK = 1100,     /* the same for a block of more than two columns: short sums gain nothing by more */
+    STRAIGHT_WORK = 24000, /* additions of straight code: some twenty sines, or longer loops with fewer */
+    UNROLLED = 66,         /* components of the vectors that registers hold: 64, and an exponent beside weights */
+    REGISTERS = 220,       /* 32-bit registers for vectors and sums: some 255 less those for places and for a pair */
+    WIDE = 48,             /* components from which on sums are long, and rows beside them from half as many on */
+    LOCAL_TILE = 256,      /* columns in local memory, at most */
     LOCAL_BYTES = 16 << 10,      /* bytes of the columns in local memory: several work-groups share a compute unit */
     WIDE_LOCAL_BYTES = 36 << 10, /* the same if the registers suffice for one work-group: totals are met less often */
     ROW_REGISTERS = 100          /* 32-bit registers for the rows of a work-item */
@@ -86,6 +87,37 @@ static int64_t pair_work(const kp_plan *plan, const kf_order *order, int periodi
                                               : (int64_t)cost * (op_class == KF_CLASS_SUM ? f->arg[0]->dim : f->dim);
     }
     return work;
+}
+
+/*
+ * Returns whether straight code is too long for compilers of GPUs, all loops over components taken together. What a rearranged
+ * vector is made of is computed in the loop over the components of that vector, again for each place where it is read.
+ */
+static kcl_status is_too_long(const kp_plan *plan, const kf_order *order, bool *is_long, kb_error *err)
+{
+    const kcl_allocator *a = kf_allocator(&plan->graph);
+    int64_t work = 0, *times = kb_calloc(a, order->count + 1, sizeof *times);
+    if (!times)
+        return kb_no_memory(err);
+    for (size_t k = order->count; k-- > 0;) {
+        const kf_node *f = order->nodes[k];
+        const kf_op op = (kf_op)f->op;
+        const kf_class op_class = kf_info(op)->op_class;
+        const bool is_copy = op_class == KF_CLASS_COPY, is_map = op_class == KF_CLASS_MAP;
+        const bool is_repeated = (is_copy || is_map) && (times[k] || op == KF_ARRANGE || op == KF_PLACE);
+        const bool is_periodic = !plan->fast && (op == KF_SIN || op == KF_COS || op == KF_TAN);
+        times[k] = KB_MAX(times[k], f->dim);
+        if (is_map)
+            work = KB_MIN(work + product(is_periodic ? PERIODIC_WORK : kf_info(op)->cost, times[k]), INT32_MAX);
+        for (int c = 0; is_repeated && c < f->arg_count; c++) {
+            int64_t *of_operand = &times[kf_at(order, f->arg[c])];
+            if (f->arg[c]->dim > 1)
+                *of_operand = KB_MIN(is_copy ? *of_operand + times[k] : KB_MAX(*of_operand, times[k]), INT32_MAX);
+        }
+    }
+    kb_free(a, times);
+    *is_long = work > STRAIGHT_WORK;
+    return KCL_OK;
 }
 
 /*
@@ -222,14 +254,16 @@ static int rows_of_item(const kp_plan *plan, const kf_order *order, const bool *
 }
 
 /* Chooses work-group, vector, block and tile of a plan. */
-static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept, const kp_caps *caps)
+static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept, bool is_long, const kp_caps *caps)
 {
     int64_t size = (int64_t)kb_dtype_size(plan->dtype), longest = 0;
     int64_t local = (int64_t)KB_MIN(caps->local_memory, (size_t)INT64_MAX);
     for (size_t k = 0; k < order->count; k++)
         longest = KB_MAX(longest, order->nodes[k]->dim);
+    /* Loops over more components are no straight code in any case. */
+    is_long = is_long && plan->schedule == KP_BY_ROWS && longest <= UNROLLED;
     if (plan->schedule != KP_BY_LANES && longest <= UNROLLED)
-        plan->loops = KP_LOOPS_UNROLLED;
+        plan->loops = is_long ? KP_LOOPS_SHORT : KP_LOOPS_UNROLLED;
     if (plan->schedule == KP_BY_CONTRACTION)
         return; /* kp_check_contraction has chosen them */
     plan->tile = TILE;
@@ -245,7 +279,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
         local -= kp_joining_memory(plan);
     }
     if (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS)
-        plan->stream = few_lists(plan, plan->stream);
+        plan->stream = is_long ? 1 : few_lists(plan, plan->stream);
     if (plan->schedule == KP_BY_ROWS && (plan->shape == KP_MAP || plan->shape == KP_COLUMNS))
         return;
     if (plan->schedule == KP_BY_ROWS) {
@@ -263,7 +297,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
             plan->tile = TILE;
         }
     }
-    plan->stream = choose_step(plan, order, caps);
+    plan->stream = is_long ? 1 : choose_step(plan, order, caps);
 }
 
 /* Chooses the sizes of blocks: fewer states, then narrower vectors, if the arrays of a work-item would not fit. */
@@ -282,9 +316,12 @@ kcl_status kp_choose_sizes(kp_plan *plan, const kp_caps *caps)
     bool *kept = kb_calloc(a, order.count + 1, sizeof *kept);
     if (status == KCL_OK && !kept)
         status = kb_no_memory(&g->error);
+    bool is_long = false;
+    if (status == KCL_OK)
+        status = is_too_long(plan, &order, &is_long, &g->error);
     if (status == KCL_OK) {
         find_kept(plan, &order, kept);
-        choose_blocks(plan, &order, kept, caps);
+        choose_blocks(plan, &order, kept, is_long, caps);
         int64_t bytes, longest, room = (int64_t)KB_MIN(caps->private_memory, (size_t)INT64_MAX);
         /* On CPUs the work-items of a group share a thread's memory. */
         bool shares = caps->device_class == KP_CPU;

@@ -101,8 +101,8 @@ typedef struct kp_plan {
     unsigned lane_axis, stream_axis; /* KF_AXIS_ bits; stream_axis 0 for KP_MAP */
     bool fast, empty;                /* kp_choice */
     bool slow_divider;               /* kp_caps */
-    bool one_block;                  /* a launch has a work-group (finish: a work-item) of its own for each block of rows */
-    bool native; /* the functions of the device are good enough if the functions of the library would be slower */
+    bool one_block; /* a launch has a work-group (finish: a work-item) of its own for each block of rows */
+    bool native;    /* the functions of the device are good enough if the functions of the library would be slower */
     bool many_periodic; /* sines and the like are functions of the driver, whose text is short */
     kp_loops loops;
 
