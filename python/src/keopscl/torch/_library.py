@@ -233,8 +233,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
         if tuple(seen.shape) != shape:
             seen = seen.reshape(shape)
         address, code, held, shape, strides = self.describe(seen, "LazyTensor")
-        keep = Deferred(tensor) if type(held) is Deferred else Held(tensor, held.alias, held.number)
-        return ArrayLeaf(tensor, role, _arrays.describe(address, code, shape, strides), code, keep)
+        keep = Deferred(array) if type(held) is Deferred else Held(array, held.alias, held.number)
+        return ArrayLeaf(array, role, _arrays.describe(address, code, shape, strides), code, keep)
 
     def array_of(self, leaf: Any) -> Any:
         return leaf.keep.tensor
