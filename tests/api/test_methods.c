@@ -331,6 +331,36 @@ START_TEST(test_symbolic_variables)
 }
 END_TEST
 
+/* Variables may be made and listed in any order, and each number is one variable until the scope is reset. */
+START_TEST(test_symbolic_variables_in_any_order)
+{
+    enum { COUNT = 997 };
+    kcl_expr *vars[COUNT], *f = kcl_zero(s, 1);
+    kcl_array values[COUNT];
+    const kcl_array *arguments[COUNT];
+    double numbers[COUNT], out, want = 0;
+    for (int k = 0; k < COUNT; k++) {
+        const int number = k * 379 % COUNT;
+        vars[k] = kcl_var(s, 3 * number, 1, KCL_ROLE_PARAMETER);
+        f = kcl_add(f, kcl_mul(kcl_constant(s, number + 1), vars[k]));
+        numbers[k] = uniform(1, 2);
+        values[k] = kcl_array_f64(&numbers[k], 1, (const int64_t[]){1});
+        arguments[k] = &values[k];
+        want += (number + 1) * numbers[k];
+    }
+    for (int k = 0; k < COUNT; k++)
+        ck_assert_ptr_eq(kcl_var(s, 3 * (k * 379 % COUNT), 1, KCL_ROLE_PARAMETER), vars[k]);
+    kcl_operator *op;
+    ck_assert_msg(kcl_operator_from(&op, 1, &f, COUNT, vars, NULL) == KCL_OK, "%s", kcl_operator_error(op));
+    const kcl_status status = kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(&out, 1)}, 1, arguments, COUNT);
+    ck_assert_msg(status == KCL_OK, "%s", kcl_context_error(c));
+    ck_assert_double_eq_tol(out, want, 1e-12 * want);
+    kcl_operator_destroy(&op);
+    kcl_scope_reset(s);
+    ck_assert_int_eq(kcl_expr_dim(kcl_var(s, 3, 2, KCL_ROLE_I)), 2);
+}
+END_TEST
+
 /* ---- Handles that are gone --------------------------------------------------------------------------------------- */
 
 static void is_gone(kcl_expr *e)
@@ -499,6 +529,7 @@ int main(void)
         {test_complex_numbers, 0},
         {test_products_with_vectors, 0},
         {test_symbolic_variables, 0},
+        {test_symbolic_variables_in_any_order, 0},
         {test_expressions_of_scopes_that_are_gone, 0},
         {test_largest_and_sum_of_exponentials, 0},
         {test_largest_and_sum_of_infinite_exponents, 0},
