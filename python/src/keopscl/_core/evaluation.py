@@ -262,11 +262,13 @@ def computed(library: _arrays.ArrayLibrary, program: Program, code: int, shape: 
 def computed_at(library: _arrays.ArrayLibrary, program: Program, code: int, shape: Tuple[int, ...],
                 place: Optional[_arrays.Place], like: Any, arrays: Any, addresses: List[int]) -> Any:
     """The same, of arguments whose addresses are numbers, where the array `like` is, on the default device."""
-    results = [library.fresh(like, shape, I64 if index else code) for index in program.indices]
-    compute(program, None, place, arrays, [result[1] for result in results] + addresses, lib.keopscl_apply_at)
-    if len(results) == 1:
-        result = results[0][0]
+    indices = program.indices
+    if len(indices) == 1:
+        result, address = library.fresh(like, shape, I64 if indices[0] else code)
+        compute(program, None, place, arrays, [address, *addresses], lib.keopscl_apply_at)
         return result if program.plain else seen(library, program, shape, result)
+    results = [library.fresh(like, shape, I64 if index else code) for index in indices]
+    compute(program, None, place, arrays, [result[1] for result in results] + addresses, lib.keopscl_apply_at)
     return tuple([seen(library, program, shape, result) for result, _ in results])
 
 

@@ -126,10 +126,10 @@ class TorchLibrary(_arrays.ArrayLibrary):
             return None
         records = torch.is_grad_enabled()
         index_of, pointer_of, is_on_host = _cuda.index_of, _cuda.pointer_of, _cuda.is_on_host
-        key: List[Any] = []
         addresses: List[int] = []
         try:
             number = index_of(arrays[0])
+            key: List[Any] = [number]
             for x in arrays:
                 kind = type(x)
                 if kind is not Tensor and kind is not Parameter or records and x.requires_grad:
@@ -145,7 +145,7 @@ class TorchLibrary(_arrays.ArrayLibrary):
         if number == HOST:
             return tuple(key), None, addresses
         place = _cuda.stream_at_a_glance(number)
-        return None if place is None else ((number, *key), place, addresses)
+        return None if place is None else (tuple(key), place, addresses)
 
     def glance_holds(self, arrays: Sequence[Any]) -> bool:
         # Imaginary parts of conjugates are negated where they are read; all of their strides are even.
