@@ -3,8 +3,8 @@
 # all but the package suite once more under the address and undefined-behaviour sanitizers; then those of the Python
 # package, its own (in Python's development mode, and again under the address sanitizer) and those of pykeops.
 #
-#   scripts/test.sh [--long]      --long: the full product of sizes, types and schedules, not a sample; PyTorch of PyPI
-#                                 as well; results of pykeops itself
+#   scripts/test.sh [--long]      --long: the full product of sizes, types and schedules, not a sample; suites of devices
+#                                 on a simulated CUDA driver; PyTorch of PyPI as well; results of pykeops itself
 #
 # The last line is "N passed, N failed", with ", N skipped" where a device, a tool or the network is missing.
 set -euo pipefail

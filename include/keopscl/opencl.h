@@ -32,12 +32,13 @@
  * kcl_context_finish).
  * PoCL's CPU devices work in place, so every call on them waits for the queue. Some versions of PoCL (5 is one) can end
  * the process when two queues run kernels of a device at once: there calls take turns on contexts that share their
- * programs, and a program with further queues of its own waits for them before a call.
+ * programs, and a program with further queues of its own waits for these queues before a call.
  *
  * Lifetime
  * --------
- * The context holds references to the cl_context and the queue until it is destroyed, and a kcl_memory holds one to its
- * cl_mem until it is released, or the context destroyed. So the program may release what it has at any time.
+ * The context holds references to the cl_context and the queue until it is destroyed. A kcl_memory holds a reference
+ * to its cl_mem until the kcl_memory is released or the context is destroyed. So the program may release what it has at
+ * any time.
  */
 #ifndef KEOPSCL_OPENCL_H
 #define KEOPSCL_OPENCL_H
@@ -62,9 +63,9 @@ typedef struct kcl_opencl_params {
 } kcl_opencl_params;
 
 /*
- * Creates a context on a cl_context and a queue that the program has. `params` may be NULL; its settings and those of
- * the environment count as for kcl_context_create, but neither `device` nor KEOPSCL_DEVICE is looked at, and
- * `threads` has no effect: the device is the given one, as a whole. With `share`, which must outlive the call only,
+ * Creates a context on a cl_context and a queue that the program has. `params` may be NULL; its settings and the
+ * settings of the environment count as for kcl_context_create, but neither `device` nor KEOPSCL_DEVICE is looked at,
+ * and `threads` has no effect: the device is the given one, as a whole. With `share`, which must outlive the call only,
  * compiled programs are shared, as are the settings that concern them.
  *
  * On failure *context tells why, as with kcl_context_create. Errors: those of kcl_context_create, and

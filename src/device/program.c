@@ -353,7 +353,7 @@ static void save_program(kcl_context *c, kd_program *p)
     kcl_device *d = c->device;
     kb_str key;
     size_t size = 0, number = 0, count = 0;
-    unsigned char *binaries[KD_MOST_DEVICES + 1] = {NULL}; /* drivers leave out those that have no place */
+    unsigned char *binaries[KD_MOST_DEVICES + 1] = {NULL}; /* drivers leave out binaries that have no place */
     double start = kb_seconds();
     cl_int code = find_binary(d, p->program, &size, &number, &count);
     make_key(&key, d, p);

@@ -299,6 +299,90 @@ START_TEST(test_a_call_in_a_graph)
 }
 END_TEST
 
+/*
+ * An allocator that keeps memory for a graph apart, as PyTorch's does: what is allocated during the capture is the
+ * graph's, and what is given back then and was allocated before goes to others at once.
+ */
+enum { MOST_OF_GRAPH = 64 };
+static struct {
+    cuda_pool pool;
+    bool captures;
+    void *of_graph[MOST_OF_GRAPH], *of_others[MOST_OF_GRAPH];
+    int graph_count, other_count;
+} apart;
+
+static void *apart_allocate(void *user, size_t bytes)
+{
+    cu_pointer pointer = 0;
+    int mode = 2; /* relaxed: allocations are no part of the graph */
+    (void)user;
+    if (!apart.captures)
+        return pool_allocate(&apart.pool, bytes);
+    ck_assert_int_lt(apart.graph_count, MOST_OF_GRAPH);
+    CU(cuThreadExchangeStreamCaptureMode(&mode));
+    CU(cuMemAlloc_v2(&pointer, bytes));
+    CU(cuThreadExchangeStreamCaptureMode(&mode));
+    return apart.of_graph[apart.graph_count++] = cuda_pointer(pointer);
+}
+
+static void apart_release(void *user, void *pointer)
+{
+    (void)user;
+    for (int k = 0; k < apart.graph_count; k++)
+        if (apart.of_graph[k] == pointer)
+            return;
+    if (!apart.captures) {
+        pool_release(&apart.pool, pointer);
+        return;
+    }
+    ck_assert_int_lt(apart.other_count, MOST_OF_GRAPH);
+    apart.of_others[apart.other_count++] = pointer;
+}
+
+START_TEST(test_a_graph_with_memory_of_its_own)
+{
+    points p;
+    void *graph, *executable;
+    memset(&apart, 0, sizeof apart);
+    apart.pool.stream = stream;
+    const kcl_cuda_params params = {.stream = stream, .allocate = apart_allocate, .release = apart_release};
+    ck_assert_int_eq(kcl_cuda_context_create(&c, NULL, &params), KCL_OK);
+    put_points(&p, stream);
+    describe_points(&p, c);
+    OK(sums(c, &p, 1));
+    CU(cuStreamSynchronize(stream));
+    CU(cuStreamBeginCapture_v2(stream, 0));
+    apart.captures = true;
+    OK(sums(c, &p, 0.75));
+    CU(cuStreamEndCapture(stream, &graph));
+    apart.captures = false;
+    CU(cuGraphInstantiateWithFlags(&executable, graph, 0));
+    ck_assert_int_gt(apart.graph_count, 0);
+    for (int k = 0; k < apart.other_count; k++)
+        pool_release(&apart.pool, apart.of_others[k]);
+    for (int round = 0; round < 3; round++) {
+        OK(sums(c, &p, 3));
+        cuda_download(got, p.out, sizeof got, stream);
+        check_sums(3);
+        CU(cuGraphLaunch(executable, stream));
+        cuda_download(got, p.out, sizeof got, stream);
+        check_sums(0.75);
+    }
+    /* The memory of the graph goes with the graph, and the context works on. */
+    CU(cuGraphExecDestroy(executable));
+    CU(cuGraphDestroy(graph));
+    for (int k = 0; k < apart.graph_count; k++)
+        CU(cuMemFree_v2((cu_pointer)(uintptr_t)apart.of_graph[k]));
+    OK(sums(c, &p, 2));
+    cuda_download(got, p.out, sizeof got, stream);
+    check_sums(2);
+    forget_points(&p);
+    kcl_context_destroy(&c);
+    ck_assert_uint_eq(apart.pool.live, 0);
+    free_points(&p);
+}
+END_TEST
+
 /* A call that has to wait, or to allocate, cannot be captured: an error, and the context is as good as before. */
 START_TEST(test_calls_that_no_graph_can_have)
 {
@@ -400,9 +484,13 @@ int main(int argc, char **argv)
     if (!open_cuda())
         return 77;
     announce_seed(argv[0]);
-    const test_entry tests[] = {{test_device_arrays_are_not_waited_for, 0}, {test_two_streams_with_allocators, 0},
-                                {test_each_allocation_fails_in_turn, 0},    {test_a_call_in_a_graph, 0},
-                                {test_calls_that_no_graph_can_have, 0},     {test_a_gradient, 0},
+    const test_entry tests[] = {{test_device_arrays_are_not_waited_for, 0},
+                                {test_two_streams_with_allocators, 0},
+                                {test_each_allocation_fails_in_turn, 0},
+                                {test_a_call_in_a_graph, 0},
+                                {test_a_graph_with_memory_of_its_own, 0},
+                                {test_calls_that_no_graph_can_have, 0},
+                                {test_a_gradient, 0},
                                 {test_ptx_that_cannot_be_edited, 0}};
     return run_entries("operators on CUDA", tests, KB_COUNT(tests), setup, teardown);
 }

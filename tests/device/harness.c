@@ -74,6 +74,12 @@ void harness_teardown(void)
     fake_reset();
 }
 
+void has_parts(const char *text, const char *const *parts)
+{
+    for (; *parts; parts++)
+        ck_assert_msg(strstr(text, *parts) != NULL, "no \"%s\" in: %s", *parts, text);
+}
+
 kcl_status open_device(kcl_context **c, const char *device)
 {
     return kd_context_create_with(&fake_cl, c, &(kcl_context_params){.device = device, .log = collect});

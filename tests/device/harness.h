@@ -18,6 +18,10 @@ void empty_folder(void);
 /* The n-th name in the folder that contains `part`, as a path; false if there are fewer. */
 bool find_file(const char *part, int n, char path[1024]);
 
+/* Checks that the text has all parts. */
+void has_parts(const char *text, const char *const *parts);
+#define HAS(text, ...) has_parts(text, (const char *const[]){__VA_ARGS__, NULL})
+
 kcl_status open_device(kcl_context **context, const char *device);
 
 /* out = 2 * in for n floats. Returns the status of the first call that failed. */

@@ -28,7 +28,8 @@ void reset_cuda(void);
 /* The call must succeed. */
 #define CU(call) ck_assert_int_eq(cu.call, CU_SUCCESS)
 
-extern char cuda_log[16384]; /* what contexts of open_on logged; a test sets it to "" */
+extern char cuda_log[16384]; /* what contexts logged to cuda_collect; a test sets it to "" */
+void cuda_collect(void *user, const char *line);
 
 /* A context on a stream of device 0, which must be made; `share` may be NULL. */
 kcl_context *open_on(void *stream, const kcl_context *share);

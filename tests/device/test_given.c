@@ -5,6 +5,8 @@
 #endif
 #include "harness.h"
 
+#include <keopscl/opencl.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,13 +66,6 @@ static kcl_context *open_or_fail(const user *u)
     ck_assert_msg(open_given(&c, u, true, NULL) == KCL_OK, "%s", kcl_context_error(c));
     return c;
 }
-
-static void has_parts(const char *text, const char *const *parts)
-{
-    for (; *parts; parts++)
-        ck_assert_msg(strstr(text, *parts) != NULL, "no \"%s\" in: %s", *parts, text);
-}
-#define HAS(text, ...) has_parts(text, (const char *const[]){__VA_ARGS__, NULL})
 
 /* out = 2 * in for N floats in device memory; waits. */
 static kcl_status twice(kcl_context *c, const kcl_memory *in, const kcl_memory *out)
@@ -283,6 +278,35 @@ START_TEST(test_programs_are_shared_on_the_same_device)
 }
 END_TEST
 
+/* With the functions of one driver alone, objects of other drivers are refused before the driver sees them. */
+START_TEST(test_objects_of_another_driver)
+{
+    kcl_context *c;
+    kcl_memory *m;
+    const user u = open_user(2);
+    cl_mem mem = user_memory(&u, 64);
+    kd_cl one_driver = fake_cl;
+    one_driver.driver = &one_driver; /* no object begins with this address */
+    const kcl_opencl_params own = {u.context, u.device, u.queue, NULL};
+    const int calls = fake.calls;
+    ck_assert_int_eq(kd_opencl_context_create_with(&one_driver, &c, NULL, &own), KCL_ERROR_ARGUMENT);
+    HAS(kcl_context_error(c), "KEOPSCL_DRIVER");
+    kcl_context_destroy(&c);
+    ck_assert_int_eq(fake.calls, calls);
+    ck_assert_int_eq(kd_opencl_context_create_with(&fake_cl, &c, NULL, &own), KCL_OK);
+    ck_assert_int_eq(kcl_opencl_memory(c, mem, &m), KCL_OK);
+    ck_assert_uint_eq(kcl_memory_size(m), 64);
+    kcl_memory_release(&m);
+    c->device->cl.driver = &one_driver;
+    ck_assert_int_eq(kcl_opencl_memory(c, mem, &m), KCL_ERROR_ARGUMENT);
+    HAS(kcl_context_error(c), "KEOPSCL_DRIVER");
+    kcl_context_destroy(&c);
+    fake_cl.clReleaseMemObject(mem);
+    close_user(&u);
+    ck_assert_int_eq(fake.live, 0);
+}
+END_TEST
+
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 START_TEST(test_memory_of_users_is_neither_kept_nor_counted)
@@ -310,7 +334,7 @@ START_TEST(test_memory_of_users_is_neither_kept_nor_counted)
     ck_assert_int_eq(kcl_memory_create(c, 4096, &own), KCL_OK);
     ck_assert_int_eq(fake.buffers, 1);
     ck_assert(kd_memory_holder(own) != kd_memory_holder(m));
-    /* The context holds 4096 bytes of its own, and those of the user are not told to be. */
+    /* The context holds 4096 bytes of its own; the bytes of the user are not counted. */
     kcl_memory *more;
     fake.fail_call = "clCreateBuffer";
     fake.fail_code = CL_MEM_OBJECT_ALLOCATION_FAILURE;
@@ -450,8 +474,8 @@ END_TEST
 
 /* ---- Everything that can fail, in turn --------------------------------------------------------------------------- */
 
-/* True when nothing failed any more. */
-static bool run_failing(int d, bool retain, int call, int allocation)
+/* By the public functions, or with references that are handed over. True when nothing failed any more. */
+static bool run_failing(int d, bool is_public, int call, int allocation)
 {
     failing memory = {0};
     kcl_context *c;
@@ -459,18 +483,20 @@ static bool run_failing(int d, bool retain, int call, int allocation)
     float numbers[N] = {1, 2, 3}, results[N];
     const user u = open_user(d);
     cl_mem mem = user_memory(&u, sizeof numbers);
-    if (!retain) {
+    if (!is_public) {
         fake_cl.clRetainContext(u.context);
         fake_cl.clRetainCommandQueue(u.queue);
     }
-    const kd_given given = given_of(&u, retain, NULL);
+    const kd_given given = given_of(&u, false, NULL);
     fake.calls = 0;
     fake.fail_at = call;
     memory.fail_at = allocation;
     const kcl_context_params params = {.allocator = failing_allocator(&memory)};
-    kcl_status status = kd_context_create_given(&fake_cl, &c, &params, &given);
+    kcl_status status = is_public ? kd_opencl_context_create_with(
+                                        &fake_cl, &c, &params, &(kcl_opencl_params){u.context, u.device, u.queue, NULL})
+                                  : kd_context_create_given(&fake_cl, &c, &params, &given);
     if (status >= 0)
-        status = kd_memory_wrap(c, mem, sizeof numbers, retain, &in);
+        status = is_public ? kcl_opencl_memory(c, mem, &in) : kd_memory_wrap(c, mem, sizeof numbers, false, &in);
     if (status >= 0)
         status = kcl_memory_create(c, sizeof numbers, &out);
     if (status >= 0) {
@@ -527,6 +553,7 @@ int main(void)
                                   test_a_part_of_a_device,
                                   test_devices_that_cannot_be_used,
                                   test_programs_are_shared_on_the_same_device,
+                                  test_objects_of_another_driver,
                                   test_memory_of_users_is_neither_kept_nor_counted,
                                   test_where_memory_lies,
                                   test_memory_that_cannot_be_described,

@@ -19,13 +19,6 @@ static kcl_context *open_or_fail(const char *device)
     return c;
 }
 
-static void has_parts(const char *text, const char *const *parts)
-{
-    for (; *parts; parts++)
-        ck_assert_msg(strstr(text, *parts) != NULL, "no \"%s\" in: %s", *parts, text);
-}
-#define HAS(text, ...) has_parts(text, (const char *const[]){__VA_ARGS__, NULL})
-
 /* out = 2 * in for N floats in device memory; the submission is not ended. */
 static kcl_status start_twice(kcl_context *c, kd_arg in, const kcl_memory *out)
 {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, ClassVar, Dict, List, Optional, Sequence, Tuple
+from typing import Any, ClassVar, Dict, List, Optional, Sequence, Tuple
 
 from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError
@@ -83,12 +83,13 @@ class GenredBase:
     """A reduction of a formula in text, compiled once: see keopscl.numpy.Genred."""
 
     _library: ClassVar[_arrays.ArrayLibrary]
-    _traces: ClassVar[Optional[Callable[[], bool]]] = None  # whether calls are traced, not run; None: they never are
+    _traces: ClassVar[Any] = None  # a function, whether calls are traced, not run; None: they never are
 
-    def __init__(self, formula: str, aliases: Sequence[str], reduction_op: str = "Sum", axis: int = 0, dtype: Any = None,
-                 opt_arg: Optional[int] = None, formula2: Optional[str] = None, cuda_type: Any = None, dtype_acc: str = "auto",
-                 use_double_acc: bool = False, sum_scheme: str = "auto", enable_chunks: bool = True,
-                 rec_multVar_highdim: Any = False, use_fast_math: Optional[bool] = None) -> None:
+    def __init__(self, formula: str, aliases: Sequence[str], reduction_op: str = "Sum", axis: int = 0,
+                 dtype: Any = None, opt_arg: Optional[int] = None, formula2: Optional[str] = None,
+                 cuda_type: Any = None, dtype_acc: str = "auto", use_double_acc: bool = False,
+                 sum_scheme: str = "auto", enable_chunks: bool = True, rec_multVar_highdim: Any = False,
+                 use_fast_math: Optional[bool] = None) -> None:
         self.reduction_op, self.axis, self.opt_arg = reduction_op, axis, opt_arg
         self.formula = formula_text(formula, reduction_op, axis, opt_arg, formula2)
         self.aliases = list(aliases)
@@ -104,7 +105,8 @@ class GenredBase:
         for k in range(lib.kcl_operator_input_count(operator)):
             lib.kcl_operator_input(operator, k, slot)
             name = ffi.string(slot.name).decode()
-            self._slots.append((name if name and not name.startswith("unnamed") else f"argument {k}", slot.role, slot.dim))
+            given = name and not name.startswith("unnamed")
+            self._slots.append((name if given else f"argument {k}", slot.role, slot.dim))
         count = len(self._slots)
         # Variables that the library simplifies away are arguments all the same.
         unused = {int(place): (int(role), int(dim)) for place, dim, role in VAR.findall(self.formula)}
@@ -133,8 +135,8 @@ class GenredBase:
 
     def __call__(self, *args: Any, backend: str = "auto", device_id: int = -1, ranges: Any = None, out: Any = None,
                  verbose: bool = False) -> Any:
-        """The reduction of arrays, one for each alias: (batch axes..., M, D) for Vi, (batch axes..., N, D) for Vj, (batch
-        axes..., D) for Pm. Returns (batch axes..., M, D), or N rows where axis is 0."""
+        """The reduction of arrays, one for each alias: (batch axes..., M, D) for Vi, (batch axes..., N, D) for Vj,
+        (batch axes..., D) for Pm. Returns (batch axes..., M, D), or N rows where axis is 0."""
         slots = self._slots
         if self._traces is not None and self._traces() and backend == "auto" and ranges is None and out is None:
             return self._traced(args)
@@ -174,8 +176,8 @@ class GenredBase:
             self._glanced[glance[0]] = code, shape, arrays
         options = self._options
         if backend != "auto" or ranges is not None or out is not None or verbose:
-            options = evaluation.merged(options, {"backend": backend, "device_id": device_id, "ranges": ranges, "out": out,
-                                                  "verbose": verbose}, "Genred")
+            given = {"backend": backend, "device_id": device_id, "ranges": ranges, "out": out, "verbose": verbose}
+            options = evaluation.merged(options, given, "Genred")
         elif not options.double:
             ready, place = library.direct(self._program, args, [keep for _, keep in described])
             if ready:
@@ -201,7 +203,9 @@ class GenredBase:
         for (its_code, shape, strides), (name, role, dim) in zip(signature, self._slots):
             if its_code != code and its_code != I64:
                 if code is not None:
-                    raise DtypeError(f"{name} has the number type {NAMES[its_code]}, the arrays before it {NAMES[code]}")
+                    raise DtypeError(
+                        f"{name} has the number type {NAMES[its_code]}, the arrays before it {NAMES[code]}"
+                    )
                 code = its_code
             if role != 2:
                 if len(shape) == 1 and dim == 1:
