@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, ClassVar, Dict, List, Optional, Sequence, Tuple
+from typing import Any, ClassVar, Dict, List, Optional, Sequence, Tuple
 
 from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError
@@ -83,7 +83,7 @@ class GenredBase:
     """A reduction of a formula in text, compiled once: see keopscl.numpy.Genred."""
 
     _library: ClassVar[_arrays.ArrayLibrary]
-    _traces: ClassVar[Optional[Callable[[], bool]]] = None  # whether calls are traced, not run; None: they never are
+    _traces: ClassVar[Any] = None  # a function, whether calls are traced, not run; None: they never are
 
     def __init__(self, formula: str, aliases: Sequence[str], reduction_op: str = "Sum", axis: int = 0,
                  dtype: Any = None, opt_arg: Optional[int] = None, formula2: Optional[str] = None,
