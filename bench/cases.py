@@ -22,8 +22,8 @@ K, COLUMNS = 10, 64
 
 class Data:
     """
-    Uniform random points x and y in the unit cube, weights b, cotangents e of one case. With `batches` every array but g
-    has that many, in front.
+    Uniform random points x and y in the unit cube, weights b, cotangents e of one case. With `batches` every array but
+    g has that many, in front.
     """
 
     def __init__(self, kind, d, dtype, m, n, seed, batches=None):
@@ -58,7 +58,8 @@ class Data:
         formula, aliases = self.formula, self.aliases
         if self.kind == "grad":
             formula, aliases = f"Grad({formula},x,e)", aliases + ["e=Vi(1)"]
-        return Genred(formula, aliases, reduction_op=self.reduction, axis=1, opt_arg=K if self.kind == "argkmin" else None)
+        opt_arg = K if self.kind == "argkmin" else None
+        return Genred(formula, aliases, reduction_op=self.reduction, axis=1, opt_arg=opt_arg)
 
     def tolerance(self):
         """Of largest_error. An index is right where its distance is the smallest, up to the rounding of both."""

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Times to a first result of formulas never seen, and of the same formulas in a later process, from the caches on disk.
 
-Counted from the created context to the result, beside what the driver alone takes to build and run a kernel that adds two
-arrays. Exit code 1: more than is needed. See bench/README.md.
+Counted from the created context to the result, beside what the driver alone takes to build and run a kernel that adds
+two arrays. Exit code 1: more than is needed. See bench/README.md.
 """
 import argparse
 import ctypes
@@ -89,7 +89,7 @@ FORMULAS = [
 ]
 
 
-# ---- One process ------------------------------------------------------------------------------------------------------
+# ---- One process -----------------------------------------------------------------------------------------------------
 
 
 def clocks():
@@ -188,13 +188,15 @@ def child(options):
         context.close()
 
 
-# ---- All processes ----------------------------------------------------------------------------------------------------
+# ---- All processes ---------------------------------------------------------------------------------------------------
 
 
 def run(numbers, options, folder, caches):
     """Seconds, seconds of building, bytes of each program, of each formula. `caches` is the folder of all caches."""
     dump = tempfile.mkdtemp(dir=folder)
-    environment = dict(os.environ, XDG_CACHE_HOME=caches, CUDA_CACHE_DISABLE="1", KEOPSCL_DUMP_DIR=dump, KEOPSCL_LOG="1")
+    environment = dict(
+        os.environ, XDG_CACHE_HOME=caches, CUDA_CACHE_DISABLE="1", KEOPSCL_DUMP_DIR=dump, KEOPSCL_LOG="1"
+    )
     # As a user has it who has set nothing.
     for name in ("KEOPSCL_CACHE", "KEOPSCL_CACHE_DIR", "POCL_CACHE_DIR", "POCL_KERNEL_CACHE"):
         environment.pop(name, None)
@@ -203,7 +205,8 @@ def run(numbers, options, folder, caches):
     for name in ("library", "device"):
         if getattr(options, name):
             command += ["--" + name, getattr(options, name)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
         out, log = process.communicate()
     results = [json.loads(line) for line in out.splitlines()]
     if len(results) != len(numbers):
@@ -252,14 +255,18 @@ def main():
     result = {"median": statistics.median(counted), "largest": max(counted)}
     from_disk = None if options.new_only else statistics.median(row["from disk"] for row in table)
     if options.json:
-        print(json.dumps({"add": add, "formulas": table, "of": kind, **result, "from disk": from_disk, "needed": NEEDED[kind]}))
+        told = {"add": add, "formulas": table, "of": kind, **result, "from disk": from_disk, "needed": NEEDED[kind]}
+        print(json.dumps(told))
     else:
         print(f"{add:.3f} s{' of the processor' if kind == 'cpu' else ''}: a kernel that adds two arrays")
         print("first s  build s  programs   bytes  ratio  from disk")
         for row in table:
             disk = "-" if row["from disk"] is None else f"{row['from disk']:.3f}"
-            print(f"{row['seconds']:7.3f} {row['build']:8.3f} {row['programs']:9d} {row['bytes']:7d} {row['ratio']:6.2f} "
-                  f"{disk:>10}  {row['formula']} of {row['dims']}" + (f", gradient in {row['gradient']}" if row["gradient"] else ""))
+            gradient = f", gradient in {row['gradient']}" if row["gradient"] else ""
+            print(
+                f"{row['seconds']:7.3f} {row['build']:8.3f} {row['programs']:9d} {row['bytes']:7d} {row['ratio']:6.2f} "
+                f"{disk:>10}  {row['formula']} of {row['dims']}{gradient}"
+            )
         unit = "s" if kind == "gpu" else "times the kernel that adds, a program"
         for name, value in result.items():
             print(f"{name}: {value:.2f} {unit} (needed: at most {NEEDED[kind][name]})")

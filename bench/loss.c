@@ -4,8 +4,8 @@
  *
  *     u_i = x_i + sum_j exp(-|x_i - y_j|^2 / sigma^2) b_j,  v_k = logsumexp_i(-|z_k - u_i|^2),  L = sum_k (v_k - t_k)^2
  *
- * Both sides alternate: kcl_eval of L, and of L and the gradients in x, y, b and sigma. Prints the medians and their ratio,
- * and exits with 1 when that is above 4, with 2 when something fails.
+ * Both sides alternate: kcl_eval of L, and of L and the gradients in x, y, b and sigma. Prints the medians and their
+ * ratio, and exits with 1 when that is above 4, with 2 when something fails.
  *
  *     cc -O2 -o loss bench/loss.c $(pkg-config --cflags --libs keopscl) && ./loss [POINTS [REPEATS]]
  */

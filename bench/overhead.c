@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench/overhead.c: what a call of a cached operator costs above the driver. Both sides alternate, 20 calls at a time, of
- * which the first does not count: how soon a driver's threads wake up depends on the call before. For the same reason PoCL
- * gets one thread, unless POCL_MAX_PTHREAD_COUNT is set. kcl_operator_apply on
- * M=N=100 points, and clEnqueueNDRangeKernel with clFinish of the same kernel with its arguments set once. Prints
- * the medians and their difference; exit code 1 when that is above 10 microseconds, 2 when something fails.
+ * bench/overhead.c: what a call of a cached operator costs above the driver. Both sides alternate, 20 calls at a time,
+ * of which the first does not count: how soon a driver's threads wake up depends on the call before. For the same
+ * reason PoCL gets one thread, unless POCL_MAX_PTHREAD_COUNT is set. kcl_operator_apply on M=N=100 points, and
+ * clEnqueueNDRangeKernel with clFinish of the same kernel with its arguments set once. Prints the medians and their
+ * difference; exit code 1 when that is above 10 microseconds, 2 when something fails.
  *
  *     cc -O2 -o overhead bench/overhead.c $(pkg-config --cflags --libs keopscl) -lOpenCL && ./overhead [REPEATS]
  */

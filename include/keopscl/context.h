@@ -55,7 +55,9 @@ typedef void (*kcl_log_fn)(void *user, const char *line);
 typedef struct kcl_context_params {
     /*
      * "gpu", "cpu": the best device of that kind; "host" or "interpreter": the interpreter, which needs no OpenCL;
-     * "P:D": device D of platform P, counted from 0; anything else: part of a device's or platform's name. Upper and
+     * "P:D": device D of platform P, counted from 0; "cuda", "cuda:N": device N of the CUDA driver, 0 if not told, for
+     * whose programs NVIDIA's OpenCL is the compiler (see keopscl/cuda.h), or without a CUDA driver NVIDIA's best OpenCL
+     * device, with a log line; anything else: part of a device's or platform's name. Upper and
      * lower case are the same. A part of several names takes the best device of them, and a log line tells which.
      * NULL or "": KEOPSCL_DEVICE; where that is unset or empty too, the best device, or the interpreter, with a log
      * line, when there is none. The best are GPUs with memory of their own, then other GPUs, CPUs, others; among them
@@ -161,7 +163,7 @@ KCL_API void kcl_context_cancel(kcl_context *context);
 
 /* What a device is. Texts are cut to fit. */
 typedef struct kcl_device_info {
-    char id[16];         /* what KEOPSCL_DEVICE takes: "0:1" or "host" */
+    char id[16];         /* what KEOPSCL_DEVICE takes: "0:1", "cuda:0" or "host" */
     char name[128];      /* the driver's name for the device */
     char platform[128];  /* the driver's name for the platform */
     char version[128];   /* version of the driver */

@@ -2,6 +2,8 @@
 """Tests run on the interpreter, which needs no OpenCL and compiles nothing, unless KEOPSCL_DEVICE names a device."""
 
 import os
+import subprocess
+import sys
 
 os.environ.setdefault("KEOPSCL_DEVICE", "host")
 
@@ -19,6 +21,20 @@ def dtype(request):
 @pytest.fixture
 def rng():
     return np.random.default_rng(20)
+
+
+def run_python(*arguments, cwd=None, **environment):
+    """Python with these arguments, as a process that has ended: its exit code and what it wrote. Of `environment`, what
+    is None is unset."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env={key: value for key, value in {**os.environ, **environment}.items() if value is not None},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        timeout=300,
+    )
 
 
 def assert_close(result, expected, scale=None):

@@ -3,10 +3,9 @@
 
 import glob
 import os
-import subprocess
-import sys
 
 import pytest
+from conftest import run_python
 
 PROGRAM = """
 import numpy as np, keopscl
@@ -33,20 +32,14 @@ def run(folder, device=None):
     import keopscl
 
     source = os.path.dirname(os.path.dirname(keopscl.__file__))
-    environment = {key: value for key, value in os.environ.items() if key not in ("KEOPSCL_DEVICE", "KEOPSCL_DRIVER")}
-    environment.update(
+    return run_python(
+        "-c",
+        PROGRAM,
+        KEOPSCL_DEVICE=device,
+        KEOPSCL_DRIVER=None,
         PYTHONPATH=os.pathsep.join([str(folder), source]),
         OCL_ICD_VENDORS=str(folder),
         KEOPSCL_CACHE_DIR=str(folder / "cache"),
-        **({"KEOPSCL_DEVICE": device} if device else {}),
-    )
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-        timeout=300,
     )
 
 

@@ -31,8 +31,8 @@ def arrays():
     return rng.random((M, 2)), rng.random((N, 2)), rng.random((10_000, M, 1))
 
 
-# What is built of x, y and `more` with about so many operators: LazyTensors of Vi, Vj and Pm, or NumPy's arrays of NumPy
-# functions with the same names.
+# What is built of x, y and `more` with about so many operators: LazyTensors of Vi, Vj and Pm, or NumPy's arrays of
+# NumPy functions with the same names.
 
 
 class Lazy:
@@ -214,7 +214,7 @@ def joined(one, two):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_leaves_are_joined(seed):
-    """Random joins of what was joined before, with numbers of leaves on both sides of the step from tuples to chains."""
+    """Random joins of what was joined before, with fewer and with more leaves than a tuple has."""
     rng = np.random.default_rng(seed)
     known = [leaves(0, 1), leaves(10, 3), ()]
     for k in range(300):

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The names of pykeops."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from conftest import run_python
 
 PROGRAM = """
 import sys
@@ -45,12 +43,7 @@ def test_programs_that_import_pykeops_run(tmp_path, monkeypatch):
     monkeypatch.setenv("KEOPSCL_CACHE_DIR", str(tmp_path))
     script = tmp_path / "script.py"
     script.write_text(PROGRAM)
-    result = subprocess.run(
-        [sys.executable, "-m", "keopscl.pykeops", str(script), "a", "-b"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-    )
+    result = run_python("-m", "keopscl.pykeops", str(script), "a", "-b")
     assert result.returncode == 0, result.stderr
     assert "arguments ['a', '-b']" in result.stdout
     assert "bindings is working" in result.stdout
@@ -58,9 +51,8 @@ def test_programs_that_import_pykeops_run(tmp_path, monkeypatch):
 
 
 def test_usage():
-    run = [sys.executable, "-m", "keopscl.pykeops"]
-    assert subprocess.run(run, stderr=subprocess.PIPE).returncode == 2
-    assert subprocess.run([*run, "--help"], stdout=subprocess.PIPE).returncode == 0
+    assert run_python("-m", "keopscl.pykeops").returncode == 2
+    assert run_python("-m", "keopscl.pykeops", "--help").returncode == 0
 
 
 def test_importing_opens_no_driver_and_no_torch():
@@ -69,7 +61,8 @@ def test_importing_opens_no_driver_and_no_torch():
         "assert 'torch' not in sys.modules; "
         "import os; assert not any('OpenCL' in line for line in open('/proc/self/maps'))"
     )
-    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+    result = run_python("-c", program)
+    assert result.returncode == 0, result.stderr
 
 
 def test_clusters_and_solvers_say_that_they_are_not_there():

@@ -4,29 +4,15 @@
 import gc
 import os
 import pickle
-import subprocess
-import sys
 import threading
 import weakref
 
 import numpy as np
 import pytest
-from conftest import assert_close
+from conftest import assert_close, run_python
 
 from keopscl._core import interrupts, structure
 from keopscl.numpy import Genred, LazyTensor, Pm, Vi, Vj
-
-
-def run(program, **environment):
-    variables = {key: value for key, value in {**os.environ, **environment}.items() if value is not None}
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        env=variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-        timeout=300,
-    )
 
 
 EXAMPLE = """
@@ -38,7 +24,8 @@ K = LazyTensor(x).sqdist(LazyTensor(x.reshape(1, 4, 3)))
 
 
 def test_without_a_driver_the_interpreter_says_so_once(tmp_path):
-    result = run(
+    result = run_python(
+        "-c",
         EXAMPLE + "K.sum(axis=1); K.sum(axis=0); print(keopscl.device_name())",
         KEOPSCL_DEVICE=None,
         KEOPSCL_DRIVER=None,
@@ -48,7 +35,7 @@ def test_without_a_driver_the_interpreter_says_so_once(tmp_path):
     assert result.returncode == 0, result.stderr
     if "interpreter" in result.stdout:  # and no driver of pip's
         assert result.stderr.count('pip install "keopscl[cpu]"') == 1
-    asked = run(EXAMPLE + "K.sum(axis=1)", KEOPSCL_DEVICE="host", OCL_ICD_VENDORS=str(tmp_path))
+    asked = run_python("-c", EXAMPLE + "K.sum(axis=1)", KEOPSCL_DEVICE="host", OCL_ICD_VENDORS=str(tmp_path))
     assert asked.returncode == 0 and not asked.stderr
 
 
@@ -66,7 +53,7 @@ if child == 0:
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 print(keopscl.device_name().startswith("interpreter"), status, K.sum(axis=1).shape)
 """
-    result = run(program)
+    result = run_python("-c", program)
     assert result.stdout.strip() in ("True 0 (4, 1)", "False 7 (4, 1)"), result.stdout + result.stderr
 
 
@@ -78,7 +65,7 @@ if child == 0:
     os._exit(int(K.sum(axis=1).shape != (4, 1)))
 print(os.waitpid(child, 0)[1], K.sum(axis=1).shape)
 """
-    result = run(program)
+    result = run_python("-c", program)
     assert result.stdout.strip() == "0 (4, 1)", result.stderr
 
 
@@ -288,18 +275,13 @@ def test_an_interrupt_in_the_last_moment_of_a_call_is_raised(monkeypatch, rng):
 
 
 def test_development_mode_has_nothing_to_say():
-    result = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", EXAMPLE + "K.sum(axis=1); print(K)"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-    )
+    result = run_python("-X", "dev", "-W", "error", "-c", EXAMPLE + "K.sum(axis=1); print(K)")
     assert result.returncode == 0 and not result.stderr, result.stderr
 
 
 def test_what_outlives_the_modules_is_left_alone():
     """When Python ends, modules that something refers to are emptied, those first that were imported last."""
-    result = run(EXAMPLE + """
+    result = run_python("-c", EXAMPLE + """
 import os, sys
 from keopscl.numpy import Genred
 os.kept = [K, Genred("SqDist(x,y)", ["x = Vi(3)", "y = Vj(3)"]), sys.modules["keopscl._core.program"], os]
@@ -341,13 +323,7 @@ assert np.allclose(total, x[:50, 0].sum(0), atol=1e-4)
 
 @pytest.mark.parametrize("how", ["quiet", "verbose"])
 def test_an_interrupt_ends_a_long_call(how):
-    result = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, "1", how],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-        timeout=300,
-    )
+    result = run_python("-c", INTERRUPTED, "1", how)
     assert result.returncode == 0, result.stderr
     last = result.stdout.splitlines()[-1].split()
     assert last[0] == "interrupted" and float(last[-1]) < 1.0, result.stdout

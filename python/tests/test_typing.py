@@ -2,10 +2,9 @@
 """A user's program passes mypy --strict."""
 
 import os
-import subprocess
-import sys
 
 import pytest
+from conftest import run_python
 
 PROGRAM = """
 import numpy as np
@@ -51,12 +50,9 @@ def test_a_users_program(tmp_path):
 
     (tmp_path / "program.py").write_text(PROGRAM)
     path = os.path.dirname(os.path.dirname(keopscl.__file__))
-    result = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "program.py"],
+    result = run_python(
+        *("-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "program.py"),
         cwd=tmp_path,
-        env={**os.environ, "MYPYPATH": path if os.path.basename(path) == "src" else ""},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        universal_newlines=True,
+        MYPYPATH=path if os.path.basename(path) == "src" else "",
     )
-    assert result.returncode == 0, result.stdout
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -139,6 +139,14 @@ cl_int kd_cuda_code(CUresult result);
 CUresult kd_cuda_enter(const kd_cuda_context *context, bool *entered);
 void kd_cuda_leave(bool entered);
 
+/* ---- cuda_devices.c ----------------------------------------------------------------------------------------------- */
+
+void kd_cuda_set_queries(kd_cl *cl); /* calls about platforms and devices */
+
+/* Answers a query: OpenCL's `value` and `need` get the data. */
+cl_int kd_cuda_give(const void *data, size_t bytes, size_t size, void *value, size_t *need);
+cl_int kd_cuda_give_text(const char *text, size_t size, void *value, size_t *need);
+
 /* ---- cuda.c ------------------------------------------------------------------------------------------------------- */
 
 /* A cl_context on a context of CUDA, which outlives the cl_context; NULL as `given`: the device's primary context. */

@@ -98,11 +98,9 @@ kcl_status kcl_cuda_context_create(kcl_context **context, const kcl_context_para
         return KCL_ERROR_ARGUMENT;
     if (!cuda)
         cuda = &defaults;
-    kcl_status status = kd_forked()
-                            ? kb_fail(&err, KCL_ERROR_FORKED,
-                                      "this process was forked after CUDA or OpenCL was used, and the drivers do "
-                                      "not survive that: fork before the first context")
-                            : kd_open_cuda(&cl, &err);
+    kcl_status status = kd_refuse_fork(&err);
+    if (status >= 0)
+        status = kd_open_cuda(&cl, &err);
     if (status >= 0)
         status = make_objects(&cl, cuda, &given, &err);
     if (status < 0)

@@ -32,8 +32,9 @@ def download(folder):
     paths = [os.path.join(folder, name) for name in wanted]
     if not all(map(os.path.exists, paths)):
         result = subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary",
-             "keopscore,pykeops", "--require-hashes", "--dest", folder, "-r", os.path.join(HERE, "requirements.txt")],
+            [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+             "--no-binary", "keopscore,pykeops", "--require-hashes", "--dest", folder,
+             "-r", os.path.join(HERE, "requirements.txt")],
             stderr=subprocess.PIPE, universal_newlines=True)
         if result.returncode:
             sys.stderr.write(result.stderr)

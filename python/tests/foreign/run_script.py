@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""run_script.py keopscl|pykeops RESULTS SCRIPT: runs a program as `python -m keopscl.pykeops SCRIPT` does, or with pykeops.
+"""run_script.py keopscl|pykeops RESULTS SCRIPT: runs a program as `python -m keopscl.pykeops SCRIPT` does, or with
+pykeops.
 
 Random numbers begin at the same state in each run. The arrays that the program leaves in its global variables go to the
 file RESULTS, with the number of computations of keopscl as `evaluated`.

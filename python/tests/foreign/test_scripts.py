@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The programs of pykeops' documentation, unchanged, run on keopscl.
 
-KEOPSCL_FOREIGN names the folder that fetch.py fills. KEOPSCL_FOREIGN_PYKEOPS, if given, is a folder with pykeops itself:
-then the results of some programs are compared with those of pykeops on the CPU. scripts.txt lists (skips.py) what is not
-expected to run.
+KEOPSCL_FOREIGN names the folder that fetch.py fills. KEOPSCL_FOREIGN_PYKEOPS, if given, is a folder with pykeops
+itself: then the results of some programs are compared with those of pykeops on the CPU. scripts.txt lists (skips.py)
+what is not expected to run.
 """
 import os
 import subprocess
@@ -57,8 +57,8 @@ def run(package, program, results):
     if package == "pykeops":
         environment["PYTHONPATH"] = PYKEOPS
     done = subprocess.run([sys.executable, os.path.join(HERE, "run_script.py"), package, results, path],
-                          cwd=os.path.dirname(path), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, universal_newlines=True, errors="replace")
+                          cwd=os.path.dirname(path), env=environment, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, universal_newlines=True, errors="replace")
     if done.returncode == 0:
         return ""
     return done.stderr or f"exit code {done.returncode}"

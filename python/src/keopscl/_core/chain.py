@@ -2,8 +2,8 @@
 """The leaves of expressions: tuples of few, chains of many.
 
 An operation has the leaves of its operands. Where a formula of many operators is built one operator after the other,
-each brings few leaves to many, so the many are not copied: they are a chain, which the new chain begins with. Nothing is
-changed, and no chain refers to what came later, so an expression holds its own arrays and no others.
+each brings few leaves to many, so the many are not copied: they are a chain, which the new chain begins with. Nothing
+is changed, and no chain refers to what came later, so an expression holds its own arrays and no others.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ def _joined(first: Tuple[Any, ...], second: Tuple[Any, ...]) -> Tuple[Tuple[Any,
 
 
 def join(first: Sequence[Any], second: Sequence[Any]) -> Tuple[Sequence[Any], Places, Places]:
-    """The leaves of both, without those that both have twice; and the places of the first's and of the second's. Of many
-    leaves those of the larger one come first: what is done is proportional to the smaller one."""
+    """The leaves of both, without those that both have twice; and the places of the first's and of the second's. Of
+    many leaves those of the larger one come first: what is done is proportional to the smaller one."""
     if second is first or not second:
         return first, None, None
     if not first:

@@ -61,7 +61,9 @@ def options_of(kwargs: Any, what: str) -> Options:
         raise ArgumentError(f"{what}: use_double_acc and dtype_acc cannot both be given")
     scheme = rest.pop("sum_scheme", "auto")
     if scheme not in ("auto", "direct_sum", "block_sum", "kahan_scheme"):
-        raise ArgumentError(f"{what}: sum_scheme={scheme!r} is none of 'auto', 'direct_sum', 'block_sum', 'kahan_scheme'")
+        raise ArgumentError(
+            f"{what}: sum_scheme={scheme!r} is none of 'auto', 'direct_sum', 'block_sum', 'kahan_scheme'"
+        )
     double = double or accumulator == "float64" or scheme == "kahan_scheme"
     fast = rest.pop("use_fast_math", False) is True
     out = rest.pop("out", None)
@@ -89,9 +91,9 @@ def rows(node: Structure, ni: Optional[int], nj: Optional[int]) -> int:
     return 1 if size is None else size
 
 
-# Leaves as the arguments of a program whose results are new arrays: the leaves, which hold the memory; where their arrays
-# are; the kcl_array[] of results and arguments, without addresses; the addresses of the arguments, and their descriptions,
-# which hold more memory. A plain tuple, because making it counts.
+# Leaves as the arguments of a program whose results are new arrays: the leaves, which hold the memory; where their
+# arrays are; the kcl_array[] of results and arguments, without addresses; the addresses of the arguments, and their
+# descriptions, which hold more memory. A plain tuple, because making it counts.
 Bound = Tuple[Sequence[Any], Optional[_arrays.Place], Any, List[Any], List[Any]]
 
 
@@ -122,7 +124,8 @@ class Evaluation:
             bound = self.bind(leaves, place)
             if place is None or place.stays(leaves):
                 self.bound = bound
-        return computed(self.library, self.program, self.code, self.shape, place, options.device, bound[2], bound[3])
+        _, _, arrays, addresses, _ = bound
+        return computed(self.library, self.program, self.code, self.shape, place, options.device, arrays, addresses)
 
     def bind(self, leaves: Sequence[Any], place: Optional[_arrays.Place]) -> Bound:
         """The leaves as arguments."""
@@ -172,8 +175,10 @@ class Evaluation:
                 raise ShapeError(f"out: for a result of shape {wanted} the last two axes are dense, without gaps")
             shape, strides = shape[:-2] + (shape[-2] * shape[-1],), strides[:-2] + strides[-1:]
         if not library.writes_to(array, keep):
-            raise ArgumentError(f"out: an array of shape {library.shape(array)} that can be written to is needed, whose "
-                                "numbers need no copy")
+            raise ArgumentError(
+                f"out: an array of shape {library.shape(array)} that can be written to is needed, whose numbers need "
+                "no copy"
+            )
         return _arrays.describe(address, code, shape, strides)
 
     def run_in_double(self, leaves: Sequence[Any]) -> Any:
@@ -193,8 +198,8 @@ evaluated = 0  # how many computations of the library have succeeded in this pro
 
 
 def arrays_of(program: Program, code: int, shape: Tuple[int, ...], layouts: Sequence[Any]) -> Any:
-    """The kcl_array[] of a call, without addresses: of results that are new arrays, then of arguments with these layouts.
-    The program keeps it."""
+    """The kcl_array[] of a call, without addresses: of results that are new arrays, then of arguments with these
+    layouts. The program keeps it."""
     key = (code, shape, *layouts)
     arrays = program.layouts.get(key)
     if arrays is None:

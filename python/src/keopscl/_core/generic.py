@@ -29,7 +29,8 @@ def short_forms(genred: Any) -> Tuple[Form, Form, Form, Form]:
 
     def generic_logsumexp(formula: str, output: str, *aliases: str, **kwargs: Any) -> Any:
         """The logarithm of the sum of the exponentials of a formula; arguments as generic_sum has."""
-        return genred(formula, aliases, reduction_op="LogSumExp", axis=output_of(output, "generic_logsumexp")[0], **kwargs)
+        axis = output_of(output, "generic_logsumexp")[0]
+        return genred(formula, aliases, reduction_op="LogSumExp", axis=axis, **kwargs)
 
     def generic_argmin(formula: str, output: str, *aliases: str, **kwargs: Any) -> Any:
         """The indices (int64) of the smallest values of a formula; arguments as generic_sum has."""

@@ -84,10 +84,11 @@ class GenredBase:
 
     _library: ClassVar[_arrays.ArrayLibrary]
 
-    def __init__(self, formula: str, aliases: Sequence[str], reduction_op: str = "Sum", axis: int = 0, dtype: Any = None,
-                 opt_arg: Optional[int] = None, formula2: Optional[str] = None, cuda_type: Any = None, dtype_acc: str = "auto",
-                 use_double_acc: bool = False, sum_scheme: str = "auto", enable_chunks: bool = True,
-                 rec_multVar_highdim: Any = False, use_fast_math: Optional[bool] = None) -> None:
+    def __init__(self, formula: str, aliases: Sequence[str], reduction_op: str = "Sum", axis: int = 0,
+                 dtype: Any = None, opt_arg: Optional[int] = None, formula2: Optional[str] = None,
+                 cuda_type: Any = None, dtype_acc: str = "auto", use_double_acc: bool = False,
+                 sum_scheme: str = "auto", enable_chunks: bool = True, rec_multVar_highdim: Any = False,
+                 use_fast_math: Optional[bool] = None) -> None:
         self.reduction_op, self.axis, self.opt_arg = reduction_op, axis, opt_arg
         self.formula = formula_text(formula, reduction_op, axis, opt_arg, formula2)
         self.aliases = list(aliases)
@@ -103,7 +104,8 @@ class GenredBase:
         for k in range(lib.kcl_operator_input_count(operator)):
             lib.kcl_operator_input(operator, k, slot)
             name = ffi.string(slot.name).decode()
-            self._slots.append((name if name and not name.startswith("unnamed") else f"argument {k}", slot.role, slot.dim))
+            given = name and not name.startswith("unnamed")
+            self._slots.append((name if given else f"argument {k}", slot.role, slot.dim))
         count = len(self._slots)
         # Variables that the library simplifies away are arguments all the same.
         unused = {int(place): (int(role), int(dim)) for place, dim, role in VAR.findall(self.formula)}
@@ -132,8 +134,8 @@ class GenredBase:
 
     def __call__(self, *args: Any, backend: str = "auto", device_id: int = -1, ranges: Any = None, out: Any = None,
                  verbose: bool = False) -> Any:
-        """The reduction of arrays, one for each alias: (batch axes..., M, D) for Vi, (batch axes..., N, D) for Vj, (batch
-        axes..., D) for Pm. Returns (batch axes..., M, D), or N rows where axis is 0."""
+        """The reduction of arrays, one for each alias: (batch axes..., M, D) for Vi, (batch axes..., N, D) for Vj,
+        (batch axes..., D) for Pm. Returns (batch axes..., M, D), or N rows where axis is 0."""
         slots = self._slots
         if len(args) != len(slots):
             raise ArgumentError(f"Genred: {len(slots)} arrays are needed ({', '.join(slot[0] for slot in slots)}), not "
@@ -173,8 +175,8 @@ class GenredBase:
             self._glanced[glance[0]] = code, shape, arrays
         options = self._options
         if backend != "auto" or ranges is not None or out is not None or verbose:
-            options = evaluation.merged(options, {"backend": backend, "device_id": device_id, "ranges": ranges, "out": out,
-                                                  "verbose": verbose}, "Genred")
+            given = {"backend": backend, "device_id": device_id, "ranges": ranges, "out": out, "verbose": verbose}
+            options = evaluation.merged(options, given, "Genred")
         elif not options.double:
             ready, place = library.direct(self._program, args, [keep for _, keep in described])
             if ready:
@@ -200,7 +202,9 @@ class GenredBase:
         for (its_code, shape, strides), (name, role, dim) in zip(signature, self._slots):
             if its_code != code and its_code != I64:
                 if code is not None:
-                    raise DtypeError(f"{name} has the number type {NAMES[its_code]}, the arrays before it {NAMES[code]}")
+                    raise DtypeError(
+                        f"{name} has the number type {NAMES[its_code]}, the arrays before it {NAMES[code]}"
+                    )
                 code = its_code
             if role != 2:
                 if len(shape) == 1 and dim == 1:

@@ -25,7 +25,8 @@ class Inspect(TensorBase):
         """self, or where it depends on i and j its sum over an axis."""
         if self._node.axes != BOTH:
             return self
-        made = self.sum_reduction(len(self._batch) + 1 if axis is None else axis, call=False)  # type: ignore[attr-defined]
+        lazy: Any = self
+        made = lazy.sum_reduction(len(self._batch) + 1 if axis is None else axis, call=False)
         if made._node.axes == BOTH:
             raise ArgumentError(f"{what}: axis={axis} leaves both i and j")
         return made

@@ -19,8 +19,8 @@ class Linear(TensorBase):
     __slots__ = ()
 
     def __matmul__(self: S, v: Any, **kwargs: Any) -> Any:
-        """K @ v: the sum over j of K_ij v_j, for K with D = 1. v is an array of shape (N,), with a result of shape (M,), or
-        (batch axes..., N, E), with a result of shape (batch axes..., M, E)."""
+        """K @ v: the sum over j of K_ij v_j, for K with D = 1. v is an array of shape (N,), with a result of shape
+        (M,), or (batch axes..., N, E), with a result of shape (batch axes..., M, E)."""
         library = self._library
         if isinstance(v, TensorBase):
             raise TypeError("K @ v: v is an array; of LazyTensors write (K * v).sum(axis)")
@@ -34,8 +34,10 @@ class Linear(TensorBase):
             raise ShapeError("K @ v: v has no axes")
         rows = shape[0] if len(shape) == 1 else shape[-2]
         if self.nj is not None and self.nj != rows:
-            raise ShapeError(f"K @ v: axis -2 (j) of K has {self.nj} rows, K of shape {self._shape}, and v, of shape {shape}, "
-                             f"has {rows}")
+            raise ShapeError(
+                f"K @ v: axis -2 (j) of K has {self.nj} rows, K of shape {self._shape}, "
+                f"and v, of shape {shape}, has {rows}"
+            )
         v_j = library.columns(v, array)
         product = self * v_j
         result = product.sum(len(product._batch) + 1, **kwargs)
@@ -64,8 +66,9 @@ class Linear(TensorBase):
         node = self._node
         if not node.axes and not node.leaves:
             return self
-        made = self._like(structure("transpose", (), (node,), (None,), node.leaves, SWAPPED[node.axes], node.dim, node.kind,
-                                    node.tail))
+        axes = SWAPPED[node.axes]
+        turned = structure("transpose", (), (node,), (None,), node.leaves, axes, node.dim, node.kind, node.tail)
+        made = self._like(turned)
         made.ni, made.nj = self.nj, self.ni
         return made
 

@@ -48,7 +48,19 @@ def _filled(
 class TensorBase:
     """A formula in arrays, of shape (batch axes..., M, N, D), of which no element is computed before it is reduced."""
 
-    __slots__ = ("_node", "_leaves", "_batch", "ni", "nj", "_code", "ranges", "backend", "_options", "_ready", "__weakref__")
+    __slots__ = (
+        "_node",
+        "_leaves",
+        "_batch",
+        "ni",
+        "nj",
+        "_code",
+        "ranges",
+        "backend",
+        "_options",
+        "_ready",
+        "__weakref__",
+    )
 
     _library: ClassVar[_arrays.ArrayLibrary]
 

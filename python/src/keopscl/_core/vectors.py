@@ -35,7 +35,8 @@ def _check_components(what: str, *operands: Tuple[str, Tuple[int, ...], Any]) ->
     for name, shape, tensor in operands:
         if product(shape) != tensor._node.dim:
             raise ShapeError(
-                f"{what}: {name}={shape} has {product(shape)} components, axis -1 of the LazyTensor has {tensor._node.dim}"
+                f"{what}: {name}={shape} has {product(shape)} components, "
+                f"axis -1 of the LazyTensor has {tensor._node.dim}"
             )
 
 

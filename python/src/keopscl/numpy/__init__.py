@@ -14,13 +14,14 @@ from ._library import library
 
 
 class LazyTensor(LazyTensorBase):
-    """A formula in NumPy arrays, of shape (batch axes..., M, N, D), of which no element is computed before it is reduced.
+    """A formula in NumPy arrays, of shape (batch axes..., M, N, D), of which no element is computed before it is
+    reduced.
 
     LazyTensor(x) of an array of shape (batch axes..., M, 1, D) has rows of i, of shape (batch axes..., 1, N, D) rows of
     j, of shape (D,) or (batch axes..., 1, 1, D) it is a parameter; LazyTensor(x, axis=0) and LazyTensor(x, axis=1) tell
-    the role of an array of shape (M, D). A float or a list of floats is a parameter, a whole number part of the formula,
-    and (index, dim, role) a variable that gets its array in a call. Arrays are float32, float64, complex64 or complex128,
-    of any strides, and are not copied. Complex numbers make a ComplexLazyTensor.
+    the role of an array of shape (M, D). A float or a list of floats is a parameter, a whole number part of the
+    formula, and (index, dim, role) a variable that gets its array in a call. Arrays are float32, float64, complex64 or
+    complex128, of any strides, and are not copied. Complex numbers make a ComplexLazyTensor.
 
     Raises ValueError for shapes that do not fit, TypeError for other types and number types.
     """
@@ -90,8 +91,9 @@ index_i, index_j, where = _makers.index_i, _makers.index_j, _makers.where
 def aslinearoperator(K: LazyTensor) -> Any:
     """A LazyTensor of shape (M, N) as a scipy.sparse.linalg.LinearOperator.
 
-    SciPy's own aslinearoperator(K), and functions such as eigsh(K) and cg(K, b), take K as it is. This operator multiplies
-    several columns in one sweep besides, and converts vectors to K's number type, as mixed types are an error elsewhere.
+    SciPy's own aslinearoperator(K), and functions such as eigsh(K) and cg(K, b), take K as it is. This operator
+    multiplies several columns in one sweep besides, and converts vectors to K's number type, as mixed types are an
+    error elsewhere.
 
     Raises ValueError for batch axes and for more than one component, ImportError without SciPy.
     """
@@ -100,5 +102,6 @@ def aslinearoperator(K: LazyTensor) -> Any:
     return operator(K)
 
 
-__all__ = ["ComplexLazyTensor", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj", "aslinearoperator", "cluster",
-           "generic_argkmin", "generic_argmin", "generic_logsumexp", "generic_sum", "index_i", "index_j", "where"]
+__all__ = ["ComplexLazyTensor", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj", "aslinearoperator",
+           "cluster", "generic_argkmin", "generic_argmin", "generic_logsumexp", "generic_sum", "index_i", "index_j",
+           "where"]

@@ -13,9 +13,10 @@ class Genred(GenredBase):
     >>> f = Genred("Exp(-g*SqDist(x,y))*b", ["x = Vi(3)", "y = Vj(3)", "b = Vj(1)", "g = Pm(1)"], axis=1)
     >>> a = f(x, y, b, g)      # (M, 3), (N, 3), (N, 1), (1,) -> (M, 1)
 
-    `reduction_op` is Sum, LogSumExp, SumSoftMaxWeight, Min, ArgMin, Min_ArgMin, KMin, ArgKMin, KMin_ArgKMin, the same with
-    Max, or Max_SumShiftExp; `opt_arg` is K; `formula2` the weight. Indices are int64. Raises ValueError for a formula that
-    cannot be read, for shapes that do not fit and for K and axis out of range, TypeError for arrays of other types.
+    `reduction_op` is Sum, LogSumExp, SumSoftMaxWeight, Min, ArgMin, Min_ArgMin, KMin, ArgKMin, KMin_ArgKMin, the same
+    with Max, or Max_SumShiftExp; `opt_arg` is K; `formula2` the weight. Indices are int64. Raises ValueError for a
+    formula that cannot be read, for shapes that do not fit and for K and axis out of range, TypeError for arrays of
+    other types.
     """
 
     _library = library

@@ -56,6 +56,8 @@ def stream_of(card: int) -> int:
 
 def is_capturing(card: int) -> bool:
     """Whether the current stream of a card is captured, for a graph."""
+    if of_build._cuda_getDevice() == card:
+        return bool(of_build._cuda_isCurrentStreamCapturing())
     with torch.cuda.device(card):
         return bool(of_cuda.is_current_stream_capturing())
 

@@ -46,12 +46,12 @@ class Held:
 
     __slots__ = ("tensor", "pointer", "alias", "number")
 
-    def __init__(self, tensor: Any, alias: Any) -> None:
+    def __init__(self, tensor: Any, alias: Any, number: int) -> None:
         self.tensor = tensor
         pointer: int = tensor.data_ptr()
         self.pointer = pointer if pointer == alias.data_ptr() else -1
         self.alias = alias
-        self.number = HOST if _cuda.is_on_host(alias) else _cuda.number_of(alias)  # of the device that has the memory
+        self.number = number  # of the device that has the memory: see _cuda.number_of
 
 
 class Deferred:
@@ -84,7 +84,12 @@ class TorchLibrary(_arrays.ArrayLibrary):
         return bool(array.is_complex())
 
     def describe(self, array: Any, what: str) -> Tuple[Any, int, Any, Shape, Shape]:
-        if array.layout is not torch.strided or not (_cuda.is_on_host(array) or _cuda.number_of(array) != HOST):
+        number = HOST
+        if not _cuda.is_on_host(array):
+            number = _cuda.number_of(array)
+            if number == HOST:
+                raise UnsupportedError(f"{what}: {place(array)}")
+        if array.layout is not torch.strided:
             raise UnsupportedError(f"{what}: {place(array)}")
         dtype = array.dtype
         real = array.detach()
@@ -106,7 +111,7 @@ class TorchLibrary(_arrays.ArrayLibrary):
             # The number of components is part of the formula, also where what traces a program leaves sizes open.
             shape = tuple(real.shape)
             return ffi.NULL, code, Deferred(array), shape[:-1] + tuple([int(size) for size in shape[-1:]]), strides
-        return ffi.cast("void *", pointer), code, Held(array, real), tuple(real.shape), strides
+        return ffi.cast("void *", pointer), code, Held(array, real, number), tuple(real.shape), strides
 
     def place(self, leaves: Sequence[Any]) -> Optional[_cuda.Stream]:
         for leaf in leaves:
@@ -230,7 +235,7 @@ class TorchLibrary(_arrays.ArrayLibrary):
         if tuple(seen.shape) != shape:
             seen = seen.reshape(shape)
         address, code, held, shape, strides = self.describe(seen, "LazyTensor")
-        keep = Deferred(array) if type(held) is Deferred else Held(array, held.alias)
+        keep = Deferred(array) if type(held) is Deferred else Held(array, held.alias, held.number)
         return ArrayLeaf(array, role, _arrays.describe(address, code, shape, strides), code, keep)
 
     def array_of(self, leaf: Any) -> Any:
