@@ -8,7 +8,7 @@ An ArrayLibrary tells which objects are arrays, describes their memory to the C 
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 from ._native import ffi, lib
 
@@ -42,7 +42,6 @@ class ArrayLibrary:
     array_type: type  # whose objects, not those of subclasses, as_array returns as they are
     real: Any  # the class of LazyTensors of real numbers
     complex: Any  # and of complex numbers
-    traces: Optional[Callable[[], bool]] = None  # tells whether calls are being traced, not run; None: they never are
 
     def as_array(self, x: Any) -> Optional[Any]:
         """x as an array of this library that shares its memory, or None if x is no array."""

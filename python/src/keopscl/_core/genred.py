@@ -83,6 +83,7 @@ class GenredBase:
     """A reduction of a formula in text, compiled once: see keopscl.numpy.Genred."""
 
     _library: ClassVar[_arrays.ArrayLibrary]
+    _traces: ClassVar[Any] = None  # a function, whether calls are traced, not run; None: they never are
 
     def __init__(self, formula: str, aliases: Sequence[str], reduction_op: str = "Sum", axis: int = 0,
                  dtype: Any = None, opt_arg: Optional[int] = None, formula2: Optional[str] = None,
@@ -137,12 +138,12 @@ class GenredBase:
         """The reduction of arrays, one for each alias: (batch axes..., M, D) for Vi, (batch axes..., N, D) for Vj,
         (batch axes..., D) for Pm. Returns (batch axes..., M, D), or N rows where axis is 0."""
         slots = self._slots
+        if self._traces is not None and self._traces() and backend == "auto" and ranges is None and out is None:
+            return self._traced(args)
         if len(args) != len(slots):
             raise ArgumentError(f"Genred: {len(slots)} arrays are needed ({', '.join(slot[0] for slot in slots)}), not "
                                 f"{len(args)}")
         library = self._library
-        if library.traces is not None and library.traces() and backend == "auto" and ranges is None and out is None:
-            return self._traced(args)
         glance = None
         if library.glances and backend == "auto" and ranges is None and out is None and not verbose:
             glance = library.glance(self._program, args)

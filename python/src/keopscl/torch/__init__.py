@@ -92,7 +92,7 @@ _makers = Makers(LazyTensor)
 Var, Vi, Vj, Pm = _makers.Var, _makers.Vi, _makers.Vj, _makers.Pm
 index_i, index_j, where = _makers.index_i, _makers.index_j, _makers.where
 
-leave_to_python(LazyTensor, ComplexLazyTensor, Makers, KernelSolve)
+leave_to_python(LazyTensor, ComplexLazyTensor, Makers, KernelSolve, type(library))
 
 __all__ = ["ComplexLazyTensor", "CopyWarning", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj",
            "cluster", "generic_argkmin", "generic_argmin", "generic_logsumexp", "generic_sum", "index_i", "index_j",

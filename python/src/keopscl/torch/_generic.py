@@ -10,7 +10,7 @@ from .._core.generic import KernelSolve, short_forms
 from .._core.genred import REDUCTIONS, GenredBase
 from .._core.leaves import F32
 from .._core.stage import stage_of
-from .._errors import DtypeError
+from .._errors import ArgumentError, DtypeError
 from ._library import CODES, HALVES, PYTORCH_2_4, WIDE, autocasts, library, reason
 from ._plans import Plan
 
@@ -29,6 +29,7 @@ class Genred(GenredBase):
     """
 
     _library = library
+    _traces = staticmethod(torch.compiler.is_compiling) if PYTORCH_2_4 else None
 
     def _compile(self) -> None:
         super()._compile()
@@ -38,6 +39,8 @@ class Genred(GenredBase):
 
     def _traced(self, args: Any) -> Any:
         """The call as torch.compile reads it: the operator keopscl::apply among views of the tensors."""
+        if len(args) != len(self._slots):
+            raise ArgumentError(f"Genred: {len(self._slots)} tensors are needed, not {len(args)}")
         tensors = [real_numbers(x, slot[0]) for x, slot in zip(args, self._slots)]
         code, shape, layouts = self._check([(CODES[x.dtype], tuple(x.shape), tuple(x.shape)) for x in tensors])
         tensors = [x.reshape(layout[1]) for x, layout in zip(tensors, layouts)]

@@ -68,7 +68,6 @@ class TorchLibrary(_arrays.ArrayLibrary):
     name = "torch"
     array_name = "PyTorch tensors"
     array_type = torch.Tensor
-    traces = staticmethod(torch.compiler.is_compiling) if PYTORCH_2_4 else None
 
     def as_array(self, x: Any) -> Optional[Any]:
         if isinstance(x, torch.Tensor):
