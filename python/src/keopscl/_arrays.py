@@ -132,9 +132,10 @@ class ArrayLibrary:
     glances: bool = False  # whether `glance` tells anything
 
     def glance(self, program: Any, arrays: Sequence[Any]) -> Any:
-        """What a call needs to know of arrays, of the user's, that nothing special is the matter with: a key, which tells
-        their number types, sizes and strides, where they are, as `place` tells, and their addresses as numbers. None if
-        there is more to look at. Arrays that are not where the first one is are noticed by the call at the latest."""
+        """What a call needs to know of arrays, of the user's, that nothing special is the matter with: a key, which
+        tells their number types, sizes and strides, where they are, as `place` tells, and their addresses as numbers.
+        None if there is more to look at. Arrays that are not where the first one is are noticed by the call at the
+        latest."""
         return None
 
     def glance_holds(self, arrays: Sequence[Any]) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""torch.func, forward mode, torch.compile and autocast of tensors on a CUDA device, real or simulated (see cards.py)."""
+"""torch.func, forward mode, torch.compile and autocast of tensors on a CUDA device, real or simulated: see cards.py"""
 import pytest
 from cards import PATH, REAL, card  # noqa: F401
 

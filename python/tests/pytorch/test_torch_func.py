@@ -94,8 +94,8 @@ REDUCTIONS = {
     "twice": (lambda x, y, b, s: ((Vi(x) | Vj(y)).logsumexp(axis=1, call=False) * Vi(x)).sum(axis=0),
               lambda x, y, b, s: ((x @ y.T).logsumexp(1, keepdim=True) * x).sum(0, keepdim=True)),
     "numbers": (lambda x, y, b, s: (Vi(x) * LazyTensor([0.5, 2.0, -1.0])).sqdist(0.5 + Vj(y)).sqrt().sum(axis=1),
-                lambda x, y, b, s: square_distances(x * torch.tensor([0.5, 2.0, -1.0], dtype=torch.float64), 0.5 + y).sqrt()
-                .sum(1, keepdim=True)),
+                lambda x, y, b, s: square_distances(x * torch.tensor([0.5, 2.0, -1.0], dtype=torch.float64), 0.5 + y)
+                .sqrt().sum(1, keepdim=True)),
 }
 ALL = (0, 1, 2, 3)
 

@@ -185,8 +185,8 @@ class Reductions(TensorBase):
     def logsumexp(
         self: T, axis: Optional[int] = None, dim: Optional[int] = None, weight: Any = None, **kwargs: Any
     ) -> Any:
-        """log of the sum of exp(self), or with a weight (KeOps: `other` too) of exp(self) * weight, over i or j, without
-        overflow."""
+        """log of the sum of exp(self), or with a weight (`other` means the same) of exp(self) * weight, over i or j,
+        without overflow."""
         if weight is None and "other" in kwargs:
             weight = kwargs.pop("other")
         op = "reduce_logsumexp" if weight is None else "reduce_logsumexp_weight"

@@ -345,8 +345,8 @@ class TorchLibrary(_arrays.ArrayLibrary):
                 made.append(leaf)
                 continue
             if type(leaf.keep) is Deferred:
-                raise UnsupportedError(f"the tensor of shape {tuple(leaf.keep.tensor.shape)} has no memory, it is one of "
-                                       "torch.func or torch.compile: values of it cannot be written out")
+                raise UnsupportedError(f"the tensor of shape {tuple(leaf.keep.tensor.shape)} has no memory, it is one "
+                                       "of torch.func or torch.compile: values of it cannot be written out")
             if leaf.keep.tensor.data_ptr() != leaf.keep.pointer:
                 tensor, shape = leaf.keep.tensor, shape_of(leaf)
                 count = 1

@@ -36,7 +36,7 @@ def leave_to_python(*classes: type) -> None:
 
 
 def skip_frames(code: Any) -> None:
-    """Tells torch.compile to run a function as it is, and all that the function calls, where this PyTorch can say so."""
+    """Tells torch.compile to run a function as it is, and from some version on all that the function calls, too."""
     frames: Any = getattr(getattr(torch._C, "_dynamo", None), "eval_frame", None)
     if hasattr(frames, "set_code_exec_strategy"):
         skip = frames._FrameAction.SKIP
