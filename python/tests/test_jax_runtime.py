@@ -207,8 +207,8 @@ for result in (f(a, b), jax.jit(f)(a, b), f(sharded, y), jax.jit(f)(sharded, y))
     print(sorted(device.id for device in result.devices()))
 if hasattr(jax, "shard_map"):
     rows = PartitionSpec("rows")
-    each = jax.shard_map(f, mesh=Mesh(np.array([one, two]), ("rows",)), in_specs=(rows, PartitionSpec()), out_specs=rows,
-                         check_vma=False)
+    mesh = Mesh(np.array([one, two]), ("rows",))
+    each = jax.shard_map(f, mesh=mesh, in_specs=(rows, PartitionSpec()), out_specs=rows, check_vma=False)
     total = lambda f: jax.grad(lambda x, y: (f(x, y) ** 2).sum(), (0, 1))
     for ours, alone in zip(total(jax.jit(each))(x, y), total(f)(x, y)):
         np.testing.assert_allclose(ours, alone, rtol=1e-5)
