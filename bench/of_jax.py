@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Calls of keopscl.jax against the same calls of keopscl.numpy: of_jax.py [M...]
 
-For M rows and columns (100, 1000 and 20000 if none is given) a Gaussian kernel times a vector, in float32. Calls of both
-alternate, and the fastest of each counts, in microseconds.
+For M rows and columns (100, 1000 and 20000 if none is given) a Gaussian kernel times a vector, in float32. Calls of
+both alternate, and the fastest of each counts, in microseconds.
 """
 
 import sys

@@ -29,7 +29,7 @@ def all_contexts():
 
 @contextmanager
 def counted():
-    """Counts what the library has done meanwhile: a dict with "evaluations", "launches", "programs_built" and "programs_loaded"."""
+    """Counts what the library has done meanwhile, by the names of kcl_context_stats."""
     names = ("evaluations", "launches", "programs_built", "programs_loaded")
 
     def sums():

@@ -97,9 +97,11 @@ def test_makers(x64, points):
     dense = np.asarray(dense_squares(x, y))
     K = kj.where(kj.index_j() <= kj.index_i(), Vi(x).sqdist(Vj(y)) * Pm(2.0), 0.0)
     assert_close(np.asarray(K.sum(axis=1)), 2 * np.tril(dense).sum(1, keepdims=True))
-    assert_close(np.asarray((Var(x, cat=0) * Var(y[0], cat=2)).sum(axis=0)), (np.asarray(x) * np.asarray(y)[0]).sum(0)[None])
+    product = (Var(x, cat=0) * Var(y[0], cat=2)).sum(axis=0)
+    assert_close(np.asarray(product), (np.asarray(x) * np.asarray(y)[0]).sum(0)[None])
     symbolic = (Vi(0, 3).sqdist(Vj(1, 3)) * Pm(2, 1)).sum(axis=1)
-    assert_close(np.asarray(jax.jit(lambda x, y, s: symbolic(x, y, s))(x, y, jnp.ones(1) * 3)), 3 * dense.sum(1)[:, None])
+    result = jax.jit(lambda x, y, s: symbolic(x, y, s))(x, y, jnp.ones(1) * 3)
+    assert_close(np.asarray(result), 3 * dense.sum(1)[:, None])
 
 
 def test_operands_of_either_side(x64, points):
@@ -166,7 +168,8 @@ def test_numbers_of_python(x64, rng):
         result = jax.jit(run)(x, 2.5, 3.0)
         assert result.dtype == jnp.float32
         assert_close(np.asarray(result), expected)
-    assert_close(np.asarray(jax.jit(lambda x, n: (Vi(x) * n).sum(axis=0))(x, 3)), 3 * np.asarray(x, np.float64).sum(0)[None])
+    whole = jax.jit(lambda x, n: (Vi(x) * n).sum(axis=0))(x, 3)
+    assert_close(np.asarray(whole), 3 * np.asarray(x, np.float64).sum(0)[None])
     # Alone they have the type that JAX gives them.
     assert jax.jit(lambda a: (Vi(jnp.full((4, 1), a)) * a).sum(axis=0))(2.0).dtype == jnp.float64
 

@@ -206,8 +206,9 @@ for result in (f(a, b), jax.jit(f)(a, b), f(sharded, y), jax.jit(f)(sharded, y))
     np.testing.assert_allclose(result, expected, rtol=1e-5)
     print(sorted(device.id for device in result.devices()))
 if hasattr(jax, "shard_map"):
-    each = jax.shard_map(f, mesh=Mesh(np.array([one, two]), ("rows",)), in_specs=(PartitionSpec("rows"), PartitionSpec()),
-                         out_specs=PartitionSpec("rows"), check_vma=False)
+    rows = PartitionSpec("rows")
+    mesh = Mesh(np.array([one, two]), ("rows",))
+    each = jax.shard_map(f, mesh=mesh, in_specs=(rows, PartitionSpec()), out_specs=rows, check_vma=False)
     total = lambda f: jax.grad(lambda x, y: (f(x, y) ** 2).sum(), (0, 1))
     for ours, alone in zip(total(jax.jit(each))(x, y), total(f)(x, y)):
         np.testing.assert_allclose(ours, alone, rtol=1e-5)
@@ -241,7 +242,8 @@ if child == 0:
     except keopscl.DeviceError as error:
         os._exit(7 if "fork" in str(error) else 8)
     os._exit(0)
-print(keopscl.device_name().startswith("interpreter"), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), f(x, y).shape)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(keopscl.device_name().startswith("interpreter"), status, f(x, y).shape)
 """, KEOPSCL_DEVICE=next((kind for kind in ("cpu", "gpu") if contexts.has(kind)), "host"))
     assert lines[-1] in ("True 0 (4, 1)", "False 7 (4, 1)")
 

@@ -72,8 +72,8 @@ CASES = {
              lambda x, y: (x * y[jnp.asarray([2, 0, 0, 1])]).sum(0)[None]),
     "Genred": (Genred("Exp(-SqDist(x,y))*y", ["x = Vi(2)", "y = Vj(2)"], axis=1),
                lambda x, y: jnp.exp(-dense_squares(x, y)) @ y),
-    "batch axis": (lambda x, y: ((LazyTensor(x[:, None, None] * y[:, None]) - Vj(y)) ** 2).sum(axis=2, call=False).sqrt()
-                   .sum(axis=0),
+    "batch axis": (lambda x, y: ((LazyTensor(x[:, None, None] * y[:, None]) - Vj(y)) ** 2).sum(axis=2, call=False)
+                   .sqrt().sum(axis=0),
                    lambda x, y: jnp.sqrt(((x[:, None, None] * y[:, None] - y) ** 2).sum(2)).sum(0)[None]),
     "complex": (lambda x, y: (LazyTensor(pairs_of(x)[:, None]) * LazyTensor(pairs_of(y)[None])).exp().sum(axis=1).imag,
                 lambda x, y: jnp.exp(pairs_of(x)[:, None] * pairs_of(y)[None]).sum(1).imag),
@@ -109,8 +109,8 @@ def test_transforms(case, transform):
 @pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
 def test_finite_differences(jit):
     """Second order in both modes."""
-    check_grads(jax.jit(gaussian) if jit else gaussian, normal(4, (4, 2), (3, 2), (3, 1)), order=2, modes=("fwd", "rev"),
-                rtol=1e-4)
+    inputs = normal(4, (4, 2), (3, 2), (3, 1))
+    check_grads(jax.jit(gaussian) if jit else gaussian, inputs, order=2, modes=("fwd", "rev"), rtol=1e-4)
 
 
 def test_third_order():
@@ -238,7 +238,8 @@ def test_loops():
             return sum(each.sum() for g in (scanned, looped, mapped, chosen, kept)
                        for each in jax.tree_util.tree_leaves(g(x)))
 
-        return jax.jit(lambda x: [g(x) for g in (scanned, looped, until, mapped, chosen, kept)] + [jax.grad(total)(x)])(x)
+        all_of_them = (scanned, looped, until, mapped, chosen, kept, jax.grad(total))
+        return jax.jit(lambda x: [g(x) for g in all_of_them])(x)
 
     same(steps(gaussian), steps(dense_gaussian))
 
@@ -251,7 +252,8 @@ def test_linear_solve():
         return lambda x, b: cg(lambda v: f(x, x, v) + v, b, tol=1e-14)[0]
 
     def run(f):
-        return jax.jit(lambda x, b: (solve(f)(x, b), jax.jacrev(solve(f), (0, 1))(x, b), jax.jacfwd(solve(f))(x, b)))(x, b)
+        all_of_them = (solve(f), jax.jacrev(solve(f), (0, 1)), jax.jacfwd(solve(f)))
+        return jax.jit(lambda x, b: [g(x, b) for g in all_of_them])(x, b)
 
     same(run(gaussian), run(dense_gaussian), 1e-8)
     transposed = jax.linear_transpose(lambda v: gaussian(x, x, v), b)

@@ -24,7 +24,7 @@ typedef struct trial {
     failing memory;
     kcl_context *context;
     kcl_scope *scope;
-    kcl_operator *op, *grad, *magnitude, *from, *expanded;
+    kcl_operator *op, *grad, *jvp, *magnitude, *from, *expanded;
     double sums[M], slopes[M * 3], loss;
     bool one_apply; /* that and no more: a driver takes its time */
     bool gpu;       /* a device to which everything is copied, and which is not waited for */
@@ -68,6 +68,8 @@ static kcl_status make_operators(trial *t)
         return status;
     if (status == KCL_OK)
         status = kcl_operator_grad(&t->grad, t->op, "x");
+    if (status == KCL_OK)
+        status = kcl_operator_jvp(&t->jvp, t->op, 2, (const char *const[]){"y", "g"});
     if (status == KCL_OK)
         status = kcl_operator_magnitude(&t->magnitude, t->op);
     if (status == KCL_OK) {
@@ -118,6 +120,7 @@ static void drop_operators(trial *t)
 {
     kcl_operator_destroy(&t->op);
     kcl_operator_destroy(&t->grad);
+    kcl_operator_destroy(&t->jvp);
     kcl_operator_destroy(&t->magnitude);
     kcl_operator_destroy(&t->from);
     kcl_operator_destroy(&t->expanded);

@@ -6,8 +6,8 @@ Lengths of a kernel, fitted with JAX
 How far does the elevation of an airport tell the elevation of others? A map by kernel ridge regression depends on the
 lengths of its kernel, from west to east and from south to north, and on the noise level. Half of Europe's airports make
 the map, and the others tell its error, which is minimized by gradient descent. Reductions of lazy tensors are functions
-of JAX like others: the derivative of the solution of a linear system, by JAX's conjugate gradients, goes through them, and
-the whole descent is one compiled function.
+of JAX like others: the derivative of the solution of a linear system, by JAX's conjugate gradients, goes through them,
+and the whole descent is one compiled function.
 """
 
 # %%
@@ -86,7 +86,7 @@ for name in start:
     assert np.allclose(ours[name], dense[name], rtol=1e-5, atol=1e-7)
 
 # %%
-easting, northing = (np.linspace(*position[:, k][[position[:, k].argmin(), position[:, k].argmax()]], 150) for k in (0, 1))
+easting, northing = (np.linspace(each.min(), each.max(), 150) for each in position.T)
 places = np.stack(np.meshgrid(easting, northing), axis=-1).reshape(-1, 2)
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
 for place, parameters, title in zip(axes, (start, found), ("lengths of 20 and 500 km", "fitted lengths")):

@@ -59,7 +59,8 @@ def write(K: Any, function: str, arguments: Tuple[Any, ...], shape: Tuple[int, .
         return None
     library = K._library
     rows, columns = [numbers(each) for each in arguments] if arguments else (None, None)
-    leaves = [chosen(library, leaf, rows, columns, pairs) if isinstance(leaf, ArrayLeaf) else leaf for leaf in K._leaves]
+    leaves = [chosen(library, leaf, rows, columns, pairs) if isinstance(leaf, ArrayLeaf) else leaf
+              for leaf in K._leaves]
     m, n = (1 if size is None else size for size in (K.ni, K.nj))
     m, n = m if rows is None else len(rows), n if columns is None else len(columns)
     batch = K._batch

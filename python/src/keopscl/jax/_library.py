@@ -127,7 +127,7 @@ def index_dtype() -> Any:
 
 
 def operand_of(leaf: ArrayLeaf, code: int) -> Any:
-    """The array of a leaf as real numbers, in the number type of the call, which numbers of Python's do not have yet."""
+    """The array of a leaf as real numbers, in the number type of the call, which numbers of Python's lack yet."""
     array: Any = leaf.keep
     if leaf.code == I64:
         return array
