@@ -618,7 +618,7 @@ fails 'run --dense with lengths that disagree' 1 '2 rows|has 3' keopscl run 'x+z
     --arg z=Vi:three.txt
 
 # Computations that would take minutes are interrupted, and end in time; so does what is no computation.
-awk 'BEGIN { for (i = 0; i < 100000; i++) print i % 1000, i % 777 }' >many.txt
+awk 'BEGIN { for (i = 0; i < 500000; i++) print i % 1000, i % 777 }' >many.txt
 interrupted() { # NAME TEXT COMMAND...: the command gets SIGINT after 3 seconds, and ends before another 3 are over
     name=$1 text=$2 begin=$(date +%s)
     shift 2
