@@ -631,7 +631,8 @@ interrupted 'an interrupted run' 'keopscl run: interrupted' keopscl run 'Sum_Red
 [ ! -e sums.npy ]
 report $? 'writes no result'
 interrupted 'an interrupted benchmark' 'keopscl bench: interrupted' keopscl bench --case argkmin --m 200000 --n 200000
-mkfifo pipe && sleep 10 >pipe &
+mkfifo pipe
+sleep 10 >pipe &
 interrupted 'an interrupted wait for input' 'keopscl: interrupted' keopscl run 'Sum_Reduction(Exp(-SqDist(x,y)),0)' \
     --arg x=Vi:pipe --arg y=Vj:many.txt
 
