@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import assert_close
 
-from keopscl.numpy import LazyTensor, Pm
+from keopscl.numpy import Genred, LazyTensor, Pm
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,15 @@ def test_one_array_read_in_two_ways(rng):
     assert three._shape == (2, 1, 1, 1, 1, 3) and one._shape == (2, 1, 1, 3)
     expected = p[:, :, :, None, None] * x * p
     assert_close((three * LazyTensor(x) * one).sum(axis=4), expected.sum(4))
+
+
+@pytest.mark.parametrize("batch", [(7,), (3, 2)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_batches_of_single_rows(batch, axis, rng, dtype):
+    """With one row and one column nothing but the axes tells batches from rows."""
+    x, y = (rng.standard_normal(batch + (1, 3)).astype(dtype) for _ in range(2))
+    expected = (x.astype("float64") * y).sum(-1, keepdims=True)
+    reduction = Genred("Sum((x*y))", ["x=Vi(3)", "y=Vj(3)"], reduction_op="Sum", axis=axis)
+    assert_close(reduction(x, y), expected, 10)
+    x_i, y_j = LazyTensor(x[..., :, None, :]), LazyTensor(y[..., None, :, :])
+    assert_close((x_i | y_j).sum(axis=len(batch) + axis), expected, 10)

@@ -41,6 +41,15 @@ static kg_batch batch_of_output(const kcl_operator *op, size_t k, const kx_view 
     return own;
 }
 
+/* Whether the axes of an array read (batch axes..., 1, D), with a batch axis that is not 1. */
+static bool is_batch_of_single_rows(const kcl_array *array)
+{
+    bool has_batch = false;
+    for (int k = 0; k + 2 < array->ndim; k++)
+        has_batch = has_batch || array->shape[k] != 1;
+    return has_batch && array->shape[array->ndim - 2] == 1;
+}
+
 /* Sees the arguments of a call, joins their batch axes and finds the type of their numbers. */
 static kcl_status see_arguments(const kcl_operator *op, ka_call *call, const kcl_array *const *args, int arg_count)
 {
@@ -60,9 +69,16 @@ static kcl_status see_arguments(const kcl_operator *op, ka_call *call, const kcl
         return err->status;
     /* Batch axes of one argument tell that axes of size 1 in front of rows are such axes as well. */
     int batch_axes = 0;
-    for (int k = 0; k < arg_count; k++)
+    bool has_single[2] = {false, false}; /* by role */
+    for (int k = 0; k < arg_count; k++) {
+        const ka_parameter *p = &call->parameters[k];
         batch_axes = KB_MAX(batch_axes, call->inputs[k].batch.count);
-    if (batch_axes && (ka_see_inputs(call, args, KX_STATED) < 0 || ka_broadcast_inputs(call) < 0))
+        if (p->role != KF_ROLE_P && !p->number)
+            has_single[p->role == KF_ROLE_J] |= is_batch_of_single_rows(args[k]);
+    }
+    /* Rows of i may be stated with an axis of size 1 behind, for the columns. Rows of j are not stated so as well. */
+    const bool has_batches = batch_axes || (has_single[0] && has_single[1]);
+    if (has_batches && (ka_see_inputs(call, args, KX_STATED) < 0 || ka_broadcast_inputs(call) < 0))
         return err->status;
     if (op->knows_batches && check_known_batches(op, call->inputs, &call->batch, err) < 0)
         return err->status;

@@ -333,6 +333,40 @@ START_TEST(test_ten_thousand_calls_with_changing_sizes)
 }
 END_TEST
 
+/* With one row and one column nothing but the axes tells batches from rows. */
+START_TEST(test_batches_of_single_rows)
+{
+    enum { BATCHES = 4 };
+    const double xs[BATCHES][2] = {{1, 2}, {-3, 4}, {5, 0.5}, {0, 6}};
+    const double ys[BATCHES][2] = {{7, -1}, {2, 2}, {-1, 8}, {3, 0.25}};
+    for (int axis = 0; axis < 2; axis++) {
+        double out[BATCHES] = {0};
+        kcl_operator *op = make(axis ? "Sum_Reduction(x|y,1)" : "Sum_Reduction(x|y,0)", 2,
+                                (const char *const[]){"x=Vi(2)", "y=Vj(2)"});
+        const kcl_array *args[] = {kcl_f64(xs[0], BATCHES, 1, 2), kcl_f64(ys[0], BATCHES, 1, 2)};
+        ck_assert_msg(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(out, BATCHES, 1, 1)}, 1, args, 2) ==
+                          KCL_OK,
+                      "%s", kcl_context_error(c));
+        for (int k = 0; k < BATCHES; k++)
+            ck_assert_double_eq_tol(out[k], xs[k][0] * ys[k][0] + xs[k][1] * ys[k][1], 1e-14);
+        kcl_operator_destroy(&op);
+    }
+    /* Rows of i with an axis of size 1 for the columns, and rows of j with one in front, are no batches. */
+    double sums[BATCHES] = {0};
+    kcl_operator *op = make("Sum_Reduction(x|y,0)", 2, (const char *const[]){"x=Vi(2)", "y=Vj(2)"});
+    const kcl_array *args[] = {kcl_f64(xs[0], BATCHES, 1, 2), kcl_f64(ys[0], 1, BATCHES, 2)};
+    ck_assert_msg(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(sums, BATCHES, 1)}, 1, args, 2) == KCL_OK,
+                  "%s", kcl_context_error(c));
+    for (int i = 0; i < BATCHES; i++) {
+        double sum = 0;
+        for (int j = 0; j < BATCHES; j++)
+            sum += xs[i][0] * ys[j][0] + xs[i][1] * ys[j][1];
+        ck_assert_double_eq_tol(sums[i], sum, 1e-13);
+    }
+    kcl_operator_destroy(&op);
+}
+END_TEST
+
 int main(void)
 {
     const test_entry tests[] = {
@@ -342,6 +376,7 @@ int main(void)
         {test_operator_from_expressions, 0},
         {test_emit_and_describe, 0},
         {test_ten_thousand_calls_with_changing_sizes, 0},
+        {test_batches_of_single_rows, 0},
     };
     return run_entries("operators", tests, KB_COUNT(tests), setup, teardown);
 }
