@@ -78,8 +78,7 @@ static kcl_status prepare(kcl_device *d, const kd_candidate *c, const kd_setting
     d->longest_wait = LONGEST_WAIT;
     d->sharing = sharing_of(&d->info);
     d->takes_turns = d->sharing == KD_IN_PLACE;
-    const bool is_cuda = strcmp(d->info.platform, kd_cuda_platform) == 0;
-    d->tells_registers = is_cuda || strncmp(d->info.platform, "NVIDIA", 6) == 0;
+    d->tells_registers = kd_is_cuda(d->info.platform) || strncmp(d->info.platform, "NVIDIA", 6) == 0;
     d->build_options = d->tells_registers ? "-cl-std=CL1.2 -cl-nv-verbose" : "-cl-std=CL1.2";
     if (pthread_mutex_init(&d->lock, NULL) != 0)
         return kb_no_memory(err);
@@ -338,7 +337,7 @@ static kcl_status open_queue(kcl_context *c)
 {
     kcl_device *d = c->device;
     cl_int code;
-    c->is_cuda = !d->host && strcmp(d->info.platform, kd_cuda_platform) == 0;
+    c->is_cuda = !d->host && kd_is_cuda(d->info.platform);
     if (d->host || c->queue)
         return KCL_OK;
     c->queue = d->cl.clCreateCommandQueue(d->context, d->id, 0, &code);

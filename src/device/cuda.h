@@ -141,6 +141,8 @@ void kd_cuda_leave(bool entered);
 
 /* ---- cuda_devices.c ----------------------------------------------------------------------------------------------- */
 
+extern const char kd_cuda_platform[]; /* the platform's name */
+
 void kd_cuda_set_queries(kd_cl *cl); /* calls about platforms and devices */
 
 /* Answers a query: OpenCL's `value` and `need` get the data. */

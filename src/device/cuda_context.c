@@ -36,7 +36,7 @@ static kcl_status find_context(const kd_cuda_device *d, CUstream stream, CUconte
 static kd_cuda_context *shared_context(const kcl_context *share)
 {
     const kcl_device *d = share->device;
-    return d && !d->host && strcmp(d->info.platform, kd_cuda_platform) == 0 ? (kd_cuda_context *)d->context : NULL;
+    return d && !d->host && kd_is_cuda(d->info.platform) ? (kd_cuda_context *)d->context : NULL;
 }
 
 /* Objects for the context: what `given` holds is owned by the caller. */

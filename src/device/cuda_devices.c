@@ -7,6 +7,11 @@
 
 const char kd_cuda_platform[] = "CUDA";
 
+bool kd_is_cuda(const char *platform)
+{
+    return strcmp(platform, kd_cuda_platform) == 0;
+}
+
 cl_int kd_cuda_give(const void *data, size_t bytes, size_t size, void *value, size_t *need)
 {
     if (need)

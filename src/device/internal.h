@@ -110,7 +110,7 @@ cl_int kd_fill_caps(kp_caps *caps, const kd_cl *cl, cl_device_id id, const kcl_d
 
 /* ---- CUDA: see cuda.h --------------------------------------------------------------------------------------------- */
 
-extern const char kd_cuda_platform[]; /* the name of the platform in kd_open_cuda's table */
+bool kd_is_cuda(const char *platform); /* the platform is that of kd_open_cuda's table */
 
 /*
  * Fills the table with calls that the CUDA driver serves, for the devices "cuda:0" and so on. KCL_ERROR_NO_DEVICE: there

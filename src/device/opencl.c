@@ -108,7 +108,8 @@ kcl_status kd_opencl_context_create_with(const kd_cl *cl, kcl_context **context,
         kd_mark_use();
         status = check_params(&given, cl, opencl, &allocator, &err);
     }
-    return status < 0 ? kd_context_create_failed(context, params, &err) : kd_context_create_given(cl, context, params, &given);
+    return status < 0 ? kd_context_create_failed(context, params, &err)
+                      : kd_context_create_given(cl, context, params, &given);
 }
 
 kcl_status kcl_opencl_context_create(kcl_context **context, const kcl_context_params *params,
@@ -168,7 +169,7 @@ kcl_status kcl_opencl_memory(kcl_context *context, struct _cl_mem *mem, kcl_memo
     kcl_status status = kd_enter(context);
     if (status < 0)
         return status;
-    if (context->device->host || strcmp(context->device->info.platform, kd_cuda_platform) == 0)
+    if (context->device->host || kd_is_cuda(context->device->info.platform))
         return kb_fail(&context->error, KCL_ERROR_UNSUPPORTED,
                        "kcl_opencl_memory: the context is on the device %s, which has no memory of OpenCL",
                        context->device->info.id);

@@ -134,9 +134,8 @@ static void look_at(const kd_cl *cl, kd_candidate *c)
         snprintf(c->problem, sizeof c->problem, "its driver says it is not available");
     else if (!compiler)
         snprintf(c->problem, sizeof c->problem, "%s",
-                 strcmp(c->info.platform, kd_cuda_platform) == 0
-                     ? "no OpenCL of NVIDIA is there, which compiles for CUDA"
-                     : "its driver has no compiler");
+                 kd_is_cuda(c->info.platform) ? "no OpenCL of NVIDIA is there, which compiles for CUDA"
+                                              : "its driver has no compiler");
 }
 
 static kcl_status list_platform(kd_candidates *list, const kd_cl *cl, cl_uint number, cl_platform_id platform,
@@ -178,7 +177,7 @@ static kcl_status list_platform(kd_candidates *list, const kd_cl *cl, cl_uint nu
         memset(c, 0, sizeof *c);
         c->platform = platform;
         c->id = ids[k];
-        if (strcmp(name, kd_cuda_platform) == 0)
+        if (kd_is_cuda(name))
             snprintf(c->info.id, sizeof c->info.id, "cuda:%u", (unsigned)k % 1000000);
         else
             snprintf(c->info.id, sizeof c->info.id, "%u:%u", (unsigned)number % 1000000, (unsigned)k % 1000000);
@@ -186,7 +185,7 @@ static kcl_status list_platform(kd_candidates *list, const kd_cl *cl, cl_uint nu
         memcpy(c->platform_version, version, sizeof version);
         look_at(cl, c);
         /* The arrays of the host gain nothing by CUDA, so who does not ask for CUDA gets OpenCL. */
-        if (strcmp(name, kd_cuda_platform) == 0)
+        if (kd_is_cuda(name))
             c->info.score = LEAST_SCORE;
     }
     kb_free(&list->allocator, ids);
