@@ -88,20 +88,30 @@ static bool is_constant(size_t count, const kf_node *const *roots, size_t k)
     return real && roots[k]->kind == KF_INT;
 }
 
+/* Room for nodes and for numbers of variables. False: memory is out, and there is no operator. */
+static bool make_lists(kcl_operator **out, const kcl_allocator *a, size_t nodes, size_t variables,
+                       const kf_node ***roots, int64_t **at)
+{
+    *roots = kb_calloc(a, nodes + 1, sizeof **roots);
+    *at = kb_calloc(a, variables + 1, sizeof **at);
+    if (*roots && *at)
+        return true;
+    kb_free(a, *roots);
+    kb_free(a, *at);
+    if (out)
+        *out = NULL;
+    return false;
+}
+
 kcl_status kcl_operator_grad_many(kcl_operator **out, const kcl_operator *from, int variable_count,
                                   const char *const *variables)
 {
     kcl_allocator a = kb_allocator(from ? &from->allocator : NULL);
     const size_t count = from ? from->root_count : 0, wanted = variable_count > 0 ? (size_t)variable_count : 0;
-    const kf_node **roots = kb_calloc(&a, count + 3 * wanted + 1, sizeof *roots);
-    int64_t *at = kb_calloc(&a, wanted + 1, sizeof *at);
-    if (!roots || !at) {
-        kb_free(&a, roots);
-        kb_free(&a, at);
-        if (out)
-            *out = NULL;
+    const kf_node **roots;
+    int64_t *at;
+    if (!make_lists(out, &a, count + 3 * wanted, wanted, &roots, &at))
         return KCL_ERROR_NO_MEMORY;
-    }
     const kf_node **sums = roots + count, **parts = sums + wanted, **v = parts + wanted;
     kcl_status status = derived_operator(out, from, roots);
     kcl_operator *op = out ? *out : NULL;
@@ -167,15 +177,10 @@ kcl_status kcl_operator_jvp(kcl_operator **out, const kcl_operator *from, int va
 {
     kcl_allocator a = kb_allocator(from ? &from->allocator : NULL);
     const size_t count = from ? from->root_count : 0, moved = variable_count > 0 ? (size_t)variable_count : 0;
-    const kf_node **roots = kb_calloc(&a, count + 2 * moved + 1, sizeof *roots);
-    int64_t *at = kb_calloc(&a, moved + 1, sizeof *at);
-    if (!roots || !at) {
-        kb_free(&a, roots);
-        kb_free(&a, at);
-        if (out)
-            *out = NULL;
+    const kf_node **roots;
+    int64_t *at;
+    if (!make_lists(out, &a, count + 2 * moved, moved, &roots, &at))
         return KCL_ERROR_NO_MEMORY;
-    }
     const kf_node **v = roots + count, **u = v + moved;
     kcl_status status = derived_operator(out, from, roots);
     kcl_operator *op = out ? *out : NULL;
