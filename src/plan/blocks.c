@@ -291,7 +291,8 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
         return;
     if (plan->schedule == KP_BY_ROWS) {
         choose_loops(plan, order, kept);
-        while (plan->lanes > 1 && plan->lanes * pair_work(plan, order, plan->fast ? 0 : PERIODIC_WORK, KF_MAX_DIM) > ROW_WORK)
+        while (plan->lanes > 1 &&
+               plan->lanes * pair_work(plan, order, plan->fast ? 0 : PERIODIC_WORK, KF_MAX_DIM) > ROW_WORK)
             plan->lanes /= 2;
         choose_record(plan, order);
         plan->tile = LOCAL_TILE;

@@ -7,7 +7,7 @@
 enum {
     MAX_NODES = 100000, /* operators of a kernel: compilers do not take formulas of any size */
     MANY_PERIODIC = 32, /* sines and the like, above which their text takes compilers too long: it has a branch */
-    MANY_ON_GPUS = 16   /* the same on GPUs, where the text of every sine is the driver's, for each row of a work-item */
+    MANY_ON_GPUS = 16   /* the same on GPUs, where every row of a work-item has the driver's text of every sine */
 };
 
 static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *roots)

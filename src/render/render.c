@@ -133,7 +133,7 @@ static void put_columns(const kp_plan *plan, const kt_body *body, kb_str *out)
         kb_str_put(out, " + (k)]\n");
         if (!plan->record)
             continue;
-        kb_str_putf(out, "#define KCL_LOCAL_%zu(k) tile[(c + v) * KCL_RECORD + %d + (k)]\n", v, plan->offset[v]);
+        kb_str_putf(out, "#define KCL_LOCAL_%zu(k) KCL_OF_COLUMN(%d + (k))\n", v, plan->offset[v]);
         kb_str_putf(&fill, "    KCL_FILL(%d, a%zu, ", plan->offset[v], v);
         put_stride(&fill, plan, v);
         kb_str_putf(&fill, ", %d)\n", plan->vars[v].dim);
