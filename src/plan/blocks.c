@@ -11,7 +11,7 @@ enum {
     PERIODIC_LANES = 500,  /* cost of a sine on CPUs: only lanes with large arguments take the function of the driver */
     CALL_WORK = 8192,      /* cost of an operation of whole vectors, such as a time warp */
     ROW_WORK = 8192,       /* additions that the text of a pair may cost, for all rows of a work-item of a GPU */
-    BLOCK_WORK = 1100,     /* the same for a block of more than two columns: short sums gain nothing by more */
+    BLOCK_WORK = 800,      /* the same for a block of more than two columns: short sums gain nothing by more */
     STRAIGHT_WORK = 24000, /* additions of straight code: some twenty sines, or longer loops with fewer */
     ROUNDS = 4,            /* of a loop that is not written out by the text, which compilers write out all the same */
     UNROLLED = 66,         /* components of the vectors that registers hold: 64, and an exponent beside weights */
@@ -144,8 +144,9 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
     bool sums_alone = true;
     for (size_t k = 0; k < plan->term_count; k++)
         sums_alone = sums_alone && kp_reduction(plan, k)->sums;
+    /* A column of sines is work enough for a GPU. More columns a block only repeat the text of the driver's function. */
     const int periodic = !sums_alone || plan->fast ? 0
-                         : plan->native            ? PERIODIC_WORK
+                         : plan->native            ? STEP_WORK
                          : plan->many_periodic     ? 0
                                                    : PERIODIC_LANES;
     for (size_t k = 0; k < order->count; k++) {
