@@ -268,6 +268,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     int64_t local = (int64_t)KB_MIN(caps->local_memory, (size_t)INT64_MAX);
     for (size_t k = 0; k < order->count; k++)
         longest = KB_MAX(longest, order->nodes[k]->dim);
+    const bool is_long_map = is_long && plan->shape == KP_MAP;
     /* Loops over more components are no straight code in any case. */
     is_long = is_long && plan->schedule == KP_BY_ROWS && longest <= UNROLLED;
     if (plan->schedule != KP_BY_LANES && longest <= UNROLLED)
@@ -288,6 +289,8 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     }
     if (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS)
         plan->stream = is_long ? 1 : few_lists(plan, plan->stream);
+    if (plan->shape == KP_MAP)
+        plan->loops = is_long_map ? KP_LOOPS_SHORT : KP_LOOPS_LEFT;
     if (plan->schedule == KP_BY_ROWS && (plan->shape == KP_MAP || plan->shape == KP_COLUMNS))
         return;
     if (plan->schedule == KP_BY_ROWS) {

@@ -63,6 +63,18 @@ START_TEST(gpus_keep_in_registers_what_fits)
                       n, (int)plan->loops, plan->stream);
         kp_plan_destroy(&plan);
     }
+    /* Without columns compilers may do as they like with loops, but not where the text of all loops is long. */
+    for (int count = 1; count <= 60; count += 59) {
+        kb_str text;
+        kb_str_init(&text, NULL);
+        for (int k = 1; k <= count; k++)
+            kb_str_putf(&text, "%sAtan(Sqrt(x+%d))", k > 1 ? "+" : "", k);
+        use(0, "x:i100", "", kb_str_text(&text));
+        kp_plan *plan = plan_of(&s.sweep, &gpu, KCL_F32, KP_MAP);
+        ck_assert_int_eq(plan->loops, count > 1 ? KP_LOOPS_SHORT : KP_LOOPS_LEFT);
+        kp_plan_destroy(&plan);
+        kb_str_finish(&text);
+    }
     /* Each sine has a long text: a work-item has fewer rows then. */
     static const struct {
         const char *term;
