@@ -17,11 +17,11 @@
 #if KCL_RECORD
 #define KCL_READ(variable, k) KCL_LOCAL_##variable(k)
 /*
- * Number n of column c + v. Loops over components are written out, so n & 3 is a constant: 16 bytes are loaded by one
+ * Number n of column c + v. Where loops over components are written out, n & 3 is a constant: 16 bytes are loaded by one
  * statement. Compilers make the same loads of statements for single numbers, but they compare the address of each statement
- * with all others again and again, which was up to half of their time.
+ * with all others again and again, which was up to half of their time. Loops that stay loops run a seventh slower so.
  */
-#if (defined KCL_UNROLLED || defined KCL_ROLLED) && KCL_RECORD % 4 == 0
+#if defined KCL_UNROLLED && KCL_RECORD % 4 == 0
 #ifdef KCL_REAL_F64
 KCL_FN real kcl_of_column(__local const real *column, int n)
 {
@@ -37,7 +37,7 @@ KCL_FN real kcl_of_column(__local const real *column, int n)
 #endif
 #define KCL_OF_COLUMN(n) kcl_of_column(tile + (c + v) * KCL_RECORD, n)
 #else
-#define KCL_OF_COLUMN(n) tile[(c + v) * KCL_RECORD + (n)]
+#define KCL_OF_COLUMN(n) tile[(c + v) * KCL_RECORD + n] /* n is a sum: added from left to right */
 #endif
 #define KCL_FILL_(offset, from, stride, dim)                                                                           \
     for (uint e = (uint)item; e < (uint)(count * (dim)); e += KCL_GROUP)                                               \

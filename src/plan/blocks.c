@@ -11,6 +11,7 @@ enum {
     PERIODIC_LANES = 500,  /* cost of a sine on CPUs: only lanes with large arguments take the function of the driver */
     CALL_WORK = 8192,      /* cost of an operation of whole vectors, such as a time warp */
     ROW_WORK = 8192,       /* additions that the text of a pair may cost, for all rows of a work-item of a GPU */
+    PAIR_WORK = 64,        /* additions of a pair of long vectors that are work enough without a second column */
     BLOCK_WORK = 800,      /* the same for a block of more than two columns: short sums gain nothing by more */
     STRAIGHT_WORK = 24000, /* additions of straight code: some twenty sines, or longer loops with fewer */
     ROUNDS = 4,            /* of a loop that is not written out by the text, which compilers write out all the same */
@@ -132,18 +133,26 @@ static kcl_status is_too_long(const kp_plan *plan, const kf_order *order, bool *
  */
 static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps *caps)
 {
-    int64_t sums = 0, work = 0, most = 16, list;
+    int64_t sums = 0, work = 0, most = 16, list, longest = 0;
     if (plan->schedule == KP_BY_ROWS && plan->loops == KP_LOOPS_WIDE)
         return 1; /* the components of a column are work enough for the registers that are left */
+    /* The bits of a sum do not depend on the columns of a block, nor do lists; the bits of other reductions may. */
+    bool sums_alone = true, is_free = true;
+    for (size_t k = 0; k < plan->term_count; k++) {
+        const kr_reduction *r = kp_reduction(plan, k);
+        sums_alone = sums_alone && r->sums;
+        is_free = is_free && (r->sums || r->lists);
+        longest = KB_MAX(longest, plan->terms[k].formula->dim);
+    }
     if (plan->schedule == KP_BY_ROWS && plan->loops != KP_LOOPS_SHORT)
-        /* LogSumExp needs registers for more. Insertions into lists have a text for each element. */
-        most = plan->record > 16                                                               ? 2
+        /*
+         * LogSumExp needs registers for more. Insertions into lists have a text for each element. A long column is work
+         * enough, but more columns of many weights share loads.
+         */
+        most = plan->record > 16
+                   ? (is_free && longest <= 16 && pair_work(plan, order, 0, KF_MAX_DIM) > PAIR_WORK ? 1 : 2)
                : kp_numbers(plan) == 2 || kp_keeps_lists(plan->term_count, plan->terms, &list) ? 4
                                                                                                : 8;
-    /* The bits of a sum do not depend on the columns of a block; the bits of other reductions may. */
-    bool sums_alone = true;
-    for (size_t k = 0; k < plan->term_count; k++)
-        sums_alone = sums_alone && kp_reduction(plan, k)->sums;
     /* A column of sines is work enough for a GPU. More columns a block only repeat the text of the driver's function. */
     const int periodic = !sums_alone || plan->fast ? 0
                          : plan->native            ? STEP_WORK
@@ -162,7 +171,7 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
     int64_t step = most;
     while (plan->schedule == KP_BY_LANES && step > 1 && step * KB_MAX(sums, 1) + 6 > caps->vector_registers)
         step /= 2;
-    step = KB_MAX(step, sums > 4 ? 1 : 2);
+    step = KB_MAX(step, KB_MIN(most, sums > 4 ? 1 : 2));
     while (step > 1 && step * work > STEP_WORK)
         step /= 2;
     const int rounds = plan->loops == KP_LOOPS_UNROLLED ? KF_MAX_DIM : ROUNDS;

@@ -44,6 +44,7 @@ START_TEST(gpus_keep_in_registers_what_fits)
     } cases[] = {
         {"x:i3 y:j3 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b", KCL_F32, KP_LOOPS_UNROLLED, 8},
         {"x:i3 y:j3 b:j64 g:p1", "Exp(-g*SqDist(x,y))*b", KCL_F32, KP_LOOPS_UNROLLED, 2},
+        {"x:i32 y:j32 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b", KCL_F32, KP_LOOPS_UNROLLED, 1},
         {"x:i32 y:j32 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b*(x-y)", KCL_F32, KP_LOOPS_UNROLLED, 2},
         {"x:i64 y:j64 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b*(x-y)", KCL_F32, KP_LOOPS_WIDE, 1},
         {"x:i64 y:j64 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b*(x-y)", KCL_F64, KP_LOOPS_SHORT, 16},
