@@ -103,7 +103,7 @@ typedef struct kp_plan {
     bool slow_divider;               /* kp_caps */
     bool one_block; /* a launch has a work-group (finish: a work-item) of its own for each block of rows */
     bool native;    /* the functions of the device are good enough if the functions of the library would be slower */
-    bool many_periodic; /* sines and the like are functions of the driver, whose text is short */
+    bool many_periodic; /* sines and the like are the driver's functions: short text, and on GPUs one text each */
     kp_loops loops;
 
     /* KP_BY_ROWS: a column in local memory, one variable after another. */

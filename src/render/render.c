@@ -133,7 +133,7 @@ static void put_columns(const kp_plan *plan, const kt_body *body, kb_str *out)
         kb_str_put(out, " + (k)]\n");
         if (!plan->record)
             continue;
-        kb_str_putf(out, "#define KCL_LOCAL_%zu(k) tile[(c + v) * KCL_RECORD + %d + (k)]\n", v, plan->offset[v]);
+        kb_str_putf(out, "#define KCL_LOCAL_%zu(k) KCL_OF_COLUMN(%d + (k))\n", v, plan->offset[v]);
         kb_str_putf(&fill, "    KCL_FILL(%d, a%zu, ", plan->offset[v], v);
         put_stride(&fill, plan, v);
         kb_str_putf(&fill, ", %d)\n", plan->vars[v].dim);
@@ -327,8 +327,8 @@ static void put_preface(kb_str *out, const kp_plan *plan)
             longest = KB_MAX(longest, plan->terms[k].param);
             kb_str_putf(out, "#define KCL_K%zu %lld\n", k, (long long)plan->terms[k].param);
         }
-        if (plan->schedule != KP_BY_LANES && longest && longest <= SHORT_LIST)
-            kb_str_put(out, "#define KCL_SHORT_LISTS\n");
+        if (plan->schedule != KP_BY_LANES && longest)
+            kb_str_putf(out, "#define KCL_%s_LISTS\n", longest <= SHORT_LIST ? "SHORT" : "LONG");
         kb_str_put(out, "#define KCL_TERMS(X)");
         int64_t before = 0;
         for (size_t k = 0; k < plan->term_count; k++) {
