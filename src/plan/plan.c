@@ -89,8 +89,7 @@ static kcl_status add_centres(kp_plan *plan, size_t term_count, size_t count, co
         return g->error.status;
     plan->centre_count = count;
     for (size_t k = 0; k < count + plan->screens; k++) {
-        plan->vars[plan->var_count] =
-            (kr_var){KF_ROLE_P, k < count ? distances[k].dim : 2 * (int32_t)term_count};
+        plan->vars[plan->var_count] = (kr_var){KF_ROLE_P, k < count ? distances[k].dim : 2 * (int32_t)term_count};
         plan->dense[plan->var_count++] = true;
     }
     if (plan->screens)

@@ -34,13 +34,13 @@ typedef enum kp_shape {
 typedef struct kp_choice {
     kp_schedule schedule;
     kp_shape shape;
-    int states;  /* KP_COLUMNS on GPUs: rows whose states a work-item keeps; else 0 */
-    bool forced; /* chosen by name: another schedule does not take its place */
-    bool expand; /* expand squared distances (expand.h): for callers who supply the centres; see kp_screens */
+    int states;   /* KP_COLUMNS on GPUs: rows whose states a work-item keeps; else 0 */
+    bool forced;  /* chosen by name: another schedule does not take its place */
+    bool expand;  /* expand squared distances (expand.h): for callers who supply the centres; see kp_screens */
     bool decided; /* the device decides between two plans, expanded or not: see `guards` of the plan */
-    int group;   /* batches of few rows on GPUs: work-items of a work-group, at most; 0: no limit */
-    bool fast;   /* elementary functions of cl/fast.cl in place of the functions of cl/math.cl */
-    bool empty;  /* nothing is reduced: factors stay in sums, since 0 times an infinite factor is not 0 */
+    int group;    /* batches of few rows on GPUs: work-items of a work-group, at most; 0: no limit */
+    bool fast;    /* elementary functions of cl/fast.cl in place of the functions of cl/math.cl */
+    bool empty;   /* nothing is reduced: factors stay in sums, since 0 times an infinite factor is not 0 */
 } kp_choice;
 
 /* What a launch goes through. */

@@ -166,9 +166,8 @@ kcl_status kx_own_kernel(kcl_context *context, void (*write)(kb_str *out, unsign
             return kd_error(context)->status;
         kb_str_init(&source, kd_allocator(context));
         write(&source, variant);
-        kcl_status status = source.failed
-                                ? kb_no_memory(kd_error(context))
-                                : kd_kernel_get(context, kb_str_text(&source), name, label, &c->kernel[0]);
+        kcl_status status = source.failed ? kb_no_memory(kd_error(context))
+                                          : kd_kernel_get(context, kb_str_text(&source), name, label, &c->kernel[0]);
         kb_str_finish(&source);
         if (status < 0) {
             destroy_compiled(context, &c->kept);
@@ -195,8 +194,7 @@ kx_compiled *kx_built_before(const kg_program *program, kcl_context *context, kc
     for (int form = 3; !c && form >= 0; form--) {
         choice.expand = form & 1;
         choice.decided = form & 2;
-        c = kx_look_up(context, KX_COMPILED,
-                       choice_key(kx_step_key(program, step), dtype, count, &choice, &arrays));
+        c = kx_look_up(context, KX_COMPILED, choice_key(kx_step_key(program, step), dtype, count, &choice, &arrays));
     }
     kb_free(kd_allocator(context), dense);
     return c;

@@ -10,8 +10,9 @@
 #include <string.h>
 
 enum {
-    SAMPLE = 64, /* rows that the centre is taken from: any centre is right, one in the middle gives the best bound; KCL_SAMPLE */
-    CHUNKS = 64, /* that threads share */
+    SAMPLE =
+        64, /* rows that the centre is taken from: any centre is right, one in the middle gives the best bound; KCL_SAMPLE */
+    CHUNKS = 64,      /* that threads share */
     CHUNK_ROWS = 512, /* of a chunk at least */
     FEW = 16,         /* rows of the sample whose neighbours are looked at */
     APART = 16        /* margins between a row's two nearest neighbours in the sample, at least, for screening to pay */
@@ -497,8 +498,7 @@ static kcl_status let_the_device_decide(kx_choice *choice, const kx_question *q,
         kx_sight *s = sight_of(seen, sides[0].view, sides[1].view, plain, &is_new, arena);
         if (!s)
             return kb_no_memory(err);
-        if (is_new &&
-            q->eyes->measure(q->eyes->user, sides, &s->centre_there, &s->sizes_there, !forced) < 0)
+        if (is_new && q->eyes->measure(q->eyes->user, sides, &s->centre_there, &s->sizes_there, !forced) < 0)
             return err->status;
         choice->centre[k] = s->centre_there;
         choice->sizes[k] = s->sizes_there;

@@ -53,7 +53,7 @@ typedef struct kx_question {
     bool screens; /* kp_screens: candidates of an ArgMin may be found with the expanded form */
     int threads;
     bool has_batches; /* which nobody looks at: differences */
-    bool decides;     /* the device may decide: where arrays are in the device's memory the host does not wait for them */
+    bool decides; /* the device may decide: where arrays are in the device's memory the host does not wait for them */
 } kx_question;
 
 /* What is known of two arrays. Where the host has looked it lies in the arena. */

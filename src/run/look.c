@@ -65,7 +65,7 @@ static kcl_status launch(const kx_looking *l, const char *name, int count, const
             *next++ = (kd_arg){.kind = KD_ARG_VALUE, .data = &value[k], .size = sizeof *value};
         /* Where there is no factor the kernel takes any memory and reads none of it. */
         *next++ = side->factor ? kx_view_arg(side->factor, l->run->host_input)
-                                : (kd_arg){.kind = KD_ARG_BUFFER, .buffer = largest};
+                               : (kd_arg){.kind = KD_ARG_BUFFER, .buffer = largest};
         *next++ = (kd_arg){.kind = KD_ARG_VALUE, .data = &value[4], .size = sizeof *value};
         rows = KB_MAX(rows, v->rows);
     }

@@ -363,8 +363,7 @@ kcl_status kx_evaluate_on_device(void *looking, const kp_expansion *expansion, c
                                    .vars = step->sweep.vars,
                                    .output_count = 1,
                                    .outputs = &node}};
-    launching l = {
-        .run = r, .step = &own, .extents = {.rows = 1, .cols = 1, .axes = {.batches = 1, .each_count = 1}}};
+    launching l = {.run = r, .step = &own, .extents = {.rows = 1, .cols = 1, .axes = {.batches = 1, .each_count = 1}}};
     kx_layout arrays;
     kp_choice choice = {.fast = false};
     kx_view *const temps = r->temps, *more = kb_arena_alloc(&r->arena, (temp_count + 1) * sizeof *more);
@@ -374,12 +373,8 @@ kcl_status kx_evaluate_on_device(void *looking, const kp_expansion *expansion, c
         memcpy(more, temps, temp_count * sizeof *more);
     if (kd_buffer_create(context, (size_t)(node->dim * size), value) < 0)
         return kd_error(context)->status;
-    more[temp_count] = (kx_view){.dtype = r->dtype,
-                                 .rows = 1,
-                                 .dim = node->dim,
-                                 .row_stride = node->dim * size,
-                                 .step = size,
-                                 .buffer = *value};
+    more[temp_count] = (kx_view){
+        .dtype = r->dtype, .rows = 1, .dim = node->dim, .row_stride = node->dim * size, .step = size, .buffer = *value};
     r->temps = more;
     kcl_status status = find_layout(&l, &arrays);
     if (status == KCL_OK)
