@@ -70,13 +70,30 @@ static kcl_status guard(kp_plan *plan, size_t term_count, size_t count, const kp
                           size[s->distance]);
             bound = bound ? kf_binary(g, KF_ADD, bound, of_distance) : of_distance;
         }
-        bool known = !bound || kf_is_zero(bound);
-        for (size_t n = 0; n < plan->guard_count; n++)
-            known |= plan->guards[n] == bound;
-        if (!known)
+        if (bound)
             plan->guards[plan->guard_count++] = bound;
     }
     return g->error.status;
+}
+
+/* Writes guards in the operators of the device. Leaves out those that are 0 and repetitions. */
+static kcl_status lower_guards(kp_plan *plan)
+{
+    const size_t count = plan->guard_count;
+    if (!count)
+        return KCL_OK;
+    if (kf_simplify(&plan->graph, count, plan->guards, plan->guards) < 0 ||
+        kp_lower(&plan->graph, count, plan->guards) < 0)
+        return plan->graph.error.status;
+    plan->guard_count = 0;
+    for (size_t k = 0; k < count; k++) {
+        bool known = kf_is_zero(plan->guards[k]);
+        for (size_t n = 0; n < plan->guard_count; n++)
+            known |= plan->guards[n] == plan->guards[k];
+        if (!known)
+            plan->guards[plan->guard_count++] = plan->guards[k];
+    }
+    return KCL_OK;
 }
 
 /* Expands distances. Adds a parameter for the centre of each, and a parameter for margins if terms are screened. */
@@ -186,10 +203,8 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
         status = expand(plan, sweep, &request->choice, root_count, roots, &exact_count, exact_of);
     if (status == KCL_OK)
         status = kp_lower(g, root_count + exact_count, roots);
-    if (status == KCL_OK && plan->guard_count)
-        status = kf_simplify(g, plan->guard_count, plan->guards, plan->guards);
-    if (status == KCL_OK && plan->guard_count)
-        status = kp_lower(g, plan->guard_count, plan->guards);
+    if (status == KCL_OK)
+        status = lower_guards(plan);
     if (status == KCL_OK) {
         for (size_t k = 0; k < sweep->term_count; k++) {
             plan->terms[k] = sweep->terms[k];

@@ -10,8 +10,8 @@
 #include <string.h>
 
 enum {
-    SAMPLE =
-        64, /* rows that the centre is taken from: any centre is right, one in the middle gives the best bound; KCL_SAMPLE */
+    /* Rows that the centre is taken from: any centre is right, one in the middle gives the best bound. As KCL_SAMPLE. */
+    SAMPLE = 64,
     CHUNKS = 64,      /* that threads share */
     CHUNK_ROWS = 512, /* of a chunk at least */
     FEW = 16,         /* rows of the sample whose neighbours are looked at */

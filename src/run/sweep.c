@@ -411,9 +411,9 @@ kcl_status kx_sweep_on_device(kx_run *r, size_t index)
     choice.fast = r->program->options.fast;
     l.form = &form;
     kcl_status status = launch_choice(&l, key, &choice, &arrays, NULL);
-    /* The kernels of one of both forms return at once. */
+    /* The kernels of one of both forms do nothing. A plan without a distance that can be expanded has done it all. */
     choice.expand = true;
-    if (status == KCL_OK && form.is_decided)
+    if (status == KCL_OK && form.is_decided && l.compiled->plan->guard_count)
         status = launch_choice(&l, key, &choice, &arrays, l.compiled);
     return status;
 }
