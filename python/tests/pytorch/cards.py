@@ -110,6 +110,7 @@ class Simulated:
         patch.setattr(_cuda, "index_of", number_of)
         patch.setattr(_cuda, "pointer_of",
                       lambda tensor: tensor.data_ptr() if number_of(tensor) == _cuda.HOST else address_of(tensor))
+        patch.setattr(_cuda, "exchange", None)
         patch.setattr(_cuda, "stream_of", lambda card: self.stream)
         patch.setattr(_cuda, "is_capturing", lambda card: self.is_captured)
         patch.setattr(_cuda, "device_of", lambda number: self.device)
@@ -156,6 +157,22 @@ class Simulated:
             finally:
                 wait(place)
 
+        class Waiting:
+            """A Prepared whose calls are waited for."""
+
+            def __init__(self, true):
+                self.true, self.learn = true, true.learn
+
+            def __call__(self, *tensors):
+                before = lib.keopscl_calls
+                result = self.true(*tensors)
+                if lib.keopscl_calls != before and tensors:
+                    number = number_of(tensors[0])
+                    wait(None if number == _cuda.HOST else _cuda.current_stream(number))
+                return result
+
+        patch.setattr(TorchLibrary, "prepared", lambda library, program, placed, true=TorchLibrary.prepared: (
+            None if program.complex else Waiting(true(library, program, placed))))
         patch.setattr(contexts, "check", check)
         patch.setattr(evaluation, "compute", compute)
 

@@ -1,0 +1,832 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls that are known already: keopscl._core.prepared.Prepared.
+ *
+ * A small computation on a GPU takes the host two or three microseconds. Each attribute of a tensor that Python reads
+ * takes a tenth, and a call on four tensors reads twenty. So a call that was made before with tensors of the same types,
+ * sizes and strides is done here: tensors are looked at, the call is found by what they are, the results are made by
+ * PyTorch, and the library computes. Whatever is out of the ordinary is left to Python, by NotImplemented.
+ *
+ * All of it runs under the interpreter's lock, but for the computation itself, and is of the limited API.
+ */
+
+/* ---- DLPack's table of functions ---------------------------------------------------------------------------------- */
+
+/* Declarations of DLPack 1.x (dlpack.h), whose layout is fixed by its major version. */
+typedef struct keopscl_dl_tensor {
+    void *data;
+    int32_t device_type, device_id;
+    int32_t ndim;
+    uint8_t type_code, type_bits;
+    uint16_t type_lanes;
+    int64_t *shape, *strides; /* in elements */
+    uint64_t byte_offset;
+} keopscl_dl_tensor;
+
+typedef struct keopscl_dl_functions {
+    uint32_t major, minor;
+    void *before;
+    void (*allocate)(void), (*give)(void), (*take)(void);
+    int (*look)(void *object, keopscl_dl_tensor *out); /* may be NULL */
+    int (*current_stream)(int32_t device_type, int32_t device_id, void **out);
+} keopscl_dl_functions;
+
+enum { DL_CPU = 1, DL_CUDA = 2, DL_INT = 0, DL_FLOAT = 2 };
+
+/* ---- What PyTorch is asked ---------------------------------------------------------------------------------------- */
+
+enum { HOST = -1 }; /* the number of the memory of the host, where cards have theirs */
+
+/* Objects that live as long as the process; set by keopscl._core.prepared.configure. */
+static struct {
+    PyObject *tensor, *parameter;     /* the types whose objects are looked at */
+    PyObject *f32, *f64, *i64;        /* dtypes */
+    PyObject *new_empty;              /* torch.Tensor.new_empty */
+    PyObject *is_grad_enabled;        /* torch.is_grad_enabled */
+    PyObject *forward, *level;        /* names of torch.autograd.forward_ad, and the one of its level */
+    PyObject *cards;                  /* names of keopscl.torch._cuda: exchange, pointer_of, index_of, ... */
+    PyObject *contexts, *asked;       /* names of keopscl._core.contexts, and the one of the device asked for */
+    PyObject *problem;                /* raises what a call has to tell, or returns None for a longer look */
+    PyObject *exchange, *pointer_of, *index_of, *is_on_host, *stream_of, *is_capturing;              /* names */
+    PyObject *dtype, *shape, *stride, *requires_grad, *is_neg;                                       /* names */
+} torch;
+
+static int keopscl_raised;     /* threads that have an exception to raise after a call (keopscl._core.interrupts) */
+static int64_t keopscl_calls;  /* calls that were done here */
+
+/* ---- Where a thread computes -------------------------------------------------------------------------------------- */
+
+/* A context of a thread, on a stream of a card, or on the device of the memory of the host. */
+struct place {
+    struct place *next;
+    uint64_t number; /* one for each place that there ever was */
+    uint64_t thread;
+    int card;
+    uintptr_t stream;
+    kcl_context *context;
+    keopscl_memories *memories; /* NULL: memory of the host */
+    PyObject *owner;            /* not owned: it takes the place out of the table before it goes */
+    PyObject *asked;            /* the device that was asked for when calls were found to compute here */
+};
+
+enum { PLACES = 256 };
+static struct place *places[PLACES];
+
+static uint64_t this_thread(void)
+{
+    static uint64_t threads;
+    static _Thread_local uint64_t number;
+    if (number == 0)
+        number = ++threads;
+    return number;
+}
+
+static struct place **places_of(uint64_t thread, int card, uintptr_t stream)
+{
+    const uint64_t mixed = (thread * 31 + (uint64_t)(card + 1)) * 31 + (stream >> 4 ^ stream >> 12);
+    return &places[mixed % PLACES];
+}
+
+static struct place *find_place(int card, uintptr_t stream)
+{
+    const uint64_t thread = this_thread();
+    struct place *found = *places_of(thread, card, stream);
+    while (found && !(found->thread == thread && found->card == card && found->stream == stream))
+        found = found->next;
+    return found;
+}
+
+/* settle(card, stream, owner, context, memories, asked): the number of the place. */
+static PyObject *settle(PyObject *self, PyObject *arguments)
+{
+    (void)self;
+    int card;
+    unsigned long long stream, context, memories;
+    PyObject *owner, *asked;
+    if (!PyArg_ParseTuple(arguments, "iKOKKO", &card, &stream, &owner, &context, &memories, &asked))
+        return NULL;
+    static uint64_t made;
+    struct place *place = find_place(card, (uintptr_t)stream);
+    if (!place) {
+        struct place **first = places_of(this_thread(), card, (uintptr_t)stream);
+        place = calloc(1, sizeof *place);
+        if (!place)
+            return PyErr_NoMemory();
+        place->thread = this_thread();
+        place->card = card;
+        place->stream = (uintptr_t)stream;
+        place->next = *first;
+        *first = place;
+    }
+    if (place->owner != owner)
+        place->number = ++made;
+    place->context = (kcl_context *)(uintptr_t)context;
+    place->memories = (keopscl_memories *)(uintptr_t)memories;
+    place->owner = owner;
+    PyObject *const before = place->asked;
+    Py_INCREF(asked);
+    place->asked = asked;
+    Py_XDECREF(before);
+    return PyLong_FromUnsignedLongLong(place->number);
+}
+
+/* leave(context): the context is about to be destroyed. */
+static PyObject *leave(PyObject *self, PyObject *context)
+{
+    (void)self;
+    const uintptr_t gone = (uintptr_t)PyLong_AsUnsignedLongLong(context);
+    if (PyErr_Occurred())
+        return NULL;
+    for (int k = 0; k < PLACES; k++)
+        for (struct place **at = &places[k]; *at;) {
+            struct place *const place = *at;
+            if ((uintptr_t)place->context != gone) {
+                at = &place->next;
+                continue;
+            }
+            *at = place->next;
+            Py_XDECREF(place->asked);
+            free(place);
+        }
+    Py_RETURN_NONE;
+}
+
+/* ---- Tensors at a look -------------------------------------------------------------------------------------------- */
+
+enum { MOST_TENSORS = 24, MOST_AXES = 12, MOST_WORDS = 2 + MOST_TENSORS * (1 + 2 * MOST_AXES) };
+
+/* Tensors of a call. `words` are the key of the call: the number of a place or 0, the card, and for each tensor its type
+   and number of axes, its sizes and its strides. */
+struct look {
+    int64_t words[MOST_WORDS];
+    int count;
+    int tensors;
+    int card;
+    int types[MOST_TENSORS];
+    uintptr_t addresses[MOST_TENSORS];
+};
+
+/* A look at a tensor ends in LOOKED, LEAVE (to Python, no exception is set) or FAILED (an exception is set). */
+enum { LOOKED, LEAVE, FAILED };
+
+/* What PyTorch cannot tell, of tensors without memory, is no error of a call: Python looks at them. */
+static int leave_to_python(void)
+{
+    if (!PyErr_ExceptionMatches(PyExc_Exception))
+        return FAILED;
+    PyErr_Clear();
+    return LEAVE;
+}
+
+static const keopscl_dl_functions *exchange_of_torch(void)
+{
+    PyObject *const capsule = PyDict_GetItemWithError(torch.cards, torch.exchange);
+    if (!capsule || capsule == Py_None)
+        return NULL;
+    const keopscl_dl_functions *const functions = PyCapsule_GetPointer(capsule, "dlpack_exchange_api");
+    return functions && functions->major == 1 && functions->look && functions->current_stream ? functions : NULL;
+}
+
+/* The result of a function of keopscl.torch._cuda; NULL with an exception. */
+static PyObject *ask(PyObject *name, PyObject *argument)
+{
+    PyObject *const function = PyDict_GetItemWithError(torch.cards, name);
+    if (!function) {
+        if (!PyErr_Occurred())
+            PyErr_SetObject(PyExc_AttributeError, name);
+        return NULL;
+    }
+    return PyObject_CallFunctionObjArgs(function, argument, NULL);
+}
+
+/* The same, as a number that is told as a number or as a truth value; -1 with an exception set is an error. */
+static long long ask_number(PyObject *name, PyObject *argument)
+{
+    PyObject *const told = ask(name, argument);
+    if (!told)
+        return -1;
+    const long long number = PyLong_AsLongLong(told);
+    Py_DECREF(told);
+    return number;
+}
+
+static int ask_address(PyObject *tensor, uintptr_t *address)
+{
+    PyObject *const told = ask(torch.pointer_of, tensor);
+    if (!told)
+        return leave_to_python();
+    *address = (uintptr_t)PyLong_AsUnsignedLongLong(told);
+    Py_DECREF(told);
+    return PyErr_Occurred() ? leave_to_python() : LOOKED;
+}
+
+/* Appends a tuple of numbers to the key: sizes, or strides. */
+static int append_numbers(struct look *look, PyObject *numbers, Py_ssize_t count)
+{
+    int end = LEAVE;
+    if (numbers && PyTuple_Check(numbers) && PyTuple_Size(numbers) == count) {
+        for (Py_ssize_t k = 0; k < count; k++) {
+            /* Sizes that are open, of a program that is traced, are no numbers. */
+            PyObject *const number = PyTuple_GetItem(numbers, k);
+            look->words[look->count++] = PyLong_CheckExact(number) ? PyLong_AsLongLong(number) : -1;
+        }
+        end = PyErr_Occurred() ? leave_to_python() : LOOKED;
+    } else if (PyErr_Occurred()) {
+        end = leave_to_python();
+    }
+    Py_XDECREF(numbers);
+    return end;
+}
+
+/* Type, sizes, strides, address and card of a tensor by its attributes. */
+static int look_by_attributes(PyObject *tensor, struct look *look, int *card)
+{
+    PyObject *const dtype = PyObject_GetAttr(tensor, torch.dtype);
+    Py_XDECREF(dtype); /* dtypes live as long as PyTorch */
+    if (!dtype)
+        return leave_to_python();
+    const int type = dtype == torch.f32 ? KCL_F32 : dtype == torch.f64 ? KCL_F64 : dtype == torch.i64 ? KCL_I64 : -1;
+    if (type < 0)
+        return LEAVE;
+    PyObject *const shape = PyObject_GetAttr(tensor, torch.shape);
+    const Py_ssize_t axes = shape && PyTuple_Check(shape) ? PyTuple_Size(shape) : MOST_AXES + 1;
+    if (axes > MOST_AXES) {
+        Py_XDECREF(shape);
+        return PyErr_Occurred() ? leave_to_python() : LEAVE;
+    }
+    look->types[look->tensors] = type;
+    look->words[look->count++] = (int64_t)axes << 8 | type;
+    int end = append_numbers(look, shape, axes);
+    if (end == LOOKED)
+        end = append_numbers(look, PyObject_CallMethodObjArgs(tensor, torch.stride, NULL), axes);
+    if (end == LOOKED)
+        end = ask_address(tensor, &look->addresses[look->tensors]);
+    if (end != LOOKED)
+        return end;
+    const long long number = ask_number(torch.index_of, tensor);
+    if (number == -1 && PyErr_Occurred())
+        return leave_to_python();
+    if (number < 0) {
+        const long long on_host = ask_number(torch.is_on_host, tensor);
+        if (on_host != 1)
+            return PyErr_Occurred() ? leave_to_python() : LEAVE;
+    }
+    *card = number < 0 ? HOST : (int)number;
+    return LOOKED;
+}
+
+/* The same by DLPack's functions, which takes a tenth of the time. */
+static int look_by_functions(const keopscl_dl_functions *functions, PyObject *tensor, struct look *look, int *card)
+{
+    keopscl_dl_tensor seen;
+    if (functions->look(tensor, &seen) != 0)
+        return PyErr_Occurred() ? leave_to_python() : LEAVE;
+    int type = -1;
+    if (seen.type_lanes == 1 && seen.type_code == DL_FLOAT)
+        type = seen.type_bits == 32 ? KCL_F32 : seen.type_bits == 64 ? KCL_F64 : -1;
+    else if (seen.type_lanes == 1 && seen.type_code == DL_INT && seen.type_bits == 64)
+        type = KCL_I64;
+    if (type < 0 || seen.ndim > MOST_AXES || (seen.device_type != DL_CPU && seen.device_type != DL_CUDA))
+        return LEAVE;
+    *card = seen.device_type == DL_CPU ? HOST : seen.device_id;
+    look->types[look->tensors] = type;
+    look->addresses[look->tensors] = (uintptr_t)seen.data + (uintptr_t)seen.byte_offset;
+    look->words[look->count++] = (int64_t)seen.ndim << 8 | type;
+    for (int k = 0; k < seen.ndim; k++)
+        look->words[look->count++] = seen.shape[k];
+    for (int k = 0; k < seen.ndim; k++)
+        look->words[look->count++] = seen.strides[k];
+    return LOOKED;
+}
+
+/* Whether an attribute, or the result of a method without arguments, is true: 1, 0, or -1 with an exception. */
+static int is_true(PyObject *value)
+{
+    const int truth = value == Py_True ? 1 : value == Py_False ? 0 : value ? PyObject_IsTrue(value) : -1;
+    Py_XDECREF(value);
+    return truth;
+}
+
+/* Looks at a tensor. The imaginary part of a conjugate is a tensor of real numbers that are negated when they are read;
+   its numbers lie in pairs, so all its strides are even. */
+static int look_at(const keopscl_dl_functions *functions, PyObject *tensor, struct look *look, int *card)
+{
+    PyTypeObject *const type = Py_TYPE(tensor);
+    if ((PyObject *)type != torch.tensor && (PyObject *)type != torch.parameter)
+        return LEAVE;
+    const int first = look->count;
+    const int end =
+        functions ? look_by_functions(functions, tensor, look, card) : look_by_attributes(tensor, look, card);
+    if (end != LOOKED)
+        return end;
+    if (look->addresses[look->tensors] == 0)
+        return LEAVE;
+    const int axes = (int)(look->words[first] >> 8);
+    int64_t odd = 0;
+    for (int k = 1; k <= axes; k++)
+        odd |= look->words[first + axes + k];
+    if (odd & 1)
+        return LOOKED;
+    const int negated = is_true(PyObject_CallMethodObjArgs(tensor, torch.is_neg, NULL));
+    return negated < 0 ? leave_to_python() : negated ? LEAVE : LOOKED;
+}
+
+/* Looks at the tensors of a call, which are all on one device. *records: gradients are recorded and one of them requires
+   its gradient; `differs`: that is another call. */
+static int look_at_all(const keopscl_dl_functions *functions, PyObject *tensors, int differs, struct look *look,
+                       int *records)
+{
+    const int grad = differs ? is_true(PyObject_CallObject(torch.is_grad_enabled, NULL)) : 0;
+    if (grad < 0)
+        return FAILED;
+    *records = 0;
+    look->count = 2;
+    look->card = HOST;
+    const int count = (int)PyTuple_Size(tensors);
+    for (look->tensors = 0; look->tensors < count; look->tensors++) {
+        PyObject *const tensor = PyTuple_GetItem(tensors, look->tensors);
+        int card = HOST;
+        const int end = look_at(functions, tensor, look, &card);
+        if (end != LOOKED)
+            return end;
+        if (look->tensors == 0)
+            look->card = card;
+        else if (card != look->card)
+            return LEAVE;
+        if (grad && !*records) {
+            *records = is_true(PyObject_GetAttr(tensor, torch.requires_grad));
+            if (*records < 0)
+                return FAILED;
+        }
+    }
+    return LOOKED;
+}
+
+/* The place of a call: the current stream of a card, or the memory of the host. *place is NULL where Python knows more. */
+static int find_current_place(const keopscl_dl_functions *functions, int card, struct place **place)
+{
+    *place = NULL;
+    uintptr_t stream = 0;
+    if (card != HOST && functions) {
+        void *current = NULL;
+        if (functions->current_stream(DL_CUDA, card, &current) != 0)
+            return PyErr_Occurred() ? leave_to_python() : LEAVE;
+        stream = (uintptr_t)current;
+    } else if (card != HOST) {
+        PyObject *const number = PyLong_FromLong(card);
+        PyObject *const told = number ? ask(torch.stream_of, number) : NULL;
+        Py_XDECREF(number);
+        if (told)
+            stream = (uintptr_t)PyLong_AsUnsignedLongLong(told);
+        Py_XDECREF(told);
+        if (PyErr_Occurred())
+            return leave_to_python();
+    }
+    struct place *const found = find_place(card, stream);
+    if (!found || PyDict_GetItemWithError(torch.contexts, torch.asked) != found->asked)
+        return LEAVE;
+    *place = found;
+    return LOOKED;
+}
+
+/* ---- Calls that are known ----------------------------------------------------------------------------------------- */
+
+enum { MOST_ARRAYS = 32, MOST_PLANS = 64 };
+
+struct result {
+    PyObject *shape;    /* a tuple */
+    PyObject *keywords; /* the dtype as a keyword of new_empty, NULL: the one of `like` */
+    int position;       /* in the tuple of results */
+};
+
+/* A call on tensors of the same types, sizes and strides. */
+struct plan {
+    int uses; /* the table, and calls */
+    uint64_t hash;
+    int count;
+    int64_t *words; /* the key */
+    int like;       /* the tensor that results are made like */
+    int width;      /* of the tuple of results, 0: the result itself */
+    int outs, arguments;
+    struct result results[MOST_ARRAYS];
+    int sources[MOST_ARRAYS];             /* of each argument the number of its tensor, -1: a number */
+    uintptr_t addresses[MOST_ARRAYS];     /* of the numbers */
+    PyObject *holder;                     /* of the numbers */
+    PyObject *record;                     /* what does a call with gradients, NULL: `arrays` are computed with */
+    kcl_array *arrays;                    /* without addresses: results, then arguments */
+};
+
+typedef struct prepared {
+    PyObject ob_base;
+    const kcl_operator *op;
+    PyObject *owner; /* of the operator */
+    int placed;      /* plans are for one place each, since numbers among their arguments lie there */
+    int differs;     /* where gradients are recorded: results have gradients */
+    int count;
+    struct plan *plans[MOST_PLANS]; /* the one that was used last comes first */
+} prepared;
+
+static void release_plan(struct plan *plan)
+{
+    if (!plan || --plan->uses > 0)
+        return;
+    for (int k = 0; k < plan->outs; k++) {
+        Py_XDECREF(plan->results[k].shape);
+        Py_XDECREF(plan->results[k].keywords);
+    }
+    Py_XDECREF(plan->holder);
+    Py_XDECREF(plan->record);
+    free(plan->words);
+    free(plan->arrays);
+    free(plan);
+}
+
+static uint64_t hash_of(const int64_t *words, int count)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (int k = 0; k < count; k++)
+        hash = (hash ^ (uint64_t)words[k]) * 1099511628211u;
+    return hash;
+}
+
+/* The number of a plan, -1: there is none. */
+static int find_plan(const prepared *self, const struct look *look)
+{
+    const uint64_t hash = hash_of(look->words, look->count);
+    for (int k = 0; k < self->count; k++) {
+        const struct plan *const plan = self->plans[k];
+        if (plan->hash == hash && plan->count == look->count &&
+            memcmp(plan->words, look->words, (size_t)look->count * sizeof *look->words) == 0)
+            return k;
+    }
+    return -1;
+}
+
+static void forget(prepared *self)
+{
+    while (self->count > 0)
+        release_plan(self->plans[--self->count]);
+}
+
+static void set_key(const prepared *self, struct look *look, const struct place *place, int records)
+{
+    look->words[0] = place && self->placed ? (int64_t)place->number : 0;
+    look->words[1] = (int64_t)look->card * 2 + records;
+}
+
+/* A new tensor for a result; NULL with or without an exception, without: Python is to do the call. */
+static PyObject *new_result(const keopscl_dl_functions *functions, const struct result *result, PyObject *like,
+                            uintptr_t *address)
+{
+    PyObject *made = NULL;
+    if (result->keywords) {
+        PyObject *const arguments = PyTuple_Pack(2, like, result->shape);
+        made = arguments ? PyObject_Call(torch.new_empty, arguments, result->keywords) : NULL;
+        Py_XDECREF(arguments);
+    } else {
+        made = PyObject_CallFunctionObjArgs(torch.new_empty, like, result->shape, NULL);
+    }
+    if (!made)
+        return NULL;
+    *address = 0;
+    int end = LEAVE;
+    if ((PyObject *)Py_TYPE(made) == torch.tensor) {
+        keopscl_dl_tensor seen;
+        if (!functions)
+            end = ask_address(made, address);
+        else if (functions->look(made, &seen) == 0) {
+            *address = (uintptr_t)seen.data;
+            end = LOOKED;
+        } else if (PyErr_Occurred())
+            end = leave_to_python();
+    }
+    if (end == LOOKED && *address)
+        return made;
+    Py_DECREF(made);
+    return NULL;
+}
+
+/* Does a call: makes the results, computes them, and returns them as users see them. */
+static PyObject *run_plan(prepared *self, const keopscl_dl_functions *functions, const struct plan *plan,
+                          struct place place, const struct look *look, PyObject *tensors)
+{
+    uintptr_t addresses[MOST_ARRAYS];
+    PyObject *results = NULL, *last = NULL, *const like = PyTuple_GetItem(tensors, plan->like);
+    if (plan->width > 0) {
+        results = PyTuple_New(plan->width);
+        if (!results)
+            return NULL;
+        for (int k = 0; k < plan->width; k++) {
+            Py_INCREF(Py_None);
+            PyTuple_SetItem(results, k, Py_None);
+        }
+    }
+    for (int k = 0; k < plan->outs; k++) {
+        last = new_result(functions, &plan->results[k], like, &addresses[k]);
+        if (!last) {
+            Py_XDECREF(results);
+            if (PyErr_Occurred())
+                return NULL;
+            Py_RETURN_NOTIMPLEMENTED;
+        }
+        if (results)
+            PyTuple_SetItem(results, plan->results[k].position, last);
+    }
+    if (!results)
+        results = last;
+    for (int k = 0; k < plan->arguments; k++)
+        addresses[plan->outs + k] = plan->sources[k] < 0 ? plan->addresses[k] : look->addresses[plan->sources[k]];
+
+    PyThreadState *const thread = PyEval_SaveThread();
+    const kcl_status status = keopscl_apply(self->op, place.context, plan->arrays, (void *const *)addresses, plan->outs,
+                                            plan->arguments, place.memories);
+    PyEval_RestoreThread(thread);
+    PyObject *told = NULL;
+    if (status < 0 || keopscl_raised) {
+        told = PyObject_CallFunction(torch.problem, "Oi", place.owner, (int)status);
+        if (!told || status < 0) {
+            Py_DECREF(results);
+            results = NULL;
+        }
+    }
+    if (told && status < 0) {
+        forget(self); /* what could be computed before can no more, so a longer look is not in vain */
+        Py_INCREF(Py_NotImplemented);
+        results = Py_NotImplemented;
+    }
+    Py_XDECREF(told);
+    if (status >= 0)
+        keopscl_calls++;
+    return results;
+}
+
+/* prepared(*tensors) */
+static PyObject *prepared_call(PyObject *object, PyObject *tensors, PyObject *keywords)
+{
+    prepared *const self = (prepared *)object;
+    const Py_ssize_t count = PyTuple_Size(tensors);
+    if (keywords && PyDict_Size(keywords) > 0) {
+        PyErr_SetString(PyExc_TypeError, "a prepared call takes no keyword arguments");
+        return NULL;
+    }
+    if (self->count == 0 || count == 0 || count > MOST_TENSORS)
+        Py_RETURN_NOTIMPLEMENTED;
+    PyObject *const level = PyDict_GetItemWithError(torch.forward, torch.level);
+    if (!level || PyLong_AsLong(level) >= 0) { /* tensors may have tangents */
+        if (PyErr_Occurred())
+            return NULL;
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    const keopscl_dl_functions *const functions = exchange_of_torch();
+    if (!functions && PyErr_Occurred())
+        return NULL;
+    struct look look;
+    struct place *place = NULL;
+    int records = 0;
+    int end = look_at_all(functions, tensors, self->differs, &look, &records);
+    if (end == LOOKED && !records)
+        end = find_current_place(functions, look.card, &place);
+    if (end == FAILED)
+        return NULL;
+    if (end == LEAVE)
+        Py_RETURN_NOTIMPLEMENTED;
+    set_key(self, &look, place, records);
+    const int found = find_plan(self, &look);
+    if (found < 0)
+        Py_RETURN_NOTIMPLEMENTED;
+    struct plan *const plan = self->plans[found];
+    memmove(&self->plans[1], &self->plans[0], (size_t)found * sizeof *self->plans);
+    self->plans[0] = plan;
+    plan->uses++;
+    PyObject *result = NULL;
+    if (records) {
+        result = PyObject_CallObject(plan->record, tensors);
+        release_plan(plan);
+        return result;
+    }
+    PyObject *const owner = place->owner; /* which keeps the place, whatever PyTorch runs in the meantime */
+    Py_INCREF(owner);
+    long long captured = 0;
+    if (self->placed && look.card != HOST) { /* a graph has numbers of its own: see Stream.view_of_numbers */
+        PyObject *const card = PyLong_FromLong(look.card);
+        captured = card ? ask_number(torch.is_capturing, card) : -1;
+        Py_XDECREF(card);
+    }
+    if (captured == 0) {
+        result = run_plan(self, functions, plan, *place, &look, tensors);
+    } else if (!PyErr_Occurred()) {
+        Py_INCREF(Py_NotImplemented);
+        result = Py_NotImplemented;
+    }
+    Py_DECREF(owner);
+    release_plan(plan);
+    return result;
+}
+
+/* Fills a plan from what `learn` was given: sources and results as tuples. */
+static int fill_plan(struct plan *plan, const struct look *look, uintptr_t arrays, PyObject *sources, PyObject *results)
+{
+    plan->arguments = (int)PyTuple_Size(sources);
+    for (int k = 0; k < plan->arguments; k++) {
+        PyObject *const source = PyTuple_GetItem(sources, k);
+        if (PyTuple_Check(source)) {
+            plan->sources[k] = -1;
+            plan->addresses[k] = (uintptr_t)PyLong_AsUnsignedLongLong(PyTuple_GetItem(source, 0));
+        } else {
+            plan->sources[k] = (int)PyLong_AsLong(source);
+        }
+    }
+    const int outs = (int)PyTuple_Size(results);
+    int type = -1;
+    for (int k = 0; k < outs && !PyErr_Occurred(); k++) {
+        struct result *const result = &plan->results[k];
+        if (!PyArg_ParseTuple(PyTuple_GetItem(results, k), "O!ii", &PyTuple_Type, &result->shape, &type,
+                              &result->position))
+            return 0;
+        Py_INCREF(result->shape);
+        plan->outs++;
+        if (k == 0)
+            for (int t = look->tensors - 1; t >= 0; t--)
+                if (look->types[t] == type)
+                    plan->like = t;
+        if (look->types[plan->like] == type)
+            continue;
+        PyObject *const dtype = type == KCL_F32 ? torch.f32 : type == KCL_F64 ? torch.f64 : torch.i64;
+        result->keywords = PyDict_New();
+        if (!result->keywords || PyDict_SetItem(result->keywords, torch.dtype, dtype) < 0)
+            return 0;
+    }
+    if (PyErr_Occurred())
+        return 0;
+    const size_t bytes = (size_t)(plan->outs + plan->arguments) * sizeof *plan->arrays;
+    plan->arrays = malloc(bytes ? bytes : 1);
+    if (!plan->arrays) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    memcpy(plan->arrays, (const void *)arrays, bytes);
+    return 1;
+}
+
+/* learn(tensors, arrays, sources, results, width, record): prepares calls on tensors like these, in the place where they
+   are, which is settled. `arrays` is the address of a kcl_array[]; `sources` has for each argument the number of its
+   tensor, or (address, what holds it) of a number; `results` has (shape, type, position in the tuple of `width` results)
+   for each result. With `record`, which is not None, calls that record gradients are calls of it. */
+static PyObject *prepared_learn(PyObject *object, PyObject *given)
+{
+    prepared *const self = (prepared *)object;
+    PyObject *tensors, *sources, *results, *record;
+    unsigned long long arrays;
+    int width;
+    if (!PyArg_ParseTuple(given, "O!KO!O!iO", &PyTuple_Type, &tensors, &arrays, &PyTuple_Type, &sources, &PyTuple_Type,
+                          &results, &width, &record))
+        return NULL;
+    const Py_ssize_t count = PyTuple_Size(tensors);
+    if (count == 0 || count > MOST_TENSORS || PyTuple_Size(sources) + PyTuple_Size(results) > MOST_ARRAYS)
+        Py_RETURN_FALSE;
+    const keopscl_dl_functions *const functions = exchange_of_torch();
+    struct look look;
+    struct place *place = NULL;
+    int records = 0;
+    int end = look_at_all(functions, tensors, 0, &look, &records);
+    if (end == LOOKED && record == Py_None)
+        end = find_current_place(functions, look.card, &place);
+    if (end == FAILED)
+        return NULL;
+    if (end == LEAVE)
+        Py_RETURN_FALSE;
+    set_key(self, &look, place, record != Py_None);
+
+    struct plan *const plan = calloc(1, sizeof *plan);
+    int64_t *const words = malloc((size_t)look.count * sizeof *words);
+    if (!plan || !words) {
+        free(plan);
+        free(words);
+        return PyErr_NoMemory();
+    }
+    memcpy(words, look.words, (size_t)look.count * sizeof *words);
+    plan->uses = 1;
+    plan->words = words;
+    plan->count = look.count;
+    plan->hash = hash_of(words, look.count);
+    plan->width = width;
+    Py_INCREF(sources);
+    plan->holder = sources;
+    if (record != Py_None) {
+        Py_INCREF(record);
+        plan->record = record;
+    } else if (!fill_plan(plan, &look, (uintptr_t)arrays, sources, results)) {
+        release_plan(plan);
+        return NULL;
+    }
+    const int found = find_plan(self, &look);
+    if (found < 0 && self->count == MOST_PLANS)
+        forget(self);
+    struct plan *const before = found < 0 ? NULL : self->plans[found];
+    self->plans[found < 0 ? self->count++ : found] = plan;
+    release_plan(before);
+    Py_RETURN_TRUE;
+}
+
+/* Prepared(operator, owner, placed, differs): calls of an operator, whose address is a number, as long as its owner
+   lives. `placed`: numbers are among the arguments. `differs`: its results have gradients. */
+static PyObject *prepared_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    (void)keywords;
+    unsigned long long op;
+    PyObject *owner;
+    int placed, differs;
+    if (!PyArg_ParseTuple(arguments, "KOpp", &op, &owner, &placed, &differs))
+        return NULL;
+    prepared *const self = (prepared *)PyType_GenericAlloc(type, 0);
+    if (self) {
+        Py_INCREF(owner);
+        self->op = (const kcl_operator *)(uintptr_t)op;
+        self->owner = owner;
+        self->placed = placed;
+        self->differs = differs;
+    }
+    return (PyObject *)self;
+}
+
+static void prepared_free(PyObject *object)
+{
+    prepared *const self = (prepared *)object;
+    PyTypeObject *const type = Py_TYPE(object);
+    forget(self);
+    Py_XDECREF(self->owner);
+    PyObject_Free(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef prepared_methods[] = {
+    {"learn", prepared_learn, METH_VARARGS, "Prepares calls on tensors like these."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot prepared_slots[] = {
+    {Py_tp_new, (void *)prepared_new},       {Py_tp_dealloc, (void *)prepared_free},
+    {Py_tp_call, (void *)prepared_call},     {Py_tp_methods, prepared_methods},
+    {Py_tp_doc, "Calls that are known already."}, {0, NULL},
+};
+
+static PyType_Spec prepared_spec = {"keopscl._native.Prepared", (int)sizeof(prepared), 0, Py_TPFLAGS_DEFAULT, prepared_slots};
+
+/* ---- Into Python -------------------------------------------------------------------------------------------------- */
+
+/* configure(tensor, parameter, f32, f64, i64, new_empty, is_grad_enabled, forward, cards, contexts, problem): what
+   PyTorch is asked. Objects are kept for ever. */
+static PyObject *configure(PyObject *self, PyObject *arguments)
+{
+    (void)self;
+    if (!PyArg_ParseTuple(arguments, "OOOOOOOOOOO", &torch.tensor, &torch.parameter, &torch.f32, &torch.f64, &torch.i64,
+                          &torch.new_empty, &torch.is_grad_enabled, &torch.forward, &torch.cards, &torch.contexts,
+                          &torch.problem))
+        return NULL;
+    const struct {
+        PyObject **name;
+        const char *text;
+    } names[] = {
+        {&torch.level, "_current_level"},  {&torch.asked, "_default"},
+        {&torch.exchange, "exchange"},     {&torch.pointer_of, "pointer_of"},
+        {&torch.index_of, "index_of"},     {&torch.is_on_host, "is_on_host"},
+        {&torch.stream_of, "stream_of"},   {&torch.is_capturing, "is_capturing"},
+        {&torch.dtype, "dtype"},           {&torch.shape, "shape"},
+        {&torch.stride, "stride"},         {&torch.requires_grad, "requires_grad"},
+        {&torch.is_neg, "is_neg"},
+    };
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        *names[k].name = PyUnicode_InternFromString(names[k].text);
+        if (!*names[k].name)
+            return NULL;
+    }
+    Py_INCREF(arguments);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions_for_python[] = {
+    {"configure", configure, METH_VARARGS, NULL},
+    {"settle", settle, METH_VARARGS, NULL},
+    {"leave", leave, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+/* Puts the type Prepared, and the functions, into the dictionary at an address, by name; -1: an exception of Python's
+   has kept it from that. */
+static int keopscl_prepare(uintptr_t dictionary)
+{
+    const PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *const names = (PyObject *)dictionary;
+    PyObject *const type = PyType_FromSpec(&prepared_spec);
+    int status = type ? PyDict_SetItemString(names, "Prepared", type) : -1;
+    Py_XDECREF(type);
+    for (PyMethodDef *each = functions_for_python; each->ml_name && status == 0; each++) {
+        PyObject *const function = PyCFunction_NewEx(each, NULL, NULL);
+        status = function ? PyDict_SetItemString(names, each->ml_name, function) : -1;
+        Py_XDECREF(function);
+    }
+    if (status < 0)
+        PyErr_Clear();
+    PyGILState_Release(state);
+    return status;
+}
