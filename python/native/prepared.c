@@ -41,7 +41,7 @@ enum { HOST = -1 }; /* the number of the memory of the host, where cards have th
 static struct {
     PyObject *tensor, *parameter;     /* the types whose objects are looked at */
     PyObject *f32, *f64, *i64;        /* dtypes */
-    PyObject *new_empty;              /* torch.Tensor.new_empty */
+    PyObject *new_empty;              /* torch.Tensor.new_empty_strided, or new_empty */
     PyObject *is_grad_enabled;        /* torch.is_grad_enabled */
     PyObject *forward, *level;        /* names of torch.autograd.forward_ad, and the one of its level */
     PyObject *cards;                  /* names of keopscl.torch._cuda: exchange, pointer_of, index_of, ... */
@@ -65,7 +65,7 @@ struct place {
     uintptr_t stream;
     kcl_context *context;
     keopscl_memories *memories; /* NULL: memory of the host */
-    PyObject *owner;            /* not owned: it takes the place out of the table before it goes */
+    PyObject *owner;            /* the context's; not owned here: `leave` is called before it goes */
     PyObject *asked;            /* the device that was asked for when calls were found to compute here */
 };
 
@@ -96,7 +96,7 @@ static struct place *find_place(int card, uintptr_t stream)
     return found;
 }
 
-/* settle(card, stream, owner, context, memories, asked): the number of the place. */
+/* settle(card, stream, owner, context, memories, asked) */
 static PyObject *settle(PyObject *self, PyObject *arguments)
 {
     (void)self;
@@ -127,7 +127,7 @@ static PyObject *settle(PyObject *self, PyObject *arguments)
     Py_INCREF(asked);
     place->asked = asked;
     Py_XDECREF(before);
-    return PyLong_FromUnsignedLongLong(place->number);
+    Py_RETURN_NONE;
 }
 
 /* leave(context): the context is about to be destroyed. */
@@ -394,7 +394,8 @@ static int find_current_place(const keopscl_dl_functions *functions, int card, s
 enum { MOST_ARRAYS = 32, MOST_PLANS = 64 };
 
 struct result {
-    PyObject *shape;    /* a tuple */
+    PyObject *shape;
+    PyObject *strides;  /* NULL: new_empty takes none */
     PyObject *keywords; /* the dtype as a keyword of new_empty, NULL: the one of `like` */
     int position;       /* in the tuple of results */
 };
@@ -432,6 +433,7 @@ static void release_plan(struct plan *plan)
         return;
     for (int k = 0; k < plan->outs; k++) {
         Py_XDECREF(plan->results[k].shape);
+        Py_XDECREF(plan->results[k].strides);
         Py_XDECREF(plan->results[k].keywords);
     }
     Py_XDECREF(plan->holder);
@@ -480,11 +482,11 @@ static PyObject *new_result(const keopscl_dl_functions *functions, const struct 
 {
     PyObject *made = NULL;
     if (result->keywords) {
-        PyObject *const arguments = PyTuple_Pack(2, like, result->shape);
+        PyObject *const arguments = PyTuple_Pack(result->strides ? 3 : 2, like, result->shape, result->strides);
         made = arguments ? PyObject_Call(torch.new_empty, arguments, result->keywords) : NULL;
         Py_XDECREF(arguments);
     } else {
-        made = PyObject_CallFunctionObjArgs(torch.new_empty, like, result->shape, NULL);
+        made = PyObject_CallFunctionObjArgs(torch.new_empty, like, result->shape, result->strides, NULL);
     }
     if (!made)
         return NULL;
@@ -640,10 +642,15 @@ static int fill_plan(struct plan *plan, const struct look *look, uintptr_t array
     int type = -1;
     for (int k = 0; k < outs && !PyErr_Occurred(); k++) {
         struct result *const result = &plan->results[k];
-        if (!PyArg_ParseTuple(PyTuple_GetItem(results, k), "O!ii", &PyTuple_Type, &result->shape, &type,
-                              &result->position))
+        PyObject *shape, *strides;
+        if (!PyArg_ParseTuple(PyTuple_GetItem(results, k), "OOii", &shape, &strides, &type, &result->position))
             return 0;
-        Py_INCREF(result->shape);
+        result->shape = shape;
+        Py_INCREF(shape);
+        if (strides != Py_None) {
+            result->strides = strides;
+            Py_INCREF(strides);
+        }
         plan->outs++;
         if (k == 0)
             for (int t = look->tensors - 1; t >= 0; t--)
@@ -670,8 +677,8 @@ static int fill_plan(struct plan *plan, const struct look *look, uintptr_t array
 
 /* learn(tensors, arrays, sources, results, width, record): prepares calls on tensors like these, in the place where they
    are, which is settled. `arrays` is the address of a kcl_array[]; `sources` has for each argument the number of its
-   tensor, or (address, what holds it) of a number; `results` has (shape, type, position in the tuple of `width` results)
-   for each result. With `record`, which is not None, calls that record gradients are calls of it. */
+   tensor, or (address, what holds it) of a number; `results` has (shape, strides or None, type, position in the tuple of
+   `width` results) for each result. With `record`, which is not None, calls that record gradients are calls of it. */
 static PyObject *prepared_learn(PyObject *object, PyObject *given)
 {
     prepared *const self = (prepared *)object;

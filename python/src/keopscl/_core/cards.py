@@ -106,8 +106,8 @@ def _destroy(
     leave: Any = leave,
 ) -> None:
     """Frees a context, but at the end of the process, when the driver may be gone. `handle` lives till then."""
+    leave(context)
     if not is_finalizing():
-        leave(context)
         forget(memories)
         destroy(new("kcl_context **", context))
 

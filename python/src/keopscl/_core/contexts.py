@@ -57,7 +57,7 @@ def _create(device: Optional[str]) -> Any:
         raise error
     interrupts.install(made[0])
     if getattr(_local, "kept", False) or threading.current_thread() is threading.main_thread():
-        return made[0]
+        return ffi.gc(made[0], leave)
     return ffi.gc(made[0], _destroy)
 
 
@@ -80,7 +80,7 @@ def settle_here() -> None:
     to other threads, so they are not told."""
     context = current()
     if not getattr(_local, "kept", False):
-        settle(-1, 0, context, context, ffi.NULL, _default)
+        settle(-1, 0, context, ffi.NULL, _default)
 
 
 # Contexts that threads borrow, for each device.

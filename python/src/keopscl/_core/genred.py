@@ -84,6 +84,7 @@ class GenredBase:
 
     _library: ClassVar[_arrays.ArrayLibrary]
     _traces: ClassVar[Any] = None  # a function, whether calls are traced, not run; None: they never are
+    _reads: ClassVar[Any] = None  # the same, by who reads the Python code of a call: a quicker function
 
     def __init__(self, formula: str, aliases: Sequence[str], reduction_op: str = "Sum", axis: int = 0,
                  dtype: Any = None, opt_arg: Optional[int] = None, formula2: Optional[str] = None,
@@ -138,13 +139,15 @@ class GenredBase:
         """The reduction of arrays, one for each alias: (batch axes..., M, D) for Vi, (batch axes..., N, D) for Vj,
         (batch axes..., D) for Pm. Returns (batch axes..., M, D), or N rows where axis is 0."""
         plain = backend == "auto" and ranges is None and out is None
-        if self._traces is not None and plain and self._traces():
+        if plain and self._reads is not None and self._reads():
             return self._traced(args)
         prepared = self._prepared
         if prepared is not None and plain and not verbose:
             result = prepared(*args)
             if result is not NotImplemented:
                 return result
+        if plain and self._traces is not None and self._traces():
+            return self._traced(args)
         slots = self._slots
         if len(args) != len(slots):
             raise ArgumentError(f"Genred: {len(slots)} arrays are needed ({', '.join(slot[0] for slot in slots)}), not "

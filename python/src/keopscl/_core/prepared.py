@@ -32,14 +32,14 @@ def prepared(program: Any, placed: bool) -> Any:
     return Prepared(address_of(program.operator), program.operator, placed, not all(program.indices))
 
 
-def settle(card: int, stream: int, owner: Any, context: Any, memories: Any, asked: Any) -> None:
+def settle(card: int, stream: int, context: Any, memories: Any, asked: Any) -> None:
     """Calls of this thread on a stream of a card, or, with the card -1, on memory of the host, are done in a context,
-    which its owner keeps, as long as set_device asks for the device `asked`."""
-    _settle(card, stream, owner, address_of(context), address_of(memories), asked)
+    as long as set_device asks for the device `asked`. `leave` is to be called before `context` goes, the object."""
+    _settle(card, stream, context, address_of(context), address_of(memories), asked)
 
 
 def leave(context: Any, leave: Any = _leave, cast: Any = ffi.cast) -> None:
-    """A context is about to be destroyed; the names of this module may be gone by then."""
+    """Nothing is done any more in a context. The names of this module may be gone by then."""
     leave(int(cast("uintptr_t", context)))
 
 

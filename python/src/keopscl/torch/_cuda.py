@@ -139,7 +139,7 @@ class Stream(Place):
         self.numbers: Dict[Any, Any] = {}  # descriptions of parameters that are numbers, with their tensors
 
     def settle(self) -> None:
-        settle(self.card, self.stream, self, self.context, self.memories, contexts.default())
+        settle(self.card, self.stream, self.context, self.memories, contexts.default())
 
     def view(self, leaf: Any, code: int) -> Any:
         if type(leaf) is NumbersLeaf:
@@ -181,6 +181,11 @@ class Stream(Place):
             raise refusal
         if status == lib.KCL_ERROR_UNSUPPORTED:
             raise cards.OnlyOpenCLError(ffi.string(lib.kcl_context_error(self.context)).decode("utf-8", "replace"))
+
+
+def place_of(context: Any) -> Optional[Stream]:
+    """The place of this thread whose context this is; None: of the memory of the host."""
+    return next((place for place in _streams.known.values() if place.context is context), None)
 
 
 class Streams(threading.local):

@@ -144,7 +144,10 @@ class TorchLibrary(_arrays.ArrayLibrary):
             return
         settle_here() if place is None else place.settle()
         given = [source if type(source) is int else (address_of_pointer(source[0]), source) for source in sources]
-        prepared.learn(tuple(tensors), address_of_pointer(arrays), tuple(given), tuple(results), width, None)
+        # The quicker function of the two takes strides, from PyTorch 2 on.
+        shown = [(shape, dense_strides(shape) if PYTORCH_2 else None, type, position)
+                 for shape, type, position in results]
+        prepared.learn(tuple(tensors), address_of_pointer(arrays), tuple(given), tuple(shown), width, None)
 
     def direct(self, program: Any, arrays: Sequence[Any], keeps: Sequence[Any]) -> Tuple[bool, Optional[_cuda.Stream]]:
         if forward_ad._current_level >= 0 or "by OpenCL" in program.derived:
@@ -368,6 +371,16 @@ class TorchLibrary(_arrays.ArrayLibrary):
         return results
 
 
+def dense_strides(shape: Shape) -> Shape:
+    """The strides of a new tensor, in elements."""
+    strides = []
+    step = 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= size
+    return tuple(reversed(strides))
+
+
 def shape_of(leaf: Any) -> Shape:
     """The axes of a leaf as its role has them, in real numbers."""
     shape: Shape = leaf.description[1][1]
@@ -428,15 +441,13 @@ def reason(array: Any) -> str:
 library = TorchLibrary()
 
 
-def problem(owner: Any, status: int) -> None:
-    """After a prepared call in a place or a context: raises what it has to tell. Returns where a longer look finds out
-    what is the matter."""
-    place = owner if isinstance(owner, _arrays.Place) else None
+def problem(context: Any, status: int) -> None:
+    """After a prepared call: raises what it has to tell. Returns where a longer look finds out what is the matter."""
     try:
-        contexts.check(status, owner if place is None else place.context, place)
+        contexts.check(status, context, _cuda.place_of(context))
     except (ArgumentError, OnlyOpenCLError):
         pass
 
 
-configure(Tensor, Parameter, torch.float32, torch.float64, torch.int64, Tensor.new_empty, torch.is_grad_enabled,
+configure(Tensor, Parameter, torch.float32, torch.float64, torch.int64, Tensor.new_empty_strided if PYTORCH_2 else Tensor.new_empty, torch.is_grad_enabled,
           vars(forward_ad), vars(_cuda), vars(contexts), problem)
