@@ -39,20 +39,20 @@ enum { HOST = -1 }; /* the number of the memory of the host, where cards have th
 
 /* Objects that live as long as the process; set by keopscl._core.prepared.configure. */
 static struct {
-    PyObject *tensor, *parameter;     /* the types whose objects are looked at */
-    PyObject *f32, *f64, *i64;        /* dtypes */
-    PyObject *new_empty;              /* torch.Tensor.new_empty_strided, or new_empty */
-    PyObject *is_grad_enabled;        /* torch.is_grad_enabled */
-    PyObject *forward, *level;        /* names of torch.autograd.forward_ad, and the one of its level */
-    PyObject *cards;                  /* names of keopscl.torch._cuda: exchange, pointer_of, index_of, ... */
-    PyObject *contexts, *asked;       /* names of keopscl._core.contexts, and the one of the device asked for */
-    PyObject *problem;                /* raises what a call has to tell, or returns None for a longer look */
-    PyObject *exchange, *pointer_of, *index_of, *is_on_host, *stream_of, *is_capturing;              /* names */
-    PyObject *dtype, *shape, *stride, *requires_grad, *is_neg;                                       /* names */
+    PyObject *tensor, *parameter; /* the types whose objects are looked at */
+    PyObject *f32, *f64, *i64;    /* dtypes */
+    PyObject *new_empty;          /* torch.Tensor.new_empty_strided, or new_empty */
+    PyObject *is_grad_enabled;    /* torch.is_grad_enabled */
+    PyObject *forward, *level;    /* names of torch.autograd.forward_ad, and the one of its level */
+    PyObject *cards;              /* names of keopscl.torch._cuda: exchange, pointer_of, index_of, ... */
+    PyObject *contexts, *asked;   /* names of keopscl._core.contexts, and the one of the device asked for */
+    PyObject *problem;            /* raises what a call has to tell, or returns None for a longer look */
+    PyObject *exchange, *pointer_of, *index_of, *is_on_host, *stream_of, *is_capturing; /* names */
+    PyObject *dtype, *shape, *stride, *requires_grad, *is_neg;                          /* names */
 } torch;
 
-static int keopscl_raised;     /* threads that have an exception to raise after a call (keopscl._core.interrupts) */
-static int64_t keopscl_calls;  /* calls that were done here */
+static int keopscl_raised;    /* threads that have an exception to raise after a call (keopscl._core.interrupts) */
+static int64_t keopscl_calls; /* calls that were done here */
 
 /* ---- Where a thread computes -------------------------------------------------------------------------------------- */
 
@@ -410,11 +410,11 @@ struct plan {
     int width;      /* of the tuple of results, 0: the result itself */
     int outs, arguments;
     struct result results[MOST_ARRAYS];
-    int sources[MOST_ARRAYS];             /* of each argument the number of its tensor, -1: a number */
-    uintptr_t addresses[MOST_ARRAYS];     /* of the numbers */
-    PyObject *holder;                     /* of the numbers */
-    PyObject *record;                     /* what does a call with gradients, NULL: `arrays` are computed with */
-    kcl_array *arrays;                    /* without addresses: results, then arguments */
+    int sources[MOST_ARRAYS];         /* of each argument the number of its tensor, -1: a number */
+    uintptr_t addresses[MOST_ARRAYS]; /* of the numbers */
+    PyObject *holder;                 /* of the numbers */
+    PyObject *record;                 /* what does a call with gradients, NULL: `arrays` are computed with */
+    kcl_array *arrays;                /* without addresses: results, then arguments */
 };
 
 typedef struct prepared {
@@ -772,12 +772,16 @@ static PyMethodDef prepared_methods[] = {
 };
 
 static PyType_Slot prepared_slots[] = {
-    {Py_tp_new, (void *)prepared_new},       {Py_tp_dealloc, (void *)prepared_free},
-    {Py_tp_call, (void *)prepared_call},     {Py_tp_methods, prepared_methods},
-    {Py_tp_doc, "Calls that are known already."}, {0, NULL},
+    {Py_tp_new, (void *)prepared_new},
+    {Py_tp_dealloc, (void *)prepared_free},
+    {Py_tp_call, (void *)prepared_call},
+    {Py_tp_methods, prepared_methods},
+    {Py_tp_doc, "Calls that are known already."},
+    {0, NULL},
 };
 
-static PyType_Spec prepared_spec = {"keopscl._native.Prepared", (int)sizeof(prepared), 0, Py_TPFLAGS_DEFAULT, prepared_slots};
+static PyType_Spec prepared_spec = {"keopscl._native.Prepared", (int)sizeof(prepared), 0, Py_TPFLAGS_DEFAULT,
+                                    prepared_slots};
 
 /* ---- Into Python -------------------------------------------------------------------------------------------------- */
 
@@ -794,12 +798,12 @@ static PyObject *configure(PyObject *self, PyObject *arguments)
         PyObject **name;
         const char *text;
     } names[] = {
-        {&torch.level, "_current_level"},  {&torch.asked, "_default"},
-        {&torch.exchange, "exchange"},     {&torch.pointer_of, "pointer_of"},
-        {&torch.index_of, "index_of"},     {&torch.is_on_host, "is_on_host"},
-        {&torch.stream_of, "stream_of"},   {&torch.is_capturing, "is_capturing"},
-        {&torch.dtype, "dtype"},           {&torch.shape, "shape"},
-        {&torch.stride, "stride"},         {&torch.requires_grad, "requires_grad"},
+        {&torch.level, "_current_level"}, {&torch.asked, "_default"},
+        {&torch.exchange, "exchange"},    {&torch.pointer_of, "pointer_of"},
+        {&torch.index_of, "index_of"},    {&torch.is_on_host, "is_on_host"},
+        {&torch.stream_of, "stream_of"},  {&torch.is_capturing, "is_capturing"},
+        {&torch.dtype, "dtype"},          {&torch.shape, "shape"},
+        {&torch.stride, "stride"},        {&torch.requires_grad, "requires_grad"},
         {&torch.is_neg, "is_neg"},
     };
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {

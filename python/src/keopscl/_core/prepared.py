@@ -3,8 +3,8 @@
 
 A Prepared has the calls of one operator that were made before, by what their tensors are: number types, sizes, strides,
 and the device. Called with tensors, it does one of these calls, or returns NotImplemented: where it knows none, where
-gradients or tangents are recorded in a way that it was not told of, and where tensors or PyTorch are in an unusual state.
-A call takes place where its thread computes. `settle` tells where that is, before a call is learnt.
+gradients or tangents are recorded in a way that it was not told of, and where tensors or PyTorch are in an unusual
+state. A call takes place where its thread computes. `settle` tells where that is, before a call is learnt.
 """
 from __future__ import annotations
 
