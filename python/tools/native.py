@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Writes the C source of keopscl._native, the binding of the public headers by cffi.
 
-native.py OUTPUT DEPFILE INCLUDE_FOLDER PREPARED_C COMPILER...
+native.py OUTPUT DEPFILE INCLUDE_FOLDER NATIVE_FOLDER COMPILER...
 
 The compiler expands the macros of the headers.
 """
@@ -146,7 +146,10 @@ static kcl_status keopscl_apply(const kcl_operator *op, kcl_context *context, co
 """
 
 
-# Of native/prepared.c.
+# C of the binding's own, which uses the functions above, in this order.
+SOURCES = ("tensors.c", "places.c", "prepared.c")
+
+# What Python sees of it.
 PREPARED = """
 int keopscl_prepare(uintptr_t dictionary);
 extern int keopscl_raised;
@@ -202,7 +205,7 @@ def declaration(helper):
 
 
 def main():
-    output, depfile, include, prepared, compiler = *sys.argv[1:5], sys.argv[5:]
+    output, depfile, include, native, compiler = *sys.argv[1:5], sys.argv[5:]
     ffi = cffi.FFI()
     ffi.cdef(
         declarations(include, compiler)
@@ -212,12 +215,16 @@ def main():
         + "".join(declaration(helper) for helper in HELPERS if helper is not MEMORIES)
         + "".join(f"#define {name} ...\n" for name in CONSTANTS)
     )
-    with open(prepared) as file:
-        text = file.read()
-    ffi.set_source(MODULE, "#include <stdlib.h>\n#include <string.h>\n" + INCLUDES + "".join(HELPERS) + text)
+    sources = [os.path.join(native, name) for name in SOURCES]
+    texts = []
+    for source in sources:
+        with open(source) as file:
+            texts.append(file.read())
+    system = "#include <stdlib.h>\n#include <string.h>\n"
+    ffi.set_source(MODULE, system + INCLUDES + "".join(HELPERS) + "".join(texts))
     ffi.emit_c_code(output)
     with open(depfile, "w") as file:
-        file.write(f"{output}: {' '.join([prepared, *headers(include)])}\n")
+        file.write(f"{output}: {' '.join([*sources, *headers(include)])}\n")
 
 
 main()
