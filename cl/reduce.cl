@@ -240,6 +240,17 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 #define KCL_SENT(R, piece, q) (R##_NUMBERS * (piece) + (q))
 #define KCL_MOVE_UP(R, t)
 #endif
+/*
+ * A piece is read before the next piece is sent. The loop over the pieces of a list ends with the barrier: PoCL does not
+ * compile loops that branches of the insertion lead out of.
+ */
+#if defined KCL_LONG_LISTS || defined KCL_SHORT_LISTS
+#define KCL_BEFORE_PIECE
+#define KCL_AFTER_PIECE barrier(CLK_LOCAL_MEM_FENCE);
+#else
+#define KCL_BEFORE_PIECE barrier(CLK_LOCAL_MEM_FENCE);
+#define KCL_AFTER_PIECE
+#endif
 #define KCL_JOIN_STATES(R, t, d, p)                                                                                    \
     FOR_TOTALS(n, 0, KCL_STATES *(d))                                                                                  \
     {                                                                                                                  \
@@ -251,7 +262,7 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
                 a[q] = number##t[KCL_COUNT(R, t) * n + q];                                                             \
             FOR_PIECES(piece, R##_PIECES(t))                                                                           \
             {                                                                                                          \
-                barrier(CLK_LOCAL_MEM_FENCE);                                                                          \
+                KCL_BEFORE_PIECE                                                                                       \
                 if (member >= step && member < 2 * step) {                                                             \
                     FOR_INDEX(q, 0, R##_NUMBERS)                                                                       \
                         joined[q * KCL_HALF + place - step] = a[KCL_SENT(R, piece, q)];                                \
@@ -263,6 +274,7 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
                         b[q] = joined[q * KCL_HALF + place];                                                           \
                     R##_JOIN(t, a, b)                                                                                  \
                 }                                                                                                      \
+                KCL_AFTER_PIECE                                                                                        \
             }                                                                                                          \
             if (member < step) {                                                                                       \
                 R##_JOINED(a)                                                                                          \
