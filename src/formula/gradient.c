@@ -129,11 +129,14 @@ static bool add_cotangent(gradient *s, const kf_node *f, domain on, kf_guarded c
         for (int axis = 0; axis < KF_AXIS_COUNT; axis++)
             if (f->axes & ~f->sized & (1u << axis))
                 own.axis[axis] = on.axis[axis];
-        /* A sum in which no term counts is 0, and guards itself. */
         if (c.where && memcmp(&own, &on, sizeof on) != 0) {
-            c.value = sum_to(s, f, on, kf_guard_mask(s->g, &c));
-            c.where = c.value ? kf_binary(s->g, KF_NOT_EQUAL, c.value, kf_zero(s->g, 1)) : NULL;
-            c.masked = true;
+            /* A row of the sum counts where one of the terms of the row counts. */
+            const unsigned counted = c.where->axes & ~f->axes;
+            c.value = sum_to(s, f, on, counted ? kf_guard_mask(s->g, &c) : c.value);
+            c.where = counted ? kf_reduce(s->g, KF_REDUCE_SUM, counted, 0, c.where) : c.where;
+            c.masked = c.masked || counted;
+            if (!c.value || !c.where)
+                return false;
         } else {
             c.value = sum_to(s, f, on, c.value);
         }
