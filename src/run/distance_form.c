@@ -283,12 +283,15 @@ static kcl_status evaluate(const kx_question *q, size_t count, const kf_node *co
 
 /* ---- What was seen -------------------------------------------------------------------------------------------------- */
 
-/* What is known of two arrays; made where *is_new. NULL: memory is out. Arrays with factors are looked at each time. */
+/*
+ * What is known of two arrays, whichever stands in front; made where *is_new. NULL: memory is out. Arrays with factors are
+ * looked at each time.
+ */
 static kx_sight *sight_of(kx_seen *seen, const kx_view *row, const kx_view *col, bool is_plain, bool *is_new,
                           kb_arena *arena)
 {
     kx_sight *s = seen->first;
-    while (s && !(is_plain && s->is_plain && s->row == row && s->col == col))
+    while (s && !(is_plain && s->is_plain && ((s->row == row && s->col == col) || (s->row == col && s->col == row))))
         s = s->next;
     *is_new = !s;
     if (s || !(s = kb_arena_alloc(arena, sizeof *s)))

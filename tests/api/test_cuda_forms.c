@@ -106,7 +106,7 @@ static void make_points(matrix *x, matrix *y, int kind)
 typedef struct computation {
     kcl_operator *op[FORMS];
     size_t arg_count;
-    const kcl_array *args[5];
+    const kcl_array *args[7];
     matrix *out;
 } computation;
 
@@ -284,13 +284,28 @@ START_TEST(test_doubles)
 }
 END_TEST
 
-/* A gradient and a log-sum-exp, one after the other as parts of one training step. */
+/* How often a kernel was launched, as the context told since cuda_log was made empty. */
+static int launches_of(const char *kernel)
+{
+    char line[64];
+    int count = 0;
+    snprintf(line, sizeof line, "launch %s:", kernel);
+    for (const char *at = cuda_log; (at = strstr(at, line)); at++)
+        count++;
+    return count;
+}
+
+/*
+ * Log-sum-exp and gradients: sweeps of both forms. The gradient of a log-sum-exp has one sweep more, whose terms are masked
+ * and computed by differences.
+ */
 START_TEST(test_other_reductions_are_decided_too)
 {
     static const struct {
         const char *formula, *derive;
         int width;
     } cases[] = {{"LogSumExp_Reduction(-g*SqDist(x,y)+b,0)", "", 1},
+                 {"LogSumExp_Reduction(-g*SqDist(x,y)+b,0)", "x", D},
                  {"Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)", "x", D}};
     for (size_t n = 0; n < KB_COUNT(cases); n++) {
         problem p;
@@ -309,6 +324,10 @@ START_TEST(test_other_reductions_are_decided_too)
             make_points(&p.x, &p.y, kind);
             ck_assert_int_eq(taken(&p.s, kind == CUBE), kind_form[kind]);
         }
+        cuda_log[0] = 0;
+        call(&p.s, AUTO, false);
+        ck_assert_int_eq(launches_of("squares"), 1);
+        ck_assert_int_eq(launches_of("sweep"), n == 1 ? 3 : 2);
         matrix_free(&e);
         problem_free(&p);
     }
@@ -322,6 +341,95 @@ static void check_description(const kcl_operator *op, const char *want)
     ck_assert_int_eq(kcl_operator_describe(op, c, KCL_F32, M, N, collect, &text), KCL_OK);
     CONTAINS(text.text, want);
 }
+
+/* Sums over the rows and over the columns of one matrix: two sweeps, for which the data are looked at once. */
+START_TEST(test_sweeps_share_what_was_seen)
+{
+    static const char *const names[] = {"x=Vi(16)", "y=Vj(16)", "b=Vj(1)", "g=Pm(1)", "a=Vi(1)"};
+    problem p;
+    matrix a, second;
+    problem_make(&p, KCL_F32, N, 16, 1);
+    matrix_make(&a, KCL_F32, M, 1);
+    matrix_make(&second, KCL_F32, N, 1);
+    p.s.args[p.s.arg_count++] = &a.array;
+    make_points(&p.x, &p.y, CUBE);
+    set_g(&p, 0.25);
+    computation_make(&p.s, "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0);Sum_Reduction(Exp(-g*SqDist(x,y))*a,1)", "", 5,
+                     names);
+    const kcl_array *outs[] = {&p.out.array, &second.array};
+    cuda_log[0] = 0;
+    OK(kcl_operator_apply(p.s.op[AUTO], c, outs, 2, p.s.args, 5));
+    ck_assert_int_eq(launches_of("centre"), 1);
+    ck_assert_int_eq(launches_of("squares"), 1);
+    ck_assert_int_eq(launches_of("sweep"), 4);
+    cuda_download(p.out.data, p.out.there, p.out.bytes, stream);
+    cuda_download(second.data, second.there, second.bytes, stream);
+    check_sums(&p, 0.25, 2e-5, CUBE);
+    for (int64_t j = 0; j < N; j += 1001) {
+        double want = 0;
+        for (int64_t i = 0; i < M; i++) {
+            double square = 0;
+            for (int k = 0; k < 16; k++)
+                square += (at(&p.x, i, k) - at(&p.y, j, k)) * (at(&p.x, i, k) - at(&p.y, j, k));
+            want += exp(-0.25 * square) * at(&a, i, 0);
+        }
+        ck_assert_double_le(fabs(at(&second, j, 0) - want), 2e-5 * want);
+    }
+    matrix_free(&a);
+    matrix_free(&second);
+    problem_free(&p);
+}
+END_TEST
+
+/* max |a - c|^2 + max |b - c|^2 for points of a unit cube and its middle c, about. */
+static double size_of(const matrix *a, const matrix *b)
+{
+    double size = 0;
+    for (int side = 0; side < 2; side++) {
+        const matrix *m = side ? b : a;
+        double most = 0;
+        for (int64_t i = 0; i < m->rows; i++) {
+            double square = 0;
+            for (int k = 0; k < m->dim; k++)
+                square += (at(m, i, k) - 0.5) * (at(m, i, k) - 0.5);
+            most = fmax(most, square);
+        }
+        size += most;
+    }
+    return size;
+}
+
+/* The bounds of the distances of a term are added. */
+START_TEST(test_two_distances)
+{
+    static const char *const names[] = {"x=Vi(16)", "y=Vj(16)", "b=Vj(1)", "g=Pm(1)",
+                                        "u=Vi(16)", "v=Vj(16)", "h=Pm(1)"};
+    problem p;
+    matrix u, v, h;
+    problem_make(&p, KCL_F32, N, 16, 1);
+    matrix_make(&u, KCL_F32, M, 16);
+    matrix_make(&v, KCL_F32, N, 16);
+    matrix_make(&h, KCL_F32, 1, 1);
+    const kcl_array *const more[] = {&u.array, &v.array, &h.array};
+    for (int k = 0; k < 3; k++)
+        p.s.args[p.s.arg_count++] = more[k];
+    make_points(&p.x, &p.y, CUBE);
+    computation_make(&p.s, "Sum_Reduction(Exp(-g*SqDist(x,y)-h*SqDist(u,v))*b,0)", "", 7, names);
+    static const double bounds[][2] = {{4, 4}, {6, 6}, {8.5, 0.25}, {0.5, 11}};
+    for (size_t n = 0; n < KB_COUNT(bounds); n++) {
+        const double growth = sqrt(0.09 * 16 + 1.5);
+        set_g(&p, bounds[n][0] / (growth * size_of(&p.x, &p.y)));
+        put(&h, 0, 0, bounds[n][1] / (growth * size_of(&u, &v)));
+        send(&h);
+        ck_assert_msg(taken(&p.s, n == 0) == (bounds[n][0] + bounds[n][1] < 10 ? EXPANDED : DIFFERENCES),
+                      "bounds of %g and %g", bounds[n][0], bounds[n][1]);
+    }
+    matrix_free(&u);
+    matrix_free(&v);
+    matrix_free(&h);
+    problem_free(&p);
+}
+END_TEST
 
 /* Formulas of parameters as factors of the points, computed by the device or known to the host. */
 START_TEST(test_factors_of_points)
@@ -465,9 +573,14 @@ int main(int argc, char **argv)
     if (!open_cuda())
         return 77;
     announce_seed(argv[0]);
-    const test_entry tests[] = {{test_the_device_decides_for_each_call, 0},    {test_doubles, 0},
-                                {test_other_reductions_are_decided_too, 0},    {test_factors_of_points, 0},
-                                {test_a_graph_decides_when_it_is_replayed, 0}, {test_batches_are_not_looked_at, 0},
+    const test_entry tests[] = {{test_the_device_decides_for_each_call, 0},
+                                {test_doubles, 0},
+                                {test_other_reductions_are_decided_too, 0},
+                                {test_sweeps_share_what_was_seen, 0},
+                                {test_two_distances, 0},
+                                {test_factors_of_points, 0},
+                                {test_a_graph_decides_when_it_is_replayed, 0},
+                                {test_batches_are_not_looked_at, 0},
                                 {test_each_allocation_fails_in_turn, 0}};
     return run_entries("forms on CUDA", tests, KB_COUNT(tests), setup, teardown);
 }
