@@ -13,7 +13,7 @@
 static int keopscl_raised;    /* threads that have an exception to raise after a call (keopscl._core.interrupts) */
 static int64_t keopscl_calls; /* calls that were done here */
 
-enum { MOST_ARRAYS = 32, MOST_PLANS = 64 };
+enum { KEOPSCL_MOST_ARRAYS = 32, MOST_PLANS = 64 };
 
 struct result {
     PyObject *shape;
@@ -31,12 +31,12 @@ struct plan {
     int like;       /* the tensor that results are made like */
     int width;      /* of the tuple of results, 0: the result itself */
     int outs, arguments;
-    struct result results[MOST_ARRAYS];
-    int sources[MOST_ARRAYS];         /* of each argument the number of its tensor, -1: a number */
-    uintptr_t addresses[MOST_ARRAYS]; /* of the numbers */
-    PyObject *holder;                 /* of the numbers */
-    PyObject *record;                 /* what does a call with gradients, NULL: `arrays` are computed with */
-    kcl_array *arrays;                /* without addresses: results, then arguments */
+    struct result results[KEOPSCL_MOST_ARRAYS];
+    int sources[KEOPSCL_MOST_ARRAYS];         /* of each argument the number of its tensor, -1: a number */
+    uintptr_t addresses[KEOPSCL_MOST_ARRAYS]; /* of the numbers */
+    PyObject *holder;                         /* of the numbers */
+    PyObject *record;                         /* what does a call with gradients, NULL: `arrays` are computed with */
+    kcl_array *arrays;                        /* without addresses: results, then arguments */
 };
 
 typedef struct prepared {
@@ -134,7 +134,7 @@ static PyObject *new_result(const keopscl_dl_functions *functions, const struct 
 static PyObject *run_plan(prepared *self, const keopscl_dl_functions *functions, const struct plan *plan,
                           struct place place, const struct look *look, PyObject *tensors)
 {
-    uintptr_t addresses[MOST_ARRAYS];
+    uintptr_t addresses[KEOPSCL_MOST_ARRAYS];
     PyObject *results = NULL, *last = NULL, *const like = PyTuple_GetItem(tensors, plan->like);
     if (plan->width > 0) {
         results = PyTuple_New(plan->width);
@@ -193,7 +193,7 @@ static PyObject *prepared_call(PyObject *object, PyObject *tensors, PyObject *ke
         PyErr_SetString(PyExc_TypeError, "a prepared call takes no keyword arguments");
         return NULL;
     }
-    if (self->count == 0 || count == 0 || count > MOST_TENSORS)
+    if (self->count == 0 || count == 0 || count > KEOPSCL_MOST_TENSORS)
         Py_RETURN_NOTIMPLEMENTED;
     PyObject *const level = PyDict_GetItemWithError(torch.forward, torch.level);
     if (!level || PyLong_AsLong(level) >= 0) { /* tensors may have tangents */
@@ -312,7 +312,8 @@ static PyObject *prepared_learn(PyObject *object, PyObject *given)
                           &results, &width, &record))
         return NULL;
     const Py_ssize_t count = PyTuple_Size(tensors);
-    if (count == 0 || count > MOST_TENSORS || PyTuple_Size(sources) + PyTuple_Size(results) > MOST_ARRAYS)
+    if (count == 0 || count > KEOPSCL_MOST_TENSORS ||
+        PyTuple_Size(sources) + PyTuple_Size(results) > KEOPSCL_MOST_ARRAYS)
         Py_RETURN_FALSE;
     const keopscl_dl_functions *const functions = exchange_of_torch();
     struct look look;

@@ -46,7 +46,7 @@ static struct {
 
 /* ---- Tensors at a look ------------------------------------------------------------------------------------------- */
 
-enum { MOST_TENSORS = 24, MOST_AXES = 12, MOST_WORDS = 2 + MOST_TENSORS * (1 + 2 * MOST_AXES) };
+enum { KEOPSCL_MOST_TENSORS = 24, MOST_AXES = 12, MOST_WORDS = 2 + KEOPSCL_MOST_TENSORS * (1 + 2 * MOST_AXES) };
 
 /* Tensors of a call. `words` are the key of the call: the number of a place or 0, the card, and for each tensor its
    type and number of axes, its sizes and its strides. */
@@ -55,8 +55,8 @@ struct look {
     int count;
     int tensors;
     int card;
-    int types[MOST_TENSORS];
-    uintptr_t addresses[MOST_TENSORS];
+    int types[KEOPSCL_MOST_TENSORS];
+    uintptr_t addresses[KEOPSCL_MOST_TENSORS];
 };
 
 /* A look at a tensor ends in LOOKED, LEAVE (to Python, no exception is set) or FAILED (an exception is set). */

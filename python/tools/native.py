@@ -152,6 +152,7 @@ SOURCES = ("tensors.c", "places.c", "prepared.c")
 # What Python sees of it.
 PREPARED = """
 int keopscl_prepare(uintptr_t dictionary);
+enum { KEOPSCL_MOST_TENSORS = ..., KEOPSCL_MOST_ARRAYS = ... };
 extern int keopscl_raised;
 extern int64_t keopscl_calls;
 """

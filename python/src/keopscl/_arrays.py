@@ -144,9 +144,10 @@ class ArrayLibrary:
         return False
 
     def learn(self, prepared: Any, program: Any, code: int, shape: Shape, tensors: Sequence[Any], place: Any,
-              arrays: Any, sources: Sequence[Any]) -> None:
-        """Tells a Prepared of a call that was done. `tensors` are what it is called with. `sources` tells for each
-        argument of the program the number of its tensor, or the description of its numbers."""
+              arrays: Any, sources: Sequence[Any]) -> bool:
+        """Tells a Prepared of a call that was done; whether it has learnt the call. `tensors` are what it is called
+        with. `sources` tells for each argument of the program the number of its tensor, or the description of its
+        numbers."""
         raise NotImplementedError
 
     def direct(self, program: Any, arrays: Sequence[Any], keeps: Sequence[Any]) -> Tuple[bool, Optional["Place"]]:

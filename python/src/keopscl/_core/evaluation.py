@@ -9,7 +9,7 @@ from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
 from .._native import ffi, lib
 from . import contexts, interrupts
 from .leaves import F32, F64, I64, NAMES, ArrayLeaf, NumbersLeaf
-from .prepared import calls
+from .prepared import MOST_ARRAYS, MOST_MISSES, MOST_TENSORS, calls
 from .program import Program
 from .structure import I, J, Structure
 
@@ -101,7 +101,7 @@ Bound = Tuple[Sequence[Any], Optional[_arrays.Place], Any, List[Any], List[Any]]
 class Evaluation:
     """A program whose results are wanted. `run` computes them from leaves that have arrays."""
 
-    __slots__ = ("library", "program", "code", "shape", "options", "bound", "prepared", "tensors")
+    __slots__ = ("library", "program", "code", "shape", "options", "bound", "prepared", "tensors", "misses")
 
     def __init__(self, library: _arrays.ArrayLibrary, program: Program, code: int, shape: Tuple[int, ...],
                  options: Options) -> None:
@@ -113,6 +113,7 @@ class Evaluation:
         self.bound: Optional[Bound] = None  # of the last call
         self.prepared: Any = None  # a Prepared that learns calls of this evaluation, False: none
         self.tensors: Tuple[Any, ...] = ()  # what `prepared` is called with
+        self.misses = 0  # calls one after another that it could not learn
 
     def run(self, leaves: Sequence[Any]) -> Any:
         """The result, or a tuple of results."""
@@ -130,13 +131,19 @@ class Evaluation:
         _, _, arrays, addresses, views = bound
         results = computed(self.library, self.program, self.code, self.shape, place, options.device, arrays, addresses)
         if self.prepared:
-            numbers = self.numbers_of(leaves)
-            if numbers is not None:
-                sources = [view if (number := numbers[k]) is None else number
-                           for k, view in zip(self.program.order, views)]
-                self.library.learn(self.prepared, self.program, self.code, self.shape, self.tensors, place, arrays,
-                                   sources)
+            self.misses = 0 if self.learn(leaves, place, arrays, views) else self.misses + 1
+            if self.misses >= MOST_MISSES:
+                self.prepared = False
         return results
+
+    def learn(self, leaves: Sequence[Any], place: Optional[_arrays.Place], arrays: Any, views: List[Any]) -> bool:
+        """Whether the Prepared has learnt the call that was done."""
+        numbers = self.numbers_of(leaves)
+        if numbers is None:
+            return False
+        sources = [view if (number := numbers[k]) is None else number for k, view in zip(self.program.order, views)]
+        return self.library.learn(self.prepared, self.program, self.code, self.shape, self.tensors, place, arrays,
+                                  sources)
 
     def numbers_of(self, leaves: Sequence[Any]) -> Optional[List[Optional[int]]]:
         """For each leaf the number of its array among `tensors`, None where it has no array; None if the arrays are
@@ -162,15 +169,18 @@ class Evaluation:
             result = prepared(*self.tensors)
             if result is not NotImplemented:
                 return result
-        return call(self.library, self, leaves)
+        if self.options.verbose:
+            return call(self.library, self, leaves)
+        return self.library.call(self, leaves)
 
     def prepare(self, leaves: Sequence[Any]) -> Any:
         """A Prepared for calls with these leaves; False where none is possible. A second call asks for it, since
         whoever calls twice will call more often."""
         if self.options._replace(fast=False) != DEFAULTS:
             return False
-        numbers = any([type(leaf) is NumbersLeaf for leaf in leaves])
-        made = self.library.prepared(self.program, numbers)
+        if len(leaves) > MOST_TENSORS or len(self.program.order) + len(self.program.indices) > MOST_ARRAYS:
+            return False
+        made = self.library.prepared(self.program, any([type(leaf) is NumbersLeaf for leaf in leaves]))
         if made is None:
             return False
         self.tensors = tuple([self.library.array_of(leaf) for leaf in leaves if type(leaf) is ArrayLeaf])

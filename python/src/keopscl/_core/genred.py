@@ -12,6 +12,7 @@ from . import evaluation
 from .cards import OnlyOpenCLError
 from .evaluation import Evaluation, options_of
 from .leaves import I64, NAMES, ArrayLeaf
+from .prepared import MOST_MISSES
 from .program import Program, of_text
 from .tensor import broadcast
 
@@ -124,6 +125,7 @@ class GenredBase:
         self._program = Program(operator, range(count), dim, indices, tail, False)
         self._program.origin = origin
         self._prepared = None if self._options.double else self._library.prepared(self._program, False)
+        self._misses = 0  # calls one after another that could not be prepared
 
     def __getstate__(self) -> Any:
         state = dict(self.__dict__)
@@ -179,7 +181,11 @@ class GenredBase:
                 try:
                     result = evaluation.computed(library, self._program, code, shape, place, None, arrays, addresses)
                     if prepared is not None:
-                        library.learn(prepared, self._program, code, shape, args, place, arrays, self._program.order)
+                        learnt = library.learn(prepared, self._program, code, shape, args, place, arrays,
+                                               self._program.order)
+                        self._misses = 0 if learnt else self._misses + 1
+                        if self._misses >= MOST_MISSES:
+                            self._prepared = None
                     return result
                 except OnlyOpenCLError:
                     pass  # `call` knows what to do

@@ -27,6 +27,10 @@ def address_of(pointer: Any) -> int:
     return int(ffi.cast("uintptr_t", pointer))
 
 
+MOST_TENSORS, MOST_ARRAYS = int(lib.KEOPSCL_MOST_TENSORS), int(lib.KEOPSCL_MOST_ARRAYS)  # of a call that can be learnt
+MOST_MISSES = 16  # calls one after another that could not be learnt, before nobody tries any more
+
+
 def prepared(program: Any, placed: bool) -> Any:
     """A Prepared of a program, that knows no call yet. `placed`: numbers are among the arguments."""
     return Prepared(address_of(program.operator), program.operator, placed, not all(program.indices))

@@ -131,23 +131,23 @@ class TorchLibrary(_arrays.ArrayLibrary):
         return type(keep) is Held and keep.tensor is array and keep.pointer != -1
 
     def learn(self, prepared: Any, program: Any, code: int, shape: Shape, tensors: Sequence[Any], place: Any,
-              arrays: Any, sources: Sequence[Any]) -> None:
+              arrays: Any, sources: Sequence[Any]) -> bool:
         shape = shape[:-1] + program.tail if program.tail else shape
         results = [(shape, I64 if index else code, k) for k, index in enumerate(program.indices)]
-        self.teach(prepared, tensors, place, arrays, sources, results, len(results) if len(results) > 1 else 0)
+        return self.teach(prepared, tensors, place, arrays, sources, results, len(results) if len(results) > 1 else 0)
 
     def teach(self, prepared: Any, tensors: Sequence[Any], place: Any, arrays: Any, sources: Sequence[Any],
-              results: Sequence[Tuple[Shape, int, int]], width: int) -> None:
+              results: Sequence[Tuple[Shape, int, int]], width: int) -> bool:
         """See learn. `results`: for each its shape, its number type, and its place in a tuple of `width` results; 0: a
         single result is no tuple."""
         if any([0 in shape for shape, _, _ in results]):
-            return
+            return False
         settle_here() if place is None else place.settle()
         given = [source if type(source) is int else (address_of_pointer(source[0]), source) for source in sources]
         # The quicker function of the two takes strides, from PyTorch 2 on.
         shown = [(shape, dense_strides(shape) if PYTORCH_2 else None, type, position)
                  for shape, type, position in results]
-        prepared.learn(tuple(tensors), address_of_pointer(arrays), tuple(given), tuple(shown), width, None)
+        return bool(prepared.learn(tuple(tensors), address_of_pointer(arrays), tuple(given), tuple(shown), width, None))
 
     def direct(self, program: Any, arrays: Sequence[Any], keeps: Sequence[Any]) -> Tuple[bool, Optional[_cuda.Stream]]:
         if forward_ad._current_level >= 0 or "by OpenCL" in program.derived:
