@@ -254,9 +254,7 @@ kcl_status kd_doctor_with(const kd_cl *cl, kcl_write_fn write, void *user)
         put_cuda(&devices);
     put_drivers(&out);
     kb_str_putf(&out, "\n%s%s", kb_str_text(&devices), devices.length ? "\n" : "");
-    kb_str_put(&out, "Dense algebra on GPUs (CLBlast)\n  ");
-    if (!put_library(&out, "libclblast.so.1"))
-        kb_str_put(&out, "  Without it everything but dense algebra on GPUs works. Debian, Ubuntu: libclblast1.\n");
+    kd_dense_report(&out);
     kb_str_put(&out, "\n");
     put_cache(&out);
     kb_str_put(&out, "\n");
