@@ -384,10 +384,14 @@ typedef struct copies {
     size_t bytes[3];
 } copies;
 
-static void free_copies(kcl_context *c, copies *s)
+/* After a failure the device may still be copying. */
+static kcl_status free_copies(kcl_context *c, copies *s, kcl_status status)
 {
+    if (status < 0)
+        kd_wait_for_queue(c);
     for (size_t k = 0; k < KB_COUNT(s->at); k++)
         kb_free(&c->allocator, s->at[k]);
+    return status;
 }
 
 /* Elements from the first to the last one of a part of a matrix. */
@@ -448,9 +452,7 @@ static kcl_status copied_piece(kcl_context *c, const kd_product *p, void *user)
 static kcl_status gemm_on_copies(kcl_context *c, const kd_product *p)
 {
     copies s = {.bytes = {0}};
-    const kcl_status status = by_pieces(c, p, split(p, true), &s, copied_piece);
-    free_copies(c, &s);
-    return status;
+    return free_copies(c, &s, by_pieces(c, p, split(p, true), &s, copied_piece));
 }
 
 /* ---- Products -------------------------------------------------------------------------------------------------------- */
@@ -491,7 +493,7 @@ static kcl_status gram_by_gpu(kcl_context *c, kcl_dtype dtype, kd_dense_way way,
                               double beta, double *to, size_t stride)
 {
     const size_t order = a->columns, square = order * order, size = kb_dtype_size(dtype);
-    const size_t rows = dtype == KCL_F32 ? KD_GPU_GRAM_ROWS : a->rows, pieces = (a->rows + rows - 1) / rows;
+    const size_t rows = dtype == KCL_F32 ? KD_GRAM_ROWS : a->rows, pieces = (a->rows + rows - 1) / rows;
     const size_t slots = KB_MIN(gram_slots(order), pieces);
     kd_buffer *buffer = NULL;
     char *sums = kb_calloc(&c->allocator, slots * square, size);
@@ -524,6 +526,8 @@ static kcl_status gram_by_gpu(kcl_context *c, kcl_dtype dtype, kd_dense_way way,
     }
     if (status >= 0)
         kd_copy_to_upper(order, to, stride);
+    else
+        kd_wait_for_queue(c); /* the device may still be copying */
     kd_buffer_release(c, &buffer);
     kb_free(&c->allocator, sums);
     return status;
@@ -545,8 +549,7 @@ static kcl_status gram_on_copies(kcl_context *c, kcl_dtype dtype, double alpha, 
         if (status >= 0)
             status = kd_host_gram(c, dtype, alpha, count, a->columns, &p, row ? 1 : beta, to, stride);
     }
-    free_copies(c, &s);
-    return status;
+    return free_copies(c, &s, status);
 }
 
 kcl_status kd_gram(kcl_context *c, kcl_dtype dtype, double alpha, const kd_matrix *a, double beta, double *to,
@@ -635,8 +638,7 @@ static kcl_status trsm_on_copies(kcl_context *c, const kd_division *d)
         if (status >= 0)
             status = put_back(c, &q.x, &there, d->dtype, count);
     }
-    free_copies(c, &s);
-    return status;
+    return free_copies(c, &s, status);
 }
 
 static kcl_status trsm_on_device(kcl_context *c, const kd_division *d, kd_dense_way way)

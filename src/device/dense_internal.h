@@ -100,8 +100,7 @@ static inline void *kd_at(void *base, kcl_dtype dtype, size_t index)
 
 enum {
     KD_TILE = 64,              /* rows, columns and products of a step of the plain loops */
-    KD_GRAM_ROWS = 512,        /* whose products are added in float32 on the host */
-    KD_GPU_GRAM_ROWS = 1024,   /* the same on the device, from where their sums have to come */
+    KD_GRAM_ROWS = 512,        /* whose products are added in float32 */
     KD_SPLIT = 4 * 1024 * 1024 /* most elements of an operand in a piece */
 };
 

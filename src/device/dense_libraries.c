@@ -11,13 +11,13 @@
 const kd_library kd_library_blas = {
     .what = "a library with CBLAS",
     .variable = "KEOPSCL_BLAS",
-    .advice = "Debian, Ubuntu: libopenblas0; pip: keopscl[cpu]",
+    .advice = "Debian, Ubuntu: libopenblas0; pip: keopscl[blas]",
     .names = {"libopenblasp.so.0", "libopenblas.so.0", "libopenblas.so", "libblas.so.3"},
 };
 const kd_library kd_library_lapack = {
     .what = "LAPACK",
     .variable = "KEOPSCL_BLAS",
-    .advice = "Debian, Ubuntu: libopenblas0; pip: keopscl[cpu]",
+    .advice = "Debian, Ubuntu: libopenblas0; pip: keopscl[blas]",
     .names = {"liblapack.so.3"},
 };
 const kd_library kd_library_clblast = {

@@ -201,14 +201,15 @@ static void put_cache(kb_str *out)
 
 static void put_environment(kb_str *out)
 {
-    static const char *const names[] = {"KEOPSCL_DEVICE",   "KEOPSCL_THREADS",
-                                        "KEOPSCL_LOG",      "KEOPSCL_CACHE_DIR",
-                                        "KEOPSCL_CACHE",    "KEOPSCL_DUMP_DIR",
-                                        "KEOPSCL_PROGRAMS", "XDG_CACHE_HOME",
-                                        "OCL_ICD_VENDORS",  "OCL_ICD_FILENAMES",
-                                        "POCL_DEVICES",     "POCL_CACHE_DIR",
-                                        "LD_LIBRARY_PATH",  "POCL_WORK_GROUP_SPECIALIZATION",
-                                        "POCL_KERNEL_CACHE"};
+    static const char *const names[] = {"KEOPSCL_DEVICE",    "KEOPSCL_THREADS",
+                                        "KEOPSCL_LOG",       "KEOPSCL_CACHE_DIR",
+                                        "KEOPSCL_CACHE",     "KEOPSCL_DUMP_DIR",
+                                        "KEOPSCL_PROGRAMS",  "XDG_CACHE_HOME",
+                                        "OCL_ICD_VENDORS",   "OCL_ICD_FILENAMES",
+                                        "POCL_DEVICES",      "POCL_CACHE_DIR",
+                                        "LD_LIBRARY_PATH",   "POCL_WORK_GROUP_SPECIALIZATION",
+                                        "POCL_KERNEL_CACHE", "KEOPSCL_BLAS",
+                                        "KEOPSCL_CLBLAST",   "KEOPSCL_CUBLAS"};
     kb_str_put(out, "Environment\n");
     int set = 0;
     for (size_t k = 0; k < KB_COUNT(names); k++) {
