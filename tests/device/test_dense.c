@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Dense algebra against plain loops in double: on the interpreter, and with an argument on this machine's first OpenCL
- * CPU, by every way there is: in place, on copies, by CLBlast. Libraries that are not installed are left out with a line.
- * Exits with 77 (skipped) without the CPU. Tests run in one process (CK_NOFORK): drivers do not survive fork.
+ * Dense algebra against plain loops in double: on the interpreter, or on the device of the argument, by every way there
+ * is: in place, on copies, by CLBlast, by cuBLAS (on a card, or simulated). Libraries that are not installed are left out
+ * with a line. Exits with 77 (skipped) without the device. Tests run in one process (CK_NOFORK): drivers do not survive fork.
  */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L
@@ -64,35 +64,60 @@ typedef struct way {
 } way;
 
 static const way ways[] = {
-    {"by CBLAS", KD_DENSE_DEFAULT, false}, {"by loops", KD_DENSE_DEFAULT, true},
-    {"on copies", KD_DENSE_COPIED, false}, {"by CLBlast", KD_DENSE_CLBLAST, false},
+    {"by CBLAS in place", KD_DENSE_IN_PLACE, false},
+    {"by loops", KD_DENSE_IN_PLACE, true}, /* on copies where the host does not see the memory */
+    {"by CBLAS on copies", KD_DENSE_COPIED, false},
+    {"by CLBlast", KD_DENSE_CLBLAST, false},
     {"by cuBLAS", KD_DENSE_CUBLAS, false},
 };
 
 static kcl_context *base; /* on whose device the others are, so that CLBlast builds its programs once */
 
+/* Sets a variable and returns what it was, which put_variable sets again. */
+static char *set_variable(const char *name, const char *value)
+{
+    const char *before = getenv(name);
+    char *kept = before ? strdup(before) : NULL;
+    setenv(name, value, 1);
+    return kept;
+}
+
+static void put_variable(const char *name, char *kept)
+{
+    if (kept)
+        setenv(name, kept, 1);
+    else
+        unsetenv(name);
+    free(kept);
+}
+
+/* A context on the device of `other` that computes so, as far as memory suffices for its libraries. */
+static kcl_status open_so(kcl_context **c, const kcl_context *other, const way *w)
+{
+    struct kd_dense *dense;
+    ck_assert_int_eq(kcl_context_create_shared(c, other), KCL_OK);
+    char *kept = w->loops ? set_variable("KEOPSCL_BLAS", "none") : NULL;
+    kcl_status status = kd_dense_get(*c, &dense);
+    if (w->loops)
+        put_variable("KEOPSCL_BLAS", kept);
+    if (status >= 0)
+        status = kd_dense_use(*c, w->way);
+    return status == KCL_ERROR_UNSUPPORTED && w->loops ? kd_dense_use(*c, KD_DENSE_COPIED) : status;
+}
+
 /* A context that computes so; NULL: not here. */
 static kcl_context *open_way(const way *w)
 {
-    if (is_host() && w->way != KD_DENSE_DEFAULT)
-        return NULL; /* test_libraries_that_are_missing sees these refused */
-    const char *before = getenv("KEOPSCL_BLAS");
-    char *kept = before ? strdup(before) : NULL;
-    if (w->loops)
-        setenv("KEOPSCL_BLAS", "none", 1);
     kcl_context *c;
     kd_dense_info info;
-    ck_assert_int_eq(kcl_context_create_shared(&c, base), KCL_OK);
+    if (is_host() && w->way != KD_DENSE_IN_PLACE)
+        return NULL; /* test_libraries_that_are_missing sees these refused */
+    const kcl_status status = open_so(&c, base, w);
     OK(kd_dense_describe(c, &info));
-    if (kept)
-        setenv("KEOPSCL_BLAS", kept, 1);
-    else
-        unsetenv("KEOPSCL_BLAS");
-    free(kept);
     const char *why = NULL;
-    if (kd_dense_use(c, w->way) < 0)
+    if (status < 0)
         why = kcl_context_error(c);
-    else if (!w->loops && w->way == KD_DENSE_DEFAULT && !info.has_blas)
+    else if (!w->loops && w->way >= KD_DENSE_IN_PLACE && !info.has_blas)
         why = info.text;
     if (why) {
         static bool told[KB_COUNT(ways)];
@@ -647,17 +672,17 @@ END_TEST
 
 START_TEST(test_libraries_that_are_missing)
 {
-    kd_dense_info info;
-    char *blas = getenv("KEOPSCL_BLAS") ? strdup(getenv("KEOPSCL_BLAS")) : NULL;
-    char *clblast = getenv("KEOPSCL_CLBLAST") ? strdup(getenv("KEOPSCL_CLBLAST")) : NULL;
+    static const char *const variables[] = {"KEOPSCL_BLAS", "KEOPSCL_CLBLAST", "KEOPSCL_CUBLAS"};
     /* A path where nothing is, and a library without the functions. */
     static const char *const paths[] = {"/nowhere/lib.so", "libm.so.6"};
     for (size_t k = 0; k < KB_COUNT(paths); k++) {
-        setenv("KEOPSCL_BLAS", paths[k], 1);
-        setenv("KEOPSCL_CLBLAST", paths[k], 1);
+        char *before[KB_COUNT(variables)];
+        kd_dense_info info;
+        double a[1] = {4}, value;
+        for (size_t v = 0; v < KB_COUNT(variables); v++)
+            before[v] = set_variable(variables[v], paths[k]);
         log_lines[0] = 0;
         kcl_context *c = open_with((kcl_context_params){.log = collect});
-        double a[1] = {4}, value;
         OK(kd_dense_describe(c, &info));
         ck_assert(!info.has_blas && !info.has_lapack && !info.is_fast);
         HAS(log_lines, "plain loops");
@@ -665,22 +690,19 @@ START_TEST(test_libraries_that_are_missing)
         HAS(info.text, paths[k]);
         ck_assert_int_eq(kd_syevd(c, 1, a, 1, &value, false), KCL_ERROR_UNSUPPORTED);
         HAS(kcl_context_error(c), "libopenblas0");
-        ck_assert_int_eq(kd_dense_use(c, KD_DENSE_CLBLAST), KCL_ERROR_UNSUPPORTED);
-        HAS(kcl_context_error(c), is_host() ? "interpreter" : k ? "lacks the function" : "libclblast1");
-        ck_assert_int_eq(kd_dense_use(c, KD_DENSE_CUBLAS), KCL_ERROR_UNSUPPORTED);
+        const kd_dense_way own = c->is_cuda ? KD_DENSE_CUBLAS : KD_DENSE_CLBLAST;
+        ck_assert_int_eq(kd_dense_use(c, own), KCL_ERROR_UNSUPPORTED);
+        HAS(kcl_context_error(c), is_host()    ? "interpreter"
+                                  : k          ? "lacks the function"
+                                  : c->is_cuda ? "pip's nvidia-cublas"
+                                               : "libclblast1");
+        ck_assert_int_eq(kd_dense_use(c, c->is_cuda ? KD_DENSE_CLBLAST : KD_DENSE_CUBLAS), KCL_ERROR_UNSUPPORTED);
+        OK(kd_dense_use(c, KD_DENSE_DEFAULT));
         multiply(c, "without libraries", KCL_F32, false, true, (size_t[]){9, 8, 7}, 1, 0, 1);
         kcl_context_destroy(&c);
+        for (size_t v = 0; v < KB_COUNT(variables); v++)
+            put_variable(variables[v], before[v]);
     }
-    if (blas)
-        setenv("KEOPSCL_BLAS", blas, 1);
-    else
-        unsetenv("KEOPSCL_BLAS");
-    if (clblast)
-        setenv("KEOPSCL_CLBLAST", clblast, 1);
-    else
-        unsetenv("KEOPSCL_CLBLAST");
-    free(blas);
-    free(clblast);
 }
 END_TEST
 
@@ -696,32 +718,27 @@ START_TEST(test_memory)
             for (long long n = 0; status == KCL_ERROR_NO_MEMORY && n < 60; n++) {
                 const long long blocks = atomic_load(&memory.blocks);
                 kcl_context *c;
-                kd_dense_bytes bytes;
-                ck_assert_int_eq(kcl_context_create_shared(&c, root), KCL_OK);
+                OK(open_so(&c, root, w));
                 matrix a = make(c, KCL_F32, 40, 30, 0, 0), b = make(c, KCL_F32, 40, 5, 0, 0);
                 matrix to = make(c, KCL_F32, 30, 5, 0, 0);
                 double *square = calloc(900, sizeof *square);
                 for (int i = 0; i < 30; i++)
                     square[31 * i] = 1;
                 OK(kd_finish(c));
-                if (n == 0) { /* with all the memory that was told */
-                    OK(kd_dense_use(c, is_host() ? KD_DENSE_DEFAULT : w->way));
-                    OK(kd_dense_most_bytes(c, KCL_F32, 30, &bytes));
-                    atomic_store(&memory.largest, 0);
-                }
-                memory.fail_at = n ? atomic_load(&memory.requests) + n : 0;
-                status = n ? kd_dense_use(c, is_host() ? KD_DENSE_DEFAULT : w->way) : KCL_OK;
-                if (status >= 0)
-                    status = call == 0   ? kd_gemm(c, KCL_F32, true, false, 1, &a.m, &b.m, 0, &to.m)
-                             : call == 1 ? kd_gram(c, KCL_F32, 1, &a.m, 0, square, 30)
-                                         : kd_trsm(c, KCL_F32, &a.m, square, 30, true, false);
+                atomic_store(&memory.largest, 0);
+                memory.fail_at = n ? atomic_load(&memory.requests) + n : 0; /* first with all that is wanted */
+                status = call == 0   ? kd_gemm(c, KCL_F32, true, false, 1, &a.m, &b.m, 0, &to.m)
+                         : call == 1 ? kd_gram(c, KCL_F32, 1, &a.m, 0, square, 30)
+                                     : kd_trsm(c, KCL_F32, &a.m, square, 30, true, false);
                 memory.fail_at = 0;
-                ck_assert_msg(status == KCL_OK || status == KCL_ERROR_NO_MEMORY, "%s: %s", w->name,
+                ck_assert_msg(status == KCL_OK || (n && status == KCL_ERROR_NO_MEMORY), "%s: %s", w->name,
                               kcl_context_error(c));
                 kd_finish(c);
-                if (n == 0) {
+                if (!n) {
+                    kd_dense_bytes bytes;
+                    OK(kd_dense_most_bytes(c, KCL_F32, 30, &bytes));
                     ck_assert_int_le(atomic_load(&memory.largest), (long long)bytes.host);
-                    status = KCL_ERROR_NO_MEMORY; /* now with less */
+                    status = KCL_ERROR_NO_MEMORY;
                 }
                 free(square);
                 finish(c, &a);
@@ -734,6 +751,35 @@ START_TEST(test_memory)
         }
         kcl_context_destroy(&root);
         ck_assert_int_eq(atomic_load(&memory.blocks), 0);
+    }
+}
+END_TEST
+
+/* A call of the simulated cuBLAS fails: the call ends the submission, and the context goes on. */
+START_TEST(test_cublas_that_fails)
+{
+    static const char *const names[] = {"cublasCreate", "cublasSgemm_v2", "cublasStrsm_v2"};
+    const char *library = getenv("KEOPSCL_CUBLAS");
+    if (!library || !strstr(library, "fake_cublas"))
+        return;
+    for (size_t k = 0; k < KB_COUNT(names); k++) {
+        kcl_context *c = open_with((kcl_context_params){.log = collect});
+        OK(kd_dense_use(c, KD_DENSE_CUBLAS));
+        matrix a = make(c, KCL_F32, 4, 3, 0, 0), b = make(c, KCL_F32, 3, 5, 0, 0), to = make(c, KCL_F32, 4, 5, 0, 0);
+        const double t[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+        setenv("FAKE_CUBLAS_FAIL", names[k], 1);
+        const kcl_status status = k == 2 ? kd_trsm(c, KCL_F32, &a.m, t, 3, true, false)
+                                         : kd_gemm(c, KCL_F32, false, false, 1, &a.m, &b.m, 0, &to.m);
+        unsetenv("FAKE_CUBLAS_FAIL");
+        ck_assert_int_eq(status, k ? KCL_ERROR_OPENCL : KCL_ERROR_DEVICE_MEMORY);
+        HAS(kcl_context_error(c), k ? "CUBLAS_STATUS_EXECUTION_FAILED (13)" : "cublasCreate failed");
+        ck_assert_int_eq(kd_finish(c), status);
+        OK(kd_gemm(c, KCL_F32, false, false, 1, &a.m, &b.m, 0, &to.m));
+        check_gemm(c, "after a failure", false, false, 1, &a, &b, 0, &to);
+        finish(c, &a);
+        finish(c, &b);
+        finish(c, &to);
+        kcl_context_destroy(&c);
     }
 }
 END_TEST
@@ -789,6 +835,7 @@ int main(int argc, char **argv)
                                   test_sizes_that_do_not_fit,
                                   test_libraries_that_are_missing,
                                   test_memory,
+                                  test_cublas_that_fails,
                                   test_contexts_in_threads};
     if (argc > 1)
         device = argv[1];
