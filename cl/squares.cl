@@ -15,7 +15,7 @@
     __global const KCL_REAL *restrict x, long x##_offset, long x##_distance, long x##_step, long x##_rows,             \
         __global const KCL_REAL *restrict x##_factor, long x##_factor_step
 
-/* Widens *low to *high by those of the evenly spaced rows of a sample that a work-item looks at. */
+/* Widens the interval from low to high by the numbers of the sample's rows that a work-item looks at. */
 #define KCL_WIDEN(x)                                                                                                   \
     {                                                                                                                  \
         const long step = x##_rows / KCL_SAMPLE + 1;                                                                   \

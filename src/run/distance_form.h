@@ -56,7 +56,7 @@ typedef struct kx_question {
     bool decides; /* the device may decide: where arrays are in the device's memory the host does not wait for them */
 } kx_question;
 
-/* What is known of two arrays. Where the host has looked it lies in the arena. */
+/* What is known of two arrays. The numbers that the host has seen lie in the arena. */
 typedef struct kx_sight kx_sight;
 struct kx_sight {
     kx_sight *next;

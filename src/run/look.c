@@ -36,7 +36,7 @@ static void write_squares(kb_str *out, unsigned variant)
     kt_render_squares(out, variant & OF_F64 ? KCL_F64 : KCL_F32, variant & HAS_F64);
 }
 
-/* Starts "centre" or "squares" on `count` sides; the second side is the first where there is one. */
+/* Starts "centre" or "squares" on two sides, or on a single side, which then stands for both. */
 static kcl_status launch(const kx_looking *l, const char *name, int count, const kx_side *sides, const kd_arg *centre,
                          kd_buffer *largest)
 {

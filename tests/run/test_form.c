@@ -80,7 +80,8 @@ static kx_choice choose_with(kg_form form, const kx_view *const *views)
 {
     kx_choice choice;
     kx_seen seen = {0};
-    kx_question q = {&s.sweep, expansion, views, NULL, launch_rows, launch_cols, KCL_F32, &caps, form, screens, 1, false, false};
+    kx_question q = {&s.sweep, expansion, views,   NULL, launch_rows, launch_cols, KCL_F32,
+                     &caps,    form,      screens, 1,    false,       false};
     ck_assert_msg(kx_choose_form(&choice, &q, &seen, &arena, &err) == KCL_OK, "%s", err.text);
     return choice;
 }

@@ -182,7 +182,8 @@ START_TEST(test_the_form_follows_device_arrays)
                 from_device(&out[1], &arrays[4]);
             text.length = 0;
             OK(kcl_operator_describe(op, c, dtype, ROWS, COLS, collect, &text));
-            CONTAINS(text.text, device && strcmp(c->device->info.type, "gpu") == 0 ? "form: decided on the device" : calls[n].form);
+            CONTAINS(text.text, device && strcmp(c->device->info.type, "gpu") == 0 ? "form: decided on the device"
+                                                                                   : calls[n].form);
             for (int k = 0; k < 5; k++)
                 if (device)
                     kcl_array_free(&arrays[k]);
