@@ -97,7 +97,7 @@ class Apply(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
-        task, *tensors = args
+        task, tensors = args[0], args[1:]
         if task.prepared is None:
             results = task.run()
             ctx.task = task.without_tensors()
@@ -108,23 +108,26 @@ class Apply(torch.autograd.Function):
         ctx.save_for_backward(*tensors)
         if forward_ad._current_level >= 0:
             ctx.save_for_forward(*tensors)
-        ctx.mark_non_differentiable(*[result for result, index in zip(results, task.stage.indices) if index])
+        if True in task.stage.indices:
+            ctx.mark_non_differentiable(*[result for result, index in zip(results, task.stage.indices) if index])
         return results
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         task: Task = ctx.task
-        library = task.library
         tensors = ctx.saved_tensors
-        # Results without a cotangent are left out, so that they cost nothing and no 0 meets an infinity.
-        given = [k for k, each in enumerate(grad_outputs) if each is not None and not task.stage.indices[k]]
-        cotangents = [grad_outputs[k] for k in given]
-        key = ctx.needs_input_grad, *given
+        if len(grad_outputs) == 1 and grad_outputs[0] is not None:  # most calls, in few steps
+            given, cotangents, key = [0], grad_outputs, ctx.needs_input_grad
+        else:
+            # Results without a cotangent are left out, so that they cost nothing and no 0 meets an infinity.
+            given = [k for k, each in enumerate(grad_outputs) if each is not None and not task.stage.indices[k]]
+            cotangents, key = tuple([grad_outputs[k] for k in given]), (ctx.needs_input_grad, *given)
         prepared = task.prepared_back.get(key)
         if prepared is not None:
-            results = prepared(*tensors, *cotangents)
+            results = prepared(*(tensors + cotangents))
             if results is not NotImplemented:
                 return results
+        library = task.library
         saved = iter(tensors)
         needed = iter(ctx.needs_input_grad[1:])
         leaves = list(task.leaves)
@@ -153,7 +156,7 @@ class Apply(torch.autograd.Function):
                 prepared = task.prepared_back[key] = library.prepared(
                     stage, any([type(leaf) is not ArrayLeaf for leaf in leaves]))
             shown = [(tuple(tensor.shape), task.code, k) for k, tensor in enumerate(sources, 1) if tensor is not None]
-            lesson = prepared, (*tensors, *cotangents), shown, len(sources) + 1
+            lesson = prepared, tensors + cotangents, shown, len(sources) + 1
         gradients = iter(compute(Task(library, stage, task.code, task.device, shapes, leaves), lesson))
         return (None, *[None if tensor is None else like(next(gradients), tensor) for tensor in sources])
 
@@ -225,6 +228,8 @@ class Recorded:
 
     def __call__(self, *tensors: Any) -> Any:
         results: Any = Apply.apply(self.task, *[tensors[k] for k in self.order])
+        if len(results) == 1 and self.program.plain:
+            return results[0]
         return finished(self.task.library, self.program, self.shape, results)
 
 
