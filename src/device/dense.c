@@ -142,8 +142,8 @@ kcl_status kd_dense_most_bytes(kcl_context *c, kcl_dtype dtype, size_t order, kd
     const bool on_gpu = d->way == KD_DENSE_CUBLAS || d->way == KD_DENSE_CLBLAST;
     const uint64_t slots = dtype == KCL_F32 ? KB_MAX(square, KD_SPLIT * size) : square;
     /* A triangle of the type of the matrices, the sums of a piece of rows, and what a piece takes. */
-    bytes->host = square + (on_gpu ? slots : square + loops);
-    bytes->device = on_gpu ? square + slots : 0;
+    bytes->host = square + (on_gpu ? KB_MAX(slots, (uint64_t)order * order * sizeof(double)) : square + loops);
+    bytes->device = on_gpu ? square + slots + (uint64_t)order * order * sizeof(double) : 0;
     if (d->way == KD_DENSE_COPIED)
         bytes->host += 3 * KD_SPLIT * size;
     if (d->way == KD_DENSE_CLBLAST)
@@ -223,10 +223,10 @@ static kcl_status check_product(kcl_context *c, kcl_dtype dtype, bool ta, bool t
     return status;
 }
 
-/* A failure of a command ends the submission. */
-static kcl_status note(kcl_context *c, kcl_status status)
+/* A failure of a call on matrices of the device ends the submission. */
+static kcl_status note(kcl_context *c, const kd_matrix *m, kcl_status status)
 {
-    if (status < 0 && c->submission_status >= 0)
+    if (status < 0 && m->buffer && c->submission_status >= 0)
         c->submission_status = status;
     return status;
 }
@@ -478,58 +478,115 @@ kcl_status kd_gemm(kcl_context *c, kcl_dtype dtype, bool ta, bool tb, double alp
     if (status >= 0)
         status = kd_dense_get(c, &dense);
     if (status < 0)
-        return note(c, status);
+        return note(c, to, status);
     const kd_product p = {dtype, ta,   tb,          to->rows,    to->columns, ta ? a->rows : a->columns,
                           alpha, beta, place_of(a), place_of(b), place_of(to)};
     if (!p.m || !p.n || ((!p.k || alpha == 0) && beta == 1))
         return KCL_OK;
-    return note(c, to->buffer ? gemm_on_device(c, &p, dense->way) : kd_host_gemm(c, &p));
+    return note(c, to, to->buffer ? gemm_on_device(c, &p, dense->way) : kd_host_gemm(c, &p));
 }
 
 /* ---- Gram matrices --------------------------------------------------------------------------------------------------- */
 
-/* Products of pieces of rows on the device, as many as there is room for, then their sum on the host. */
-static kcl_status gram_by_gpu(kcl_context *c, kcl_dtype dtype, kd_dense_way way, double alpha, const kd_matrix *a,
-                              double beta, double *to, size_t stride)
+/* Adds the matrices of pieces of rows in double, where the device has it; else they go to the host one by one. */
+static const char sum_source[] =
+    "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
+    "__kernel void add(__global const float *restrict pieces, long square, int count, __global double *restrict sums,\n"
+    "                  int is_first)\n"
+    "{\n"
+    "    const long e = get_global_id(0);\n"
+    "    if (e >= square)\n"
+    "        return;\n"
+    "    double sum = is_first ? 0 : sums[e];\n"
+    "    for (int k = 0; k < count; k++)\n"
+    "        sum += pieces[k * square + e];\n"
+    "    sums[e] = sum;\n"
+    "}\n";
+
+/* A Gram matrix on its way. */
+typedef struct gram_work {
+    kcl_dtype dtype;
+    kd_dense_way way;
+    size_t order, square;
+    kd_buffer *pieces; /* matrices of pieces of rows */
+    kd_buffer *sums;   /* in double; NULL: the host adds */
+    kd_kernel *kernel;
+    void *host; /* room for what comes from the device at once */
+    double alpha, beta, *to;
+    size_t stride;
+} gram_work;
+
+/* Fetches `count` matrices of a type from the device and adds them. */
+static kcl_status add_on_host(kcl_context *c, gram_work *g, kd_buffer *from, kcl_dtype dtype, size_t count)
 {
-    const size_t order = a->columns, square = order * order, size = kb_dtype_size(dtype);
-    const size_t rows = dtype == KCL_F32 ? KD_GRAM_ROWS : a->rows, pieces = (a->rows + rows - 1) / rows;
-    const size_t slots = KB_MIN(gram_slots(order), pieces);
-    kd_buffer *buffer = NULL;
-    char *sums = kb_calloc(&c->allocator, slots * square, size);
-    kcl_status status = sums ? kd_buffer_create(c, slots * square * size, &buffer) : kb_no_memory(&c->error);
+    const size_t size = kb_dtype_size(dtype);
+    kcl_status status = kd_read(c, from, 0, g->host, count * g->square * size);
+    if (status >= 0)
+        status = kd_wait_for_queue(c);
+    for (size_t k = 0; k < count && status >= 0; k++, g->beta = 1)
+        kd_add_lower(dtype, g->alpha, g->order, kd_at(g->host, dtype, k * g->square), g->beta, g->to, g->stride);
+    return status;
+}
+
+static kcl_status add_on_device(kcl_context *c, gram_work *g, int count, bool is_first)
+{
+    enum { GROUP = 64 };
+    const int64_t square = (int64_t)g->square;
+    const int first = is_first;
+    const size_t global[3] = {(g->square + GROUP - 1) / GROUP * GROUP, 1, 1}, local[3] = {GROUP, 1, 1};
+    return kd_launch(c, g->kernel, 5,
+                     (kd_arg[]){{KD_ARG_BUFFER, NULL, 0, g->pieces},
+                                {KD_ARG_VALUE, &square, sizeof square, NULL},
+                                {KD_ARG_VALUE, &count, sizeof count, NULL},
+                                {KD_ARG_BUFFER, NULL, 0, g->sums},
+                                {KD_ARG_VALUE, &first, sizeof first, NULL}},
+                     global, local);
+}
+
+static kcl_status multiply_and_add(kcl_context *c, gram_work *g, const kd_matrix *a, size_t slots)
+{
+    const size_t rows = g->dtype == KCL_F32 ? KD_GRAM_ROWS : a->rows, pieces = (a->rows + rows - 1) / rows;
+    kcl_status status = KCL_OK;
     for (size_t first = 0; first < pieces && status >= 0; first += slots) {
         const size_t count = KB_MIN(slots, pieces - first);
         for (size_t k = 0; k < count && status >= 0; k++) {
             const size_t row = (first + k) * rows;
-            kd_elements from = place_of(a);
-            from.offset += row * a->stride;
-            const kd_product p = {dtype,
-                                  true,
-                                  false,
-                                  order,
-                                  order,
-                                  KB_MIN(rows, a->rows - row),
-                                  1,
-                                  0,
-                                  from,
-                                  from,
-                                  {.buffer = buffer, .offset = k * square, .stride = order}};
-            status = gemm_on_device(c, &p, way);
+            kd_product p = {.dtype = g->dtype, .transpose_a = true, .m = g->order, .n = g->order, .alpha = 1};
+            p.k = KB_MIN(rows, a->rows - row);
+            p.a = place_of(a);
+            p.a.offset += row * a->stride;
+            p.b = p.a;
+            p.c = (kd_elements){.buffer = g->pieces, .offset = k * g->square, .stride = g->order};
+            status = gemm_on_device(c, &p, g->way);
         }
         if (status >= 0)
-            status = kd_read(c, buffer, 0, sums, count * square * size);
-        if (status >= 0)
-            status = kd_wait_for_queue(c);
-        for (size_t k = 0; k < count && status >= 0; k++)
-            kd_add_lower(dtype, alpha, order, sums + k * square * size, first || k ? 1 : beta, to, stride);
+            status = g->sums ? add_on_device(c, g, (int)count, !first) : add_on_host(c, g, g->pieces, g->dtype, count);
     }
+    return status < 0 || !g->sums ? status : add_on_host(c, g, g->sums, KCL_F64, 1);
+}
+
+static kcl_status gram_by_gpu(kcl_context *c, gram_work g, const kd_matrix *a)
+{
+    const size_t size = kb_dtype_size(g.dtype);
+    const size_t slots = g.dtype == KCL_F32 ? KB_MIN(gram_slots(g.order), (a->rows - 1) / KD_GRAM_ROWS + 1) : 1;
+    const bool adds = slots > 1 && c->device->caps.has_f64;
+    kcl_status status = kd_buffer_create(c, slots * g.square * size, &g.pieces);
+    if (status >= 0 && adds)
+        status = kd_buffer_create(c, g.square * sizeof(double), &g.sums);
+    if (status >= 0 && adds)
+        status = kd_kernel_get(c, sum_source, "add", "sums of Gram matrices", &g.kernel);
+    if (status >= 0 && !(g.host = kb_alloc(&c->allocator, g.square * (adds ? sizeof(double) : slots * size))))
+        status = kb_no_memory(&c->error);
     if (status >= 0)
-        kd_copy_to_upper(order, to, stride);
+        status = multiply_and_add(c, &g, a, slots);
+    if (status >= 0)
+        kd_copy_to_upper(g.order, g.to, g.stride);
     else
         kd_wait_for_queue(c); /* the device may still be copying */
-    kd_buffer_release(c, &buffer);
-    kb_free(&c->allocator, sums);
+    kd_kernel_release(c, &g.kernel);
+    kd_buffer_release(c, &g.sums);
+    kd_buffer_release(c, &g.pieces);
+    kb_free(&c->allocator, g.host);
     return status;
 }
 
@@ -566,7 +623,7 @@ kcl_status kd_gram(kcl_context *c, kcl_dtype dtype, double alpha, const kd_matri
     if (status >= 0)
         status = kd_dense_get(c, &dense);
     if (status < 0 || !a->columns)
-        return note(c, status);
+        return note(c, a, status);
     kd_elements p = place_of(a);
     if (!a->buffer || !a->rows || alpha == 0) {
         status = kd_host_gram(c, dtype, alpha, alpha == 0 ? 0 : a->rows, a->columns, &p, beta, to, stride);
@@ -579,9 +636,18 @@ kcl_status kd_gram(kcl_context *c, kcl_dtype dtype, double alpha, const kd_matri
     } else if (dense->way == KD_DENSE_COPIED) {
         status = gram_on_copies(c, dtype, alpha, a, beta, to, stride);
     } else {
-        status = gram_by_gpu(c, dtype, dense->way, alpha, a, beta, to, stride);
+        const size_t order = a->columns;
+        const gram_work g = {.dtype = dtype,
+                             .way = dense->way,
+                             .order = order,
+                             .square = order * order,
+                             .alpha = alpha,
+                             .beta = beta,
+                             .to = to,
+                             .stride = stride};
+        status = gram_by_gpu(c, g, a);
     }
-    return note(c, status);
+    return note(c, a, status);
 }
 
 /* ---- Triangles ------------------------------------------------------------------------------------------------------- */
@@ -671,12 +737,12 @@ kcl_status kd_trsm(kcl_context *c, kcl_dtype dtype, const kd_matrix *x, const do
     if (status >= 0)
         status = kd_dense_get(c, &dense);
     if (status < 0 || is_empty(x))
-        return note(c, status);
+        return note(c, x, status);
     kd_division d = {dtype, x->rows, x->columns, is_lower, transpose, place_of(x), {.stride = x->columns}};
     d.t.host = typed_triangle(c, &d, t, stride);
     if (!d.t.host)
-        return note(c, kb_no_memory(&c->error));
+        return note(c, x, kb_no_memory(&c->error));
     status = x->buffer ? trsm_on_device(c, &d, dense->way) : kd_host_trsm(c, &d);
     kb_free(&c->allocator, d.t.host);
-    return note(c, status);
+    return note(c, x, status);
 }

@@ -43,7 +43,7 @@ kcl_status kd_gemm(kcl_context *context, kcl_dtype dtype, bool transpose_a, bool
  * C = alpha A' A + beta C, the Gram matrix of the columns of A. C is in host memory, in double, with rows of `stride`
  * numbers; its lower triangle is read, and both triangles are written. The result is there when the function returns.
  *
- * Of float32 factors the products of 512 rows at a time are added in float32, and the sums in double: the error of an
+ * Of float32 factors the products of 512 rows at a time are added in float32, and their sums in double: the error of an
  * element is less than 1e-6 of the product of the norms of its two columns, however many rows there are.
  */
 kcl_status kd_gram(kcl_context *context, kcl_dtype dtype, double alpha, const kd_matrix *a, double beta, double *c,
