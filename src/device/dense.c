@@ -34,22 +34,6 @@ static void describe(kcl_context *c, struct kd_dense *d)
     kb_log_line(&c->log, "%s", d->text);
 }
 
-/* Opens the library of the device. */
-static bool open_library(kcl_context *c, struct kd_dense *d)
-{
-    if (c->is_cuda)
-        return d->has_cublas || (d->has_cublas = kd_cublas_open(&d->cublas, d->why, sizeof d->why));
-    if (!d->has_clblast)
-        d->has_clblast = kd_clblast_open(&d->clblast, d->why, sizeof d->why);
-    if (!d->has_clblast)
-        return false;
-    /* CLBlast keeps programs, and with them the cl_context, until it is told that they are not needed. */
-    pthread_mutex_lock(&c->device->lock);
-    c->device->clear_clblast = d->clblast.clear_cache;
-    pthread_mutex_unlock(&c->device->lock);
-    return true;
-}
-
 kcl_status kd_dense_get(kcl_context *c, struct kd_dense **dense)
 {
     struct kd_dense *d = *dense = c->dense;
@@ -58,15 +42,15 @@ kcl_status kd_dense_get(kcl_context *c, struct kd_dense **dense)
     d = kb_calloc(&c->allocator, 1, sizeof *d);
     if (!d)
         return kb_no_memory(&c->error);
+    *dense = c->dense = d;
     kd_blas_open(&d->blas);
     if (works_in_place(c))
         d->way = KD_DENSE_IN_PLACE;
-    else if (!open_library(c, d))
+    else if (!kd_gpu_open(c, d))
         d->way = KD_DENSE_COPIED;
     else
         d->way = c->is_cuda ? KD_DENSE_CUBLAS : KD_DENSE_CLBLAST;
     describe(c, d);
-    *dense = c->dense = d;
     return KCL_OK;
 }
 
@@ -94,11 +78,11 @@ kcl_status kd_dense_use(kcl_context *c, kd_dense_way way)
         is_there = false;
         snprintf(d->why, sizeof d->why, "the interpreter has no memory but the host's");
     } else if (way == KD_DENSE_CUBLAS || way == KD_DENSE_CLBLAST) {
-        is_there = (way == KD_DENSE_CUBLAS) == c->is_cuda && open_library(c, d);
+        is_there = (way == KD_DENSE_CUBLAS) == c->is_cuda && kd_gpu_open(c, d);
         if (!is_there && (way == KD_DENSE_CUBLAS) != c->is_cuda)
             snprintf(d->why, sizeof d->why, "CLBlast is for OpenCL, cuBLAS for CUDA");
     } else if (way == KD_DENSE_DEFAULT) {
-        way = !open_library(c, d) ? KD_DENSE_COPIED : c->is_cuda ? KD_DENSE_CUBLAS : KD_DENSE_CLBLAST;
+        way = !kd_gpu_open(c, d) ? KD_DENSE_COPIED : c->is_cuda ? KD_DENSE_CUBLAS : KD_DENSE_CLBLAST;
     } else {
         *d->why = 0;
     }
