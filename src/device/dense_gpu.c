@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-/* ---- CLBlast --------------------------------------------------------------------------------------------------------- */
+/* ---- CLBlast ----------------------------------------------------------------------------------------------------- */
 
 /* Ends a call: the command is in the queue. */
 static kcl_status end_clblast(kcl_context *c, const char *call, int code, cl_event event)
@@ -55,7 +55,7 @@ static kcl_status clblast_trsm(kcl_context *c, const kd_clblast *l, const kd_div
     return end_clblast(c, "CLBlastDtrsm", code, event);
 }
 
-/* ---- cuBLAS ---------------------------------------------------------------------------------------------------------- */
+/* ---- cuBLAS ------------------------------------------------------------------------------------------------------ */
 
 /* cuBLAS's numbers. */
 enum { PLAIN = 0, TRANSPOSED = 1, LOWER = 0, UPPER = 1, LEFT = 0, NON_UNIT = 0, ALLOC_FAILED = 3 };
@@ -127,7 +127,7 @@ static kcl_status cublas_trsm(kcl_context *c, struct kd_dense *dense, const kd_d
     return code ? cublas_failed(c, "cublasDtrsm", code) : KCL_OK;
 }
 
-/* ---- Either ---------------------------------------------------------------------------------------------------------- */
+/* ---- Either ------------------------------------------------------------------------------------------------------ */
 
 static kcl_status by_cublas(kcl_context *c, struct kd_dense *dense, const kd_product *p, const kd_division *d)
 {

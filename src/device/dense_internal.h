@@ -57,6 +57,11 @@ typedef struct kd_elements {
     size_t offset, stride;
 } kd_elements;
 
+static inline kd_elements kd_elements_of(const kd_matrix *m)
+{
+    return (kd_elements){m->buffer, m->host, m->offset, m->stride};
+}
+
 /* op(A) has m rows and k columns, op(B) k rows and n columns. */
 typedef struct kd_product {
     kcl_dtype dtype;
@@ -74,7 +79,7 @@ typedef struct kd_division {
     kd_elements x, t;
 } kd_division;
 
-/* ---- dense_libraries.c ---------------------------------------------------------------------------------------------- */
+/* ---- dense_libraries.c ------------------------------------------------------------------------------------------- */
 
 /* A library by its names, or by a variable that goes before: it names a path, or "none" for no library. */
 typedef struct kd_library {
@@ -97,7 +102,7 @@ bool kd_library_open(const kd_library *library, kd_accept *accept, void *user, c
 
 void kd_blas_open(kd_blas *blas);
 
-/* ---- dense_host.c --------------------------------------------------------------------------------------------------- */
+/* ---- dense_host.c ------------------------------------------------------------------------------------------------ */
 
 /* The address of element `index`. */
 static inline void *kd_at(void *base, kcl_dtype dtype, size_t index)
@@ -123,7 +128,7 @@ kcl_status kd_host_gram(kcl_context *context, kcl_dtype dtype, double alpha, siz
 void kd_add_lower(kcl_dtype dtype, double alpha, size_t order, const void *s, double beta, double *c, size_t stride);
 void kd_copy_to_upper(size_t order, double *c, size_t stride);
 
-/* ---- dense_gpu.c ---------------------------------------------------------------------------------------------------- */
+/* ---- dense_gpu.c ------------------------------------------------------------------------------------------------- */
 
 /* On device memory, by CLBlast or cuBLAS: a command of the submission. Sizes are not 0, and those of a piece. */
 kcl_status kd_gpu_gemm(kcl_context *context, const kd_product *p);
@@ -133,7 +138,17 @@ kcl_status kd_gpu_trsm(kcl_context *context, const kd_division *d);
 bool kd_gpu_open(kcl_context *context, struct kd_dense *dense);
 void kd_gpu_end(kcl_context *context, struct kd_dense *dense);
 
-/* ---- dense.c -------------------------------------------------------------------------------------------------------- */
+/* ---- dense_ways.c ------------------------------------------------------------------------------------------------ */
+
+/* On device memory, as the context does it; sizes are not 0 but for a sum, which may be of no terms. */
+kcl_status kd_device_gemm(kcl_context *context, const kd_product *p, kd_dense_way way);
+kcl_status kd_device_gram(kcl_context *context, kd_dense_way way, kcl_dtype dtype, double alpha, const kd_matrix *a,
+                          double beta, double *c, size_t stride);
+
+/* The triangle is in host memory. */
+kcl_status kd_device_trsm(kcl_context *context, const kd_division *d, kd_dense_way way);
+
+/* ---- dense.c ----------------------------------------------------------------------------------------------------- */
 
 /* The context's state, with its libraries opened. */
 kcl_status kd_dense_get(kcl_context *context, struct kd_dense **dense);
