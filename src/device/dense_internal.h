@@ -59,7 +59,7 @@ typedef struct kd_elements {
 
 static inline kd_elements kd_elements_of(const kd_matrix *m)
 {
-    return (kd_elements){m->buffer, m->host, m->offset, m->stride};
+    return (kd_elements){m->buffer, m->buffer ? NULL : m->host, m->offset, m->stride};
 }
 
 /* op(A) has m rows and k columns, op(B) k rows and n columns. */
