@@ -2,17 +2,18 @@
 /*
  * device/dense.h: algebra of dense matrices, for preconditioners.
  *
- * Matrices are row-major. Their libraries are opened when a context first needs them, and never linked: on devices that
- * work in place and on the interpreter a library with CBLAS and LAPACK (OpenBLAS and its like), on OpenCL's other devices
- * CLBlast, on CUDA cuBLAS. Without the library of a device its matrices go to the host in pieces and back, which a log
- * line tells; without CBLAS plain loops compute. So every function but kd_syevd works everywhere.
+ * Matrices are row-major. Their libraries are opened when a context first needs them, and never linked: on devices
+ * that work in place and on the interpreter a library with CBLAS and LAPACK (OpenBLAS and its like), on OpenCL's other
+ * devices CLBlast, on CUDA cuBLAS. Without the library of a device its matrices go to the host in pieces and back,
+ * which a log line tells; without CBLAS plain loops compute. So every function but kd_syevd works everywhere.
  *
- * Calls on device memory are commands of the submission, in order with launches: what goes wrong ends the submission, and
- * kd_finish or kd_submit is due (see kd_launch). Errors: KCL_ERROR_ARGUMENT (sizes that do not fit, named with both
- * sizes), KCL_ERROR_TYPE (float64 on a device without it), KCL_ERROR_NO_MEMORY, KCL_ERROR_DEVICE_MEMORY, KCL_ERROR_OPENCL.
+ * Calls on device memory are commands of the submission, in order with launches: what goes wrong ends the submission,
+ * and kd_finish or kd_submit is due (see kd_launch). Errors: KCL_ERROR_ARGUMENT (sizes that do not fit, named with
+ * both sizes), KCL_ERROR_TYPE (float64 on a device without it), KCL_ERROR_NO_MEMORY, KCL_ERROR_DEVICE_MEMORY,
+ * KCL_ERROR_OPENCL.
  *
- * Threads: as many as the library takes by itself, at most kd_threads(context). Contexts of several threads may compute at
- * the same time.
+ * Threads: as many as the library takes by itself, at most kd_threads(context). Contexts of several threads may
+ * compute at the same time.
  */
 #ifndef KD_DENSE_H
 #define KD_DENSE_H
@@ -21,8 +22,8 @@
 
 /*
  * Element (i, j) is at offset + i * stride + j, in elements. The memory is of the device (`buffer`), or of the host
- * (`buffer` NULL; for the interpreter, and on all devices for matrices that are small). The matrices of one call are all
- * of the device or all of the host. No columns or no rows: no memory is needed.
+ * (`buffer` NULL; for the interpreter, and on all devices for matrices that are small). The matrices of one call are
+ * all of the device or all of the host. No columns or no rows: no memory is needed.
  */
 typedef struct kd_matrix {
     kd_buffer *buffer;
@@ -50,14 +51,14 @@ kcl_status kd_gram(kcl_context *context, kcl_dtype dtype, double alpha, const kd
                    size_t stride);
 
 /*
- * X = X op(T)^-1 with a triangle T of the order of X's columns, in double in host memory, which is rounded to the type of
- * X and may be changed once the function returns. The other triangle is not read. A zero on the diagonal gives infinities
- * and NaN.
+ * X = X op(T)^-1 with a triangle T of the order of X's columns, in double in host memory, which is rounded to the type
+ * of X and may be changed once the function returns. The other triangle is not read. A zero on the diagonal gives
+ * infinities and NaN.
  */
 kcl_status kd_trsm(kcl_context *context, kcl_dtype dtype, const kd_matrix *x, const double *t, size_t stride,
                    bool is_lower, bool transpose);
 
-/* ---- Small matrices, in double in host memory ----------------------------------------------------------------------- */
+/* ---- Small matrices, in double in host memory -------------------------------------------------------------------- */
 
 /*
  * Cholesky's factorisation A = L L' of order n: reads the lower triangle of A and puts L there, whose other triangle is
@@ -75,13 +76,13 @@ kcl_status kd_trsm_left(kcl_context *context, size_t n, const double *t, size_t 
                         size_t columns, double *b, size_t b_stride);
 
 /*
- * Eigenvalues of a symmetric matrix of order n in ascending order; reads the lower triangle of A. With `vectors` row i of
- * A becomes the i-th eigenvector, of norm 1, else A has undefined contents. KCL_ERROR_UNSUPPORTED without LAPACK: the
- * text tells what to install; KCL_ERROR_ARGUMENT: A has infinities or NaN.
+ * Eigenvalues of a symmetric matrix of order n in ascending order; reads the lower triangle of A. With `vectors` row i
+ * of A becomes the i-th eigenvector, of norm 1, else A has undefined contents. KCL_ERROR_UNSUPPORTED without LAPACK:
+ * the text tells what to install; KCL_ERROR_ARGUMENT: A has infinities or NaN.
  */
 kcl_status kd_syevd(kcl_context *context, size_t n, double *a, size_t stride, double *values, bool vectors);
 
-/* ---- Which library ---------------------------------------------------------------------------------------------------- */
+/* ---- Which library ----------------------------------------------------------------------------------------------- */
 
 typedef enum kd_dense_way {
     KD_DENSE_DEFAULT,  /* the first of the others that is to be had, for matrices of the device */
@@ -91,7 +92,7 @@ typedef enum kd_dense_way {
     KD_DENSE_COPIED,   /* on the host, on copies of pieces: any device */
 } kd_dense_way;
 
-/* How matrices of the device are worked on from now on. KCL_ERROR_UNSUPPORTED: not so; the text tells what to install. */
+/* How matrices of the device are worked on from now on. KCL_ERROR_UNSUPPORTED: not so; the text tells why. */
 kcl_status kd_dense_use(kcl_context *context, kd_dense_way way);
 
 typedef struct kd_dense_info {
@@ -106,9 +107,9 @@ typedef struct kd_dense_info {
 kcl_status kd_dense_describe(kcl_context *context, kd_dense_info *info);
 
 /*
- * Bytes that a call takes beside its operands, at most: `order` is the largest order of Gram matrices and triangles. What
- * libraries keep for themselves is told as far as it is known: cuBLAS has a workspace, CPU libraries some 32 MiB a thread
- * of address space.
+ * Bytes that a call takes beside its operands, at most: `order` is the largest order of Gram matrices and triangles.
+ * What libraries keep for themselves is told as far as it is known: cuBLAS has a workspace, CPU libraries some 32 MiB
+ * a thread of address space.
  */
 typedef struct kd_dense_bytes {
     uint64_t host, device;

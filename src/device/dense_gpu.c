@@ -3,9 +3,9 @@
 #include "cuda.h"
 #include "dense_internal.h"
 
-#include <limits.h>
+#include <stdio.h>
 
-/* ---- CLBlast --------------------------------------------------------------------------------------------------------- */
+/* ---- CLBlast ----------------------------------------------------------------------------------------------------- */
 
 /* Ends a call: the command is in the queue. */
 static kcl_status end_clblast(kcl_context *c, const char *call, int code, cl_event event)
@@ -55,21 +55,25 @@ static kcl_status clblast_trsm(kcl_context *c, const kd_clblast *l, const kd_div
     return end_clblast(c, "CLBlastDtrsm", code, event);
 }
 
-/* ---- cuBLAS ---------------------------------------------------------------------------------------------------------- */
+/* ---- cuBLAS ------------------------------------------------------------------------------------------------------ */
 
 /* cuBLAS's numbers. */
 enum { PLAIN = 0, TRANSPOSED = 1, LOWER = 0, UPPER = 1, LEFT = 0, NON_UNIT = 0, ALLOC_FAILED = 3 };
 
-static kcl_status cublas_failed(kcl_context *c, const char *call, int code)
+static const char *status_name(int code)
 {
     /* Names of the documentation; other codes are told by their number. */
     static const char *const names[] = {
         [1] = "NOT_INITIALIZED", [3] = "ALLOC_FAILED",      [7] = "INVALID_VALUE",   [8] = "ARCH_MISMATCH",
         [11] = "MAPPING_ERROR",  [13] = "EXECUTION_FAILED", [14] = "INTERNAL_ERROR", [15] = "NOT_SUPPORTED"};
-    const char *name = code > 0 && (size_t)code < KB_COUNT(names) && names[code] ? names[code] : "unknown";
+    return code > 0 && (size_t)code < KB_COUNT(names) && names[code] ? names[code] : "unknown";
+}
+
+static kcl_status cublas_failed(kcl_context *c, const char *call, int code)
+{
     return kb_fail(&c->error, code == ALLOC_FAILED ? KCL_ERROR_DEVICE_MEMORY : KCL_ERROR_OPENCL,
-                   "%s failed: CUBLAS_STATUS_%s (%d) on device %s \"%s\"", call, name, code, c->device->info.id,
-                   c->device->info.name);
+                   "%s failed: CUBLAS_STATUS_%s (%d) on device %s \"%s\"", call, status_name(code), code,
+                   c->device->info.id, c->device->info.name);
 }
 
 static void *address(const kd_elements *p, kcl_dtype dtype)
@@ -77,20 +81,13 @@ static void *address(const kd_elements *p, kcl_dtype dtype)
     return (void *)((uintptr_t)p->buffer->mem + p->offset * kb_dtype_size(dtype));
 }
 
-/* The handle of the context; CUDA's context is current. */
-static kcl_status get_handle(kcl_context *c, struct kd_dense *dense)
+static kcl_status use_stream(kcl_context *c, struct kd_dense *dense)
 {
     const kd_cuda_queue *queue = (const kd_cuda_queue *)c->queue;
     if (kd_cuda_captures(c->queue))
         return kb_fail(&c->error, KCL_ERROR_UNSUPPORTED,
-                       "dense algebra cannot become a part of a graph: the stream is "
-                       "captured");
-    int code = dense->handle ? 0 : dense->cublas.create(&dense->handle);
-    if (code) {
-        dense->handle = NULL;
-        return cublas_failed(c, "cublasCreate", code);
-    }
-    code = dense->cublas.set_stream(dense->handle, queue->stream);
+                       "dense algebra cannot become a part of a graph: the stream is captured");
+    const int code = dense->cublas.set_stream(dense->handle, queue->stream);
     return code ? cublas_failed(c, "cublasSetStream", code) : KCL_OK;
 }
 
@@ -130,7 +127,7 @@ static kcl_status cublas_trsm(kcl_context *c, struct kd_dense *dense, const kd_d
     return code ? cublas_failed(c, "cublasDtrsm", code) : KCL_OK;
 }
 
-/* ---- Either ---------------------------------------------------------------------------------------------------------- */
+/* ---- Either ------------------------------------------------------------------------------------------------------ */
 
 static kcl_status by_cublas(kcl_context *c, struct kd_dense *dense, const kd_product *p, const kd_division *d)
 {
@@ -138,7 +135,7 @@ static kcl_status by_cublas(kcl_context *c, struct kd_dense *dense, const kd_pro
     bool entered;
     const CUresult result = kd_cuda_enter(queue->context, &entered);
     kcl_status status = result ? kd_cl_fail(&c->error, &c->device->info, "cuCtxPushCurrent", kd_cuda_code(result), NULL)
-                               : get_handle(c, dense);
+                               : use_stream(c, dense);
     if (status >= 0)
         status = p ? cublas_gemm(c, dense, p) : cublas_trsm(c, dense, d);
     kd_cuda_leave(entered);
@@ -164,6 +161,47 @@ kcl_status kd_gpu_trsm(kcl_context *c, const kd_division *d)
         return status;
     kd_take_turn(c);
     return dense->way == KD_DENSE_CUBLAS ? by_cublas(c, dense, NULL, d) : clblast_trsm(c, &dense->clblast, d);
+}
+
+/* A cuBLAS that is too new for the driver loads all the same, and makes no handle. */
+static bool accept_cublas(void *user, void *library, const char *name, char *why, size_t size)
+{
+    kcl_context *c = user;
+    struct kd_dense *dense = c->dense;
+    const kd_cuda_queue *queue = (const kd_cuda_queue *)c->queue;
+    bool entered;
+    if (!kd_cublas_accept(&dense->cublas, library, name, why, size))
+        return false;
+    int code = kd_cuda_enter(queue->context, &entered);
+    if (code)
+        snprintf(why, size, "cuCtxPushCurrent failed: %d", code);
+    else if ((code = dense->cublas.create(&dense->handle)))
+        snprintf(why, size, "cublasCreate of %.100s failed: CUBLAS_STATUS_%s (%d)", name, status_name(code), code);
+    kd_cuda_leave(entered);
+    if (code)
+        dense->handle = NULL;
+    return !code;
+}
+
+bool kd_gpu_open(kcl_context *c, struct kd_dense *d)
+{
+    char name[KD_PATH];
+    if (c->is_cuda && !d->has_cublas && kd_cuda_captures(c->queue))
+        snprintf(d->why, sizeof d->why, "cuBLAS cannot be opened while the stream is captured");
+    else if (c->is_cuda && !d->has_cublas)
+        d->has_cublas = kd_library_open(&kd_library_cublas, accept_cublas, c, name, d->why, sizeof d->why);
+    if (c->is_cuda)
+        return d->has_cublas;
+    if (!d->has_clblast)
+        d->has_clblast =
+            kd_library_open(&kd_library_clblast, kd_clblast_accept, &d->clblast, name, d->why, sizeof d->why);
+    if (!d->has_clblast)
+        return false;
+    /* CLBlast keeps programs, and with them the cl_context, until it is told that they are not needed. */
+    pthread_mutex_lock(&c->device->lock);
+    c->device->clear_clblast = d->clblast.clear_cache;
+    pthread_mutex_unlock(&c->device->lock);
+    return true;
 }
 
 void kd_gpu_end(kcl_context *c, struct kd_dense *dense)

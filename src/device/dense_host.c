@@ -19,12 +19,12 @@ static void put_number(void *to, kcl_dtype dtype, double value)
     memcpy(to, dtype == KCL_F32 ? (const void *)&single : &value, kb_dtype_size(dtype));
 }
 
-/* ---- Threads of the library ---------------------------------------------------------------------------------------- */
+/* ---- Threads of the library -------------------------------------------------------------------------------------- */
 
 /*
  * OpenBLAS has one number of threads for the process. A context that has fewer lowers the number during a call. Where
- * another call has lowered the number at the time, that number serves; nobody waits, so a fork cannot leave the lock held
- * against its child.
+ * another call has lowered the number at the time, that number serves; nobody waits, so a fork cannot leave the lock
+ * held against its child.
  */
 static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -50,11 +50,11 @@ static bool fits(size_t a, size_t b, size_t c)
     return a <= INT_MAX && b <= INT_MAX && c <= INT_MAX;
 }
 
-/* ---- Products by plain loops --------------------------------------------------------------------------------------- */
+/* ---- Products by plain loops ------------------------------------------------------------------------------------- */
 
 /*
- * Tiles of C, each summed in double over all products: the sums are as exact as the type of C allows. The parts of A and
- * B that a tile needs are first put in order and in double, so there is one loop for all types and transpositions.
+ * Tiles of C, each summed in double over all products: the sums are as exact as the type of C allows. The parts of A
+ * and B that a tile needs are first put in order and in double, so there is one loop for all types and transpositions.
  */
 typedef struct tiling {
     const kd_product *p;
@@ -142,7 +142,7 @@ kcl_status kd_host_gemm(kcl_context *c, const kd_product *p)
     return KCL_OK;
 }
 
-/* ---- Gram matrices --------------------------------------------------------------------------------------------------- */
+/* ---- Gram matrices ----------------------------------------------------------------------------------------------- */
 
 void kd_add_lower(kcl_dtype dtype, double alpha, size_t order, const void *s, double beta, double *c, size_t stride)
 {
@@ -212,7 +212,7 @@ kcl_status kd_host_gram(kcl_context *c, kcl_dtype dtype, double alpha, size_t ro
     return status;
 }
 
-/* ---- Triangles ------------------------------------------------------------------------------------------------------- */
+/* ---- Triangles --------------------------------------------------------------------------------------------------- */
 
 typedef struct rows_to_divide {
     const kd_division *d;
@@ -282,7 +282,7 @@ kcl_status kd_host_trsm(kcl_context *c, const kd_division *d)
     return KCL_OK;
 }
 
-/* ---- Small matrices -------------------------------------------------------------------------------------------------- */
+/* ---- Small matrices ---------------------------------------------------------------------------------------------- */
 
 /* Four sums, which a processor can work on at the same time. */
 static double dot(const double *a, const double *b, size_t n)

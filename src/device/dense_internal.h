@@ -15,6 +15,7 @@ typedef struct kd_blas {
 #include "dense_calls.def"
     int (*get_threads)(void); /* OpenBLAS; NULL: not to be had */
     void (*set_threads)(int threads);
+    void *library;
     bool has_cblas, has_lapack;
     char name[KD_PATH]; /* of the library with CBLAS */
     char why[512];      /* there is no CBLAS, or no LAPACK */
@@ -44,7 +45,7 @@ struct kd_dense {
     kd_clblast clblast;
     kd_cublas cublas;
     bool has_clblast, has_cublas;
-    kd_cublas_handle handle; /* of cuBLAS; NULL: not made yet */
+    kd_cublas_handle handle; /* of cuBLAS */
     char why[768];           /* the library of the device is not to be had */
     char text[2048];
 };
@@ -55,6 +56,11 @@ typedef struct kd_elements {
     void *host;
     size_t offset, stride;
 } kd_elements;
+
+static inline kd_elements kd_elements_of(const kd_matrix *m)
+{
+    return (kd_elements){m->buffer, m->buffer ? NULL : m->host, m->offset, m->stride};
+}
 
 /* op(A) has m rows and k columns, op(B) k rows and n columns. */
 typedef struct kd_product {
@@ -73,24 +79,30 @@ typedef struct kd_division {
     kd_elements x, t;
 } kd_division;
 
-/* ---- dense_libraries.c ---------------------------------------------------------------------------------------------- */
+/* ---- dense_libraries.c ------------------------------------------------------------------------------------------- */
 
-/*
- * What opens a library: its name, or the variable that goes before, which names a path, or "none" for no library. NULL:
- * none; the text tells what was tried. The library is never closed. *name is what was opened.
- */
+/* A library by its names, or by a variable that goes before: it names a path, or "none" for no library. */
 typedef struct kd_library {
     const char *what, *variable, *advice;
     const char *names[4];
 } kd_library;
 extern const kd_library kd_library_blas, kd_library_lapack, kd_library_clblast, kd_library_cublas;
-void *kd_library_open(const kd_library *library, char name[KD_PATH], char *why, size_t size);
+
+/* Whether an opened library serves, whose functions are put into `user`; else the text tells why not. */
+typedef bool kd_accept(void *user, void *library, const char *name, char *why, size_t size);
+kd_accept kd_clblast_accept; /* `user` is a kd_clblast */
+kd_accept kd_cublas_accept;  /* `user` is a kd_cublas */
+
+/*
+ * Opens the first library that serves, and never closes it; *name is its name. False: there is none, and the text tells
+ * why, and what to install.
+ */
+bool kd_library_open(const kd_library *library, kd_accept *accept, void *user, char name[KD_PATH], char *why,
+                     size_t size);
 
 void kd_blas_open(kd_blas *blas);
-bool kd_clblast_open(kd_clblast *clblast, char *why, size_t size);
-bool kd_cublas_open(kd_cublas *cublas, char *why, size_t size);
 
-/* ---- dense_host.c --------------------------------------------------------------------------------------------------- */
+/* ---- dense_host.c ------------------------------------------------------------------------------------------------ */
 
 /* The address of element `index`. */
 static inline void *kd_at(void *base, kcl_dtype dtype, size_t index)
@@ -116,14 +128,27 @@ kcl_status kd_host_gram(kcl_context *context, kcl_dtype dtype, double alpha, siz
 void kd_add_lower(kcl_dtype dtype, double alpha, size_t order, const void *s, double beta, double *c, size_t stride);
 void kd_copy_to_upper(size_t order, double *c, size_t stride);
 
-/* ---- dense_gpu.c ---------------------------------------------------------------------------------------------------- */
+/* ---- dense_gpu.c ------------------------------------------------------------------------------------------------- */
 
 /* On device memory, by CLBlast or cuBLAS: a command of the submission. Sizes are not 0, and those of a piece. */
 kcl_status kd_gpu_gemm(kcl_context *context, const kd_product *p);
 kcl_status kd_gpu_trsm(kcl_context *context, const kd_division *d);
-void kd_gpu_end(kcl_context *context, struct kd_dense *dense); /* ends the handle of cuBLAS */
 
-/* ---- dense.c -------------------------------------------------------------------------------------------------------- */
+/* Opens the library of the device, and makes the handle of cuBLAS, which kd_gpu_end ends. */
+bool kd_gpu_open(kcl_context *context, struct kd_dense *dense);
+void kd_gpu_end(kcl_context *context, struct kd_dense *dense);
+
+/* ---- dense_ways.c ------------------------------------------------------------------------------------------------ */
+
+/* On device memory, as the context does it; sizes are not 0 but for a sum, which may be of no terms. */
+kcl_status kd_device_gemm(kcl_context *context, const kd_product *p, kd_dense_way way);
+kcl_status kd_device_gram(kcl_context *context, kd_dense_way way, kcl_dtype dtype, double alpha, const kd_matrix *a,
+                          double beta, double *c, size_t stride);
+
+/* The triangle is in host memory. */
+kcl_status kd_device_trsm(kcl_context *context, const kd_division *d, kd_dense_way way);
+
+/* ---- dense.c ----------------------------------------------------------------------------------------------------- */
 
 /* The context's state, with its libraries opened. */
 kcl_status kd_dense_get(kcl_context *context, struct kd_dense **dense);

@@ -34,30 +34,31 @@ const kd_library kd_library_cublas = {
     .names = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11"},
 };
 
-void *kd_library_open(const kd_library *l, char name[KD_PATH], char *why, size_t size)
+bool kd_library_open(const kd_library *l, kd_accept *accept, void *user, char name[KD_PATH], char *why, size_t size)
 {
+    char reason[300] = "", refused[300] = ""; /* why a library does not serve tells more than why there is none */
     const char *given = getenv(l->variable);
     const bool is_given = given && *given;
+    bool is_there = false;
     if (is_given && strcmp(given, "none") == 0) {
         snprintf(why, size, "%s=none: %s is not to be used", l->variable, l->what);
-        return NULL;
+        return false;
     }
-    char first[300] = ""; /* the reason why the first name is not there serves for all */
-    for (size_t k = 0; k < (is_given ? 1 : KB_COUNT(l->names)) && (is_given || l->names[k]); k++) {
-        const char *wanted = is_given ? given : l->names[k];
-        void *library = dlopen(wanted, RTLD_LAZY | RTLD_LOCAL);
-        if (library) {
-            snprintf(name, KD_PATH, "%s", wanted);
-            *why = 0;
-            return library;
+    /* Libraries that the process has loaded, such as PyTorch's, come first. */
+    for (int pass = is_given ? 1 : 0; pass < 2; pass++)
+        for (size_t k = 0; k < (is_given ? 1 : KB_COUNT(l->names)) && (is_given || l->names[k]) && !is_there; k++) {
+            snprintf(name, KD_PATH, "%s", is_given ? given : l->names[k]);
+            void *library = dlopen(name, RTLD_LAZY | RTLD_LOCAL | (pass ? 0 : RTLD_NOLOAD));
+            is_there = library && accept(user, library, name, refused, sizeof refused);
+            const char *error = library ? NULL : dlerror();
+            if (error && pass && !*reason)
+                snprintf(reason, sizeof reason, "%s", error);
         }
-        const char *reason = dlerror();
-        if (!*first)
-            snprintf(first, sizeof first, "%s", reason ? reason : wanted);
-    }
-    snprintf(why, size, "%s is not there (%s%s%s); %s", l->what, is_given ? l->variable : "", is_given ? ": " : "",
-             first, l->advice);
-    return NULL;
+    *why = 0;
+    if (!is_there)
+        snprintf(why, size, "%s is not to be had (%s%s%s); %s", l->what, is_given ? l->variable : "",
+                 is_given ? ": " : "", *refused ? refused : reason, l->advice);
+    return is_there;
 }
 
 /* The function of a library, by its name or by the name that SciPy's OpenBLAS gives to it. */
@@ -80,77 +81,76 @@ static bool counts_in_64_bits(void *library)
     return config && strstr(config(), "USE64BITINT");
 }
 
-static bool find_cblas(kd_blas *b, void *library)
+static bool accept_cblas(void *user, void *library, const char *name, char *why, size_t size)
 {
-    bool all = true;
-#define KD_BLAS_CALL(name, field, result, parameters)                                                                  \
-    SET(b->field, find(library, #name));                                                                               \
-    all &= b->field != NULL;
-#define KD_LAPACK_CALL(name, field, result, parameters)
+    kd_blas *b = user;
+    b->has_cblas = !counts_in_64_bits(library);
+    if (!b->has_cblas)
+        snprintf(why, size, "%.200s has integers of 64 bits", name);
+#define KD_BLAS_CALL(symbol, field, result, parameters)                                                                \
+    SET(b->field, find(library, #symbol));                                                                             \
+    if (!b->field && b->has_cblas) {                                                                                   \
+        snprintf(why, size, "%.200s lacks the function " #symbol, name);                                               \
+        b->has_cblas = false;                                                                                          \
+    }
+#define KD_LAPACK_CALL(symbol, field, result, parameters)
 #include "dense_calls.def"
-    return all;
+    SET(b->get_threads, find(library, "openblas_get_num_threads"));
+    SET(b->set_threads, find(library, "openblas_set_num_threads"));
+    b->library = library;
+    return b->has_cblas;
 }
 
-static bool find_lapack(kd_blas *b, void *library)
+static bool accept_lapack(void *user, void *library, const char *name, char *why, size_t size)
 {
-    bool all = true;
-#define KD_LAPACK_CALL(name, field, result, parameters)                                                                \
-    SET(b->field, find(library, #name));                                                                               \
-    all &= b->field != NULL;
+    kd_blas *b = user;
+    b->has_lapack = true;
+#define KD_LAPACK_CALL(symbol, field, result, parameters)                                                              \
+    SET(b->field, find(library, #symbol));                                                                             \
+    if (!b->field) {                                                                                                   \
+        snprintf(why, size, "%.200s lacks the function " #symbol, name);                                               \
+        b->has_lapack = false;                                                                                         \
+    }
 #include "dense_calls.def"
-    return all;
+    return b->has_lapack;
 }
 
 void kd_blas_open(kd_blas *b)
 {
     char other[KD_PATH];
-    *b = (kd_blas){.has_cblas = false};
-    void *library = kd_library_open(&kd_library_blas, b->name, b->why, sizeof b->why);
-    if (!library)
-        return;
-    if (counts_in_64_bits(library)) {
-        snprintf(b->why, sizeof b->why, "%.300s has integers of 64 bits; %s", b->name, kd_library_blas.advice);
-        return;
-    }
-    b->has_cblas = find_cblas(b, library);
-    if (!b->has_cblas)
-        snprintf(b->why, sizeof b->why, "%.300s has no CBLAS; %s", b->name, kd_library_blas.advice);
-    SET(b->get_threads, find(library, "openblas_get_num_threads"));
-    SET(b->set_threads, find(library, "openblas_set_num_threads"));
-    b->has_lapack = find_lapack(b, library);
     const char *given = getenv(kd_library_blas.variable);
-    if (b->has_lapack || (given && *given))
-        return;
-    library = kd_library_open(&kd_library_lapack, other, b->why, sizeof b->why);
-    b->has_lapack = library && find_lapack(b, library);
+    *b = (kd_blas){.has_cblas = false};
+    b->has_cblas = kd_library_open(&kd_library_blas, accept_cblas, b, b->name, b->why, sizeof b->why);
+    if (b->has_cblas && !accept_lapack(b, b->library, b->name, b->why, sizeof b->why) && !(given && *given))
+        b->has_lapack = kd_library_open(&kd_library_lapack, accept_lapack, b, other, b->why, sizeof b->why);
 }
 
-bool kd_clblast_open(kd_clblast *clblast, char *why, size_t size)
+bool kd_clblast_accept(void *user, void *library, const char *name, char *why, size_t size)
 {
-    char name[KD_PATH];
-    void *library = kd_library_open(&kd_library_clblast, name, why, size);
-    if (!library)
-        return false;
+    kd_clblast *clblast = user;
+    bool all = true;
 #define KD_CLBLAST_CALL(symbol, field, result, parameters)                                                             \
     SET(clblast->field, dlsym(library, #symbol));                                                                      \
-    if (!clblast->field)                                                                                               \
-        snprintf(why, size, "%.300s lacks the function " #symbol, name);
+    if (!clblast->field) {                                                                                             \
+        snprintf(why, size, "%.200s lacks the function " #symbol, name);                                               \
+        all = false;                                                                                                   \
+    }
 #include "dense_calls.def"
-    return !*why;
+    return all;
 }
 
-bool kd_cublas_open(kd_cublas *cublas, char *why, size_t size)
+bool kd_cublas_accept(void *user, void *library, const char *name, char *why, size_t size)
 {
-    char name[KD_PATH];
-    void *library = kd_library_open(&kd_library_cublas, name, why, size);
-    if (!library)
-        return false;
+    kd_cublas *cublas = user;
+    bool all = true;
 #define KD_CUBLAS_CALL(symbol, field, result, parameters)                                                              \
     SET(cublas->field, dlsym(library, #symbol));                                                                       \
-    if (!cublas->field)                                                                                                \
-        snprintf(why, size, "%.300s lacks the function " #symbol, name);
+    if (!cublas->field) {                                                                                              \
+        snprintf(why, size, "%.200s lacks the function " #symbol, name);                                               \
+        all = false;                                                                                                   \
+    }
 #include "dense_calls.def"
-    return !*why;
+    return all;
 }
 
 void kd_dense_report(kb_str *out)
@@ -158,20 +158,20 @@ void kd_dense_report(kb_str *out)
     kd_blas blas;
     kd_clblast clblast;
     kd_cublas cublas;
-    char why[512];
+    char why[768], name[KD_PATH];
     kb_str_put(out, "Dense algebra, for preconditioners\n");
     kd_blas_open(&blas);
     if (blas.has_cblas)
-        kb_str_putf(out, "  on CPUs: %s, %s\n", blas.name,
-                    blas.has_lapack ? "with LAPACK" : "without LAPACK: there are no eigenvalues");
+        kb_str_putf(out, "  on CPUs: %s, %s%s\n", blas.name,
+                    blas.has_lapack ? "with LAPACK" : "without eigenvalues: ", blas.has_lapack ? "" : blas.why);
     else
         kb_str_putf(out, "  on CPUs: %s\n  Without it plain loops compute, which is slow.\n", blas.why);
-    if (kd_clblast_open(&clblast, why, sizeof why))
-        kb_str_put(out, "  on GPUs: CLBlast loads\n");
+    if (kd_library_open(&kd_library_clblast, kd_clblast_accept, &clblast, name, why, sizeof why))
+        kb_str_putf(out, "  on GPUs: %s\n", name);
     else
         kb_str_putf(out, "  on GPUs: %s\n  Without it the matrices are copied to the host, which is slow.\n", why);
-    if (kd_cublas_open(&cublas, why, sizeof why))
-        kb_str_put(out, "  on CUDA: cuBLAS loads\n");
+    if (kd_library_open(&kd_library_cublas, kd_cublas_accept, &cublas, name, why, sizeof why))
+        kb_str_putf(out, "  on CUDA: %s\n", name);
     else
         kb_str_putf(out, "  on CUDA: %s\n  Without it the matrices are copied to the host, which is slow.\n", why);
 }

@@ -428,7 +428,7 @@ kd_lock kd_disk_lock(kcl_context *context, const kb_str *key);
 void kd_disk_unlock_last(kcl_context *context); /* the lock taken last, which must exist */
 void kd_disk_unlock(kcl_context *context);      /* all locks of the context; with kd_forked(), host memory only */
 
-/* ---- Dense algebra: see dense.h ----------------------------------------------------------------------------------- */
+/* ---- Dense algebra: see dense.h ---------------------------------------------------------------------------------- */
 
 void kd_dense_free(kcl_context *context); /* with kd_forked(), host memory only */
 void kd_dense_report(kb_str *out);        /* for kcl_doctor: which libraries are found, and what is lost without them */

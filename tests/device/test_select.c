@@ -388,7 +388,7 @@ START_TEST(test_doctor_reports)
                                         "on GPUs: ",
                                         "KEOPSCL_BLAS: /nowhere/libblas.so",
                                         "plain loops",
-                                        "CLBlast is not to be used",
+                                        "KEOPSCL_CLBLAST=none: CLBlast is not to be used",
                                         "Compiled kernels on disk",
                                         "KEOPSCL_DEVICE=igpu"};
     for (size_t k = 0; k < KB_COUNT(parts); k++)

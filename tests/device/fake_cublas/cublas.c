@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A simulated cuBLAS for the simulated CUDA driver (../fake_cuda): matrices of columns, as NVIDIA documents them, fetched
- * from the device, computed in double by plain loops, and put back in the order of the stream. A handle remembers the
- * context that was current when it was made, and is refused in others, as NVIDIA's is. FAKE_CUBLAS_FAIL names a function
- * that fails.
+ * A simulated cuBLAS for the simulated CUDA driver (../fake_cuda): matrices of columns, as NVIDIA documents them,
+ * fetched from the device, computed in double by plain loops, and put back in the order of the stream. A handle
+ * remembers the context that was current when it was made, and is refused in others, as NVIDIA's is. FAKE_CUBLAS_FAIL
+ * names a function that fails.
  */
 #include "../fake_cuda/cuda_abi.h"
 
