@@ -131,8 +131,9 @@ KCL_API const char *kcl_operator_error(const kcl_operator *op);
  * axes. Batch axes are broadcast as in NumPy (keopscl/scope.h); outputs have the batch axes of all arguments together.
  * As soon as one argument has batch axes, every argument of more axes than its role needs is read as (batch axes...,
  * rows, D), or (batch axes..., D) for a parameter, with no axis left out. The same holds where an argument of i and an
- * argument of j have the shape (batch axes..., 1, D), which are batches of single rows. Lengths of arguments of one role must agree;
- * a role without arguments has length 1.
+ * argument of j have the shape (batch axes..., 1, D), which are batches of single rows, and where only the arguments of
+ * one of the two roles have this shape, if the outputs do not fit the other reading, as rows. Lengths of arguments of one
+ * role must agree; a role without arguments has length 1.
  *
  * All arrays have one number type, with two exceptions. An output that is an index (ArgMin_Reduction, see
  * kcl_slot_info) is an array of int64. An argument that is the index of Gather and enters nothing else may be an array

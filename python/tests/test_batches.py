@@ -65,3 +65,18 @@ def test_batches_of_single_rows(batch, axis, rng, dtype):
     assert_close(reduction(x, y), expected, 10)
     x_i, y_j = LazyTensor(x[..., :, None, :]), LazyTensor(y[..., None, :, :])
     assert_close((x_i | y_j).sum(axis=len(batch) + axis), expected, 10)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize(
+    "of_x, of_y", [((5, 1), (4,)), ((5, 1), (1,)), ((5, 1), (1, 1)), ((2, 1, 1), (4,)), ((5, 1), (5, 4))]
+)
+def test_batches_of_single_rows_beside_rows(of_x, of_y, axis, rng, dtype):
+    """Batches of single rows on one side only, which read as rows as well: the shape of the result tells."""
+    x, y = (rng.standard_normal(shape + (3,)).astype(dtype) for shape in (of_x, of_y))
+    for left, right in ((x, y), (y, x)):
+        expected = (left.astype("float64")[..., :, None, :] * right[..., None, :, :] ** 2).sum(-3 + axis)
+        reduction = Genred("x*Square(y)", ["x=Vi(3)", "y=Vj(3)"], reduction_op="Sum", axis=axis)
+        result = reduction(left, right)
+        assert result.shape == expected.shape
+        assert_close(result, expected, 10)

@@ -50,8 +50,21 @@ static bool is_batch_of_single_rows(const kcl_array *array)
     return has_batch && array->shape[array->ndim - 2] == 1;
 }
 
-/* Sees the arguments of a call, joins their batch axes and finds the type of their numbers. */
-static kcl_status see_arguments(const kcl_operator *op, ka_call *call, const kcl_array *const *args, int arg_count)
+/* Whether an argument of `role` is a batch of single rows. */
+static bool has_single_rows(const kcl_operator *op, const kcl_array *const *args, kf_role role)
+{
+    for (size_t k = 0; k < op->input_count; k++)
+        if (op->parameters[k].role == role && !op->parameters[k].number && is_batch_of_single_rows(args[k]))
+            return true;
+    return false;
+}
+
+/*
+ * Sees the arguments of a call, joins their batch axes and finds the type of their numbers. `batches`: the arguments are
+ * read as batches even if none of them has more axes than rows and vectors.
+ */
+static kcl_status see_arguments(const kcl_operator *op, ka_call *call, const kcl_array *const *args, int arg_count,
+                                bool batches)
 {
     kb_error *err = kd_error(call->context);
     char what[KX_NAME];
@@ -68,21 +81,31 @@ static kcl_status see_arguments(const kcl_operator *op, ka_call *call, const kcl
     if (ka_see_inputs(call, args, KX_SQUEEZED) < 0)
         return err->status;
     /* Batch axes of one argument tell that axes of size 1 in front of rows are such axes as well. */
-    int batch_axes = 0;
-    bool has_single[2] = {false, false}; /* by role */
-    for (int k = 0; k < arg_count; k++) {
-        const ka_parameter *p = &call->parameters[k];
-        batch_axes = KB_MAX(batch_axes, call->inputs[k].batch.count);
-        if (p->role != KF_ROLE_P && !p->number)
-            has_single[p->role == KF_ROLE_J] |= is_batch_of_single_rows(args[k]);
-    }
+    for (int k = 0; k < arg_count; k++)
+        batches = batches || call->inputs[k].batch.count;
     /* Rows of i may be stated with an axis of size 1 behind, for the columns. Rows of j are not stated so as well. */
-    const bool has_batches = batch_axes || (has_single[0] && has_single[1]);
-    if (has_batches && (ka_see_inputs(call, args, KX_STATED) < 0 || ka_broadcast_inputs(call) < 0))
+    batches = batches || (has_single_rows(op, args, KF_ROLE_I) && has_single_rows(op, args, KF_ROLE_J));
+    if (batches && (ka_see_inputs(call, args, KX_STATED) < 0 || ka_broadcast_inputs(call) < 0))
         return err->status;
     if (op->knows_batches && check_known_batches(op, call->inputs, &call->batch, err) < 0)
         return err->status;
     return ka_type_inputs(call);
+}
+
+/* Sees the arguments as see_arguments does, and the outputs. */
+static kcl_status see_all(const kcl_operator *op, ka_call *call, const kcl_array *const *outs,
+                          const kcl_array *const *args, int arg_count, bool batches)
+{
+    kb_error *err = kd_error(call->context);
+    if (see_arguments(op, call, args, arg_count, batches) < 0)
+        return err->status;
+    for (size_t k = 0; k < op->root_count; k++) {
+        const kg_batch batch = batch_of_output(op, k, call->inputs, &call->batch);
+        if (ka_see_output(call, k, outs[k], op->roots[k], op->outputs[k].role, &batch) < 0)
+            return err->status;
+    }
+    ka_finish_types(call);
+    return kx_check(op->program, call->inputs, call->outputs, err);
 }
 
 static kcl_status see_arrays(const kcl_operator *op, ka_call *call, const kcl_array *const *outs, int out_count,
@@ -92,15 +115,16 @@ static kcl_status see_arrays(const kcl_operator *op, ka_call *call, const kcl_ar
     if ((size_t)arg_count == op->input_count && (!arg_count || args) && ((size_t)out_count != op->root_count || !outs))
         return kb_fail(err, KCL_ERROR_ARGUMENT, "the operator has %zu outputs, %d were given", op->root_count,
                        outs ? out_count : 0);
-    if (see_arguments(op, call, args, arg_count) < 0)
-        return err->status;
-    for (size_t k = 0; k < op->root_count; k++) {
-        const kg_batch batch = batch_of_output(op, k, call->inputs, &call->batch);
-        if (ka_see_output(call, k, outs[k], op->roots[k], op->outputs[k].role, &batch) < 0)
-            return err->status;
-    }
-    ka_finish_types(call);
-    return kx_check(op->program, call->inputs, call->outputs, err);
+    const kcl_status status = see_all(op, call, outs, args, arg_count, false);
+    /* Batches of single rows beside arguments without batches read as rows as well, and the outputs tell which. */
+    if ((status != KCL_ERROR_SHAPE && status != KCL_ERROR_LENGTH) || (size_t)arg_count != op->input_count ||
+        (!has_single_rows(op, args, KF_ROLE_I) && !has_single_rows(op, args, KF_ROLE_J)))
+        return status;
+    const kb_error as_rows = *err;
+    kb_error_clear(err);
+    if (see_all(op, call, outs, args, arg_count, true) < 0)
+        *err = as_rows;
+    return err->status;
 }
 
 /* The gradient `root` summed over the batch axes `surplus`, which its argument lacks in the call. */
@@ -257,7 +281,7 @@ kcl_status kcl_operator_output_shape(const kcl_operator *op, kcl_context *contex
     int64_t rows[2] = {1, 1}; /* i, j */
     status = ka_call_begin(&call, context, op->input_count, op->parameters, 0, false);
     if (status == KCL_OK)
-        status = see_arguments(op, &call, args, arg_count);
+        status = see_arguments(op, &call, args, arg_count, false);
     if (status == KCL_OK)
         status = kx_check_rows(op->program, call.inputs, err);
     for (size_t k = 0; status == KCL_OK && k < op->input_count; k++)

@@ -178,7 +178,7 @@ END_TEST
 /* As many batches as rows, which are a launch's third axis: batch b has the points from number b on. */
 START_TEST(batches_are_cancelled)
 {
-    const int64_t n = on_gpu() ? 8000 : on_device ? 4000 : 500, size = (int64_t)sizeof(float);
+    const int64_t n = on_gpu() ? 14000 : on_device ? 4000 : 500, size = (int64_t)sizeof(float);
     float *x = numbers_of(2 * n), *out = calloc((size_t)(n * n), sizeof *out);
     kcl_array points = kcl_array_f32(x, 3, (const int64_t[]){n, n, 1});
     points.stride[0] = size;

@@ -363,6 +363,21 @@ START_TEST(test_batches_of_single_rows)
             sum += xs[i][0] * ys[j][0] + xs[i][1] * ys[j][1];
         ck_assert_double_eq_tol(sums[i], sum, 1e-13);
     }
+    /* Beside rows of j without batches, the shape of the output tells batches of single rows. */
+    double each[BATCHES][3] = {{0}};
+    const kcl_array *beside[] = {kcl_f64(xs[0], BATCHES, 1, 2), kcl_f64(ys[0], 3, 2)};
+    ck_assert_msg(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(each[0], BATCHES, 1, 3)}, 1, beside, 2) ==
+                      KCL_ERROR_SHAPE,
+                  "3 rows of the output were taken for a vector");
+    ck_assert_msg(strstr(kcl_context_error(c), "(4, 1, 3)"), "%s", kcl_context_error(c));
+    kcl_operator_destroy(&op);
+    op = make("Sum_Reduction(x|y,1)", 2, (const char *const[]){"x=Vi(2)", "y=Vj(2)"});
+    ck_assert_msg(kcl_operator_apply(op, c, (const kcl_array *[]){kcl_f64(each[0], BATCHES, 3, 1)}, 1, beside, 2) ==
+                      KCL_OK,
+                  "%s", kcl_context_error(c));
+    for (int b = 0; b < BATCHES; b++)
+        for (int j = 0; j < 3; j++)
+            ck_assert_double_eq_tol(each[b][j], xs[b][0] * ys[j][0] + xs[b][1] * ys[j][1], 1e-13);
     kcl_operator_destroy(&op);
 }
 END_TEST

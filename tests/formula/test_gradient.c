@@ -253,6 +253,38 @@ START_TEST(second_derivatives_are_symmetric)
 }
 END_TEST
 
+/*
+ * Gradients in x that are linear in u: the derivative in u of the gradient at u = 0, at which the sum of cotangents is 0
+ * in every row, is the gradient at u = 1.
+ */
+START_TEST(a_sum_of_cotangents_that_is_zero_has_a_derivative)
+{
+    static const char *const texts[] = {
+        "IfElse(y-0.7,u*Exp(y*L),0)", /* the guard depends on j */
+        "IfElse(x-0.7,u*Exp(y*L),0)", /* the guard lacks j */
+        "IfElse(y-x,u*Exp(y*L),IfElse(x-0.7,u*Sin(y*L),0))",
+        "u*Maximum(L,y-x)*y",
+    };
+    for (size_t n = 0; n < KB_COUNT(texts); n++) {
+        restart(n + 1);
+        const kf_node *x = dense_var(&d, KF_ROLE_I, 1, 0.3, 1.2), *y = dense_var(&d, KF_ROLE_J, 1, 0.3, 1.2);
+        const kf_node *zero = dense_var(&d, KF_ROLE_P, 1, 0, 0), *one = dense_var(&d, KF_ROLE_P, 1, 1, 1);
+        const kf_node *e = dense_var(&d, KF_ROLE_I, 1, -1, 1), *c = dense_var(&d, KF_ROLE_I, 1, -1, 1);
+        const kf_node *gradient[2], *in_u;
+        for (int k = 0; k < 2; k++) {
+            const kf_node *L = kf_reduce(&g, KF_REDUCE_LOGSUMEXP, KF_AXIS_J, 0, kf_binary(&g, KF_MULT, x, y));
+            const kf_binding bindings[] = {{"x", x}, {"y", y}, {"u", k ? one : zero}, {"L", L}};
+            const kf_node *f = sum_over(KF_AXIS_J, parsed(texts[n], 4, bindings));
+            ck_assert_msg(kf_gradient(&g, f, e, 1, &x, &gradient[k]) == KCL_OK, "%s", g.error.text);
+        }
+        ck_assert_msg(kf_gradient(&g, gradient[0], c, 1, &zero, &in_u) == KCL_OK, "%s", g.error.text);
+        const long double is = total(in_u, kf_rat(&g, 1, 1), 0), want = total(gradient[1], c, 0);
+        ck_assert_msg(fabs(want) > 1e-3L, "%s", texts[n]);
+        ck_assert_msg(fabs(is - want) <= 1e-14L * fabs(want), "%s: %.17Lg, not %.17Lg", texts[n], is, want);
+    }
+}
+END_TEST
+
 START_TEST(a_variable_that_does_not_occur_has_a_zero_gradient)
 {
     const kf_node *x = dense_var(&d, KF_ROLE_I, 3, 0, 1), *y = dense_var(&d, KF_ROLE_J, 3, 0, 1), *out[4];
@@ -432,6 +464,7 @@ int main(void)
     tcase_add_test(tests, a_lost_axis_counts_its_terms);
     tcase_add_test(tests, an_array_in_two_roles_has_one_gradient);
     tcase_add_test(tests, second_derivatives_are_symmetric);
+    tcase_add_test(tests, a_sum_of_cotangents_that_is_zero_has_a_derivative);
     tcase_add_test(tests, a_variable_that_does_not_occur_has_a_zero_gradient);
     tcase_add_test(tests, an_index_is_a_constant_and_has_no_gradient_of_its_own);
     tcase_add_test(tests, smallest_values_are_derived_through_their_indices);

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Lists of what is not expected to pass.
 
-The lines of a list have four columns, separated by "|": what, with * for anything; where the line holds (`always`, or a
-comparison such as `torch < 2`); a text of the failure, or nothing for any; why. What a line names runs all the same.
-The line is wrong if that passes, if it fails with another text, or if there is nothing of this name, and the tests say
-so.
+The lines of a list have four columns, separated by "|": what, with * for anything; where the line holds (`always`,
+`CUDA`, `no CUDA`, or a comparison such as `torch < 2`); a text of the failure, or nothing for any; why. What a line names
+runs all the same. The line is wrong if that passes, if it fails with another text, or if there is nothing of this name,
+and the tests say so.
 """
 import fnmatch
 import importlib.metadata
@@ -22,9 +22,19 @@ def version(package):
         return 0, 0
 
 
+def has_cuda():
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.cuda.is_available()
+
+
 def holds(condition):
     if condition == "always":
         return True
+    if condition in ("CUDA", "no CUDA"):
+        return has_cuda() == (condition == "CUDA")
     package, comparison, bound = condition.split()
     return COMPARE[comparison](version(package), tuple(int(part) for part in bound.split(".")))
 
