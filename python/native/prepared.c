@@ -409,14 +409,14 @@ static PyType_Spec prepared_spec = {"keopscl._native.Prepared", (int)sizeof(prep
 
 /* ---- Into Python ------------------------------------------------------------------------------------------------- */
 
-/* configure(tensor, parameter, f32, f64, i64, new_empty, is_grad_enabled, forward, cards, contexts, problem): what
-   PyTorch is asked. Objects are kept for ever. */
+/* configure(tensor, parameter, f32, f64, i64, new_empty, is_neg, is_grad_enabled, forward, cards, contexts, problem):
+   what PyTorch is asked. Objects are kept for ever. */
 static PyObject *configure(PyObject *self, PyObject *arguments)
 {
     (void)self;
-    if (!PyArg_ParseTuple(arguments, "OOOOOOOOOOO", &torch.tensor, &torch.parameter, &torch.f32, &torch.f64, &torch.i64,
-                          &torch.new_empty, &torch.is_grad_enabled, &torch.forward, &torch.cards, &torch.contexts,
-                          &torch.problem))
+    if (!PyArg_ParseTuple(arguments, "OOOOOOOOOOOO", &torch.tensor, &torch.parameter, &torch.f32, &torch.f64,
+                          &torch.i64, &torch.new_empty, &torch.is_neg, &torch.is_grad_enabled, &torch.forward,
+                          &torch.cards, &torch.contexts, &torch.problem))
         return NULL;
     const struct {
         PyObject **name;
@@ -428,7 +428,6 @@ static PyObject *configure(PyObject *self, PyObject *arguments)
         {&torch.stream_of, "stream_of"},  {&torch.is_capturing, "is_capturing"},
         {&torch.dtype, "dtype"},          {&torch.shape, "shape"},
         {&torch.stride, "stride"},        {&torch.requires_grad, "requires_grad"},
-        {&torch.is_neg, "is_neg"},
     };
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         *names[k].name = PyUnicode_InternFromString(names[k].text);
