@@ -553,3 +553,31 @@ def test_no_memory(simulated, monkeypatch):
         monkeypatch.setattr(_cuda, "allocate", true)
         same(function(x, y), expected, 1e-4)
         same(function(x, y), expected, 1e-4)
+
+
+def test_graphs_have_numbers_of_their_own(simulated, monkeypatch):
+    """The numbers of a captured call are put into memory by the graph: calls that are not captured read others."""
+    true = _cuda.Stream.filled
+
+    def filled(place, values, code):
+        made = true(place, values, code)
+        if simulated.is_captured:
+            made[2].zero_()  # what is there before the graph is launched
+        return made
+
+    monkeypatch.setattr(_cuda.Stream, "filled", filled)
+    monkeypatch.setattr(_cuda, "is_capturing", lambda card: simulated.is_captured)
+    x, y, b, _ = arguments()
+    formula = build(x, y, b, 0.25)
+    expected = dense(x, y, b, torch.tensor(0.25))
+    for captures in (True, False, False, True, False, False):
+        simulated.is_captured = captures
+        with Counted() as counted:
+            result = formula()
+        if captures:
+            assert counted.number == 0
+            simulated.is_captured = False
+            lib.kcl_context_finish(_cuda.current_stream(0).context)
+        else:
+            same(result, expected)
+    assert counted.number == 1
