@@ -184,6 +184,18 @@ static PyObject *run_plan(prepared *self, const keopscl_dl_functions *functions,
     return results;
 }
 
+/* Whether a call is captured whose numbers are those of the graph (see Stream.view_of_numbers): 0, or not 0, with an
+   exception or without. */
+static long long is_for_graph(const prepared *self, const struct look *look)
+{
+    if (!self->placed || look->card == HOST)
+        return 0;
+    PyObject *const card = PyLong_FromLong(look->card);
+    const long long captured = card ? ask_number(torch.is_capturing, card) : -1;
+    Py_XDECREF(card);
+    return captured;
+}
+
 /* prepared(*tensors) */
 static PyObject *prepared_call(PyObject *object, PyObject *tensors, PyObject *keywords)
 {
@@ -230,12 +242,7 @@ static PyObject *prepared_call(PyObject *object, PyObject *tensors, PyObject *ke
     }
     PyObject *const owner = place->owner; /* which keeps the place, whatever PyTorch runs in the meantime */
     Py_INCREF(owner);
-    long long captured = 0;
-    if (self->placed && look.card != HOST) { /* a graph has numbers of its own: see Stream.view_of_numbers */
-        PyObject *const card = PyLong_FromLong(look.card);
-        captured = card ? ask_number(torch.is_capturing, card) : -1;
-        Py_XDECREF(card);
-    }
+    const long long captured = is_for_graph(self, &look);
     if (captured == 0) {
         result = run_plan(self, functions, plan, *place, &look, tensors);
     } else if (!PyErr_Occurred()) {
@@ -316,10 +323,14 @@ static PyObject *prepared_learn(PyObject *object, PyObject *given)
         PyTuple_Size(sources) + PyTuple_Size(results) > KEOPSCL_MOST_ARRAYS)
         Py_RETURN_FALSE;
     const keopscl_dl_functions *const functions = exchange_of_torch();
+    if (!functions && PyErr_Occurred())
+        return NULL;
     struct look look;
     struct place *place = NULL;
     int records = 0;
     int end = look_at_all(functions, tensors, 0, &look, &records);
+    if (end == LOOKED && record == Py_None && is_for_graph(self, &look))
+        end = PyErr_Occurred() ? FAILED : LEAVE;
     if (end == LOOKED && record == Py_None)
         end = find_current_place(functions, look.card, &place);
     if (end == FAILED)
@@ -409,14 +420,14 @@ static PyType_Spec prepared_spec = {"keopscl._native.Prepared", (int)sizeof(prep
 
 /* ---- Into Python ------------------------------------------------------------------------------------------------- */
 
-/* configure(tensor, parameter, f32, f64, i64, new_empty, is_grad_enabled, forward, cards, contexts, problem): what
-   PyTorch is asked. Objects are kept for ever. */
+/* configure(tensor, parameter, f32, f64, i64, new_empty, is_neg, is_grad_enabled, forward, cards, contexts, problem):
+   what PyTorch is asked. Objects are kept for ever. */
 static PyObject *configure(PyObject *self, PyObject *arguments)
 {
     (void)self;
-    if (!PyArg_ParseTuple(arguments, "OOOOOOOOOOO", &torch.tensor, &torch.parameter, &torch.f32, &torch.f64, &torch.i64,
-                          &torch.new_empty, &torch.is_grad_enabled, &torch.forward, &torch.cards, &torch.contexts,
-                          &torch.problem))
+    if (!PyArg_ParseTuple(arguments, "OOOOOOOOOOOO", &torch.tensor, &torch.parameter, &torch.f32, &torch.f64,
+                          &torch.i64, &torch.new_empty, &torch.is_neg, &torch.is_grad_enabled, &torch.forward,
+                          &torch.cards, &torch.contexts, &torch.problem))
         return NULL;
     const struct {
         PyObject **name;
@@ -428,7 +439,6 @@ static PyObject *configure(PyObject *self, PyObject *arguments)
         {&torch.stream_of, "stream_of"},  {&torch.is_capturing, "is_capturing"},
         {&torch.dtype, "dtype"},          {&torch.shape, "shape"},
         {&torch.stride, "stride"},        {&torch.requires_grad, "requires_grad"},
-        {&torch.is_neg, "is_neg"},
     };
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         *names[k].name = PyUnicode_InternFromString(names[k].text);

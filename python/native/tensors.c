@@ -35,13 +35,14 @@ static struct {
     PyObject *tensor, *parameter; /* the types whose objects are looked at */
     PyObject *f32, *f64, *i64;    /* dtypes */
     PyObject *new_empty;          /* torch.Tensor.new_empty_strided, or new_empty */
+    PyObject *is_neg;             /* torch.Tensor.is_neg */
     PyObject *is_grad_enabled;    /* torch.is_grad_enabled */
     PyObject *forward, *level;    /* names of torch.autograd.forward_ad, and the one of its level */
     PyObject *cards;              /* names of keopscl.torch._cuda: exchange, pointer_of, index_of, ... */
     PyObject *contexts, *asked;   /* names of keopscl._core.contexts, and the one of the device asked for */
     PyObject *problem;            /* raises what a call has to tell, or returns None for a longer look */
     PyObject *exchange, *pointer_of, *index_of, *is_on_host, *stream_of, *is_capturing; /* names */
-    PyObject *dtype, *shape, *stride, *requires_grad, *is_neg;                          /* names */
+    PyObject *dtype, *shape, *stride, *requires_grad;                                   /* names */
 } torch;
 
 /* ---- Tensors at a look ------------------------------------------------------------------------------------------- */
@@ -200,27 +201,20 @@ static int is_true(PyObject *value)
     return truth;
 }
 
-/* Looks at a tensor. The imaginary part of a conjugate is a tensor of real numbers that are negated when they are read;
-   its numbers lie in pairs, so all its strides are even. */
+/* Looks at a tensor. The imaginary part of a conjugate is a tensor of real numbers that are negated when they are read:
+   Python makes a copy of such tensors. */
 static int look_at(const keopscl_dl_functions *functions, PyObject *tensor, struct look *look, int *card)
 {
     PyTypeObject *const type = Py_TYPE(tensor);
     if ((PyObject *)type != torch.tensor && (PyObject *)type != torch.parameter)
         return LEAVE;
-    const int first = look->count;
     const int end =
         functions ? look_by_functions(functions, tensor, look, card) : look_by_attributes(tensor, look, card);
     if (end != LOOKED)
         return end;
     if (look->addresses[look->tensors] == 0)
         return LEAVE;
-    const int axes = (int)(look->words[first] >> 8);
-    int64_t odd = 0;
-    for (int k = 1; k <= axes; k++)
-        odd |= look->words[first + axes + k];
-    if (odd & 1)
-        return LOOKED;
-    const int negated = is_true(PyObject_CallMethodObjArgs(tensor, torch.is_neg, NULL));
+    const int negated = is_true(PyObject_CallFunctionObjArgs(torch.is_neg, tensor, NULL));
     return negated < 0 ? leave_to_python() : negated ? LEAVE : LOOKED;
 }
 

@@ -11,7 +11,7 @@ enum {
     PERIODIC_LANES = 500,  /* cost of a sine on CPUs: only lanes with large arguments take the function of the driver */
     CALL_WORK = 8192,      /* cost of an operation of whole vectors, such as a time warp */
     ROW_WORK = 8192,       /* additions that the text of a pair may cost, for all rows of a work-item of a GPU */
-    BLOCK_WORK = 1100,     /* the same for a block of more than two columns: short sums gain nothing by more */
+    BLOCK_WORK = 800,      /* the same for a block of more than two columns: short sums gain nothing by more */
     STRAIGHT_WORK = 24000, /* additions of straight code: some twenty sines, or longer loops with fewer */
     ROUNDS = 4,            /* of a loop that is not written out by the text, which compilers write out all the same */
     UNROLLED = 66,         /* components of the vectors that registers hold: 64, and an exponent beside weights */
@@ -144,8 +144,9 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
     bool sums_alone = true;
     for (size_t k = 0; k < plan->term_count; k++)
         sums_alone = sums_alone && kp_reduction(plan, k)->sums;
+    /* A column of sines is work enough for a GPU. More columns a block only repeat the text of the driver's function. */
     const int periodic = !sums_alone || plan->fast ? 0
-                         : plan->native            ? PERIODIC_WORK
+                         : plan->native            ? STEP_WORK
                          : plan->many_periodic     ? 0
                                                    : PERIODIC_LANES;
     for (size_t k = 0; k < order->count; k++) {
@@ -267,6 +268,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     int64_t local = (int64_t)KB_MIN(caps->local_memory, (size_t)INT64_MAX);
     for (size_t k = 0; k < order->count; k++)
         longest = KB_MAX(longest, order->nodes[k]->dim);
+    const bool is_long_map = is_long && plan->shape == KP_MAP;
     /* Loops over more components are no straight code in any case. */
     is_long = is_long && plan->schedule == KP_BY_ROWS && longest <= UNROLLED;
     if (plan->schedule != KP_BY_LANES && longest <= UNROLLED)
@@ -287,6 +289,8 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     }
     if (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS)
         plan->stream = is_long ? 1 : few_lists(plan, plan->stream);
+    if (plan->shape == KP_MAP)
+        plan->loops = is_long_map ? KP_LOOPS_SHORT : KP_LOOPS_LEFT;
     if (plan->schedule == KP_BY_ROWS && (plan->shape == KP_MAP || plan->shape == KP_COLUMNS))
         return;
     if (plan->schedule == KP_BY_ROWS) {

@@ -332,6 +332,8 @@ static void put_preface(kb_str *out, const kp_plan *plan)
         kb_str_put(out, "#define KCL_SLOW_DIVIDER\n");
     if (plan->many_periodic)
         kb_str_put(out, "#define KCL_MANY_PERIODIC\n");
+    if (!plan->stream_axis && plan->native && plan->loops == KP_LOOPS_SHORT)
+        kb_str_put(out, "#define KCL_LONG_MAP\n");
     if (plan->stream_axis) {
         kb_str_putf(out, "#define KCL_SHAPE %s\n#define KCL_STREAM %d\n#define KCL_TILE %d\n", shapes[plan->shape],
                     plan->stream, plan->tile);

@@ -450,5 +450,5 @@ def problem(context: Any, status: int) -> None:
 
 
 configure(Tensor, Parameter, torch.float32, torch.float64, torch.int64,
-          Tensor.new_empty_strided if PYTORCH_2 else Tensor.new_empty, torch.is_grad_enabled, vars(forward_ad),
-          vars(_cuda), vars(contexts), problem)
+          Tensor.new_empty_strided if PYTORCH_2 else Tensor.new_empty, Tensor.is_neg, torch.is_grad_enabled,
+          vars(forward_ad), vars(_cuda), vars(contexts), problem)
