@@ -37,6 +37,7 @@ def _create(device: Optional[str]) -> Any:
         if root is None:
             drivers.load_needs()
             drivers.prepare(device)
+            drivers.prepare_algebra()
             params = ffi.new("kcl_context_params *")
             name = ffi.new("char[]", device.encode()) if device else ffi.NULL
             params.device = name
