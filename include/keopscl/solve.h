@@ -73,8 +73,10 @@ typedef struct kcl_solve_params {
  * number K does; else there is one system of N D unknowns for each element of a batch, and one result. Elements of
  * batches are systems of their own in any case.
  *
- * `solution` has the shape of the operator's output. results[0..result_count) receives what became of each system, row-major over
- * batch axes and columns; result_count is the number of systems (KCL_ERROR_LENGTH) or, with results NULL, 0.
+ * `solution` has the shape of the operator's output, and the type of the arguments or float64: with float32 arguments, a
+ * float64 solution can have residuals that no float32 solution has. results[0..result_count) receives what became of each
+ * system, row-major over batch axes and columns; result_count is the number of systems (KCL_ERROR_LENGTH) or, with results
+ * NULL, 0. Residuals are those of the numbers in `solution`.
  *
  * Returns KCL_OK if all systems converged. KCL_ERROR_NOT_SOLVED if one did not, with a sentence about the first one:
  * `solution` holds the best that was found, and results tell about each. Errors of arguments: KCL_ERROR_ARGUMENT (a

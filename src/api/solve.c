@@ -46,6 +46,7 @@ typedef struct linear_system {
     void *scratch;      /* a vector, in the precision of the iterations */
     float *narrow[3];   /* x, b and r where the device has no float64; else NULL */
     bool is_started;    /* x may differ from 0 */
+    bool is_rounded;    /* the solution is wanted in float32 */
     kcl_array noise;    /* ndim -1: none */
 } linear_system;
 
@@ -618,8 +619,10 @@ static kcl_status find_shape(linear_system *s, const kcl_array *solution, const 
         kx_put_shape(given, sizeof given, solution);
         return kb_fail(err, KCL_ERROR_SHAPE, "the array of the solution has shape %s, the solution %s", given, wanted);
     }
-    if (solution->dtype != s->shape.dtype)
-        return kb_fail(err, KCL_ERROR_TYPE, "the array of the solution is %s, the arguments are %s",
+    if (solution->dtype != s->shape.dtype && solution->dtype != KCL_F64)
+        return kb_fail(err, KCL_ERROR_TYPE,
+                       "the array of the solution is %s, the arguments are %s: it must be that, or "
+                       "float64",
                        kb_dtype_name(solution->dtype), kb_dtype_name(s->shape.dtype));
     s->rows = s->shape.shape[s->shape.ndim - 2];
     s->elements = elements_of(&s->shape);
@@ -802,6 +805,50 @@ static kcl_status give_solution(linear_system *s, const kcl_array *solution)
     return kcl_array_update(s->context, &from, solution);
 }
 
+/* The residual of the solution as the caller's array holds it, rounded to float32. */
+static kcl_status round_solution(linear_system *s, kcl_solve_result *results, const double *goal)
+{
+    double *norm = kb_calloc(kd_allocator(s->context), s->count + 1, sizeof *norm);
+    kcl_status status = norm ? KCL_OK : kb_no_memory(kd_error(s->context));
+    for (int64_t at = 0; at < s->elements; at++)
+        s->x[at] = (double)(float)s->x[at];
+    if (status == KCL_OK)
+        status = correct(s, NULL, norm);
+    for (size_t k = 0; status == KCL_OK && k < s->count; k++) {
+        results[k].residual = norm[k];
+        if (results[k].reason == KCL_SOLVE_CONVERGED && !(norm[k] <= goal[k]))
+            results[k].reason = KCL_SOLVE_NOT_REACHED;
+    }
+    kb_free(kd_allocator(s->context), norm);
+    return status;
+}
+
+/*
+ * Directions without positive curvature were met. The vector of ones tells a matrix that has curvatures of both signs, as
+ * those of distances have, even if all residuals lie where the curvature is negative.
+ */
+static kcl_status probe_curvature(linear_system *s, kcl_solve_result *results)
+{
+    bool is_needed = false;
+    for (size_t k = 0; k < s->count; k++)
+        is_needed = is_needed || results[k].reason == KCL_SOLVE_NOT_POSITIVE_DEFINITE;
+    if (!is_needed)
+        return KCL_OK;
+    double *form = kb_calloc(kd_allocator(s->context), 2 * s->count + 1, sizeof *form);
+    const kcl_array ones = scratch_vector(s);
+    for (int64_t at = 0; at < s->elements; at++)
+        put_number(s->scratch, s->now->dtype, at, 1);
+    kcl_status status = form ? kcl_array_update(s->context, &ones, &s->vectors[DIRECTION + s->turned])
+                             : kb_no_memory(kd_error(s->context));
+    if (status == KCL_OK)
+        status = apply(s, form, form + s->count);
+    for (size_t k = 0; status == KCL_OK && k < s->count; k++)
+        if (results[k].reason == KCL_SOLVE_NOT_POSITIVE_DEFINITE && form[k] > 0)
+            results[k].reason = KCL_SOLVE_INDEFINITE;
+    kb_free(kd_allocator(s->context), form);
+    return status;
+}
+
 static kcl_status solve_systems(linear_system *s, kcl_solve_result *results)
 {
     const kcl_solve_params *p = s->params;
@@ -832,6 +879,10 @@ static kcl_status solve_systems(linear_system *s, kcl_solve_result *results)
                                     .allocator = a};
         status = ks_solve(&problem, results, kd_error(s->context));
     }
+    if (status == KCL_OK)
+        status = probe_curvature(s, results);
+    if (status == KCL_OK && s->is_rounded && s->is_started)
+        status = round_solution(s, results, goal);
     kb_free(a, norm);
     kb_free(a, goal);
     return status;
@@ -859,6 +910,7 @@ static kcl_status run(linear_system *s, const kcl_array *solution, const kcl_arr
     const bool has_f64 = kd_is_host(s->context) || kd_caps(s->context)->has_f64;
     const kcl_dtype given = s->shape.dtype, fine = has_f64 ? KCL_F64 : KCL_F32;
     s->now = &s->given;
+    s->is_rounded = solution->dtype == KCL_F32;
     bool is_symmetric = true;
     if (make_precision(s, &s->given, given, args, false) < 0 ||
         make_precision(s, &s->fine, fine, args, given != fine) < 0 || make_room(s) < 0 ||
