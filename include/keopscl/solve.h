@@ -57,7 +57,7 @@ typedef struct kcl_solve_params {
     double alpha;           /* 0 or more: what is added to the diagonal */
     const kcl_array *noise; /* added to the diagonal beside alpha: (..., N), a number for each row; NULL: none */
     /* A column is solved once |b - (alpha Id + K) a| is at most the larger of tolerance |b| and absolute. */
-    double tolerance; /* default: 1e-6, unless `absolute` is given */
+    double tolerance; /* default: 1e-6 for a float64 solution, 1e-4 for float32; 0 if `absolute` is given */
     double absolute;
     int64_t max_iterations; /* products with the matrix a column; default: 10 for each row, 1000 at least */
     const kcl_array *start; /* a guess of the solution, of its shape; NULL: 0 */

@@ -857,7 +857,8 @@ static kcl_status solve_systems(linear_system *s, kcl_solve_result *results)
     kcl_status status = norm && goal ? KCL_OK : kb_no_memory(kd_error(s->context));
     if (status == KCL_OK) {
         norms_of(s, s->b, norm);
-        const double tolerance = p->tolerance > 0 || p->absolute > 0 ? p->tolerance : 1e-6;
+        const double usual = s->is_rounded ? 1e-4 : 1e-6;
+        const double tolerance = p->tolerance > 0 || p->absolute > 0 ? p->tolerance : usual;
         for (size_t k = 0; k < s->count; k++)
             goal[k] = KB_MAX(tolerance * norm[k], p->absolute);
         /* The solution for b = 0 is 0, whatever the guess is. */
