@@ -658,6 +658,13 @@ static kcl_status take_noise(linear_system *s, const kcl_array *noise)
     return KCL_OK;
 }
 
+/* Sees the argument of the unknown as the operator does. */
+static kcl_status view_unknown(const linear_system *s, kx_view *view, const kcl_array *array)
+{
+    return kx_view_of(view, array, KF_ROLE_J, (int32_t)s->dim, s->shape.ndim > 2 ? KX_STATED : KX_SQUEEZED,
+                      s->op->inputs[s->unknown].label, kd_error(s->context));
+}
+
 /* Finds the shape of the solution, checks the arrays for it, the start and the noise, and counts the systems. */
 static kcl_status find_shape(linear_system *s, const kcl_array *solution, const kcl_array *const *args)
 {
@@ -671,6 +678,15 @@ static kcl_status find_shape(linear_system *s, const kcl_array *solution, const 
     for (int k = 0; k < s->shape.ndim - 2; k++)
         s->batches *= s->shape.shape[k];
     s->count = (size_t)(s->batches * numbers_dim(s));
+    kx_view unknown;
+    if (view_unknown(s, &unknown, args[s->unknown]) < 0)
+        return err->status;
+    if (unknown.rows != s->rows)
+        return kb_fail(
+            err, KCL_ERROR_LENGTH,
+            "kcl_operator_solve: the matrix has %lld rows, and as many columns as %s has rows, %lld: it must "
+            "be square",
+            (long long)s->rows, unknown.name, (long long)unknown.rows);
     if (check_vector(s, solution, "the array of the solution") < 0 ||
         kx_check_elements(solution, "the array of the solution", err) < 0)
         return err->status;
@@ -688,12 +704,10 @@ static kcl_status fetch_vector(linear_system *s, const kcl_array *from, double *
 {
     double *own;
     kx_view view;
-    kb_error *err = kd_error(s->context);
     kcl_status status = fetch(s, from, &own);
     if (status == KCL_OK) {
         const kcl_array dense = kcl_array_of(own, KCL_F64, from->ndim, from->shape);
-        const kx_reading reading = s->shape.ndim > 2 ? KX_STATED : KX_SQUEEZED;
-        status = kx_view_of(&view, &dense, KF_ROLE_J, (int32_t)s->dim, reading, s->op->inputs[s->unknown].label, err);
+        status = view_unknown(s, &view, &dense);
     }
     if (status == KCL_OK) {
         kg_batch batch = {.count = s->shape.ndim - 2};

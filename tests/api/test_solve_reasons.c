@@ -282,7 +282,7 @@ START_TEST(sizes_that_disagree_are_refused)
     REFUSES(KCL_ERROR_SHAPE, w.b = wider, "b", "2");
     REFUSES(KCL_ERROR_SHAPE, w.x = GIVEN(more, SIZE, 2), "x", "3", "2");
     /* As many columns as unknowns, but other rows. */
-    REFUSES(KCL_ERROR_LENGTH, w.x = GIVEN(more, SIZE + 1, 3); w.a = longer, "x", "40", "41");
+    REFUSES(KCL_ERROR_LENGTH, w.x = GIVEN(more, SIZE + 1, 3); w.a = longer, "41 rows", "b", "40", "square");
     REFUSES(KCL_ERROR_SHAPE, w.a = longer, "solution", "40", "41");
     REFUSES(KCL_ERROR_SHAPE, w.a = wider, "solution", "(40, 2)", "(40, 1)");
     REFUSES(KCL_ERROR_SHAPE, w.a = batch, "solution", "(2, 40, 1)", "(40, 1)");
