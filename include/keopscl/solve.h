@@ -52,6 +52,17 @@ typedef struct kcl_solve_result {
     double norm;        /* |b| */
 } kcl_solve_result;
 
+/* What the iterations are preconditioned with. */
+typedef enum kcl_preconditioner {
+    KCL_PRECONDITIONER_DEFAULT = 0, /* CHOLESKY where that pays: many rows, a small alpha, a BLAS library */
+    KCL_PRECONDITIONER_NONE = 1,
+    /*
+     * Randomly pivoted Cholesky (Chen, Epperly, Tropp, Webber 2024): a factor of `rank` columns of K, of N rank numbers on
+     * the device. For one matrix for all columns, without batches; else there is none.
+     */
+    KCL_PRECONDITIONER_CHOLESKY = 2,
+} kcl_preconditioner;
+
 /* Zero in any field means the default. */
 typedef struct kcl_solve_params {
     double alpha;           /* 0 or more: what is added to the diagonal */
@@ -60,6 +71,8 @@ typedef struct kcl_solve_params {
     double tolerance; /* default: 1e-6 for a float64 solution, 1e-4 for float32; 0 if `absolute` is given */
     double absolute;
     int64_t max_iterations; /* products with the matrix a column; default: 10 for each row, 1000 at least */
+    kcl_preconditioner preconditioner;
+    int64_t rank;           /* of the preconditioner at most; default: a quarter of the rows, at most 1,000 */
     const kcl_array *start; /* a guess of the solution, of its shape; NULL: 0 */
     int checks_symmetry;    /* 1: two products with random vectors tell a matrix that is not symmetric */
     int keeps_precision;    /* 1: the matrix of float32 arrays is never applied in float64 in the iterations */

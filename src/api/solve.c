@@ -6,10 +6,12 @@
 #include "method.h"
 
 #include "calculus.h"
+#include "dense.h"
 #include "make.h"
 #include "operator.h"
 #include "order.h"
 #include "passes.h"
+#include "precondition.h"
 #include "reductions.h"
 
 #include <float.h>
@@ -17,7 +19,7 @@
 #include <string.h>
 
 /* Vectors in the precision of the iterations. Two of a kind take turns: an operator reads one and writes the other. */
-enum { CORRECTION = 0, RESIDUAL = 2, DIRECTION = 4, IMAGE = 6, VECTORS = 7 };
+enum { CORRECTION = 0, RESIDUAL = 2, DIRECTION = 4, IMAGE = 6, PRECONDITIONED = 7, VECTORS = 8 };
 
 /* One precision: the operators' arguments, and room for numbers. */
 typedef struct precision {
@@ -37,8 +39,9 @@ typedef struct linear_system {
     kcl_array shape; /* of the solution: batch axes, rows, components */
     int64_t elements, rows, dim, batches;
     size_t count; /* of systems */
-    kcl_operator *apply, *residual, *advance, *turn;
-    precision given, fine, *now; /* the arrays of the caller; the highest; the iterations' */
+    kcl_operator *apply, *residual, *advance, *turn, *product;
+    ka_preconditioner *preconditioner; /* NULL: none */
+    precision given, fine, *now;       /* the arrays of the caller; the highest; the iterations' */
     kcl_array vectors[VECTORS];
     int solved, turned; /* 0 or 1: which of two vectors of a kind is the one that counts; turned: of DIRECTION */
     double *squares;    /* by system: inner products of the residual with itself */
@@ -46,6 +49,7 @@ typedef struct linear_system {
     void *scratch;      /* a vector, in the precision of the iterations */
     float *narrow[3];   /* x, b and r where the device has no float64; else NULL */
     bool is_started;    /* x may differ from 0 */
+    double shift;       /* alpha and the mean of the noise */
     bool is_rounded;    /* the solution is wanted in float32 */
     kcl_array noise;    /* ndim -1: none */
 } linear_system;
@@ -180,7 +184,14 @@ static kcl_status make_steps(linear_system *s)
     a = declare(s->turn, "", numbers_dim(s), KF_ROLE_P);
     if (a && v[1])
         roots[0] = kf_binary(g, KF_ADD, v[0], scaled(g, a, v[1]));
-    return finish_operator(s, &s->turn, 1, roots);
+    if (finish_operator(s, &s->turn, 1, roots) < 0)
+        return kd_error(s->context)->status;
+    if (!(s->product = start_operator(s)))
+        return KCL_ERROR_NO_MEMORY;
+    for (int k = 0; k < 2; k++)
+        v[k] = declare(s->product, "", (int32_t)s->dim, KF_ROLE_I);
+    roots[0] = v[1] ? norm_of(s, &s->product->graph, v[0], v[1]) : NULL;
+    return finish_operator(s, &s->product, 1, roots);
 }
 
 /* ---- Arrays ------------------------------------------------------------------------------------------------------- */
@@ -421,8 +432,17 @@ static kcl_status begin(void *user, const double *norm)
 
 static kcl_status precondition(void *user, double *rz)
 {
-    const linear_system *s = user;
-    memcpy(rz, s->squares, s->count * sizeof *rz);
+    linear_system *s = user;
+    if (!s->preconditioner) {
+        memcpy(rz, s->squares, s->count * sizeof *rz);
+        return KCL_OK;
+    }
+    const kcl_array *args[] = {&s->vectors[RESIDUAL + s->solved], &s->vectors[PRECONDITIONED]};
+    const kcl_array products = numbers_array(s, s->now, 0);
+    if (ka_precondition_apply(s->preconditioner, args[0], args[1], s->dim) < 0 ||
+        kcl_operator_apply(s->product, s->context, (const kcl_array *[]){&products}, 1, args, 2) < 0)
+        return kd_error(s->context)->status;
+    read_numbers(s, s->now, 0, rz);
     return KCL_OK;
 }
 
@@ -431,7 +451,8 @@ static kcl_status turn(void *user, const double *beta)
     linear_system *s = user;
     write_numbers(s, s->now, 0, beta);
     const kcl_array by = numbers_array(s, s->now, 0);
-    const kcl_array *args[] = {&s->vectors[RESIDUAL + s->solved], &s->vectors[DIRECTION + s->turned], &by};
+    const kcl_array *args[] = {&s->vectors[s->preconditioner ? PRECONDITIONED : RESIDUAL + s->solved],
+                               &s->vectors[DIRECTION + s->turned], &by};
     const kcl_array *out = &s->vectors[DIRECTION + !s->turned];
     s->turned = !s->turned;
     return kcl_operator_apply(s->turn, s->context, &out, 1, args, 3);
@@ -472,11 +493,39 @@ static kcl_status advance(void *user, const double *step, double *rr)
     return KCL_OK;
 }
 
+/*
+ * A preconditioner pays if eigenvalues of K are far above what is added to the diagonal, and a library computes with the
+ * factor; for few rows the products of K cost less than the preconditioner does.
+ */
+static kcl_status make_preconditioner(linear_system *s)
+{
+    enum { FEW_ROWS = 1000, USUAL_RANK = 1000, LEAST_RATIO = 50 };
+    const kcl_solve_params *p = s->params;
+    const bool is_asked = p->preconditioner == KCL_PRECONDITIONER_CHOLESKY;
+    kd_dense_info dense;
+    ka_precondition_free(&s->preconditioner);
+    if (p->preconditioner == KCL_PRECONDITIONER_NONE || !s->is_separate || s->shape.ndim > 2 || !s->rows ||
+        !(s->shift > 0) || (!is_asked && s->rows < FEW_ROWS))
+        return KCL_OK;
+    if (kd_dense_describe(s->context, &dense) < 0)
+        return kd_error(s->context)->status;
+    if (!is_asked && !dense.is_fast)
+        return KCL_OK;
+    const ka_matrix matrix = {s->context, s->op, s->unknown, s->now->dtype, s->now->args, s->rows};
+    const int64_t rank = p->rank ? p->rank : KB_MIN(USUAL_RANK, KB_MAX(s->rows / 4, 1));
+    const kcl_status status =
+        ka_precondition_make(&s->preconditioner, &matrix, s->shift, rank, is_asked ? 0 : LEAST_RATIO);
+    if (s->preconditioner)
+        kb_log_line(kd_log(s->context), "solve: a preconditioner of rank %lld; %s",
+                    (long long)ka_precondition_rank(s->preconditioner), dense.text);
+    return status;
+}
+
 static kcl_status refine(void *user)
 {
     linear_system *s = user;
     s->now = &s->fine;
-    return make_vectors(s);
+    return make_vectors(s) < 0 ? kd_error(s->context)->status : make_preconditioner(s);
 }
 
 static const ks_operations operations = {correct, undo, begin, precondition, turn, apply, advance, refine};
@@ -699,6 +748,20 @@ static kcl_status find_shape(linear_system *s, const kcl_array *solution, const 
     return p->noise ? take_noise(s, p->noise) : KCL_OK;
 }
 
+static kcl_status find_shift(linear_system *s)
+{
+    s->shift = s->params->alpha;
+    if (s->noise.ndim < 0)
+        return KCL_OK;
+    double *noise;
+    const kcl_status status = fetch(s, &s->noise, &noise);
+    const int64_t count = status == KCL_OK ? elements_of(&s->noise) : 0;
+    for (int64_t at = 0; at < count; at++)
+        s->shift += noise[at] / (double)count;
+    kb_free(kd_allocator(s->context), noise);
+    return status;
+}
+
 /* An array of rows of the unknown's dimension, broadcast to the solution's shape, in double. */
 static kcl_status fetch_vector(linear_system *s, const kcl_array *from, double *to)
 {
@@ -802,7 +865,8 @@ static kcl_status make_room(linear_system *s)
 static void end_system(linear_system *s)
 {
     const kcl_allocator *a = kd_allocator(s->context);
-    kcl_operator **const made[] = {&s->apply, &s->residual, &s->advance, &s->turn};
+    kcl_operator **const made[] = {&s->apply, &s->residual, &s->advance, &s->turn, &s->product};
+    ka_precondition_free(&s->preconditioner);
     for (size_t k = 0; k < KB_COUNT(made); k++)
         kcl_operator_destroy(made[k]);
     for (int k = 0; k < VECTORS; k++)
@@ -992,6 +1056,8 @@ static kcl_status run(linear_system *s, const kcl_array *solution, const kcl_arr
         if (s->params->start && fetch_start(s) < 0)
             return err->status;
         s->is_started = s->params->start;
+        if (find_shift(s) < 0 || make_preconditioner(s) < 0)
+            return err->status;
         if (solve_systems(s, results) < 0)
             return err->status;
     }
