@@ -59,6 +59,7 @@
 #include <keopscl/operator.h>
 #include <keopscl/reductions.h>
 #include <keopscl/scope.h>
+#include <keopscl/solve.h>
 #include <keopscl/status.h>
 #include <keopscl/values.h>
 #include <keopscl/variables.h>

@@ -50,7 +50,8 @@ KCL_BEGIN
     X(KCL_ERROR_DERIVATIVE, -13, "an operator has no derivative")                                                      \
     X(KCL_ERROR_IO, -14, "a file cannot be read or written")                                                           \
     X(KCL_ERROR_INTERNAL, -15, "a fault of the library itself")                                                        \
-    X(KCL_ERROR_CANCELLED, -16, "the call was cancelled before it was done")
+    X(KCL_ERROR_CANCELLED, -16, "the call was cancelled before it was done")                                           \
+    X(KCL_ERROR_NOT_SOLVED, -17, "a linear system was not solved to its tolerance")
 
 typedef enum kcl_status {
 #define KCL_STATUS_ENUM(name, value, text) name = value,

@@ -38,8 +38,7 @@ static kcl_status derived_operator(kcl_operator **out, const kcl_operator *from,
     return KCL_OK;
 }
 
-/* The argument with this name or number; -1: none. */
-static int64_t find_input(const kcl_operator *op, const char *name)
+int64_t ka_operator_find_input(const kcl_operator *op, const char *name)
 {
     int64_t number = 0;
     const char *p = name;
@@ -57,7 +56,7 @@ static int64_t find_input(const kcl_operator *op, const char *name)
 static void free_name(const kcl_operator *op, char letter, size_t k, char name[64])
 {
     snprintf(name, 64, k ? "%c%zu" : "%c", letter, k);
-    for (int n = 1; find_input(op, name) >= 0; n++)
+    for (int n = 1; ka_operator_find_input(op, name) >= 0; n++)
         snprintf(name, 64, "%c%zu_%d", letter, k, n);
 }
 
@@ -68,7 +67,7 @@ static kcl_status find_variables(kcl_operator *op, int count, const char *const 
         return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the list of arguments to derive by is NULL or empty (%d)",
                        count);
     for (int n = 0; n < count; n++) {
-        if (!names[n] || (at[n] = find_input(op, names[n])) < 0)
+        if (!names[n] || (at[n] = ka_operator_find_input(op, names[n])) < 0)
             return kb_fail(&op->error, KCL_ERROR_ARGUMENT, "the operator has no argument \"%s\"",
                            names[n] ? names[n] : "(NULL)");
         const ka_argument *in = &op->inputs[at[n]];

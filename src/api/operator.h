@@ -65,6 +65,9 @@ static inline bool ka_takes_integers(const ka_argument *in)
     return in->kind == KF_INT || (in->is_index && !in->is_operand);
 }
 
+/* The argument with this name or number; -1: none. */
+int64_t ka_operator_find_input(const kcl_operator *op, const char *name);
+
 /* What errors call an argument. */
 void ka_operator_name_input(const kcl_operator *op, size_t index, char *text, size_t size);
 

@@ -31,7 +31,8 @@ static void walk_finish(walk *w)
 }
 
 /* False after setting the graph's error; nothing is to be finished then. */
-static bool walk_init(walk *w, kf_graph *g, const char *name, const kf_node *F, const kf_node *v)
+/* `mixes`: reductions may go over the rows of the variable. */
+static bool walk_init(walk *w, kf_graph *g, const char *name, const kf_node *F, const kf_node *v, bool mixes)
 {
     *w = (walk){.g = g};
     if (kf_order_init(&w->order, g, 1, &F, false, &g->error) < 0)
@@ -47,7 +48,7 @@ static bool walk_init(walk *w, kf_graph *g, const char *name, const kf_node *F, 
         if (f->op != KF_REDUCE || !w->depends[k])
             continue;
         w->reduces = true;
-        ok = f->kind != KF_INT && !kf_is_indexed(f) && !((unsigned)f->param[1] & v->axes);
+        ok = f->kind != KF_INT && !kf_is_indexed(f) && (mixes || !((unsigned)f->param[1] & v->axes));
         if (!ok)
             kb_fail(
                 &g->error, KCL_ERROR_DERIVATIVE,
@@ -126,7 +127,7 @@ kcl_status kf_grad_matrix(kf_graph *g, const kf_node *F, const kf_node *v, const
     if ((int64_t)F->dim * v->dim > KF_MAX_DIM)
         return kb_fail(&g->error, KCL_ERROR_SHAPE, "%s: dimensions %d and %d give more than %d components", name,
                        F->dim, v->dim, KF_MAX_DIM);
-    if (!walk_init(&w, g, name, F, v))
+    if (!walk_init(&w, g, name, F, v, false))
         return g->error.status;
     const bool by_rows = !w.reduces && F->dim <= v->dim;
     const kf_node *J = NULL;
@@ -219,7 +220,7 @@ static kcl_status weighted_trace(kf_graph *g, const char *name, const kf_node *F
                                  const kf_node **out)
 {
     walk walk;
-    if (!walk_init(&walk, g, name, F, v))
+    if (!walk_init(&walk, g, name, F, v, false))
         return g->error.status;
     trace t = {.walk = &walk, .name = name, .v = v};
     bool ok = (t.weight = kb_calloc(kf_allocator(g), walk.order.count, sizeof *t.weight)) != NULL;
@@ -255,7 +256,7 @@ kcl_status kf_laplacian(kf_graph *g, const kf_node *F, const kf_node *v, const k
     walk w;
     if (F->dim != 1)
         return kb_fail(&g->error, KCL_ERROR_SHAPE, "%s: the formula has dimension %d, it must be 1", name, F->dim);
-    if (!walk_init(&w, g, name, F, v))
+    if (!walk_init(&w, g, name, F, v, false))
         return g->error.status;
     const bool reduces = w.reduces;
     const kf_node *one = kf_rat(g, 1, 1), *gradient = NULL;
@@ -315,12 +316,12 @@ static int class_of(const walk *w, const int *classes, const kf_node *f, const k
     return linear ? LINEAR : NEITHER;
 }
 
-kcl_status kf_check_linear(kf_graph *g, const char *name, const kf_node *F, const kf_node *v, bool through_reductions)
+kcl_status kf_check_linear(kf_graph *g, const char *name, const kf_node *F, const kf_node *v, kf_through through)
 {
     walk w;
-    if (!walk_init(&w, g, name, F, v))
+    if (!walk_init(&w, g, name, F, v, through == KF_THROUGH_ALL))
         return g->error.status;
-    if (w.reduces && !through_reductions) {
+    if (w.reduces && through == KF_THROUGH_NONE) {
         walk_finish(&w);
         return kb_fail(&g->error, KCL_ERROR_DERIVATIVE, "%s: the formula depends on the variable through a reduction",
                        name);
@@ -360,7 +361,7 @@ kcl_status kf_trace_operator(kf_graph *g, const kf_node *F, const kf_node *v, co
                        name, F->dim, v->dim);
     if (!w && !(w = kf_rat(g, 1, 1)))
         return g->error.status;
-    if (check_weight(g, name, w, v->dim) < 0 || kf_check_linear(g, name, F, v, true) < 0)
+    if (check_weight(g, name, w, v->dim) < 0 || kf_check_linear(g, name, F, v, KF_THROUGH_ROWS) < 0)
         return g->error.status;
     return weighted_trace(g, name, F, v, w, out);
 }
@@ -373,7 +374,7 @@ kcl_status kf_sum_lin_operator(kf_graph *g, const kf_node *F, const kf_node *v, 
     left = left ? left : one;
     right = right ? right : one;
     if (!one || check_weight(g, name, left, F->dim) < 0 || check_weight(g, name, right, v->dim) < 0 ||
-        kf_check_linear(g, name, F, v, false) < 0 || kf_vjp(g, F, left, 1, &v, &gradient) < 0)
+        kf_check_linear(g, name, F, v, KF_THROUGH_NONE) < 0 || kf_vjp(g, F, left, 1, &v, &gradient) < 0)
         return g->error.status;
     return finished(g, dot(g, gradient, right), F, out);
 }

@@ -331,7 +331,7 @@ kf_step kf_read_adjoint_operator(kf_parser *p, kf_call *c, kf_operand *out)
     if (step != KF_DONE)
         return step;
     const kf_operand *F = kf_argument(p, c, 0), *v = kf_argument(p, c, 1);
-    return (kf_check_linear(p->g, "AdjointOperator", F->node, v->node, false) == KCL_OK &&
+    return (kf_check_linear(p->g, "AdjointOperator", F->node, v->node, KF_THROUGH_NONE) == KCL_OK &&
             kf_vjp(p->g, F->node, more[0], 1, &v->node, &out->node) == KCL_OK) ||
                    fault_at(p, c, F->at)
                ? KF_DONE
