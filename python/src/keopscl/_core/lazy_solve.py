@@ -49,6 +49,11 @@ class LazySolve:
         """The variables (index, dim, role) that get their arrays in a call."""
         return tuple((leaf.index, leaf.dim, leaf.role) for leaf in self._symbols)
 
+    @property
+    def callfun(self) -> "LazySolve":
+        """What a call runs, by the name that KeOps has for it: the function itself."""
+        return self
+
     def __repr__(self) -> str:
         return f"solve, a function of the arrays of {len(self._symbols)} symbolic variables, of\n{self._sum!r}"
 

@@ -20,7 +20,7 @@ import numpy as np
 from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError, SolveError, SolveWarning, UnsupportedError
 from .._native import ffi, lib
-from . import contexts, interrupts
+from . import contexts, evaluation, interrupts
 from .evaluation import Options
 from .leaves import F32, F64, I64, NAMES, ROLE_J, ROLE_PARAMETER, ArrayLeaf
 from .program import Program
@@ -112,7 +112,7 @@ class System:
     """Linear systems that are ready to be solved."""
 
     __slots__ = ("what", "library", "program", "unknown", "code", "shape", "device", "leaves", "noise", "start", "alpha",
-                 "tolerance", "eps", "max_iterations", "checks", "wide", "record")
+                 "tolerance", "accepted", "eps", "max_iterations", "checks", "wide", "record")
 
     what: str  # the function of the user, for messages
     library: _arrays.ArrayLibrary
@@ -125,7 +125,8 @@ class System:
     noise: Optional[ArrayLeaf]
     start: Optional[ArrayLeaf]
     alpha: Any  # a number, or what the array library has gradients in
-    tolerance: float  # relative to |b|; 0 and eps 0: the library's own
+    tolerance: float  # relative to |b|
+    accepted: float  # a larger one, that is enough where the numbers of the solution let no residual be smaller
     eps: float  # root mean square of the residual of a column
     max_iterations: int  # 0: the library's own
     checks: bool  # whether K is symmetric
@@ -196,8 +197,9 @@ class System:
                 for made, _ in held:
                     lib.kcl_array_free(made)
         interrupts.raise_if_interrupted()
+        evaluation.evaluated += 1
         self.record = self.recorded(results)
-        if status == lib.KCL_ERROR_NOT_SOLVED:
+        if not self.record.converged.all():
             self.tell(self.record)
         return solution
 
@@ -213,7 +215,7 @@ class System:
             if status != lib.KCL_ERROR_LENGTH:
                 break
         count = batches * columns
-        return status, [(each.reason, each.iterations, each.residual, each.norm) for each in results[0:count]]
+        return status, [(self.judged(each), each.iterations, each.residual, each.norm) for each in results[0:count]]
 
     def recorded(self, results: Sequence[Any]) -> SolveResult:
         """The results as arrays."""
@@ -223,6 +225,12 @@ class System:
         return SolveResult(np.array([REASON_NAMES[each] for each in reasons], object).reshape(shape),
                            np.array(iterations, np.int64).reshape(shape),
                            np.array(residuals, np.float64).reshape(shape), np.array(norms, np.float64).reshape(shape))
+
+    def judged(self, result: Any) -> int:
+        """The reason, after a look at the residual that is accepted where no smaller one was reached."""
+        if result.reason == lib.KCL_SOLVE_NOT_REACHED and result.residual <= self.accepted * result.norm:
+            return int(lib.KCL_SOLVE_CONVERGED)
+        return int(result.reason)
 
     def tell(self, record: SolveResult) -> None:
         """Says that systems were not solved: by an error, or by a warning if the solution is of use."""
@@ -239,7 +247,16 @@ class System:
             text += f" ({failed} of {count} systems are not solved)"
         if reason in FATAL:
             raise SolveError(text, record)
-        warnings.warn(text + "; the solution is the best that was found", SolveWarning, stacklevel=caller())
+        text += "; the solution is the best that was found"
+        if reason == lib.KCL_SOLVE_NOT_REACHED and not self.wide:
+            text += ', dtype="float64" may give a better one'
+        warnings.warn(text, SolveWarning, stacklevel=caller())
+
+
+# Residuals, relative to |b|, where nothing is asked for: what is aimed at, and what is enough where float32 numbers of
+# the solution let no residual be smaller.
+TOLERANCE = 1e-6
+TOLERANCE_OF_FLOAT32 = 1e-4
 
 
 def caller() -> int:
@@ -265,14 +282,16 @@ def described(library: _arrays.ArrayLibrary, x: Any, role: int, what: str) -> Ar
     return ArrayLeaf(array, role, _arrays.describe(address, code, shape, strides), code, keep)
 
 
-def wants_double(dtype: Any, what: str) -> bool:
-    """Whether a keyword argument asks for float64."""
+def is_wide(dtype: Any, code: int, what: str) -> bool:
+    """Whether the solution is float64, for a keyword argument and the number type of the arrays."""
     if dtype is None:
-        return False
+        return code == F64
     name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or str(dtype)
     name = name.rpartition(".")[2]
     if name not in ("float32", "float64"):
         raise ArgumentError(f"{what}: dtype={dtype!r} is neither float32 nor float64")
+    if name == "float32" and code == F64:
+        raise ArgumentError(f"{what}: dtype={dtype!r}: the arrays are float64, and so is the solution")
     return name == "float64"
 
 
@@ -292,6 +311,7 @@ def solved(library: _arrays.ArrayLibrary, what: str, program: Program, unknown: 
     system.alpha = alpha_of(library, wishes.alpha, what)
     system.eps = 0.0 if wishes.eps is None else real_number(wishes.eps, "eps", what)
     system.tolerance = 0.0 if wishes.tol is None else real_number(wishes.tol, "tol", what)
+    system.accepted = 0.0
     if wishes.tol == 0 and not system.eps or wishes.eps == 0 and not system.tolerance:
         raise ArgumentError(f"{what}: a tolerance of 0 is never reached; tol, relative to |b|, or eps must be above 0")
     count = wishes.max_iterations
@@ -299,7 +319,10 @@ def solved(library: _arrays.ArrayLibrary, what: str, program: Program, unknown: 
         raise ArgumentError(f"{what}: max_iterations={count!r} must be a whole number, 1 or more")
     system.max_iterations = int(count or 0)
     system.checks = bool(wishes.check_symmetry)
-    system.wide = code == F64 or wants_double(wishes.dtype, what)
+    system.wide = is_wide(wishes.dtype, code, what)
+    if wishes.tol is None and wishes.eps is None:
+        system.tolerance = TOLERANCE
+        system.accepted = TOLERANCE if system.wide else TOLERANCE_OF_FLOAT32
     system.noise = system.start = None
     if wishes.noise is not None:
         system.noise = noise_of(library, wishes.noise, code, shape, what)
@@ -330,11 +353,8 @@ def alpha_of(library: _arrays.ArrayLibrary, alpha: Any, what: str) -> Any:
         if size != 1:
             raise ShapeError(f"{what}: alpha has the shape {library.shape(array)}, and must be one number; noise takes "
                              "a number for each row")
-    try:
-        number = library.number(alpha)
-    except (TypeError, ValueError):
-        raise ArgumentError(f"{what}: alpha={alpha!r} must be a number, finite and 0 or more") from None
-    real_number(number, "alpha", what)
+    is_number = array is not None or isinstance(alpha, numbers.Real)
+    real_number(library.number(alpha) if is_number else alpha, "alpha", what)
     return alpha
 
 

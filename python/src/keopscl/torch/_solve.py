@@ -12,7 +12,8 @@ from typing import Any, Dict, List, Sequence, Tuple
 import torch
 from torch.autograd import forward_ad
 
-from .._core.leaves import ROLE_I, ROLE_J, ROLE_PARAMETER, ArrayLeaf
+from .._core.leaves import F32, ROLE_I, ROLE_J, ROLE_PARAMETER, ArrayLeaf
+from .._core.solve import TOLERANCE, TOLERANCE_OF_FLOAT32
 from .._core.stage import stage_of
 from ._autograd import Task, compute, like
 from ._library import DTYPES, has_tangent, shape_of
@@ -42,10 +43,14 @@ class Saved:
 
     def __init__(self, system: Any) -> None:
         arrays: List[Any] = [None if type(leaf) is ArrayLeaf else leaf for leaf in system.leaves]
-        # Later systems are solved to the same tolerance, relative to their own right-hand sides.
+        # Later systems are solved to the same tolerance, relative to their own right-hand sides, in the number type of the
+        # arguments, which gradients have.
+        tolerance, accepted = relative_tolerance(system), system.accepted
+        if system.code == F32:
+            tolerance, accepted = max(tolerance, TOLERANCE), max(accepted, TOLERANCE_OF_FLOAT32)
         self.system = system.changed(leaves=arrays, noise=None, start=None, record=None, wide=False, checks=False,
                                      alpha=system.library.number(system.alpha), eps=0.0,
-                                     tolerance=relative_tolerance(system))
+                                     tolerance=tolerance, accepted=accepted)
         self.layouts = [(leaf.role, shape_of(leaf)) if type(leaf) is ArrayLeaf else None for leaf in system.leaves]
         self.noise = None if system.noise is None else shape_of(system.noise)
 
@@ -60,12 +65,11 @@ class Saved:
 
 
 def relative_tolerance(system: Any) -> float:
-    """The tolerance of a system that has been solved, relative to |b|; 0: the library's own."""
-    if not system.eps:
-        return float(system.tolerance)
+    """The tolerance of a system that has been solved, relative to the largest |b|."""
     norm = float(system.record.norm.max(initial=0.0))
-    absolute = system.eps * system.shape[-2] ** 0.5
-    return max(float(system.tolerance), absolute / norm) if absolute < norm else float(system.tolerance)
+    absolute = float(system.eps) * float(system.shape[-2]) ** 0.5
+    found = max(float(system.tolerance), absolute / norm if absolute < norm else 0.0)
+    return found or TOLERANCE
 
 
 class Solve(torch.autograd.Function):
