@@ -219,6 +219,43 @@ def bench_small(options, pykeops):
             problem = "slow"
         seconds = host["ours"], host["C"], above, host.get("pykeops"), waited["ours"], waited.get("pykeops")
         table.row(name, *[each and 1e6 * each for each in seconds], share, problem=problem)
+    with torch.enable_grad():
+        return bench_small_gradients(options, pykeops, bare) and table.ok
+
+
+class Nothing(torch.autograd.Function):
+    """What PyTorch takes for a function of four tensors of which three have gradients, none of them computed."""
+
+    @staticmethod
+    def forward(ctx, *tensors):
+        ctx.save_for_backward(*tensors)
+        return tensors[0].new_empty((len(tensors[0]), 1))
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        return (*[torch.empty_like(tensor) for tensor in ctx.saved_tensors[:3]], None)
+
+
+def bench_small_gradients(options, pykeops, bare):
+    table = Table(["sum, M = N = 1,000", "host, us", "PyTorch alone, us", "launches", "above both, us", "pykeops, us"])
+    data = cases.Data("sum", 3, "f32", 1000, 1000, 1)
+    tensors = on_card(data)
+    for tensor in tensors[:3]:
+        tensor.requires_grad_()
+    functions = {"ours": data.genred(Genred), "nothing": Nothing.apply}
+    if pykeops:
+        functions["pykeops"] = functools.partial(data.genred(pykeops.Genred), backend="GPU_1D")
+    forward = {name: functools.partial(function, *tensors) for name, function in functions.items()}
+    cotangent = torch.ones(1000, 1).cuda()
+    backward = {name: functools.partial(torch.autograd.grad, run(), tensors[:3], cotangent, retain_graph=True)
+                for name, run in forward.items()}
+    # The gradients of x, and of y and b, are a sweep each.
+    for name, engines, launches in (("forward", forward, 1), ("backward", backward, 2)):
+        host = alternating(engines, host_seconds_a_call, options.repeat)
+        above = host["ours"] and host["ours"] - host["nothing"] - launches * bare
+        slow = options.scale == 1 and (above is None or above * 1e6 > HOST_MICROSECONDS)
+        seconds = [each and 1e6 * each for each in (host["ours"], host["nothing"], above, host.get("pykeops"))]
+        table.row(name, *seconds[:2], launches, *seconds[2:], problem="slow" if slow else None)
     return table.ok
 
 

@@ -52,15 +52,28 @@
  * The blocks of a work-group (FOR_BLOCKS) and of a work-item (FOR_ITEM_BLOCKS), `step` apart. With KCL_ONE_BLOCK a launch has
  * exactly one work-group for every block, and no fewer work-items than blocks. There is no loop then, which compilers would
  * go through again and again around all other loops.
+ *
+ * KCL_TURNS: a work-group does nothing if it is not the plan's `turn`. PoCL takes a loop to that end, since it computes
+ * barriers in a branch wrongly.
  */
-#ifdef KCL_ONE_BLOCK
+#if defined KCL_TURNS && (!defined KCL_ONE_BLOCK || defined POCL_DEVICE_ADDRESS_BITS)
+#define FOR_BLOCKS(block, from, count, step)                                                                           \
+    for (long block = (from), end_of_blocks = turn ? (count) : 0; block < end_of_blocks; block += (step))
+#elif defined KCL_TURNS
+#define FOR_BLOCKS(block, from, count, step)                                                                           \
+    const long block = (from);                                                                                         \
+    if (turn)
+#elif defined KCL_ONE_BLOCK
 #define FOR_BLOCKS(block, from, count, step) const long block = (from);
+#else
+#define FOR_BLOCKS(block, from, count, step) for (long block = (from); block < (count); block += (step))
+#endif
+#ifdef KCL_ONE_BLOCK
 #define FOR_ITEM_BLOCKS(block, from, count, step)                                                                      \
     const long block = (from);                                                                                         \
     if (block < (count))
 #else
-#define FOR_BLOCKS(block, from, count, step) for (long block = (from); block < (count); block += (step))
-#define FOR_ITEM_BLOCKS FOR_BLOCKS
+#define FOR_ITEM_BLOCKS(block, from, count, step) for (long block = (from); block < (count); block += (step))
 #endif
 
 /* One lane an element, from `first` on; lanes beyond the last element repeat it. */

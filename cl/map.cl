@@ -13,7 +13,8 @@
 /*
  * Beside a sweep these kernels take no time, so their loops over components stay loops on GPUs: unrolled, their text was
  * most of what compilers spent their time with. Loops of up to four components still become straight code, but not where
- * vectors are long: two loads are under way together there.
+ * vectors are long: two loads are under way together there. KCL_LONG_MAP: there is no sweep, and the formula is so long that
+ * compilers would take seconds for more than one text of every loop.
  */
 #if defined(KCL_GROUP) && defined(KCL_TERMS)
 #undef FOR_INDEX
@@ -22,6 +23,9 @@
 #else
 #define FOR_INDEX(k, from, to) _Pragma("unroll 2") for (int k = (from); k < (to); k++)
 #endif
+#elif defined(KCL_LONG_MAP)
+#undef FOR_INDEX
+#define FOR_INDEX(k, from, to) _Pragma("unroll 1") for (int k = (from); k < (to); k++)
 #endif
 
 #define KCL_PREPARE(name, X)                                                                                           \

@@ -9,7 +9,8 @@
  *     #define KCL_REAL_F32     or KCL_REAL_F64
  *     #define KCL_LANES 16     1, 2, 4, 8 or 16
  *     #define KCL_NATIVE       GPUs: float32 powers of 2 and rsqrt by the device, to 2.5 ulps; sin, cos and tan by the driver
- *     #define KCL_MANY_PERIODIC   sin, cos and tan by the driver: slower, but fast to compile where there are many
+ *     #define KCL_MANY_PERIODIC   sin, cos and tan by the driver: slower, but fast to compile where there are many. On GPUs,
+ *                              where they are the driver's anyway: by functions that are called, one lane after another
  *
  * Names that end in an underscore are used in this file only. Contraction is off and every fma is written, so results
  * do not depend on what a compiler would fuse.
@@ -918,7 +919,21 @@ KCL_FN lanes kcl_sin_cos_(lanes r, lanes *cosine)
     return kcl_with_sign_(fma(r * z, s, r), r); /* -0 stays -0 */
 }
 
-#if defined(KCL_NATIVE) || defined(KCL_MANY_PERIODIC)
+#if defined(KCL_NATIVE) && defined(KCL_MANY_PERIODIC)
+#define KCL_PERIODIC_(name, of_driver, near)                                                                           \
+    static __attribute__((noinline)) real name##_of_driver_(real x)                                                    \
+    {                                                                                                                  \
+        return of_driver(x);                                                                                           \
+    }                                                                                                                  \
+    KCL_FN lanes name(lanes x)                                                                                         \
+    {                                                                                                                  \
+        real lane[KCL_LANES];                                                                                          \
+        KCL_VSTORE(x, lane);                                                                                           \
+        for (int l = 0; l < KCL_LANES; l++)                                                                            \
+            lane[l] = name##_of_driver_(lane[l]);                                                                      \
+        return KCL_VLOAD(lane);                                                                                        \
+    }
+#elif defined(KCL_NATIVE) || defined(KCL_MANY_PERIODIC)
 #define KCL_PERIODIC_(name, of_driver, near)                                                                           \
     KCL_FN lanes name(lanes x)                                                                                         \
     {                                                                                                                  \

@@ -136,6 +136,22 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
 #define KCL_ASIDE(t) acc##t
 #endif
 
+/*
+ * Loops over the numbers of states, and over the pieces that states are joined by, one after another. The text that inserts
+ * a piece into a list of K values is long, so with lists the pieces are met in a loop that stays a loop. KCL_LONG_LISTS:
+ * lists lie in private memory, and loops over their numbers are short text.
+ */
+#ifdef KCL_LONG_LISTS
+#define FOR_NUMBERS(q, count) _Pragma("unroll 4") for (int q = 0; q < (count); q++)
+#else
+#define FOR_NUMBERS(q, count) FOR_INDEX(q, 0, count)
+#endif
+#if defined KCL_LONG_LISTS || defined KCL_SHORT_LISTS
+#define FOR_PIECES(piece, count) _Pragma("unroll 1") for (int piece = 0; piece < (count); piece++)
+#else
+#define FOR_PIECES(piece, count) FOR_INDEX(piece, 0, count)
+#endif
+
 /* Partial states: number k of part `part` and row `row`, of a term with `count` numbers a row. */
 #define KCL_PARTIAL(count, p, part, row, k) partial[(long)(p)*parts * rows + ((part)*rows + (row)) * (count) + (k)]
 
@@ -179,7 +195,7 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
     lanes number##t[(KCL_COUNT(R, t) + 1) * (d)];                                                                      \
     FOR_INDEX(n, 0, d)                                                                                                 \
     {                                                                                                                  \
-        FOR_INDEX(q, 0, KCL_COUNT(R, t))                                                                               \
+        FOR_NUMBERS(q, KCL_COUNT(R, t))                                                                                \
             number##t[(KCL_COUNT(R, t) + 1) * n + q] = KCL_PART_(KCL_COUNT(R, t), d, p, 0, n, q);                      \
         number##t[(KCL_COUNT(R, t) + 1) * n + KCL_COUNT(R, t)] = 0;                                                    \
     }                                                                                                                  \
@@ -198,7 +214,7 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
     FOR_INDEX(n, 0, d)                                                                                                 \
     {                                                                                                                  \
         R##_JOINED(number##t + (KCL_COUNT(R, t) + 1) * n)                                                              \
-        FOR_INDEX(q, 0, KCL_COUNT(R, t))                                                                               \
+        FOR_NUMBERS(q, KCL_COUNT(R, t))                                                                                \
             number##t[KCL_COUNT(R, t) * n + q] = number##t[(KCL_COUNT(R, t) + 1) * n + q];                             \
     }
 
@@ -210,10 +226,31 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
  * The closed states of KCL_JOIN_WIDTH work-items become one, the state of the first work-item: the upper half puts its
  * numbers into local memory, piece by piece, the lower half joins them with its own, and so on. KCL_JOIN_MEMBER is the
  * work-item's number among them, KCL_JOIN_SET the number of its set; `joined` is the memory; KCL_NUMBERS is the largest
- * R_NUMBERS of the program.
+ * R_NUMBERS of the program. Where lists are in registers, which have no index, the piece in front is sent, and the others
+ * move up.
  */
 #define KCL_HALF ((KCL_GROUP + 1) / 2)
 #define KCL_JOINED (KCL_NUMBERS * KCL_HALF)
+#ifdef KCL_SHORT_LISTS
+#define KCL_SENT(R, piece, q) (q)
+#define KCL_MOVE_UP(R, t)                                                                                              \
+    FOR_INDEX(q, 0, R##_NUMBERS *(R##_PIECES(t) - 1))                                                                  \
+        a[q] = a[R##_NUMBERS + q];
+#else
+#define KCL_SENT(R, piece, q) (R##_NUMBERS * (piece) + (q))
+#define KCL_MOVE_UP(R, t)
+#endif
+/*
+ * A piece is read before the next piece is sent. The loop over the pieces of a list ends with the barrier: PoCL does not
+ * compile loops that branches of the insertion lead out of.
+ */
+#if defined KCL_LONG_LISTS || defined KCL_SHORT_LISTS
+#define KCL_BEFORE_PIECE
+#define KCL_AFTER_PIECE barrier(CLK_LOCAL_MEM_FENCE);
+#else
+#define KCL_BEFORE_PIECE barrier(CLK_LOCAL_MEM_FENCE);
+#define KCL_AFTER_PIECE
+#endif
 #define KCL_JOIN_STATES(R, t, d, p)                                                                                    \
     FOR_TOTALS(n, 0, KCL_STATES *(d))                                                                                  \
     {                                                                                                                  \
@@ -221,14 +258,15 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
         _Pragma("unroll 1") for (int step = KCL_JOIN_WIDTH / 2; step > 0; step /= 2) {                                 \
             lanes a[KCL_COUNT(R, t) + 1], b[R##_NUMBERS];                                                              \
             a[KCL_COUNT(R, t)] = 0;                                                                                    \
-            FOR_INDEX(q, 0, KCL_COUNT(R, t))                                                                           \
+            FOR_NUMBERS(q, KCL_COUNT(R, t))                                                                            \
                 a[q] = number##t[KCL_COUNT(R, t) * n + q];                                                             \
-            FOR_INDEX(piece, 0, R##_PIECES(t))                                                                         \
+            FOR_PIECES(piece, R##_PIECES(t))                                                                           \
             {                                                                                                          \
-                barrier(CLK_LOCAL_MEM_FENCE);                                                                          \
+                KCL_BEFORE_PIECE                                                                                       \
                 if (member >= step && member < 2 * step) {                                                             \
                     FOR_INDEX(q, 0, R##_NUMBERS)                                                                       \
-                        joined[q * KCL_HALF + place - step] = a[R##_NUMBERS * piece + q];                              \
+                        joined[q * KCL_HALF + place - step] = a[KCL_SENT(R, piece, q)];                                \
+                    KCL_MOVE_UP(R, t)                                                                                  \
                 }                                                                                                      \
                 barrier(CLK_LOCAL_MEM_FENCE);                                                                          \
                 if (member < step) {                                                                                   \
@@ -236,10 +274,11 @@ enum { KCL_STEP_LENGTH = KCL_STREAM }; /* streamed elements a step, where KCL_ST
                         b[q] = joined[q * KCL_HALF + place];                                                           \
                     R##_JOIN(t, a, b)                                                                                  \
                 }                                                                                                      \
+                KCL_AFTER_PIECE                                                                                        \
             }                                                                                                          \
             if (member < step) {                                                                                       \
                 R##_JOINED(a)                                                                                          \
-                FOR_INDEX(q, 0, KCL_COUNT(R, t))                                                                       \
+                FOR_NUMBERS(q, KCL_COUNT(R, t))                                                                        \
                     number##t[KCL_COUNT(R, t) * n + q] = a[q];                                                         \
             }                                                                                                          \
         }                                                                                                              \

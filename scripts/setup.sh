@@ -29,6 +29,9 @@ meson_is_new_enough() {
 has_header() { # HEADER: without a compiler the header is asked for too, apt-get knows whether it is there
     have gcc && printf '#include <%s>\n' "$1" | gcc -x c -E - >/dev/null 2>&1
 }
+has_library() { # PATTERN of the names of a shared library
+    PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | grep -qE "^[[:space:]]*$1"
+}
 has_pocl() {
     local icd
     for icd in "${OCL_ICD_VENDORS:-/etc/OpenCL/vendors}"/*pocl*; do [ ! -e "$icd" ] || return 0; done
@@ -45,6 +48,9 @@ has_header stdlib.h || need libc6-dev
 have g++ || need g++
 has_header CL/cl.h || need opencl-headers
 has_pocl || need pocl-opencl-icd
+# Dense algebra: what is installed but not in the linker's cache (a folder of LD_LIBRARY_PATH) is asked for again.
+has_library 'libopenblasp?\.so' || need libopenblas0-pthread
+has_library 'libclblast\.so' || need libclblast1
 if [ $python = true ]; then
     has_module ensurepip || need python3-venv
     "$python3" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||

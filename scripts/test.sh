@@ -67,7 +67,8 @@ run_python() { # PREFIX ENVIRONMENT: all tests of the package that is installed 
     local prefix=$1 env=$2
     run_pytest "$prefix" "$env" python -c pyproject.toml tests --ignore=tests/foreign
     KEOPSCL_FAKE_CUDA=$PWD/build/tests/device/fake_cuda/libcuda.so.1 run_pytest "$prefix-cuda" "$env" python \
-        -c pyproject.toml tests/pytorch/test_torch_cuda.py tests/pytorch/test_torch_cuda_func.py
+        -c pyproject.toml tests/pytorch/test_torch_cuda.py tests/pytorch/test_torch_cuda_func.py \
+        tests/pytorch/test_torch_prepared.py
     "$env/bin/python" python/tests/foreign/fetch.py build/foreign || {
         [ $? != 77 ] || { skip "$prefix-foreign" "PyPI cannot be reached" && return; }
         logs+=("build/meson-logs/$prefix-foreign.xml") && return

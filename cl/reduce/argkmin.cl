@@ -91,14 +91,14 @@ KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, long firs
 }
 
 #define ARGKMIN_INIT(t, d, p)                                                                                          \
-    FOR_INDEX(n, 0, KCL_K##t *KCL_STATES *(d))                                                                         \
+    FOR_NUMBERS(n, KCL_K##t *KCL_STATES *(d))                                                                          \
     {                                                                                                                  \
         number##t[3 * n] = number##t[3 * n + 1] = (lanes)(INFINITY);                                                   \
         number##t[3 * n + 2] = 0;                                                                                      \
     }
 
 #define ARGKMIN_ROWS_BEGIN(t, d, p)                                                                                    \
-    FOR_INDEX(n, 0, KCL_K##t *KCL_STATES *(d))                                                                         \
+    FOR_NUMBERS(n, KCL_K##t *KCL_STATES *(d))                                                                          \
     {                                                                                                                  \
         best##t[n] = (lanes)(NAN);                                                                                     \
         place##t[n] = -1;                                                                                              \
@@ -113,7 +113,7 @@ KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, long firs
     }
 
 #define ARGKMIN_ROWS_END(t, d, p)                                                                                      \
-    FOR_INDEX(n, 0, KCL_K##t *KCL_STATES *(d))                                                                         \
+    FOR_NUMBERS(n, KCL_K##t *KCL_STATES *(d))                                                                          \
     {                                                                                                                  \
         lanes closed[3];                                                                                               \
         kcl_close_argkmin(closed, best##t[n], place##t[n], KCL_NUMBER_FIRST, KCL_NUMBER_STEP);                         \
@@ -149,7 +149,7 @@ KCL_FN void kcl_close_argkmin(lanes *number, lanes best, ilanes place, long firs
 #define ARGKMIN_LOOK_END KMIN_LOOK_END
 
 #define ARGKMIN_RESULT(t, d, p)                                                                                        \
-    FOR_INDEX(n, 0, KCL_K##t *(d))                                                                                     \
+    FOR_NUMBERS(n, KCL_K##t *(d))                                                                                      \
     {                                                                                                                  \
         const int at = 3 * (KCL_K##t * (n % (d)) + n / (d));                                                           \
         const lanes high = number##t[at + 1];                                                                          \

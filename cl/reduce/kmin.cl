@@ -36,7 +36,7 @@ KCL_FN void kcl_offer_value(lanes *best, int count, lanes x, bool cut, long firs
 }
 
 #define KMIN_INIT(t, d, p)                                                                                             \
-    FOR_INDEX(n, 0, KCL_K##t *KCL_STATES *(d))                                                                         \
+    FOR_NUMBERS(n, KCL_K##t *KCL_STATES *(d))                                                                          \
         number##t[n] = (lanes)(INFINITY);
 
 /* A tile that is begun anew for another term has been offered already. */
@@ -73,7 +73,7 @@ KCL_FN void kcl_offer_value(lanes *best, int count, lanes x, bool cut, long firs
 
 /* Value q of component n is result q d + n. */
 #define KMIN_RESULT(t, d, p)                                                                                           \
-    FOR_INDEX(n, 0, KCL_K##t *(d))                                                                                     \
+    FOR_NUMBERS(n, KCL_K##t *(d))                                                                                      \
         result##t[n] = number##t[KCL_K##t * (n % (d)) + n / (d)];
 
 #define KMIN_JOIN(t, a, b) kcl_join_value(a, KCL_K##t, (b)[0]);

@@ -16,6 +16,13 @@
  *   KEOPSCL_CACHE      off: no kernels are kept on disk; on: the default
  *   KEOPSCL_PROGRAMS   number of compiled programs that a context keeps in memory, 1 or more; default 256
  *   KEOPSCL_DUMP_DIR   an existing folder: every generated kernel is written there
+ *
+ * Read when dense matrices are computed with for the first time (preconditioners): the path of a library in place of
+ * the one that is found by its name, or "none" for no library. kcl_doctor tells what is found.
+ *
+ *   KEOPSCL_BLAS       a library with CBLAS and LAPACK, for CPUs and for small matrices: OpenBLAS, or one like it
+ *   KEOPSCL_CLBLAST    CLBlast, for OpenCL's GPUs
+ *   KEOPSCL_CUBLAS     cuBLAS, for the devices "cuda:N"
  */
 #ifndef KEOPSCL_CONTEXT_H
 #define KEOPSCL_CONTEXT_H
@@ -217,7 +224,8 @@ KCL_API kcl_status kcl_cache_clear(uint64_t *removed);
 
 /*
  * Writes a report: what was looked for, where, what each found, and what is lost without it: the OpenCL loader, its
- * platforms and devices, CLBlast, the disk cache. Meant to be read, and to be pasted into a question.
+ * platforms and devices, libraries of dense algebra, the disk cache. Meant to be read, and to be pasted into a
+ * question.
  */
 KCL_API kcl_status kcl_doctor(kcl_write_fn write, void *user);
 

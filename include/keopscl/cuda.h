@@ -24,11 +24,12 @@
  * are all memory of the device return without waiting, by the rules of keopscl/memory.h.
  *
  * Graphs: while the stream is captured, calls become part of the graph if they have been made once before with the same
- * formulas and shapes (which compiles and allocates what they need), have device arrays as arguments and outputs, at most
- * some scalars of the host beside these, and choose no form by looking at data ("differences" for long squared distances).
- * Scalars keep the values that they have during the capture. Programs and memory that the graph uses stay until the
- * context is destroyed, which is therefore destroyed after the graph. Other calls on the context use the same memory for
- * intermediate results: the graph and the calls run one after another, not in two streams at once.
+ * formulas and shapes (which compiles and allocates what they need), and have device arrays as arguments and outputs,
+ * at most some scalars of the host beside these. Scalars keep the values that they have during the capture. The form of
+ * long squared distances is chosen each time that the graph is launched, by what the arrays hold then. Programs and
+ * memory that the graph uses stay until the context is destroyed, which is therefore destroyed after the graph. Other
+ * calls on the context use the same memory for intermediate results: the graph and the calls run one after another, not
+ * in two streams at once.
  */
 #ifndef KEOPSCL_CUDA_H
 #define KEOPSCL_CUDA_H

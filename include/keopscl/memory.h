@@ -32,10 +32,10 @@
  * the device. Host arrays given as arguments are not looked at after the call: they are copied first, and the call
  * waits if they have more than 64 KiB in all. With any host array as an output the call waits, and so do uploads and
  * downloads, and all calls on CPU devices that work in place. A call that had a kernel compiled for the disk cache
- * waits as well, so that other processes find the kernel in the cache. A call whose formula has long squared distances
- * reads some numbers back to choose their form, and so waits for earlier work, unless `form` of kcl_operator_params
- * asks for "differences". kcl_context_finish waits for everything. What goes wrong after a call has returned is
- * reported by a later call that waits, at the latest by kcl_context_finish.
+ * waits as well, so that other processes find the kernel in the cache. Long squared distances are no reason to wait: a GPU
+ * chooses their form by itself, unless the call is watched (kcl_context_set_progress). kcl_context_finish waits for
+ * everything. What goes wrong after a call has returned is reported by a later call that waits, at the latest by
+ * kcl_context_finish.
  *
  * Errors
  * ------

@@ -64,3 +64,34 @@ def test_a_driver_that_works_is_tried_once_and_used(tmp_path):
     assert len(notes) == 1 or "Intel" in result.stdout
     assert "interpreter" not in run(tmp_path, device="cpu").stdout
     assert "interpreter" in run(tmp_path, device="host").stdout
+
+
+def install_algebra(folder, library):
+    info = folder / "scipy_openblas32-0.3.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scipy-openblas32\nVersion: 0.3\n")
+    (info / "RECORD").write_text("scipy_openblas32/lib/libscipy_openblas.so,,\n")
+    (folder / "scipy_openblas32" / "lib").mkdir(parents=True)
+    (folder / "scipy_openblas32" / "lib" / "libscipy_openblas.so").symlink_to(library)
+
+
+@pytest.mark.parametrize("given", [None, "none", "/nowhere/libblas.so"])
+def test_dense_algebra_of_pip_is_used_unless_another_is_named(tmp_path, given):
+    import keopscl
+
+    found = [path for name in ("openblas", "blas") for path in glob.glob(f"/usr/lib*/*/lib{name}.so.[0-9]")]
+    if not found:
+        pytest.skip("there is no library with CBLAS to take for that of pip")
+    install_algebra(tmp_path, found[0])
+    program = "import keopscl.pykeops.config as c; from keopscl import device_name; device_name(); print(c.doctor())"
+    result = run_python(
+        "-c",
+        program,
+        KEOPSCL_DEVICE="host",
+        KEOPSCL_BLAS=given,
+        PYTHONPATH=os.pathsep.join([str(tmp_path), os.path.dirname(os.path.dirname(keopscl.__file__))]),
+    )
+    assert result.returncode == 0, result.stderr
+    used = f"on CPUs: {os.path.realpath(found[0])}, "
+    assert (used in result.stdout) == (given is None)
+    assert (f"KEOPSCL_BLAS={given}" in result.stdout) == (given is not None)

@@ -88,9 +88,9 @@ def test_unused_results_are_not_computed(points):
     """What a jitted function does not return is left out by XLA."""
     f = jax.jit(lambda x, y: (gaussian(x, y, 1.0), gaussian(x, y, 2.0))[0])
     jax.block_until_ready(f(*points))
-    before = evaluation.evaluated
+    before = evaluation.evaluated()
     jax.block_until_ready(f(*points))
-    assert evaluation.evaluated == before + 1
+    assert evaluation.evaluated() == before + 1
 
 
 def test_arrays_are_released(points):

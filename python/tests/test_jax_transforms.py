@@ -181,9 +181,9 @@ def test_nested_vmaps_are_one_launch():
 def test_a_jacobian_is_two_calls(jacobian):
     """The function once, and all directions as one batch."""
     inputs = normal(9, (4, 2), (3, 2), (3, 1))
-    before = evaluation.evaluated
+    before = evaluation.evaluated()
     jax.block_until_ready(jacobian(gaussian)(*inputs))
-    assert evaluation.evaluated == before + 2
+    assert evaluation.evaluated() == before + 2
 
 
 def test_batch_axes_of_arrays_and_of_vmap():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Writes the C source of keopscl._native, the binding of the public headers by cffi.
 
-native.py OUTPUT DEPFILE INCLUDE_FOLDER COMPILER...
+native.py OUTPUT DEPFILE INCLUDE_FOLDER NATIVE_FOLDER COMPILER...
 
 The compiler expands the macros of the headers.
 """
@@ -146,21 +146,22 @@ static kcl_status keopscl_apply(const kcl_operator *op, kcl_context *context, co
 """
 
 
-# The same with addresses as numbers.
-APPLY_AT = """
-static kcl_status keopscl_apply_at(const kcl_operator *op, kcl_context *context, const kcl_array *arrays,
-                                   const uintptr_t *addresses, int out_count, int arg_count,
-                                   keopscl_memories *memories)
-{
-    return keopscl_apply(op, context, arrays, (void *const *)addresses, out_count, arg_count, memories);
-}
+# C of the binding's own, which uses the functions above, in this order.
+SOURCES = ("tensors.c", "places.c", "prepared.c")
+
+# What Python sees of it.
+PREPARED = """
+int keopscl_prepare(uintptr_t dictionary);
+enum { KEOPSCL_MOST_TENSORS = ..., KEOPSCL_MOST_ARRAYS = ... };
+extern int keopscl_raised;
+extern int64_t keopscl_calls;
 """
 
 TYPES = """
 typedef struct keopscl_memories { ...; } keopscl_memories;
 """
 
-HELPERS = (ON_CARD, MEMORIES, FORGET, APPLY, APPLY_AT)
+HELPERS = (ON_CARD, MEMORIES, FORGET, APPLY)
 
 # What includes all others, and the headers of those who use a driver themselves.
 INCLUDES = "".join(f"#include <keopscl/{name}.h>\n" for name in ("keopscl", "cuda", "opencl"))
@@ -205,19 +206,26 @@ def declaration(helper):
 
 
 def main():
-    output, depfile, include, compiler = *sys.argv[1:4], sys.argv[4:]
+    output, depfile, include, native, compiler = *sys.argv[1:5], sys.argv[5:]
     ffi = cffi.FFI()
     ffi.cdef(
         declarations(include, compiler)
         + CALLBACKS
         + TYPES
+        + PREPARED
         + "".join(declaration(helper) for helper in HELPERS if helper is not MEMORIES)
         + "".join(f"#define {name} ...\n" for name in CONSTANTS)
     )
-    ffi.set_source(MODULE, "#include <stdlib.h>\n" + INCLUDES + "".join(HELPERS))
+    sources = [os.path.join(native, name) for name in SOURCES]
+    texts = []
+    for source in sources:
+        with open(source) as file:
+            texts.append(file.read())
+    system = "#include <stdlib.h>\n#include <string.h>\n"
+    ffi.set_source(MODULE, system + INCLUDES + "".join(HELPERS) + "".join(texts))
     ffi.emit_c_code(output)
     with open(depfile, "w") as file:
-        file.write(f"{output}: {' '.join(headers(include))}\n")
+        file.write(f"{output}: {' '.join([*sources, *headers(include)])}\n")
 
 
 main()

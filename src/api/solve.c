@@ -622,43 +622,97 @@ static bool same_sizes(const kcl_array *a, const kcl_array *b)
     return a->ndim == b->ndim && (!a->ndim || !memcmp(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape));
 }
 
-/* Finds the shape of the solution, checks the array for it and the noise, and counts the systems. */
+/* Refuses an array beside the operator's arguments that cannot be read, or is of integers. */
+static kcl_status check_array(const linear_system *s, const kcl_array *array, const char *what)
+{
+    kb_error *err = kd_error(s->context);
+    int64_t elements, low, high;
+    if (kx_check_shape(array, what, &elements, err) < 0 || kx_check_strides(array, what, &low, &high, err) < 0)
+        return err->status;
+    if (!array->data && !array->memory && elements)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "%s has no data (NULL), but %lld elements", what, (long long)elements);
+    if (array->dtype == KCL_I64)
+        return kb_fail(err, KCL_ERROR_TYPE, "%s is int64, it must be float32 or float64", what);
+    return kx_check_memory(s->context, array->memory, low, high, array->offset, array->dtype, what);
+}
+
+/* Refuses an array that has not the shape of the solution. */
+static kcl_status check_vector(const linear_system *s, const kcl_array *array, const char *what)
+{
+    if (check_array(s, array, what) < 0)
+        return kd_error(s->context)->status;
+    const kcl_array is = squeezed(array), needed = squeezed(&s->shape);
+    char given[160], wanted[160];
+    if (same_sizes(&is, &needed))
+        return KCL_OK;
+    kx_put_shape(given, sizeof given, array);
+    kx_put_shape(wanted, sizeof wanted, &s->shape);
+    return kb_fail(kd_error(s->context), KCL_ERROR_SHAPE, "%s has shape %s, the solution %s", what, given, wanted);
+}
+
+/* Takes the noise of the call, with an axis for one component. */
+static kcl_status take_noise(linear_system *s, const kcl_array *noise)
+{
+    const int batches = s->shape.ndim - 2, surplus = noise->ndim - 1 - batches;
+    if (check_array(s, noise, "the noise") < 0)
+        return kd_error(s->context)->status;
+    bool fits = noise->ndim >= 1 && noise->ndim < KCL_MAX_AXES && noise->shape[noise->ndim - 1] == s->rows;
+    for (int k = 0; fits && k < noise->ndim - 1; k++)
+        fits = noise->shape[k] == 1 || (k >= surplus && noise->shape[k] == s->shape.shape[k - surplus]);
+    if (!fits) {
+        char given[160], wanted[160];
+        kx_put_shape(given, sizeof given, noise);
+        kx_put_shape(wanted, sizeof wanted, &s->shape);
+        return kb_fail(kd_error(s->context), KCL_ERROR_SHAPE,
+                       "the noise has shape %s, for a solution of shape %s: its last axis must have a number for each "
+                       "of %lld rows, and axes before it must be batch axes of the solution",
+                       given, wanted, (long long)s->rows);
+    }
+    s->noise = *noise;
+    s->noise.shape[s->noise.ndim] = 1;
+    s->noise.stride[s->noise.ndim++] = (int64_t)kb_dtype_size(s->noise.dtype);
+    return KCL_OK;
+}
+
+/* Sees the argument of the unknown as the operator does. */
+static kcl_status view_unknown(const linear_system *s, kx_view *view, const kcl_array *array)
+{
+    return kx_view_of(view, array, KF_ROLE_J, (int32_t)s->dim, s->shape.ndim > 2 ? KX_STATED : KX_SQUEEZED,
+                      s->op->inputs[s->unknown].label, kd_error(s->context));
+}
+
+/* Finds the shape of the solution, checks the arrays for it, the start and the noise, and counts the systems. */
 static kcl_status find_shape(linear_system *s, const kcl_array *solution, const kcl_array *const *args)
 {
+    const kcl_solve_params *p = s->params;
     kb_error *err = kd_error(s->context);
     if (kcl_operator_output_shape(s->op, s->context, 0, args, (int)s->op->input_count, &s->shape) < 0)
         return err->status;
-    const kcl_array is = squeezed(solution), needed = squeezed(&s->shape);
-    char given[160], wanted[160];
-    kx_put_shape(wanted, sizeof wanted, &s->shape);
-    if (!same_sizes(&is, &needed)) {
-        kx_put_shape(given, sizeof given, solution);
-        return kb_fail(err, KCL_ERROR_SHAPE, "the array of the solution has shape %s, the solution %s", given, wanted);
-    }
-    if (solution->dtype != s->shape.dtype && solution->dtype != KCL_F64)
-        return kb_fail(err, KCL_ERROR_TYPE,
-                       "the array of the solution is %s, the arguments are %s: it must be that, or "
-                       "float64",
-                       kb_dtype_name(solution->dtype), kb_dtype_name(s->shape.dtype));
     s->rows = s->shape.shape[s->shape.ndim - 2];
     s->elements = elements_of(&s->shape);
     s->batches = 1;
     for (int k = 0; k < s->shape.ndim - 2; k++)
         s->batches *= s->shape.shape[k];
     s->count = (size_t)(s->batches * numbers_dim(s));
-    if (!s->params->noise)
-        return KCL_OK;
-    s->noise = *s->params->noise;
-    if (s->noise.ndim < 1 || s->noise.ndim >= KCL_MAX_AXES || s->noise.shape[s->noise.ndim - 1] != s->rows) {
-        kx_put_shape(given, sizeof given, s->params->noise);
-        return kb_fail(err, KCL_ERROR_SHAPE,
-                       "kcl_operator_solve: the noise has shape %s, its last axis must have a number for each of %lld "
-                       "rows",
-                       given, (long long)s->rows);
-    }
-    s->noise.shape[s->noise.ndim] = 1;
-    s->noise.stride[s->noise.ndim++] = (int64_t)kb_dtype_size(s->noise.dtype);
-    return KCL_OK;
+    kx_view unknown;
+    if (view_unknown(s, &unknown, args[s->unknown]) < 0)
+        return err->status;
+    if (unknown.rows != s->rows)
+        return kb_fail(
+            err, KCL_ERROR_LENGTH,
+            "kcl_operator_solve: the matrix has %lld rows, and as many columns as %s has rows, %lld: it must "
+            "be square",
+            (long long)s->rows, unknown.name, (long long)unknown.rows);
+    if (check_vector(s, solution, "the array of the solution") < 0 ||
+        kx_check_elements(solution, "the array of the solution", err) < 0)
+        return err->status;
+    if (solution->dtype != s->shape.dtype && solution->dtype != KCL_F64)
+        return kb_fail(err, KCL_ERROR_TYPE,
+                       "the array of the solution is %s, the arguments are %s: it must be that, or float64",
+                       kb_dtype_name(solution->dtype), kb_dtype_name(s->shape.dtype));
+    if (p->start && check_vector(s, p->start, "the start") < 0)
+        return err->status;
+    return p->noise ? take_noise(s, p->noise) : KCL_OK;
 }
 
 /* An array of rows of the unknown's dimension, broadcast to the solution's shape, in double. */
@@ -666,12 +720,10 @@ static kcl_status fetch_vector(linear_system *s, const kcl_array *from, double *
 {
     double *own;
     kx_view view;
-    kb_error *err = kd_error(s->context);
     kcl_status status = fetch(s, from, &own);
     if (status == KCL_OK) {
         const kcl_array dense = kcl_array_of(own, KCL_F64, from->ndim, from->shape);
-        const kx_reading reading = s->shape.ndim > 2 ? KX_STATED : KX_SQUEEZED;
-        status = kx_view_of(&view, &dense, KF_ROLE_J, (int32_t)s->dim, reading, s->op->inputs[s->unknown].label, err);
+        status = view_unknown(s, &view, &dense);
     }
     if (status == KCL_OK) {
         kg_batch batch = {.count = s->shape.ndim - 2};
@@ -686,6 +738,17 @@ static kcl_status fetch_vector(linear_system *s, const kcl_array *from, double *
                         to[at++] = *(const double *)(row + i * view.row_stride + k * view.step);
             } while (kx_next_place(&batch, place));
     }
+    kb_free(kd_allocator(s->context), own);
+    return status;
+}
+
+/* x is the start, whose axes are those of the solution but for axes of size 1. */
+static kcl_status fetch_start(linear_system *s)
+{
+    double *own;
+    const kcl_status status = fetch(s, s->params->start, &own);
+    if (status == KCL_OK)
+        memcpy(s->x, own, (size_t)s->elements * sizeof *own);
     kb_free(kd_allocator(s->context), own);
     return status;
 }
@@ -946,7 +1009,7 @@ static kcl_status run(linear_system *s, const kcl_array *solution, const kcl_arr
         for (size_t k = 0; k < s->count; k++)
             results[k].residual = results[k].norm = sqrt(results[k].norm);
     } else {
-        if (s->params->start && fetch_vector(s, s->params->start, s->x) < 0)
+        if (s->params->start && fetch_start(s) < 0)
             return err->status;
         s->is_started = s->params->start;
         if (solve_systems(s, results) < 0)

@@ -28,6 +28,7 @@ typedef enum option_bit {
     OPTION_MATH = 1 << 11,
     OPTION_MISSING = 1 << 12,
     OPTION_DENSE = 1 << 13,
+    OPTION_SOLVE = 1 << 14, /* --alpha and the other options of linear systems */
 } option_bit;
 
 /* One --arg. */
@@ -48,9 +49,12 @@ typedef struct options {
     const char *device, *case_name, *schedule, *math;
     kcl_dtype dtype;
     missing_rule missing;
-    int64_t m, n, d; /* -1: not given */
-    uint64_t seed;   /* 1 */
-    bool json, dense, help;
+    int64_t m, n, d;                   /* -1: not given */
+    uint64_t seed;                     /* 1 */
+    double alpha, tolerance, absolute; /* 0: not given */
+    int64_t max_iterations;            /* 0: not given */
+    const char *noise, *start;         /* files */
+    bool json, dense, check, help;
 } options;
 
 typedef struct command {
@@ -61,8 +65,8 @@ typedef struct command {
     const char *help; /* 24 lines of 80 columns at most, with an example at the end that the tests run */
 } command;
 
-extern const command devices_command, run_command, emit_command, grad_command, check_command, bench_command,
-    doctor_command, cache_command;
+extern const command devices_command, run_command, solve_command, emit_command, grad_command, check_command,
+    bench_command, doctor_command, cache_command;
 
 /* Reads argv[0..argc), the words behind the command's name. options_free() in any case. */
 int options_read(options *o, const command *c, int argc, char **argv, fault *f);
@@ -119,6 +123,29 @@ int apply_operator(const kcl_operator *op, kcl_context *context, const table *ou
 
 /* Frees `count` tables and their array; NULL is accepted. */
 void tables_free(table *tables, int count);
+
+/* ---- Arguments from files, results to files: arguments.c ---------------------------------------------------------- */
+
+/* Reads all arguments. *tables and *dims have o->arg_count elements, to be freed in any case. */
+int load_arguments(table **tables, int **dims, const options *o, fault *f);
+
+/*
+ * Gives all arguments one type, float64 if all are files of integers. Files of integers that are an index of `op` keep
+ * their type. NULL as `op`: there is no index.
+ */
+int convert_arguments(table *tables, kcl_dtype *dtype, const kcl_operator *op, const options *o, fault *f);
+
+/*
+ * The length of an axis: the length of the first argument with its role, or 1. The library compares the other
+ * arguments.
+ */
+int64_t axis_length(const options *o, const table *tables, kcl_role role);
+
+/* Refuses --json beside a result on standard output. */
+int check_outs(const options *o, fault *f);
+
+/* Writes all results. Files get their names only if no result failed. */
+int save_results(const options *o, const table *outs, int count, fault *f);
 
 /* ---- Output ------------------------------------------------------------------------------------------------------ */
 

@@ -9,13 +9,14 @@
 #include <string.h>
 
 static const command *const commands[] = {
-    &run_command,   &grad_command,    &emit_command,   &check_command,
+    &run_command,   &solve_command,   &grad_command,   &emit_command,  &check_command,
     &bench_command, &devices_command, &doctor_command, &cache_command,
 };
 
 static const char help[] = "keopscl: reductions of matrices K_ij = F(x_i,y_j,p) that are too large to store\n"
                            "\n"
                            "  keopscl run FORMULA --arg ...        compute, from files to files\n"
+                           "  keopscl solve FORMULA VAR --arg ...  linear systems with such a matrix\n"
                            "  keopscl grad FORMULA VAR --arg ...   the derivative as a formula\n"
                            "  keopscl emit FORMULA --arg ...       the OpenCL kernel that a formula becomes\n"
                            "  keopscl check FORMULA --arg ...      a device against the interpreter\n"

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@ static int read_dtype(options *o, const char *text, fault *f);
 static int read_missing(options *o, const char *text, fault *f);
 static int read_size(int64_t *size, const char *name, const char *text, fault *f);
 static int read_seed(options *o, const char *text, fault *f);
+static int read_solve(options *o, const char *name, const char *text, fault *f);
 
 enum { NAME_SIZE = sizeof((argument *)0)->name };
 
@@ -36,6 +38,13 @@ static const struct option_row {
     {"--math", OPTION_MATH, "precise or fast"},
     {"--missing", OPTION_MISSING, "error or nan"},
     {"--dense", OPTION_DENSE, NULL},
+    {"--alpha", OPTION_SOLVE, "a number"},
+    {"--noise", OPTION_SOLVE, "a file"},
+    {"--tol", OPTION_SOLVE, "a number"},
+    {"--absolute", OPTION_SOLVE, "a number"},
+    {"--max-iterations", OPTION_SOLVE, "a number"},
+    {"--start", OPTION_SOLVE, "a file"},
+    {"--check", OPTION_SOLVE, NULL},
 };
 
 static int read_option(options *o, const struct option_row *row, const char *value, fault *f)
@@ -71,6 +80,8 @@ static int read_option(options *o, const struct option_row *row, const char *val
     case OPTION_DENSE:
         o->dense = true;
         return EXIT_DONE;
+    case OPTION_SOLVE:
+        return read_solve(o, row->name, value, f);
     case OPTION_CASE:
         o->case_name = value;
         return EXIT_DONE;
@@ -258,5 +269,33 @@ static int read_seed(options *o, const char *text, fault *f)
     if (!isdigit((unsigned char)*text) || *end || errno == ERANGE)
         return fail(f, EXIT_USAGE, "--seed '%s' is not a whole number from 0 to 18446744073709551615", text);
     o->seed = value;
+    return EXIT_DONE;
+}
+
+/* The options of linear systems. */
+static int read_solve(options *o, const char *name, const char *text, fault *f)
+{
+    const struct {
+        const char *name;
+        double *number;
+        bool may_be_zero;
+    } numbers[] = {{"--alpha", &o->alpha, true}, {"--tol", &o->tolerance, false}, {"--absolute", &o->absolute, false}};
+    for (size_t k = 0; k < COUNT(numbers); k++) {
+        if (strcmp(name, numbers[k].name) != 0)
+            continue;
+        if (!parse_number(text, numbers[k].number) || !isfinite(*numbers[k].number) ||
+            !(numbers[k].may_be_zero ? *numbers[k].number >= 0 : *numbers[k].number > 0))
+            return fail(f, EXIT_USAGE, "%s '%s': it must be a number, %s", name, text,
+                        numbers[k].may_be_zero ? "0 or more" : "above 0");
+        return EXIT_DONE;
+    }
+    if (strcmp(name, "--max-iterations") == 0) {
+        int code = read_size(&o->max_iterations, name, text, f);
+        return code || o->max_iterations ? code : fail(f, EXIT_USAGE, "%s 0: at least 1 is possible", name);
+    }
+    if (strcmp(name, "--check") == 0)
+        o->check = true;
+    else
+        *(strcmp(name, "--noise") == 0 ? &o->noise : &o->start) = text;
     return EXIT_DONE;
 }

@@ -232,6 +232,8 @@ void kd_device_release(kcl_device *d)
         return;
     kd_programs_free(d);
     if (!kd_forked()) {
+        if (d->clear_clblast)
+            d->clear_clblast();
         if (d->context)
             d->cl.clReleaseContext(d->context);
         if (d->is_part)
@@ -513,6 +515,7 @@ void kcl_context_destroy(kcl_context **context)
     for (int place = KD_PLACES - 1; place >= 0; place--)
         if (c->attached[place].destroy)
             c->attached[place].destroy(c, c->attached[place].object);
+    kd_dense_free(c);
     if (c->device && !c->device->host) {
         bool forked = kd_forked();
         if (!forked) {

@@ -201,14 +201,15 @@ static void put_cache(kb_str *out)
 
 static void put_environment(kb_str *out)
 {
-    static const char *const names[] = {"KEOPSCL_DEVICE",   "KEOPSCL_THREADS",
-                                        "KEOPSCL_LOG",      "KEOPSCL_CACHE_DIR",
-                                        "KEOPSCL_CACHE",    "KEOPSCL_DUMP_DIR",
-                                        "KEOPSCL_PROGRAMS", "XDG_CACHE_HOME",
-                                        "OCL_ICD_VENDORS",  "OCL_ICD_FILENAMES",
-                                        "POCL_DEVICES",     "POCL_CACHE_DIR",
-                                        "LD_LIBRARY_PATH",  "POCL_WORK_GROUP_SPECIALIZATION",
-                                        "POCL_KERNEL_CACHE"};
+    static const char *const names[] = {"KEOPSCL_DEVICE",    "KEOPSCL_THREADS",
+                                        "KEOPSCL_LOG",       "KEOPSCL_CACHE_DIR",
+                                        "KEOPSCL_CACHE",     "KEOPSCL_DUMP_DIR",
+                                        "KEOPSCL_PROGRAMS",  "XDG_CACHE_HOME",
+                                        "OCL_ICD_VENDORS",   "OCL_ICD_FILENAMES",
+                                        "POCL_DEVICES",      "POCL_CACHE_DIR",
+                                        "LD_LIBRARY_PATH",   "POCL_WORK_GROUP_SPECIALIZATION",
+                                        "POCL_KERNEL_CACHE", "KEOPSCL_BLAS",
+                                        "KEOPSCL_CLBLAST",   "KEOPSCL_CUBLAS"};
     kb_str_put(out, "Environment\n");
     int set = 0;
     for (size_t k = 0; k < KB_COUNT(names); k++) {
@@ -254,9 +255,7 @@ kcl_status kd_doctor_with(const kd_cl *cl, kcl_write_fn write, void *user)
         put_cuda(&devices);
     put_drivers(&out);
     kb_str_putf(&out, "\n%s%s", kb_str_text(&devices), devices.length ? "\n" : "");
-    kb_str_put(&out, "Dense algebra on GPUs (CLBlast)\n  ");
-    if (!put_library(&out, "libclblast.so.1"))
-        kb_str_put(&out, "  Without it everything but dense algebra on GPUs works. Debian, Ubuntu: libclblast1.\n");
+    kd_dense_report(&out);
     kb_str_put(&out, "\n");
     put_cache(&out);
     kb_str_put(&out, "\n");

@@ -188,6 +188,7 @@ struct kcl_device {
     size_t most_programs;
     double longest_wait;     /* seconds, for a program that another process builds */
     char cache_dir[KD_PATH]; /* "" : off */
+    int (*clear_clblast)(void); /* CLBlast has programs of the device; NULL: it has none. Guarded by the lock too */
     bool leaves_to_driver;   /* entries are read, but none is made: the driver keeps programs */
 };
 
@@ -277,11 +278,12 @@ struct kcl_context {
     uint64_t last_serial; /* of buffers */
     kd_buffer *nothing;   /* stands for memory of size 0 */
     kcl_memory *memories; /* that users hold */
+    struct kd_dense *dense; /* libraries of dense algebra; NULL: not needed yet */
     kd_kept *kept;
     size_t kept_bytes;
     kcl_status submission_status;
     bool holds_turn;            /* of the device */
-    cl_event last;              /* of the kernel launched last, if its end must be seen: see kd_settle_queue */
+    cl_event last;              /* of the command given last, if its end must be seen: see kd_settle_queue */
     uint64_t launches;          /* since the context was made */
     uint64_t finished_launches; /* launches among them that were waited for */
     int batch_launches;
@@ -364,6 +366,15 @@ void kd_device_release(kcl_device *device);
  */
 void kd_settle_queue(kcl_context *context);
 
+/* Takes over the event of a command, which may be NULL: it is the command whose end kd_settle_queue waits for. */
+void kd_note_last(kcl_context *context, cl_event event);
+
+/* Waits for all that the queue holds. A failure ends the submission. */
+kcl_status kd_wait_for_queue(kcl_context *context);
+
+/* A copy of host memory that lives until the context waits; NULL when memory is out. */
+const void *kd_keep_copy(kcl_context *context, const void *data, size_t bytes);
+
 /*
  * The turn of a device whose submissions take turns, taken before the lock of the device. True: the turn was taken now,
  * and the caller ends it. kd_finish ends the turn of a submission.
@@ -418,6 +429,11 @@ typedef enum kd_lock { KD_LOCK_TAKEN, KD_LOCK_BUSY, KD_LOCK_NONE } kd_lock;
 kd_lock kd_disk_lock(kcl_context *context, const kb_str *key);
 void kd_disk_unlock_last(kcl_context *context); /* the lock taken last, which must exist */
 void kd_disk_unlock(kcl_context *context);      /* all locks of the context; with kd_forked(), host memory only */
+
+/* ---- Dense algebra: see dense.h ---------------------------------------------------------------------------------- */
+
+void kd_dense_free(kcl_context *context); /* with kd_forked(), host memory only */
+void kd_dense_report(kb_str *out);        /* for kcl_doctor: which libraries are found, and what is lost without them */
 
 /* ---- What the compiler tells ------------------------------------------------------------------------------------- */
 

@@ -264,8 +264,7 @@ static kcl_status read_buffer(kcl_context *c, kd_buffer *b, size_t offset, void 
     return code ? command_failed(c, "clEnqueueReadBuffer", code, bytes, "") : KCL_OK;
 }
 
-/* A copy of host memory that lives until the context waits; NULL when memory is out. */
-static const void *keep_copy(kcl_context *c, const void *data, size_t bytes)
+const void *kd_keep_copy(kcl_context *c, const void *data, size_t bytes)
 {
     kd_kept *kept = kb_alloc(&c->allocator, sizeof *kept + bytes);
     if (!kept)
@@ -307,7 +306,7 @@ static kcl_status host_buffer(kcl_context *c, const kd_arg *arg, kd_buffer **buf
         if (status < 0)
             return status;
         if (copied && arg->kind != KD_ARG_HOST_OUT) {
-            const void *from = keep ? keep_copy(c, arg->data, arg->size) : arg->data;
+            const void *from = keep ? kd_keep_copy(c, arg->data, arg->size) : arg->data;
             status = from ? write_buffer(c, b, 0, from, arg->size) : kb_no_memory(&c->error);
         }
         if (status < 0) {
@@ -406,11 +405,7 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
         code = d->cl.clEnqueueNDRangeKernel(c->queue, k->kernel, 3, NULL, global, local, 0, NULL,
                                             d->takes_turns ? &event : NULL);
     while (code && made_memory(c, code));
-    if (event) {
-        if (c->last)
-            d->cl.clReleaseEvent(c->last);
-        c->last = event;
-    }
+    kd_note_last(c, event);
     if (code) {
         char what[256];
         uint64_t bytes = 0;
@@ -434,6 +429,16 @@ static kcl_status start(kcl_context *c, kd_kernel *k, int arg_count, const kd_ar
     c->save_pending |= atomic_load_explicit(&k->program->unsaved, memory_order_relaxed);
     c->stats.launches++;
     return KCL_OK;
+}
+
+void kd_note_last(kcl_context *c, cl_event event)
+{
+    if (!event)
+        return;
+    if (c->last || !c->device->takes_turns)
+        c->device->cl.clReleaseEvent(c->device->takes_turns ? c->last : event);
+    if (c->device->takes_turns)
+        c->last = event;
 }
 
 void kd_settle_queue(kcl_context *c)
@@ -491,6 +496,12 @@ bool kd_wait_for_kernel(kcl_context *c, const kd_kernel *k)
     if (k->last_launch <= c->finished_launches)
         return true;
     return wait_for_queue(c);
+}
+
+kcl_status kd_wait_for_queue(kcl_context *c)
+{
+    wait_for_queue(c);
+    return c->submission_status;
 }
 
 kcl_status kd_wait(kcl_context *c)

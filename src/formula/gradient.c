@@ -90,19 +90,27 @@ bool kf_has_one_shape(kf_graph *g, const kf_node *var, const kf_node *leaf)
 }
 
 /*
- * c, which lives on `on`, summed over the axes that f lacks. If c has only the numbers of rows, `on` tells how many
- * rows.
+ * c, which lives on `on`, with the lengths of all its axes, and the axes that f lacks. If c has only the numbers of rows,
+ * `on` tells how many rows.
  */
-static const kf_node *sum_to(const gradient *s, const kf_node *f, domain on, const kf_node *c)
+static const kf_node *spread(const gradient *s, const kf_node *f, domain on, const kf_node *c, unsigned *surplus)
 {
-    unsigned surplus = 0;
+    *surplus = 0;
     for (int axis = 0; c && axis < KF_AXIS_COUNT; axis++) {
         const unsigned bit = 1u << axis;
         if (!on.axis[axis] || (f->axes & bit && !(c->axes & ~c->sized & bit)))
             continue;
-        surplus |= bit & ~f->axes;
+        *surplus |= bit & ~f->axes;
         c = kf_like_on(s->g, c, s->order.nodes[on.axis[axis] - 1], bit);
     }
+    return c;
+}
+
+/* c, which lives on `on`, summed over the axes that f lacks. */
+static const kf_node *sum_to(const gradient *s, const kf_node *f, domain on, const kf_node *c)
+{
+    unsigned surplus;
+    c = spread(s, f, on, c, &surplus);
     return c ? kf_reduce(s->g, KF_REDUCE_SUM, surplus, 0, c) : NULL;
 }
 
@@ -132,8 +140,11 @@ static bool add_cotangent(gradient *s, const kf_node *f, domain on, kf_guarded c
         if (c.where && memcmp(&own, &on, sizeof on) != 0) {
             /* A row of the sum counts where one of the terms of the row counts. */
             const unsigned counted = c.where->axes & ~f->axes;
-            c.value = sum_to(s, f, on, counted ? kf_guard_mask(s->g, &c) : c.value);
-            c.where = counted ? kf_reduce(s->g, KF_REDUCE_SUM, counted, 0, c.where) : c.where;
+            unsigned surplus;
+            const kf_node *terms = spread(s, f, on, counted ? kf_guard_mask(s->g, &c) : c.value, &surplus);
+            c.value = terms ? kf_reduce(s->g, KF_REDUCE_SUM, surplus, 0, terms) : NULL;
+            if (c.value && counted)
+                c.where = kf_reduce(s->g, KF_REDUCE_SUM, counted, 0, kf_like_on(s->g, c.where, terms, c.where->axes));
             c.masked = c.masked || counted;
             if (!c.value || !c.where)
                 return false;

@@ -11,8 +11,9 @@ enum {
     PERIODIC_LANES = 500,  /* cost of a sine on CPUs: only lanes with large arguments take the function of the driver */
     CALL_WORK = 8192,      /* cost of an operation of whole vectors, such as a time warp */
     ROW_WORK = 8192,       /* additions that the text of a pair may cost, for all rows of a work-item of a GPU */
-    BLOCK_WORK = 1100,     /* the same for a block of more than two columns: short sums gain nothing by more */
+    BLOCK_WORK = 800,      /* the same for a block of more than two columns: short sums gain nothing by more */
     STRAIGHT_WORK = 24000, /* additions of straight code: some twenty sines, or longer loops with fewer */
+    ROUNDS = 4,            /* of a loop that is not written out by the text, which compilers write out all the same */
     UNROLLED = 66,         /* components of the vectors that registers hold: 64, and an exponent beside weights */
     REGISTERS = 220,       /* 32-bit registers for vectors and sums: some 255 less those for places and for a pair */
     WIDE = 48,             /* components from which on sums are long, and rows beside them from half as many on */
@@ -73,8 +74,11 @@ static int few_lists(const kp_plan *plan, int step)
     return step;
 }
 
-/* Returns the additions that a pair costs, if a sine costs `periodic`; 0: as elsewhere. */
-static int64_t pair_work(const kp_plan *plan, const kf_order *order, int periodic)
+/*
+ * Returns the additions that a pair costs, if a sine costs `periodic`; 0: as elsewhere. Of the components of a vector `most`
+ * count: the rounds of a loop that compilers write out.
+ */
+static int64_t pair_work(const kp_plan *plan, const kf_order *order, int periodic, int most)
 {
     int64_t work = 0;
     for (size_t k = 0; k < order->count; k++) {
@@ -83,8 +87,9 @@ static int64_t pair_work(const kp_plan *plan, const kf_order *order, int periodi
         const kf_class op_class = kf_info(op)->op_class;
         const int cost = periodic && (op == KF_SIN || op == KF_COS || op == KF_TAN) ? periodic : kf_info(op)->cost;
         if (kp_class(plan, f) == (KP_LANE | KP_STREAM))
-            work += op_class == KF_CLASS_CALL ? CALL_WORK
-                                              : (int64_t)cost * (op_class == KF_CLASS_SUM ? f->arg[0]->dim : f->dim);
+            work += op_class == KF_CLASS_CALL
+                        ? CALL_WORK
+                        : (int64_t)cost * KB_MIN(most, op_class == KF_CLASS_SUM ? f->arg[0]->dim : f->dim);
     }
     return work;
 }
@@ -139,9 +144,11 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
     bool sums_alone = true;
     for (size_t k = 0; k < plan->term_count; k++)
         sums_alone = sums_alone && kp_reduction(plan, k)->sums;
-    const int periodic = !sums_alone || plan->fast || plan->many_periodic ? 0
-                         : plan->native                                   ? PERIODIC_WORK
-                                                                          : PERIODIC_LANES;
+    /* A column of sines is work enough for a GPU. More columns a block only repeat the text of the driver's function. */
+    const int periodic = !sums_alone || plan->fast ? 0
+                         : plan->native            ? STEP_WORK
+                         : plan->many_periodic     ? 0
+                                                   : PERIODIC_LANES;
     for (size_t k = 0; k < order->count; k++) {
         if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
             continue;
@@ -158,8 +165,9 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
     step = KB_MAX(step, sums > 4 ? 1 : 2);
     while (step > 1 && step * work > STEP_WORK)
         step /= 2;
-    if (plan->schedule == KP_BY_ROWS && plan->loops == KP_LOOPS_UNROLLED && sums_alone)
-        while (step > 2 && step * plan->lanes * pair_work(plan, order, 0) > BLOCK_WORK)
+    const int rounds = plan->loops == KP_LOOPS_UNROLLED ? KF_MAX_DIM : ROUNDS;
+    if (plan->schedule == KP_BY_ROWS && sums_alone)
+        while (step > 2 && step * plan->lanes * pair_work(plan, order, 0, rounds) > BLOCK_WORK)
             step /= 2;
     return few_lists(plan, (int)step);
 }
@@ -260,6 +268,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     int64_t local = (int64_t)KB_MIN(caps->local_memory, (size_t)INT64_MAX);
     for (size_t k = 0; k < order->count; k++)
         longest = KB_MAX(longest, order->nodes[k]->dim);
+    const bool is_long_map = is_long && plan->shape == KP_MAP;
     /* Loops over more components are no straight code in any case. */
     is_long = is_long && plan->schedule == KP_BY_ROWS && longest <= UNROLLED;
     if (plan->schedule != KP_BY_LANES && longest <= UNROLLED)
@@ -280,11 +289,14 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
     }
     if (plan->schedule == KP_BY_ROWS && plan->shape == KP_COLUMNS)
         plan->stream = is_long ? 1 : few_lists(plan, plan->stream);
+    if (plan->shape == KP_MAP)
+        plan->loops = is_long_map ? KP_LOOPS_SHORT : KP_LOOPS_LEFT;
     if (plan->schedule == KP_BY_ROWS && (plan->shape == KP_MAP || plan->shape == KP_COLUMNS))
         return;
     if (plan->schedule == KP_BY_ROWS) {
         choose_loops(plan, order, kept);
-        while (plan->lanes > 1 && plan->lanes * pair_work(plan, order, plan->fast ? 0 : PERIODIC_WORK) > ROW_WORK)
+        while (plan->lanes > 1 &&
+               plan->lanes * pair_work(plan, order, plan->fast ? 0 : PERIODIC_WORK, KF_MAX_DIM) > ROW_WORK)
             plan->lanes /= 2;
         choose_record(plan, order);
         plan->tile = LOCAL_TILE;

@@ -6,6 +6,8 @@
 #include "passes.h"
 #include "simplify.h"
 
+#include <math.h>
+
 enum {
     SHORTEST = 8,     /* components of a distance, at least: shorter distances are never expanded */
     PAYS_ON_CPU = 32, /* components from which on preparing columns and reading them costs less than is gained */
@@ -18,6 +20,11 @@ bool kp_expansion_pays(const kp_caps *caps, int32_t dim, int64_t rows, int64_t c
 {
     return dim >= (caps->device_class == KP_CPU ? PAYS_ON_CPU : PAYS_ON_GPU) && rows >= FEW && cols >= FEW &&
            rows >= FEW_PAIRS / cols;
+}
+
+double kp_error_growth(int32_t dim)
+{
+    return sqrt(0.09 * dim + 1.5);
 }
 
 /* ---- What a distance looks like ---------------------------------------------------------------------------------- */
@@ -274,6 +281,35 @@ static bool has_long_variables(const kr_sweep *sweep)
     return rows && cols && sweep->term_count;
 }
 
+/* Finds the parameters that slopes and factors are computed from. */
+static kcl_status find_wanted(kp_expansion *e, const kr_sweep *sweep)
+{
+    const kcl_allocator *a = kf_allocator(&e->graph);
+    const kf_node **nodes = kb_calloc(a, e->slope_count + 2 * e->count + 1, sizeof *nodes);
+    size_t count = 0;
+    kf_order order;
+    e->wanted = kb_calloc(a, sweep->var_count + 1, sizeof *e->wanted);
+    if (!nodes || !e->wanted) {
+        kb_free(a, nodes);
+        return kb_no_memory(&e->graph.error);
+    }
+    for (size_t k = 0; k < e->slope_count; k++)
+        nodes[count++] = e->slopes[k].value;
+    for (size_t k = 0; k < e->count; k++) {
+        const kf_node *factors[] = {e->distance[k].row_from.factor, e->distance[k].col_from.factor};
+        for (int side = 0; side < 2; side++)
+            if (factors[side])
+                nodes[count++] = factors[side];
+    }
+    kcl_status status = kf_order_init(&order, &e->graph, count, nodes, false, &e->graph.error);
+    for (size_t k = 0; status == KCL_OK && k < order.count; k++)
+        if (order.nodes[k]->op == KF_VAR)
+            e->wanted[order.nodes[k]->param[0]] = true;
+    kf_order_finish(&order);
+    kb_free(a, nodes);
+    return status;
+}
+
 kcl_status kp_expansion_create(kp_expansion **out, const kr_sweep *sweep, kb_error *err)
 {
     const kcl_allocator *a = kf_allocator(sweep->graph);
@@ -303,6 +339,8 @@ kcl_status kp_expansion_create(kp_expansion **out, const kr_sweep *sweep, kb_err
             e->screens = e->screens || e->slopes[k].is_screened;
         status = g->error.status;
     }
+    if (status == KCL_OK && e->count)
+        status = find_wanted(e, sweep);
     kb_free(a, roots);
     if (status < 0)
         *err = g->error;
@@ -319,6 +357,7 @@ void kp_expansion_destroy(kp_expansion **expansion)
     kp_expansion *e = *expansion;
     const kcl_allocator a = *kf_allocator(&e->graph);
     kb_free(&a, e->slopes);
+    kb_free(&a, e->wanted);
     kf_graph_finish(&e->graph);
     kb_free(&a, e);
     *expansion = NULL;

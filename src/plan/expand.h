@@ -46,11 +46,19 @@ typedef struct kp_expansion {
     size_t slope_count;
     kp_slope *slopes; /* every slope that is not zero */
     bool screens;     /* a slope is_screened */
+    bool *wanted;     /* by variable: the slopes, or the factors of the operands, need the parameter */
 } kp_expansion;
 
 /* Finds the distances of a sweep that can be expanded; *expansion is NULL if there is none. A pure function. */
 kcl_status kp_expansion_create(kp_expansion **expansion, const kr_sweep *sweep, kb_error *err);
 void kp_expansion_destroy(kp_expansion **expansion);
+
+/*
+ * The bound on the error of a value, in units of roundoff (docs/accuracy.md): |slope| kp_error_growth(D) A for a distance of D
+ * components with A = max |a - c|^2 + max |b - c|^2. A sweep uses the expanded form if no term's bound exceeds the limit.
+ */
+double kp_error_growth(int32_t dim);
+#define KP_BOUND_LIMIT 10.0
 
 /* Returns whether the expanded form is faster on a device. */
 bool kp_expansion_pays(const kp_caps *caps, int32_t dim, int64_t rows, int64_t cols);

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* plan/plan.c: a plan from a sweep, one pass after another, and the description of a plan. */
+#include "make.h"
 #include "passes.h"
 #include "planner.h"
 #include "simplify.h"
 
+#include <float.h>
+
 enum {
     MAX_NODES = 100000, /* operators of a kernel: compilers do not take formulas of any size */
-    MANY_PERIODIC = 32  /* sines and the like, above which their text takes compilers too long: it has a branch */
+    MANY_PERIODIC = 32, /* sines and the like, above which their text takes compilers too long: it has a branch */
+    MANY_ON_GPUS = 16   /* the same on GPUs, where every row of a work-item has the driver's text of every sine */
 };
 
 static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *roots)
@@ -21,7 +25,7 @@ static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *
         /* Fast functions have no branch, except within the spherical functions. */
         periodic += op == KF_SPHERICAL || (!plan->fast && (op == KF_SIN || op == KF_COS || op == KF_TAN));
     }
-    plan->many_periodic = periodic > MANY_PERIODIC && !plan->native;
+    plan->many_periodic = periodic > (plan->native ? MANY_ON_GPUS : MANY_PERIODIC);
     kf_order_finish(&order);
     if (size > MAX_NODES)
         return kb_fail(
@@ -33,12 +37,90 @@ static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *
 }
 
 /*
- * Adds a parameter for the centre of each expanded distance, and a parameter for margins if terms are screened. The
- * formulas of screened terms before the expansion go behind the roots, roots[exact_count++]; exact_of[term] is the
- * place.
+ * Adds the numbers that decide whether the expanded form is used, and two sizes a distance as parameters. Norms must not
+ * overflow where distances do not.
  */
-static kcl_status expand(kp_plan *plan, const kr_sweep *sweep, size_t root_count, const kf_node **roots,
-                         size_t *exact_count, size_t *exact_of)
+static kcl_status guard(kp_plan *plan, size_t term_count, size_t count, const kp_distance *distances,
+                        size_t slope_count, const kp_slope *slopes)
+{
+    kf_graph *g = &plan->graph;
+    const double largest = plan->dtype == KCL_F32 ? FLT_MAX : DBL_MAX;
+    const kf_node *size[KP_MAX_DISTANCES];
+    plan->guards = kb_calloc(kf_allocator(g), term_count + count + 1, sizeof *plan->guards);
+    if (!plan->guards || kp_grow_vars(plan, plan->var_count + count) < 0)
+        return kb_no_memory(&g->error);
+    plan->size_count = count;
+    for (size_t k = 0; k < count; k++) {
+        const kf_node *sizes = kf_var(g, (int64_t)plan->var_count, 2, KF_ROLE_P);
+        plan->vars[plan->var_count] = (kr_var){KF_ROLE_P, 2};
+        plan->dense[plan->var_count++] = true;
+        size[k] = kf_binary(g, KF_ADD, kf_make(g, KF_ELEM, &sizes, &(int64_t){0}),
+                            kf_make(g, KF_ELEM, &sizes, &(int64_t){1}));
+        plan->guards[plan->guard_count++] = kf_binary(g, KF_MULT, kf_num(g, 4 * KP_BOUND_LIMIT / largest), size[k]);
+    }
+    for (size_t t = 0; t < term_count; t++) {
+        const kf_node *bound = NULL;
+        for (size_t k = 0; k < slope_count; k++) {
+            const kp_slope *s = &slopes[k];
+            if (s->term != t)
+                continue;
+            const kf_node *of_distance =
+                kf_binary(g, KF_MULT,
+                          kf_binary(g, KF_MULT, kf_num(g, kp_error_growth(distances[s->distance].dim)),
+                                    kf_unary(g, KF_ABS, s->value)),
+                          size[s->distance]);
+            bound = bound ? kf_binary(g, KF_ADD, bound, of_distance) : of_distance;
+        }
+        if (bound)
+            plan->guards[plan->guard_count++] = bound;
+    }
+    return g->error.status;
+}
+
+/* Writes guards in the operators of the device. Leaves out those that are 0 and repetitions. */
+static kcl_status lower_guards(kp_plan *plan)
+{
+    const size_t count = plan->guard_count;
+    if (!count)
+        return KCL_OK;
+    if (kf_simplify(&plan->graph, count, plan->guards, plan->guards) < 0 ||
+        kp_lower(&plan->graph, count, plan->guards) < 0)
+        return plan->graph.error.status;
+    plan->guard_count = 0;
+    for (size_t k = 0; k < count; k++) {
+        bool known = kf_is_zero(plan->guards[k]);
+        for (size_t n = 0; n < plan->guard_count; n++)
+            known |= plan->guards[n] == plan->guards[k];
+        if (!known)
+            plan->guards[plan->guard_count++] = plan->guards[k];
+    }
+    return KCL_OK;
+}
+
+/* Expands distances. Adds a parameter for the centre of each, and a parameter for margins if terms are screened. */
+static kcl_status add_centres(kp_plan *plan, size_t term_count, size_t count, const kp_distance *distances,
+                              size_t root_count, const kf_node **roots)
+{
+    kf_graph *g = &plan->graph;
+    if (kp_grow_vars(plan, plan->var_count + count + plan->screens) < 0 ||
+        kp_expand(g, root_count, roots, count, distances, plan->var_count) < 0)
+        return g->error.status;
+    plan->centre_count = count;
+    for (size_t k = 0; k < count + plan->screens; k++) {
+        plan->vars[plan->var_count] = (kr_var){KF_ROLE_P, k < count ? distances[k].dim : 2 * (int32_t)term_count};
+        plan->dense[plan->var_count++] = true;
+    }
+    if (plan->screens)
+        plan->shape = KP_ROWS_SPLIT;
+    return KCL_OK;
+}
+
+/*
+ * Finds the distances, expands them, and adds what the decision needs: as far as the choice asks for it. The formulas of
+ * screened terms before the expansion go behind the roots, roots[exact_count++]; exact_of[term] is the place.
+ */
+static kcl_status expand(kp_plan *plan, const kr_sweep *sweep, const kp_choice *choice, size_t root_count,
+                         const kf_node **roots, size_t *exact_count, size_t *exact_of)
 {
     kf_graph *g = &plan->graph;
     kp_distance distances[KP_MAX_DISTANCES];
@@ -48,27 +130,20 @@ static kcl_status expand(kp_plan *plan, const kr_sweep *sweep, size_t root_count
         return kb_no_memory(&g->error);
     int count = kp_find_distances(g, sweep->term_count, sweep->terms, roots, distances, &slope_count, slopes);
     for (size_t k = 0; count >= 0 && k < slope_count; k++) {
-        if (!slopes[k].is_screened)
+        if (!slopes[k].is_screened || !choice->expand)
             continue;
         plan->screens = true;
         exact_of[slopes[k].term] = root_count + *exact_count;
         roots[root_count + (*exact_count)++] = roots[slopes[k].term];
     }
+    kcl_status status = g->error.status;
+    if (status == KCL_OK && choice->expand)
+        status = add_centres(plan, sweep->term_count, (size_t)count, distances, root_count, roots);
+    if (status == KCL_OK && choice->decided)
+        status = guard(plan, sweep->term_count, (size_t)count, distances, slope_count, slopes);
     kb_free(kf_allocator(g), slopes);
-    if (count < 0 || kp_grow_vars(plan, plan->var_count + (size_t)count + plan->screens) < 0 ||
-        kp_expand(g, root_count, roots, (size_t)count, distances, plan->var_count) < 0)
-        return g->error.status;
-    plan->centre_count = (size_t)count;
-    for (size_t k = 0; k < plan->centre_count + plan->screens; k++) {
-        plan->vars[plan->var_count] =
-            (kr_var){KF_ROLE_P, k < plan->centre_count ? distances[k].dim : 2 * (int32_t)sweep->term_count};
-        plan->dense[plan->var_count++] = true;
-    }
-    if (plan->screens)
-        plan->shape = KP_ROWS_SPLIT;
-    return KCL_OK;
+    return status;
 }
-
 /*
  * One launch of a kernel computes the prepared values of an axis. So the values have the batch axes of all that the
  * kernel reads.
@@ -125,10 +200,12 @@ static kcl_status fill(kp_plan *plan, const kp_request *request)
         status = check_size(plan, root_count, roots);
     if (status == KCL_OK)
         status = kf_simplify(g, root_count, roots, roots);
-    if (status == KCL_OK && request->choice.expand)
-        status = expand(plan, sweep, root_count, roots, &exact_count, exact_of);
+    if (status == KCL_OK && (request->choice.expand || request->choice.decided))
+        status = expand(plan, sweep, &request->choice, root_count, roots, &exact_count, exact_of);
     if (status == KCL_OK)
         status = kp_lower(g, root_count + exact_count, roots);
+    if (status == KCL_OK)
+        status = lower_guards(plan);
     if (status == KCL_OK) {
         for (size_t k = 0; k < sweep->term_count; k++) {
             plan->terms[k] = sweep->terms[k];
@@ -178,6 +255,7 @@ kcl_status kp_plan_create(kp_plan **out, const kp_request *request, kb_error *er
     plan->stream = request->choice.states;
     plan->fast = request->choice.fast;
     plan->empty = request->choice.empty;
+    plan->expanded = request->choice.expand;
     plan->slow_divider = caps->slow_divider;
     plan->native = caps->device_class == KP_GPU;
     /* As many work-groups as there can be rows; with both axes reduced, parts of the rows have several blocks. */
@@ -210,6 +288,7 @@ void kp_plan_destroy(kp_plan **plan)
     kb_free(&a, p->exact);
     kb_free(&a, p->outputs);
     kb_free(&a, p->scaled);
+    kb_free(&a, p->guards);
     kf_graph_finish(&p->graph);
     kb_free(&a, p);
     *plan = NULL;

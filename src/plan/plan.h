@@ -34,12 +34,13 @@ typedef enum kp_shape {
 typedef struct kp_choice {
     kp_schedule schedule;
     kp_shape shape;
-    int states;  /* KP_COLUMNS on GPUs: rows whose states a work-item keeps; else 0 */
-    bool forced; /* chosen by name: another schedule does not take its place */
-    bool expand; /* expand squared distances (expand.h): for callers who supply the centres; see kp_screens */
-    int group;   /* batches of few rows on GPUs: work-items of a work-group, at most; 0: no limit */
-    bool fast;   /* elementary functions of cl/fast.cl in place of the functions of cl/math.cl */
-    bool empty;  /* nothing is reduced: factors stay in sums, since 0 times an infinite factor is not 0 */
+    int states;   /* KP_COLUMNS on GPUs: rows whose states a work-item keeps; else 0 */
+    bool forced;  /* chosen by name: another schedule does not take its place */
+    bool expand;  /* expand squared distances (expand.h): for callers who supply the centres; see kp_screens */
+    bool decided; /* the device decides between two plans, expanded or not: see `guards` of the plan */
+    int group;    /* batches of few rows on GPUs: work-items of a work-group, at most; 0: no limit */
+    bool fast;    /* elementary functions of cl/fast.cl in place of the functions of cl/math.cl */
+    bool empty;   /* nothing is reduced: factors stay in sums, since 0 times an infinite factor is not 0 */
 } kp_choice;
 
 /* What a launch goes through. */
@@ -103,7 +104,7 @@ typedef struct kp_plan {
     bool slow_divider;               /* kp_caps */
     bool one_block; /* a launch has a work-group (finish: a work-item) of its own for each block of rows */
     bool native;    /* the functions of the device are good enough if the functions of the library would be slower */
-    bool many_periodic; /* sines and the like are functions of the driver, whose text is short */
+    bool many_periodic; /* sines and the like are the driver's functions: short text, and on GPUs one text each */
     kp_loops loops;
 
     /* KP_BY_ROWS: a column in local memory, one variable after another. */
@@ -115,10 +116,11 @@ typedef struct kp_plan {
     int row_operands, column_operands; /* vectors that are staged */
 
     /*
-     * The sweep's variables; then parameters, which are the centres of expanded distances and, if terms are screened,
-     * two margins a term (cl/reduce/candidates.cl); then the prepared variables.
+     * The sweep's variables; then parameters, which are the centres of expanded distances, if terms are screened two
+     * margins a term (cl/reduce/candidates.cl), and if the device decides two sizes a distance, max |a - c|^2 and
+     * max |b - c|^2; then the prepared variables.
      */
-    size_t var_count, centre_count, prepared_vars;
+    size_t var_count, centre_count, size_count, prepared_vars;
     bool screens;
     kr_var *vars;
     bool *dense;                     /* see kp_request; prepared variables are dense */
@@ -137,6 +139,15 @@ typedef struct kp_plan {
     size_t output_count;
     const kf_node **outputs;
     bool *scaled; /* by output: kr_scale */
+
+    /*
+     * If the device decides: numbers of parameters and sizes, which are bounds on errors and the sizes themselves, in
+     * multiples of the largest that may be. If no number exceeds KP_BOUND_LIMIT the kernels of the expanded plan do the
+     * work, else the kernels of the plan that is not expanded. The kernels of the other plan return at once. NaN exceeds.
+     */
+    bool expanded;
+    size_t guard_count;
+    const kf_node **guards;
 } kp_plan;
 
 /*

@@ -65,8 +65,8 @@ static void put_formula(kb_str *out, const kf_node *f)
 
 /* ---- What is computed where -------------------------------------------------------------------------------------- */
 
-/* Adds to `targets` the nodes of class `from` that cost something and that are needed by others (or as a target). */
-static size_t hoisted(const kt_body *body, unsigned from, size_t target_count, const kt_target *wanted, bool *work,
+/* Adds to `targets` the nodes of class `from` that cost something and that are wanted, or needed by others. */
+static size_t hoisted(const kt_body *body, unsigned from, size_t wanted_count, const kf_node *const *wanted, bool *work,
                       bool *needed, kt_target *targets)
 {
     const kf_order *order = &body->order;
@@ -82,8 +82,8 @@ static size_t hoisted(const kt_body *body, unsigned from, size_t target_count, c
             needed[arg] |= kt_class(body, f) != from;
         }
     }
-    for (size_t k = 0; k < target_count; k++)
-        needed[kf_at(order, wanted[k].node)] = true;
+    for (size_t k = 0; k < wanted_count; k++)
+        needed[kf_at(order, wanted[k])] = true;
     for (size_t k = 0; k < order->count; k++)
         if (work[k] && needed[k] && kt_class(body, order->nodes[k]) == from && body->stored[k].place == KT_NOWHERE &&
             !(from && body->step && order->nodes[k]->dim > 1)) /* steps of a contraction compute components anew */
@@ -133,7 +133,7 @@ static void put_columns(const kp_plan *plan, const kt_body *body, kb_str *out)
         kb_str_put(out, " + (k)]\n");
         if (!plan->record)
             continue;
-        kb_str_putf(out, "#define KCL_LOCAL_%zu(k) tile[(c + v) * KCL_RECORD + %d + (k)]\n", v, plan->offset[v]);
+        kb_str_putf(out, "#define KCL_LOCAL_%zu(k) KCL_OF_COLUMN(%d + (k))\n", v, plan->offset[v]);
         kb_str_putf(&fill, "    KCL_FILL(%d, a%zu, ", plan->offset[v], v);
         put_stride(&fill, plan, v);
         kb_str_putf(&fill, ", %d)\n", plan->vars[v].dim);
@@ -178,12 +178,33 @@ static void put_shared(const kp_plan *plan, const kt_kernel *k, kb_str *begin, k
     }
 }
 
+/*
+ * Whether it is the plan's turn, as the numbers say that decide between two plans. Kernels return where it is not. A sweep
+ * leaves its loop out (FOR_BLOCKS of cl/common.cl): behind a return PoCL computes barriers wrongly.
+ */
+static kcl_status put_guards(const kp_plan *plan, kt_kernel_id id, kt_body *body, kt_target *targets, kb_str *out)
+{
+    for (size_t k = 0; k < plan->guard_count; k++)
+        targets[k] = (kt_target){.kind = KT_KEEP, .node = plan->guards[k]};
+    if (!plan->guard_count)
+        return KCL_OK;
+    kcl_status status = kt_section(body, false, plan->guard_count, targets, out);
+    kb_str_putf(out, "    const bool turn = %s(", plan->expanded ? "" : "!");
+    for (size_t k = 0; status == KCL_OK && k < plan->guard_count; k++) {
+        kb_str_putf(out, "%s%s <= ", k ? " && " : "", body->stored[kf_at(&body->order, plan->guards[k])].name);
+        kt_put_number(out, plan->dtype, KP_BOUND_LIMIT);
+    }
+    kb_str_put(out, id == KT_SWEEP ? ");\n" : ");\n    if (!turn)\n        return;\n");
+    return status;
+}
+
 static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const kt_kernel *k, kb_error *err)
 {
     const kcl_allocator *a = &program->allocator;
     kb_str *out = &program->source;
     kt_body body;
-    const kf_node **roots = kb_calloc(a, k->target_count + 1, sizeof *roots);
+    const size_t root_count = k->target_count + plan->guard_count;
+    const kf_node **roots = kb_calloc(a, root_count + 1, sizeof *roots);
     if (!roots)
         return kb_no_memory(err);
     size_t term_count = 0;
@@ -191,8 +212,9 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const kt_
         roots[t] = k->targets[t].node;
         term_count += k->targets[t].kind == KT_TERM;
     }
-    kcl_status status = kt_body_init(&body, plan, k->lane_axis, k->stream_axis, k->target_count, roots, err);
-    kb_free(a, roots);
+    for (size_t t = 0; t < plan->guard_count; t++)
+        roots[k->target_count + t] = plan->guards[t];
+    kcl_status status = kt_body_init(&body, plan, k->lane_axis, k->stream_axis, root_count, roots, err);
     size_t most = body.order.count + 1;
     bool *work = kb_calloc(a, most, sizeof *work), *needed = kb_calloc(a, most, sizeof *needed);
     kt_target *kept = kb_calloc(a, most, sizeof *kept);
@@ -209,12 +231,14 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const kt_
         body.sums = &sums;
         body.step = &step;
     }
+    if (status == KCL_OK)
+        status = put_guards(plan, k->id, &body, kept, &launch);
     if (status == KCL_OK) {
-        size_t count = hoisted(&body, 0, k->target_count, k->targets, work, needed, kept);
+        size_t count = hoisted(&body, 0, k->target_count, roots, work, needed, kept);
         status = kt_section(&body, false, count, kept, &launch);
     }
     if (status == KCL_OK && term_count) {
-        size_t count = hoisted(&body, KP_LANE, term_count, k->targets, work, needed, kept);
+        size_t count = hoisted(&body, KP_LANE, term_count, roots, work, needed, kept);
         status = kt_section(&body, false, count, kept, &lane);
     }
     if (status == KCL_OK && term_count)
@@ -251,6 +275,7 @@ static kcl_status put_kernel(kt_program *program, const kp_plan *plan, const kt_
     }
     for (size_t t = 0; t < KB_COUNT(texts); t++)
         kb_str_finish(texts[t]);
+    kb_free(a, roots);
     kb_free(a, work);
     kb_free(a, needed);
     kb_free(a, kept);
@@ -301,10 +326,14 @@ static void put_preface(kb_str *out, const kp_plan *plan)
         kb_str_put(out, "#define KCL_NATIVE\n");
     if (plan->one_block)
         kb_str_put(out, "#define KCL_ONE_BLOCK\n");
+    if (plan->guard_count)
+        kb_str_put(out, "#define KCL_TURNS\n");
     if (plan->fast && plan->slow_divider)
         kb_str_put(out, "#define KCL_SLOW_DIVIDER\n");
     if (plan->many_periodic)
         kb_str_put(out, "#define KCL_MANY_PERIODIC\n");
+    if (!plan->stream_axis && plan->native && plan->loops == KP_LOOPS_SHORT)
+        kb_str_put(out, "#define KCL_LONG_MAP\n");
     if (plan->stream_axis) {
         kb_str_putf(out, "#define KCL_SHAPE %s\n#define KCL_STREAM %d\n#define KCL_TILE %d\n", shapes[plan->shape],
                     plan->stream, plan->tile);
@@ -327,8 +356,8 @@ static void put_preface(kb_str *out, const kp_plan *plan)
             longest = KB_MAX(longest, plan->terms[k].param);
             kb_str_putf(out, "#define KCL_K%zu %lld\n", k, (long long)plan->terms[k].param);
         }
-        if (plan->schedule != KP_BY_LANES && longest && longest <= SHORT_LIST)
-            kb_str_put(out, "#define KCL_SHORT_LISTS\n");
+        if (plan->schedule != KP_BY_LANES && longest)
+            kb_str_putf(out, "#define KCL_%s_LISTS\n", longest <= SHORT_LIST ? "SHORT" : "LONG");
         kb_str_put(out, "#define KCL_TERMS(X)");
         int64_t before = 0;
         for (size_t k = 0; k < plan->term_count; k++) {

@@ -68,8 +68,11 @@ void kt_program_finish(kt_program *program);
 /* The program whose kernel "copy" moves rows of elements of 1, 2, 4, 8 or 16 bytes: see cl/copy.cl. */
 void kt_render_copy(kb_str *out, size_t element_size);
 
-/* The program whose kernel "squares" measures rows from a centre: see cl/squares.cl. */
-void kt_render_squares(kb_str *out, kcl_dtype dtype);
+/*
+ * The program whose kernels "centre" and "squares" find a centre of rows, and measure rows from a centre: see
+ * cl/squares.cl. `has_f64`: the device has doubles.
+ */
+void kt_render_squares(kb_str *out, kcl_dtype dtype, bool has_f64);
 
 /* The program whose kernels "gather" and "scatter" move rows by an index: see cl/indexed.cl. */
 void kt_render_indexed(kb_str *out, kcl_dtype dtype);

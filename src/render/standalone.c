@@ -22,9 +22,14 @@ static void put_with_type(kb_str *out, kcl_dtype dtype, const char *file, const 
     kt_put_library(out, &file, 1, kernels);
 }
 
-void kt_render_squares(kb_str *out, kcl_dtype dtype)
+void kt_render_squares(kb_str *out, kcl_dtype dtype, bool has_f64)
 {
-    put_with_type(out, dtype, "squares", "squares");
+    if (dtype == KCL_F64)
+        kb_str_put(out, "#define KCL_REAL_F64\n");
+    else if (has_f64)
+        kb_str_put(out, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n");
+    kb_str_putf(out, "#define KCL_WIDE %s\n", has_f64 ? "double" : "float");
+    put_with_type(out, dtype, "squares", "centre squares");
 }
 
 void kt_render_indexed(kb_str *out, kcl_dtype dtype)

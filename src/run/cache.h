@@ -87,9 +87,12 @@ typedef struct kx_compiled {
     kx_pace pace;
 } kx_compiled;
 
-/* A kernel that is no step, from a text of the library's. It may be used until the end of the evaluation. */
-kcl_status kx_own_kernel(kcl_context *context, const char *source, const char *name, const char *label,
-                         kd_kernel **kernel);
+/*
+ * A kernel that is no step, of a program that `write` writes, in the variant of this number. No two programs have a kernel
+ * of the same name. The kernel may be used until the end of the evaluation.
+ */
+kcl_status kx_own_kernel(kcl_context *context, void (*write)(kb_str *out, unsigned variant), unsigned variant,
+                         const char *name, const char *label, kd_kernel **kernel);
 
 /* How the arrays of a step lie in memory and what becomes of outputs, as far as kernels are made for that. */
 typedef struct kx_layout {
@@ -98,8 +101,11 @@ typedef struct kx_layout {
     const kr_scale *scales; /* kr_sweep */
 } kx_layout;
 
-/* Sweep `index` compiled: known, or made now. NULL: the context's error tells why. */
-kx_compiled *kx_find_compiled(const kg_program *program, kcl_context *context, kcl_dtype dtype, size_t index,
+/* The key of a step of a program. */
+uint64_t kx_step_key(const kg_program *program, size_t step);
+
+/* A sweep compiled, whose key this is: known, or made now. NULL: the context's error tells why. */
+kx_compiled *kx_find_compiled(kcl_context *context, uint64_t step_key, kcl_dtype dtype, const kg_step *step,
                               const kp_choice *choice, const kx_layout *arrays);
 void kx_forget_compiled(kcl_context *context, kx_compiled *c);
 

@@ -38,13 +38,19 @@ static void empty_rooms(kcl_context *context, kx_kept *kept)
 
 static const kx_kept_kind kept_kind = {destroy_compiled, empty_rooms};
 
-static uint64_t step_key(const kg_program *program, kcl_dtype dtype, size_t step, const kp_choice *choice,
-                         const kx_layout *arrays)
+uint64_t kx_step_key(const kg_program *program, size_t step)
 {
-    size_t count = program->steps[step].input_count;
+    return kb_hash_combine(program->key, step);
+}
+
+/* Of a step as a choice computes it. */
+static uint64_t choice_key(uint64_t step_key, kcl_dtype dtype, size_t count, const kp_choice *choice,
+                           const kx_layout *arrays)
+{
     uint64_t choices =
-        (((step * 2 + choice->expand) * 2 + choice->empty) * 32 + (size_t)choice->states) * 4 + choice->schedule;
-    uint64_t key = kb_hash_combine(kb_hash_combine(program->key, choices * 8 + choice->shape), dtype);
+        (((choice->expand * 2u + choice->decided) * 2u + choice->empty) * 32 + (size_t)choice->states) * 4 +
+        choice->schedule;
+    uint64_t key = kb_hash_combine(kb_hash_combine(step_key, choices * 8 + choice->shape), dtype);
     key = kb_hash_combine(key, kb_hash(arrays->dense, count, 7));
     /* All outputs of a computation are scaled, or none. */
     if (arrays->scales)
@@ -127,15 +133,15 @@ static kx_compiled *new_compiled(kcl_context *context)
     return c;
 }
 
-kx_compiled *kx_find_compiled(const kg_program *program, kcl_context *context, kcl_dtype dtype, size_t index,
+kx_compiled *kx_find_compiled(kcl_context *context, uint64_t step_key, kcl_dtype dtype, const kg_step *step,
                               const kp_choice *choice, const kx_layout *arrays)
 {
-    const uint64_t key = step_key(program, dtype, index, choice, arrays);
+    const uint64_t key = choice_key(step_key, dtype, step->input_count, choice, arrays);
     kx_compiled *c = kx_look_up(context, KX_COMPILED, key);
     if (c || !(c = new_compiled(context)))
         return c;
     c->caps = *kd_caps(context);
-    if (kx_compile(context, dtype, &program->steps[index], choice, arrays, 0, c) < 0) {
+    if (kx_compile(context, dtype, step, choice, arrays, 0, c) < 0) {
         destroy_compiled(context, &c->kept);
         return NULL;
     }
@@ -148,16 +154,21 @@ void kx_forget_compiled(kcl_context *context, kx_compiled *c)
     destroy_compiled(context, &c->kept);
 }
 
-kcl_status kx_own_kernel(kcl_context *context, const char *source, const char *name, const char *label,
-                         kd_kernel **kernel)
+kcl_status kx_own_kernel(kcl_context *context, void (*write)(kb_str *out, unsigned variant), unsigned variant,
+                         const char *name, const char *label, kd_kernel **kernel)
 {
-    const uint64_t key = kb_hash(name, strlen(name), kb_hash(source, strlen(source), 9));
+    const uint64_t key = kb_hash(name, strlen(name), 9 + variant);
     kx_compiled *c = kx_look_up(context, KX_COMPILED, key);
     *kernel = NULL;
     if (!c) {
+        kb_str source;
         if (!(c = new_compiled(context)))
             return kd_error(context)->status;
-        kcl_status status = kd_kernel_get(context, source, name, label, &c->kernel[0]);
+        kb_str_init(&source, kd_allocator(context));
+        write(&source, variant);
+        kcl_status status = source.failed ? kb_no_memory(kd_error(context))
+                                          : kd_kernel_get(context, kb_str_text(&source), name, label, &c->kernel[0]);
+        kb_str_finish(&source);
         if (status < 0) {
             destroy_compiled(context, &c->kept);
             return status;
@@ -179,10 +190,11 @@ kx_compiled *kx_built_before(const kg_program *program, kcl_context *context, kc
         return NULL;
     memset(dense, 1, count);
     kx_compiled *c = NULL;
-    /* The data of a call chose the form. */
-    for (int expand = 1; !c && expand >= 0; expand--) {
-        choice.expand = expand;
-        c = kx_look_up(context, KX_COMPILED, step_key(program, dtype, step, &choice, &arrays));
+    /* The data of a call chose the form, on the host or on the device. */
+    for (int form = 3; !c && form >= 0; form--) {
+        choice.expand = form & 1;
+        choice.decided = form & 2;
+        c = kx_look_up(context, KX_COMPILED, choice_key(kx_step_key(program, step), dtype, count, &choice, &arrays));
     }
     kb_free(kd_allocator(context), dense);
     return c;

@@ -2,7 +2,6 @@
 /* run/distance_form.c: the bound on the error of expanded distances, from a launch's own data. */
 #include "distance_form.h"
 #include "interp.h"
-#include "order.h"
 
 #include <float.h>
 #include <math.h>
@@ -11,8 +10,9 @@
 #include <string.h>
 
 enum {
-    SAMPLE = 64, /* rows that the centre is taken from: any centre is right, one in the middle gives the best bound */
-    CHUNKS = 64, /* that threads share */
+    /* Rows that the centre is taken from: any centre is right, one in the middle gives the best bound. As KCL_SAMPLE. */
+    SAMPLE = 64,
+    CHUNKS = 64,      /* that threads share */
     CHUNK_ROWS = 512, /* of a chunk at least */
     FEW = 16,         /* rows of the sample whose neighbours are looked at */
     APART = 16        /* margins between a row's two nearest neighbours in the sample, at least, for screening to pay */
@@ -20,7 +20,7 @@ enum {
 
 double kx_form_bound(double slope, int32_t dim, double size)
 {
-    return fabs(slope) * sqrt(0.09 * dim + 1.5) * size;
+    return fabs(slope) * kp_error_growth(dim) * size;
 }
 
 void kx_form_margin(double slope, int32_t dim, double size, kcl_dtype dtype, double margin[2])
@@ -120,6 +120,12 @@ static const void *typed(const kx_question *q, const double *numbers, int32_t di
     return single;
 }
 
+/* Factors in the number type of the launch as a view. */
+static kx_view factors_of(const kx_question *q, const void *data, int32_t dim)
+{
+    return (kx_view){.data = data, .dtype = q->dtype, .rows = 1, .dim = dim, .step = (int64_t)kb_dtype_size(q->dtype)};
+}
+
 static kcl_status largest_square(const kx_question *q, const kx_view *v, const double *factor, const double *centre,
                                  double *most, kb_arena *arena, kb_error *err)
 {
@@ -127,10 +133,11 @@ static kcl_status largest_square(const kx_question *q, const kx_view *v, const d
         *most = largest_on_host(v, factor, centre, q->threads);
         return KCL_OK;
     }
-    const void *typed_factor = typed(q, factor, v->dim, arena), *typed_centre = typed(q, centre, v->dim, arena);
-    if (!typed_factor || !typed_centre)
+    const kx_view factors = factors_of(q, typed(q, factor, v->dim, arena), v->dim);
+    const void *typed_centre = typed(q, centre, v->dim, arena);
+    if (!factors.data || !typed_centre)
         return kb_no_memory(err);
-    return q->eyes->largest(q->eyes->user, v, typed_factor, typed_centre, most);
+    return q->eyes->largest(q->eyes->user, &(kx_side){v, &factors}, typed_centre, most);
 }
 
 /* A view on the host of up to SAMPLE rows, evenly spaced; of device arrays a copy. */
@@ -223,26 +230,30 @@ static kcl_status mean_ratio(const kx_view *rows, const double *row_factor, cons
 
 /* ---- Numbers of parameters --------------------------------------------------------------------------------------- */
 
-/* Whether all variables of the nodes, which are parameters, can be looked at; marks them in `wanted`. */
-static kcl_status are_visible(const kx_question *q, size_t count, const kf_node *const *nodes, bool *visible,
-                              bool *wanted, kb_error *err)
+/* Returns whether the points and all parameters that the decision takes can be looked at. */
+static bool are_visible(const kx_question *q)
 {
-    kf_order order;
-    *visible = true;
-    if (kf_order_init(&order, &q->expansion->graph, count, nodes, false, err) < 0)
-        return err->status;
-    for (size_t k = 0; k < order.count; k++)
-        if (order.nodes[k]->op == KF_VAR) {
-            wanted[order.nodes[k]->param[0]] = true;
-            *visible = *visible && q->views[order.nodes[k]->param[0]];
-        }
-    kf_order_finish(&order);
-    return KCL_OK;
+    const kp_expansion *e = q->expansion;
+    bool visible = true;
+    for (size_t k = 0; k < e->count; k++)
+        visible = visible && q->views[e->distance[k].row_from.var] && q->views[e->distance[k].col_from.var];
+    for (size_t k = 0; k < q->sweep->var_count; k++)
+        visible = visible && (!e->wanted[k] || q->views[k]);
+    return visible;
+}
+
+/* Returns whether a parameter that slopes and factors are computed from is in the device's memory. */
+static bool has_parameters_there(const kx_question *q)
+{
+    bool there = false;
+    for (size_t k = 0; k < q->sweep->var_count; k++)
+        there |= q->expansion->wanted[k] && q->views[k]->memory;
+    return there;
 }
 
 /* Values of formulas of parameters, in double: value[k] has the node's dimension. */
-static kcl_status evaluate(const kx_question *q, size_t count, const kf_node *const *nodes, const bool *wanted,
-                           double **value, kb_arena *arena, kb_error *err)
+static kcl_status evaluate(const kx_question *q, size_t count, const kf_node *const *nodes, double **value,
+                           kb_arena *arena, kb_error *err)
 {
     kf_source *sources = kb_arena_alloc(arena, (q->sweep->var_count + 1) * sizeof *sources);
     kr_sink *sinks = kb_arena_alloc(arena, count * sizeof *sinks);
@@ -250,7 +261,7 @@ static kcl_status evaluate(const kx_question *q, size_t count, const kf_node *co
         return kb_no_memory(err);
     for (size_t k = 0; k < q->sweep->var_count; k++) {
         kx_view v;
-        if (!wanted[k])
+        if (!q->expansion->wanted[k])
             continue;
         if (sample_of(q, q->views[k], &v, arena, err) < 0)
             return err->status;
@@ -268,6 +279,25 @@ static kcl_status evaluate(const kx_question *q, size_t count, const kf_node *co
                       .output_count = count,
                       .outputs = nodes};
     return kr_run_host(&sweep, 1, 0, sources, sinks, 1, err);
+}
+
+/* ---- What was seen -------------------------------------------------------------------------------------------------- */
+
+/*
+ * What is known of two arrays, whichever stands in front; made where *is_new. NULL: memory is out. Arrays with factors are
+ * looked at each time.
+ */
+static kx_sight *sight_of(kx_seen *seen, const kx_view *row, const kx_view *col, bool is_plain, bool *is_new,
+                          kb_arena *arena)
+{
+    kx_sight *s = seen->first;
+    while (s && !(is_plain && s->is_plain && ((s->row == row && s->col == col) || (s->row == col && s->col == row))))
+        s = s->next;
+    *is_new = !s;
+    if (s || !(s = kb_arena_alloc(arena, sizeof *s)))
+        return s;
+    *s = (kx_sight){.next = seen->first, .row = row, .col = col, .is_plain = is_plain};
+    return seen->first = s;
 }
 
 /* ---- The choice -------------------------------------------------------------------------------------------------- */
@@ -299,21 +329,15 @@ static kcl_status see_distance(const kx_question *q, const kp_distance *d, doubl
                  .col_factor = wide_factor(d->col_from.factor, factors[1], d->dim, arena)};
     if (!s->row_factor || !s->col_factor)
         return kb_no_memory(err);
-    for (size_t n = 0; plain && n < seen->count; n++) {
-        if (seen->pair[n].row == s->row && seen->pair[n].col == s->col) {
-            s->centre = seen->pair[n].centre;
-            s->size = seen->pair[n].size;
-            return KCL_OK;
-        }
-    }
-    kcl_status status = look(q, s->row, s->row_factor, s->col, s->col_factor, arena, &s->centre, &s->size, err);
-    if (status == KCL_OK && plain && seen->count < KB_COUNT(seen->pair)) {
-        seen->pair[seen->count].row = s->row;
-        seen->pair[seen->count].col = s->col;
-        seen->pair[seen->count].centre = s->centre;
-        seen->pair[seen->count++].size = s->size;
-    }
-    return status;
+    bool is_new;
+    kx_sight *known = sight_of(seen, s->row, s->col, plain, &is_new, arena);
+    if (!known)
+        return kb_no_memory(err);
+    if (is_new && look(q, s->row, s->row_factor, s->col, s->col_factor, arena, &known->centre, &known->size, err) < 0)
+        return err->status;
+    s->centre = known->centre;
+    s->size = known->size;
+    return KCL_OK;
 }
 
 /* The largest bound over the terms; the bound of a term is the sum of the bounds of its distances. */
@@ -408,6 +432,87 @@ static kcl_status differences(kx_choice *choice, const char *why)
     return KCL_OK;
 }
 
+/* ---- Decisions on the device ------------------------------------------------------------------------------------- */
+
+/*
+ * A factor where the device can read it: a parameter as it is, or computed there, or by the host, which knows all
+ * parameters. Buffers go to a sight of their own.
+ */
+static kcl_status find_factor(const kx_question *q, const kf_node *node, kx_side *side, kx_seen *seen, kb_arena *arena,
+                              kb_error *err)
+{
+    kx_view *factor = NULL;
+    double *value = NULL;
+    bool is_new;
+    if (!node)
+        return KCL_OK;
+    if (node->op == KF_VAR) {
+        side->factor = q->views[node->param[0]];
+        return KCL_OK;
+    }
+    if (!(factor = kb_arena_alloc(arena, sizeof *factor)))
+        return kb_no_memory(err);
+    *factor = factors_of(q, NULL, node->dim);
+    side->factor = factor;
+    if (has_parameters_there(q)) {
+        kx_sight *s = sight_of(seen, side->view, NULL, false, &is_new, arena);
+        if (!s)
+            return kb_no_memory(err);
+        kcl_status status = q->eyes->evaluate(q->eyes->user, q->expansion, node, &s->centre_there);
+        factor->buffer = s->centre_there;
+        return status;
+    }
+    if (evaluate(q, 1, &node, &value, arena, err) < 0)
+        return err->status;
+    factor->data = typed(q, value, node->dim, arena);
+    return factor->data ? KCL_OK : kb_no_memory(err);
+}
+
+/* Whether the device has to say which form it is: the host would wait for some of the numbers. */
+static bool is_for_the_device(const kx_question *q)
+{
+    const kp_expansion *e = q->expansion;
+    bool there = has_parameters_there(q);
+    for (size_t k = 0; k < e->count; k++)
+        there |= q->views[e->distance[k].row_from.var]->memory || q->views[e->distance[k].col_from.var]->memory;
+    return q->decides && there && !e->screens;
+}
+
+/* Has the device look at the data. With a form that was asked for the centres are all that is needed. */
+static kcl_status let_the_device_decide(kx_choice *choice, const kx_question *q, kx_seen *seen, kb_arena *arena,
+                                        kb_error *err)
+{
+    const kp_expansion *e = q->expansion;
+    const bool forced = q->form == KG_FORM_EXPANDED;
+    for (size_t k = 0; k < e->slope_count; k++) /* the mean distance of a row is not computed there */
+        if (e->slopes[k].is_multiple && !forced)
+            return differences(choice, "a sum of distances, in the device's memory");
+    for (size_t k = 0; k < e->count; k++) {
+        const kp_distance *d = &e->distance[k];
+        const bool plain = !d->row_from.factor && !d->col_from.factor;
+        kx_side sides[2] = {{q->views[d->row_from.var], NULL}, {q->views[d->col_from.var], NULL}};
+        bool is_new;
+        if (find_factor(q, d->row_from.factor, &sides[0], seen, arena, err) < 0)
+            return err->status;
+        if (d->col_from.factor == d->row_from.factor)
+            sides[1].factor = sides[0].factor;
+        else if (find_factor(q, d->col_from.factor, &sides[1], seen, arena, err) < 0)
+            return err->status;
+        kx_sight *s = sight_of(seen, sides[0].view, sides[1].view, plain, &is_new, arena);
+        if (!s)
+            return kb_no_memory(err);
+        if (is_new && q->eyes->measure(q->eyes->user, sides, &s->centre_there, &s->sizes_there, !forced) < 0)
+            return err->status;
+        choice->centre[k] = s->centre_there;
+        choice->sizes[k] = s->sizes_there;
+    }
+    choice->is_expanded = forced;
+    choice->is_decided = !forced;
+    snprintf(choice->why, sizeof choice->why, "%s",
+             forced ? "expanded (asked for)" : "decided on the device, by the data of each call");
+    return KCL_OK;
+}
+
 kcl_status kx_choose_form(kx_choice *choice, const kx_question *q, kx_seen *seen, kb_arena *arena, kb_error *err)
 {
     const kp_expansion *e = q->expansion;
@@ -428,6 +533,11 @@ kcl_status kx_choose_form(kx_choice *choice, const kx_question *q, kx_seen *seen
     if (!forced && !kp_expansion_pays(q->caps, longest, q->rows, q->cols))
         return differences(choice, "too small to gain");
 
+    if (!are_visible(q))
+        return differences(choice, "the bound needs a result of an earlier sweep");
+    if (is_for_the_device(q))
+        return let_the_device_decide(choice, q, seen, arena, err);
+
     const kf_node **nodes = kb_arena_alloc(arena, (2 * e->count + e->slope_count) * sizeof *nodes);
     double **value = kb_arena_alloc(arena, (2 * e->count + e->slope_count) * sizeof *value);
     double **factors[KP_MAX_DISTANCES][2] = {{NULL}}, *none = NULL;
@@ -436,26 +546,17 @@ kcl_status kx_choose_form(kx_choice *choice, const kx_question *q, kx_seen *seen
     size_t count = 0;
     if (!nodes || !value)
         return kb_no_memory(err);
-    bool visible = true;
     for (size_t k = 0; k < e->slope_count; k++)
         nodes[count++] = e->slopes[k].value;
     for (size_t k = 0; k < e->count; k++) {
         const kp_operand *sides[] = {&e->distance[k].row_from, &e->distance[k].col_from};
         for (int s = 0; s < 2; s++) {
-            visible = visible && q->views[sides[s]->var];
             factors[k][s] = sides[s]->factor ? &value[count] : &none;
             if (sides[s]->factor)
                 nodes[count++] = sides[s]->factor;
         }
     }
-    bool seen_all, *wanted = kb_arena_alloc(arena, (q->sweep->var_count + 1) * sizeof *wanted);
-    if (!wanted)
-        return kb_no_memory(err);
-    if (are_visible(q, count, nodes, &seen_all, wanted, err) < 0)
-        return err->status;
-    if (!visible || !seen_all)
-        return differences(choice, "the bound needs a result of an earlier sweep");
-    if (evaluate(q, count, nodes, wanted, value, arena, err) < 0)
+    if (evaluate(q, count, nodes, value, arena, err) < 0)
         return err->status;
     for (size_t k = 0; k < e->count; k++) {
         double *const pair[] = {*factors[k][0], *factors[k][1]};
@@ -470,12 +571,12 @@ kcl_status kx_choose_form(kx_choice *choice, const kx_question *q, kx_seen *seen
         margins_of(q, sights, value, choice, &apart, arena, err) < 0)
         return err->status;
     /* Norms must not overflow where distances do not. NaN is no bound. */
-    bool holds = bound <= KX_FORM_LIMIT && apart >= (forced ? 0 : APART);
+    bool holds = bound <= KP_BOUND_LIMIT && apart >= (forced ? 0 : APART);
     for (size_t k = 0; k < e->count; k++)
         holds = holds && sights[k].size < largest / 4;
-    snprintf(why, sizeof why, "bound %.3g %s %g%s", bound, bound <= KX_FORM_LIMIT ? "<=" : ">", KX_FORM_LIMIT,
+    snprintf(why, sizeof why, "bound %.3g %s %g%s", bound, bound <= KP_BOUND_LIMIT ? "<=" : ">", KP_BOUND_LIMIT,
              forced ? ", asked for" : "");
-    if (e->screens && bound <= KX_FORM_LIMIT)
+    if (e->screens && bound <= KP_BOUND_LIMIT)
         snprintf(why, sizeof why, "neighbours %.3g margins apart%s", apart, forced ? ", asked for" : "");
     if (!holds && !forced)
         return differences(choice, why);

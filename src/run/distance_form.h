@@ -11,19 +11,34 @@
 
 typedef struct kx_choice {
     bool is_expanded;
-    char why[96]; /* "differences (bound 3.1e+04 > 12)"; "" where there is nothing to choose */
-    /* is_expanded: what the plan's own parameters are, in the number type of the launch: centres, margins. */
+    bool is_decided; /* by the device, between both forms: is_expanded says nothing */
+    char why[96];    /* "differences (bound 3.1e+04 > 12)"; "" where there is nothing to choose */
+    /* What the plan's own parameters are, in the number type of the launch: centres, margins. */
     const void *parameter[KP_MAX_DISTANCES + 1];
     size_t size[KP_MAX_DISTANCES + 1]; /* bytes */
+    /* By distance, where the device has found them: the centre, and the sizes that the decision takes. Else NULL. */
+    kd_buffer *centre[KP_MAX_DISTANCES], *sizes[KP_MAX_DISTANCES];
 } kx_choice;
 
-/* What is asked about device arrays. */
+/* Rows of an array, each component times a factor: a view of 1 number, of one a component, or NULL for 1. */
+typedef struct kx_side {
+    const kx_view *view, *factor;
+} kx_side;
+
+/* What is asked about arrays that the device works on. */
 typedef struct kx_device_eyes {
     void *user;
-    /* Rows 0, step, 2 step, ... of a view, `count` of them, to dense host memory. */
+    /* Rows 0, step, 2 step, ... of a view in the device's memory, `count` of them, to dense host memory. Waits. */
     kcl_status (*read)(void *user, const kx_view *view, int64_t step, int64_t count, void *to);
-    /* max |factor x - centre|^2 over the rows, with one factor and one centre a component, of the view's type. */
-    kcl_status (*largest)(void *user, const kx_view *view, const void *factor, const void *centre, double *most);
+    /* max |a - centre|^2 over the rows of a side, with a centre in the host's memory and the view's type. Waits. */
+    kcl_status (*largest)(void *user, const kx_side *side, const void *centre, double *most);
+    /*
+     * Starts what finds the centre of two arrays, and with `measures` max |a - c|^2 and max |b - c|^2 in *sizes. The caller
+     * gives the buffers back, also after a failure.
+     */
+    kcl_status (*measure)(void *user, const kx_side sides[2], kd_buffer **centre, kd_buffer **sizes, bool measures);
+    /* Starts what computes a formula of parameters, in the launch's type. The caller gives the buffer back. */
+    kcl_status (*evaluate)(void *user, const kp_expansion *expansion, const kf_node *node, kd_buffer **value);
 } kx_device_eyes;
 
 typedef struct kx_question {
@@ -38,27 +53,32 @@ typedef struct kx_question {
     bool screens; /* kp_screens: candidates of an ArgMin may be found with the expanded form */
     int threads;
     bool has_batches; /* which nobody looks at: differences */
+    bool decides; /* the device may decide: where arrays are in the device's memory the host does not wait for them */
 } kx_question;
 
-/* Looks at arrays once an evaluation: a zeroed one holds what was seen. Centres live in the arena. */
+/* What is known of two arrays. The numbers that the host has seen lie in the arena. */
+typedef struct kx_sight kx_sight;
+struct kx_sight {
+    kx_sight *next;
+    const kx_view *row, *col;
+    bool is_plain; /* the operands of the distance have no factors */
+    const double *centre;
+    double size;
+    kd_buffer *centre_there, *sizes_there; /* where the device has looked; else NULL */
+};
+
+/* Looks at arrays once an evaluation: a zeroed one holds what was seen, till kx_forget_seen gives the buffers back. */
 typedef struct kx_seen {
-    size_t count;
-    struct {
-        const kx_view *row, *col;
-        const double *centre;
-        double size;
-    } pair[8];
+    kx_sight *first;
 } kx_seen;
+
+void kx_forget_seen(kx_seen *seen, kcl_context *context);
 
 kcl_status kx_choose_form(kx_choice *choice, const kx_question *question, kx_seen *seen, kb_arena *arena,
                           kb_error *err);
 
-/*
- * For tests: the bound, in units of roundoff (2^-24, 2^-53), for a slope and a distance of `dim` components with
- * `size` = max |a - c|^2 + max |b - c|^2, and the limit up to which the expanded form is used.
- */
+/* For tests: the bound for a slope and a distance of `dim` components with `size` = max |a - c|^2 + max |b - c|^2. */
 double kx_form_bound(double slope, int32_t dim, double size);
-#define KX_FORM_LIMIT 10.0
 
 /*
  * The margin of a screened ArgMin (docs/accuracy.md) with values v: margin[0] + margin[1] |smallest v|, where the slope

@@ -93,15 +93,14 @@ static kcl_status sort_parts(segments *s, const kx_gather *work, const kx_spread
 
 /* ---- Devices ----------------------------------------------------------------------------------------------------- */
 
+static void write_indexed(kb_str *out, unsigned dtype)
+{
+    kt_render_indexed(out, (kcl_dtype)dtype);
+}
+
 static kcl_status get_kernel(kcl_context *context, kcl_dtype dtype, const char *name, kd_kernel **kernel)
 {
-    kb_str source;
-    kb_str_init(&source, kd_allocator(context));
-    kt_render_indexed(&source, dtype);
-    kcl_status status = source.failed ? kb_no_memory(kd_error(context))
-                                      : kx_own_kernel(context, kb_str_text(&source), name, "indexed", kernel);
-    kb_str_finish(&source);
-    return status;
+    return kx_own_kernel(context, write_indexed, (unsigned)dtype, name, "indexed", kernel);
 }
 
 /* The arguments of a launch, with the values that they refer to. */

@@ -30,6 +30,11 @@ size_t kx_group_for(kcl_context *context, kd_kernel *kernel)
 
 /* ---- Copies ------------------------------------------------------------------------------------------------------- */
 
+static void write_copy(kb_str *out, unsigned element_size)
+{
+    kt_render_copy(out, element_size);
+}
+
 /* Between the batches at `place` of a device array and of the copy that kernels work on. */
 static kcl_status copy_batch(kcl_context *context, const kx_view *from, const kx_view *to,
                              const int64_t place[KF_MAX_BATCH])
@@ -40,16 +45,10 @@ static kcl_status copy_batch(kcl_context *context, const kx_view *from, const kx
     int64_t values[8];
     kd_arg args[10];
     kd_kernel *kernel;
-    kb_str source;
     if (!elements)
         return KCL_OK;
-    kb_str_init(&source, kd_allocator(context));
-    kt_render_copy(&source, (size_t)size);
-    kcl_status status = source.failed ? kb_no_memory(kd_error(context))
-                                      : kx_own_kernel(context, kb_str_text(&source), "copy", "copy", &kernel);
-    kb_str_finish(&source);
-    if (status < 0)
-        return status;
+    if (kx_own_kernel(context, write_copy, (unsigned)size, "copy", "copy", &kernel) < 0)
+        return kd_error(context)->status;
     for (int k = 0; k < 2; k++) {
         args[5 * k - k] = kx_view_arg(ends[k], KD_ARG_HOST_IN);
         values[3 * k] = ((ends[k]->buffer ? 0 : ends[k]->offset) + kx_offset_at(ends[k], place)) / size;

@@ -28,7 +28,7 @@ static const kx_kept_kind notes = {destroy_note, NULL}, programs = {destroy_prog
 
 uint64_t kx_note_key(const kg_program *program, size_t step, kcl_dtype dtype)
 {
-    return kb_hash_combine(kb_hash_combine(program->key, step), dtype);
+    return kb_hash_combine(kb_hash_combine(kb_hash_combine(program->key, step), dtype), program->options.form);
 }
 
 char *kx_form_note(kcl_context *context, uint64_t key, bool make)

@@ -173,6 +173,7 @@ kcl_status kx_run_program(const kg_program *program, kcl_context *context, kcl_d
     kcl_status status = stage(&r, shares, &in, &out);
     if (status == KCL_OK)
         status = run_steps(&r);
+    kx_forget_seen(&r.seen, context);
     kb_arena_finish(&r.arena);
     kx_unstage(&in, context, NULL);
     kx_unstage(&out, context, status == KCL_OK ? outs : NULL);

@@ -22,7 +22,10 @@ typedef struct launching {
 
 /* ---- The form of squared distances -------------------------------------------------------------------------------- */
 
-/* The form of a sweep by its data; noted for descriptions and the log. */
+/*
+ * The form of a sweep by its data; noted for descriptions and the log. A device with memory of its own decides, so that the
+ * host need not wait. Watched calls wait anyway, and learn from each launch how long the next one may take: the host decides.
+ */
 static kcl_status choose_form(launching *l, size_t index, const kp_choice *schedule, kx_choice *choice)
 {
     kx_run *r = l->run;
@@ -36,7 +39,7 @@ static kcl_status choose_form(launching *l, size_t index, const kp_choice *sched
         return kb_no_memory(err);
     for (size_t k = 0; k < step->input_count; k++)
         views[k] = step->inputs[k].is_temp ? NULL : kx_input(r, step, k);
-    const kx_device_eyes eyes = kx_eyes_of(r->context);
+    const kx_device_eyes eyes = kx_eyes_of(&(kx_looking){r, step});
     kx_question question = {&step->sweep,
                             step->expansion,
                             views,
@@ -48,7 +51,9 @@ static kcl_status choose_form(launching *l, size_t index, const kp_choice *sched
                             r->program->options.form,
                             kp_screens(schedule),
                             kd_threads(r->context),
-                            kx_has_batches(r, index)};
+                            kx_has_batches(r, index),
+                            kd_caps(r->context)->device_class == KP_GPU && !kd_always_waits(r->context) &&
+                                !r->is_watched};
     if (kx_choose_form(choice, &question, &r->seen, &r->arena, err) < 0)
         return err->status;
     char *note = kx_form_note(r->context, kx_note_key(r->program, index, r->dtype), true);
@@ -101,8 +106,13 @@ static kd_arg variable_argument(const launching *l, size_t var)
     const size_t own = l->step->input_count, first_prepared = c->plan->var_count - c->plan->prepared_vars;
     if (var < own)
         return kx_view_arg(kx_input(r, l->step, var), r->host_input);
+    const size_t centres = c->plan->centre_count, n = var - own;
+    if (n < centres && l->form->centre[n])
+        return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = l->form->centre[n]};
+    if (var < first_prepared && c->plan->size_count && n >= centres)
+        return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = l->form->sizes[n - centres]};
     if (var < first_prepared)
-        return (kd_arg){.kind = r->host_input, .data = l->form->parameter[var - own], .size = l->form->size[var - own]};
+        return (kd_arg){.kind = r->host_input, .data = l->form->parameter[n], .size = l->form->size[n]};
     return (kd_arg){.kind = KD_ARG_BUFFER, .buffer = c->prepared[var - first_prepared].buffer};
 }
 
@@ -298,6 +308,85 @@ static kcl_status find_layout(const launching *l, kx_layout *arrays)
     return kx_find_scales(r, l->step, &arrays->scales);
 }
 
+/*
+ * Launches a sweep by a choice, and compiles it where that was not done before. The states of parts are in the memory that
+ * `lender` has for its own; NULL: in memory that is kept for them.
+ */
+static kcl_status launch_choice(launching *l, uint64_t step_key, const kp_choice *choice, const kx_layout *arrays,
+                                kx_compiled *lender)
+{
+    kcl_context *context = l->run->context;
+    kb_error *err = kd_error(context);
+    kx_compiled *c = kx_find_compiled(context, step_key, l->run->dtype, l->step, choice, arrays);
+    if (!c)
+        return err->status;
+    const kx_room own = c->partial;
+    if (lender)
+        c->partial = lender->partial;
+    l->compiled = c;
+    kcl_status status = launch_sweep(*l);
+    /* What the driver told beforehand may not have been all. */
+    while (c && status == KCL_ERROR_UNSUPPORTED && c->plan->group > 1) {
+        kb_error_clear(err);
+        status = kx_compile(context, l->run->dtype, l->step, choice, arrays, (size_t)c->plan->group / 2, c);
+        if (status == KCL_OK)
+            status = launch_sweep(*l);
+        else
+            c = NULL;
+    }
+    if (lender) {
+        lender->partial = l->compiled->partial;
+        l->compiled->partial = own;
+    }
+    if (!c)
+        kx_forget_compiled(context, l->compiled);
+    return status;
+}
+
+kcl_status kx_evaluate_on_device(void *looking, const kp_expansion *expansion, const kf_node *node, kd_buffer **value)
+{
+    const kx_looking *of = looking;
+    const kg_step *step = of->step;
+    kx_run *r = of->run;
+    kcl_context *context = r->context;
+    const size_t temp_count = r->program->temp_count;
+    const int64_t size = (int64_t)kb_dtype_size(r->dtype);
+    /* A step of its own on the inputs of the sweep: its output is one more temporary. */
+    kg_place to = {.is_temp = true, .index = (uint32_t)temp_count};
+    const kg_step own = {.kind = KG_SWEEP,
+                         .input_count = step->input_count,
+                         .output_count = 1,
+                         .inputs = step->inputs,
+                         .outputs = &to,
+                         .sweep = {.graph = &expansion->graph,
+                                   .var_count = step->sweep.var_count,
+                                   .vars = step->sweep.vars,
+                                   .output_count = 1,
+                                   .outputs = &node}};
+    launching l = {.run = r, .step = &own, .extents = {.rows = 1, .cols = 1, .axes = {.batches = 1, .each_count = 1}}};
+    kx_layout arrays;
+    kp_choice choice = {.fast = false};
+    kx_view *const temps = r->temps, *more = kb_arena_alloc(&r->arena, (temp_count + 1) * sizeof *more);
+    if (!more)
+        return kb_no_memory(kd_error(context));
+    if (temp_count)
+        memcpy(more, temps, temp_count * sizeof *more);
+    if (kd_buffer_create(context, (size_t)(node->dim * size), value) < 0)
+        return kd_error(context)->status;
+    more[temp_count] = (kx_view){
+        .dtype = r->dtype, .rows = 1, .dim = node->dim, .row_stride = node->dim * size, .step = size, .buffer = *value};
+    r->temps = more;
+    kcl_status status = find_layout(&l, &arrays);
+    if (status == KCL_OK)
+        status = kp_choose_for(&own.sweep, kd_caps(context), r->dtype, &(kp_sizes){1, 1, 1, 1}, "", &choice,
+                               kd_error(context));
+    choice.fast = r->program->options.fast;
+    if (status == KCL_OK)
+        status = launch_choice(&l, kb_hash_combine(node->hash, 1), &choice, &arrays, NULL);
+    r->temps = temps;
+    return status;
+}
+
 kcl_status kx_sweep_on_device(kx_run *r, size_t index)
 {
     const kg_step *step = &r->program->steps[index];
@@ -316,21 +405,15 @@ kcl_status kx_sweep_on_device(kx_run *r, size_t index)
             0 ||
         choose_form(&l, index, &choice, &form) < 0)
         return err->status;
+    const uint64_t key = kx_step_key(r->program, index);
     choice.expand = form.is_expanded;
+    choice.decided = form.is_decided;
     choice.fast = r->program->options.fast;
     l.form = &form;
-    l.compiled = kx_find_compiled(r->program, context, r->dtype, index, &choice, &arrays);
-    kcl_status status = l.compiled ? launch_sweep(l) : err->status;
-    /* What the driver told beforehand may not have been all. */
-    while (l.compiled && status == KCL_ERROR_UNSUPPORTED && l.compiled->plan->group > 1) {
-        kb_error_clear(err);
-        status = kx_compile(context, r->dtype, step, &choice, &arrays, (size_t)l.compiled->plan->group / 2, l.compiled);
-        if (status == KCL_OK) {
-            status = launch_sweep(l);
-        } else {
-            kx_forget_compiled(context, l.compiled);
-            l.compiled = NULL;
-        }
-    }
+    kcl_status status = launch_choice(&l, key, &choice, &arrays, NULL);
+    /* The kernels of one of both forms do nothing. A plan without a distance that can be expanded has done it all. */
+    choice.expand = true;
+    if (status == KCL_OK && form.is_decided && l.compiled->plan->guard_count)
+        status = launch_choice(&l, key, &choice, &arrays, l.compiled);
     return status;
 }

@@ -13,16 +13,19 @@
 
 typedef struct system_state {
     kcl_solve_result *result;
-    double goal;    /* of the norm of the residual */
-    double norm;    /* of the residual at the start of the pass */
-    double best;    /* norm of the residual of x before the last correction */
-    double scale;   /* with which d is added to x */
-    double rz;      /* inner product of r and z */
-    double claimed; /* what the pass has reduced the residual to, by its own account */
-    double floor;   /* what a pass can reduce a residual to, as far as is known */
-    double wanted;  /* what this pass shall reduce it to */
-    int vain;       /* passes one after another that did not help */
+    double goal;         /* of the norm of the residual */
+    double norm;         /* of the residual at the start of the pass */
+    double best;         /* norm of the residual of x before the last correction */
+    double scale;        /* with which d is added to x */
+    double rz;           /* inner product of r and z */
+    double claimed;      /* what the pass has reduced the residual to, by its own account */
+    double floor;        /* what a pass can reduce a residual to, as far as is known */
+    double wanted;       /* what this pass shall reduce it to */
+    int vain;            /* passes one after another that did not help */
+    double least;        /* of the pass, the last residual that was half of the one before, by its own account */
+    int64_t begun, fell; /* products before the pass, and when it came to `least` */
     bool is_done, runs;
+    bool is_lost;    /* the pass met a NaN or an infinity */
     bool broke;      /* the last direction of the pass has no positive curvature */
     bool is_clear;   /* and by more than rounding explains */
     bool has_curved; /* some direction has positive curvature by more than rounding explains */
@@ -87,6 +90,8 @@ static bool judge(solver *v, bool is_first, bool *is_worse)
             finish(s, curvature(s));
         else if (s->result->iterations >= p->max_iterations)
             finish(s, KCL_SOLVE_LIMIT);
+        else if (v->is_finest && s->vain && s->is_lost)
+            finish(s, KCL_SOLVE_NOT_FINITE);
         else if (v->is_finest && s->vain > 1)
             finish(s, isfinite(v->norm[k]) ? KCL_SOLVE_NOT_REACHED : KCL_SOLVE_NOT_FINITE);
         else
@@ -103,7 +108,7 @@ static void give_up(solver *v)
         if (!s->is_done && s->is_clear)
             finish(s, curvature(s));
         else if (!s->is_done && s->vain)
-            finish(s, KCL_SOLVE_NOT_REACHED);
+            finish(s, s->is_lost ? KCL_SOLVE_NOT_FINITE : KCL_SOLVE_NOT_REACHED);
     }
 }
 
@@ -114,7 +119,7 @@ static void become_finest(solver *v)
     for (size_t k = 0; k < v->problem->count; k++) {
         system_state *s = &v->systems[k];
         s->vain = 0;
-        s->is_clear = s->broke = s->has_curved = false;
+        s->is_clear = s->broke = s->is_lost = s->has_curved = false;
         s->floor = 16 * DBL_EPSILON;
     }
 }
@@ -126,8 +131,9 @@ static kcl_status start_pass(solver *v)
     for (size_t k = 0; k < p->count; k++) {
         system_state *s = &v->systems[k];
         s->runs = !s->is_done;
-        s->broke = s->is_clear = false;
-        s->claimed = 1;
+        s->broke = s->is_clear = s->is_lost = false;
+        s->claimed = s->least = 1;
+        s->begun = s->fell = s->result->iterations;
         s->wanted = KB_MAX(0.5 * s->goal / s->norm, s->floor);
         v->numbers[k] = s->runs ? s->norm : 0;
     }
@@ -138,6 +144,21 @@ static kcl_status start_pass(solver *v)
         v->numbers[k] = 0;
     }
     return o->turn(p->user, v->numbers);
+}
+
+/*
+ * Whether a pass brings nothing any more: for as many products as it took to get here, and a quarter of the limit or 500,
+ * its residual has not become half of what it was. Where rounding hides the small eigenvalues of the matrix, residuals stay
+ * as they are for ever. In the highest precision there is nothing to save the products for.
+ */
+static bool is_lame(const solver *v, system_state *s)
+{
+    const int64_t now = s->result->iterations, patience = KB_MIN(500, v->problem->max_iterations / 4);
+    if (s->claimed < 0.5 * s->least) {
+        s->least = s->claimed;
+        s->fell = now;
+    }
+    return !v->is_finest && now - s->fell > s->fell - s->begun + patience;
 }
 
 static bool any_runs(const solver *v)
@@ -165,10 +186,11 @@ static kcl_status iterate(solver *v)
         s->result->iterations++;
         /* Rounding turns the sign where p and q are nearly orthogonal. */
         const bool is_clear = fabs(pq) > sqrt(v->roundoff) * 100 * v->norm[k];
-        s->broke = !(pq > 0);
+        s->is_lost = !isfinite(pq) || !isfinite(s->rz);
+        s->broke = !s->is_lost && !(pq > 0);
         s->is_clear = s->broke && is_clear;
-        s->has_curved = s->has_curved || (!s->broke && is_clear);
-        if (s->broke || !isfinite(pq) || !isfinite(s->rz))
+        s->has_curved = s->has_curved || (!s->broke && !s->is_lost && is_clear);
+        if (s->broke || s->is_lost)
             s->runs = false;
         else
             v->numbers[k] = s->rz / pq;
@@ -181,7 +203,8 @@ static kcl_status iterate(solver *v)
         if (!s->runs)
             continue;
         s->claimed = sqrt(v->norm[k]);
-        if (!(s->claimed > s->wanted) || s->result->iterations >= p->max_iterations)
+        s->is_lost = !isfinite(s->claimed);
+        if (!(s->claimed > s->wanted) || s->is_lost || s->result->iterations >= p->max_iterations || is_lame(v, s))
             s->runs = false;
     }
     if (!any_runs(v))

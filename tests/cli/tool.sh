@@ -92,7 +92,7 @@ does '--version' keopscl --version
 grep -q -E '^keopscl [0-9]+\.[0-9]+\.[0-9]+$' out
 report $? '--version prints a version'
 
-for command in '' run grad emit check bench devices doctor cache; do
+for command in '' run solve grad emit check bench devices doctor cache; do
     does "$command --help" keopscl $command --help
     awk 'length > 80 { wide = 1 } END { exit wide || NR > 24 || NR < 5 }' out
     report $? "$command --help fits a screen"
@@ -105,8 +105,7 @@ for command in '' run grad emit check bench devices doctor cache; do
 done
 
 fails 'no command' 2 'a command is missing' keopscl
-fails 'unknown command' 2 "no command 'sum'|run, grad, emit, check, bench, devices, doctor, cache" keopscl sum
-fails 'solve is not there' 2 "no command 'solve'|run, grad" keopscl solve 'K' a --rhs b.npy
+fails 'unknown command' 2 "no command 'sum'|run, solve, grad, emit, check, bench, devices, doctor, cache" keopscl sum
 fails 'unknown option' 2 'no option --frobnicate|keopscl run --help' keopscl run F --frobnicate 3
 fails 'option of another command' 2 'no option --seed' keopscl run F --seed 3
 fails 'option without its value' 2 '--dtype needs a value: f32 or f64' keopscl run F --dtype
@@ -118,7 +117,7 @@ fails 'unknown type' 2 "--dtype 'f16'|f32 and f64" keopscl run F --dtype f16
 
 # ---- docs/tool.md ----------------------------------------------------------------------------------------------------
 
-for block in 1 2 3 4 5; do
+for block in 1 2 3 4 5 6; do
     awk -v block=$block '/^```sh/ { seen++; on = seen == block; next } /^```/ { on = 0 } on' "$page" >example
     [ -s example ]
     report $? "docs/tool.md has example $block"
@@ -467,6 +466,88 @@ report $? 'nothing is written then'
 [ "$(cat closed)" -eq 1 ] && has_texts 'Broken pipe'
 report $? 'closed pipe'
 
+# ---- solve ----------------------------------------------------------------------------------------------------------
+
+# (alpha Id + K) a = b of three points and two columns, by Gauss-Jordan elimination.
+printf '1 10\n2 0\n3 -5\n' >sides.txt
+printf '0.5\n0.25\n2\n' >noise.txt
+gauss_jordan='
+    BEGIN { split("0 1 0", u); split("0 0 2", v); split("1 2 3", b); split("10 0 -5", c); split("0.5 0.25 2", noise)
+        for (i = 1; i <= 3; i++) {
+            for (j = 1; j <= 3; j++) m[i, j] = exp(-0.5 * ((u[i] - u[j]) ^ 2 + (v[i] - v[j]) ^ 2)) + (i == j) * alpha
+            m[i, i] += noisy * noise[i]; m[i, 4] = b[i]; m[i, 5] = c[i]
+        }
+        for (k = 1; k <= 3; k++) {
+            p = m[k, k]
+            for (j = 1; j <= 5; j++) m[k, j] /= p
+            for (i = 1; i <= 3; i++) {
+                q = m[i, k]
+                for (j = 1; j <= 5 && i != k; j++) m[i, j] -= q * m[k, j]
+            }
+        }
+        for (i = 1; i <= 3; i++) printf "%.17g %.17g\n", m[i, 4], m[i, 5]
+    }'
+system='--arg x=Vi:points.txt --arg y=Vj:points.txt --arg b=Vj:sides.txt --arg g=0.5'
+expected=$(awk -v alpha=0.1 "$gauss_jordan")
+does 'solve' keopscl solve "$gauss" b $system --alpha 0.1
+equals 'is the solution of the dense system' "$expected" 1e-3
+does 'solve in float64' keopscl solve "$gauss" b $system --alpha 0.1 --dtype f64 --tol 1e-13 --out solution.txt
+cp solution.txt out
+equals 'has the digits asked for' "$expected" 1e-11
+does 'solve with --start' keopscl solve "$gauss" b $system --alpha 0.1 --dtype f64 --tol 1e-12 --start solution.txt --json
+wanted='^\{"device":"[^"]+","n":3,"dtype":"f64","seconds":[0-9.e-]+,"systems":\['
+wanted=$wanted'(\{"reason":"KCL_SOLVE_CONVERGED","iterations":0,"residual":[0-9.e-]+,"norm":[0-9.e-]+\},?){2}\],'
+wanted=$wanted'"results":\[\{"shape":\[3,2\],"dtype":"f64"\}\]\}$'
+grep -q -E "$wanted" out
+report $? 'needs no product, and --json tells'
+does 'solve with --noise' keopscl solve "$gauss" b $system --alpha 0.1 --noise noise.txt --dtype f64 --tol 1e-12 --check
+equals 'adds it to the diagonal' "$(awk -v alpha=0.1 -v noisy=1 "$gauss_jordan")" 1e-10
+does 'solve with --noise alone' keopscl solve "$gauss" b $system --noise noise.txt --dtype f64 --tol 1e-12
+equals 'adds nothing else' "$(awk -v noisy=1 "$gauss_jordan")" 1e-10
+does 'solve with --absolute' keopscl solve "$gauss" b $system --alpha 0.1 --absolute 100 --json
+contains 'which |b| is within' '"iterations":0,'
+does 'solve of a formula that mixes columns' keopscl solve 'Sum_Reduction(g*x*(y|b),0)' b $system --alpha 1 --json
+[ "$(grep -o reason out | wc -l)" -eq 1 ]
+report $? 'is one system'
+fails 'solve that ends at the limit' 1 'keopscl solve: system 0 of 2 (KCL_SOLVE_LIMIT)|after 1 products' \
+    keopscl solve "$gauss" b $system --alpha 0.1 --max-iterations 1 --out best.npy
+does 'the best that was found' keopscl run 'Sum_Reduction(a*c,0)' --arg a=Vi:best.npy --arg c=1
+[ "$(wc -l <out)" -eq 3 ]
+report $? 'is written'
+fails 'solve of what has negative curvature' 1 'KCL_SOLVE_NOT_POSITIVE_DEFINITE' \
+    keopscl solve 'Sum_Reduction(-Exp(-g*SqDist(x,y))*b,0)' b $system
+fails 'solve of distances' 1 'KCL_SOLVE_INDEFINITE' \
+    keopscl solve 'Sum_Reduction(g*Norm2(x-y)*b,0)' b $system --json
+[ "$(grep -o KCL_SOLVE_INDEFINITE out | wc -l)" -eq 2 ]
+report $? '--json tells the reason as well'
+fails 'solve --check' 1 'KCL_SOLVE_NOT_SYMMETRIC' \
+    keopscl solve 'Sum_Reduction(Exp(-g*SqDist(x,2*y))*b,0)' b $system --check
+for option in --alpha --tol --absolute; do
+    for value in -1 nan inf 1x ''; do
+        fails "solve $option '$value'" 2 "$option '$value': it must be a number" keopscl solve "$gauss" b $system $option "$value"
+    done
+done
+fails 'solve --tol 0' 2 "--tol '0': it must be a number, above 0" keopscl solve "$gauss" b $system --tol 0
+fails 'solve --max-iterations 0' 2 '--max-iterations 0' keopscl solve "$gauss" b $system --max-iterations 0
+fails 'solve for what is not there' 2 'no argument "z"' keopscl solve "$gauss" z $system
+fails 'solve for what is not linear' 2 'not linear' keopscl solve 'Sum_Reduction(Exp(-g*SqDist(x,y)*b),0)' b $system
+fails 'solve for rows of i' 2 'a row for each j' keopscl solve "$gauss" x $system
+fails 'solve with a noise of other length' 1 'the noise has shape (2)|3 rows' keopscl solve "$gauss" b $system \
+    --noise weights.txt
+fails 'solve with a start of other shape' 1 'the start has shape (2, 1), the solution (3, 2)' \
+    keopscl solve "$gauss" b $system --start weights.txt
+fails 'solve with a noise that is not there' 1 '--noise, none.txt: cannot be opened' \
+    keopscl solve "$gauss" b $system --noise none.txt
+fails 'solve with standard input twice' 2 '--noise and --start cannot both be read from standard input' \
+    keopscl solve "$gauss" b $system --noise - --start -
+fails 'solve with an argument on standard input too' 2 "argument 'b' and --start cannot both be read" keopscl solve "$gauss" b \
+    --arg x=Vi:points.txt --arg y=Vj:points.txt --arg b=Vj:- --arg g=0.5 --start -
+fails 'solve with lengths that disagree' 1 'square' keopscl solve "$gauss" b --arg x=Vi:points.txt --arg y=Vj:targets.csv \
+    --arg b=Vj:weights.txt --arg g=1
+fails 'solve with two outputs' 2 '--out is given 2 times' keopscl solve "$gauss" b $system --out a --out b
+fails 'solve with --json and a table on standard output' 2 '--json and --out -' \
+    keopscl solve "$gauss" b $system --json --out -
+
 # ---- emit, grad -----------------------------------------------------------------------------------------------------
 
 dims='--arg x=Vi(2) --arg y=Vj(2) --arg b=Vj(1) --arg g=Pm(1)'
@@ -619,6 +700,7 @@ fails 'run --dense with lengths that disagree' 1 '2 rows|has 3' keopscl run 'x+z
 
 # Computations that would take minutes are interrupted, and end in time; so does what is no computation.
 awk 'BEGIN { for (i = 0; i < 500000; i++) print i % 1000, i % 777 }' >many.txt
+awk 'BEGIN { for (i = 0; i < 500000; i++) print i % 10 }' >column.txt
 interrupted() { # NAME TEXT COMMAND...: the command gets SIGINT after 3 seconds, and ends before another 3 are over
     name=$1 text=$2 begin=$(date +%s)
     shift 2
@@ -630,6 +712,10 @@ interrupted 'an interrupted run' 'keopscl run: interrupted' keopscl run 'Sum_Red
     --arg x=Vi:many.txt --arg y=Vj:many.txt --out sums.npy
 [ ! -e sums.npy ]
 report $? 'writes no result'
+interrupted 'an interrupted solve' 'keopscl solve: interrupted' keopscl solve 'Sum_Reduction(Exp(-SqDist(x,y))*b,0)' b \
+    --arg x=Vi:many.txt --arg y=Vj:many.txt --arg b=Vj:column.txt --alpha 1 --out sums.npy
+[ ! -e sums.npy ]
+report $? 'writes no solution'
 interrupted 'an interrupted benchmark' 'keopscl bench: interrupted' keopscl bench --case argkmin --m 200000 --n 200000
 mkfifo pipe
 sleep 10 >pipe &

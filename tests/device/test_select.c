@@ -372,7 +372,11 @@ START_TEST(test_doctor_reports)
     static char report[32768];
     report[0] = 0;
     setenv("KEOPSCL_DEVICE", "igpu", 1);
+    setenv("KEOPSCL_BLAS", "/nowhere/libblas.so", 1);
+    setenv("KEOPSCL_CLBLAST", "none", 1);
     ck_assert_int_eq(kd_doctor_with(&fake_cl, append, report), KCL_OK);
+    unsetenv("KEOPSCL_BLAS");
+    unsetenv("KEOPSCL_CLBLAST");
     static const char *const parts[] = {"OpenCL loader",
                                         "vendors",
                                         "0:0  cpu \"pthread-test processor\"",
@@ -380,7 +384,11 @@ START_TEST(test_doctor_reports)
                                         "Half GPU",
                                         "no compiler",
                                         "chosen: 2:0",
-                                        "CLBlast",
+                                        "Dense algebra",
+                                        "on GPUs: ",
+                                        "KEOPSCL_BLAS: /nowhere/libblas.so",
+                                        "plain loops",
+                                        "KEOPSCL_CLBLAST=none: CLBlast is not to be used",
                                         "Compiled kernels on disk",
                                         "KEOPSCL_DEVICE=igpu"};
     for (size_t k = 0; k < KB_COUNT(parts); k++)

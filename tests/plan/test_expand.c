@@ -2,6 +2,9 @@
 /* Squared distances that are expanded: which distances are, and what plans prepare of them. */
 #include "fixture.h"
 
+#include <float.h>
+#include <math.h>
+
 START_TEST(distances_whose_error_is_told_are_expanded)
 {
     static const struct {
@@ -110,9 +113,67 @@ START_TEST(an_expanded_distance_is_hoisted)
 }
 END_TEST
 
+/*
+ * If the device decides both plans have the same guards: 40 / FLT_MAX times the sizes of each distance, and the bound of each
+ * term, the sum over its distances of |slope| sqrt(0.09 D + 1.5) times the sizes. Distances have the sizes 3 + 5 and 7 + 1.
+ */
+START_TEST(both_plans_have_the_bounds_as_guards)
+{
+    static const struct {
+        const char *terms;
+        size_t distances, bounds;
+        double slope[2][2]; /* by bound and distance, for g = -0.25 */
+    } cases[] = {
+        {"Exp(g*SqDist(x,y))*b", 1, 1, {{0.25}}},
+        {"Exp(-SqDist(x,y)/g)*b;Exp(g*SqDist(x,y))*(x-y)", 1, 2, {{4}, {0.25}}},
+        {"Exp(g*SqDist(x,y))*b;Exp(g*SqDist(x,y))*Square(b)", 1, 1, {{0.25}}},
+        {"Exp(g*SqDist(x,y))*Exp(-3*SqDist(u,v))", 2, 1, {{0.25, 3}}},
+    };
+    for (size_t n = 0; n < KB_COUNT(cases); n++) {
+        const double g = -0.25, sizes[2][2] = {{3, 5}, {7, 1}}, dims[2] = {32, 8}, sums[2] = {8, 8};
+        for (int expanded = 0; expanded < 2; expanded++) {
+            kp_plan *plan;
+            use(KF_AXIS_J, "x:i32 y:j32 b:j1 g:p1 u:i8 v:j8", cases[n].terms, "r0");
+            const kp_choice choice = {.shape = KP_ROWS, .expand = expanded, .decided = true};
+            const kp_request request = {&s.sweep, KCL_F32, &caps, choice, NULL, {0}};
+            ck_assert_msg(kp_plan_create(&plan, &request, &err) == KCL_OK, "%s", err.text);
+            ck_assert_int_eq(plan->expanded, expanded);
+            ck_assert_uint_eq(plan->size_count, cases[n].distances);
+            ck_assert_uint_eq(plan->centre_count, expanded ? cases[n].distances : 0);
+            ck_assert_uint_eq(plan->guard_count, cases[n].distances + cases[n].bounds);
+            kf_source sources[MOST * 3] = {{0}};
+            kr_sink sinks[4];
+            double got[4];
+            sources[3] = (kf_source){&g, KCL_F64, sizeof g, sizeof g};
+            for (size_t k = 0; k < plan->size_count; k++)
+                sources[s.sweep.var_count + plan->centre_count + k] =
+                    (kf_source){sizes[k], KCL_F64, sizeof sizes[k], sizeof(double)};
+            for (size_t k = 0; k < plan->guard_count; k++)
+                sinks[k] = (kr_sink){&got[k], KCL_F64, sizeof(double), sizeof(double)};
+            const kr_sweep guards = {.graph = &plan->graph,
+                                     .var_count = plan->var_count,
+                                     .vars = plan->vars,
+                                     .output_count = plan->guard_count,
+                                     .outputs = plan->guards};
+            ck_assert_msg(kr_run_host(&guards, 1, 0, sources, sinks, 1, &err) == KCL_OK, "%s", err.text);
+            for (size_t k = 0; k < plan->guard_count; k++) {
+                double want = 40 / (double)FLT_MAX * 8;
+                for (size_t d = 0; k >= plan->size_count && d < 2; d++) {
+                    want = d ? want : 0;
+                    want += cases[n].slope[k - plan->size_count][d] * sqrt(0.09 * dims[d] + 1.5) * sums[d];
+                }
+                ck_assert_msg(fabs(got[k] - want) <= 1e-14 * want, "%s, guard %zu: %.17g, want %.17g", cases[n].terms,
+                              k, got[k], want);
+            }
+            kp_plan_destroy(&plan);
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {distances_whose_error_is_told_are_expanded, expansion_depends_on_the_reduction,
-                                  an_expanded_distance_is_hoisted};
+                                  an_expanded_distance_is_hoisted, both_plans_have_the_bounds_as_guards};
     return run_tests("expanded distances", tests, KB_COUNT(tests));
 }

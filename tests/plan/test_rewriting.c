@@ -128,11 +128,11 @@ END_TEST
 
 /*
  * The text of the library has a branch for each sine, and would take a compiler long. GPUs take the functions of the
- * driver anyway.
+ * driver anyway, whose text is long, and call the functions from a smaller number on.
  */
 START_TEST(many_sines_are_the_drivers)
 {
-    for (int count = 32; count <= 33; count++) {
+    for (int count = 16; count <= 33; count += count == 17 ? 15 : 1) {
         kb_str text;
         kb_str_init(&text, NULL);
         for (int k = 1; k <= count; k++)
@@ -142,7 +142,7 @@ START_TEST(many_sines_are_the_drivers)
         ck_assert_int_eq(plan->many_periodic, count > 32);
         kp_plan_destroy(&plan);
         plan = plan_of(&s.sweep, kp_caps_profile("gpu"), KCL_F32, KP_ROWS);
-        ck_assert(!plan->many_periodic);
+        ck_assert_int_eq(plan->many_periodic, count > 16);
         kp_plan_destroy(&plan);
         kb_str_finish(&text);
     }

@@ -48,8 +48,10 @@ START_TEST(gpus_keep_in_registers_what_fits)
         {"x:i64 y:j64 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b*(x-y)", KCL_F32, KP_LOOPS_WIDE, 1},
         {"x:i64 y:j64 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b*(x-y)", KCL_F64, KP_LOOPS_SHORT, 16},
         {"x:i100 y:j100 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b*(x-y)", KCL_F32, KP_LOOPS_SHORT, 16},
-        {"x:i4 y:j4", "Cos(x*y)*y", KCL_F32, KP_LOOPS_UNROLLED, 2},
-        {"x:i100 y:j100", "Sin(x-y)*y", KCL_F32, KP_LOOPS_SHORT, 2},
+        {"x:i10 y:j10 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b", KCL_F32, KP_LOOPS_UNROLLED, 4},
+        {"x:i4 y:j4", "Cos(x*y)*y", KCL_F32, KP_LOOPS_UNROLLED, 1},
+        {"x:i100 y:j100", "Sin(x-y)*y", KCL_F32, KP_LOOPS_SHORT, 1},
+        {"x:i100 y:j100", "Log(2+x*y)*Exp(x-y)*y", KCL_F32, KP_LOOPS_SHORT, 4},
         /* 4 cosines, which a loop over 32 components computes again and again */
         {"x:i4 y:j4", "Arrange(Cos(x*y),2,0,8,0,4,1)*Arrange(y,2,0,4,1,8,0)", KCL_F32, KP_LOOPS_SHORT, 1},
     };
@@ -60,6 +62,18 @@ START_TEST(gpus_keep_in_registers_what_fits)
         ck_assert_msg(plan->loops == cases[n].loops && plan->stream == cases[n].stream, "case %zu: loops %d, stream %d",
                       n, (int)plan->loops, plan->stream);
         kp_plan_destroy(&plan);
+    }
+    /* Without columns compilers may do as they like with loops, but not where the text of all loops is long. */
+    for (int count = 1; count <= 60; count += 59) {
+        kb_str text;
+        kb_str_init(&text, NULL);
+        for (int k = 1; k <= count; k++)
+            kb_str_putf(&text, "%sAtan(Sqrt(x+%d))", k > 1 ? "+" : "", k);
+        use(0, "x:i100", "", kb_str_text(&text));
+        kp_plan *plan = plan_of(&s.sweep, &gpu, KCL_F32, KP_MAP);
+        ck_assert_int_eq(plan->loops, count > 1 ? KP_LOOPS_SHORT : KP_LOOPS_LEFT);
+        kp_plan_destroy(&plan);
+        kb_str_finish(&text);
     }
     /* Each sine has a long text: a work-item has fewer rows then. */
     static const struct {

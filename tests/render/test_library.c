@@ -152,8 +152,8 @@ START_TEST(other_programs_have_their_kernels)
     kb_str text, with;
     kb_str_init(&text, NULL);
     kb_str_init(&with, NULL);
-    kt_render_squares(&text, KCL_F32);
-    kt_render_squares(&with, KCL_F64);
+    kt_render_squares(&text, KCL_F32, false);
+    kt_render_squares(&with, KCL_F64, true);
     ck_assert(!has(kb_str_text(&text), "double") && has(kb_str_text(&with), "double"));
     ck_assert(!has(kb_str_text(&text), "kcl_exp2") && has(kb_str_text(&text), "squares"));
     kb_str_clear(&text);

@@ -80,7 +80,8 @@ static kx_choice choose_with(kg_form form, const kx_view *const *views)
 {
     kx_choice choice;
     kx_seen seen = {0};
-    kx_question q = {&s.sweep, expansion, views, NULL, launch_rows, launch_cols, KCL_F32, &caps, form, screens, 1, false};
+    kx_question q = {&s.sweep, expansion, views,   NULL, launch_rows, launch_cols, KCL_F32,
+                     &caps,    form,      screens, 1,    false,       false};
     ck_assert_msg(kx_choose_form(&choice, &q, &seen, &arena, &err) == KCL_OK, "%s", err.text);
     return choice;
 }
@@ -234,7 +235,7 @@ START_TEST(accepted_problems_keep_the_error_of_differences)
             p.g = 1;
             kx_choice choice = choose(KG_FORM_EXPANDED);
             double size = size_about(choice.parameter[0]);
-            p.g = (float)(uniform(0.4, 0.999) * KX_FORM_LIMIT / kx_form_bound(1, dim, size));
+            p.g = (float)(uniform(0.4, 0.999) * KP_BOUND_LIMIT / kx_form_bound(1, dim, size));
             choice = choose(KG_FORM_EXPANDED);
             CONTAINS(choice.why, "expanded (bound ", " <= 10, asked for)");
             double expanded = error_of(choice.parameter[0]), differences = error_of(NULL);

@@ -4,7 +4,7 @@
  * only where they are well-conditioned on the data: small, and changed little by a small change of the arguments. So what
  * a device computes otherwise is an error of its text, and no rounding.
  */
-#include "dense.h"
+#include "formula/dense.h"
 #include "support.h"
 #include "text.h"
 

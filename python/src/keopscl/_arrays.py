@@ -31,6 +31,10 @@ class Place:
         """Whether later calls find the arrays of these leaves at the same addresses."""
         raise NotImplementedError
 
+    def settle(self) -> None:
+        """Tells prepared calls of this thread where they take place."""
+        raise NotImplementedError
+
     def explain(self, status: int) -> None:
         """Raises the array library's own exception for a status, if it has one."""
 
@@ -130,21 +134,20 @@ class ArrayLibrary:
         """The leaves, of which those are described anew whose arrays have other memory by now."""
         return leaves
 
-    glances: bool = False  # whether `glance` tells anything
-
-    def glance(self, program: Any, arrays: Sequence[Any]) -> Any:
-        """What a call needs to know of arrays, of the user's, that nothing special is the matter with: a key, which
-        tells their number types, sizes and strides, where they are, as `place` tells, and their addresses as numbers.
-        None if there is more to look at. Arrays that are not where the first one is are noticed by the call at the
-        latest."""
+    def prepared(self, program: Any, placed: bool) -> Any:
+        """A keopscl._core.prepared.Prepared of a program, for calls without keywords; None where calls are not
+        prepared. `placed`: numbers are among the arguments."""
         return None
 
-    def glance_holds(self, arrays: Sequence[Any]) -> bool:
-        """Whether all arrays with the key of these are described by the same sizes and strides, without a copy."""
+    def is_used(self, leaf: Any, array: Any) -> bool:
+        """Whether an ArrayLeaf is of this array, and has its memory, without a copy."""
         return False
 
-    def fresh(self, like: Any, shape: Shape, code: int) -> Tuple[Any, int]:
-        """A new dense array in the place of an array, and its address as a number: for `glance`."""
+    def learn(self, prepared: Any, program: Any, code: int, shape: Shape, tensors: Sequence[Any], place: Any,
+              arrays: Any, sources: Sequence[Any]) -> bool:
+        """Tells a Prepared of a call that was done; whether it has learnt the call. `tensors` are what it is called
+        with. `sources` tells for each argument of the program the number of its tensor, or the description of its
+        numbers."""
         raise NotImplementedError
 
     def direct(self, program: Any, arrays: Sequence[Any], keeps: Sequence[Any]) -> Tuple[bool, Optional["Place"]]:

@@ -41,7 +41,7 @@ def main():
         runpy.run_path = lambda *args, **kwargs: variables.update(run_path(*args, **kwargs))
         sys.argv = ["keopscl.pykeops", script]
         runpy.run_module("keopscl.pykeops", run_name="__main__", alter_sys=True)
-        evaluated = evaluation.evaluated
+        evaluated = evaluation.evaluated()
     else:
         sys.argv = [script]
         variables = runpy.run_path(script, run_name="__main__")

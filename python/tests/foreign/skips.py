@@ -2,9 +2,9 @@
 """Lists of what is not expected to pass.
 
 The lines of a list have four columns, separated by "|": what, with * for anything; where the line holds (`always`,
-`CUDA`, `no CUDA`, or a comparison such as `torch < 2`); a text of the failure, or nothing for any; why. What a line names
-runs all the same. The line is wrong if that passes, if it fails with another text, or if there is nothing of this name,
-and the tests say so.
+`CUDA`, `no CUDA`, or a comparison such as `torch < 2`); a text of the failure, or nothing for any; why. What a line
+names runs all the same. The line is wrong if that passes, if it fails with another text, or if there is nothing of this
+name, and the tests say so.
 """
 import fnmatch
 import importlib.metadata

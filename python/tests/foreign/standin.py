@@ -32,17 +32,17 @@ class StandIn:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_make_collect_report(self, collector):
-        before = evaluation.evaluated
+        before = evaluation.evaluated()
         outcome = yield
         if isinstance(collector, pytest.Module):
-            self.imports[collector.nodeid] = evaluation.evaluated - before
+            self.imports[collector.nodeid] = evaluation.evaluated() - before
             report = outcome.get_result()
             if report.outcome != "passed":
                 self.judge(report, str(report.longrepr))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self):
-        self.before = evaluation.evaluated
+        self.before = evaluation.evaluated()
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item, call):
@@ -50,7 +50,7 @@ class StandIn:
         report = outcome.get_result()
         if report.when == "setup" and report.outcome == "passed" or report.when == "teardown":
             return
-        counted = evaluation.evaluated - self.before + self.imports.get(item.nodeid.split("::")[0], 0) > 0
+        counted = evaluation.evaluated() - self.before + self.imports.get(item.nodeid.split("::")[0], 0) > 0
         self.judge(report, str(report.longrepr) if report.outcome != "passed" else "" if counted else NOT_COUNTED)
 
     def pytest_sessionfinish(self, session):

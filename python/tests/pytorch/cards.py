@@ -31,6 +31,57 @@ def storage_of(tensor):
     return tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()
 
 
+class Seen(ctypes.Structure):
+    """DLTensor, of DLPack."""
+
+    _fields_ = [("data", ctypes.c_void_p), ("device_type", ctypes.c_int32), ("device_id", ctypes.c_int32),
+                ("rest", ctypes.c_uint64 * 4)]
+
+
+Look = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.POINTER(Seen))
+CurrentStream = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_int32, ctypes.c_int32, ctypes.POINTER(ctypes.c_void_p))
+
+
+class Functions(ctypes.Structure):
+    """DLPackExchangeAPI, of DLPack."""
+
+    _fields_ = [("major", ctypes.c_uint32), ("minor", ctypes.c_uint32), ("unused", ctypes.c_void_p * 4),
+                ("look", Look), ("current_stream", CurrentStream)]
+
+
+NAME = b"dlpack_exchange_api"
+
+
+class Exchange:
+    """DLPack's functions, as PyTorch has them, but that tensors are on cards as `number_of` and `address_of` tell."""
+
+    def __init__(self, number_of, address_of, stream_of):
+        api = ctypes.pythonapi
+        api.PyCapsule_GetPointer.restype = ctypes.POINTER(Functions)
+        api.PyCapsule_GetPointer.argtypes = ctypes.py_object, ctypes.c_char_p
+        api.PyCapsule_New.restype = ctypes.py_object
+        api.PyCapsule_New.argtypes = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
+        true = api.PyCapsule_GetPointer(torch.Tensor.__dlpack_c_exchange_api__, NAME).contents
+
+        def look(tensor, out):
+            try:
+                status = true.look(tensor, out)
+            except RuntimeError:
+                return -1
+            if status == 0 and number_of(tensor) != _cuda.HOST:
+                out.contents.device_type, out.contents.device_id = 2, number_of(tensor)
+                out.contents.data = address_of(tensor)
+            return status
+
+        def current_stream(kind, card, out):
+            out[0] = stream_of(card)
+            return 0
+
+        self.functions = Functions(true.major, true.minor, (ctypes.c_void_p * 4)(), Look(look),
+                                   CurrentStream(current_stream))
+        self.capsule = api.PyCapsule_New(ctypes.addressof(self.functions), NAME, None)
+
+
 class Real:
     """Card 0."""
 
@@ -110,6 +161,8 @@ class Simulated:
         patch.setattr(_cuda, "index_of", number_of)
         patch.setattr(_cuda, "pointer_of",
                       lambda tensor: tensor.data_ptr() if number_of(tensor) == _cuda.HOST else address_of(tensor))
+        self.exchange = _cuda.exchange and Exchange(number_of, address_of, lambda card: self.stream)
+        patch.setattr(_cuda, "exchange", self.exchange and self.exchange.capsule)
         patch.setattr(_cuda, "stream_of", lambda card: self.stream)
         patch.setattr(_cuda, "is_capturing", lambda card: self.is_captured)
         patch.setattr(_cuda, "device_of", lambda number: self.device)
@@ -156,6 +209,22 @@ class Simulated:
             finally:
                 wait(place)
 
+        class Waiting:
+            """A Prepared whose calls are waited for."""
+
+            def __init__(self, true):
+                self.true, self.learn = true, true.learn
+
+            def __call__(self, *tensors):
+                before = lib.keopscl_calls
+                result = self.true(*tensors)
+                if lib.keopscl_calls != before and tensors:
+                    number = number_of(tensors[0])
+                    wait(None if number == _cuda.HOST else _cuda.current_stream(number))
+                return result
+
+        patch.setattr(TorchLibrary, "prepared", lambda library, program, placed, true=TorchLibrary.prepared: (
+            None if program.complex else Waiting(true(library, program, placed))))
         patch.setattr(contexts, "check", check)
         patch.setattr(evaluation, "compute", compute)
 

@@ -482,8 +482,10 @@ def test_threads(card):
     assert not problems
 
 
-def test_a_graph_of_a_call(card):
-    """Calls that are captured take no memory that others may use, and leave none behind."""
+@pytest.mark.parametrize("short", [True, False])
+def test_a_graph_of_a_call(card, short):
+    """Calls that are captured take no memory that others may use, and leave none behind. Long distances too, whose form
+    the card decides."""
     if card.is_real:
         pytest.skip("of a simulated driver")
 
@@ -495,12 +497,16 @@ def test_a_graph_of_a_call(card):
     driver("cuCtxPushCurrent_v2", context)
     driver("cuStreamCreate", ctypes.byref(stream), 1)
     card.stream = stream.value
-    x, y = data(1, 300, D), data(2, 4000, D)
+    x, y = (data(1, 300, D), data(2, 4000, D)) if short else (data(1, 1024, 48), data(2, 16384, 48))
 
     def compute():
+        if not short:
+            return (-Vi(x).sqdist(Vj(y)) / 96.0).exp().sum(axis=1)
         return ((Vi(x) | Vj(y)) * Pm([0.5, 2.0])).sum(axis=1)
 
     def expected():
+        if not short:
+            return torch.exp(-torch.cdist(x.double(), y.double()) ** 2 / 96).sum(1, keepdim=True)
         return (x.double() @ y.double().sum(0))[:, None] * torch.tensor([0.5, 2.0], dtype=torch.float64)
 
     same(compute(), expected(), torch.float32)
@@ -525,11 +531,12 @@ def test_a_graph_of_a_call(card):
 # ---- Real cards only: streams, order, graphs -------------------------------------------------------------------------
 
 
-def test_nobody_waits(real):
-    x, y = real.put(data(1, 500, D)).requires_grad_(), real.put(data(2, 500, D))
+@pytest.mark.parametrize("rows, dim", [(500, D), (4200, 64)])
+def test_nobody_waits(real, rows, dim):
+    x, y = real.put(data(1, rows, dim)).requires_grad_(), real.put(data(2, rows, dim))
 
     def step():
-        result = ((-Vi(x).sqdist(Vj(y)) / 0.7).exp() * Pm([1.5, 2.5, 3.5])).sum(axis=1)
+        result = ((-Vi(x).sqdist(Vj(y)) / (0.2 * dim)).exp() * Pm([1.5, 2.5, 3.5])).sum(axis=1)
         return torch.autograd.grad(result.sum(), [x])
 
     step()
@@ -584,11 +591,12 @@ def test_tensors_that_are_freed_while_they_are_used(real):
         torch.testing.assert_close(result[::1000].double(), (k * total).expand(20, D), rtol=1e-4, atol=1e-2 * (k + 1))
 
 
-def test_a_graph_of_a_training_step(real):
-    y, b = real.put(data(2, 700, D)), real.put(data(3, 700, 1))
-    x = real.put(data(1, 500, D)).requires_grad_()
-    target = real.put(data(4, 500, 1))
-    sigma = torch.full((1,), 0.9, device=real.device)
+@pytest.mark.parametrize("rows, columns, dim, width", [(500, 700, D, 0.9), (4200, 4100, 64, 8.0)])
+def test_a_graph_of_a_training_step(real, rows, columns, dim, width):
+    y, b = real.put(data(2, columns, dim)), real.put(data(3, columns, 1))
+    x = real.put(data(1, rows, dim)).requires_grad_()
+    target = real.put(data(4, rows, 1))
+    sigma = torch.full((1,), width, device=real.device)
 
     def step():
         K = (-Vi(x).sqdist(Vj(y)) / (2.0 * Pm(sigma) ** 2)).exp()

@@ -28,9 +28,9 @@
     lanes x2[1];           \
     KCL_LOAD(x2, a2, 1, 1)
 #define KCL_MEMORY_1(k) a1[KCL_ELEMENT(v) * 3 + (k)]
-#define KCL_LOCAL_1(k) tile[(c + v) * KCL_RECORD + 0 + (k)]
+#define KCL_LOCAL_1(k) KCL_OF_COLUMN(0 + (k))
 #define KCL_MEMORY_3(k) a3[KCL_ELEMENT(v) * 1 + (k)]
-#define KCL_LOCAL_3(k) tile[(c + v) * KCL_RECORD + 3 + (k)]
+#define KCL_LOCAL_3(k) KCL_OF_COLUMN(3 + (k))
 #define KCL_SWEEP_FILL    \
     KCL_FILL(0, a1, 3, 3) \
     KCL_FILL(3, a3, 1, 1)

@@ -28,9 +28,9 @@
     lanes x0[3];              \
     KCL_LOAD(x0, a0, a0_s, 3)
 #define KCL_MEMORY_1(k) a1[KCL_ELEMENT(v) * a1_s + (k)]
-#define KCL_LOCAL_1(k) tile[(c + v) * KCL_RECORD + 0 + (k)]
+#define KCL_LOCAL_1(k) KCL_OF_COLUMN(0 + (k))
 #define KCL_MEMORY_2(k) a2[KCL_ELEMENT(v) * 1 + (k)]
-#define KCL_LOCAL_2(k) tile[(c + v) * KCL_RECORD + 3 + (k)]
+#define KCL_LOCAL_2(k) KCL_OF_COLUMN(3 + (k))
 #define KCL_SWEEP_FILL       \
     KCL_FILL(0, a1, a1_s, 3) \
     KCL_FILL(3, a2, 1, 1)

@@ -25,7 +25,7 @@
     lanes x0[3];           \
     KCL_LOAD(x0, a0, 3, 3)
 #define KCL_MEMORY_1(k) a1[KCL_ELEMENT(v) * 3 + (k)]
-#define KCL_LOCAL_1(k) tile[(c + v) * KCL_RECORD + 0 + (k)]
+#define KCL_LOCAL_1(k) KCL_OF_COLUMN(0 + (k))
 #define KCL_SWEEP_FILL    \
     KCL_FILL(0, a1, 3, 3)
 #define KCL_SWEEP_BLOCK                              \

@@ -15,6 +15,7 @@ from typing import Any, Dict, Optional, Tuple
 from .._errors import ArgumentError, Error, UnsupportedError, error_of
 from .._native import ffi, lib
 from . import interrupts
+from .prepared import leave
 
 _lock = threading.Lock()
 
@@ -102,8 +103,10 @@ def _destroy(
     destroy: Any = lib.kcl_context_destroy,
     new: Any = ffi.new,
     is_finalizing: Any = sys.is_finalizing,
+    leave: Any = leave,
 ) -> None:
     """Frees a context, but at the end of the process, when the driver may be gone. `handle` lives till then."""
+    leave(context)
     if not is_finalizing():
         forget(memories)
         destroy(new("kcl_context **", context))

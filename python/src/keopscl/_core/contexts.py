@@ -12,6 +12,7 @@ from .._arrays import Place
 from .._errors import ArgumentError, DeviceError, error_of
 from .._native import ffi, lib
 from . import drivers, interrupts
+from .prepared import leave, settle
 
 _local = threading.local()
 _lock = threading.Lock()
@@ -22,8 +23,9 @@ _roots: Dict[Optional[str], Any] = {}
 _default: Optional[str] = None  # None: KEOPSCL_DEVICE, else the best device
 
 
-def _destroy(handle: Any, destroy: Any = lib.kcl_context_destroy, new: Any = ffi.new) -> None:
+def _destroy(handle: Any, destroy: Any = lib.kcl_context_destroy, new: Any = ffi.new, leave: Any = leave) -> None:
     """Frees a context; the names of this module may be gone by then."""
+    leave(handle)
     destroy(new("kcl_context **", handle))
 
 
@@ -35,6 +37,7 @@ def _create(device: Optional[str]) -> Any:
         if root is None:
             drivers.load_needs()
             drivers.prepare(device)
+            drivers.prepare_algebra()
             params = ffi.new("kcl_context_params *")
             name = ffi.new("char[]", device.encode()) if device else ffi.NULL
             params.device = name
@@ -55,7 +58,7 @@ def _create(device: Optional[str]) -> Any:
         raise error
     interrupts.install(made[0])
     if getattr(_local, "kept", False) or threading.current_thread() is threading.main_thread():
-        return made[0]
+        return ffi.gc(made[0], leave)
     return ffi.gc(made[0], _destroy)
 
 
@@ -71,6 +74,14 @@ def current(device: Optional[str] = None) -> Any:
         pass
     context = _local.contexts[device] = _create(device)
     return context
+
+
+def settle_here() -> None:
+    """Tells prepared calls of the calling thread its context on the default device. Contexts that are lent are given
+    to other threads, so they are not told."""
+    context = current()
+    if not getattr(_local, "kept", False):
+        settle(-1, 0, context, ffi.NULL, _default)
 
 
 # Contexts that threads borrow, for each device.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import fnmatch
+import functools
 import os
 import subprocess
 import sys
@@ -159,6 +160,18 @@ def prepare(device: Optional[str]) -> None:
             return
         del os.environ[VARIABLE]
     os.environ.pop("KEOPSCL_DRIVER_NEEDS", None)
+
+
+ALGEBRA = Driver("scipy-openblas32", "libscipy_openblas*", ())
+
+
+@functools.lru_cache(maxsize=None)
+def prepare_algebra() -> None:
+    """Sets KEOPSCL_BLAS, which nobody has set, to the OpenBLAS that pip has installed for dense matrices."""
+    if "KEOPSCL_BLAS" not in os.environ:
+        found = _files(ALGEBRA)
+        if found is not None:
+            os.environ["KEOPSCL_BLAS"] = found[0]
 
 
 _told = False

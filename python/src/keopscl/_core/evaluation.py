@@ -8,7 +8,8 @@ from .. import _arrays
 from .._errors import ArgumentError, DtypeError, ShapeError, UnsupportedError
 from .._native import ffi, lib
 from . import contexts, interrupts
-from .leaves import F32, F64, I64, NAMES, ArrayLeaf
+from .leaves import F32, F64, I64, NAMES, ArrayLeaf, NumbersLeaf
+from .prepared import MOST_ARRAYS, MOST_MISSES, MOST_TENSORS, calls
 from .program import Program
 from .structure import I, J, Structure
 
@@ -100,7 +101,7 @@ Bound = Tuple[Sequence[Any], Optional[_arrays.Place], Any, List[Any], List[Any]]
 class Evaluation:
     """A program whose results are wanted. `run` computes them from leaves that have arrays."""
 
-    __slots__ = ("library", "program", "code", "shape", "options", "bound")
+    __slots__ = ("library", "program", "code", "shape", "options", "bound", "prepared", "tensors", "misses")
 
     def __init__(self, library: _arrays.ArrayLibrary, program: Program, code: int, shape: Tuple[int, ...],
                  options: Options) -> None:
@@ -110,6 +111,9 @@ class Evaluation:
         self.shape = shape  # of the results: (batch axes..., rows, components)
         self.options = options
         self.bound: Optional[Bound] = None  # of the last call
+        self.prepared: Any = None  # a Prepared that learns calls of this evaluation, False: none
+        self.tensors: Tuple[Any, ...] = ()  # what `prepared` is called with
+        self.misses = 0  # calls one after another that it could not learn
 
     def run(self, leaves: Sequence[Any]) -> Any:
         """The result, or a tuple of results."""
@@ -124,8 +128,63 @@ class Evaluation:
             bound = self.bind(leaves, place)
             if place is None or place.stays(leaves):
                 self.bound = bound
-        _, _, arrays, addresses, _ = bound
-        return computed(self.library, self.program, self.code, self.shape, place, options.device, arrays, addresses)
+        _, _, arrays, addresses, views = bound
+        results = computed(self.library, self.program, self.code, self.shape, place, options.device, arrays, addresses)
+        if self.prepared:
+            self.misses = 0 if self.learn(leaves, place, arrays, views) else self.misses + 1
+            if self.misses >= MOST_MISSES:
+                self.prepared = False
+        return results
+
+    def learn(self, leaves: Sequence[Any], place: Optional[_arrays.Place], arrays: Any, views: List[Any]) -> bool:
+        """Whether the Prepared has learnt the call that was done."""
+        numbers = self.numbers_of(leaves)
+        if numbers is None:
+            return False
+        sources = [view if (number := numbers[k]) is None else number for k, view in zip(self.program.order, views)]
+        return self.library.learn(self.prepared, self.program, self.code, self.shape, self.tensors, place, arrays,
+                                  sources)
+
+    def numbers_of(self, leaves: Sequence[Any]) -> Optional[List[Optional[int]]]:
+        """For each leaf the number of its array among `tensors`, None where it has no array; None if the arrays are
+        not all of `tensors`, in memory that is used as it is."""
+        numbers: List[Optional[int]] = []
+        count = 0
+        for leaf in leaves:
+            if type(leaf) is not ArrayLeaf:
+                numbers.append(None)
+                continue
+            if count == len(self.tensors) or not self.library.is_used(leaf, self.tensors[count]):
+                return None
+            numbers.append(count)
+            count += 1
+        return numbers if count == len(self.tensors) else None
+
+    def again(self, leaves: Sequence[Any]) -> Any:
+        """The results of leaves that were evaluated before, by way of the array library."""
+        prepared = self.prepared
+        if prepared is None:
+            prepared = self.prepared = self.prepare(leaves)
+        if prepared:
+            result = prepared(*self.tensors)
+            if result is not NotImplemented:
+                return result
+        if self.options.verbose:
+            return call(self.library, self, leaves)
+        return self.library.call(self, leaves)
+
+    def prepare(self, leaves: Sequence[Any]) -> Any:
+        """A Prepared for calls with these leaves; False where none is possible. A second call asks for it, since
+        whoever calls twice will call more often."""
+        if self.options._replace(fast=False) != DEFAULTS:
+            return False
+        if len(leaves) > MOST_TENSORS or len(self.program.order) + len(self.program.indices) > MOST_ARRAYS:
+            return False
+        made = self.library.prepared(self.program, any([type(leaf) is NumbersLeaf for leaf in leaves]))
+        if made is None:
+            return False
+        self.tensors = tuple([self.library.array_of(leaf) for leaf in leaves if type(leaf) is ArrayLeaf])
+        return made
 
     def bind(self, leaves: Sequence[Any], place: Optional[_arrays.Place]) -> Bound:
         """The leaves as arguments."""
@@ -194,7 +253,12 @@ class Evaluation:
         return results if self.program.indices[0] else library.narrowed(results)
 
 
-evaluated = 0  # how many computations of the library have succeeded in this process
+_computed = 0  # how many computations have succeeded in this process, but for prepared calls
+
+
+def evaluated() -> int:
+    """How many computations of the library have succeeded in this process."""
+    return _computed + calls()
 
 
 def arrays_of(program: Program, code: int, shape: Tuple[int, ...], layouts: Sequence[Any]) -> Any:
@@ -220,30 +284,31 @@ def kept(program: Program, key: Any, layouts: Sequence[Any]) -> Any:
 
 
 def apply(program: Program, descriptions: Sequence[Any], device: Optional[str],
-          place: Optional[_arrays.Place] = None) -> None:
+          place: Optional[_arrays.Place] = None) -> Any:
     """Computes a program's results from arrays: descriptions of the results, then of the arguments; results without
-    strides are dense. `place`: where all arrays are, else in memory of the host. Other threads run in the meantime."""
+    strides are dense. `place`: where all arrays are, else in memory of the host. Other threads run in the meantime.
+    Returns the kcl_array[], without addresses."""
     key = tuple([description[1] for description in descriptions])
     arrays = program.layouts.get(key)
     if arrays is None:
         arrays = kept(program, key, [layout if len(layout) > 2 else _arrays.describe_dense(None, *layout)[1]
                                      for layout in key])
     compute(program, device, place, arrays, [description[0] for description in descriptions])
+    return arrays
 
 
 def compute(program: Program, device: Optional[str], place: Optional[_arrays.Place], arrays: Any,
-            addresses: List[Any], apply_to: Any = None) -> None:
+            addresses: List[Any]) -> None:
     """Computes a program's results from kcl_arrays with the memory at these addresses. Other threads run in the
     meantime."""
-    global evaluated
+    global _computed
     context = contexts.current(device) if place is None else place.context
     outs = len(program.indices)
-    apply_to = apply_to or lib.keopscl_apply
-    status = apply_to(program.operator, context, arrays, addresses, outs, len(addresses) - outs,
-                      ffi.NULL if place is None else place.memories)
+    status = lib.keopscl_apply(program.operator, context, arrays, addresses, outs, len(addresses) - outs,
+                               ffi.NULL if place is None else place.memories)
     if status < 0 or interrupts.state.raised is not None:
         contexts.check(status, context, place)
-    evaluated += 1
+    _computed += 1
 
 
 def computed(library: _arrays.ArrayLibrary, program: Program, code: int, shape: Tuple[int, ...],
@@ -257,19 +322,6 @@ def computed(library: _arrays.ArrayLibrary, program: Program, code: int, shape: 
     results = [library.empty(shape, I64 if index else code, place) for index in indices]
     compute(program, device, place, arrays, [library.address(result) for result in results] + addresses)
     return tuple([seen(library, program, shape, result) for result in results])
-
-
-def computed_at(library: _arrays.ArrayLibrary, program: Program, code: int, shape: Tuple[int, ...],
-                place: Optional[_arrays.Place], like: Any, arrays: Any, addresses: List[int]) -> Any:
-    """The same, of arguments whose addresses are numbers, where the array `like` is, on the default device."""
-    indices = program.indices
-    if len(indices) == 1:
-        result, address = library.fresh(like, shape, I64 if indices[0] else code)
-        compute(program, None, place, arrays, [address, *addresses], lib.keopscl_apply_at)
-        return result if program.plain else seen(library, program, shape, result)
-    results = [library.fresh(like, shape, I64 if index else code) for index in indices]
-    compute(program, None, place, arrays, [result[1] for result in results] + addresses, lib.keopscl_apply_at)
-    return tuple([seen(library, program, shape, result) for result, _ in results])
 
 
 def seen(library: _arrays.ArrayLibrary, program: Program, shape: Tuple[int, ...], result: Any) -> Any:

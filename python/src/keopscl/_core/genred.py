@@ -12,6 +12,7 @@ from . import evaluation
 from .cards import OnlyOpenCLError
 from .evaluation import Evaluation, options_of
 from .leaves import I64, NAMES, ArrayLeaf
+from .prepared import MOST_MISSES
 from .program import Program, of_text
 from .tensor import broadcast
 
@@ -84,6 +85,7 @@ class GenredBase:
 
     _library: ClassVar[_arrays.ArrayLibrary]
     _traces: ClassVar[Any] = None  # a function, whether calls are traced, not run; None: they never are
+    _reads: ClassVar[Any] = None  # the same, by who reads the Python code of a call: a quicker function
 
     def __init__(self, formula: str, aliases: Sequence[str], reduction_op: str = "Sum", axis: int = 0,
                  dtype: Any = None, opt_arg: Optional[int] = None, formula2: Optional[str] = None,
@@ -120,13 +122,14 @@ class GenredBase:
             tail = (self.opt_arg,) if dim == self.opt_arg else (self.opt_arg, dim // self.opt_arg)
         self.nargs = len(self._slots)
         self._checked: Dict[Any, Any] = {}  # by types, sizes and strides of the arguments
-        self._glanced: Dict[Any, Any] = {}  # by what the array library tells at a glance
         self._program = Program(operator, range(count), dim, indices, tail, False)
         self._program.origin = origin
+        self._prepared = None if self._options.double else self._library.prepared(self._program, False)
+        self._misses = 0  # calls one after another that could not be prepared
 
     def __getstate__(self) -> Any:
         state = dict(self.__dict__)
-        del state["_program"], state["_slots"], state["_checked"], state["_glanced"]
+        del state["_program"], state["_slots"], state["_checked"], state["_prepared"]
         return state
 
     def __setstate__(self, state: Any) -> None:
@@ -137,24 +140,21 @@ class GenredBase:
                  verbose: bool = False) -> Any:
         """The reduction of arrays, one for each alias: (batch axes..., M, D) for Vi, (batch axes..., N, D) for Vj,
         (batch axes..., D) for Pm. Returns (batch axes..., M, D), or N rows where axis is 0."""
-        slots = self._slots
-        if self._traces is not None and self._traces() and backend == "auto" and ranges is None and out is None:
+        plain = backend == "auto" and ranges is None and out is None
+        if plain and self._reads is not None and self._reads():
             return self._traced(args)
+        prepared = self._prepared
+        if prepared is not None and plain and not verbose:
+            result = prepared(*args)
+            if result is not NotImplemented:
+                return result
+        if plain and self._traces is not None and self._traces():
+            return self._traced(args)
+        slots = self._slots
         if len(args) != len(slots):
             raise ArgumentError(f"Genred: {len(slots)} arrays are needed ({', '.join(slot[0] for slot in slots)}), not "
                                 f"{len(args)}")
         library = self._library
-        glance = None
-        if library.glances and backend == "auto" and ranges is None and out is None and not verbose:
-            glance = library.glance(self._program, args)
-            known = glance and self._glanced.get(glance[0])
-            if known is not None:
-                code, shape, arrays = known
-                try:
-                    return evaluation.computed_at(library, self._program, code, shape, glance[1], args[0], arrays,
-                                                  glance[2])
-                except (ArgumentError, OnlyOpenCLError):
-                    pass  # a longer look tells what is the matter
         exact = library.array_type
         described = []
         signature = []
@@ -169,13 +169,9 @@ class GenredBase:
         if known is None:
             known = self._known(signature)
         code, shape, layouts, arrays = known
-        if glance is not None and len(self._program.order) == len(args) and not self._options.double and (
-                library.glance_holds(args)):
-            if len(self._glanced) >= 64:
-                self._glanced.clear()
-            self._glanced[glance[0]] = code, shape, arrays
         options = self._options
-        if backend != "auto" or ranges is not None or out is not None or verbose:
+        if verbose or not plain:
+            prepared = None
             given = {"backend": backend, "device_id": device_id, "ranges": ranges, "out": out, "verbose": verbose}
             options = evaluation.merged(options, given, "Genred")
         elif not options.double:
@@ -183,12 +179,21 @@ class GenredBase:
             if ready:
                 addresses = [described[k][0] for k in self._program.order]
                 try:
-                    return evaluation.computed(library, self._program, code, shape, place, None, arrays, addresses)
+                    result = evaluation.computed(library, self._program, code, shape, place, None, arrays, addresses)
+                    if prepared is not None:
+                        learnt = library.learn(prepared, self._program, code, shape, args, place, arrays,
+                                               self._program.order)
+                        self._misses = 0 if learnt else self._misses + 1
+                        if self._misses >= MOST_MISSES:
+                            self._prepared = None
+                    return result
                 except OnlyOpenCLError:
                     pass  # `call` knows what to do
         leaves = [ArrayLeaf(x, slot[1], _arrays.describe(address, *layout), layout[0], keep)
                   for x, (address, keep), layout, slot in zip(args, described, layouts, slots)]
-        return evaluation.call(library, Evaluation(library, self._program, code, shape, options), leaves)
+        evaluated = Evaluation(library, self._program, code, shape, options)
+        evaluated.prepared, evaluated.tensors = prepared, args
+        return evaluation.call(library, evaluated, leaves)
 
     def _traced(self, args: Any) -> Any:
         """What a call is in a program that is traced: for array libraries that trace programs."""

@@ -32,6 +32,8 @@ DELAY = 1.0  # seconds before a call shows how far it is
 
 def keep(kind: Any, value: BaseException, traceback: Any) -> None:
     """Keeps what a function that the library calls has raised, until the call is done."""
+    if state.raised is None:
+        lib.keopscl_raised += 1
     state.raised = value
 
 
@@ -83,4 +85,5 @@ def raise_if_interrupted() -> None:
     raised = state.raised
     if raised is not None:
         state.raised = None
+        lib.keopscl_raised -= 1
         raise raised

@@ -478,7 +478,7 @@ class TensorBase:
         """
         ready = self._ready
         if ready is not None and not args and not kwargs and self.backend is None and self.ranges is None:
-            return evaluation.call(self._library, ready, self._leaves)
+            return ready.again(self._leaves)
         if self._node.axes == BOTH:
             raise ArgumentError(
                 f"a LazyTensor of shape {self._shape} depends on i and j: reduce it before it is called"

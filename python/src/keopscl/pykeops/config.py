@@ -53,6 +53,8 @@ def clear_cache() -> int:
 
 def doctor() -> str:
     """What was looked for and found."""
+    from .._core.drivers import prepare_algebra
     from .._core.printing import text_of
 
+    prepare_algebra()
     return text_of(lambda function, user: lib.kcl_doctor(function, user))

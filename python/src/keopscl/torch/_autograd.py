@@ -6,7 +6,8 @@ orders: its backward evaluates the operator of the gradient by the same Function
 """
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence, Tuple
+from itertools import count
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch.autograd import forward_ad
@@ -20,6 +21,9 @@ from ._library import PYTORCH_2, Deferred, TorchLibrary, has_tangent, shape_of
 
 Shape = Tuple[int, ...]
 
+# What a Prepared learns a call from: it, the tensors that it is called with, and what TorchLibrary.teach takes.
+Lesson = Tuple[Any, Sequence[Any], Sequence[Tuple[Shape, int, int]], int]
+
 
 class Task:
     """What is computed: a stage, the number type, the device, the axes of arguments and results.
@@ -28,7 +32,7 @@ class Task:
     autograd saves.
     """
 
-    __slots__ = ("library", "stage", "code", "device", "shapes", "leaves", "layouts")
+    __slots__ = ("library", "stage", "code", "device", "shapes", "leaves", "layouts", "prepared", "prepared_back")
 
     def __init__(self, library: TorchLibrary, stage: Stage, code: int, device: Optional[str], shapes: Sequence[Shape],
                  leaves: Sequence[Any]) -> None:
@@ -39,9 +43,12 @@ class Task:
         self.shapes = shapes  # of the results
         self.leaves = leaves
         self.layouts: List[Optional[Tuple[int, Shape]]] = []  # by argument: role and axes, None of numbers
+        self.prepared: Any = None  # a Prepared, of a task that is done again
+        # Those of its gradients, by which arguments are wanted and which results have cotangents.
+        self.prepared_back: Dict[Any, Any] = {}
 
-    def run(self) -> Tuple[Any, ...]:
-        """The results."""
+    def run(self, lesson: Optional[Lesson] = None) -> Tuple[Any, ...]:
+        """The results. `lesson`: for a Prepared that learns the call."""
         library = self.library
         place = library.place(self.leaves)
         results: List[Any] = []
@@ -53,8 +60,29 @@ class Task:
             descriptions.append((library.address(result), (code, shape)))
         for leaf in self.leaves:
             descriptions.append(leaf.view(self.code) if place is None else place.view(leaf, self.code))
-        apply(self.stage, descriptions, self.device, place)
+        arrays = apply(self.stage, descriptions, self.device, place)
+        if lesson is not None:
+            prepared, tensors, shown, width = lesson
+            given = [leaf for leaf in self.leaves if type(leaf) is ArrayLeaf]
+            if all([library.is_used(leaf, tensor) for leaf, tensor in zip(given, tensors)]):
+                numbers = count()
+                sources = [next(numbers) if type(leaf) is ArrayLeaf else description
+                           for leaf, description in zip(self.leaves, descriptions[len(results):])]
+                library.teach(prepared, tensors, place, arrays, sources, shown, width)
         return tuple(results)
+
+    def again(self, tensors: Sequence[Any]) -> Tuple[Any, ...]:
+        """The results of a task that was kept, of these tensors."""
+        results: Any = self.prepared(*tensors)
+        if results is not NotImplemented:
+            return tuple(results)
+        given = iter(tensors)
+        leaves = [leaf if layout is None else self.library.leaf(next(given), *layout)
+                  for leaf, layout in zip(self.leaves, self.layouts)]
+        shown = [(shape, I64 if index else self.code, k)
+                 for k, (shape, index) in enumerate(zip(self.shapes, self.stage.indices))]
+        task = Task(self.library, self.stage, self.code, self.device, self.shapes, leaves)
+        return task.run((self.prepared, tensors, shown, len(shown)))
 
     def without_tensors(self) -> "Task":
         """The task that is kept for the backward pass."""
@@ -69,21 +97,38 @@ class Apply(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
-        task, *tensors = args
-        results = task.run()
-        ctx.task = task.without_tensors()
+        task, tensors = args[0], args[1:]
+        if task.prepared is None:
+            results = task.run()
+            ctx.task = task.without_tensors()
+        else:
+            results = task.again(tensors)
+            ctx.task = task
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
         if forward_ad._current_level >= 0:
             ctx.save_for_forward(*tensors)
-        ctx.mark_non_differentiable(*[result for result, index in zip(results, task.stage.indices) if index])
+        if True in task.stage.indices:
+            ctx.mark_non_differentiable(*[result for result, index in zip(results, task.stage.indices) if index])
         return results
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         task: Task = ctx.task
+        tensors = ctx.saved_tensors
+        if len(grad_outputs) == 1 and grad_outputs[0] is not None:  # most calls, in few steps
+            given, cotangents, key = [0], grad_outputs, ctx.needs_input_grad
+        else:
+            # Results without a cotangent are left out, so that they cost nothing and no 0 meets an infinity.
+            given = [k for k, each in enumerate(grad_outputs) if each is not None and not task.stage.indices[k]]
+            cotangents, key = tuple([grad_outputs[k] for k in given]), (ctx.needs_input_grad, *given)
+        prepared = task.prepared_back.get(key)
+        if prepared is not None:
+            results = prepared(*(tensors + cotangents))
+            if results is not NotImplemented:
+                return results
         library = task.library
-        saved = iter(ctx.saved_tensors)
+        saved = iter(tensors)
         needed = iter(ctx.needs_input_grad[1:])
         leaves = list(task.leaves)
         wanted: List[int] = []
@@ -96,8 +141,6 @@ class Apply(torch.autograd.Function):
                 if next(needed):
                     wanted.append(k)
                     sources[-1] = tensor
-        # Results without a cotangent are left out, so that they cost nothing and no 0 meets an infinity.
-        given = [k for k, each in enumerate(grad_outputs) if each is not None and not task.stage.indices[k]]
         if not given or not wanted:
             return (None,) * (len(sources) + 1)
         for k in given:
@@ -107,7 +150,14 @@ class Apply(torch.autograd.Function):
             leaves.append(library.leaf(grad_outputs[k], role, shape))
         stage = task.stage.only(given).derivative(("back", tuple(wanted)))
         shapes = [shape_of(leaves[k]) for k in wanted]
-        gradients = iter(compute(Task(library, stage, task.code, task.device, shapes, leaves)))
+        lesson = None
+        if task.prepared is not None:
+            if prepared is None:
+                prepared = task.prepared_back[key] = library.prepared(
+                    stage, any([type(leaf) is not ArrayLeaf for leaf in leaves]))
+            shown = [(tuple(tensor.shape), task.code, k) for k, tensor in enumerate(sources, 1) if tensor is not None]
+            lesson = prepared, tensors + cotangents, shown, len(sources) + 1
+        gradients = iter(compute(Task(library, stage, task.code, task.device, shapes, leaves), lesson))
         return (None, *[None if tensor is None else like(next(gradients), tensor) for tensor in sources])
 
     @staticmethod
@@ -142,8 +192,8 @@ def like(gradient: Any, tensor: Any) -> Any:
     return gradient if gradient.shape == tensor.shape else gradient.reshape(tensor.shape)
 
 
-def compute(task: Task) -> Tuple[Any, ...]:
-    """The results of a task. Nothing is kept where no gradient is required."""
+def compute(task: Task, lesson: Optional[Lesson] = None) -> Tuple[Any, ...]:
+    """The results of a task. Nothing is kept where no gradient is required. `lesson`: see Task.run."""
     tensors: List[Any] = []
     requires = False
     for leaf in task.leaves:
@@ -162,19 +212,45 @@ def compute(task: Task) -> Tuple[Any, ...]:
     if moves or requires and torch.is_grad_enabled():
         results: Tuple[Any, ...] = Apply.apply(task, *tensors)
         return results
-    return task.run()
+    return task.run(lesson)
+
+
+class Recorded:
+    """A call with gradients that is done again: what a Prepared calls where gradients are recorded."""
+
+    __slots__ = ("task", "order", "program", "shape")
+
+    def __init__(self, task: Task, order: Sequence[int], program: Any, shape: Shape) -> None:
+        self.task = task
+        self.order = order  # of the arguments that are tensors, the number of the tensor
+        self.program = program
+        self.shape = shape
+
+    def __call__(self, *tensors: Any) -> Any:
+        results: Any = Apply.apply(self.task, *[tensors[k] for k in self.order])
+        if len(results) == 1 and self.program.plain:
+            return results[0]
+        return finished(self.task.library, self.program, self.shape, results)
 
 
 def evaluate(library: TorchLibrary, evaluation: Any, leaves: Sequence[Any]) -> Any:
     """The results of an evaluation as functions of the leaves' tensors."""
     program = evaluation.program
     shape = evaluation.shape
-    results = list(compute(Task(library, stage_of(program), evaluation.code, evaluation.options.device,
-                                [shape] * len(program.indices), [leaves[k] for k in program.order])))
+    task = Task(library, stage_of(program), evaluation.code, evaluation.options.device, [shape] * len(program.indices),
+                [leaves[k] for k in program.order])
+    results = compute(task)
+    if evaluation.prepared and forward_ad._current_level < 0:
+        numbers = evaluation.numbers_of(leaves)
+        if numbers is not None:
+            task = task.without_tensors()
+            task.prepared = library.prepared(task.stage, any([leaf is not None for leaf in task.leaves]))
+            order = [numbers[k] for k in program.order if numbers[k] is not None]
+            evaluation.prepared.learn(evaluation.tensors, 0, (), (), 0, Recorded(task, order, program, shape))
     return finished(library, program, shape, results)
 
 
-def finished(library: TorchLibrary, program: Any, shape: Shape, results: List[Any]) -> Any:
+def finished(library: TorchLibrary, program: Any, shape: Shape, results: Sequence[Any]) -> Any:
     """Results as users see them."""
     if program.tail:
         results = [library.reshape(result, shape[:-1] + program.tail) for result in results]

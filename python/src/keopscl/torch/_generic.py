@@ -31,6 +31,7 @@ class Genred(GenredBase):
 
     _library = library
     _traces = staticmethod(torch.compiler.is_compiling) if PYTORCH_2_4 else None
+    _reads = staticmethod(torch.compiler.is_dynamo_compiling) if PYTORCH_2_4 else None
 
     def _compile(self) -> None:
         super()._compile()

@@ -9,9 +9,13 @@ from torch.autograd import forward_ad
 from torch.utils.dlpack import from_dlpack
 
 from .. import _arrays
+from .._core import contexts
 from .._core.cards import OnlyOpenCLError
+from .._core.contexts import settle_here
 from .._core.evaluation import Evaluation
 from .._core.leaves import F32, F64, I64, ArrayLeaf
+from .._core.prepared import address_of as address_of_pointer
+from .._core.prepared import configure, prepared
 from .._errors import ArgumentError, DerivativeError, DtypeError, ShapeError, UnsupportedError
 from .._native import ffi
 from . import _cuda
@@ -122,42 +126,31 @@ class TorchLibrary(_arrays.ArrayLibrary):
                 return None if number == HOST else _cuda.current_stream(number)
         return None
 
-    glances = True
+    def prepared(self, program: Any, placed: bool) -> Any:
+        return None if program.complex else prepared(program, placed)
 
-    def glance(self, program: Any, arrays: Sequence[Any]) -> Any:
-        if forward_ad._current_level >= 0 or "by OpenCL" in program.derived or not arrays:
-            return None
-        records = torch.is_grad_enabled()
-        index_of, pointer_of, is_on_host = _cuda.index_of, _cuda.pointer_of, _cuda.is_on_host
-        addresses: List[int] = []
-        try:
-            number = index_of(arrays[0])
-            key: List[Any] = [number]
-            for x in arrays:
-                kind = type(x)
-                if kind is not Tensor and kind is not Parameter or records and x.requires_grad:
-                    return None
-                if number == HOST and not is_on_host(x):
-                    return None
-                key += x.dtype, x.shape, x.stride()
-                addresses.append(pointer_of(x))
-        except (RuntimeError, TypeError, AttributeError):
-            return None  # no tensors, or tensors without strides or memory
-        if 0 in addresses:
-            return None
-        if number == HOST:
-            return tuple(key), None, addresses
-        place = _cuda.stream_at_a_glance(number)
-        return None if place is None else (tuple(key), place, addresses)
+    def is_used(self, leaf: Any, array: Any) -> bool:
+        keep = leaf.keep
+        return type(keep) is Held and keep.tensor is array and keep.pointer != -1
 
-    def glance_holds(self, arrays: Sequence[Any]) -> bool:
-        # Imaginary parts of conjugates are negated where they are read; all of their strides are even.
-        return all([x.dtype in CODES and any([n % 2 for n in x.stride()]) for x in arrays])
+    def learn(self, prepared: Any, program: Any, code: int, shape: Shape, tensors: Sequence[Any], place: Any,
+              arrays: Any, sources: Sequence[Any]) -> bool:
+        shape = shape[:-1] + program.tail if program.tail else shape
+        results = [(shape, I64 if index else code, k) for k, index in enumerate(program.indices)]
+        return self.teach(prepared, tensors, place, arrays, sources, results, len(results) if len(results) > 1 else 0)
 
-    def fresh(self, like: Any, shape: Shape, code: int) -> Tuple[Any, int]:
-        dtype = DTYPES[code]
-        made = like.new_empty(shape) if like.dtype is dtype else like.new_empty(shape, dtype=dtype)
-        return made, _cuda.pointer_of(made)
+    def teach(self, prepared: Any, tensors: Sequence[Any], place: Any, arrays: Any, sources: Sequence[Any],
+              results: Sequence[Tuple[Shape, int, int]], width: int) -> bool:
+        """See learn. `results`: for each its shape, its number type, and its place in a tuple of `width` results; 0: a
+        single result is no tuple."""
+        if any([0 in shape for shape, _, _ in results]):
+            return False
+        settle_here() if place is None else place.settle()
+        given = [source if type(source) is int else (address_of_pointer(source[0]), source) for source in sources]
+        # The quicker function of the two takes strides, from PyTorch 2 on.
+        shown = [(shape, dense_strides(shape) if PYTORCH_2 else None, type, position)
+                 for shape, type, position in results]
+        return bool(prepared.learn(tuple(tensors), address_of_pointer(arrays), tuple(given), tuple(shown), width, None))
 
     def direct(self, program: Any, arrays: Sequence[Any], keeps: Sequence[Any]) -> Tuple[bool, Optional[_cuda.Stream]]:
         if forward_ad._current_level >= 0 or "by OpenCL" in program.derived:
@@ -409,6 +402,16 @@ class TorchLibrary(_arrays.ArrayLibrary):
         return results
 
 
+def dense_strides(shape: Shape) -> Shape:
+    """The strides of a new tensor, in elements."""
+    strides = []
+    step = 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= size
+    return tuple(reversed(strides))
+
+
 def shape_of(leaf: Any) -> Shape:
     """The axes of a leaf as its role has them, in real numbers."""
     shape: Shape = leaf.description[1][1]
@@ -467,3 +470,16 @@ def reason(array: Any) -> str:
 
 
 library = TorchLibrary()
+
+
+def problem(context: Any, status: int) -> None:
+    """After a prepared call: raises what it has to tell. Returns where a longer look finds out what is the matter."""
+    try:
+        contexts.check(status, context, _cuda.place_of(context))
+    except (ArgumentError, OnlyOpenCLError):
+        pass
+
+
+configure(Tensor, Parameter, torch.float32, torch.float64, torch.int64,
+          Tensor.new_empty_strided if PYTORCH_2 else Tensor.new_empty, Tensor.is_neg, torch.is_grad_enabled,
+          vars(forward_ad), vars(_cuda), vars(contexts), problem)
