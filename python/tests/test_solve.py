@@ -376,10 +376,27 @@ def test_noise_in_the_formula(rng):
     np.testing.assert_allclose(K.solve(b, tol=1e-12), expected, rtol=1e-8, atol=1e-8)
 
 
-def test_a_call_shows_how_far_it_is(monkeypatch, capsys):
+def test_long_calls_show_how_far_they_are_and_end_where_they_are_interrupted(monkeypatch, rng):
+    """Though none of the products takes long."""
     from keopscl._core import interrupts
 
+    shown = []
     monkeypatch.setattr(interrupts, "DELAY", 0.0)
-    rng = np.random.default_rng(2)
-    gauss(rng.random((300, 3))).solve(rng.random((300, 1)), alpha=1e-2, verbose=True)
-    assert "keopscl: " in capsys.readouterr().err
+    monkeypatch.setattr(interrupts, "_show", shown.append)
+    x, b = rng.random((400, 3)), rng.random((400, 1))
+    a, record = gauss(x, 50.0).solve(b, alpha=1e-4, tol=1e-9, verbose=True, info=True)
+    assert record.converged.all() and residual(dense_gauss(x, 50.0) + 1e-4 * np.eye(400), a, b) <= 1.1e-9
+    if len(shown) < 3:
+        pytest.skip("the device is too fast")
+    assert shown == sorted(shown) and 0 <= shown[0] < shown[-2] <= 1 and shown[-1] == 1
+
+    def interrupted(fraction):
+        shown.append(fraction)
+        raise KeyboardInterrupt
+
+    del shown[:]
+    monkeypatch.setattr(interrupts, "_show", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        gauss(x, 50.0).solve(b, alpha=1e-4, tol=1e-9, verbose=True)
+    assert len(shown) == 1
+    assert gauss(x[:N]).solve(b[:N], alpha=0.1).shape == (N, 1)

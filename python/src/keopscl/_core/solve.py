@@ -197,7 +197,7 @@ class System:
                 for made, _ in held:
                     lib.kcl_array_free(made)
         interrupts.raise_if_interrupted()
-        evaluation.evaluated += 1
+        evaluation.count()
         self.record = self.recorded(results)
         if not self.record.converged.all():
             self.tell(self.record)
