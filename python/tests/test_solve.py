@@ -356,8 +356,8 @@ CASES = [
     (lambda: KernelSolve(FORMULA, ALIASES, "b", axis=1)(x64[:-1], x64, b64, np.ones(1)), ValueError,
      "30 rows of j and 29 rows of i"),
     (lambda: KernelSolve(FORMULA, ALIASES, "b", axis=1)(x64, x64, b64, 1.0), TypeError, "g: expected one of NumPy"),
-    (lambda: KernelSolve(FORMULA, ALIASES, "b", axis=1)(x64, x64, b64, np.ones(1), ranges=(1,) * 6), NotImplementedError,
-     "ranges"),
+    (lambda: KernelSolve(FORMULA, ALIASES, "b", axis=1)(x64, x64, b64, np.ones(1), ranges=(1,) * 6),
+     NotImplementedError, "ranges"),
 ]
 
 

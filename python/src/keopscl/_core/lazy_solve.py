@@ -58,8 +58,8 @@ class LazySolve:
         return f"solve, a function of the arrays of {len(self._symbols)} symbolic variables, of\n{self._sum!r}"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The solution, for the arrays of the symbolic variables: (batch axes..., N, D) for i and for j, (batch axes...,
-        D) for a parameter."""
+        """The solution, for the arrays of the symbolic variables: (batch axes..., N, D) for i and for j, and
+        (batch axes..., D) for a parameter."""
         lazy, library = self._sum, self._sum._library
         own, rest = wishes_of(kwargs)
         wishes = self._wishes._replace(**{name: getattr(own, name) for name in kwargs if name in Wishes._fields})

@@ -92,7 +92,8 @@ class Linear(TensorBase):
         - `alpha` (1e-10): a number, added to the diagonal, 0 or more.
         - `noise`: an array of shape (batch axes..., N), added to the diagonal besides.
         - `tol`: the residual ``|b - (alpha Id + K) a|`` of each column is at most ``tol |b|``. Without tol and eps it
-          is 1e-6, and for a float32 solution 1e-4 is enough where the rounding of its numbers lets no residual be smaller.
+          is 1e-6, and for a float32 solution 1e-4 is enough where the rounding of its numbers lets no residual be
+          smaller.
         - `eps`: the root mean square of the residual of each column is at most eps. With both, the larger bound counts.
         - `max_iterations`: products with K, for each column; by default 10 N, at least 1000.
         - `start`: a guess of the solution, of its shape.

@@ -111,8 +111,8 @@ def real_number(value: Any, name: str, what: str) -> float:
 class System:
     """Linear systems that are ready to be solved."""
 
-    __slots__ = ("what", "library", "program", "unknown", "code", "shape", "device", "leaves", "noise", "start", "alpha",
-                 "tolerance", "accepted", "eps", "max_iterations", "checks", "wide", "record")
+    __slots__ = ("what", "library", "program", "unknown", "code", "shape", "device", "leaves", "noise", "start",
+                 "alpha", "tolerance", "accepted", "eps", "max_iterations", "checks", "wide", "record")
 
     what: str  # the function of the user, for messages
     library: _arrays.ArrayLibrary
@@ -278,7 +278,8 @@ def described(library: _arrays.ArrayLibrary, x: Any, role: int, what: str) -> Ar
         raise TypeError(f"{what}: expected one of {library.array_name}, not {type(x).__name__}")
     address, code, keep, shape, strides = library.describe(array, what)
     if code == I64:
-        raise DtypeError(f"{what}: the array of shape {library.shape(array)} is int64: convert it to float32 or float64")
+        raise DtypeError(f"{what}: the array of shape {library.shape(array)} is int64: convert it to float32 or "
+                         "float64")
     return ArrayLeaf(array, role, _arrays.describe(address, code, shape, strides), code, keep)
 
 

@@ -43,8 +43,8 @@ class Saved:
 
     def __init__(self, system: Any) -> None:
         arrays: List[Any] = [None if type(leaf) is ArrayLeaf else leaf for leaf in system.leaves]
-        # Later systems are solved to the same tolerance, relative to their own right-hand sides, in the number type of the
-        # arguments, which gradients have.
+        # Later systems are solved to the same tolerance, relative to their own right-hand sides, in the number type of
+        # the arguments, which gradients have.
         tolerance, accepted = relative_tolerance(system), system.accepted
         if system.code == F32:
             tolerance, accepted = max(tolerance, TOLERANCE), max(accepted, TOLERANCE_OF_FLOAT32)
