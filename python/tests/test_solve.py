@@ -138,6 +138,19 @@ def test_batches(rng, dtype):
     assert K.solve(b[0, :, 0], alpha=0.1).shape == (2, 3, N)
 
 
+def test_few_rows_and_none():
+    for rows in (0, 1):
+        K, b = gauss(np.ones((rows, 3))), np.ones((rows, 2))
+        a, record = K.solve(b, alpha=1.0, info=True)
+        np.testing.assert_allclose(a, b / 2)
+        assert record.reason.shape == (2,) and record.converged.all()
+        assert K.solve(b[:, 0], alpha=1.0, backend="CPU").shape == (rows,)
+    x = np.ones((0, 4, 1, 3))
+    K = (-((LazyTensor(x) - LazyTensor(x.swapaxes(-3, -2))) ** 2).sum(-1)).exp()
+    a, record = K.solve(np.ones((4, 2)), info=True)
+    assert a.shape == (0, 4, 2) and record.reason.shape[0] == 0 and repr(record) == "SolveResult(no systems)"
+
+
 def test_a_matrix_for_each_component(points, b, dtype):
     widths = np.array([1.0, 4.0], dtype)
     K = (-Vi(points).sqdist(Vj(points)) * Pm(widths)).exp()

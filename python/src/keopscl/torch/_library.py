@@ -37,8 +37,8 @@ VERSION = tuple([int(part) for part in torch.__version__.split(".")[:2]])
 PYTORCH_2 = VERSION >= (2, 0)
 PYTORCH_2_4 = VERSION >= (2, 4)
 
-UNDER_TRANSFORMS = ("linear systems are not solved under torch.func's transforms and in programs that are traced, which "
-                    "put other tensors in the place of the arguments; torch.autograd has gradients of any order")
+UNDER_TRANSFORMS = ("linear systems are not solved under torch.func's transforms and in programs that are traced, "
+                    "which put other tensors in the place of the arguments; torch.autograd has gradients of any order")
 
 
 class Held:
