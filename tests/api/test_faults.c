@@ -394,6 +394,64 @@ START_TEST(test_each_call_of_a_device_fails)
 }
 END_TEST
 
+/* A system of float32 arrays, whose products are computed in both precisions; the fake's kernels compute nothing. */
+static kcl_status solve_by(trial *t)
+{
+    float points[M * 3], side[M], start[M], noise[M], number = 0.5F, solution[M];
+    for (int k = 0; k < M * 3; k++)
+        points[k] = (float)x[k];
+    for (int k = 0; k < M; k++) {
+        side[k] = (float)b[k];
+        start[k] = 0.5F;
+        noise[k] = 1;
+    }
+    const kcl_array *points_i = kcl_f32(points, M, 3);
+    return kcl_operator_solve(t->op, t->context, "b", kcl_f32(solution, M),
+                              (const kcl_array *[]){points_i, points_i, kcl_f32(side, M), kcl_f32(&number, 1)}, 4,
+                              &(kcl_solve_params){.alpha = 0.1,
+                                                  .noise = kcl_f32(noise, M),
+                                                  .start = kcl_f32(start, M),
+                                                  .max_iterations = 2,
+                                                  .checks_symmetry = 1},
+                              NULL, 0);
+}
+
+START_TEST(test_each_call_of_a_linear_system_fails)
+{
+    const kd_cl table = fake_table();
+    fill();
+    for (int gpu = 0; gpu < 2; gpu++) {
+        int failures = 0;
+        bool failed = true;
+        for (int n = 1; failed; n += 1 + n / 20) {
+            trial t = {.table = &table, .gpu = gpu};
+            fake_reset();
+            empty_folder();
+            ck_assert_msg(open_trial(&t) == KCL_OK, "%s", kcl_context_error(t.context));
+            ck_assert_int_eq(kcl_operator_create(&t.op, "Sum_Reduction(Exp(-g*SqDist(x,y))*b,0)", 4, aliases, NULL),
+                             KCL_OK);
+            arm_fake(n);
+            const kcl_status status = solve_by(&t);
+            failed = fake.failed;
+            const bool broke = failed && status != KCL_OK && status != KCL_ERROR_NOT_SOLVED;
+            failures += broke;
+            ck_assert_msg(failed || status == KCL_OK || status == KCL_ERROR_NOT_SOLVED, "%s",
+                          kcl_context_error(t.context));
+            if (broke)
+                ck_assert_msg(strstr(kcl_context_error(t.context), "OUT_OF_RES"), "call %d: %s", n,
+                              kcl_context_error(t.context));
+            fake.fail_at = 0;
+            const kcl_status again = solve_by(&t);
+            ck_assert_msg(again == KCL_OK || again == KCL_ERROR_NOT_SOLVED, "afterwards: %s",
+                          kcl_context_error(t.context));
+            close_trial(&t);
+            ck_assert_int_eq(fake.live, 0);
+        }
+        ck_assert_msg(failures > 20, "%d calls failed", failures);
+    }
+}
+END_TEST
+
 /* The driver allows smaller work-groups than the plan asks for: it says so beforehand, or only when it is asked to. */
 START_TEST(test_plans_follow_what_kernels_allow)
 {
@@ -526,6 +584,7 @@ int main(int argc, char **argv)
                                   test_each_allocation_fails_beside_a_device,
                                   test_one_allocation_fails,
                                   test_each_call_of_a_device_fails,
+                                  test_each_call_of_a_linear_system_fails,
                                   test_plans_follow_what_kernels_allow,
                                   test_the_failing_call_is_named,
                                   test_objects_of_a_device_do_not_grow};
