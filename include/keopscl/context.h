@@ -141,8 +141,8 @@ typedef int (*kcl_progress_fn)(void *user, double fraction);
 /*
  * Sets the function that calls on this context tell how far they are; NULL: none, as in a new context. The thread that
  * made the call calls the function several times a second, and not at all if the call is done soon. A call that is done
- * tells 1 if it has told something before. Only calls that compute tell (kcl_eval, kcl_operator_apply and their like),
- * and neither while a kernel is compiled nor during copies.
+ * tells 1 if it has told something before. Only calls that compute tell (kcl_eval, kcl_operator_apply, kcl_operator_solve
+ * and their like), and neither while a kernel is compiled nor during copies.
  *
  * With a function, or once kcl_context_set_cancellable asks for it, long work is given to the device in pieces of about
  * a fifth of a second, and the call waits for each; results are the same, bit for bit. So a long call waits even if all

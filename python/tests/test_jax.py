@@ -193,6 +193,7 @@ REFUSED = {
     "whole numbers": (lambda x, y: Vi(x.astype(jnp.int32)) + 1, TypeError, "an index, for take"),
     "keys": (lambda x, y: Vi(jax.random.key(0)), TypeError, "key"),
     "out": (lambda x, y: Vi(x).sum(axis=0, out=x), NotImplementedError, "not written to"),
+    "solve": (lambda x, y: Vi(x).sqdist(Vj(x)).solve(x), NotImplementedError, "JAX arrays it is not there"),
     "array @ K": (lambda x, y: x @ Vi(x), TypeError, "write K.T @ array"),
     "Genred": (lambda x, y: Genred("x*y", ["x = Vi(3)", "y = Vj(3)"])(x, y[:, :2]), ValueError, r"\(rows, 3\)"),
     "another library": (lambda x, y: Vi(x) * kn.Vi(np.ones((6, 3))), TypeError, "do not meet"),

@@ -65,19 +65,15 @@ def test_importing_opens_no_driver_and_no_torch():
     assert result.returncode == 0, result.stderr
 
 
-def test_clusters_and_solvers_say_that_they_are_not_there():
-    from keopscl.numpy import Genred, KernelSolve, LazyTensor, cluster
+def test_clusters_and_ranges_say_that_they_are_not_there():
+    from keopscl.numpy import Genred, LazyTensor, cluster
 
     for name in cluster.__all__:
         if name != "swap_axes":
             with pytest.raises(NotImplementedError, match=name):
                 getattr(cluster, name)(None)
     assert cluster.swap_axes(None) is None
-    with pytest.raises(NotImplementedError):
-        KernelSolve("x", [], "x")
     x = np.ones((3, 1, 1))
-    with pytest.raises(NotImplementedError):
-        LazyTensor(x).solve(x)
     with pytest.raises(NotImplementedError, match="ranges"):
         LazyTensor(x).sum(axis=1, ranges=(1, 2, 3, 4, 5, 6))
     with pytest.raises(NotImplementedError, match="ranges"):

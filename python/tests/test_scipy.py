@@ -85,6 +85,27 @@ def test_interpolation_of_elevations(airports):
     np.testing.assert_allclose(weights, np.linalg.solve(dense, height), rtol=1e-6, atol=1e-6)
 
 
+def test_other_linear_systems(airports):
+    """Without positive definiteness, by minres, and least squares of a matrix that is not square, by lsmr."""
+    from scipy.sparse.linalg import lsmr, minres
+
+    x, height = airports
+    K = Vi(x).sqdist(Vj(x)).sqrt() + 2.0 * (index_i() == index_j())
+    dense = np.sqrt(((x[:, None] - x[None]) ** 2).sum(-1)) + 2 * np.eye(len(x))
+    assert np.linalg.eigvalsh(dense)[0] < 0
+    for operator in (K, keopscl.numpy.aslinearoperator(K)):
+        weights, info = minres(operator, height, rtol=1e-12, maxiter=5000)
+        assert info == 0
+        np.testing.assert_allclose(weights, np.linalg.solve(dense, height), rtol=1e-5, atol=1e-5)
+    few = x[::10]
+    tall = (-Vi(x).sqdist(Vj(few)) * 4.0).exp()
+    dense = np.exp(-4 * ((x[:, None] - few[None]) ** 2).sum(-1))
+    for operator in (tall, keopscl.numpy.aslinearoperator(tall)):
+        weights = lsmr(operator, height, damp=0.1, atol=1e-12, btol=1e-12, maxiter=5000)[0]
+        expected = np.linalg.solve(dense.T @ dense + 0.01 * np.eye(len(few)), dense.T @ height)
+        np.testing.assert_allclose(weights, expected, rtol=1e-6, atol=1e-6)
+
+
 def test_lobpcg_and_svds(airports):
     """Solvers that multiply many columns, and by the transposed matrix."""
     from scipy.sparse.linalg import lobpcg, svds

@@ -180,6 +180,14 @@ kcl_status kd_begin_call(kcl_context *context);
 kcl_status kd_check(kcl_context *context, double fraction);
 void kd_end_call(kcl_context *context, kcl_status status);
 
+/*
+ * Around a call of the user that makes many calls of the library: they tell how far the whole call is, which kd_done
+ * says between them, and which goes back never.
+ */
+kcl_status kd_begin_calls(kcl_context *context);
+kcl_status kd_done(kcl_context *context, double fraction);
+void kd_end_calls(kcl_context *context, kcl_status status);
+
 /* `seconds`: of the last launch. Waits if all that was launched since the last wait takes more than a piece may take. */
 kcl_status kd_pace(kcl_context *context, double seconds);
 

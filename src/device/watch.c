@@ -51,6 +51,8 @@ static kcl_status check_flag(kcl_context *c)
 
 kcl_status kd_begin_call(kcl_context *c)
 {
+    if (c->is_part)
+        return check_flag(c);
     c->told_at = kb_seconds();
     c->was_told = false;
     return check_flag(c);
@@ -65,7 +67,7 @@ kcl_status kd_check(kcl_context *c, double fraction)
         return KCL_OK;
     c->told_at = now;
     c->was_told = true;
-    fraction = KB_MIN(KB_MAX(fraction, 0), 1);
+    fraction = c->is_part ? c->done : KB_MIN(KB_MAX(fraction, 0), 1);
     const int answer = c->progress(c->progress_user, fraction);
     if (!answer)
         return check_flag(c);
@@ -76,8 +78,29 @@ kcl_status kd_check(kcl_context *c, double fraction)
 
 void kd_end_call(kcl_context *c, kcl_status status)
 {
-    if (c->progress && c->was_told && status >= 0)
+    if (c->progress && c->was_told && !c->is_part && status >= 0)
         c->progress(c->progress_user, 1);
+}
+
+kcl_status kd_begin_calls(kcl_context *c)
+{
+    const kcl_status status = kd_is_watched(c) ? kd_begin_call(c) : KCL_OK;
+    c->is_part = status >= 0;
+    c->done = 0;
+    return status;
+}
+
+kcl_status kd_done(kcl_context *c, double fraction)
+{
+    c->done = KB_MIN(KB_MAX(c->done, fraction), 1);
+    return kd_is_watched(c) ? kd_check(c, c->done) : KCL_OK;
+}
+
+void kd_end_calls(kcl_context *c, kcl_status status)
+{
+    c->is_part = false;
+    if (kd_is_watched(c))
+        kd_end_call(c, status);
 }
 
 kcl_status kd_pace(kcl_context *c, double seconds)

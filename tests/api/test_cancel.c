@@ -283,6 +283,42 @@ START_TEST(progress_is_told)
 }
 END_TEST
 
+/* A solution of many products, none of which takes long: it tells how far the whole is, and ends where that is refused. */
+START_TEST(a_solution_tells_how_far_it_is)
+{
+    const int64_t n = on_device ? 4000 : 600;
+    float *x = numbers_of(3 * n), *b = numbers_of(n), *a = calloc((size_t)n, sizeof *a);
+    const kcl_array *args[] = {kcl_f32(x, n, 3), kcl_f32(x, n, 3), kcl_f32(b, n, 1)}, *solution = kcl_f32(a, n, 1);
+    const kcl_solve_params params = {.alpha = 1e-3, .tolerance = 1e-3};
+    kcl_operator *op;
+    ok(kcl_operator_create(&op, "Sum_Reduction(Exp(-50*SqDist(x,y))*b, 0)", 3,
+                           (const char *[]){"x = Vi(3)", "y = Vj(3)", "b = Vj(1)"}, NULL));
+    ok(kcl_operator_solve(op, c, "b", solution, args, 3, &params, NULL, 0)); /* kernels are built */
+    told t = {.last = 0};
+    ok(kcl_context_set_progress(c, listen, &t));
+    const double start = seconds();
+    ok(kcl_operator_solve(op, c, "b", solution, args, 3, &params, NULL, 0));
+    const double took = seconds() - start;
+    ck_assert(!t.falls);
+    if (took > 1) {
+        ck_assert_msg(t.count >= 3, "told %d times in %.2f s", t.count, took);
+        ck_assert_double_eq(t.last, 1);
+    }
+    t = (told){.stop_at = 1};
+    const kcl_status status = kcl_operator_solve(op, c, "b", solution, args, 3, &params, NULL, 0);
+    if (took > 1) {
+        ck_assert_int_eq(status, KCL_ERROR_CANCELLED);
+        ck_assert_int_eq(t.count, 1);
+    }
+    ok(kcl_context_set_progress(c, NULL, NULL));
+    check_context();
+    kcl_operator_destroy(&op);
+    free(x);
+    free(b);
+    free(a);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     const test_entry tests[] = {
@@ -291,6 +327,7 @@ int main(int argc, char **argv)
         {batches_are_cancelled, 0},
         {a_cancel_before_a_call_ends_it, 0},
         {progress_is_told, 0},
+        {a_solution_tells_how_far_it_is, 0},
     };
     return run_here_or_there(argc, argv,
                              &(here_or_there){.name = "cancel",

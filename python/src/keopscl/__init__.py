@@ -8,6 +8,7 @@ JAX arrays. Importing opens no OpenCL driver: the first computation does.
 
 from ._core.contexts import device_name, set_device
 from ._core.drivers import InterpreterWarning
+from ._core.solve import SolveResult
 from ._errors import (
     ArgumentError,
     CancelledError,
@@ -20,6 +21,8 @@ from ._errors import (
     InternalError,
     OutOfMemoryError,
     ShapeError,
+    SolveError,
+    SolveWarning,
     UnsupportedError,
 )
 from ._native import ffi as _ffi
@@ -41,6 +44,9 @@ __all__ = [
     "InterpreterWarning",
     "OutOfMemoryError",
     "ShapeError",
+    "SolveError",
+    "SolveResult",
+    "SolveWarning",
     "UnsupportedError",
     "device_name",
     "install_as_pykeops",

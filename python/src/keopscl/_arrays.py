@@ -158,6 +158,14 @@ class ArrayLibrary:
     def no_gradient(self, leaves: Any, what: str) -> None:
         """Refuses leaves whose gradients would be asked for, before something that has none."""
 
+    def number(self, x: Any) -> float:
+        """A number, or an array of one, as a float."""
+        return float(x)
+
+    def solve(self, system: Any) -> Tuple[Any, Any]:
+        """The solution of linear systems (keopscl._core.solve.System), in real numbers, and the record of the run."""
+        return system.run(), system.record
+
     def call(self, evaluation: Any, leaves: Any) -> Any:
         """The results of an evaluation (keopscl._core.evaluation.Evaluation) of leaves (keopscl._core.leaves)."""
         return evaluation.run(leaves)

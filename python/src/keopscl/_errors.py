@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Dict, Optional, Type
+
+from numpy.linalg import LinAlgError
 
 from ._native import ffi, lib
 
@@ -48,6 +50,19 @@ class CancelledError(Error, RuntimeError):
     """A call was cancelled before it was done."""
 
 
+class SolveError(Error, ArithmeticError, LinAlgError):
+    """A linear system has no solution by the method: its matrix is not symmetric or not positive definite, or a NaN or
+    an infinity came up. `result`, a SolveResult, tells about each system."""
+
+    def __init__(self, text: str, result: Optional[Any] = None) -> None:
+        super().__init__(text)
+        self.result = result
+
+
+class SolveWarning(RuntimeWarning):
+    """A linear system was not solved to its tolerance; the solution is the best that was found."""
+
+
 class FileError(Error, OSError):
     """A file of the kernel cache cannot be read or written."""
 
@@ -56,7 +71,7 @@ class InternalError(Error, RuntimeError):
     """A fault of the library itself."""
 
 
-CLASSES = {
+CLASSES: Dict[int, Type[Error]] = {
     lib.KCL_ERROR_NO_MEMORY: OutOfMemoryError,
     lib.KCL_ERROR_ARGUMENT: ArgumentError,
     lib.KCL_ERROR_SYNTAX: FormulaError,
@@ -73,6 +88,7 @@ CLASSES = {
     lib.KCL_ERROR_IO: FileError,
     lib.KCL_ERROR_INTERNAL: InternalError,
     lib.KCL_ERROR_CANCELLED: CancelledError,
+    lib.KCL_ERROR_NOT_SOLVED: SolveError,
 }
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""torch.func, forward mode, torch.compile and autocast of tensors on a CUDA device, real or simulated (cards.py)."""
+"""torch.func, forward mode, torch.compile, autocast and linear systems of tensors on a CUDA device, real or simulated
+(cards.py)."""
 import pytest
 from cards import PATH, REAL, card  # noqa: F401
 
@@ -7,8 +8,9 @@ torch = pytest.importorskip("torch")
 
 from torch.autograd import forward_ad  # noqa: E402
 
+import keopscl  # noqa: E402
 from keopscl._core import evaluation  # noqa: E402
-from keopscl.torch import Genred, LazyTensor, Pm, Vi, Vj, _cuda  # noqa: E402
+from keopscl.torch import Genred, KernelSolve, LazyTensor, Pm, Vi, Vj, _cuda  # noqa: E402
 
 if not REAL and not PATH:
     pytest.skip("PyTorch finds no CUDA device", allow_module_level=True)
@@ -149,3 +151,53 @@ def test_streams(card):
             moved.zero_()
     stream.synchronize()
     same(result, expected)
+
+
+# ---- Linear systems --------------------------------------------------------------------------------------------------
+
+
+def test_linear_systems_and_their_gradients(card):
+    rows = 6
+    generator = torch.Generator().manual_seed(5)
+    x, b, g, alpha, noise = [torch.rand(shape, generator=generator, dtype=torch.float64)
+                             for shape in ((rows, 3), (rows, 2), (1,), (), (rows,))]
+    solver = KernelSolve("Exp(-g*SqDist(x,y))*b", ["x = Vi(3)", "y = Vj(3)", "b = Vj(2)", "g = Pm(1)"], "b", axis=1)
+
+    def derivatives(function):
+        given = [card.put(each).requires_grad_() for each in (x, b, g, alpha, noise)]
+        a = function(*given)
+        first = torch.autograd.grad((a ** 2).sum(), given, create_graph=REAL)
+        second = torch.autograd.grad(sum([(each ** 2).sum() for each in first]), given) if REAL else ()
+        return [a, *first, *second]
+
+    def dense(x, b, g, alpha, noise):
+        K = (-((x[:, None] - x[None]) ** 2).sum(-1) * g).exp()
+        return torch.linalg.solve(K + alpha * torch.eye(rows, dtype=x.dtype, device=x.device) + torch.diag(noise), b)
+
+    def by_methods(x, b, g, alpha, noise):
+        return (-Vi(x).sqdist(Vj(x)) * Pm(g)).exp().solve(b, alpha=alpha, noise=noise, tol=1e-13)
+
+    def by_text(x, b, g, alpha, noise):
+        return solver(x, x, b, g, alpha=alpha, noise=noise, tol=1e-13)
+
+    expected = derivatives(dense)
+    # A simulated card computes as the CPU does: a few kernels are enough there.
+    for function in (by_methods, by_text) if REAL else (by_text,):
+        for got, wanted in zip(derivatives(function), expected):
+            assert got.device == wanted.device
+            torch.testing.assert_close(got, wanted, rtol=1e-8, atol=1e-8)
+
+
+def test_linear_systems_of_float32(card):
+    x, b = [torch.rand(shape, generator=torch.Generator().manual_seed(6)) for shape in ((40, 3), (40, 1))]
+    matrix = (-((x[:, None] - x[None]).double() ** 2).sum(-1)).exp() + 0.1 * torch.eye(40, dtype=torch.float64)
+    K = (-Vi(card.put(x)).sqdist(Vj(card.put(x)))).exp()
+    start = None
+    for keywords in ({}, {"dtype": "float64", "tol": 1e-10}, {"use_double_acc": True}):
+        a, record = K.solve(card.put(b), alpha=0.1, info=True, start=start, **keywords)
+        start = a
+        assert a.dtype == (torch.float64 if "dtype" in keywords else torch.float32) and record.converged.all()
+        residual = (matrix @ a.cpu().double() - b.double()).norm() / b.double().norm()
+        assert residual <= (1.1e-10 if "dtype" in keywords else 1e-5)
+    with pytest.raises(keopscl.SolveError, match="no positive curvature"):
+        (-K).solve(card.put(b))

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 import keopscl  # noqa: E402
 import keopscl.numpy  # noqa: E402
-from keopscl.torch import (Genred, KernelSolve, LazyTensor, Pm, Vi, Vj, cluster, generic_argmin,  # noqa: E402
+from keopscl.torch import (Genred, LazyTensor, Pm, Vi, Vj, cluster, generic_argmin,  # noqa: E402
                            index_i, index_j, where)
 from keopscl.torch.utils import is_on_device, squared_distances, torch_kernel  # noqa: E402
 
@@ -215,10 +215,6 @@ def test_what_is_not_there_yet():
         if name != "swap_axes":
             with pytest.raises(NotImplementedError, match=name):
                 getattr(cluster, name)(None)
-    with pytest.raises(NotImplementedError):
-        KernelSolve("x", [], "x")
-    with pytest.raises(NotImplementedError):
-        LazyTensor(x).solve(x)
     with pytest.raises(NotImplementedError, match="ranges"):
         LazyTensor(x).sum(axis=1, ranges=(1, 2, 3, 4, 5, 6))
 

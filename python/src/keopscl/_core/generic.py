@@ -42,10 +42,3 @@ def short_forms(genred: Any) -> Tuple[Form, Form, Form, Form]:
         return genred(formula, aliases, reduction_op="ArgKMin", axis=axis, opt_arg=dim, **kwargs)
 
     return generic_sum, generic_logsumexp, generic_argmin, generic_argkmin
-
-
-class KernelSolve:
-    """A linear system of a formula. Not there yet."""
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        raise NotImplementedError("KernelSolve: linear systems are not there yet, keopscl 0.1 has no solver")

@@ -77,7 +77,38 @@ class Linear(TensorBase):
         """The same as t()."""
         return self.t()
 
-    def solve(self: S, *args: Any, **kwargs: Any) -> Any:
-        """Not there yet."""
-        raise NotImplementedError("solve: linear systems are not there yet, keopscl 0.1 has no solver")
+    def solve(self: S, other: Any, var: Any = None, call: bool = True, **kwargs: Any) -> Any:
+        """The solution a of (alpha Id + K) a = b for a symmetric K, alpha Id + K being positive definite, by conjugate
+        gradients. K, of shape (batch axes..., N, N), is never stored.
 
+        `other` is b: an array of shape (N,), with a solution of shape (N,), or (batch axes..., N, D), or a LazyTensor
+        of one variable. The columns of b are systems of their own, and so are the elements of a batch. With `var`, a
+        symbolic variable of the formula, self is linear in var, and K is the sum of self over the rows of var. With
+        `call=False`, or where K or b have symbolic variables, the result is a function, that returns the solution for
+        their arrays, in the order of their indices.
+
+        Keyword arguments:
+
+        - `alpha` (1e-10): a number, added to the diagonal, 0 or more.
+        - `noise`: an array of shape (batch axes..., N), added to the diagonal besides.
+        - `tol`: the residual ``|b - (alpha Id + K) a|`` of each column is at most ``tol |b|``. Without tol and eps it
+          is 1e-6, and for a float32 solution 1e-4 is enough where the rounding of its numbers lets no residual be
+          smaller.
+        - `eps`: the root mean square of the residual of each column is at most eps. With both, the larger bound counts.
+        - `max_iterations`: products with K, for each column; by default 10 N, at least 1000.
+        - `start`: a guess of the solution, of its shape.
+        - `check_symmetry` (False): two more products tell a K that is not symmetric.
+        - `dtype`: "float64" for a solution in float64 of float32 arrays. Residuals of float32 arrays are computed in
+          float64 in any case.
+        - `info` (False): True for a pair of the solution and a keopscl.SolveResult.
+        - `backend`, `device_id`, `verbose`, `use_double_acc`, `dtype_acc`, `sum_scheme`, `use_fast_math` as of sums.
+
+        Warns by keopscl.SolveWarning where the tolerance was not reached, and returns the best solution that was found.
+        Raises keopscl.SolveError, which is a numpy.linalg.LinAlgError and an ArithmeticError, where alpha Id + K is not
+        positive definite, K is found not to be symmetric, or a NaN or an infinity comes up; ValueError for shapes that
+        do not fit, TypeError for number types.
+        """
+        from .lazy_solve import lazy_solve
+
+        made = lazy_solve(self, other, var, kwargs)
+        return made() if call and made.is_ready else made

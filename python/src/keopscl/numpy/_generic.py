@@ -2,8 +2,9 @@
 """Genred and its short forms for NumPy arrays."""
 from __future__ import annotations
 
-from .._core.generic import KernelSolve, short_forms
+from .._core.generic import short_forms
 from .._core.genred import GenredBase
+from .._core.kernel_solve import KernelSolveBase
 from ._library import library
 
 
@@ -20,6 +21,20 @@ class Genred(GenredBase):
     """
 
     _library = library
+
+
+class KernelSolve(KernelSolveBase):
+    """The inverse of alpha Id + K, for a sum K b of a formula in KeOps' language that is linear in b, and symmetric.
+
+    >>> f = KernelSolve("Exp(-g*SqDist(x,y))*b", ["x = Vi(3)", "y = Vj(3)", "b = Vj(1)", "g = Pm(1)"], "b", axis=1)
+    >>> a = f(x, x, b, g, alpha=0.1)      # (N, 3), (N, 3), (N, 1), (1,) -> (N, 1)
+
+    `varinvalias` names the argument that b stands for. The sum is over j with axis=1, over i with axis=0, the default,
+    and b has rows of the axis that is reduced. Calls take the keyword arguments of LazyTensor.solve, and warn and raise
+    as that does.
+    """
+
+    _genred = Genred
 
 
 generic_sum, generic_logsumexp, generic_argmin, generic_argkmin = short_forms(Genred)

@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 import torch
 
+from .._core import kernel_solve, lazy_solve, solve
 from .._core.lazy_tensor import LazyTensorBase
 from .._core.structure import INDEX
 from .._core.variables import Makers
@@ -92,7 +93,8 @@ _makers = Makers(LazyTensor)
 Var, Vi, Vj, Pm = _makers.Var, _makers.Vi, _makers.Vj, _makers.Pm
 index_i, index_j, where = _makers.index_i, _makers.index_j, _makers.where
 
-leave_to_python(LazyTensor, ComplexLazyTensor, Makers, KernelSolve, type(library))
+leave_to_python(LazyTensor, ComplexLazyTensor, Makers, KernelSolve, type(library), solve.System, solve.SolveResult,
+                lazy_solve.LazySolve, solve, lazy_solve, kernel_solve)
 
 __all__ = ["ComplexLazyTensor", "CopyWarning", "Genred", "KernelSolve", "LazyTensor", "Pm", "Var", "Vi", "Vj",
            "cluster", "generic_argkmin", "generic_argmin", "generic_logsumexp", "generic_sum", "index_i", "index_j",

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from .._core.generic import KernelSolve, short_forms
+from .._core.generic import short_forms
 from .._core.genred import REDUCTIONS, GenredBase
+from .._core.kernel_solve import KernelSolveBase
 from .._core.leaves import F32
 from .._core.stage import stage_of
 from .._errors import ArgumentError, DtypeError
@@ -54,6 +55,21 @@ class Genred(GenredBase):
                 result = result.to(torch.float32)
             results.append(result.reshape(shape[:-1] + (self._program.tail or shape[-1:])))
         return results[0] if len(results) == 1 else tuple(results)
+
+
+class KernelSolve(KernelSolveBase):
+    """The inverse of alpha Id + K, for a sum K b of a formula in KeOps' language that is linear in b, and symmetric.
+
+    >>> f = KernelSolve("Exp(-g*SqDist(x,y))*b", ["x = Vi(3)", "y = Vj(3)", "b = Vj(1)", "g = Pm(1)"], "b", axis=1)
+    >>> a = f(x, x, b, g, alpha=0.1)      # (N, 3), (N, 3), (N, 1), (1,) -> (N, 1)
+    >>> a.sum().backward()                # in all arguments that require a gradient, and in alpha
+
+    `varinvalias` names the argument that b stands for. The sum is over j with axis=1, over i with axis=0, the default,
+    and b has rows of the axis that is reduced. Calls take the keyword arguments of LazyTensor.solve, and warn and raise
+    as that does.
+    """
+
+    _genred = Genred
 
 
 def real_numbers(x: Any, what: str) -> Any:

@@ -37,6 +37,9 @@ VERSION = tuple([int(part) for part in torch.__version__.split(".")[:2]])
 PYTORCH_2 = VERSION >= (2, 0)
 PYTORCH_2_4 = VERSION >= (2, 4)
 
+UNDER_TRANSFORMS = ("linear systems are not solved under torch.func's transforms and in programs that are traced, "
+                    "which put other tensors in the place of the arguments; torch.autograd has gradients of any order")
+
 
 class Held:
     """What holds the memory of a leaf: the tensor that gradients are for, and where its memory was when it was
@@ -299,6 +302,34 @@ class TorchLibrary(_arrays.ArrayLibrary):
         from . import _autograd
 
         return _autograd.evaluate(self, evaluation, leaves)
+
+    def number(self, x: Any) -> float:
+        if not isinstance(x, torch.Tensor):
+            return float(x)
+        if address_of(x.detach(), "alpha") is None:
+            raise UnsupportedError(f"alpha: {UNDER_TRANSFORMS}")
+        return float(x.detach())
+
+    def solve(self, system: Any) -> Tuple[Any, Any]:
+        """The solution of linear systems, with a graph of how it was computed where a tensor requires a gradient."""
+        from . import _solve
+
+        leaves = system.arrays
+        for leaf in leaves:
+            if type(leaf) is ArrayLeaf and type(leaf.keep) is Deferred:
+                raise UnsupportedError(f"{system.what}: {UNDER_TRANSFORMS}")
+        system = system.with_arrays(self.current(leaves))
+        number = _cuda.number_of_leaves(system.arrays)
+        if number == HOST:
+            return _solve.solve(system)
+        if self.computes_there(system.program, number, system.device):
+            try:
+                return _solve.solve(system)
+            except OnlyOpenCLError as error:
+                self.only_by_copies(system.program, error)
+        copies, back = self.on_host(system.arrays)
+        solution, record = _solve.solve(system.with_arrays(copies))
+        return back(solution), record
 
     def deferred(self, evaluation: Any, leaves: Sequence[Any]) -> Any:
         """The results where a tensor has no memory yet."""

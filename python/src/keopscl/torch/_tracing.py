@@ -8,7 +8,7 @@ seconds and gains nothing. Marks cost calls nothing, and need no import of torch
 from __future__ import annotations
 
 import types
-from typing import Any, Iterator
+from typing import Any, Iterator, Set
 
 import torch
 
@@ -16,19 +16,25 @@ REASON = ("LazyTensors are built by Python, not in a graph: torch.compiler.allow
           "tensors that builds and reduces LazyTensors one node of the graph")
 
 
-def functions_of(cls: type) -> Iterator[types.FunctionType]:
-    """The functions of a class that are written in Python: methods, properties, class methods."""
-    for value in vars(cls).values():
+def functions_of(thing: Any) -> Iterator[types.FunctionType]:
+    """The functions of a class that are written in Python: methods, properties, class methods; or those that a module
+    defines."""
+    for value in vars(thing).values():
+        if isinstance(thing, types.ModuleType) and getattr(value, "__module__", "") != thing.__name__:
+            continue
         for function in (value, getattr(value, "__func__", None), getattr(value, "fget", None)):
             if isinstance(function, types.FunctionType):
                 yield function
 
 
-def leave_to_python(*classes: type) -> None:
-    """Marks the methods of these classes, and of the classes of this package that they are made of."""
+def leave_to_python(*things: Any) -> None:
+    """Marks the methods of classes, and of the classes of this package that they are made of, and the functions of
+    modules."""
     package = __name__.partition(".")[0]
-    found = {base for cls in classes for base in cls.__mro__ if base.__module__.partition(".")[0] == package}
-    for base in found:
+    modules = [thing for thing in things if not isinstance(thing, type)]
+    classes = [cls for cls in things if isinstance(cls, type)]
+    found: Set[Any] = {base for cls in classes for base in cls.__mro__ if base.__module__.partition(".")[0] == package}
+    for base in [*found, *modules]:
         for function in functions_of(base):
             # As torch._dynamo.skip does.
             function.__dict__.update(_torchdynamo_disable=True, _torchdynamo_disable_msg=REASON)
