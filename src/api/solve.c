@@ -528,7 +528,13 @@ static kcl_status refine(void *user)
     return make_vectors(s) < 0 ? kd_error(s->context)->status : make_preconditioner(s);
 }
 
-static const ks_operations operations = {correct, undo, begin, precondition, turn, apply, advance, refine};
+static void tell(void *user, double fraction)
+{
+    const linear_system *s = user;
+    kd_set_fraction(s->context, fraction);
+}
+
+static const ks_operations operations = {correct, undo, begin, precondition, turn, apply, advance, refine, tell};
 
 /* ---- A call ------------------------------------------------------------------------------------------------------- */
 
@@ -1089,7 +1095,10 @@ kcl_status kcl_operator_solve(const kcl_operator *op, kcl_context *context, cons
         return kb_fail(err, KCL_ERROR_LENGTH, "kcl_operator_solve: there are %zu systems, and room for %lld results",
                        s.count, (long long)result_count);
     kcl_solve_result *room = results ? results : kb_calloc(kd_allocator(context), s.count + 1, sizeof *room);
-    status = room ? run(&s, solution, args, room) : kb_no_memory(err);
+    status = room ? kd_begin_whole(context) : kb_no_memory(err);
+    if (status == KCL_OK)
+        status = run(&s, solution, args, room);
+    kd_end_whole(context, status);
     if (!results)
         kb_free(kd_allocator(context), room);
     end_system(&s);

@@ -180,6 +180,14 @@ kcl_status kd_begin_call(kcl_context *context);
 kcl_status kd_check(kcl_context *context, double fraction);
 void kd_end_call(kcl_context *context, kcl_status status);
 
+/*
+ * Around a call that is made of others: a watched call within begins and ends nothing, and kd_check tells the fraction of
+ * the whole. kd_set_fraction: how much of the whole is done; smaller fractions than before do not count.
+ */
+kcl_status kd_begin_whole(kcl_context *context);
+void kd_set_fraction(kcl_context *context, double fraction);
+void kd_end_whole(kcl_context *context, kcl_status status);
+
 /* `seconds`: of the last launch. Waits if all that was launched since the last wait takes more than a piece may take. */
 kcl_status kd_pace(kcl_context *context, double seconds);
 
