@@ -556,6 +556,11 @@ static kcl_status check_problem(linear_system *s, const char *unknown, const kcl
     if (p->max_iterations < 0)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_operator_solve: max_iterations is %lld, below 0",
                        (long long)p->max_iterations);
+    if (p->preconditioner < KCL_PRECONDITIONER_DEFAULT || p->preconditioner > KCL_PRECONDITIONER_CHOLESKY)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_operator_solve: there is no preconditioner %d",
+                       (int)p->preconditioner);
+    if (p->rank < 0)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_operator_solve: rank is %lld, below 0", (long long)p->rank);
     const int64_t at = unknown ? ka_operator_find_input(op, unknown) : -1;
     if (at < 0)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_operator_solve: the operator has no argument \"%s\"",
