@@ -94,7 +94,8 @@ typedef struct kcl_solve_params {
  * Returns KCL_OK if all systems converged. KCL_ERROR_NOT_SOLVED if one did not, with a sentence about the first one:
  * `solution` holds the best that was found, and results tell about each. Errors of arguments: KCL_ERROR_ARGUMENT (a
  * tolerance or alpha that is negative or not finite; the unknown enters in another way than linearly), and the errors of
- * kcl_operator_apply. A context may be cancelled, and progress is told, in every product with the matrix.
+ * kcl_operator_apply. A context may be cancelled in every product with the matrix. What a progress function is told is the
+ * digits that the residuals have lost, as a fraction of the digits that they shall lose.
  */
 KCL_API kcl_status kcl_operator_solve(const kcl_operator *op, kcl_context *context, const char *unknown,
                                       const kcl_array *solution, const kcl_array *const *args, int arg_count,

@@ -44,10 +44,7 @@ typedef struct linear_system {
     precision given, fine, *now;       /* the arrays of the caller; the highest; the iterations' */
     kcl_array vectors[VECTORS];
     int solved, turned; /* 0 or 1: which of two vectors of a kind is the one that counts; turned: of DIRECTION */
-    double *squares;    /* by system: inner products of the residual with itself, which has the norm 1 in `begin` */
-    double *begun;      /* by system: norms of the residuals in `begin`, 0 of a system that has ended */
-    const double *norm; /* by system: |b| */
-    const double *goal; /* by system: the norm of the residual that is small enough */
+    double *squares;    /* by system: inner products of the residual with itself */
     double *x, *b, *r;  /* the solution, the right-hand side, the residual, dense and in double */
     void *scratch;      /* a vector, in the precision of the iterations */
     float *narrow[3];   /* x, b and r where the device has no float64; else NULL */
@@ -422,7 +419,6 @@ static kcl_status begin(void *user, const double *norm)
     if (kcl_array_update(s->context, &from, &s->vectors[CORRECTION + s->solved]) < 0)
         return kd_error(s->context)->status;
     memset(s->squares, 0, s->count * sizeof *s->squares);
-    memcpy(s->begun, norm, s->count * sizeof *norm);
     for (int64_t at = 0; at < s->elements; at++) {
         const size_t k = system_of(s, at);
         if (norm[k] == 0)
@@ -480,18 +476,6 @@ static kcl_status apply(void *user, double *pq, double *size)
     return KCL_OK;
 }
 
-/* How far the system is that has the longest way left: residuals shrink by about the same factor in each iteration. */
-static double progress_of(const linear_system *s)
-{
-    double least = 1;
-    for (size_t k = 0; k < s->count; k++) {
-        const double residual = s->begun[k] * sqrt(s->squares[k]);
-        if (residual > s->goal[k] && s->goal[k] < s->norm[k])
-            least = KB_MIN(least, log(s->norm[k] / residual) / log(s->norm[k] / s->goal[k]));
-    }
-    return least;
-}
-
 static kcl_status advance(void *user, const double *step, double *rr)
 {
     linear_system *s = user;
@@ -506,7 +490,7 @@ static kcl_status advance(void *user, const double *step, double *rr)
     s->solved = !s->solved;
     read_numbers(s, p, 1, s->squares);
     memcpy(rr, s->squares, s->count * sizeof *rr);
-    return kd_done(s->context, progress_of(s));
+    return KCL_OK;
 }
 
 /*
@@ -544,7 +528,13 @@ static kcl_status refine(void *user)
     return make_vectors(s) < 0 ? kd_error(s->context)->status : make_preconditioner(s);
 }
 
-static const ks_operations operations = {correct, undo, begin, precondition, turn, apply, advance, refine};
+static void tell(void *user, double fraction)
+{
+    const linear_system *s = user;
+    kd_set_fraction(s->context, fraction);
+}
+
+static const ks_operations operations = {correct, undo, begin, precondition, turn, apply, advance, refine, tell};
 
 /* ---- A call ------------------------------------------------------------------------------------------------------- */
 
@@ -566,6 +556,11 @@ static kcl_status check_problem(linear_system *s, const char *unknown, const kcl
     if (p->max_iterations < 0)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_operator_solve: max_iterations is %lld, below 0",
                        (long long)p->max_iterations);
+    if (p->preconditioner < KCL_PRECONDITIONER_DEFAULT || p->preconditioner > KCL_PRECONDITIONER_CHOLESKY)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_operator_solve: there is no preconditioner %d",
+                       (int)p->preconditioner);
+    if (p->rank < 0)
+        return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_operator_solve: rank is %lld, below 0", (long long)p->rank);
     const int64_t at = unknown ? ka_operator_find_input(op, unknown) : -1;
     if (at < 0)
         return kb_fail(err, KCL_ERROR_ARGUMENT, "kcl_operator_solve: the operator has no argument \"%s\"",
@@ -871,8 +866,7 @@ static kcl_status make_room(linear_system *s)
     for (int k = 0; is_narrow && k < 3; k++)
         if (!(s->narrow[k] = kb_calloc(a, elements, sizeof(float))))
             return kb_no_memory(kd_error(s->context));
-    s->begun = kb_calloc(a, s->count + 1, sizeof *s->begun);
-    if (!s->x || !s->b || !s->r || !s->scratch || !s->squares || !s->begun)
+    if (!s->x || !s->b || !s->r || !s->scratch || !s->squares)
         return kb_no_memory(kd_error(s->context));
     if (make_apply(s) < 0 || make_residual(s) < 0 || make_steps(s) < 0)
         return kd_error(s->context)->status;
@@ -895,7 +889,6 @@ static void end_system(linear_system *s)
     kb_free(a, s->r);
     kb_free(a, s->scratch);
     kb_free(a, s->squares);
-    kb_free(a, s->begun);
     for (int k = 0; k < 3; k++)
         kb_free(a, s->narrow[k]);
 }
@@ -1010,8 +1003,6 @@ static kcl_status solve_systems(linear_system *s, kcl_solve_result *results)
         for (int64_t at = 0; at < s->elements; at++)
             if (norm[system_of(s, at)] == 0)
                 s->x[at] = 0;
-        s->norm = norm;
-        s->goal = goal;
         ks_operations own = operations;
         if (s->now == &s->fine || p->keeps_precision || s->fine.dtype == s->given.dtype)
             own.refine = NULL;
@@ -1109,11 +1100,10 @@ kcl_status kcl_operator_solve(const kcl_operator *op, kcl_context *context, cons
         return kb_fail(err, KCL_ERROR_LENGTH, "kcl_operator_solve: there are %zu systems, and room for %lld results",
                        s.count, (long long)result_count);
     kcl_solve_result *room = results ? results : kb_calloc(kd_allocator(context), s.count + 1, sizeof *room);
-    status = room ? kd_begin_calls(context) : kb_no_memory(err);
-    if (status == KCL_OK) {
+    status = room ? kd_begin_whole(context) : kb_no_memory(err);
+    if (status == KCL_OK)
         status = run(&s, solution, args, room);
-        kd_end_calls(context, status == KCL_ERROR_NOT_SOLVED ? KCL_OK : status);
-    }
+    kd_end_whole(context, status);
     if (!results)
         kb_free(kd_allocator(context), room);
     end_system(&s);

@@ -181,12 +181,12 @@ kcl_status kd_check(kcl_context *context, double fraction);
 void kd_end_call(kcl_context *context, kcl_status status);
 
 /*
- * Around a call of the user that makes many calls of the library: they tell how far the whole call is, which kd_done
- * says between them, and which goes back never.
+ * Around a call that is made of others: a watched call within begins and ends nothing, and kd_check tells the fraction of
+ * the whole. kd_set_fraction: how much of the whole is done; smaller fractions than before do not count.
  */
-kcl_status kd_begin_calls(kcl_context *context);
-kcl_status kd_done(kcl_context *context, double fraction);
-void kd_end_calls(kcl_context *context, kcl_status status);
+kcl_status kd_begin_whole(kcl_context *context);
+void kd_set_fraction(kcl_context *context, double fraction);
+void kd_end_whole(kcl_context *context, kcl_status status);
 
 /* `seconds`: of the last launch. Waits if all that was launched since the last wait takes more than a piece may take. */
 kcl_status kd_pace(kcl_context *context, double seconds);

@@ -295,8 +295,8 @@ struct kcl_context {
     atomic_int cancel;    /* asked for: the running call ends, or the next one */
     double told_at;       /* when the progress function was called last, or the call began */
     bool was_told;        /* of the running call */
-    bool is_part;         /* calls are parts of a call of many calls, which tells how far it is */
-    double done;          /* of that call: the fraction */
+    bool is_whole;        /* the running call is made of others */
+    double fraction;      /* of a call that is made of others: what is done */
     bool save_pending;    /* a program of this submission belongs on disk */
     kd_build_lock *locks; /* until the end of the submission */
     struct {

@@ -2,7 +2,7 @@
 /* device/watch.c: calls that tell how far they are, and can be cancelled. */
 #include "internal.h"
 
-static const double piece = 1.0 / KD_PIECES_PER_SECOND; /* seconds, of work that is given to the device at once */
+static const double piece = 1.0 / KD_PIECES_PER_SECOND;   /* seconds, of work that is given to the device at once */
 static const double between = 0.5 / KD_PIECES_PER_SECOND; /* two calls of the progress function, at least */
 
 kcl_status kcl_context_set_progress(kcl_context *c, kcl_progress_fn progress, void *user)
@@ -51,7 +51,7 @@ static kcl_status check_flag(kcl_context *c)
 
 kcl_status kd_begin_call(kcl_context *c)
 {
-    if (c->is_part)
+    if (c->is_whole)
         return check_flag(c);
     c->told_at = kb_seconds();
     c->was_told = false;
@@ -67,7 +67,7 @@ kcl_status kd_check(kcl_context *c, double fraction)
         return KCL_OK;
     c->told_at = now;
     c->was_told = true;
-    fraction = c->is_part ? c->done : KB_MIN(KB_MAX(fraction, 0), 1);
+    fraction = KB_MIN(KB_MAX(c->is_whole ? c->fraction : fraction, 0), 1);
     const int answer = c->progress(c->progress_user, fraction);
     if (!answer)
         return check_flag(c);
@@ -78,29 +78,27 @@ kcl_status kd_check(kcl_context *c, double fraction)
 
 void kd_end_call(kcl_context *c, kcl_status status)
 {
-    if (c->progress && c->was_told && !c->is_part && status >= 0)
+    if (!c->is_whole && c->progress && c->was_told && status >= 0)
         c->progress(c->progress_user, 1);
 }
 
-kcl_status kd_begin_calls(kcl_context *c)
+kcl_status kd_begin_whole(kcl_context *c)
 {
     const kcl_status status = kd_is_watched(c) ? kd_begin_call(c) : KCL_OK;
-    c->is_part = status >= 0;
-    c->done = 0;
+    c->is_whole = true;
+    c->fraction = 0;
     return status;
 }
 
-kcl_status kd_done(kcl_context *c, double fraction)
+void kd_set_fraction(kcl_context *c, double fraction)
 {
-    c->done = KB_MIN(KB_MAX(c->done, fraction), 1);
-    return kd_is_watched(c) ? kd_check(c, c->done) : KCL_OK;
+    c->fraction = KB_MAX(c->fraction, fraction);
 }
 
-void kd_end_calls(kcl_context *c, kcl_status status)
+void kd_end_whole(kcl_context *c, kcl_status status)
 {
-    c->is_part = false;
-    if (kd_is_watched(c))
-        kd_end_call(c, status);
+    c->is_whole = false;
+    kd_end_call(c, status);
 }
 
 kcl_status kd_pace(kcl_context *c, double seconds)

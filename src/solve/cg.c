@@ -161,6 +161,21 @@ static bool is_lame(const solver *v, system_state *s)
     return !v->is_finest && now - s->fell > s->fell - s->begun + patience;
 }
 
+/* The digits that the residuals have lost so far, by the digits that they shall lose; of the system that lags most. */
+static void tell(const solver *v)
+{
+    double least = 1;
+    if (!v->problem->operations->tell)
+        return;
+    for (size_t k = 0; k < v->problem->count; k++) {
+        const system_state *s = &v->systems[k];
+        const double done = log(s->result->norm / (s->claimed * s->norm)) / log(s->result->norm / s->goal);
+        if (s->runs && done < least)
+            least = done;
+    }
+    v->problem->operations->tell(v->problem->user, least);
+}
+
 static bool any_runs(const solver *v)
 {
     for (size_t k = 0; k < v->problem->count; k++)
@@ -209,6 +224,7 @@ static kcl_status iterate(solver *v)
     }
     if (!any_runs(v))
         return KCL_OK;
+    tell(v);
     status = o->precondition(p->user, v->numbers);
     if (status < 0)
         return status;

@@ -33,6 +33,8 @@ typedef struct ks_operations {
     kcl_status (*advance)(void *user, const double *step, double *rr);
     /* From now on A is applied, and vectors are kept, in the highest precision there is. NULL: they cannot be. */
     kcl_status (*refine)(void *user);
+    /* Is told which fraction of the way to the goals is done, by the residuals' digits. NULL: nobody wants to know. */
+    void (*tell)(void *user, double fraction);
 } ks_operations;
 
 typedef struct ks_problem {

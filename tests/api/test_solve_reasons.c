@@ -414,6 +414,20 @@ static void *cancel_then(void *unused)
     return unused;
 }
 
+typedef struct told {
+    int count;
+    double last;
+} told;
+
+/* Fractions grow. */
+static int stop_at_third(void *user, double fraction)
+{
+    told *t = user;
+    ck_assert_msg(fraction >= t->last && fraction < 1, "%g after %g", fraction, t->last);
+    t->last = fraction;
+    return ++t->count == 3;
+}
+
 /*
  * Eigenvalues from 1 to 1e-10, at equal ratios, which take more products than anybody waits for. What another thread cancels
  * ends within a second.
@@ -448,6 +462,13 @@ START_TEST(another_thread_cancels)
     const double *a = numbers_of(a_long);
     for (int64_t i = 0; i < n; i++)
         ck_assert_double_eq(a[i], kept[i]);
+    /* So does a function that is told how far the call is, whose products are short. */
+    told by_products = {.last = 0};
+    ok(kcl_context_set_progress(c, stop_at_third, &by_products));
+    ck_assert_int_eq(solve(op, a_long, points_array, b_long, small, &params, &r, 1), KCL_ERROR_CANCELLED);
+    ck_assert_int_eq(by_products.count, 3);
+    CONTAINS(kcl_context_error(c), "progress function");
+    ok(kcl_context_set_progress(c, NULL, NULL));
     /* The next call is as always. */
     ok(solve(op, a_long, points_array, b_long, small, &few, &r, 1));
     ended(r, KCL_SOLVE_CONVERGED);

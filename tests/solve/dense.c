@@ -149,7 +149,13 @@ static kcl_status refine(void *user)
     return enter(REFINE);
 }
 
-const ks_operations operations = {correct, undo, begin, precondition, turn, apply, advance, refine};
+static void tell(void *user, double fraction)
+{
+    (void)user;
+    s.told = fraction;
+}
+
+const ks_operations operations = {correct, undo, begin, precondition, turn, apply, advance, refine, tell};
 
 /* ---- Problems ----------------------------------------------------------------------------------------------------- */
 

@@ -25,6 +25,7 @@ typedef struct dense {
     int calls[OPERATIONS];
     operation fails; /* this operation fails in its call number fails_at, from 1 */
     int fails_at;
+    double told;       /* the fraction that was told last */
     int after_failure; /* calls after the one that failed */
     kb_error err;
 } dense;

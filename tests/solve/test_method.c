@@ -170,6 +170,19 @@ START_TEST(guesses_help)
 }
 END_TEST
 
+/* A product of this matrix takes half a digit or so away, of ten: the last but one tells that little is left. */
+START_TEST(digits_tell_how_far_it_is)
+{
+    set_condition(0, 10, N);
+    set_right_side(0, 1);
+    is_reason(solve_one(1e-10, 1000, &operations), KCL_SOLVE_CONVERGED);
+    ck_assert_msg(s.told > 0.7 && s.told < 1.04, "%g is done", s.told);
+    memset(s.x, 0, sizeof s.x);
+    is_reason(solve_one(1e-10, 3, &operations), KCL_SOLVE_LIMIT);
+    ck_assert_msg(s.told > 0.01 && s.told < 0.3, "%g is done", s.told);
+}
+END_TEST
+
 /* Rows and columns of A are multiplied by numbers of up to 1e4, which a diagonal takes away. */
 START_TEST(a_preconditioner_saves_products)
 {
@@ -440,6 +453,7 @@ int main(void)
         {goals_are_by_system, 4},
         {systems_do_not_touch_each_other, 0},
         {guesses_help, 0},
+        {digits_tell_how_far_it_is, 0},
         {a_preconditioner_saves_products, 0},
         {the_limit_ends, 4},
         {what_is_not_finite_is_told, 16},
