@@ -14,7 +14,6 @@ enum {
     PAIR_WORK = 64,        /* additions of a pair of long vectors that are work enough without a second column */
     BLOCK_WORK = 800,      /* the same for a block of more than two columns: short sums gain nothing by more */
     STRAIGHT_WORK = 24000, /* additions of straight code: some twenty sines, or longer loops with fewer */
-    ROUNDS = 4,            /* of a loop that is not written out by the text, which compilers write out all the same */
     UNROLLED = 66,         /* components of the vectors that registers hold: 64, and an exponent beside weights */
     REGISTERS = 220,       /* 32-bit registers for vectors and sums: some 255 less those for places and for a pair */
     WIDE = 48,             /* components from which on sums are long, and rows beside them from half as many on */
@@ -75,11 +74,8 @@ static int few_lists(const kp_plan *plan, int step)
     return step;
 }
 
-/*
- * Returns the additions that a pair costs, if a sine costs `periodic`; 0: as elsewhere. Of the components of a vector `most`
- * count: the rounds of a loop that compilers write out.
- */
-static int64_t pair_work(const kp_plan *plan, const kf_order *order, int periodic, int most)
+/* Returns the additions that a pair costs, if a sine costs `periodic`; 0: as elsewhere. */
+static int64_t pair_work(const kp_plan *plan, const kf_order *order, int periodic)
 {
     int64_t work = 0;
     for (size_t k = 0; k < order->count; k++) {
@@ -88,9 +84,8 @@ static int64_t pair_work(const kp_plan *plan, const kf_order *order, int periodi
         const kf_class op_class = kf_info(op)->op_class;
         const int cost = periodic && (op == KF_SIN || op == KF_COS || op == KF_TAN) ? periodic : kf_info(op)->cost;
         if (kp_class(plan, f) == (KP_LANE | KP_STREAM))
-            work += op_class == KF_CLASS_CALL
-                        ? CALL_WORK
-                        : (int64_t)cost * KB_MIN(most, op_class == KF_CLASS_SUM ? f->arg[0]->dim : f->dim);
+            work += op_class == KF_CLASS_CALL ? CALL_WORK
+                                              : (int64_t)cost * (op_class == KF_CLASS_SUM ? f->arg[0]->dim : f->dim);
     }
     return work;
 }
@@ -149,15 +144,18 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
          * LogSumExp needs registers for more. Insertions into lists have a text for each element. A long column is work
          * enough, but more columns of many weights share loads.
          */
-        most = plan->record > 16
-                   ? (is_free && longest <= 16 && pair_work(plan, order, 0, KF_MAX_DIM) > PAIR_WORK ? 1 : 2)
+        most = plan->record > 16 ? (is_free && longest <= 16 && pair_work(plan, order, 0) > PAIR_WORK ? 1 : 2)
                : kp_numbers(plan) == 2 || kp_keeps_lists(plan->term_count, plan->terms, &list) ? 4
                                                                                                : 8;
-    /* A column of sines is work enough for a GPU. More columns a block only repeat the text of the driver's function. */
-    const int periodic = !sums_alone || plan->fast ? 0
-                         : plan->native            ? STEP_WORK
-                         : plan->many_periodic     ? 0
-                                                   : PERIODIC_LANES;
+    /*
+     * A column of sines is work enough for a GPU if registers hold the vectors: more columns a block only repeat the text of
+     * the driver's function. Of longer vectors the columns of a block share loads.
+     */
+    const int periodic = !sums_alone || plan->fast                          ? 0
+                         : plan->native && plan->loops == KP_LOOPS_UNROLLED ? STEP_WORK
+                         : plan->many_periodic                              ? 0
+                         : plan->native                                     ? PERIODIC_WORK
+                                                                            : PERIODIC_LANES;
     for (size_t k = 0; k < order->count; k++) {
         if (kp_class(plan, order->nodes[k]) != (KP_LANE | KP_STREAM))
             continue;
@@ -174,9 +172,8 @@ static int choose_step(const kp_plan *plan, const kf_order *order, const kp_caps
     step = KB_MAX(step, KB_MIN(most, sums > 4 ? 1 : 2));
     while (step > 1 && step * work > STEP_WORK)
         step /= 2;
-    const int rounds = plan->loops == KP_LOOPS_UNROLLED ? KF_MAX_DIM : ROUNDS;
-    if (plan->schedule == KP_BY_ROWS && sums_alone)
-        while (step > 2 && step * plan->lanes * pair_work(plan, order, 0, rounds) > BLOCK_WORK)
+    if (plan->schedule == KP_BY_ROWS && plan->loops == KP_LOOPS_UNROLLED && sums_alone)
+        while (step > 2 && step * plan->lanes * pair_work(plan, order, 0) > BLOCK_WORK)
             step /= 2;
     return few_lists(plan, (int)step);
 }
@@ -304,8 +301,7 @@ static void choose_blocks(kp_plan *plan, const kf_order *order, const bool *kept
         return;
     if (plan->schedule == KP_BY_ROWS) {
         choose_loops(plan, order, kept);
-        while (plan->lanes > 1 &&
-               plan->lanes * pair_work(plan, order, plan->fast ? 0 : PERIODIC_WORK, KF_MAX_DIM) > ROW_WORK)
+        while (plan->lanes > 1 && plan->lanes * pair_work(plan, order, plan->fast ? 0 : PERIODIC_WORK) > ROW_WORK)
             plan->lanes /= 2;
         choose_record(plan, order);
         plan->tile = LOCAL_TILE;

@@ -10,7 +10,9 @@
 enum {
     MAX_NODES = 100000, /* operators of a kernel: compilers do not take formulas of any size */
     MANY_PERIODIC = 32, /* sines and the like, above which their text takes compilers too long: it has a branch */
-    MANY_ON_GPUS = 16   /* the same on GPUs, where every row of a work-item has the driver's text of every sine */
+    /* The same on GPUs, where every row of a work-item has the driver's text of every sine; contractions have more rows. */
+    MANY_BY_ROWS = 24,
+    MANY_IN_CONTRACTIONS = 16
 };
 
 static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *roots)
@@ -25,7 +27,9 @@ static kcl_status check_size(kp_plan *plan, size_t count, const kf_node *const *
         /* Fast functions have no branch, except within the spherical functions. */
         periodic += op == KF_SPHERICAL || (!plan->fast && (op == KF_SIN || op == KF_COS || op == KF_TAN));
     }
-    plan->many_periodic = periodic > (plan->native ? MANY_ON_GPUS : MANY_PERIODIC);
+    plan->many_periodic = periodic > (!plan->native                         ? MANY_PERIODIC
+                                      : plan->schedule == KP_BY_CONTRACTION ? MANY_IN_CONTRACTIONS
+                                                                            : MANY_BY_ROWS);
     kf_order_finish(&order);
     if (size > MAX_NODES)
         return kb_fail(

@@ -51,8 +51,8 @@ START_TEST(gpus_keep_in_registers_what_fits)
         {"x:i100 y:j100 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b*(x-y)", KCL_F32, KP_LOOPS_SHORT, 16},
         {"x:i10 y:j10 b:j1 g:p1", "Exp(-g*SqDist(x,y))*b", KCL_F32, KP_LOOPS_UNROLLED, 4},
         {"x:i4 y:j4", "Cos(x*y)*y", KCL_F32, KP_LOOPS_UNROLLED, 1},
-        {"x:i100 y:j100", "Sin(x-y)*y", KCL_F32, KP_LOOPS_SHORT, 1},
-        {"x:i100 y:j100", "Log(2+x*y)*Exp(x-y)*y", KCL_F32, KP_LOOPS_SHORT, 4},
+        {"x:i100 y:j100", "Sin(x-y)*y", KCL_F32, KP_LOOPS_SHORT, 2},
+        {"x:i100 y:j100", "Log(2+x*y)*Exp(x-y)*y", KCL_F32, KP_LOOPS_SHORT, 16},
         /* 4 cosines, which a loop over 32 components computes again and again */
         {"x:i4 y:j4", "Arrange(Cos(x*y),2,0,8,0,4,1)*Arrange(y,2,0,4,1,8,0)", KCL_F32, KP_LOOPS_SHORT, 1},
     };
