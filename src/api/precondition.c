@@ -4,6 +4,7 @@
 
 #include "dense.h"
 #include "make.h"
+#include "numbers.h"
 #include "passes.h"
 #include "reductions.h"
 
@@ -50,19 +51,6 @@ typedef struct maker {
 static kb_error *error_of(const maker *k)
 {
     return kd_error(k->m->context);
-}
-
-static double number_at(const void *data, kcl_dtype dtype, int64_t at)
-{
-    return dtype == KCL_F32 ? (double)((const float *)data)[at] : ((const double *)data)[at];
-}
-
-static void put_number(void *data, kcl_dtype dtype, int64_t at, double number)
-{
-    if (dtype == KCL_F32)
-        ((float *)data)[at] = (float)number;
-    else
-        ((double *)data)[at] = number;
 }
 
 /* ---- The operator of one column ------------------------------------------------------------------------------------ */
@@ -257,7 +245,7 @@ static kcl_status read_rows(maker *k, int64_t at, int64_t columns, double *to)
         if (kcl_array_download(k->m->context, &from, &host) < 0)
             return error_of(k)->status;
         for (int64_t c = 0; c < columns; c++)
-            to[b * columns + c] = number_at(k->numbers, p->dtype, c);
+            to[b * columns + c] = ka_number_at(k->numbers, p->dtype, c);
     }
     return KCL_OK;
 }
@@ -274,7 +262,7 @@ static kcl_status subtract_known(maker *k, int64_t at)
     kcl_array on_device = {.ndim = -1};
     kcl_status status = rows && typed ? read_rows(k, 0, at, rows) : kb_no_memory(error_of(k));
     for (int64_t n = 0; status == KCL_OK && n < shape[0] * shape[1]; n++)
-        put_number(typed, p->dtype, n, rows[n]);
+        ka_put_number(typed, p->dtype, n, rows[n]);
     if (status == KCL_OK) {
         const kcl_array host = kcl_array_of(typed, p->dtype, 2, shape);
         status = kcl_array_upload(k->m->context, &host, &on_device);
@@ -348,7 +336,7 @@ static kcl_status add_block(maker *k, int64_t at, int64_t *taken)
     if (add_squares(k, at) < 0)
         return error_of(k)->status;
     for (int64_t i = 0; i < p->rows; i++)
-        k->diagonal[i] = KB_MAX(0, k->diagonal[i] - number_at(k->numbers, p->dtype, i));
+        k->diagonal[i] = KB_MAX(0, k->diagonal[i] - ka_number_at(k->numbers, p->dtype, i));
     for (int64_t n = 0; n < k->pivot_count; n++)
         k->diagonal[k->pivots[n]] = 0;
     *taken = k->pivot_count;
@@ -415,7 +403,7 @@ static kcl_status make(maker *k, double shift, double least, bool *fits)
         return error_of(k)->status;
     double trace = 0;
     for (int64_t i = 0; i < p->rows; i++) {
-        k->diagonal[i] = number_at(k->numbers, p->dtype, i);
+        k->diagonal[i] = ka_number_at(k->numbers, p->dtype, i);
         *fits = *fits && k->diagonal[i] >= 0 && isfinite(k->diagonal[i]);
         trace += k->diagonal[i];
     }
@@ -545,11 +533,11 @@ kcl_status ka_precondition_apply(ka_preconditioner *p, const kcl_array *r, const
     if (kcl_array_download(c, &p->inner, &inner) < 0)
         return kd_error(c)->status;
     for (int64_t k = 0; k < p->rank * columns; k++)
-        p->inner_host[k] = number_at(p->inner_copy, p->dtype, k);
+        p->inner_host[k] = ka_number_at(p->inner_copy, p->dtype, k);
     if (kd_potrs(c, rank, p->middle, rank, b, p->inner_host, b) < 0)
         return kd_error(c)->status;
     for (int64_t k = 0; k < p->rank * columns; k++)
-        put_number(p->inner_copy, p->dtype, k, p->inner_host[k]);
+        ka_put_number(p->inner_copy, p->dtype, k, p->inner_host[k]);
     if (kcl_array_update(c, &inner, &p->inner) < 0)
         return kd_error(c)->status;
     status = kd_gemm(c, p->dtype, false, false, 1, &l, &ts, 0, &ws);
