@@ -92,7 +92,8 @@ typedef struct kcl_solve_params {
  * NULL, 0. Residuals are those of the numbers in `solution`.
  *
  * Returns KCL_OK if all systems converged. KCL_ERROR_NOT_SOLVED if one did not, with a sentence about the first one:
- * `solution` holds the best that was found, and results tell about each. Errors of arguments: KCL_ERROR_ARGUMENT (a
+ * `solution` holds the best of the start and of the solutions whose residual was computed, after each pass of iterations,
+ * and results tell about each. Errors of arguments: KCL_ERROR_ARGUMENT (a
  * tolerance or alpha that is negative or not finite; the unknown enters in another way than linearly), and the errors of
  * kcl_operator_apply. A context may be cancelled in every product with the matrix. What a progress function is told is the
  * digits that the residuals have lost, as a fraction of the digits that they shall lose.

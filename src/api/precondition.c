@@ -434,17 +434,19 @@ kcl_status ka_precondition_make(ka_preconditioner **made, const ka_matrix *matri
 {
     const kcl_allocator *a = kd_allocator(matrix->context);
     ka_preconditioner *p = *made = kb_calloc(a, 1, sizeof *p);
+    if (!p)
+        return kb_no_memory(kd_error(matrix->context));
+    *p = (ka_preconditioner){.context = matrix->context,
+                             .dtype = matrix->dtype,
+                             .rows = matrix->rows,
+                             .most = KB_MIN(rank, matrix->rows),
+                             .factor = {.ndim = -1},
+                             .product = {.ndim = -1},
+                             .inner = {.ndim = -1}};
     maker *k = kb_calloc(a, 1, sizeof *k);
-    kcl_status status = p && k ? KCL_OK : kb_no_memory(kd_error(matrix->context));
+    kcl_status status = k ? KCL_OK : kb_no_memory(kd_error(matrix->context));
     bool fits = false;
-    if (status == KCL_OK) {
-        *p = (ka_preconditioner){.context = matrix->context,
-                                 .dtype = matrix->dtype,
-                                 .rows = matrix->rows,
-                                 .most = KB_MIN(rank, matrix->rows),
-                                 .factor = {.ndim = -1},
-                                 .product = {.ndim = -1},
-                                 .inner = {.ndim = -1}};
+    if (k) {
         *k = (maker){.m = matrix, .p = p, .a = a, .state = 1};
         status = make(k, shift, least, &fits);
         for (size_t n = 0; k->picked && n < matrix->op->input_count; n++)

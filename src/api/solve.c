@@ -27,6 +27,7 @@ static kcl_status make_room(ka_system *s)
     const size_t elements = (size_t)s->elements + 1;
     const bool is_narrow = s->fine.dtype == KCL_F32;
     s->x = kb_calloc(a, elements, sizeof *s->x);
+    s->kept = kb_calloc(a, elements, sizeof *s->kept);
     s->b = kb_calloc(a, elements, sizeof *s->b);
     s->r = kb_calloc(a, elements, sizeof *s->r);
     s->scratch = kb_calloc(a, elements, sizeof(double));
@@ -34,7 +35,7 @@ static kcl_status make_room(ka_system *s)
     for (int k = 0; is_narrow && k < 3; k++)
         if (!(s->narrow[k] = kb_calloc(a, elements, sizeof(float))))
             return kb_no_memory(kd_error(s->context));
-    if (!s->x || !s->b || !s->r || !s->scratch || !s->squares)
+    if (!s->x || !s->kept || !s->b || !s->r || !s->scratch || !s->squares)
         return kb_no_memory(kd_error(s->context));
     if (ka_system_make_operators(s) < 0)
         return kd_error(s->context)->status;
@@ -53,6 +54,7 @@ static void end_system(ka_system *s)
     ka_system_end_precision(s, &s->given);
     ka_system_end_precision(s, &s->fine);
     kb_free(a, s->x);
+    kb_free(a, s->kept);
     kb_free(a, s->b);
     kb_free(a, s->r);
     kb_free(a, s->scratch);

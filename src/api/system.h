@@ -40,6 +40,7 @@ typedef struct ka_system {
     int solved, turned; /* 0 or 1: which of two vectors of a kind is the one that counts; turned: of KA_DIRECTION */
     double *squares;    /* by system: inner products of the residual with itself */
     double *x, *b, *r;  /* the solution, the right-hand side, the residual, dense and in double */
+    double *kept;       /* the solution before the last correction */
     void *scratch;      /* a vector, in the precision of the iterations */
     float *narrow[3];   /* x, b and r where the device has no float64; else NULL */
     bool is_started;    /* x may differ from 0 */

@@ -74,15 +74,16 @@ void ka_system_norms(const ka_system *s, const double *vector, double *norm)
         norm[k] = sqrt(norm[k]);
 }
 
-/* x += sign scale d */
-static kcl_status add_correction(ka_system *s, double sign, const double *scale)
+/* x += scale d; what x was is kept. */
+static kcl_status add_correction(ka_system *s, const double *scale)
 {
     const kcl_array to = ka_system_scratch(s);
     const kcl_status status = kcl_array_download(s->context, &s->vectors[KA_CORRECTION + s->solved], &to);
+    memcpy(s->kept, s->x, (size_t)s->elements * sizeof *s->x);
     for (int64_t at = 0; status == KCL_OK && at < s->elements; at++) {
         const double by = scale[ka_system_of(s, at)];
         if (by != 0)
-            s->x[at] += sign * by * ka_number_at(s->scratch, s->now->dtype, at);
+            s->x[at] += by * ka_number_at(s->scratch, s->now->dtype, at);
     }
     s->is_started = true;
     return status;
@@ -91,7 +92,7 @@ static kcl_status add_correction(ka_system *s, double sign, const double *scale)
 kcl_status ka_system_correct(void *user, const double *scale, double *norm)
 {
     ka_system *s = user;
-    if (scale && add_correction(s, 1, scale) < 0)
+    if (scale && add_correction(s, scale) < 0)
         return kd_error(s->context)->status;
     if (!s->is_started)
         memcpy(s->r, s->b, (size_t)s->elements * sizeof *s->r);
@@ -101,9 +102,14 @@ kcl_status ka_system_correct(void *user, const double *scale, double *norm)
     return KCL_OK;
 }
 
+/* Subtracting the correction again would leave the rounding errors of a correction that may be far too large. */
 static kcl_status undo(void *user, const double *scale)
 {
-    return add_correction(user, -1, scale);
+    ka_system *s = user;
+    for (int64_t at = 0; at < s->elements; at++)
+        if (scale[ka_system_of(s, at)] != 0)
+            s->x[at] = s->kept[at];
+    return KCL_OK;
 }
 
 static kcl_status begin(void *user, const double *norm)

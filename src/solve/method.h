@@ -19,7 +19,7 @@
 typedef struct ks_operations {
     /* x += scale d, unless `scale` is NULL. norm: the norms |b - A x|. */
     kcl_status (*correct)(void *user, const double *scale, double *norm);
-    /* x -= scale d: the last correction made the residual of these systems larger. scale is 0 for all others. */
+    /* x is what it was before the last correction, where `scale` is not 0: there the residual became larger. */
     kcl_status (*undo)(void *user, const double *scale);
     /* r = (b - A x) / norm, of what `correct` has found, and 0 where norm is 0; d = 0. */
     kcl_status (*begin)(void *user, const double *norm);

@@ -6,16 +6,17 @@
 
 kcl_dtype type;
 
-enum { MOST_BLOCKS = 4000, MOST_OPERATORS = 100 };
+enum { MOST_BLOCKS = 60000, MOST_ARRAYS = 1000, MOST_OPERATORS = 100 };
 static void *blocks[MOST_BLOCKS];
 static size_t block_count;
-static kcl_array on_context[MOST_BLOCKS];
+static kcl_array on_context[MOST_ARRAYS];
 static size_t on_context_count;
 static kcl_operator *operators[MOST_OPERATORS];
 static size_t operator_count;
 
 void begin_systems(void)
 {
+    begin();
     block_count = on_context_count = operator_count = 0;
     type = KCL_F64;
 }
@@ -28,6 +29,7 @@ void end_systems(void)
         kcl_array_free(&on_context[k]);
     for (size_t k = 0; k < operator_count; k++)
         kcl_operator_destroy(&operators[k]);
+    end();
 }
 
 static void *block(size_t bytes)
@@ -79,6 +81,7 @@ kcl_array *given(double *numbers, int axes, const int64_t *shape)
 
 kcl_array *uploaded(const kcl_array *array)
 {
+    ck_assert_int_lt((int)on_context_count, MOST_ARRAYS);
     kcl_array *made = &on_context[on_context_count++];
     ok(kcl_array_upload(c, array, made));
     return made;

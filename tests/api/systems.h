@@ -10,8 +10,8 @@
 
 extern kcl_dtype type; /* of the arguments */
 
-void begin_systems(void); /* before each test */
-void end_systems(void);   /* frees what the test has asked for */
+void begin_systems(void); /* before each test: `begin`, and nothing is kept */
+void end_systems(void);   /* after each test: frees what the test has asked for, and `end` */
 
 /* `count` numbers, zero; they live as long as the test. */
 double *zeros(int64_t count);

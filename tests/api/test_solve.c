@@ -441,18 +441,6 @@ START_TEST(ways_to_call)
 }
 END_TEST
 
-static void begin_both(void)
-{
-    begin();
-    begin_systems();
-}
-
-static void end_both(void)
-{
-    end_systems();
-    end();
-}
-
 int main(int argc, char **argv)
 {
     const test_entry tests[] = {
@@ -485,8 +473,8 @@ int main(int argc, char **argv)
                              &(here_or_there){.name = "solve",
                                               .context = &c,
                                               .on_device = &on_device,
-                                              .begin = begin_both,
-                                              .end = end_both,
+                                              .begin = begin_systems,
+                                              .end = end_systems,
                                               .tests = tests,
                                               .count = KB_COUNT(tests),
                                               .device_tests = long_tests() ? NULL : on_devices,

@@ -62,6 +62,7 @@ double true_residual(size_t k)
 static kcl_status correct(void *user, const double *scale, double *norm)
 {
     (void)user;
+    memcpy(s.kept, s.x, sizeof s.kept);
     for (size_t k = 0; k < s.count; k++) {
         for (int i = 0; scale && scale[k] != 0 && i < N; i++)
             s.x[k][i] += scale[k] * s.d[k][i];
@@ -75,7 +76,7 @@ static kcl_status undo(void *user, const double *scale)
     (void)user;
     for (size_t k = 0; k < s.count; k++)
         for (int i = 0; scale[k] != 0 && i < N; i++)
-            s.x[k][i] -= scale[k] * s.d[k][i];
+            s.x[k][i] = s.kept[k][i];
     return enter(UNDO);
 }
 

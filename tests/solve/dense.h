@@ -16,7 +16,7 @@ typedef double vector[N];
 typedef struct dense {
     size_t count;
     double a[MOST][N][N];
-    vector b[MOST], x[MOST], d[MOST], r[MOST], z[MOST], p[MOST], q[MOST];
+    vector b[MOST], x[MOST], kept[MOST], d[MOST], r[MOST], z[MOST], p[MOST], q[MOST];
     double scaling[N];    /* diagonal of the preconditioner, if `preconditions` */
     double apply_errs[N]; /* by which the image of the iterations is multiplied until it is refined; 0: 1 */
     bool preconditions;
